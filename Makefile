@@ -1,0 +1,83 @@
+# `make help` lists the targets. All work happens in .venv, which `make demo` and `make test` set up by themselves.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group build --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types layers buf hadolint stubs generate baseline lock art clean coverage
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/local ## Start the server, make and upscale pictures into out/, stop it
+	$(BIN)/python clients/python/demo.py
+
+test: .venv/dev ## Run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: .venv/dev ## Run the tests and report what they cover
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml
+
+check: format lint types layers buf hadolint stubs ## Everything but the tests: format, lint, types, layers, contract, stubs
+
+format: .venv/dev ## Check the format
+	$(BIN)/ruff format --check .
+
+lint: .venv/dev ## Lint
+	$(BIN)/ruff check .
+
+types: .venv/dev ## Check the types, strictly
+	$(BIN)/mypy
+
+layers: .venv/dev ## Check who imports whom
+	$(BIN)/lint-imports
+
+buf: .venv/dev ## Lint the contract and compare it with the baseline
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/baseline.binpb
+
+hadolint: .venv/dev ## Lint the Dockerfile
+	$(BIN)/hadolint Dockerfile
+
+stubs: .venv-generate/ready ## Check that the generated files are what the contract makes
+	.venv-generate/bin/python clients/generate.py --check
+
+generate: .venv-generate/ready ## Make the generated files from the contract
+	.venv-generate/bin/python clients/generate.py
+
+baseline: .venv/dev ## Take the contract as it is for the one that later changes must not break
+	$(BIN)/buf build --exclude-source-info -o proto/baseline.binpb
+
+lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result with hashes
+	$(LOCK) --extra local --output-file requirements/local.lock pyproject.toml
+	$(LOCK) --extra dev --output-file requirements/dev.lock pyproject.toml
+	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
+
+art: ## Pack the vector art of local/compose anew, from npm
+	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
+
+clean: ## Remove everything that make made
+	rm -rf .venv .venv-generate out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
+
+# Environments. pip installs what is locked and nothing else; our own package is linked, not copied.
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/local: requirements/local.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/local.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/dev: requirements/dev.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@ .venv/local
+
+.venv-generate/ready: clients/generate.lock
+	$(PYTHON) -m venv .venv-generate
+	.venv-generate/bin/python -m pip install --quiet --require-hashes -r clients/generate.lock
+	touch $@

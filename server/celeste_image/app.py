@@ -1,0 +1,77 @@
+"""Settings -> App; the only module that names concrete classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from pydantic import ValidationError
+
+from celeste_image.config import Settings
+from celeste_image.core.events import Run
+from celeste_image.guard import Guard, ImageLimits
+from celeste_image.pipeline import Routes, build_pipeline
+from celeste_image.providers.base import Provider
+from celeste_image.providers.discover import discover
+from celeste_image.store import ArtifactStore, open_store
+from celeste_image.worker.pool import WorkerPool
+
+__all__ = ["App", "build_app"]
+
+log = structlog.get_logger("celeste_image.guard")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that a door needs: the pipeline, the store, the models."""
+
+    settings: Settings
+    providers: Mapping[str, Provider]
+    store: ArtifactStore
+    guard: Guard
+    routes: Routes
+    run: Run
+    decoders: WorkerPool
+
+    async def close(self) -> None:
+        """Frees everything; calls at work must have ended."""
+        for provider in self.providers.values():
+            await provider.close()
+        await self.decoders.close()
+
+
+def build_app(settings: Settings) -> App:
+    """Returns the App for some settings.
+
+    Raises:
+        ValueError: A provider's table or the store's address is wrong; the text says where and how.
+        OSError: The store's folder can't be made.
+    """
+    classes = discover()
+    for name in settings.providers:
+        if name not in classes:
+            raise ValueError(f"[providers.{name}]: there is no such provider; they are {', '.join(sorted(classes))}")
+    providers: dict[str, Provider] = {}
+    for name, cls in classes.items():
+        try:
+            providers[name] = cls(cls.Settings.model_validate(settings.providers.get(name, {})))  # type: ignore[call-arg]
+        except ValidationError as error:
+            raise ValueError(f"[providers.{name}] {error}") from error
+    images = settings.images
+    decoders = WorkerPool(
+        "celeste_image.guard.engine",
+        size=images.decoders,
+        memory_bytes=images.decoder_memory_bytes,
+        cpu_seconds=images.decoder_cpu_seconds,
+        on_log=partial(log.warning, "decoder"),
+    )
+    limits = ImageLimits(images.max_bytes, images.max_pixels, images.max_side, images.max_text_bytes)
+    guard = Guard(decoders, limits)
+    store = open_store(settings.store.url)
+    routes = Routes(providers, settings.defaults)
+    for models in settings.defaults.values():
+        for model in models:
+            if model not in routes.cards:
+                raise ValueError(f"[defaults]: there is no model {model!r}")
+    run = build_pipeline(providers, store, guard, routes)
+    return App(settings, providers, store, guard, routes, run, decoders)

@@ -1,0 +1,1 @@
+"""The command `celeste`: one file per command, imported when it is called."""

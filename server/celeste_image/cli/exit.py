@@ -1,0 +1,27 @@
+"""Exit codes, from the error's reason or else its gRPC code.
+
+0 done   1 failed   2 usage, invalid argument   3 some images missing   4 credentials   5 refused by a safety system
+6 rate, quota, queue or storage   7 not found   8 not in time   9 server not reachable   130 interrupted
+"""
+
+from celeste_image.core.errors import CelesteError
+
+__all__ = ["PARTLY_DONE", "exit_code"]
+
+PARTLY_DONE = 3
+BY_CODE = {
+    "INVALID_ARGUMENT": 2,
+    "OUT_OF_RANGE": 2,
+    "UNAUTHENTICATED": 4,
+    "PERMISSION_DENIED": 4,
+    "RESOURCE_EXHAUSTED": 6,
+    "NOT_FOUND": 7,
+    "DEADLINE_EXCEEDED": 8,
+    "UNAVAILABLE": 9,
+    "CANCELLED": 130,
+}
+
+
+def exit_code(error: CelesteError) -> int:
+    """Returns the exit code for an error."""
+    return BY_CODE.get(error.code, 1)

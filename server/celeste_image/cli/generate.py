@@ -1,0 +1,60 @@
+"""celeste generate PROMPT"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from celeste_image.cli.options import operation_options, provider_option_values
+
+__all__ = ["command"]
+
+
+@click.command(name="generate")
+@click.argument("prompt", nargs=-1, required=True)
+@click.option("-n", "--negative", default="", help="What not to make.")
+@click.option("--size", help="768x512, or a ratio such as 16:9.")
+@click.option("--count", type=click.IntRange(1, 16), default=1, show_default=True, help="Images wanted.")
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="The same seed gives the same picture.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder.")
+@click.option("--force", is_flag=True, help="Overwrite files.")
+@operation_options
+def command(
+    prompt: tuple[str, ...],
+    negative: str,
+    size: str | None,
+    count: int,
+    seed: int | None,
+    out: Path | None,
+    force: bool,
+    **common: Any,
+) -> int:
+    """Make pictures from words. PROMPT is what to show; - reads it from standard input."""
+    from celeste_image.cli.run import make_images
+    from celeste_image.client.calls import options_of, size_of
+    from celeste_image.core.request import Generate
+
+    text = sys.stdin.read().strip() if prompt == ("-",) else " ".join(prompt)
+    try:
+        wanted = size_of(size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size") from error
+    request = Generate(
+        model=common["model"],
+        options=options_of(common["strict"], provider_option_values(common["settings"])),
+        prompt=text,
+        negative_prompt=negative,
+        size=wanted,
+        count=count,
+        seed=seed,
+    )
+    return make_images(
+        common["address"],
+        request,
+        out=out,
+        stem=text,
+        force=force,
+        as_json=common["as_json"],
+        timeout=common["timeout"],
+    )

@@ -1,0 +1,39 @@
+"""celeste health"""
+
+import time
+
+import click
+
+from celeste_image.cli.options import address_option
+
+__all__ = ["command"]
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+UNREACHABLE = 9
+
+
+@click.command(name="health")
+@click.option("--service", default="", help="Service to ask about, such as celeste.image.v1.ImageService.")
+@click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait until it serves.")
+@address_option
+def command(service: str, wait: float, address: str) -> int:
+    """Ask a server whether it serves; exits 0 when it does."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    until = time.monotonic() + wait
+    with grpc.insecure_channel(address or DEFAULT_ADDRESS) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        while True:
+            left = max(0.0, until - time.monotonic())
+            try:
+                answer = stub.Check(request, timeout=left + 5, wait_for_ready=left > 0)
+                status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+            except grpc.RpcError as error:
+                status = error.code().name
+            if status == "SERVING" or time.monotonic() >= until:
+                break
+            time.sleep(0.1)
+    click.echo(status)
+    return 0 if status == "SERVING" else UNREACHABLE

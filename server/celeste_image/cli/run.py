@@ -1,0 +1,134 @@
+"""Runs an operation for a command: progress on standard error, paths or JSON on standard output."""
+
+import json
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from google.protobuf import json_format
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from celeste_image.cli.exit import PARTLY_DONE
+from celeste_image.client import Client, connect
+from celeste_image.client.calls import MEDIA_SUFFIXES, path_for
+from celeste_image.core import events
+from celeste_image.core.events import ImageOutput, OperationResult
+from celeste_image.core.request import ImageRequest
+from celeste_image.wire.results import result_to_proto
+
+__all__ = ["make_images", "print_result", "show"]
+
+
+def show(client: Client, request: ImageRequest, timeout: float | None) -> OperationResult:
+    """Runs a request and shows what happens on standard error. Raises CelesteError."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    result: OperationResult | None = None
+    with ExitStack() as shown:
+        bar = shown.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
+        task = bar.add_task("starting", total=1.0)
+        told = -1
+        for event in client.stream(request, timeout=timeout):
+            match event:
+                case events.Queued():
+                    bar.update(task, description=f"waiting, place {event.position}")
+                case events.Started():
+                    bar.update(task, description=event.model)
+                    if not console.is_terminal:
+                        console.print(event.model, highlight=False)
+                case events.Progress():
+                    bar.update(task, completed=event.fraction)
+                    # A log gets a line per tenth, not a bar.
+                    if not console.is_terminal and int(event.fraction * 10) > told:
+                        told = int(event.fraction * 10)
+                        console.print(f"  {event.fraction:4.0%} {event.phase}", highlight=False)
+                case events.Warned():
+                    console.print(f"warning: {event.path}: {event.text}", style="yellow", highlight=False, markup=False)
+                case events.Completed():
+                    bar.update(task, completed=1.0)
+                    result = event.result
+    if result is None:
+        raise click.ClickException("the server ended the stream without a result")
+    return result
+
+
+def _save_images(client: Client, result: OperationResult, out: Path | None, stem: str, *, force: bool) -> list[Path]:
+    """Writes the images and returns their paths.
+
+    Args:
+        client: Where to read them.
+        result: What was made.
+        out: A file for one image, or a folder that exists; None is the working folder.
+        stem: Begin of the names when `out` is no file's.
+        force: Whether files may be overwritten.
+
+    Raises:
+        click.UsageError: A file exists, or `out` is one file and there are several images.
+    """
+    paths: list[Path] = []
+    for image in result.images:
+        if out is None or out.is_dir():
+            place = _new_path(out or Path(), stem, image)
+        elif len(result.images) > 1:
+            place = out.with_stem(f"{out.stem}-{image.index}")
+        else:
+            place = out
+        try:
+            place = path_for(image, place)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        if place.exists() and not force:
+            raise click.UsageError(f"{place} exists; --force overwrites it")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        paths.append(client.save(image, place))
+    return paths
+
+
+def _new_path(folder: Path, stem: str, image: ImageOutput) -> Path:
+    """Returns a path that no file has yet: `a-red-fox-7-0.png`, from words, seed and index."""
+    words = "-".join(re.findall(r"[a-z0-9]+", stem.lower()))[:40].strip("-") or "image"
+    seed = "" if image.seed is None else f"-{image.seed}"
+    suffix = MEDIA_SUFFIXES.get(image.media_type, "")
+    place = folder / f"{words}{seed}-{image.index}{suffix}"
+    number = 2
+    while place.exists():
+        place = folder / f"{words}{seed}-{image.index}-{number}{suffix}"
+        number += 1
+    return place
+
+
+def make_images(
+    address: str,
+    request: ImageRequest,
+    *,
+    out: Path | None,
+    stem: str,
+    force: bool,
+    as_json: bool,
+    timeout: float | None,
+) -> int:
+    """Runs a request that makes images, saves them, prints their paths; returns the exit code. Raises CelesteError."""
+    with connect(address) as client:
+        result = show(client, request, timeout)
+        paths = _save_images(client, result, out, stem, force=force)
+    if as_json:
+        print_result(result, paths)
+    else:
+        for path in paths:
+            click.echo(path)
+    for index, error in result.failures.items():
+        click.echo(f"image {index} was not made: {error.message}", err=True)
+    return PARTLY_DONE if result.failures else 0
+
+
+def print_result(result: OperationResult, paths: list[Path] | None = None) -> None:
+    """Prints a result as JSON, as the contract has it, with the paths beside it."""
+    message = result_to_proto(result)
+    for image in message.images:
+        image.ClearField("data")
+    values = json_format.MessageToDict(message)
+    if paths:
+        values["paths"] = [str(path) for path in paths]
+    click.echo(json.dumps(values, indent=2, ensure_ascii=False))

@@ -1,0 +1,71 @@
+"""celeste serve"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command(name="serve")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; may be repeated.")
+@click.option("--store", metavar="URL", help="file:///FOLDER or memory:///.")
+def command(listen: tuple[str, ...], store: str | None) -> int:
+    """Start the gRPC server. Settings come from celeste.toml and CELESTE_ variables; see the docs."""
+    # Workers are started by fork and exec at once; gRPC's fork handlers would only hold that up, and say so.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+    try:
+        from pydantic import ValidationError
+
+        from celeste_image.app import build_app
+        from celeste_image.config import Settings
+        from celeste_image.rpc.server import Server
+        from celeste_image.telemetry import configure_logs
+    except ModuleNotFoundError as error:
+        text = f"the server needs {error.name}: pip install 'celeste-image[local]'"
+        raise click.ClickException(text) from error
+
+    given: dict[str, Any] = {}
+    if listen:
+        given["server"] = {"listen": list(listen)}
+    if store:
+        given["store"] = {"url": store}
+    try:
+        settings = Settings(**given)
+        configure_logs(settings.log.level, settings.log.format)
+        app = build_app(settings)
+    except (ValidationError, ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+
+    async def serve() -> int:
+        import structlog
+
+        log = structlog.get_logger("celeste_image.server")
+        server = Server(app)
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stopping.set)
+        try:
+            addresses = await server.start(settings.server.listen)
+        except OSError as error:
+            log.error("start", error=str(error))
+            return 1
+        log.info("serving", addresses=addresses, store=settings.store.url)
+        await stopping.wait()
+        log.info("stopping")
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, sys.exit, 1)  # asked twice: at once
+        await server.stop(settings.server.drain_seconds)
+        log.info("stopped")
+        return 0
+
+    if sys.platform == "win32":
+        return asyncio.run(serve())
+    import uvloop
+
+    return uvloop.run(serve())

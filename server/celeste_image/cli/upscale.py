@@ -1,0 +1,52 @@
+"""celeste upscale IMAGE"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from celeste_image.cli.options import operation_options, provider_option_values
+
+__all__ = ["command"]
+
+
+@click.command(name="upscale")
+@click.argument("image")
+@click.option(
+    "-f",
+    "--factor",
+    type=click.FloatRange(1, 16),
+    help="Times the width and height; 4 when no size is given.",
+)
+@click.option("--size", help="Exact size, such as 2048x2048.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder.")
+@click.option("--force", is_flag=True, help="Overwrite files.")
+@operation_options
+def command(image: str, factor: float | None, size: str | None, out: Path | None, force: bool, **common: Any) -> int:
+    """Make a picture larger. IMAGE is a file, or the name of an artifact."""
+    from celeste_image.cli.files import picture
+    from celeste_image.cli.run import make_images
+    from celeste_image.client.calls import options_of, size_of
+    from celeste_image.core.request import Upscale
+
+    try:
+        wanted = size_of(size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size") from error
+    request = Upscale(
+        model=common["model"],
+        options=options_of(common["strict"], provider_option_values(common["settings"])),
+        image=picture(image),
+        factor=factor or (0.0 if size else 4.0),
+        size=wanted,
+    )
+    stem = "image" if image.startswith("artifacts/") else f"{Path(image).stem} upscaled"
+    return make_images(
+        common["address"],
+        request,
+        out=out,
+        stem=stem,
+        force=force,
+        as_json=common["as_json"],
+        timeout=common["timeout"],
+    )

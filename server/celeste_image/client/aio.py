@@ -1,0 +1,187 @@
+"""AsyncClient: the methods of `Client`, awaited."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+import grpc
+
+from celeste_image.client.calls import (
+    CHANNEL_OPTIONS,
+    READ_TRIES,
+    AnalyzeParameters,
+    GenerateParameters,
+    ImageLike,
+    UpscaleParameters,
+    analyze_request,
+    check_digest,
+    error_of,
+    generate_request,
+    path_for,
+    upscale_request,
+)
+from celeste_image.core.errors import ServerUnavailable
+from celeste_image.core.events import Completed, Event, ImageOutput, OperationResult
+from celeste_image.core.request import ImageRequest
+from celeste_image.v1 import (
+    artifact_service_pb2,
+    artifact_service_pb2_grpc,
+    image_service_pb2,
+    image_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+from celeste_image.wire.requests import request_to_operation
+from celeste_image.wire.results import event_from_proto
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """A connection to a server. Close it, or use it as an asynchronous context manager.
+
+    Args:
+        channel: A channel, or an address for one without TLS.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel | str) -> None:
+        if isinstance(channel, str):
+            channel = grpc.aio.insecure_channel(channel, options=CHANNEL_OPTIONS)
+        self.channel = channel
+        self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
+        self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
+        self._models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+
+    async def __aenter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Closes the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self.channel.close()
+
+    async def generate(
+        self, prompt: str, *, timeout: float | None = None, **parameters: Unpack[GenerateParameters]
+    ) -> OperationResult:
+        """Makes pictures from words. Raises CelesteError, and ValueError for a size that is none."""
+        return await self.run(generate_request(prompt, parameters), timeout=timeout)
+
+    async def upscale(
+        self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[UpscaleParameters]
+    ) -> OperationResult:
+        """Makes a picture larger. Raises CelesteError, OSError for a file, ValueError for a size that is none."""
+        request = await asyncio.to_thread(upscale_request, image, parameters)
+        return await self.run(request, timeout=timeout)
+
+    async def analyze(
+        self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[AnalyzeParameters]
+    ) -> OperationResult:
+        """Finds out about a picture. Raises CelesteError, and OSError for a file."""
+        request = await asyncio.to_thread(analyze_request, image, parameters)
+        return await self.run(request, timeout=timeout)
+
+    async def run(
+        self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None
+    ) -> OperationResult:
+        """Runs any operation to its end. Raises CelesteError."""
+        async with aclosing(self.stream(request, request_id=request_id, timeout=timeout)) as events:
+            async for event in events:
+                if isinstance(event, Completed):
+                    return event.result
+        raise ServerUnavailable("the stream ended without a result")
+
+    async def stream(
+        self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Yields an operation's events; closing the generator cancels it. Raises CelesteError."""
+        message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
+        call = self._images.Stream(message, timeout=timeout)
+        try:
+            async for response in call:
+                if event := event_from_proto(response.event):
+                    yield event
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        finally:
+            call.cancel()
+
+    async def read(self, image: ImageOutput | str) -> bytes:
+        """Returns an image's bytes, from the result or by name; goes on where a lost connection stopped.
+
+        Raises:
+            ArtifactDamaged: What came does not have the digest in the name.
+            CelesteError: The server's refusal.
+        """
+        if isinstance(image, ImageOutput) and image.data:
+            return image.data
+        name = image if isinstance(image, str) else image.artifact
+        digest, data = hashlib.sha256(), bytearray()
+        async with aclosing(self.chunks(name)) as chunks:
+            async for chunk in chunks:
+                digest.update(chunk)
+                data += chunk
+        check_digest(name, digest)
+        return bytes(data)
+
+    async def chunks(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """Yields an artifact's bytes from an offset; goes on where a lost connection stopped. Raises CelesteError."""
+        tries = 0
+        while True:
+            request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
+            call = self._artifacts.ReadArtifact(request)
+            try:
+                async for response in call:
+                    tries = 0
+                    offset += len(response.chunk.data)
+                    yield response.chunk.data
+                return
+            except grpc.RpcError as error:
+                failure = error_of(error)
+                tries += 1
+                if not failure.retryable or tries >= READ_TRIES:
+                    raise failure from error
+                await asyncio.sleep(0.1 * 2**tries)
+            finally:
+                call.cancel()
+
+    async def save(self, image: ImageOutput, path: str | Path) -> Path:
+        """Writes an image as it is and returns where; a path without a suffix gets the right one.
+
+        Raises:
+            ValueError: The suffix says another format than the image has.
+        """
+        place = path_for(image, path)
+        await asyncio.to_thread(place.write_bytes, await self.read(image))
+        return place
+
+    async def models(self, *, full: bool = False) -> AsyncGenerator[model_service_pb2.Model, None]:
+        """Yields the server's models. Raises CelesteError."""
+        view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
+        request = model_service_pb2.ListModelsRequest(view=view)
+        while True:
+            try:
+                page = await self._models.ListModels(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            for model in page.models:
+                yield model
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    async def server_info(self) -> model_service_pb2.GetServerInfoResponse:
+        """Returns the server's version and limits. Raises CelesteError."""
+        try:
+            info: model_service_pb2.GetServerInfoResponse = await self._models.GetServerInfo(
+                model_service_pb2.GetServerInfoRequest()
+            )
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        return info

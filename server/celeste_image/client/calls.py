@@ -1,0 +1,187 @@
+"""What both clients share: requests from arguments, checks of what came back."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import grpc
+
+from celeste_image.core.errors import ArtifactDamaged, CelesteError
+from celeste_image.core.events import ImageOutput
+from celeste_image.core.request import (
+    AnalysisKind,
+    Analyze,
+    Generate,
+    ImageInput,
+    RequestOptions,
+    Size,
+    Upscale,
+)
+from celeste_image.wire.status import error_from_trailers
+
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "MEDIA_SUFFIXES",
+    "READ_TRIES",
+    "AnalyzeParameters",
+    "GenerateParameters",
+    "ImageLike",
+    "SizeLike",
+    "UpscaleParameters",
+    "analyze_request",
+    "check_digest",
+    "error_of",
+    "generate_request",
+    "image_input",
+    "options_of",
+    "path_for",
+    "size_of",
+    "upscale_request",
+]
+
+ImageLike = str | Path | bytes | ImageInput | ImageOutput
+"""A file's path, encoded bytes, the name of an artifact (`artifacts/...`), or an earlier result's image."""
+
+SizeLike = Size | tuple[int, int] | str
+"""A Size, (width, height), "768x512" or "16:9"."""
+
+READ_TRIES = 5
+"""Connections that may drop in a row, without a byte between them, before a read is given up."""
+
+CHANNEL_OPTIONS = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 10_000))
+"""Nothing about message sizes: every response fits gRPC's default."""
+
+MEDIA_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/avif": ".avif"}
+
+
+def image_input(image: ImageLike) -> ImageInput:
+    """Returns the input for any kind of picture. Raises OSError when a file can't be read."""
+    match image:
+        case ImageInput():
+            return image
+        case ImageOutput():
+            return ImageInput(artifact=image.artifact)
+        case bytes():
+            return ImageInput(data=image)
+        case str() if image.startswith("artifacts/"):
+            return ImageInput(artifact=image)
+        case _:
+            return ImageInput(data=Path(image).read_bytes())
+
+
+def size_of(size: SizeLike | None) -> Size:
+    """Returns a size from (width, height), "768x512", "16:9" or a Size; None is the model's default.
+
+    Raises:
+        ValueError: The text is none of these.
+    """
+    match size:
+        case None:
+            return Size()
+        case Size():
+            return size
+        case str() if ":" in size:
+            return Size(aspect_ratio=size)
+        case str():
+            width, _, height = size.lower().partition("x")
+            if not (width.isdecimal() and height.isdecimal()):
+                raise ValueError(f"a size is like 768x512 or 16:9, not {size!r}")
+            return Size(int(width), int(height))
+        case (width, height):
+            return Size(width, height)
+
+
+class CommonParameters(TypedDict, total=False):
+    """What all operations have: `model` id, `strict` to refuse what can't be done to the letter, provider options."""
+
+    model: str
+    strict: bool
+    provider_options: dict[str, dict[str, Any]]
+
+
+class GenerateParameters(CommonParameters, total=False):
+    """What `generate` takes besides the prompt; see `GenerateRequest` in `operation.proto`."""
+
+    negative_prompt: str
+    size: SizeLike
+    count: int
+    seed: int
+
+
+class UpscaleParameters(CommonParameters, total=False):
+    """What `upscale` takes besides the picture: exactly one of `factor` and `size`."""
+
+    factor: float
+    size: SizeLike
+
+
+class AnalyzeParameters(CommonParameters, total=False):
+    """What `analyze` takes besides the picture; no `kinds` means all that the model can find."""
+
+    kinds: Sequence[AnalysisKind]
+
+
+def generate_request(prompt: str, parameters: GenerateParameters) -> Generate:
+    """Returns the request. Raises ValueError for a size that is none."""
+    return Generate(
+        **_common(parameters),
+        prompt=prompt,
+        negative_prompt=parameters.get("negative_prompt", ""),
+        size=size_of(parameters.get("size")),
+        count=parameters.get("count", 0),
+        seed=parameters.get("seed"),
+    )
+
+
+def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
+    """Returns the request. Raises OSError for a file, ValueError for a size that is none."""
+    return Upscale(
+        **_common(parameters),
+        image=image_input(image),
+        factor=parameters.get("factor", 0.0),
+        size=size_of(parameters.get("size")),
+    )
+
+
+def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
+    """Returns the request. Raises OSError for a file."""
+    return Analyze(**_common(parameters), image=image_input(image), kinds=tuple(parameters.get("kinds", ())))
+
+
+def _common(parameters: CommonParameters) -> Any:
+    options = options_of(parameters.get("strict", False), parameters.get("provider_options"))
+    return {"model": parameters.get("model", ""), "options": options}
+
+
+def options_of(strict: bool, provider_options: dict[str, dict[str, Any]] | None, previews: int = 0) -> RequestOptions:
+    """Returns the options that calls have as arguments."""
+    return RequestOptions(strict=strict, provider_options=provider_options or {}, preview_count=previews)
+
+
+def error_of(error: grpc.RpcError) -> CelesteError:
+    """Returns the core's error for a failed call."""
+    call: Any = error
+    return error_from_trailers(call.code(), call.details() or "", call.trailing_metadata())
+
+
+def check_digest(name: str, digest: "hashlib._Hash") -> None:
+    """Raises ArtifactDamaged when bytes read do not have the digest in their name."""
+    if digest.hexdigest() != name.rpartition("-")[2]:
+        raise ArtifactDamaged(f"what was read of {name} does not have its digest", resource=name)
+
+
+def path_for(image: ImageOutput, path: str | Path) -> Path:
+    """Returns where to save an image.
+
+    Raises:
+        ValueError: The path's suffix says another format than the image has.
+    """
+    path = Path(path)
+    suffix = MEDIA_SUFFIXES.get(image.media_type, "")
+    if not path.suffix:
+        return path.with_suffix(suffix)
+    said = ".jpg" if path.suffix.lower() == ".jpeg" else path.suffix.lower()
+    if suffix and said in MEDIA_SUFFIXES.values() and said != suffix:
+        raise ValueError(f"{path}: the image is {image.media_type}; save it as {path.with_suffix(suffix)}")
+    return path

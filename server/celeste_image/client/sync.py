@@ -1,0 +1,180 @@
+"""Client: blocking calls. `AsyncClient` has the same methods."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self, Unpack
+
+import grpc
+
+from celeste_image.client.calls import (
+    CHANNEL_OPTIONS,
+    READ_TRIES,
+    AnalyzeParameters,
+    GenerateParameters,
+    ImageLike,
+    UpscaleParameters,
+    analyze_request,
+    check_digest,
+    error_of,
+    generate_request,
+    path_for,
+    upscale_request,
+)
+from celeste_image.core.errors import ServerUnavailable
+from celeste_image.core.events import Completed, Event, ImageOutput, OperationResult
+from celeste_image.core.request import ImageRequest
+from celeste_image.v1 import (
+    artifact_service_pb2,
+    artifact_service_pb2_grpc,
+    image_service_pb2,
+    image_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+from celeste_image.wire.requests import request_to_operation
+from celeste_image.wire.results import event_from_proto
+
+__all__ = ["Client"]
+
+
+class Client:
+    """A connection to a server. Close it, or use it as a context manager.
+
+    Args:
+        channel: A channel, or an address for one without TLS.
+    """
+
+    def __init__(self, channel: grpc.Channel | str) -> None:
+        if isinstance(channel, str):
+            channel = grpc.insecure_channel(channel, options=CHANNEL_OPTIONS)
+        self.channel = channel
+        self._images = image_service_pb2_grpc.ImageServiceStub(channel)
+        self._artifacts = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._at_close = ExitStack()
+        self._at_close.callback(channel.close)
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection, and ends the server if `connect("local:")` started one."""
+        self._at_close.close()
+
+    def generate(
+        self, prompt: str, *, timeout: float | None = None, **parameters: Unpack[GenerateParameters]
+    ) -> OperationResult:
+        """Makes pictures from words. Raises CelesteError, and ValueError for a size that is none."""
+        return self.run(generate_request(prompt, parameters), timeout=timeout)
+
+    def upscale(
+        self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[UpscaleParameters]
+    ) -> OperationResult:
+        """Makes a picture larger. Raises CelesteError, OSError for a file, ValueError for a size that is none."""
+        request = upscale_request(image, parameters)
+        return self.run(request, timeout=timeout)
+
+    def analyze(
+        self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[AnalyzeParameters]
+    ) -> OperationResult:
+        """Finds out about a picture. Raises CelesteError, and OSError for a file."""
+        request = analyze_request(image, parameters)
+        return self.run(request, timeout=timeout)
+
+    def run(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> OperationResult:
+        """Runs any operation to its end. Raises CelesteError."""
+        with_events = self.stream(request, request_id=request_id, timeout=timeout)
+        result = next((event.result for event in with_events if isinstance(event, Completed)), None)
+        if result is None:
+            raise ServerUnavailable("the stream ended without a result")
+        return result
+
+    def stream(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> Iterator[Event]:
+        """Yields an operation's events; closing the iterator cancels it. Raises CelesteError."""
+        message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
+        call = self._images.Stream(message, timeout=timeout)
+        try:
+            for response in call:
+                if event := event_from_proto(response.event):
+                    yield event
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        finally:
+            call.cancel()
+
+    def read(self, image: ImageOutput | str) -> bytes:
+        """Returns an image's bytes, from the result or by name; goes on where a lost connection stopped.
+
+        Raises:
+            ArtifactDamaged: What came does not have the digest in the name.
+            CelesteError: The server's refusal.
+        """
+        if isinstance(image, ImageOutput) and image.data:
+            return image.data
+        name = image if isinstance(image, str) else image.artifact
+        digest, data = hashlib.sha256(), bytearray()
+        for chunk in self.chunks(name):
+            digest.update(chunk)
+            data += chunk
+        check_digest(name, digest)
+        return bytes(data)
+
+    def chunks(self, name: str, offset: int = 0) -> Iterator[bytes]:
+        """Yields an artifact's bytes from an offset; goes on where a lost connection stopped. Raises CelesteError."""
+        tries = 0
+        while True:
+            request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
+            call = self._artifacts.ReadArtifact(request)
+            try:
+                for response in call:
+                    tries = 0
+                    offset += len(response.chunk.data)
+                    yield response.chunk.data
+                return
+            except grpc.RpcError as error:
+                failure = error_of(error)
+                tries += 1
+                if not failure.retryable or tries >= READ_TRIES:
+                    raise failure from error
+                time.sleep(0.1 * 2**tries)
+            finally:
+                call.cancel()
+
+    def save(self, image: ImageOutput, path: str | Path) -> Path:
+        """Writes an image as it is and returns where; a path without a suffix gets the right one.
+
+        Raises:
+            ValueError: The suffix says another format than the image has.
+        """
+        place = path_for(image, path)
+        place.write_bytes(self.read(image))
+        return place
+
+    def models(self, *, full: bool = False) -> Iterator[model_service_pb2.Model]:
+        """Yields the server's models. Raises CelesteError."""
+        view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
+        request = model_service_pb2.ListModelsRequest(view=view)
+        while True:
+            try:
+                page = self._models.ListModels(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            yield from page.models
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    def server_info(self) -> model_service_pb2.GetServerInfoResponse:
+        """Returns the server's version and limits. Raises CelesteError."""
+        try:
+            return self._models.GetServerInfo(model_service_pb2.GetServerInfoRequest())
+        except grpc.RpcError as error:
+            raise error_of(error) from error

@@ -1,0 +1,106 @@
+"""Settings, by file and environment, validated: unknown keys are refused.
+
+Later wins: defaults, the TOML file named by `CELESTE_CONFIG` (or `celeste.toml` in the working folder), environment
+variables such as `CELESTE_SERVER__LISTEN` or `CELESTE_STORE__URL`, arguments.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from celeste_image.core.request import OperationKind
+
+__all__ = ["ImageSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings"]
+
+MIB = 1 << 20
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """`[server]`: where it listens and what it takes."""
+
+    listen: list[str] = ["127.0.0.1:50051"]
+    """Addresses: `host:port` or `unix:PATH`. Port 0 lets the system choose; the log tells which."""
+    request_bytes: Annotated[int, Field(ge=64 << 10, le=256 * MIB)] = 4 * MIB
+    """Largest request. Clients have no limit of their own; the default is gRPC's."""
+    inline_default_bytes: Annotated[int, Field(ge=0, le=3 * MIB)] = 2 * MIB
+    """Images up to this many bytes together come inside the response, unless the request says otherwise."""
+    concurrent_streams: Annotated[int, Field(ge=1)] = 100
+    """Calls at a time per connection."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 30
+    """Time for calls in flight after SIGTERM."""
+
+
+class StoreSettings(Section):
+    """`[store]`: where artifacts are kept."""
+
+    url: str = (user_data_path("celeste") / "artifacts").as_uri()
+    """`file:///FOLDER` or `memory:///`."""
+
+
+class ImageSettings(Section):
+    """`[images]`: limits of pictures, in and out, and of the processes that decode those from outside."""
+
+    max_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
+    max_pixels: Annotated[int, Field(ge=4096)] = 40_000_000
+    max_side: Annotated[int, Field(ge=64)] = 16_384
+    max_text_bytes: Annotated[int, Field(ge=0)] = 64 << 10
+    decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
+    """Processes that decode pictures from outside."""
+    decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
+    decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+
+
+class LogSettings(Section):
+    """`[log]`: what is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(BaseSettings):
+    """All settings of a server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CELESTE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    images: ImageSettings = Field(default_factory=ImageSettings)
+    log: LogSettings = LogSettings()
+    providers: dict[str, dict[str, Any]] = {}
+    """`[providers.NAME]`: each provider checks its own table."""
+    defaults: dict[OperationKind, list[str]] = {}
+    """Models for requests that name none, per operation: the first that is ready. Unset means the providers' own."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Puts arguments over the environment over the file."""
+        file = Path(os.environ.get("CELESTE_CONFIG", "celeste.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)

@@ -1,0 +1,143 @@
+"""ModelCard: what one model accepts and makes, as data. Forms, checks and `ListModels` all read it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from celeste_image.core.request import OperationKind
+
+__all__ = [
+    "BoolRange",
+    "ChoiceRange",
+    "ImageRange",
+    "IntegerRange",
+    "ModelCard",
+    "NumberRange",
+    "Parameter",
+    "ParameterRange",
+    "SizeRange",
+    "TextRange",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TextRange:
+    """Text of at most `max_length` characters; 0 means only the contract's limit."""
+
+    max_length: int = 0
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerRange:
+    """Whole numbers; None is no bound. `default` None means one is drawn or depends on the input."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+    multiple_of: int = 0
+    default: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRange:
+    """Numbers; None is no bound."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    default: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoolRange:
+    """Yes or no."""
+
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRange:
+    """One or more of a few words."""
+
+    values: tuple[str, ...] = ()
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRange:
+    """Sizes in pixels. Defaults of 0 mean that it depends on the input."""
+
+    minimum_side: int
+    maximum_side: int
+    maximum_megapixels: float
+    multiple_of: int = 0
+    default_width: int = 0
+    default_height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRange:
+    """Pictures of these media types, up to an area in millions of pixels."""
+
+    media_types: tuple[str, ...]
+    maximum_megapixels: float
+
+
+ParameterRange = TextRange | IntegerRange | NumberRange | BoolRange | ChoiceRange | SizeRange | ImageRange
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One field that a model reads: enough to draw a form and to check before sending.
+
+    `path` is the field's path in the operation's request; provider options are
+    `options.provider_options["<provider>"].<name>`.
+    """
+
+    path: str
+    range: ParameterRange
+    title: str
+    help: str
+    required: bool = False
+    advanced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What one model is, accepts and makes.
+
+    Attributes:
+        id: `provider/model`; the model's part may hold more slashes.
+        title: Its name for people.
+        summary: What it is and what it is not.
+        parameters: What it reads, per operation that it does.
+        license: SPDX expression of its weights or art; empty when it has none.
+        source: Where these come from.
+        checked_on: Day on which these facts were checked, ISO 8601.
+        max_count: Images in one call; more are split by the pipeline. 0 when it makes none.
+        previews: Whether it sends previews.
+        pull: Command that gets its weights; empty when it needs none.
+    """
+
+    id: str
+    title: str
+    summary: str
+    parameters: Mapping[OperationKind, Sequence[Parameter]]
+    license: str = ""
+    source: str = ""
+    checked_on: str = ""
+    max_count: int = 1
+    previews: bool = False
+    pull: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name, the id up to its first slash."""
+        return self.id.partition("/")[0]
+
+    @property
+    def operations(self) -> tuple[OperationKind, ...]:
+        """What it does."""
+        return tuple(self.parameters)
+
+    def parameter(self, operation: OperationKind, path: str) -> Parameter | None:
+        """Returns what it reads in the field at `path`, None when it reads nothing there."""
+        return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)

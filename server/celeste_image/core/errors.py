@@ -1,0 +1,253 @@
+"""Every failure that leaves the core, once: the tree, and for each leaf its reason and its gRPC code.
+
+    CelesteError
+    ├── InvalidRequest              INVALID_FIELD             INVALID_ARGUMENT
+    │   ├── UnknownField            UNKNOWN_FIELD             INVALID_ARGUMENT
+    │   ├── NotAnImage              NOT_AN_IMAGE              INVALID_ARGUMENT
+    │   └── ImageTooLarge           IMAGE_TOO_LARGE           INVALID_ARGUMENT
+    ├── ModelNotFound               MODEL_NOT_FOUND           NOT_FOUND
+    ├── ArtifactNotFound            ARTIFACT_NOT_FOUND        NOT_FOUND
+    ├── OperationNotOffered         OPERATION_NOT_OFFERED     FAILED_PRECONDITION
+    ├── WeightsMissing              WEIGHTS_MISSING           FAILED_PRECONDITION
+    ├── QueueFull                   QUEUE_FULL                RESOURCE_EXHAUSTED   retryable
+    ├── EngineMemory                ENGINE_MEMORY             RESOURCE_EXHAUSTED
+    ├── StorageFull                 STORAGE_FULL              RESOURCE_EXHAUSTED   retryable
+    ├── RangeExceeded               RANGE_EXCEEDED            OUT_OF_RANGE
+    ├── EngineLost                  ENGINE_LOST               UNAVAILABLE          retryable
+    ├── ServerUnavailable           SERVER_UNAVAILABLE        UNAVAILABLE          retryable
+    ├── ArtifactDamaged             ARTIFACT_DAMAGED          DATA_LOSS
+    ├── DeadlineExceeded            DEADLINE_EXCEEDED         DEADLINE_EXCEEDED
+    ├── Cancelled                   CANCELLED                 CANCELLED
+    └── InternalError               INTERNAL                  INTERNAL
+
+The reasons are the names of `ErrorReason` in `error_reason.proto` without their prefix; a test holds tree, table
+and enum equal. `wire/status.py` makes a `google.rpc.Status` of an error and reads one back, so a caller catches
+the same class whether the pipeline runs in its own process or behind a socket.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "ERRORS",
+    "ArtifactDamaged",
+    "ArtifactNotFound",
+    "Cancelled",
+    "CelesteError",
+    "DeadlineExceeded",
+    "EngineLost",
+    "EngineMemory",
+    "ImageTooLarge",
+    "InternalError",
+    "InvalidRequest",
+    "ModelNotFound",
+    "NotAnImage",
+    "OperationNotOffered",
+    "QueueFull",
+    "RangeExceeded",
+    "ServerUnavailable",
+    "StorageFull",
+    "UnknownField",
+    "Violation",
+    "WeightsMissing",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing wrong with one field.
+
+    `field` is a path in the contract's grammar: proto field names, dots, `[index]` and `["key"]`, for example
+    `options.provider_options["local"].style`. Empty means the request as a whole.
+    """
+
+    field: str
+    text: str
+
+
+class CelesteError(Exception):
+    """A failure with a reason that programs can act on.
+
+    Attributes:
+        message: For people; names what was given and what is allowed. Holds no secret and no stack trace.
+        metadata: Facts for programs, as strings: the limit and the value, the ids that come nearest.
+        violations: The fields at fault, all of them; empty when no field is.
+        resource: The name of the thing that is missing or damaged; empty when there is none.
+        retry_after: Seconds after which another try makes sense; None when nobody knows.
+    """
+
+    reason: ClassVar[str] = ""
+    code: ClassVar[str] = "UNKNOWN"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        resource: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.resource = resource
+        self.retry_after = retry_after
+
+
+class InvalidRequest(CelesteError):
+    """The request can't be right on any server, or isn't for the model it names."""
+
+    reason = "INVALID_FIELD"
+    code = "INVALID_ARGUMENT"
+
+    @classmethod
+    def at(cls, field: str, text: str, **metadata: object) -> "InvalidRequest":
+        """Returns the error for one field; `text` goes on from the field's name ("must be ...")."""
+        return cls(
+            f"{field}: {text}",
+            metadata={key: str(value) for key, value in metadata.items()},
+            violations=[Violation(field, text)],
+        )
+
+    @classmethod
+    def of(cls, violations: Sequence[Violation]) -> "InvalidRequest":
+        """Returns one error for all `violations`, which must not be empty."""
+        text = "; ".join(f"{v.field}: {v.text}" if v.field else v.text for v in violations[:3])
+        more = f" (and {len(violations) - 3} more)" if len(violations) > 3 else ""
+        return cls(text + more, violations=violations)
+
+
+class UnknownField(InvalidRequest):
+    """STRICT was asked for and the request has fields that this server does not know."""
+
+    reason = "UNKNOWN_FIELD"
+
+
+class NotAnImage(InvalidRequest):
+    """The bytes are no picture in a format that is read here, or a damaged one."""
+
+    reason = "NOT_AN_IMAGE"
+
+
+class ImageTooLarge(InvalidRequest):
+    """A picture beyond the limits: bytes, pixels, sides, frames or text; metadata has `limit` and `value`."""
+
+    reason = "IMAGE_TOO_LARGE"
+
+
+class ModelNotFound(CelesteError):
+    """No model has this id; metadata `nearest` has up to five ids that come near."""
+
+    reason = "MODEL_NOT_FOUND"
+    code = "NOT_FOUND"
+
+
+class ArtifactNotFound(CelesteError):
+    """No artifact of the caller has this name."""
+
+    reason = "ARTIFACT_NOT_FOUND"
+    code = "NOT_FOUND"
+
+
+class OperationNotOffered(CelesteError):
+    """The model does not do this; metadata `models` names those that do."""
+
+    reason = "OPERATION_NOT_OFFERED"
+    code = "FAILED_PRECONDITION"
+
+
+class WeightsMissing(CelesteError):
+    """The model's weights are not on this machine; metadata `command` says how to get them."""
+
+    reason = "WEIGHTS_MISSING"
+    code = "FAILED_PRECONDITION"
+
+
+class QueueFull(CelesteError):
+    """As many calls wait as are allowed to."""
+
+    reason = "QUEUE_FULL"
+    code = "RESOURCE_EXHAUSTED"
+    retryable = True
+
+
+class EngineMemory(CelesteError):
+    """The engine needed more memory than it may have; a smaller picture or tile would pass."""
+
+    reason = "ENGINE_MEMORY"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class StorageFull(CelesteError):
+    """The artifact store has no room left."""
+
+    reason = "STORAGE_FULL"
+    code = "RESOURCE_EXHAUSTED"
+    retryable = True
+
+
+class RangeExceeded(CelesteError):
+    """An offset beyond the end; metadata has `limit` and `value`."""
+
+    reason = "RANGE_EXCEEDED"
+    code = "OUT_OF_RANGE"
+
+
+class EngineLost(CelesteError):
+    """The process that did the work ended before it was done. The next call gets a new one."""
+
+    reason = "ENGINE_LOST"
+    code = "UNAVAILABLE"
+    retryable = True
+
+
+class ServerUnavailable(CelesteError):
+    """The server can't be reached, or takes no more calls because it is ending."""
+
+    reason = "SERVER_UNAVAILABLE"
+    code = "UNAVAILABLE"
+    retryable = True
+
+
+class ArtifactDamaged(CelesteError):
+    """The stored bytes no longer have the digest in their name; they are never handed out."""
+
+    reason = "ARTIFACT_DAMAGED"
+    code = "DATA_LOSS"
+
+
+class DeadlineExceeded(CelesteError):
+    """The caller's deadline passed; the work was stopped."""
+
+    reason = "DEADLINE_EXCEEDED"
+    code = "DEADLINE_EXCEEDED"
+
+
+class Cancelled(CelesteError):
+    """The caller went away; the work was stopped."""
+
+    reason = "CANCELLED"
+    code = "CANCELLED"
+
+
+class InternalError(CelesteError):
+    """A bug of ours; metadata `log_id` finds it in the log. Nothing from inside is in the message."""
+
+    reason = "INTERNAL"
+    code = "INTERNAL"
+
+
+def leaves(cls: type[CelesteError]) -> list[type[CelesteError]]:
+    """Returns a class and all below it that have a reason, in the order of the tree."""
+    found = [cls] if cls.reason else []
+    for below in cls.__subclasses__():
+        found.extend(leaves(below))
+    return found
+
+
+ERRORS: dict[str, type[CelesteError]] = {cls.reason: cls for cls in leaves(CelesteError)}
+"""The table: reason to class, and by `ERRORS[reason].code` to the gRPC code."""

@@ -1,0 +1,246 @@
+"""What can happen to an operation, one class each, and the shape of everything that runs one: `Run`.
+
+Each event has one author, so there is one place to look:
+
+    Queued      pipeline/limit.py    waiting for a slot
+    Started     pipeline/route.py    a model was chosen
+    Fitted      pipeline/fit.py      what became of one field of the request
+    Progress    provider             nearer to the end
+    Preview     provider             a first look
+    Warned      provider             something is not quite as asked
+    Picture     provider             bytes; they go no higher than pipeline/save.py
+    Saved       pipeline/save.py     the picture is stored; above, an image is a digest
+    Missed      pipeline/split.py    one of several images could not be made
+    Analyzed    provider             what an analysis found
+    Used        provider             time that an engine of ours worked
+    Completed   pipeline/record.py   the result, last, once
+
+Failure is an exception, never an event, until it leaves the core.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from celeste_image.core.errors import CelesteError
+from celeste_image.core.request import Call, ImageRequest
+
+__all__ = [
+    "Analyzed",
+    "Completed",
+    "Event",
+    "FidelityLine",
+    "FidelityOutcome",
+    "Fitted",
+    "ImageMetadata",
+    "ImageOutput",
+    "MetadataEntry",
+    "Missed",
+    "OperationResult",
+    "Picture",
+    "Preview",
+    "Progress",
+    "Queued",
+    "Run",
+    "Saved",
+    "Started",
+    "Usage",
+    "Used",
+    "Warned",
+]
+
+
+class FidelityOutcome(StrEnum):
+    """What became of one field of a request; see `FidelityOutcome` in `operation.proto`.
+
+    UNSPECIFIED is what a client makes of an outcome that it does not know.
+    """
+
+    UNSPECIFIED = "unspecified"
+    HONORED = "honored"
+    ADJUSTED = "adjusted"
+    EMULATED = "emulated"
+    DROPPED = "dropped"
+    DEFAULTED = "defaulted"
+
+
+@dataclass(frozen=True, slots=True)
+class FidelityLine:
+    """What became of one field; the values are JSON values, None where there is none."""
+
+    path: str
+    outcome: FidelityOutcome
+    asked: Any = None
+    sent: Any = None
+    measured: Any = None
+    note: str = ""
+    image_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOutput:
+    """A stored image. `data` is empty above the pipeline unless it came inside a response."""
+
+    artifact: str
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    index: int = 0
+    seed: int | None = None
+    parents: tuple[str, ...] = ()
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataEntry:
+    """One tag of a file: its group (`exif`, `gps`, `png`), its name and its JSON value."""
+
+    group: str
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMetadata:
+    """Facts about a file and what was written into it; see `ImageMetadata` in `analysis.proto`."""
+
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    color_mode: str
+    has_alpha: bool
+    orientation: int = 0
+    icc_profile: str = ""
+    entries: tuple[MetadataEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an operation used; `compute_seconds` is None when no engine of this server worked on it."""
+
+    images: int = 0
+    megapixels: float = 0.0
+    compute_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """The outcome of one operation; see `OperationResult` in `operation.proto`."""
+
+    request_id: str
+    model: str
+    images: tuple[ImageOutput, ...] = ()
+    failures: Mapping[int, CelesteError] = field(default_factory=dict)
+    metadata: ImageMetadata | None = None
+    fidelity: tuple[FidelityLine, ...] = ()
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """It waits; `position` counts from 1."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A model works on it; `attempt` counts from 1."""
+
+    provider: str
+    model: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What became of one field."""
+
+    line: FidelityLine
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Share done, 0 to 1, never falling; `reported` is False when it was guessed from the time it usually takes."""
+
+    fraction: float
+    phase: str = ""
+    reported: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A first look, at most 256 KiB."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    width: int
+    height: int
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is not quite as asked; `path` is empty when it is about the whole request."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture on its way to the store, with its size in pixels and the seed that makes it again."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    width: int
+    height: int
+    index: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A picture was stored."""
+
+    image: ImageOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Image `index` could not be made; the others go on."""
+
+    index: int
+    error: CelesteError
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzed:
+    """What an analysis found."""
+
+    metadata: ImageMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """An engine of this server worked for `compute_seconds`, waiting not counted."""
+
+    compute_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """It is done."""
+
+    result: OperationResult
+
+
+Event = Queued | Started | Fitted | Progress | Preview | Warned | Picture | Saved | Missed | Analyzed | Used | Completed
+
+Run = Callable[[ImageRequest, Call], AsyncGenerator[Event, None]]
+"""Runs an operation: requests go down, events come up. Closing the generator stops the work."""

@@ -1,0 +1,263 @@
+"""The four operations as plain values, the same through every door: gRPC, command line, another Python program.
+
+They know nothing of providers and of protobuf. Constant ranges are checked once, by the rules in the `.proto` files,
+before a request becomes one of these; what depends on a model is checked against its card, in `pipeline/fit.py`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+__all__ = [
+    "AnalysisKind",
+    "Analyze",
+    "Call",
+    "Edit",
+    "Erase",
+    "Generate",
+    "ImageFacts",
+    "ImageInput",
+    "ImageRequest",
+    "Inpaint",
+    "Mask",
+    "OperationKind",
+    "Outpaint",
+    "Polarity",
+    "RequestOptions",
+    "Size",
+    "Upscale",
+]
+
+
+class OperationKind(StrEnum):
+    """What can be asked for."""
+
+    GENERATE = "generate"
+    EDIT = "edit"
+    UPSCALE = "upscale"
+    ANALYZE = "analyze"
+
+
+class AnalysisKind(StrEnum):
+    """What an analysis can look for."""
+
+    METADATA = "metadata"
+
+
+class Polarity(StrEnum):
+    """Which values of a mask mean "change here": white, black, or alpha 0."""
+
+    WHITE = "white"
+    BLACK = "black"
+    TRANSPARENT = "transparent"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a limited worker process found out about encoded bytes by decoding them.
+
+    `width` and `height` are pixels after the EXIF orientation is applied; `sha256` is 64 hex digits; `mode` is
+    Pillow's word for how pixels are stored.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+    mode: str
+    has_alpha: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """A picture given to an operation: its bytes, or the name of an artifact.
+
+    Below the pipeline's load step `data` and `facts` are always set.
+    """
+
+    data: bytes = field(default=b"", repr=False)
+    artifact: str = ""
+    sha256: str = ""
+    facts: ImageFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The size wanted, in pixels, as a ratio, or as an area; zero and "" are unset, all unset is the default."""
+
+    width: int = 0
+    height: int = 0
+    aspect_ratio: str = ""
+    megapixels: float = 0.0
+
+    def __bool__(self) -> bool:
+        """Tells whether anything is set."""
+        return bool(self.width or self.aspect_ratio or self.megapixels)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What all operations have in common.
+
+    Attributes:
+        strict: Refuse what can't be done to the letter, instead of doing the nearest.
+        provider_options: What only one provider knows, by the provider's name.
+        inline_limit_bytes: Bytes of images to send inside the response; None is the server's default.
+        preview_count: Previews wanted, 0 to 8.
+        unknown: Paths of fields that this server does not know, from a newer client.
+    """
+
+    strict: bool = False
+    provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    inline_limit_bytes: int | None = None
+    preview_count: int = 0
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """What all operations begin with; `model` is `provider/model`, or empty for the server's default."""
+
+    kind: ClassVar[OperationKind]
+
+    model: str = ""
+    options: RequestOptions = field(default_factory=RequestOptions)
+
+    def images(self) -> Iterator[tuple[str, ImageInput]]:
+        """Yields the pictures in it with the paths of their fields."""
+        return iter(())
+
+    def with_images(self, images: Mapping[str, ImageInput]) -> Self:
+        """Returns it with other pictures, by the paths that `images` yields."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate(ImageRequest):
+    """Makes pictures from words. `count` is 1 to 16, or 0 for one; `seed` None means the server draws one."""
+
+    kind = OperationKind.GENERATE
+
+    prompt: str
+    negative_prompt: str = ""
+    size: Size = Size()
+    count: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Where an edit may change a picture; `feather` is a soft border in pixels."""
+
+    image: ImageInput
+    polarity: Polarity = Polarity.WHITE
+    feather: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Removes what is under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
+
+    field: ClassVar[str] = "erase"
+    mask: Mask
+    pixel_lock: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Inpaint:
+    """Paints `prompt` under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
+
+    field: ClassVar[str] = "inpaint"
+    mask: Mask
+    prompt: str
+    pixel_lock: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outpaint:
+    """Adds pixels on the sides named and fills them; an empty `prompt` goes on with what is there."""
+
+    field: ClassVar[str] = "outpaint"
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit(ImageRequest):
+    """Changes a picture."""
+
+    kind = OperationKind.EDIT
+
+    image: ImageInput
+    edit: Erase | Inpaint | Outpaint
+    seed: int | None = None
+
+    def images(self) -> Iterator[tuple[str, ImageInput]]:
+        """Yields the source, then the mask if the edit has one."""
+        yield "image", self.image
+        if isinstance(self.edit, Erase | Inpaint):
+            yield f"{self.edit.field}.mask.image", self.edit.mask.image
+
+    def with_images(self, images: Mapping[str, ImageInput]) -> Self:
+        """Returns it with another source and mask."""
+        edit = self.edit
+        if isinstance(edit, Erase | Inpaint):
+            edit = replace(edit, mask=replace(edit.mask, image=images[f"{edit.field}.mask.image"]))
+        return replace(self, image=images["image"], edit=edit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upscale(ImageRequest):
+    """Makes a picture larger, by `factor` (1 to 16, 0 is unset) or to `size`."""
+
+    kind = OperationKind.UPSCALE
+
+    image: ImageInput
+    factor: float = 0.0
+    size: Size = Size()
+
+    def images(self) -> Iterator[tuple[str, ImageInput]]:
+        """Yields the source."""
+        yield "image", self.image
+
+    def with_images(self, images: Mapping[str, ImageInput]) -> Self:
+        """Returns it with another source."""
+        return replace(self, image=images["image"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyze(ImageRequest):
+    """Finds out about a picture; no `kinds` means all that the model can."""
+
+    kind = OperationKind.ANALYZE
+
+    image: ImageInput
+    kinds: tuple[AnalysisKind, ...] = ()
+
+    def images(self) -> Iterator[tuple[str, ImageInput]]:
+        """Yields the picture."""
+        yield "image", self.image
+
+    def with_images(self, images: Mapping[str, ImageInput]) -> Self:
+        """Returns it with another picture."""
+        return replace(self, image=images["image"])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is true of one call, not of what it asks for.
+
+    Attributes:
+        request_id: Names the call in events, results and logs.
+        deadline: When the caller stops waiting, by `time.monotonic()`; None is never.
+        ticket: The provider's own name for a job that an earlier attempt submitted; with one, nothing is submitted.
+    """
+
+    request_id: str
+    deadline: float | None = None
+    ticket: str | None = None

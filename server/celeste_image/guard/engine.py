@@ -1,0 +1,33 @@
+"""The guard's engine: decodes one picture and says what it is."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from celeste_image.core.media import media_type
+from celeste_image.guard.decode import open_image
+from celeste_image.guard.limits import ImageLimits
+from celeste_image.worker.engine import Emit
+
+__all__ = ["run"]
+
+ORIENTATION = 0x0112  # EXIF 2.3 tag; values 5 to 8 stand on their side
+
+
+def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Emits `facts`, the members of ImageFacts, about the one picture."""
+    (data,) = pictures
+    image = open_image(data, ImageLimits(**task["limits"]))
+    width, height = image.size
+    if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+        width, height = height, width
+    facts = {
+        "media_type": media_type(data[:16]),
+        "width": width,
+        "height": height,
+        "size_bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "mode": image.mode,
+        "has_alpha": image.has_transparency_data,
+    }
+    emit("facts", facts)

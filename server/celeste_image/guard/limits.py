@@ -1,0 +1,46 @@
+"""ImageLimits: how large a picture may be."""
+
+from dataclasses import asdict, dataclass
+
+from celeste_image.core.errors import ImageTooLarge
+
+__all__ = ["ImageLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """Bounds of a picture, in and out.
+
+    Attributes:
+        max_bytes: Encoded size.
+        max_pixels: Width times height.
+        max_side: The longer side in pixels.
+        max_text_bytes: EXIF, XMP, ICC and text chunks, each.
+    """
+
+    max_bytes: int = 64 << 20
+    max_pixels: int = 40_000_000
+    max_side: int = 16_384
+    max_text_bytes: int = 64 << 10
+
+    def as_task(self) -> dict[str, int]:
+        """Returns them as JSON values for a worker."""
+        return asdict(self)
+
+    def check_bytes(self, size: int) -> None:
+        """Raises ImageTooLarge when an encoded picture is larger than allowed."""
+        if size > self.max_bytes:
+            raise too_large("bytes", self.max_bytes, size)
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises ImageTooLarge when a side or the area is larger than allowed."""
+        if max(width, height) > self.max_side:
+            raise too_large("pixels a side", self.max_side, max(width, height))
+        if width * height > self.max_pixels:
+            raise too_large("pixels", self.max_pixels, width * height)
+
+
+def too_large(unit: str, limit: int, value: int) -> ImageTooLarge:
+    """Returns the error for one limit."""
+    metadata = {"limit": str(limit), "value": str(value), "unit": unit}
+    return ImageTooLarge(f"has {value:,} {unit}, at most {limit:,} are allowed", metadata=metadata)

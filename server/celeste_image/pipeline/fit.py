@@ -1,0 +1,287 @@
+"""fitting: a request becomes concrete for its model, and nothing changes without a line that says so.
+
+Every parameter asked for ends HONORED, ADJUSTED or DROPPED, every one that was left open DEFAULTED; with `strict` a
+line that is neither is an error before any work is done.
+"""
+
+import math
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from celeste_image.core.card import ModelCard, SizeRange, TextRange
+from celeste_image.core.errors import InvalidRequest, UnknownField, Violation
+from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, ImageOutput, Run, Saved
+from celeste_image.core.request import (
+    Analyze,
+    Call,
+    Edit,
+    Erase,
+    Generate,
+    ImageInput,
+    ImageRequest,
+    Inpaint,
+    Outpaint,
+    Size,
+    Upscale,
+)
+from celeste_image.providers.base import Provider
+
+__all__ = ["fitting"]
+
+HONORED, ADJUSTED, DROPPED, DEFAULTED = (
+    FidelityOutcome.HONORED,
+    FidelityOutcome.ADJUSTED,
+    FidelityOutcome.DROPPED,
+    FidelityOutcome.DEFAULTED,
+)
+
+
+def draw_seed() -> int:
+    """Returns a seed of 32 bits: every engine and every JSON number can hold it."""
+    return secrets.randbits(32)
+
+
+def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -> Run:
+    """Fits each request to its model's card and measures the size of what came out."""
+    cards = {card.id: card for card in provider.cards}
+
+    async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        fit = Fit(cards[request.model], request, draw)
+        concrete = fit.request(provider)
+        for line in fit.lines:
+            if line.path != "size":
+                yield Fitted(line)
+        images: list[ImageOutput] = []
+        async with aclosing(run(concrete, call)) as events:
+            async for event in events:
+                if isinstance(event, Saved):
+                    images.append(event.image)
+                yield event
+        for line in fit.lines:
+            if line.path == "size":
+                for measured in measure(line, images):
+                    yield Fitted(measured)
+
+    return fitted
+
+
+def measure(line: FidelityLine, images: list[ImageOutput]) -> list[FidelityLine]:
+    """Returns the line about the size with what the images really have: one line when all agree, else one each."""
+    sizes = [{"width": image.width, "height": image.height} for image in images]
+    if all(size == sizes[0] for size in sizes[1:]):
+        return [_measured(line, sizes[0])] if sizes else [line]
+    return [replace(_measured(line, size), image_index=image.index) for size, image in zip(sizes, images, strict=True)]
+
+
+def _measured(line: FidelityLine, size: Mapping[str, int]) -> FidelityLine:
+    if size == line.sent:
+        return replace(line, measured=size)
+    return replace(line, outcome=ADJUSTED, measured=size, note="the model made another size than it was sent")
+
+
+class Fit:
+    """One request on its way to one model: collects lines and violations, all of them, before it fails."""
+
+    def __init__(self, card: ModelCard, request: ImageRequest, draw: Callable[[], int]) -> None:
+        self._card = card
+        self._asked = request
+        self._draw = draw
+        self.lines: list[FidelityLine] = []
+        self.violations: list[Violation] = []
+
+    def request(self, provider: Provider) -> ImageRequest:
+        """Returns the concrete request.
+
+        Raises:
+            InvalidRequest: The model can't take it, or `strict` was asked for and it can't be done to the letter.
+            UnknownField: `strict` was asked for and there are fields that this server does not know.
+        """
+        asked = self._asked
+        for path in asked.options.unknown:
+            self._line(path, DROPPED, note="this server does not know the field")
+        match asked:
+            case Generate():
+                fitted: ImageRequest = self._generate(asked)
+            case Upscale():
+                fitted = self._upscale(asked)
+            case Edit():
+                fitted = self._edit(asked)
+            case Analyze():
+                fitted = self._analyze(asked)
+            case _:
+                raise TypeError(f"{asked!r} is no request")
+        self._options(provider)
+        if self.violations:
+            raise InvalidRequest.of(self.violations)
+        if asked.options.strict:
+            self._refuse_differences()
+        return fitted
+
+    def _refuse_differences(self) -> None:
+        different = [line for line in self.lines if line.outcome not in (HONORED, DEFAULTED)]
+        if different:
+            error = (
+                UnknownField if all(line.path in self._asked.options.unknown for line in different) else InvalidRequest
+            )
+            raise error.of([Violation(line.path, line.note or "can't be done to the letter") for line in different])
+
+    def _line(self, path: str, outcome: FidelityOutcome, asked: Any = None, sent: Any = None, note: str = "") -> None:
+        self.lines.append(FidelityLine(path, outcome, asked=asked, sent=sent, note=note))
+
+    def _wrong(self, path: str, text: str) -> None:
+        self.violations.append(Violation(path, text))
+
+    def _reads(self, path: str, asked: Any) -> bool:
+        """Tells whether the model reads a field, and takes a line for it either way."""
+        known = self._card.parameter(self._asked.kind, path)
+        if known is None:
+            self._line(path, DROPPED, asked=asked, note=f"{self._card.id} does not read it")
+            return False
+        if isinstance(known.range, TextRange) and 0 < known.range.max_length < len(asked or ""):
+            self._wrong(path, f"must have at most {known.range.max_length:,} characters for {self._card.id}")
+        self._line(path, HONORED, asked=None if isinstance(known.range, TextRange) else asked)
+        return True
+
+    def _generate(self, asked: Generate) -> Generate:
+        self._reads("prompt", asked.prompt)
+        if asked.negative_prompt:
+            self._reads("negative_prompt", asked.negative_prompt)
+        if asked.count:
+            self._line("count", HONORED, asked=asked.count)
+        return replace(asked, count=asked.count or 1, seed=self._seed(asked.seed), size=self._size(asked.size))
+
+    def _seed(self, asked: int | None) -> int | None:
+        if asked is not None:
+            return asked if self._reads("seed", json_integer(asked)) else None
+        if self._card.parameter(self._asked.kind, "seed") is None:
+            return None
+        seed = self._draw()
+        self._line("seed", DEFAULTED, sent=seed)
+        return seed
+
+    def _size(self, asked: Size) -> Size:
+        known = self._card.parameter(self._asked.kind, "size")
+        if known is None or not isinstance(known.range, SizeRange):
+            if asked:
+                self._line("size", DROPPED, asked=size_json(asked), note=f"{self._card.id} has sizes of its own")
+            return Size()
+        bounds = known.range
+        width, height = asked.width, asked.height
+        if not asked:
+            width, height = bounds.default_width, bounds.default_height
+        elif not width:
+            area = asked.megapixels * 1e6 or float(bounds.default_width * bounds.default_height)
+            across, down = (int(part) for part in (asked.aspect_ratio or "1:1").split(":"))
+            width, height = sides(area, across / down)
+        step = max(1, bounds.multiple_of)
+        fitted = Size(max(step, round(width / step) * step), max(step, round(height / step) * step))
+        self._check_size(fitted, bounds)
+        exact = not asked.width or (fitted.width, fitted.height) == (width, height)
+        outcome = DEFAULTED if not asked else HONORED if exact else ADJUSTED
+        note = "" if exact else f"sides are multiples of {step}"
+        self._line("size", outcome, asked=size_json(asked) if asked else None, sent=size_json(fitted), note=note)
+        return fitted
+
+    def _check_size(self, size: Size, bounds: SizeRange) -> None:
+        for side in ("width", "height"):
+            if not bounds.minimum_side <= getattr(size, side) <= bounds.maximum_side:
+                allowed = f"{bounds.minimum_side:,} to {bounds.maximum_side:,} pixels for {self._card.id}"
+                self._wrong(f"size.{side}", f"must be {allowed}, is {getattr(size, side):,}")
+        area = size.width * size.height
+        if area > bounds.maximum_megapixels * 1e6:
+            self._wrong("size", f"must be at most {bounds.maximum_megapixels:g} megapixels, is {area / 1e6:.1f}")
+
+    def _upscale(self, asked: Upscale) -> Upscale:
+        source = facts_of(asked.image)
+        if asked.factor:
+            size = Size(round(source.width * asked.factor), round(source.height * asked.factor))
+            self._line("factor", HONORED, asked=asked.factor)
+        elif asked.size.width:
+            size = asked.size
+        else:
+            size = Size(*sides(asked.size.megapixels * 1e6, source.width / source.height))
+        if size.width < source.width or size.height < source.height:
+            given = f"{source.width} x {source.height}"
+            self._wrong(
+                "size",
+                f"must be no smaller than the picture, which is {given}, is {size.width} x {size.height}",
+            )
+        known = self._card.parameter(asked.kind, "size")
+        if known is not None and isinstance(known.range, SizeRange):
+            self._check_size(size, known.range)
+        self._line("size", HONORED, asked=size_json(asked.size) if asked.size else None, sent=size_json(size))
+        return replace(asked, size=size)
+
+    def _edit(self, asked: Edit) -> Edit:
+        edit = asked.edit
+        if isinstance(edit, Erase | Inpaint):
+            source, mask = facts_of(asked.image), facts_of(edit.mask.image)
+            if (source.width, source.height) != (mask.width, mask.height):
+                path = f"{edit.field}.mask.image"
+                text = (
+                    f"must be as large as the image, {source.width} x {source.height}, is {mask.width} x {mask.height}"
+                )
+                self._wrong(path, text)
+        if self._reads(edit.field, None) and isinstance(edit, Inpaint | Outpaint) and edit.prompt:
+            self._reads(f"{edit.field}.prompt", edit.prompt)
+        return replace(asked, seed=self._seed(asked.seed))
+
+    def _analyze(self, asked: Analyze) -> Analyze:
+        for index, kind in enumerate(asked.kinds):
+            self._line(f"kinds[{index}]", HONORED, asked=kind.value)
+        return asked
+
+    def _options(self, provider: Provider) -> None:
+        """Checks the options for this provider, and what all models have."""
+        options = self._asked.options
+        if options.preview_count and not self._card.previews:
+            self._line(
+                "options.preview_count",
+                DROPPED,
+                options.preview_count,
+                note=f"{self._card.id} has no previews",
+            )
+        given = options.provider_options.get(provider.name, {})
+        base = f'options.provider_options["{provider.name}"]'
+        try:
+            provider.Options.model_validate(given)
+        except ValidationError as error:
+            for problem in error.errors(include_input=False, include_url=False, include_context=False):
+                path = ".".join([base, *(str(part) for part in problem["loc"])])
+                if problem["type"] == "extra_forbidden":
+                    allowed = ", ".join(sorted(provider.Options.model_fields)) or "none"
+                    self._wrong(path, f"is not an option of {provider.name}; they are: {allowed}")
+                else:
+                    self._wrong(path, problem["msg"][:1].lower() + problem["msg"][1:])
+            return
+        for name, value in given.items():
+            self._reads(f"{base}.{name}", value)
+
+
+def facts_of(image: ImageInput) -> Any:
+    """Returns a loaded picture's facts."""
+    if image.facts is None:
+        raise TypeError("a picture came past the load step")
+    return image.facts
+
+
+def sides(area: float, ratio: float) -> tuple[int, int]:
+    """Returns the width and height, in whole pixels, of an area in pixels and a ratio of width to height."""
+    width = math.sqrt(area * ratio)
+    return max(1, round(width)), max(1, round(width / ratio))
+
+
+def size_json(size: Size) -> dict[str, Any]:
+    """Returns what is set of a size as JSON values."""
+    values = {name: getattr(size, name) for name in ("width", "height", "aspect_ratio", "megapixels")}
+    return {name: value for name, value in values.items() if value}
+
+
+def json_integer(value: int) -> int | str:
+    """Returns an integer as a JSON value that keeps all its digits: a string above 2^53."""
+    return value if abs(value) <= 1 << 53 else str(value)

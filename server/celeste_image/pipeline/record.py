@@ -1,0 +1,117 @@
+"""recording: the outermost step. It makes the result, and a line in the log for every call, refused ones too."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import structlog
+
+from celeste_image.core.errors import CelesteError, InternalError
+from celeste_image.core.events import (
+    Analyzed,
+    Completed,
+    Event,
+    FidelityLine,
+    Fitted,
+    ImageMetadata,
+    ImageOutput,
+    Missed,
+    OperationResult,
+    Run,
+    Saved,
+    Started,
+    Usage,
+    Used,
+)
+from celeste_image.core.request import Call, ImageRequest
+
+__all__ = ["recording"]
+
+log = structlog.get_logger("celeste_image.calls")
+
+
+class Record:
+    """What was seen of one operation so far."""
+
+    def __init__(self) -> None:
+        self.model = ""
+        self.images: list[ImageOutput] = []
+        self.failures: dict[int, CelesteError] = {}
+        self.metadata: ImageMetadata | None = None
+        self.fidelity: list[FidelityLine] = []
+        self.compute_seconds: float | None = None
+
+    def add(self, event: Event) -> None:
+        """Takes note of an event."""
+        match event:
+            case Started():
+                self.model = event.model
+            case Saved():
+                self.images.append(event.image)
+            case Missed():
+                self.failures[event.index] = event.error
+            case Analyzed():
+                self.metadata = event.metadata
+            case Fitted():
+                self.fidelity.append(event.line)
+            case Used():
+                self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
+
+    def result(self, request_id: str) -> OperationResult:
+        """Returns the result."""
+        images = tuple(sorted(self.images, key=lambda image: image.index))
+        megapixels = sum(image.width * image.height for image in images) / 1e6
+        return OperationResult(
+            request_id=request_id,
+            model=self.model,
+            images=images,
+            failures=self.failures,
+            metadata=self.metadata,
+            fidelity=tuple(self.fidelity),
+            usage=Usage(len(images), megapixels, self.compute_seconds),
+        )
+
+
+def recording(run: Run) -> Run:
+    """Ends every operation with Completed, or with an error that callers may see."""
+
+    async def recorded(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        record = Record()
+        began = time.monotonic()
+        outcome = "INTERNAL"
+        facts: dict[str, object] = {}
+        try:
+            async with aclosing(run(request, call)) as events:
+                async for event in events:
+                    record.add(event)
+                    yield event
+            outcome = "OK"
+            yield Completed(record.result(call.request_id))
+        except CelesteError as error:
+            outcome = error.reason
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            if outcome != "OK":  # a reader that leaves after the result has all it came for
+                late = call.deadline is not None and time.monotonic() >= call.deadline
+                outcome = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+            raise
+        except Exception as error:
+            facts["log_id"] = log_id = uuid.uuid4().hex
+            log.exception("bug", log_id=log_id, request_id=call.request_id)
+            text = f"a bug of the server; its log has more under {log_id}"
+            raise InternalError(text, metadata={"log_id": log_id}) from error
+        finally:
+            log.info(
+                "call",
+                operation=request.kind.value,
+                request_id=call.request_id,
+                model=record.model or request.model,
+                outcome=outcome,
+                seconds=round(time.monotonic() - began, 3),
+                images=len(record.images),
+                **facts,
+            )
+
+    return recorded

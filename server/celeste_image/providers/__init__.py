@@ -1,0 +1,1 @@
+"""What makes images: one file or folder per API or runtime."""

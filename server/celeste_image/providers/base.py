@@ -1,0 +1,67 @@
+"""Provider: the one shape of everything that makes images, and its contract in words."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from celeste_image.core.card import ModelCard
+from celeste_image.core.events import Event
+from celeste_image.core.request import Call, ImageRequest
+
+__all__ = ["Options", "Provider", "ProviderSettings"]
+
+
+class ProviderSettings(BaseModel):
+    """The table `[providers.NAME]`; `concurrency` is how many calls run at a time, `queue` how many may wait."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int = 4
+    queue: int = 100
+
+
+class Options(BaseModel):
+    """What only one provider knows, from `options.provider_options["NAME"]`; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Provider(Protocol):
+    """One API or local runtime that makes images.
+
+    `run` gets a request that one of its `cards` accepts, made concrete: `model` is the card's id, sizes are in
+    pixels, `count` is within the card's `max_count`, seeds are drawn, pictures are loaded with their facts. It yields
+    events: a Picture per image or an Analyzed at least, `Progress.fraction` never falling, and raises CelesteError
+    subclasses only. It leaves limits, storage, metrics and splitting to the pipeline. When closed early it stops its
+    work and frees what it holds before `aclose` returns.
+
+    A module offers one as `PROVIDER`, a class called with a `Settings`; third parties by an entry point of the
+    group `celeste_image.providers`.
+    """
+
+    name: ClassVar[str]
+    """Prefix of its model ids, `bfl` in `bfl/flux-pro-1.1`."""
+    title: ClassVar[str]
+    """Its name for people."""
+    cards: ClassVar[Sequence[ModelCard]]
+    """What its models accept, make and cost."""
+    Settings: ClassVar[type[ProviderSettings]]
+    """Its table in the configuration."""
+    Options: ClassVar[type[Options]]
+    """What only it knows, per request."""
+
+    settings: Any
+    """An instance of `Settings`."""
+
+    def ready(self, card: ModelCard) -> bool:
+        """Tells whether a model can be used now: keys are there, weights are there."""
+        ...
+
+    def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        """Does the work."""
+        ...
+
+    async def close(self) -> None:
+        """Frees everything."""
+        ...

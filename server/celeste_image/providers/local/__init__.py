@@ -1,0 +1,1 @@
+"""Engines on this machine: no key, no internet. Importing this package imports none of them."""

@@ -1,0 +1,469 @@
+"""Paints what lies behind the things of a scene, and the weather before them."""
+
+import colorsys
+from itertools import pairwise
+
+from .canvas import Point, blend, path, web
+from .scene import Scene
+
+__all__ = ["paint", "paint_abstract", "paint_weather"]
+
+
+def paint(scene: Scene) -> None:
+    """Paints all that lies behind the things."""
+    if scene.indoors:
+        paint_table(scene)
+        return
+    paint_sky(scene)
+    if scene.underwater:
+        paint_deep(scene)
+    elif not scene.space:
+        paint_ranges(scene)
+        if scene.water or scene.beach:
+            paint_water(scene)
+        elif scene.floor == "street":
+            paint_street(scene)
+        else:
+            paint_ground(scene)
+
+
+def ridge(scene: Scene, base: float, height: float, rough: float) -> list[Point]:
+    """Returns the outline of a range of hills (`rough` 0) to crags (1), from edge to edge."""
+    draw = scene.random
+    count = max(2, round(scene.wide / draw.uniform(380, 640)))
+    low = (0.3, 0.6) if rough == 1 else (0.1, 0.4)
+    heights = [draw.uniform(*low) if at % 2 else draw.uniform(0.6, 1) for at in range(count * 2 + 1)]
+    if draw.random() < 0.5:
+        heights = heights[1:]
+    spread = 0.22 * rough
+    # The middle of each stretch is moved up or down, by half as much each time.
+    for _ in range(6 if rough else 0):
+        halves = [(a, (a + b) / 2 + draw.uniform(-spread, spread)) for a, b in pairwise(heights)]
+        heights = [height for half in halves for height in half] + heights[-1:]
+        spread /= 2
+    step = (scene.wide + 80) / (len(heights) - 1)
+    return [(at * step - 40, base - height * value) for at, value in enumerate(heights)]
+
+
+def fir(x: float, foot: float, tall: float, snow: bool = False) -> str:
+    """Returns the outline of a fir, or of the snow that lies on its boughs."""
+    trunk = path("M", x - tall * 0.03, foot, "v", -tall * 0.2, "h", tall * 0.06, "v", tall * 0.2, "z")
+    outline = "" if snow else trunk
+    for low, high, half in ((0.1, 0.5, 0.23), (0.32, 0.74, 0.18), (0.56, 1.0, 0.125)):
+        bottom, top, wide = foot - tall * low, foot - tall * high, tall * half
+        deep = (bottom - top) * 0.16
+        if snow:
+            bottom, wide = top + (bottom - top) * 0.62, wide * 0.62
+        outline += path("M", x, top, "L", x + wide, bottom)
+        for at in range(4):
+            inward, drip = x + wide * (0.5 - 0.5 * at), bottom - deep * 0.2 * (at < 3)
+            outline += path("Q", inward + wide * 0.25, bottom + deep, inward, drip)
+        outline += "z"
+    return outline
+
+
+def paint_sky(scene: Scene) -> None:
+    """Paints sky, stars, sun or moon, rainbow and clouds."""
+    draw, high = scene.random, scene.high
+    end = high if scene.space or scene.underwater else scene.horizon * 1.04
+    scene.band(0, high, scene.haze)
+    scene.band(0, end, scene.gradient(*scene.sky, middle=0.5))
+    if scene.underwater:
+        return
+    if scene.space:
+        for colour in draw.sample(["#7b3fc4", "#2f6fd0", "#c43f8c", "#2fa5a0", "#d07a3a"], 3):
+            for _ in range(3):
+                cloud = scene.gradient(colour, colour, opacity=(0.34, 0), radial=True)
+                r = draw.uniform(180, 420)
+                scene.ellipse(draw.uniform(0, scene.wide), draw.uniform(0, high), r * 1.4, r, cloud)
+    if scene.time in ("night", "space") and "stars" not in scene.reading.unwanted and scene.grey < 0.5:
+        share = 3 if scene.space or scene.wants("stars") else 1.4
+        for _ in range(round(min(400, 90 * share * scene.wide * end / 1e6))):
+            x, y, r = (
+                draw.uniform(0, scene.wide),
+                end * draw.random() ** 1.2,
+                draw.choice((0.9, 1.1, 1.4, 2.2)),
+            )
+            scene.ellipse(x, y, r, r, "#fff", opacity=draw.uniform(0.4, 1))
+        if scene.wants("stars"):
+            scene.drawn.append("stars")
+    if scene.space or scene.planet:
+        colour, r = draw.choice(("#d9824f", "#5f8fd6", "#b26fc9", "#5fb3a1")), draw.uniform(90, 170)
+        tones = blend(colour, "#ffffff", 0.45), colour, blend(colour, "#0a0620", 0.75)
+        ball = scene.gradient(*tones, radial=True, where='cx=".35" cy=".35" r=".75"')
+        scene.ellipse(scene.wide * draw.choice((0.14, 0.86)), high * draw.uniform(0.16, 0.3), r, r, ball)
+        return
+    paint_light(scene)
+    if scene.wants("rainbow"):
+        x, r = scene.wide * draw.uniform(0.35, 0.65), min(scene.wide * 0.5, scene.horizon) * 0.9
+        for at, colour in enumerate(("#e5483f", "#f59b37", "#f8e05a", "#5dbb63", "#4a90d9", "#8656b5")):
+            inner = r - 14 * at
+            scene.ellipse(x, scene.horizon, inner, inner, "none", stroke=colour, stroke_width=14.5, opacity=0.55)
+        scene.drawn.append("rainbow")
+    if "cloudy" not in scene.reading.unwanted:
+        paint_clouds(scene, round((3 + 14 * scene.grey + 3 * scene.wants("cloudy")) * max(1, scene.wide / 1500)))
+
+
+def paint_light(scene: Scene) -> None:
+    """Paints sun or moon where its hour puts it, with a glow around it."""
+    draw = scene.random
+    moon = scene.time == "night" or (scene.wants("moon") and not scene.wants("sun"))
+    name = "moon" if moon else "sun"
+    # The land of a coast is on one side; the light belongs on the other, over open water.
+    side = draw.uniform(0.6, 0.78) if scene.left else draw.uniform(0.22, 0.4)
+    low = {"sunset": 0.86, "dawn": 0.7}.get(scene.time) or draw.uniform(0.24, 0.34)
+    scene.lamp = x, y = scene.wide * side, scene.horizon * low
+    if name in scene.reading.unwanted or (scene.grey > 0.5 and not scene.wants(name)):
+        return
+    tone = {"night": "#f4efcf", "sunset": "#fff0b8", "dawn": "#fff6da"}.get(scene.time, "#fff7cf")
+    scene.glow(x, y, 430, tone, 0.22 if moon else 0.32)
+    scene.glow(x, y, 210, tone, 0.3 if moon else 0.42)
+    r = 62 if scene.time in ("sunset", "dawn") else 52
+    if moon and draw.random() < 0.5:
+        inner = r * 0.82
+        out = path("M", x - 8, y - r, "a", r, r, 0, "1 0", r, r * 1.25)
+        scene.shape(out + path("a", inner, inner, 0, "0 1", -r, -r * 1.25, "z"), tone)
+    else:
+        scene.ellipse(x, y, r, r, tone)
+        for dx, dy, size in ((-16, -12, 13), (15, 8, 9), (-6, 20, 7), (18, -20, 6)) if moon else ():
+            scene.ellipse(x + dx, y + dy, size, size, "#cfc9a4", opacity=0.5)
+    scene.drawn.append(name)
+
+
+def paint_clouds(scene: Scene, count: int) -> None:
+    """Paints soft heaps of cloud with flat feet, smaller towards the horizon."""
+    draw = scene.random
+    white = blend(scene.lit("#ffffff"), scene.haze, 0.35 if scene.time != "day" else 0.05)
+    fill = scene.gradient(white, blend(white, scene.sky[1], 0.45 + scene.grey / 3))
+    for _ in range(count):
+        y = scene.horizon * draw.uniform(0.06, 0.72)
+        size = (1.25 - y / scene.horizon) * draw.uniform(90, 170)
+        x, puffs, outline = draw.uniform(0, scene.wide), draw.randint(4, 6), ""
+        for at in range(puffs):
+            across = (at - (puffs - 1) / 2) / puffs * 3.2
+            r = size * (0.85 - abs(across) * 0.34) * draw.uniform(0.85, 1.1)
+            outline += path("M", x + across * size - r, y, "a", r, r * 0.8, "0 0 1", 2 * r, "0z")
+        scene.shape(outline, fill, opacity=draw.uniform(0.6, 0.9))
+
+
+def paint_ranges(scene: Scene) -> None:
+    """Paints what closes the view: mountains, a skyline, dunes, woods or hills, paler the farther."""
+    far, near = scene.ground()
+    base, shore = scene.horizon + 6, scene.water or scene.beach
+    if scene.planet:
+        for at in range(3):
+            tone = blend(scene.sky[1], far, 0.35 + 0.25 * at)
+            scene.land(ridge(scene, base + 14 * at, 120 - 30 * at, 0.6), tone, smooth=False)
+        scene.drawn.append("moon")
+        return
+    asked = [name for name in ("mountains", "city", "forest", "desert") if scene.wants(name)]
+    chance = scene.random.random() < 0.55
+    if "mountains" in asked:
+        paint_mountains(scene, base, 1)
+    elif not asked and chance and shore:
+        for at in range(2):
+            tone = scene.misty(scene.lit("#4f6a86"), 0.35 + 0.2 * at)
+            scene.land(ridge(scene, base, 70 - 25 * at, 0.5), tone, smooth=False)
+    elif not asked and chance and "mountains" not in scene.reading.unwanted:
+        paint_mountains(scene, base, 0.6)
+    if "city" in asked:
+        paint_skyline(scene, base)
+    if "desert" in asked or not (shore or "city" in asked):
+        for at in range(3):
+            tone = scene.misty(blend(far, near, 0.4 if "desert" in asked else 0.75), 0.35 + 0.2 * at)
+            scene.land(ridge(scene, base + 18 * at, 112 - 26 * at, 0), tone)
+    if "forest" in asked:
+        for at in range(2 if shore else 3):
+            paint_woods(scene, base + 20 * at + 4, 150 + 75 * at, 0.35 + 0.22 * at)
+        scene.drawn.append("trees")
+    scene.drawn += [name for name in asked if name != "forest"]
+
+
+def paint_mountains(scene: Scene, base: float, share: float) -> None:
+    """Paints two ranges of mountains, the higher one with snow."""
+    height = min(430, scene.horizon * 0.7) * share
+    for rise, rock in ((height, "#6f7f95"), (height * 0.62, "#5c7068")):
+        points = ridge(scene, base, rise, 1)
+        tones = scene.misty(scene.lit(rock), 0.75), scene.misty(scene.lit(rock), 0.35)
+        scene.land(points, scene.gradient(*tones), smooth=False)
+        if rise == height or scene.winter:
+            line = base - rise * (0.3 if scene.winter else 0.58)
+            # Where the rock is below the line, the edge runs along it and no snow is seen.
+            edge = [
+                (x, max(y, min(line, y + rise * 0.3) + scene.random.uniform(-0.07, 0.07) * rise))
+                for x, y in points[::-4]
+            ]
+            outline = path(*(part for x, y in [*points, *edge] for part in ("L", x, y)))
+            scene.shape("M" + outline[1:] + "z", scene.misty(scene.lit("#ffffff"), 0.8), opacity=0.9)
+
+
+def paint_skyline(scene: Scene, base: float) -> None:
+    """Paints three rows of houses, with light in the windows after dark."""
+    draw, dark = scene.random, scene.time in ("night", "sunset")
+    for row in range(3):
+        x = -20.0
+        while x < scene.wide + 20:
+            width = draw.uniform(60, 120)
+            height = min(0.8 * scene.horizon, draw.uniform(140, 430) * (1.15 - 0.27 * row))
+            tone = blend(draw.choice(("#7487a6", "#8a7f96", "#6a7c8c", "#9a8a80")), "#202a44", 0.45 * dark)
+            wall = scene.misty(scene.lit(tone), 0.45 + 0.25 * row)
+            scene.shape(path("M", x, base + 30, "v", -height - 30, "h", width, "v", height + 30, "z"), wall)
+            if draw.random() < 0.3:
+                scene.shape(path("M", x + width / 2, base - height, "v", -40, "h", 4, "v", 40, "z"), wall)
+            panes = "".join(
+                path("M", x + across, base - height + down, "h9v13h-9z")
+                for across in range(12, int(width) - 14, 19)
+                for down in range(16, int(height) - 10, 27)
+                if draw.random() < (0.45 if dark else 0.85)
+            )
+            shine = "#ffdf8f" if dark else blend(wall, "#ffffff", 0.35)
+            scene.shape(panes or "M0 0", shine, opacity=0.5 + 0.17 * row)
+            x += width + draw.choice((0, 0, 6, 18))
+
+
+def paint_woods(scene: Scene, base: float, height: float, nearness: float) -> None:
+    """Paints one row of trees: firs alone in winter and at night, else leafy ones among them."""
+    draw, x = scene.random, -40.0
+    colour = scene.misty(scene.lit("#b8702c" if scene.wants("autumn") else "#2f6b3c"), nearness + 0.15)
+    trees, snow, crowns = "", "", ""
+    while x < scene.wide + 40:
+        tall, foot = height * draw.uniform(0.7, 1.15), base + draw.uniform(-4, 10)
+        if scene.winter or scene.time == "night" or draw.random() < 0.5:
+            trees += fir(x, foot, tall)
+            snow += fir(x, foot, tall, snow=True)
+        else:
+            trees += path("M", x - 4, foot, "v", -tall * 0.5, "h8v", tall * 0.5, "z")
+            for dx, dy, share in ((0, 0.66, 0.3), (-0.21, 0.5, 0.21), (0.21, 0.52, 0.22)):
+                r, top = tall * share, foot - tall * dy
+                arc = path("a", r, r, "0 1 1", 2 * r, 0, "a", r, r, "0 1 1", -2 * r, "0z")
+                crowns += path("M", x + dx * tall - r, top) + arc
+        x += height * draw.uniform(0.2, 0.42)
+    scene.shape(trees, colour)
+    if crowns:
+        scene.shape(crowns, blend(colour, scene.lit("#a9c95a"), 0.18))
+    if scene.winter:
+        scene.shape(snow, scene.misty(scene.lit("#ffffff"), 0.5 + nearness / 2), opacity=0.8)
+
+
+def paint_clearing(scene: Scene) -> None:
+    """Paints near firs at both edges, which make a clearing of the middle."""
+    draw, below = scene.random, scene.high - scene.horizon
+    leaf = scene.lit("#9a5a24" if scene.wants("autumn") else "#1f5a38")
+    for side in (-1, 1):
+        for at in range(2):
+            foot = scene.horizon + below * (0.16 + 0.22 * at)
+            tall = (0.5 + 0.2 * at) * min(scene.high, 1200) * draw.uniform(0.9, 1.1)
+            x = scene.wide / 2 + side * (scene.wide / 2 - tall * (0.26 - 0.16 * at) * draw.uniform(0.6, 1.2))
+            tone = scene.misty(leaf, 0.75 + 0.2 * at)
+            scene.shape(fir(x, foot, tall), scene.gradient(scene.misty(tone, 0.88), blend(tone, "#001018", 0.25)))
+            if scene.winter:
+                scene.shape(fir(x, foot, tall, snow=True), scene.lit("#f2f7ff"), opacity=0.9)
+
+
+def paint_ground(scene: Scene) -> None:
+    """Paints the ground in folds that come nearer, and what grows on it."""
+    draw, (far, near) = scene.random, scene.ground()
+    top, deep = scene.horizon + 30, scene.high - scene.horizon
+    for at in range(3):
+        tone = blend(far, near, at / 3)
+        fill = scene.gradient(scene.misty(tone, 0.7 + 0.1 * at), blend(tone, near, 0.5))
+        scene.land(ridge(scene, top + deep * (0.05 + 0.26 * at), deep * 0.1, 0), fill)
+    if scene.floor == "moon":
+        for _ in range(14):
+            down = draw.random()
+            x, y, r = (
+                draw.uniform(0, scene.wide),
+                top + deep * (0.12 + 0.75 * down),
+                14 + 60 * down * draw.random(),
+            )
+            scene.ellipse(x, y, r, r * 0.3, blend(near, "#000000", 0.2), opacity=0.6)
+            scene.ellipse(x, y + r * 0.07, r * 0.9, r * 0.24, blend(far, near, 0.6))
+    if scene.floor == "sand":
+        for _ in range(22):
+            x, y = draw.uniform(0, scene.wide), draw.uniform(top + deep * 0.2, scene.high)
+            ripple = path("M", x, y, "q60 -12 120 0t120 0")
+            scene.shape(ripple, stroke=blend(near, "#7a4a20", 0.25), stroke_width=2.5, opacity=0.28)
+    if scene.floor in ("grass", "autumn"):
+        paint_tufts(scene, top, near, flowers=not scene.wants("forest") and not scene.grey)
+    if scene.wants("forest"):
+        paint_clearing(scene)
+
+
+def paint_tufts(scene: Scene, top: float, near: str, flowers: bool) -> None:
+    """Paints tufts of grass, and small flowers between them, bigger towards the viewer."""
+    draw, blades = scene.random, blend(near, "#0c2a12", 0.18)
+    for _ in range(round(90 * max(1, scene.wide / 1200))):
+        down = draw.random() ** 0.7
+        x, y, s = draw.uniform(0, scene.wide), top + (scene.high - top) * (0.12 + 0.9 * down), 5 + 15 * down
+        lean = draw.uniform(-0.3, 0.3) * s
+        left = path("M", x - s * 0.6, y, "q", lean, -s, lean - 2, -s * 1.3, "q4", s * 0.5, s * 0.5, s * 1.2)
+        right = path("q0", -s, s * 0.4 + lean, -s * 1.6, "q2", s * 0.7, s * 0.3, s * 1.7, "z")
+        scene.shape(left + right, blades, opacity=0.55)
+        if flowers and draw.random() < 0.35:
+            petal = draw.choice(("#ffffff", "#ffe066", "#ff8fab", "#c9a7ff", "#ff7a5c"))
+            for size, colour in ((0.28, petal), (0.1, "#e8a020")):
+                scene.ellipse(x + s, y - s * 0.8, s * size, s * size, scene.lit(colour))
+
+
+def paint_street(scene: Scene) -> None:
+    """Paints a pavement, and a road with its dashes in front of it."""
+    far, near = scene.ground()
+    kerb, road = scene.horizon + (scene.high - scene.horizon) * 0.3, scene.lit("#4c5060")
+    scene.band(scene.horizon, kerb, scene.gradient(scene.misty(far, 0.7), far))
+    scene.band(kerb, kerb + 12, blend(near, "#000000", 0.25))
+    scene.band(kerb + 12, scene.high, scene.gradient(road, blend(road, "#000000", 0.3)))
+    y = kerb + (scene.high - kerb) * 0.5
+    dashes = "".join(path("M", x, y, "h90l-8 12h-92z") for x in range(-40, int(scene.wide) + 90, 180))
+    scene.shape(dashes, scene.lit("#e8e4d0"), opacity=0.8)
+
+
+def paint_table(scene: Scene) -> None:
+    """Paints a room with a window's light on its wall, and a wooden table."""
+    draw, edge = scene.random, scene.horizon + (scene.high - scene.horizon) * 0.12
+    wall = draw.choice(("#e8d9c3", "#c9dad6", "#d9cfe0", "#e6d0c4", "#cdd8e6"))
+    wood = draw.choice(("#b9814f", "#a06a3e", "#c99a66"))
+    scene.band(0, scene.high, scene.gradient(blend(wall, "#ffffff", 0.25), blend(wall, "#5a4a40", 0.25)))
+    x, tall = scene.wide * draw.uniform(0.1, 0.5), edge * 0.8
+    for left in (x, x + tall * 0.55):
+        pane = path("M", left, edge * 0.1, "h", tall * 0.5, "l", -tall * 0.16, tall * 0.9, "h", -tall * 0.5, "z")
+        scene.shape(pane, "#fffbe8", opacity=0.4)
+    tones = blend(wood, "#ffffff", 0.25), wood, blend(wood, "#3a2210", 0.35)
+    scene.band(edge, scene.high, scene.gradient(*tones))
+    scene.band(edge, edge + 6, "#ffffff", opacity=0.3)
+    for _ in range(40):
+        start = path("M", draw.uniform(-200, scene.wide), draw.uniform(edge + 20, scene.high))
+        grain = start + path("q90", draw.uniform(-8, 8), draw.uniform(180, 420), 0)
+        scene.shape(grain, stroke="#4a2c14", stroke_width=2, opacity=0.22)
+    scene.drawn.append("table")
+
+
+def paint_water(scene: Scene) -> None:
+    """Paints water that takes the sky's colour, its glints, and the land at its edge."""
+    draw, below, body = scene.random, scene.high - scene.horizon, scene.water_colour()
+    warm = scene.time in ("sunset", "dawn")
+    top = blend(scene.haze, scene.sky[-2] if warm else body, 0.35)
+    deep = blend(body, scene.lit("#0a2f55"), 0.55)
+    scene.band(scene.horizon, scene.high, scene.gradient(top, blend(top, body, 0.6), body, deep))
+    if {"sun", "moon"} & {*scene.drawn}:
+        tone = "#e9e6d0" if scene.time == "night" else "#fff1c4"
+        for at in range(1, 27):
+            down = at / 26
+            x = scene.lamp[0] + draw.uniform(-20, 20) * (1 + 2 * down)
+            r = (26 + 110 * down) * draw.uniform(0.5, 1.1)
+            y = scene.horizon + below * down**1.4 * 0.95
+            scene.ellipse(x, y, r, 2 + 5 * down, tone, opacity=0.55 * (1 - 0.75 * down))
+    for at in range(5):
+        length, y = 110 + 55 * at, scene.horizon + below * (0.12 + 0.2 * at)
+        start = path("M", -draw.uniform(0, 2 * length), y)
+        waves = path("q", length / 2, -6 - 6.4 * at, length, 0) * (int(scene.wide / length) + 4)
+        floor = path("V", scene.high + 5, "H", -900, "z")
+        scene.shape(start + waves + floor, blend(deep, body, 0.5 - 0.1 * at), opacity=0.22)
+        crest = blend(top, "#ffffff", 0.3)
+        scene.shape(start + waves, stroke=crest, stroke_width=1 + 0.5 * at, opacity=0.3)
+    if scene.wants("sea"):
+        scene.drawn.append("water")
+    if scene.beach:
+        paint_beach(scene)
+    elif scene.reach:
+        paint_headland(scene)
+
+
+def paint_beach(scene: Scene) -> None:
+    """Paints the beach across the foot of the picture, with foam at its edge."""
+    far, near = scene.ground()
+    y = scene.horizon + (scene.high - scene.horizon) * 0.42
+    points = [(x, y + scene.random.uniform(-14, 14)) for x in range(-60, int(scene.wide) + 260, 200)]
+    sand = scene.gradient(blend(near, far, 0.4), far, near)
+    for drop, fill, opacity in ((-14, "#ffffff", 0.35), (-5, "#ffffff", 0.85), (4, sand, 1)):
+        scene.land([(x, level + drop) for x, level in points], fill, opacity=opacity)
+    scene.drawn.append("beach")
+
+
+def paint_headland(scene: Scene) -> None:
+    """Paints a cape on one side: foam, rock, and on it what the season grows."""
+    high, top = scene.high, scene.horizon - 6
+    tip = scene.horizon + (high - scene.horizon) * 0.3
+    rock = scene.gradient(scene.lit("#8a7b70"), scene.lit("#4d4540"))
+    flip = "" if scene.left else f"translate({scene.wide:.1f} 0) scale(-1 1)"
+    for drop, more, fill, opacity in (
+        (52, 16, scene.lit("#ffffff"), 0.45),
+        (44, 4, rock, 1),
+        (20, 0, scene.lit("#a08d7d"), 1),
+        (0, -6, scene.gradient(*scene.ground()), 1),
+    ):
+        r, t, e = scene.reach + more, top + drop, tip + drop
+        brow = path("M", -10, t, "C", r * 0.3, t - 14, r * 0.62, t + 16, r * 0.86, e - 34)
+        point = path("S", r, e, r * 0.97, e + 22, "C", r * 0.8, e + 66, r * 0.74, e + 80, r * 0.6, high * 0.9 + drop)
+        foot = path("S", r * 0.4, high + 10, r * 0.38, high + 10, "H", -10, "z")
+        scene.shape(brow + point + foot, fill, opacity=opacity, transform=flip)
+
+
+def paint_deep(scene: Scene) -> None:
+    """Paints light from above, weed, bubbles and the bottom of the sea."""
+    draw, (far, near) = scene.random, scene.ground()
+    for _ in range(7):
+        x, width = draw.uniform(-0.1, 1) * scene.wide, draw.uniform(40, 130)
+        ray = path("M", x, -5, "h", width, "l", width + 190, scene.high * 0.85, "h", -width * 2.2, "z")
+        scene.shape(ray, scene.gradient("#ffffff", "#ffffff", opacity=(0.28, 0)))
+    for at in range(2):
+        y = scene.high * (0.8 + 0.08 * at)
+        tone = blend(blend(scene.sky[2], far, 0.45 + 0.4 * at), near, 0.2 * at)
+        scene.land(ridge(scene, y + 40, 70, 0), scene.gradient(tone, blend(tone, scene.sky[3], 0.4)))
+        for _ in range(round(7 * max(1, scene.wide / 1200))):
+            x, tall, foot = draw.uniform(0, scene.wide), draw.uniform(70, 190), y + draw.uniform(30, 80)
+            green = blend(scene.sky[2], draw.choice(("#2f9e6a", "#58b368", "#c25b7a")), 0.4 + 0.35 * at)
+            up = path("M", x, foot, "q-26", -tall / 3, 0, -tall / 2, "t4", -tall / 2)
+            scene.shape(up + path("q22", tall / 4, 8, tall / 2, "t2", tall / 2, "z"), green)
+    for _ in range(34):
+        x, y, r = draw.uniform(0, scene.wide), draw.uniform(0, scene.high * 0.85), draw.uniform(3, 12)
+        scene.ellipse(x, y, r, r, "#fff", fill_opacity=0.12, stroke="#fff", stroke_opacity=0.5, stroke_width=1.5)
+
+
+def paint_weather(scene: Scene) -> None:
+    """Paints fog, rain, snowflakes, and the soft dark edge of the picture, in front of all things."""
+    draw, wide, high = scene.random, scene.wide, scene.high
+    outside = not (scene.underwater or scene.space or scene.indoors)
+    if scene.wants("fog") and outside:
+        white = blend(scene.haze, "#ffffff", 0.35)
+        for at in range(5):
+            y = scene.horizon + (at - 2.2) * 0.11 * high
+            fill = scene.gradient(white, white, white, opacity=(0, draw.uniform(0.4, 0.6), 0))
+            scene.band(y - 0.12 * high, y + 0.12 * high, fill)
+        scene.drawn.append("fog")
+    if scene.wants("rain") and outside:
+        drops = ""
+        for _ in range(round(wide * high / 6500)):
+            size = draw.uniform(0.6, 1.5)
+            drops += path("M", draw.uniform(-40, wide + 40), draw.uniform(-40, high), "l", -11 * size, 42 * size)
+        scene.shape(drops, stroke="#e3edf5", stroke_width=2.2, stroke_linecap="round", opacity=0.42)
+        scene.drawn.append("rain")
+    if scene.winter and outside:
+        for _ in range(round(wide * high / 9000)):
+            x, y, r = draw.uniform(0, wide), draw.uniform(0, high), 1.5 + 5 * draw.random() ** 3
+            scene.ellipse(x, y, r, r, "#fff", opacity=draw.uniform(0.5, 0.9))
+        scene.drawn.append("snow")
+    dark, where = "#000020", 'cx=".5" cy=".5" r=".78"'
+    edge = scene.gradient(dark, dark, dark, opacity=(0, 0, 0.26), radial=True, where=where, middle=0.62)
+    scene.band(0, high, edge)
+
+
+def paint_abstract(scene: Scene) -> None:
+    """Paints shapes that stand for nothing, in colours that go together, for a prompt of unknown words."""
+    draw, hue = scene.random, scene.random.random()
+    turns = ((0, 0.2), (0.06, 0.42), (0.12, 0.62), (0.5, 0.6), (0.56, 0.75), (0.94, 0.5))
+    tones = [web(colorsys.hls_to_rgb((hue + turn) % 1, light, 0.55)) for turn, light in turns]
+    scene.band(0, scene.high, scene.gradient(*tones[:3]))
+    for at in range(round(min(60, 16 * scene.wide * scene.high / 1e6))):
+        x, y, r = draw.uniform(0, scene.wide), draw.uniform(0, scene.high), 40 + 210 * draw.random() ** 2
+        fill = scene.gradient(draw.choice(tones[1:]), draw.choice(tones[2:]))
+        turn, opacity = f"rotate({draw.uniform(0, 360):.0f} {x:.0f} {y:.0f})", draw.uniform(0.35, 0.8)
+        if at % 3 == 0:
+            scene.ellipse(x, y, r, r, fill, opacity=opacity, transform=turn)
+        elif at % 3 == 1:
+            scene.ellipse(x, y, r, r, "none", stroke=fill, stroke_width=r * 0.16, opacity=opacity, transform=turn)
+        else:
+            arc = path("M", x - r, y, "a", r * 1.3, r * 1.3, "0 0 1", 2 * r, 0, "a", r * 1.3, r * 1.3, "0 0 1")
+            scene.shape(arc + path(-2 * r, "0z"), fill, opacity=opacity, transform=turn)
+    for at in range(4):
+        tone = blend(tones[1 + at % 3], tones[0], 0.2 + 0.2 * at)
+        scene.land(ridge(scene, scene.high * (0.8 + 0.07 * at), 160, 0), tone, opacity=0.75)

@@ -1,0 +1,127 @@
+"""Colours and shapes of SVG, as text: the little that the scene's painters need."""
+
+import colorsys
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+__all__ = ["Canvas", "Point", "blend", "curve", "path", "recoloured", "rgb", "web"]
+
+Point = tuple[float, float]
+
+
+def rgb(colour: str) -> tuple[float, float, float]:
+    """Returns red, green, blue in 0 to 1 of #rgb or #rrggbb."""
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    return int(digits[:2], 16) / 255, int(digits[2:4], 16) / 255, int(digits[4:6], 16) / 255
+
+
+def web(parts: Iterable[float]) -> str:
+    """Returns #rrggbb of red, green, blue in 0 to 1."""
+    return "#" + "".join(f"{round(255 * min(1, max(0, part))):02x}" for part in parts)
+
+
+def blend(one: str, other: str, share: float) -> str:
+    """Returns the colour that is `share` of the way from one to the other."""
+    return web(a + (b - a) * share for a, b in zip(rgb(one), rgb(other), strict=True))
+
+
+def recoloured(body: str, colour: str) -> str:
+    """Returns a drawing with its hues moved to `colour`, its lights and darks kept; near-greys stay."""
+    hue, _, strength = colorsys.rgb_to_hls(*rgb(colour))
+    lightness = sum(rgb(colour)) / 3
+
+    def moved(match: re.Match[str]) -> str:
+        _, light, saturation = colorsys.rgb_to_hls(*rgb(match[0]))
+        if saturation < 0.25 or light < 0.12 or light > 0.93:
+            return match[0]
+        if strength < 0.1:
+            return web([light * 0.35 + lightness * 0.65] * 3)
+        strong = min(0.8, max(saturation * 0.9, strength * 0.7))
+        return web(colorsys.hls_to_rgb(hue, light * 0.6 + lightness * 0.4, strong))
+
+    return re.sub(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?!\))", moved, body)
+
+
+def path(*parts: str | float) -> str:
+    """Returns the data of a path: its letters as they are, its numbers to a tenth."""
+    return " ".join(part if isinstance(part, str) else f"{part:.1f}" for part in parts)
+
+
+def curve(points: Sequence[Point]) -> str:
+    """Returns a smooth line on from the first of some points."""
+    return "".join(path("C", (x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1) for (x0, y0), (x1, y1) in pairwise(points))
+
+
+class Canvas:
+    """Shapes, back to front, in a space whose short side is 1000, so that they look the same at any size."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.wide, self.high = 1000 * width / min(width, height), 1000 * height / min(width, height)
+        self.layers: list[str] = []
+        self.defs: list[str] = []
+
+    def add(self, *shapes: str) -> None:
+        """Adds shapes in front of what is there."""
+        self.layers.extend(shapes)
+
+    def shape(self, data: str, fill: str = "none", **more: str | float) -> None:
+        """Adds a path; `more` are attributes, with _ for -."""
+        self.add(f'<path d="{data}" fill="{fill}"{attributes(more)}/>')
+
+    def ellipse(self, x: float, y: float, across: float, along: float, fill: str, **more: str | float) -> None:
+        """Adds an ellipse by its middle and its two radii."""
+        place = f'cx="{x:.1f}" cy="{y:.1f}" rx="{across:.1f}" ry="{along:.1f}"'
+        self.add(f'<ellipse {place} fill="{fill}"{attributes(more)}/>')
+
+    def band(self, top: float, bottom: float, fill: str, **more: str | float) -> None:
+        """Adds a rectangle over the whole width."""
+        self.shape(path("M", -5, top, "H", self.wide + 5, "V", bottom, "H", -5, "z"), fill, **more)
+
+    def land(self, points: Sequence[Point], fill: str, smooth: bool = True, **more: str | float) -> None:
+        """Adds what is below an outline, down to the foot of the picture."""
+        line = curve(points) if smooth else path(*(part for x, y in points[1:] for part in ("L", x, y)))
+        (x, y), end = points[0], self.high + 5
+        self.shape(path("M", x, y) + line + path("V", end, "H", x, "z"), fill, **more)
+
+    def gradient(
+        self,
+        *colours: str,
+        opacity: Sequence[float] = (),
+        radial: bool = False,
+        where: str = "",
+        middle: float = 0.5,
+    ) -> str:
+        """Returns a fill of colours from top to bottom, or from the middle outward.
+
+        `opacity` has one number per colour; `where` is the gradient's own place, as attributes; `middle` is
+        where the second of three colours lies.
+        """
+        offsets = [0, middle, 1] if len(colours) == 3 else [at / (len(colours) - 1) for at in range(len(colours))]
+        stops = "".join(
+            f'<stop offset="{offset:.3f}" stop-color="{colour}" stop-opacity="{strength}"/>'
+            for offset, colour, strength in zip(offsets, colours, opacity or [1] * len(colours), strict=True)
+        )
+        name, tag = f"g{len(self.defs)}", "radialGradient" if radial else "linearGradient"
+        where = where or ("" if radial else 'x1="0" y1="0" x2="0" y2="1"')
+        self.defs.append(f'<{tag} id="{name}" {where}>{stops}</{tag}>')
+        return f"url(#{name})"
+
+    def glow(self, x: float, y: float, radius: float, colour: str, strength: float) -> None:
+        """Adds a disc of light that fades outward."""
+        self.ellipse(x, y, radius, radius, self.gradient(colour, colour, opacity=(strength, 0), radial=True))
+
+    def svg(self, width: int, height: int) -> str:
+        """Returns what is painted so far as a document of a size in pixels."""
+        body = f"<defs>{''.join(self.defs)}</defs>{''.join(self.layers)}"
+        return (
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            f' width="{width}" height="{height}" viewBox="0 0 {self.wide:.2f} {self.high:.2f}"'
+            f' preserveAspectRatio="none">{body}</svg>'
+        )
+
+
+def attributes(more: dict[str, str | float]) -> str:
+    """Returns attributes as SVG has them; numbers to a thousandth."""
+    texts = {name: value if isinstance(value, str) else f"{value:.3f}" for name, value in more.items()}
+    return "".join(f' {name.replace("_", "-")}="{text}"' for name, text in texts.items())

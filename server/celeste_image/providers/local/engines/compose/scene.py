@@ -1,0 +1,132 @@
+"""What a scene is before anything is painted: its hour, its place, its light, where the horizon lies."""
+
+import random
+
+from . import nature
+from .canvas import Canvas, Point, blend, rgb, web
+from .vocabulary import Reading
+
+__all__ = ["Scene"]
+
+SKIES: dict[str, tuple[str, ...]] = {
+    "day": ("#3b8ad6", "#82bfec", "#e3f2f8"),
+    "sunset": ("#2b2a62", "#8c3f78", "#e9725a", "#ffcb74"),
+    "dawn": ("#5a80c4", "#b9a6d6", "#ffcdb2", "#fff0d2"),
+    "night": ("#060a22", "#132152", "#2d437f", "#5a70a8"),
+    "space": ("#04030d", "#0d0826", "#1c1140"),
+    "underwater": ("#7fdcec", "#2a9fc9", "#12639b", "#0b3d70"),
+}
+"""Colours of the sky from its top to the horizon, by time of day."""
+
+LIGHTS: dict[str, tuple[float, float, float]] = {
+    "day": (1, 1, 1),
+    "sunset": (0.95, 0.74, 0.70),
+    "dawn": (1, 0.92, 0.90),
+    "night": (0.46, 0.54, 0.80),
+    "space": (0.92, 0.92, 1),
+    "underwater": (0.78, 0.95, 1),
+}
+"""What the light does to red, green and blue of everything that it falls on."""
+
+FLOORS: dict[str, tuple[str, str]] = {
+    "grass": ("#9cc766", "#4c8a38"),
+    "snow": ("#fbfdff", "#c9daec"),
+    "sand": ("#f4dba6", "#d8a963"),
+    "autumn": ("#d9b45c", "#94682c"),
+    "street": ("#9a9ca4", "#6a6c76"),
+    "moon": ("#b9b9c6", "#6f6f82"),
+    "seabed": ("#d9cf9c", "#8fa08a"),
+    "table": ("#c99a66", "#a06a3e"),
+}
+"""Colours of the ground, far and near."""
+
+
+class Scene(Canvas):
+    """One scene: what the prompt says, and for what it leaves open, what the seed says.
+
+    Attributes:
+        drawn: Names of what is in the picture so far.
+        horizon: Its height, from the top.
+        grey: How much of the sky's colour the weather takes, 0 to 1.
+        left: Whether the land of a coast is on the left.
+        reach: How far that land reaches into the picture; 0 without any.
+        lamp: Where sun or moon stands.
+    """
+
+    def __init__(self, reading: Reading, width: int, height: int, seed: int) -> None:
+        super().__init__(width, height)
+        self.reading = reading
+        self.random = random.Random(seed)  # noqa: S311
+        self.drawn: list[str] = []
+        self.lamp: Point = (0, 0)
+        self.horizon = self.high * self.random.uniform(0.54, 0.6)
+        self.left = self.random.random() < 0.5
+        self.choose_place()
+        self.choose_time()
+
+    def choose_place(self) -> None:
+        """Decides between land, coast, beach, open water, deep water, space, another planet and a table."""
+        names = [subject.name for subject in self.reading.subjects]
+        anchors = [nature.anchor(name) for name in names]
+        marine = bool(names) and all(nature.kind(name) == "animal-marine" for name in names)
+        deep = marine and not {*names} <= nature.SURFACING | nature.CRAWLING
+        self.underwater = self.wants("underwater") or (deep and not self.wants("beach", "sunset", "night"))
+        self.space = self.wants("space") and not self.underwater
+        self.planet = self.wants("planet")
+        goods = bool(names) and all(nature.kind(name).startswith(nature.INDOORS) for name in names)
+        self.indoors = self.wants("table") or (goods and not self.reading.settings)
+        outside = not (self.underwater or self.space or self.indoors)
+        self.beach = self.wants("beach") and outside
+        self.water = outside and (self.wants("sea") or "water" in anchors)
+        self.winter = self.wants("snow")
+        places = {
+            "table": self.indoors, "seabed": self.underwater, "moon": self.planet, "snow": self.winter,
+            "sand": self.beach or self.wants("desert"), "street": self.wants("city"),
+            "autumn": self.wants("autumn"),
+        }  # fmt: skip
+        self.floor = next((floor for floor, chosen in places.items() if chosen), "grass")
+        count = sum(
+            subject.count for subject, where in zip(self.reading.subjects, anchors, strict=True) if where == "ground"
+        )
+        coast = self.water and not self.beach and count
+        self.reach = self.wide * min(0.72, 0.32 + 0.12 * count) if coast else 0.0
+
+    def choose_time(self) -> None:
+        """Decides the time of day, and with weather and place the colours of sky and light."""
+        self.time = next((time for time in ("night", "sunset", "dawn", "day") if self.wants(time)), "")
+        if not self.time:
+            self.time = "night" if self.wants("moon", "stars") else "day"
+        if self.underwater or self.space or self.planet:
+            self.time = "underwater" if self.underwater else "space"
+        if self.indoors:
+            self.time = "day"
+        self.grey = 0.55 if self.wants("rain") else 0.3 if self.wants("cloudy", "fog") else 0.0
+        if self.winter and self.time == "day":
+            self.grey = max(self.grey, 0.25)
+        self.light = LIGHTS[self.time]
+        self.sky = [blend(colour, self.lit("#aab4bd"), self.grey) for colour in SKIES[self.time]]
+        self.haze = self.sky[-1]
+
+    def wants(self, *settings: str) -> bool:
+        """Tells whether the prompt names one of some settings."""
+        return any(setting in self.reading.settings for setting in settings)
+
+    def lit(self, colour: str) -> str:
+        """Returns a colour as it looks in the light of the scene."""
+        return web(part * light for part, light in zip(rgb(colour), self.light, strict=True))
+
+    def misty(self, colour: str, nearness: float) -> str:
+        """Returns a colour as it looks from afar, 0, to near, 1."""
+        return blend(self.haze, colour, nearness)
+
+    def ground(self) -> tuple[str, str]:
+        """Returns the colours of the ground, far and near, as they are lit; snow holds more of the light."""
+        far, near = (self.lit(colour) for colour in FLOORS[self.floor])
+        if self.floor == "snow":
+            return blend(far, "#ffffff", 0.3), blend(near, "#ffffff", 0.12)
+        return far, near
+
+    def water_colour(self) -> str:
+        """Returns the colour of open water, which has something of the sky."""
+        colour = {"day": "#1f7fae", "sunset": "#4d4a84", "dawn": "#5f7fae"}.get(self.time, self.lit("#2b6a9c"))
+        return blend(colour, self.lit("#5d6f7d"), self.grey)

@@ -1,0 +1,114 @@
+"""ImageService: the pipeline, collected or streamed."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import grpc
+
+from celeste_image.core.errors import CelesteError
+from celeste_image.core.events import Completed, ImageOutput, OperationResult, Run
+from celeste_image.core.request import Call, ImageRequest
+from celeste_image.rpc.check import check_message, unknown_fields
+from celeste_image.store import ArtifactStore
+from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
+from celeste_image.wire.requests import Request, request_from_proto
+from celeste_image.wire.results import event_to_proto, result_to_proto
+from celeste_image.wire.status import status_from_error
+
+__all__ = ["INLINE_MAXIMUM_BYTES", "ImageServicer"]
+
+INLINE_MAXIMUM_BYTES = 3 << 20
+"""Leaves half a MiB of the 3.5 that a response may have for everything that is not a picture."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
+    """Runs operations.
+
+    Args:
+        run: The pipeline.
+        store: Where the bytes of images that go inside a response are read.
+        inline_default_bytes: How many such bytes there may be when the request does not say.
+    """
+
+    def __init__(self, run: Run, store: ArtifactStore, inline_default_bytes: int) -> None:
+        self._run = run
+        self._store = store
+        self._inline_default_bytes = inline_default_bytes
+
+    async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
+        """Makes pictures from words."""
+        return image_service_pb2.GenerateResponse(result=await self._collect(request, context))
+
+    async def Edit(self, request: operation_pb2.EditRequest, context: Context) -> Any:
+        """Changes a picture."""
+        return image_service_pb2.EditResponse(result=await self._collect(request, context))
+
+    async def Upscale(self, request: operation_pb2.UpscaleRequest, context: Context) -> Any:
+        """Makes a picture larger."""
+        return image_service_pb2.UpscaleResponse(result=await self._collect(request, context))
+
+    async def Analyze(self, request: operation_pb2.AnalyzeRequest, context: Context) -> Any:
+        """Finds out about a picture."""
+        return image_service_pb2.AnalyzeResponse(result=await self._collect(request, context))
+
+    async def Stream(self, request: image_service_pb2.StreamRequest, context: Context) -> None:  # type: ignore[override]
+        """Runs one operation and streams its events; the last of a failure is `failed`, then the call's status."""
+        sequence = 0
+
+        async def write(message: event_pb2.OperationEvent) -> None:
+            nonlocal sequence
+            sequence += 1
+            message.sequence = sequence
+            await context.write(image_service_pb2.StreamResponse(event=message))
+
+        try:
+            kind = request.operation.WhichOneof("kind")
+            check_message(request, prefix=f"operation.{kind}.")
+            core, call = self._read(getattr(request.operation, str(kind)), context)
+            async with aclosing(self._run(core, call)) as events:
+                async for event in events:
+                    if isinstance(event, Completed):
+                        event = Completed(await self._deliver(event.result, core))  # noqa: PLW2901
+                    if message := event_to_proto(event, sequence):
+                        await write(message)
+        except CelesteError as error:
+            failed = event_pb2.OperationEvent(failed=event_pb2.FailedEvent(status=status_from_error(error)))
+            failed.time.GetCurrentTime()
+            await write(failed)
+            raise
+
+    async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
+        """Runs an operation to its end and returns the result."""
+        check_message(message)
+        core, call = self._read(message, context)
+        async with aclosing(self._run(core, call)) as events:
+            async for event in events:
+                if isinstance(event, Completed):
+                    return result_to_proto(await self._deliver(event.result, core))
+        raise RuntimeError("a pipeline ended without Completed")
+
+    def _read(self, message: Request, context: Context) -> tuple[ImageRequest, Call]:
+        """Returns the core request of a checked message, and what is true of this call."""
+        remaining = context.time_remaining()
+        deadline = None if remaining is None else time.monotonic() + remaining
+        core = request_from_proto(message, tuple(unknown_fields(message)))
+        return core, Call(message.request_id or str(uuid.uuid4()), deadline)
+
+    async def _deliver(self, result: OperationResult, request: ImageRequest) -> OperationResult:
+        """Returns the result with the bytes of its first images, as many as fit together."""
+        limit = request.options.inline_limit_bytes
+        limit = min(self._inline_default_bytes if limit is None else limit, INLINE_MAXIMUM_BYTES)
+        images: Sequence[ImageOutput] = result.images
+        delivered: list[ImageOutput] = []
+        for image in images:
+            limit -= image.size_bytes
+            if limit < 0:
+                break
+            delivered.append(replace(image, data=await self._store.get(image.artifact)))
+        return replace(result, images=(*delivered, *images[len(delivered) :]))

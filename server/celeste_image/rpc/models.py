@@ -1,0 +1,155 @@
+"""ModelService: what this server can do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from celeste_image.core.card import (
+    BoolRange,
+    ChoiceRange,
+    ImageRange,
+    IntegerRange,
+    ModelCard,
+    NumberRange,
+    Parameter,
+    SizeRange,
+    TextRange,
+)
+from celeste_image.core.errors import CelesteError, InvalidRequest
+from celeste_image.core.request import OperationKind
+from celeste_image.pipeline.route import Routes
+from celeste_image.providers.base import Provider
+from celeste_image.rpc.check import check_message
+from celeste_image.v1 import model_service_pb2 as pb
+from celeste_image.v1 import model_service_pb2_grpc
+
+__all__ = ["ModelServicer"]
+
+PAGE_BYTES = 3 << 20
+DEFAULT_PAGE_SIZE = 100
+KINDS = {
+    OperationKind.GENERATE: pb.OPERATION_KIND_GENERATE,
+    OperationKind.EDIT: pb.OPERATION_KIND_EDIT,
+    OperationKind.UPSCALE: pb.OPERATION_KIND_UPSCALE,
+    OperationKind.ANALYZE: pb.OPERATION_KIND_ANALYZE,
+}
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
+    """Lists providers, models and limits."""
+
+    def __init__(self, providers: Mapping[str, Provider], routes: Routes, info: pb.GetServerInfoResponse) -> None:
+        self._providers = providers
+        self._routes = routes
+        self._info = info
+
+    async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
+        """Lists the providers by name."""
+        return pb.ListProvidersResponse(
+            providers=[
+                pb.Provider(name=name, display_name=p.title, configured=any(p.ready(card) for card in p.cards))
+                for name, p in sorted(self._providers.items())
+            ]
+        )
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        """Lists the models by id. The page token is the last id of the page before."""
+        check_message(request)
+        if request.page_token and request.page_token not in self._routes.cards:
+            raise InvalidRequest.at("page_token", "is not one that this server gave")
+        response = pb.ListModelsResponse()
+        size = 0
+        for id_, card in sorted(self._routes.cards.items()):
+            if id_ <= request.page_token:
+                continue
+            model = self._model(card, full=request.view == pb.MODEL_VIEW_FULL)
+            if request.operation and request.operation not in model.operations:
+                continue
+            size += model.ByteSize()
+            if len(response.models) == (request.page_size or DEFAULT_PAGE_SIZE) or size > PAGE_BYTES:
+                response.next_page_token = response.models[-1].id
+                break
+            response.models.append(model)
+        return response
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        """Returns one model with its parameters."""
+        check_message(request)
+        return pb.GetModelResponse(model=self._model(self._routes.find(request.model), full=True))
+
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
+        """Returns version and limits."""
+        return self._info
+
+    def _model(self, card: ModelCard, *, full: bool) -> pb.Model:
+        ready = self._routes.ready(card)
+        model = pb.Model(
+            id=card.id,
+            provider=card.provider,
+            display_name=card.title,
+            summary=card.summary,
+            operations=[KINDS[kind] for kind in card.operations],
+            state=pb.MODEL_STATE_READY if ready else pb.MODEL_STATE_WEIGHTS_MISSING,
+            default_for=[KINDS[kind] for kind in card.operations if self._is_default(card, kind)],
+            license=card.license,
+            source=card.source,
+            checked_on=card.checked_on,
+            max_count=card.max_count,
+            previews=card.previews,
+        )
+        if full:
+            model.parameters.extend(
+                _parameter(kind, parameter) for kind in card.operations for parameter in card.parameters[kind]
+            )
+        return model
+
+    def _is_default(self, card: ModelCard, kind: OperationKind) -> bool:
+        try:
+            return self._routes.default(kind) == card.id
+        except CelesteError:
+            return False
+
+
+def _parameter(kind: OperationKind, parameter: Parameter) -> pb.Parameter:
+    message = pb.Parameter(
+        operation=KINDS[kind],
+        path=parameter.path,
+        title=parameter.title,
+        help=parameter.help,
+        required=parameter.required,
+        advanced=parameter.advanced,
+    )
+    match parameter.range:
+        case TextRange() as text:
+            message.text.CopyFrom(pb.TextParameter(max_length=text.max_length, default_value=text.default))
+        case IntegerRange() as i:
+            message.integer.CopyFrom(
+                pb.IntegerParameter(
+                    minimum=i.minimum, maximum=i.maximum, multiple_of=i.multiple_of, default_value=i.default
+                )
+            )
+        case NumberRange() as n:
+            message.number.CopyFrom(pb.NumberParameter(minimum=n.minimum, maximum=n.maximum, default_value=n.default))
+        case BoolRange() as b:
+            message.bool.CopyFrom(pb.BoolParameter(default_value=b.default))
+        case ChoiceRange() as c:
+            message.choice.CopyFrom(pb.ChoiceParameter(values=c.values, default_value=c.default))
+        case SizeRange() as s:
+            message.size.CopyFrom(
+                pb.SizeParameter(
+                    minimum_side=s.minimum_side,
+                    maximum_side=s.maximum_side,
+                    multiple_of=s.multiple_of,
+                    maximum_megapixels=s.maximum_megapixels,
+                    default_width=s.default_width,
+                    default_height=s.default_height,
+                )
+            )
+        case ImageRange() as image:
+            message.image.CopyFrom(
+                pb.ImageParameter(media_types=image.media_types, maximum_megapixels=image.maximum_megapixels)
+            )
+    return message

@@ -1,0 +1,104 @@
+"""Server: the listener, with the limits that gRPC leaves open by default (SAFETY.md section 4)."""
+
+import asyncio
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from celeste_image.app import App
+from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.rpc.artifacts import ArtifactServicer
+from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
+from celeste_image.rpc.interceptors import ErrorInterceptor
+from celeste_image.rpc.models import ModelServicer
+from celeste_image.v1 import (
+    artifact_service_pb2_grpc,
+    image_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+
+__all__ = ["Server"]
+
+SERVICES = tuple(f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ModelService"))
+GOAWAY_SECONDS = 1.0
+"""Between NOT_SERVING and the end of new calls, so that balancers have heard."""
+
+
+class Server:
+    """A gRPC server for an App."""
+
+    def __init__(self, app: App) -> None:
+        settings = app.settings.server
+        self._app = app
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor()],
+            compression=grpc.Compression.NoCompression,
+            options=[
+                ("grpc.max_receive_message_length", settings.request_bytes),
+                ("grpc.max_concurrent_streams", settings.concurrent_streams),
+                ("grpc.max_metadata_size", 8 << 10),
+                ("grpc.absolute_max_metadata_size", 16 << 10),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.max_ping_strikes", 2),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.max_connection_idle_ms", 60_000),
+                ("grpc.server_handshake_timeout_ms", 5_000),
+                ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and is told so
+            ],
+        )
+        images = ImageServicer(app.run, app.store, settings.inline_default_bytes)
+        image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(app.store), self._server)
+        models = ModelServicer(app.providers, app.routes, _info(app))
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, addresses: Sequence[str]) -> list[str]:
+        """Listens and returns the addresses with the ports that were chosen for those with port 0.
+
+        Raises:
+            OSError: An address can't be listened on.
+        """
+        bound = []
+        for address in addresses:
+            try:
+                port = self._server.add_insecure_port(address)
+            except RuntimeError as error:
+                raise OSError(f"can't listen on {address}: it is in use or not of this machine") from error
+            bound.append(address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}")
+        await self._server.start()
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return bound
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Says NOT_SERVING, lets calls in flight end within the grace, cancels the rest, frees everything."""
+        await self._health.enter_graceful_shutdown()
+        if grace_seconds:
+            await asyncio.sleep(min(GOAWAY_SECONDS, grace_seconds))
+        await self._server.stop(grace_seconds)
+        await self._app.close()
+
+
+def _info(app: App) -> model_service_pb2.GetServerInfoResponse:
+    settings, limits = app.settings.server, app.guard.limits
+    return model_service_pb2.GetServerInfoResponse(
+        version=version("celeste-image"),
+        limits=model_service_pb2.ServerLimits(
+            request_bytes=settings.request_bytes,
+            inline_default_bytes=settings.inline_default_bytes,
+            inline_maximum_bytes=INLINE_MAXIMUM_BYTES,
+            image_bytes=limits.max_bytes,
+            image_pixels=limits.max_pixels,
+            image_side=limits.max_side,
+            media_types=IMAGE_TYPES,
+        ),
+    )

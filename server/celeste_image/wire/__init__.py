@@ -1,0 +1,1 @@
+"""Core values to protobuf and back, written once, for server and client alike."""

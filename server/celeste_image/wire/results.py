@@ -1,0 +1,204 @@
+"""Core events and results to messages of `celeste.image.v1` and back."""
+
+from datetime import UTC, datetime, timedelta
+
+from celeste_image.core.events import (
+    Completed,
+    Event,
+    FidelityLine,
+    FidelityOutcome,
+    Fitted,
+    ImageMetadata,
+    ImageOutput,
+    MetadataEntry,
+    OperationResult,
+    Preview,
+    Progress,
+    Queued,
+    Saved,
+    Started,
+    Usage,
+    Warned,
+)
+from celeste_image.v1 import analysis_pb2, event_pb2, image_pb2, money_pb2, operation_pb2
+from celeste_image.wire.status import error_from_status, status_from_error
+from celeste_image.wire.values import enum_number, enum_word, value_from_proto, value_to_proto
+
+__all__ = ["event_from_proto", "event_to_proto", "result_from_proto", "result_to_proto"]
+
+
+def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | None:
+    """Returns the message of an event, None for events that reach callers in the result alone."""
+    message = event_pb2.OperationEvent(sequence=sequence)
+    match event:
+        case Queued():
+            message.queued.position = event.position
+        case Started():
+            message.started.CopyFrom(
+                event_pb2.StartedEvent(provider=event.provider, model=event.model, attempt=event.attempt)
+            )
+        case Progress():
+            source = event_pb2.PROGRESS_SOURCE_REPORTED if event.reported else event_pb2.PROGRESS_SOURCE_ESTIMATED
+            message.progress.CopyFrom(
+                event_pb2.ProgressEvent(fraction=event.fraction, phase=event.phase, source=source)
+            )
+        case Preview():
+            message.preview.CopyFrom(
+                event_pb2.PreviewEvent(
+                    data=event.data,
+                    media_type=event.media_type,
+                    width=event.width,
+                    height=event.height,
+                    image_index=event.index,
+                )
+            )
+        case Saved():
+            message.image.image.CopyFrom(_output_proto(event.image))
+        case Warned():
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, text=event.text))
+        case Fitted(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, text=line.note or line.outcome.value))
+        case Completed():
+            message.completed.result.CopyFrom(result_to_proto(event.result))
+        case _:
+            return None
+    message.time.FromDatetime(datetime.now(UTC))
+    return message
+
+
+def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
+    """Returns the event of a message, None for kinds that this version does not know and for `failed`."""
+    match message.WhichOneof("kind"):
+        case "queued":
+            return Queued(message.queued.position)
+        case "started":
+            return Started(message.started.provider, message.started.model, message.started.attempt)
+        case "progress":
+            progress = message.progress
+            return Progress(progress.fraction, progress.phase, progress.source != event_pb2.PROGRESS_SOURCE_ESTIMATED)
+        case "preview":
+            preview = message.preview
+            return Preview(preview.data, preview.media_type, preview.width, preview.height, preview.image_index)
+        case "image":
+            return Saved(_output(message.image.image))
+        case "warning":
+            return Warned(message.warning.path, message.warning.text)
+        case "completed":
+            return Completed(result_from_proto(message.completed.result))
+        case _:
+            return None
+
+
+def result_to_proto(result: OperationResult) -> operation_pb2.OperationResult:
+    """Returns the message of a result."""
+    message = operation_pb2.OperationResult(
+        request_id=result.request_id,
+        model=result.model,
+        images=[_output_proto(image) for image in result.images],
+        failures=[
+            operation_pb2.ImageFailure(index=index, status=status_from_error(error))
+            for index, error in result.failures.items()
+        ],
+        fidelity=[_line_proto(line) for line in result.fidelity],
+        usage=money_pb2.Usage(images=result.usage.images, megapixels=result.usage.megapixels),
+    )
+    if result.usage.compute_seconds is not None:
+        message.usage.compute_time.FromTimedelta(timedelta(seconds=result.usage.compute_seconds))
+    if result.metadata is not None:
+        message.analysis.metadata.CopyFrom(_metadata_proto(result.metadata))
+    return message
+
+
+def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult:
+    """Returns the result of a message."""
+    usage = message.usage
+    seconds = usage.compute_time.ToTimedelta().total_seconds() if usage.HasField("compute_time") else None
+    return OperationResult(
+        request_id=message.request_id,
+        model=message.model,
+        images=tuple(_output(image) for image in message.images),
+        failures={failure.index: error_from_status(failure.status) for failure in message.failures},
+        metadata=_metadata(message.analysis.metadata) if message.analysis.HasField("metadata") else None,
+        fidelity=tuple(_line(line) for line in message.fidelity),
+        usage=Usage(usage.images, usage.megapixels, seconds),
+    )
+
+
+def _output_proto(image: ImageOutput) -> image_pb2.ImageOutput:
+    message = image_pb2.ImageOutput(
+        artifact=image.artifact,
+        media_type=image.media_type,
+        width=image.width,
+        height=image.height,
+        size_bytes=image.size_bytes,
+        sha256=image.sha256,
+        data=image.data,
+        index=image.index,
+        parents=image.parents,
+    )
+    if image.seed is not None:
+        message.seed = image.seed
+    return message
+
+
+def _output(message: image_pb2.ImageOutput) -> ImageOutput:
+    return ImageOutput(
+        artifact=message.artifact,
+        media_type=message.media_type,
+        width=message.width,
+        height=message.height,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        index=message.index,
+        seed=message.seed if message.HasField("seed") else None,
+        parents=tuple(message.parents),
+        data=message.data,
+    )
+
+
+def _line_proto(line: FidelityLine) -> operation_pb2.FidelityLine:
+    message = operation_pb2.FidelityLine(
+        path=line.path,
+        outcome=enum_number(operation_pb2.FidelityOutcome, line.outcome),
+        note=line.note,
+    )
+    for name in ("asked", "sent", "measured"):
+        if (value := getattr(line, name)) is not None:
+            getattr(message, name).CopyFrom(value_to_proto(value))
+    if line.image_index is not None:
+        message.image_index = line.image_index
+    return message
+
+
+def _line(message: operation_pb2.FidelityLine) -> FidelityLine:
+    values = {
+        name: value_from_proto(getattr(message, name))
+        for name in ("asked", "sent", "measured")
+        if message.HasField(name)
+    }
+    return FidelityLine(
+        path=message.path,
+        outcome=FidelityOutcome(enum_word(operation_pb2.FidelityOutcome, message.outcome)),
+        note=message.note,
+        image_index=message.image_index if message.HasField("image_index") else None,
+        **values,
+    )
+
+
+METADATA_FIELDS = (
+    *("media_type", "width", "height", "size_bytes", "sha256"),
+    *("color_mode", "has_alpha", "orientation", "icc_profile"),
+)
+
+
+def _metadata_proto(metadata: ImageMetadata) -> analysis_pb2.ImageMetadata:
+    message = analysis_pb2.ImageMetadata(**{name: getattr(metadata, name) for name in METADATA_FIELDS})
+    for entry in metadata.entries:
+        value = value_to_proto(entry.value)
+        message.entries.append(analysis_pb2.MetadataEntry(group=entry.group, name=entry.name, value=value))
+    return message
+
+
+def _metadata(message: analysis_pb2.ImageMetadata) -> ImageMetadata:
+    entries = tuple(MetadataEntry(entry.group, entry.name, value_from_proto(entry.value)) for entry in message.entries)
+    return ImageMetadata(**{name: getattr(message, name) for name in METADATA_FIELDS}, entries=entries)

@@ -1,0 +1,51 @@
+"""JSON values and enums on their way to protobuf and back.
+
+The core calls an enum's member by its word: its name in the contract without the prefix, in lower case.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+
+__all__ = ["enum_number", "enum_word", "value_from_proto", "value_to_proto", "whole_numbers"]
+
+
+def whole_numbers(value: Any) -> Any:
+    """Returns JSON values with doubles that are whole numbers as integers: a Struct has no other kind."""
+    match value:
+        case dict():
+            return {key: whole_numbers(item) for key, item in value.items()}
+        case list():
+            return [whole_numbers(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+def value_to_proto(value: Any) -> struct_pb2.Value:
+    """Returns the message of a JSON value."""
+    message = struct_pb2.Value()
+    json_format.ParseDict(dict(value) if isinstance(value, Mapping) else value, message)
+    return message
+
+
+def value_from_proto(message: struct_pb2.Value) -> Any:
+    """Returns the JSON value of a message."""
+    return whole_numbers(json_format.MessageToDict(message))
+
+
+def enum_number(enum: Any, word: str) -> Any:
+    """Returns the number of the enum's member with this word."""
+    return enum.Value(_prefix(enum) + word.upper())
+
+
+def enum_word(enum: Any, number: int) -> str:
+    """Returns the word for a number; one that this version does not know reads as `unspecified`."""
+    name = enum.Name(number) if number in enum.values() else enum.Name(0)
+    return str(name).removeprefix(_prefix(enum)).lower()
+
+
+def _prefix(enum: Any) -> str:
+    return str(enum.Name(0)).removesuffix("UNSPECIFIED")

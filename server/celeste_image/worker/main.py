@@ -1,0 +1,83 @@
+"""The program of a worker process: `python -m celeste_image.worker.main MODULE MEMORY_BYTES CPU_SECONDS`.
+
+Reads tasks from its standard input, runs them by MODULE's `run`, writes what it emits to its standard output. It has
+no keys in its environment, a limit on its memory and, where CPU_SECONDS is above 0, on the CPU time of each task; it
+ends with its parent.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import traceback
+from typing import Any, cast
+
+from celeste_image.core.errors import CelesteError, EngineMemory
+from celeste_image.worker.engine import Engine
+from celeste_image.worker.frames import Frame, read_frame, split_pictures
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def limit_process(memory_bytes: int) -> None:
+    """Bounds this process and ties its life to its parent's, as far as the system can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(ImportError):  # no such module on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if memory_bytes and sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def limit_task(cpu_seconds: int) -> None:
+    """Gives the next task `cpu_seconds` of CPU time; beyond it the system ends the process."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def main() -> None:
+    """Serves tasks until the standard input ends."""
+    module, memory_bytes, cpu_seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    # Libraries that print would corrupt the frames: what they print goes to the log instead.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the group; the server decides
+    limit_process(memory_bytes)
+
+    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        frame = Frame(kind, fields or {}, payload)
+        out.write(frame.encode())
+        out.write(payload)
+        out.flush()
+
+    engine = cast(Engine, importlib.import_module(module))
+    while (frame := read_frame(sys.stdin.buffer)) is not None:
+        if cpu_seconds:
+            limit_task(cpu_seconds)
+        try:
+            engine.run(frame.fields["task"], split_pictures(frame), emit)
+        except CelesteError as error:
+            emit("error", {"reason": error.reason, "message": error.message, "metadata": error.metadata})
+        except MemoryError:
+            emit(
+                "error",
+                {"reason": EngineMemory.reason, "message": "the engine needed more memory than it may have"},
+            )
+        except Exception:
+            traceback.print_exc()
+            emit("error", {"reason": "INTERNAL", "message": ""})
+        else:
+            emit("done")
+
+
+if __name__ == "__main__":
+    main()
