@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 from pydantic import ValidationError
 
-from celeste_image.config import Settings
+from celeste_image.config import Settings, explain
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Routes, build_pipeline
@@ -56,7 +56,7 @@ def build_app(settings: Settings) -> App:
         try:
             providers[name] = cls(cls.Settings.model_validate(settings.providers.get(name, {})))  # type: ignore[call-arg]
         except ValidationError as error:
-            raise ValueError(f"[providers.{name}] {error}") from error
+            raise ValueError(explain(error, f"providers.{name}")) from error
     images = settings.images
     decoders = WorkerPool(
         "celeste_image.guard.engine",
@@ -69,9 +69,10 @@ def build_app(settings: Settings) -> App:
     guard = Guard(decoders, limits)
     store = open_store(settings.store.url)
     routes = Routes(providers, settings.defaults)
-    for models in settings.defaults.values():
+    for kind, models in settings.defaults.items():
         for model in models:
-            if model not in routes.cards:
-                raise ValueError(f"[defaults]: there is no model {model!r}")
+            if model not in routes.offering(kind):
+                offering = ", ".join(routes.offering(kind))
+                raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
     run = build_pipeline(providers, store, guard, routes)
     return App(settings, providers, store, guard, routes, run, decoders)

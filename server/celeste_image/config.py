@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,9 +19,20 @@ from pydantic_settings import (
 
 from celeste_image.core.request import OperationKind
 
-__all__ = ["ImageSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings"]
+__all__ = ["ImageSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings", "explain"]
 
 MIB = 1 << 20
+OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
+"""Variables with our prefix that are no settings of a server."""
+
+
+def explain(error: ValidationError, table: str = "") -> str:
+    """Returns what is wrong with some settings, a line for each, without the values: they may be secrets."""
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        path = ".".join(part for part in (table, *map(str, problem["loc"])) if part)
+        lines.append(f"{path}: {problem['msg']}")
+    return "\n".join(lines)
 
 
 class Section(BaseModel):
@@ -101,6 +112,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Puts arguments over the environment over the file."""
+        """Puts arguments over the environment over the file. Raises ValueError for what is misspelt or missing."""
+        for name in os.environ:
+            table = name.removeprefix("CELESTE_").partition("__")[0].lower()
+            if name.startswith("CELESTE_") and name not in OTHER_VARIABLES and table not in cls.model_fields:
+                raise ValueError(f"{name}: there is no table {table!r}; they are {', '.join(cls.model_fields)}")
         file = Path(os.environ.get("CELESTE_CONFIG", "celeste.toml"))
+        if "CELESTE_CONFIG" in os.environ and not file.is_file():
+            raise ValueError(f"CELESTE_CONFIG: there is no file {file}")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import operation_options, provider_option_values
+from celeste_image.cli.options import operation_options, provider_options
 
 __all__ = ["command"]
 
@@ -17,11 +17,14 @@ def command(image: str, **common: Any) -> int:
     from celeste_image.cli.files import picture
     from celeste_image.cli.run import print_result, show
     from celeste_image.client import connect
-    from celeste_image.client.calls import options_of
-    from celeste_image.core.request import Analyze
+    from celeste_image.client.calls import AnalyzeParameters, analyze_request
 
-    options = options_of(common["strict"], provider_option_values(common["settings"]))
-    request = Analyze(model=common["model"], options=options, image=picture(image))
+    parameters: AnalyzeParameters = {
+        "model": common["model"],
+        "strict": common["strict"],
+        "provider_options": provider_options(common["settings"]),
+    }
+    request = analyze_request(picture(image), parameters)
     with connect(common["address"]) as client:
         result = show(client, request, common["timeout"])
     if common["as_json"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import operation_options, provider_option_values
+from celeste_image.cli.options import checked_size, operation_options, provider_options
 
 __all__ = ["command"]
 
@@ -32,29 +32,17 @@ def command(
 ) -> int:
     """Make pictures from words. PROMPT is what to show; - reads it from standard input."""
     from celeste_image.cli.run import make_images
-    from celeste_image.client.calls import options_of, size_of
-    from celeste_image.core.request import Generate
+    from celeste_image.client.calls import GenerateParameters, generate_request
 
     text = sys.stdin.read().strip() if prompt == ("-",) else " ".join(prompt)
-    try:
-        wanted = size_of(size)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--size") from error
-    request = Generate(
-        model=common["model"],
-        options=options_of(common["strict"], provider_option_values(common["settings"])),
-        prompt=text,
-        negative_prompt=negative,
-        size=wanted,
-        count=count,
-        seed=seed,
-    )
-    return make_images(
-        common["address"],
-        request,
-        out=out,
-        stem=text,
-        force=force,
-        as_json=common["as_json"],
-        timeout=common["timeout"],
-    )
+    parameters: GenerateParameters = {
+        "model": common["model"],
+        "strict": common["strict"],
+        "provider_options": provider_options(common["settings"]),
+        "negative_prompt": negative,
+        "size": checked_size(size),
+        "count": count,
+    }
+    if seed is not None:
+        parameters["seed"] = seed
+    return make_images(generate_request(text, parameters), common, out=out, stem=text, force=force)

@@ -4,8 +4,6 @@ import time
 
 import click
 
-from celeste_image.cli.options import address_option
-
 __all__ = ["command"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -15,14 +13,16 @@ UNREACHABLE = 9
 @click.command(name="health")
 @click.option("--service", default="", help="Service to ask about, such as celeste.image.v1.ImageService.")
 @click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait until it serves.")
-@address_option
+@click.option(
+    "--address", envvar="CELESTE_ADDRESS", default=DEFAULT_ADDRESS, show_default=True, help="host:port or unix:PATH."
+)
 def command(service: str, wait: float, address: str) -> int:
     """Ask a server whether it serves; exits 0 when it does."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     until = time.monotonic() + wait
-    with grpc.insecure_channel(address or DEFAULT_ADDRESS) as channel:
+    with grpc.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=service)
         while True:

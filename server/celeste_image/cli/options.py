@@ -1,11 +1,14 @@
 """Options that several commands have, and the values they take."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["address_option", "operation_options", "provider_option_values"]
+if TYPE_CHECKING:
+    from celeste_image.core.request import Size
+
+__all__ = ["address_option", "checked_size", "operation_options", "provider_options"]
 
 Command = Callable[..., Any]
 
@@ -39,7 +42,17 @@ def operation_options(command: Command) -> Command:
     return command
 
 
-def provider_option_values(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def checked_size(size: str | None) -> "Size":
+    """Returns the size that an option says. Raises click.BadParameter when it says none."""
+    from celeste_image.client.calls import size_of
+
+    try:
+        return size_of(size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--size") from error
+
+
+def provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Returns `local.tile=64` and the like as provider options; values are JSON, else text.
 
     Raises:

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 from google.protobuf import json_format
@@ -64,8 +66,7 @@ def _save_images(client: Client, result: OperationResult, out: Path | None, stem
         stem: Begin of the names when `out` is no file's.
         force: Whether files may be overwritten.
 
-    Raises:
-        click.UsageError: A file exists, or `out` is one file and there are several images.
+    What is made is never lost: a name that is taken or untrue gives way to another, which is printed.
     """
     paths: list[Path] = []
     for image in result.images:
@@ -77,10 +78,11 @@ def _save_images(client: Client, result: OperationResult, out: Path | None, stem
             place = out
         try:
             place = path_for(image, place)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
+        except ValueError as error:  # the picture is made: it is kept, under a name that is true
+            click.echo(f"warning: {error}", err=True)
+            place = place.with_suffix(MEDIA_SUFFIXES[image.media_type])
         if place.exists() and not force:
-            raise click.UsageError(f"{place} exists; --force overwrites it")
+            place = _new_path(place.parent, place.stem, image)
         place.parent.mkdir(parents=True, exist_ok=True)
         paths.append(client.save(image, place))
     return paths
@@ -99,21 +101,26 @@ def _new_path(folder: Path, stem: str, image: ImageOutput) -> Path:
     return place
 
 
-def make_images(
-    address: str,
-    request: ImageRequest,
-    *,
-    out: Path | None,
-    stem: str,
-    force: bool,
-    as_json: bool,
-    timeout: float | None,
-) -> int:
-    """Runs a request that makes images, saves them, prints their paths; returns the exit code. Raises CelesteError."""
-    with connect(address) as client:
-        result = show(client, request, timeout)
+def make_images(request: ImageRequest, common: Mapping[str, Any], *, out: Path | None, stem: str, force: bool) -> int:
+    """Runs a request that makes images, saves them, prints their paths; returns the exit code.
+
+    Args:
+        request: What to make.
+        common: The values of `operation_options`.
+        out: A file, an existing folder, or None for the working folder.
+        stem: Begin of the names when `out` names no file.
+        force: Whether files may be overwritten.
+
+    Raises:
+        CelesteError: It failed.
+        click.UsageError: The file exists.
+    """
+    if out is not None and out.is_file() and not force:
+        raise click.UsageError(f"{out} exists; --force overwrites it")
+    with connect(common["address"]) as client:
+        result = show(client, request, common["timeout"])
         paths = _save_images(client, result, out, stem, force=force)
-    if as_json:
+    if common["as_json"]:
         print_result(result, paths)
     else:
         for path in paths:

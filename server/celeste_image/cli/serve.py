@@ -22,7 +22,7 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         from pydantic import ValidationError
 
         from celeste_image.app import build_app
-        from celeste_image.config import Settings
+        from celeste_image.config import Settings, explain
         from celeste_image.rpc.server import Server
         from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
@@ -38,7 +38,9 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         settings = Settings(**given)
         configure_logs(settings.log.level, settings.log.format)
         app = build_app(settings)
-    except (ValidationError, ValueError, OSError) as error:
+    except ValidationError as error:
+        raise click.UsageError(explain(error)) from error
+    except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
 
     async def serve() -> int:
@@ -59,7 +61,7 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         await stopping.wait()
         log.info("stopping")
         for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, sys.exit, 1)  # asked twice: at once
+            loop.add_signal_handler(name, os._exit, 1)  # asked twice: at once; workers end with their parent
         await server.stop(settings.server.drain_seconds)
         log.info("stopped")
         return 0

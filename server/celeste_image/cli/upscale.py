@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import operation_options, provider_option_values
+from celeste_image.cli.options import checked_size, operation_options, provider_options
 
 __all__ = ["command"]
 
@@ -26,27 +26,14 @@ def command(image: str, factor: float | None, size: str | None, out: Path | None
     """Make a picture larger. IMAGE is a file, or the name of an artifact."""
     from celeste_image.cli.files import picture
     from celeste_image.cli.run import make_images
-    from celeste_image.client.calls import options_of, size_of
-    from celeste_image.core.request import Upscale
+    from celeste_image.client.calls import UpscaleParameters, upscale_request
 
-    try:
-        wanted = size_of(size)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--size") from error
-    request = Upscale(
-        model=common["model"],
-        options=options_of(common["strict"], provider_option_values(common["settings"])),
-        image=picture(image),
-        factor=factor or (0.0 if size else 4.0),
-        size=wanted,
-    )
+    parameters: UpscaleParameters = {
+        "model": common["model"],
+        "strict": common["strict"],
+        "provider_options": provider_options(common["settings"]),
+        "factor": factor or (0.0 if size else 4.0),
+        "size": checked_size(size),
+    }
     stem = "image" if image.startswith("artifacts/") else f"{Path(image).stem} upscaled"
-    return make_images(
-        common["address"],
-        request,
-        out=out,
-        stem=stem,
-        force=force,
-        as_json=common["as_json"],
-        timeout=common["timeout"],
-    )
+    return make_images(upscale_request(picture(image), parameters), common, out=out, stem=stem, force=force)

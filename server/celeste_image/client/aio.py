@@ -11,6 +11,7 @@ import grpc
 
 from celeste_image.client.calls import (
     CHANNEL_OPTIONS,
+    FIRST_PAUSE_SECONDS,
     READ_TRIES,
     AnalyzeParameters,
     GenerateParameters,
@@ -147,7 +148,7 @@ class AsyncClient:
                 tries += 1
                 if not failure.retryable or tries >= READ_TRIES:
                     raise failure from error
-                await asyncio.sleep(0.1 * 2**tries)
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
             finally:
                 call.cancel()
 

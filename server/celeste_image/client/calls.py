@@ -22,6 +22,7 @@ from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
     "CHANNEL_OPTIONS",
+    "FIRST_PAUSE_SECONDS",
     "MEDIA_SUFFIXES",
     "READ_TRIES",
     "AnalyzeParameters",
@@ -49,7 +50,16 @@ SizeLike = Size | tuple[int, int] | str
 READ_TRIES = 5
 """Connections that may drop in a row, without a byte between them, before a read is given up."""
 
-CHANNEL_OPTIONS = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 10_000))
+FIRST_PAUSE_SECONDS = 0.1
+"""Before the second try of a read; each later pause is twice the one before."""
+
+CHANNEL_OPTIONS = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 10_000),
+)
 """Nothing about message sizes: every response fits gRPC's default."""
 
 MEDIA_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/avif": ".avif"}

@@ -11,6 +11,7 @@ import grpc
 
 from celeste_image.client.calls import (
     CHANNEL_OPTIONS,
+    FIRST_PAUSE_SECONDS,
     READ_TRIES,
     AnalyzeParameters,
     GenerateParameters,
@@ -144,7 +145,7 @@ class Client:
                 tries += 1
                 if not failure.retryable or tries >= READ_TRIES:
                     raise failure from error
-                time.sleep(0.1 * 2**tries)
+                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
             finally:
                 call.cancel()
 

@@ -18,7 +18,8 @@
     ├── ArtifactDamaged             ARTIFACT_DAMAGED          DATA_LOSS
     ├── DeadlineExceeded            DEADLINE_EXCEEDED         DEADLINE_EXCEEDED
     ├── Cancelled                   CANCELLED                 CANCELLED
-    └── InternalError               INTERNAL                  INTERNAL
+    ├── InternalError               INTERNAL                  INTERNAL
+    └── RequestTooLarge             REQUEST_TOO_LARGE         RESOURCE_EXHAUSTED
 
 The reasons are the names of `ErrorReason` in `error_reason.proto` without their prefix; a test holds tree, table
 and enum equal. `wire/status.py` makes a `google.rpc.Status` of an error and reads one back, so a caller catches
@@ -46,6 +47,7 @@ __all__ = [
     "OperationNotOffered",
     "QueueFull",
     "RangeExceeded",
+    "RequestTooLarge",
     "ServerUnavailable",
     "StorageFull",
     "UnknownField",
@@ -239,6 +241,13 @@ class InternalError(CelesteError):
 
     reason = "INTERNAL"
     code = "INTERNAL"
+
+
+class RequestTooLarge(CelesteError):
+    """The request has more bytes than the server takes; gRPC refuses it before we see it."""
+
+    reason = "REQUEST_TOO_LARGE"
+    code = "RESOURCE_EXHAUSTED"
 
 
 def leaves(cls: type[CelesteError]) -> list[type[CelesteError]]:

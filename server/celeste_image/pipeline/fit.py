@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from celeste_image.core.card import ModelCard, SizeRange, TextRange
-from celeste_image.core.errors import InvalidRequest, UnknownField, Violation
-from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, ImageOutput, Run, Saved
+from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
+from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, ImageOutput, Run, Saved, Warned
 from celeste_image.core.request import (
     Analyze,
     Call,
@@ -26,6 +26,7 @@ from celeste_image.core.request import (
     ImageRequest,
     Inpaint,
     Outpaint,
+    Polarity,
     Size,
     Upscale,
 )
@@ -39,6 +40,9 @@ HONORED, ADJUSTED, DROPPED, DEFAULTED = (
     FidelityOutcome.DROPPED,
     FidelityOutcome.DEFAULTED,
 )
+
+ANY_SIZE = SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40)
+"""What the contract allows of any picture; for cards that say nothing narrower."""
 
 
 def draw_seed() -> int:
@@ -61,6 +65,9 @@ def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -
             async for event in events:
                 if isinstance(event, Saved):
                     images.append(event.image)
+                elif isinstance(event, Warned) and (adjusted := fit.warned(event)):
+                    yield Fitted(adjusted)
+                    continue
                 yield event
         for line in fit.lines:
             if line.path == "size":
@@ -99,6 +106,7 @@ class Fit:
 
         Raises:
             InvalidRequest: The model can't take it, or `strict` was asked for and it can't be done to the letter.
+            OperationNotOffered: The model edits, but not in the way asked for.
             UnknownField: `strict` was asked for and there are fields that this server does not know.
         """
         asked = self._asked
@@ -110,6 +118,7 @@ class Fit:
             case Upscale():
                 fitted = self._upscale(asked)
             case Edit():
+                self._refuse_other_edits(asked, provider)
                 fitted = self._edit(asked)
             case Analyze():
                 fitted = self._analyze(asked)
@@ -121,6 +130,17 @@ class Fit:
         if asked.options.strict:
             self._refuse_differences()
         return fitted
+
+    def warned(self, event: Warned) -> FidelityLine | None:
+        """Returns the line about a field that the model turned out to read only in part, None if it is about none.
+
+        Raises:
+            InvalidRequest: `strict` was asked for.
+        """
+        found = next((line for line in self.lines if line.path == event.path and line.outcome == HONORED), None)
+        if found and self._asked.options.strict:
+            raise InvalidRequest.at(event.path, event.text)
+        return replace(found, outcome=ADJUSTED, note=event.text) if found else None
 
     def _refuse_differences(self) -> None:
         different = [line for line in self.lines if line.outcome not in (HONORED, DEFAULTED)]
@@ -214,8 +234,22 @@ class Fit:
         known = self._card.parameter(asked.kind, "size")
         if known is not None and isinstance(known.range, SizeRange):
             self._check_size(size, known.range)
-        self._line("size", HONORED, asked=size_json(asked.size) if asked.size else None, sent=size_json(size))
+        if asked.size:
+            self._line("size", HONORED, asked=size_json(asked.size), sent=size_json(size))
+        else:
+            self._line("size", DEFAULTED, sent=size_json(size), note="from the factor")
         return replace(asked, size=size)
+
+    def _refuse_other_edits(self, asked: Edit, provider: Provider) -> None:
+        """Raises OperationNotOffered for a kind of edit that the model has no parameter for.
+
+        The edit is what was asked for as a whole: without it there is nothing left to do, so no line can stand for it.
+        """
+        kind = asked.edit.field
+        if self._card.parameter(asked.kind, kind) is None:
+            models = [card.id for card in provider.cards if card.parameter(asked.kind, kind)]
+            others = f"these can: {', '.join(models)}" if models else f"no model of {provider.name} can"
+            raise OperationNotOffered(f"{self._card.id} can't {kind}; {others}", metadata={"models": ",".join(models)})
 
     def _edit(self, asked: Edit) -> Edit:
         edit = asked.edit
@@ -227,9 +261,33 @@ class Fit:
                     f"must be as large as the image, {source.width} x {source.height}, is {mask.width} x {mask.height}"
                 )
                 self._wrong(path, text)
-        if self._reads(edit.field, None) and isinstance(edit, Inpaint | Outpaint) and edit.prompt:
+        if isinstance(edit, Outpaint):
+            self._check_outpaint(asked.image, edit)
+        self._reads(edit.field, None)
+        if isinstance(edit, Erase | Inpaint):
+            self._mask(edit)
+        if isinstance(edit, Inpaint | Outpaint) and edit.prompt:
             self._reads(f"{edit.field}.prompt", edit.prompt)
         return replace(asked, seed=self._seed(asked.seed))
+
+    def _mask(self, edit: Erase | Inpaint) -> None:
+        """Takes a line for each part of a mask that was asked for."""
+        if edit.mask.polarity is not Polarity.WHITE:
+            self._reads(f"{edit.field}.mask.polarity", edit.mask.polarity.value)
+        if edit.mask.feather:
+            self._reads(f"{edit.field}.mask.feather", edit.mask.feather)
+        if not edit.pixel_lock:
+            self._reads(f"{edit.field}.pixel_lock", False)
+
+    def _check_outpaint(self, image: ImageInput, edit: Outpaint) -> None:
+        """Checks the size of the grown picture, by the card if it has bounds, else by the limits of all pictures."""
+        source = facts_of(image)
+        width, height = source.width + edit.left + edit.right, source.height + edit.top + edit.bottom
+        known = self._card.parameter(self._asked.kind, edit.field)
+        bounds = known.range if known and isinstance(known.range, SizeRange) else ANY_SIZE
+        if max(width, height) > bounds.maximum_side or width * height > bounds.maximum_megapixels * 1e6:
+            most = f"{bounds.maximum_side:,} pixels a side and {bounds.maximum_megapixels:g} megapixels"
+            self._wrong(edit.field, f"must make at most {most}, makes {width:,} x {height:,}")
 
     def _analyze(self, asked: Analyze) -> Analyze:
         for index, kind in enumerate(asked.kinds):
@@ -239,13 +297,9 @@ class Fit:
     def _options(self, provider: Provider) -> None:
         """Checks the options for this provider, and what all models have."""
         options = self._asked.options
-        if options.preview_count and not self._card.previews:
-            self._line(
-                "options.preview_count",
-                DROPPED,
-                options.preview_count,
-                note=f"{self._card.id} has no previews",
-            )
+        if options.preview_count:
+            outcome, note = (HONORED, "") if self._card.previews else (DROPPED, f"{self._card.id} has no previews")
+            self._line("options.preview_count", outcome, options.preview_count, note=note)
         given = options.provider_options.get(provider.name, {})
         base = f'options.provider_options["{provider.name}"]'
         try:

@@ -40,7 +40,7 @@ class Record:
         self.images: list[ImageOutput] = []
         self.failures: dict[int, CelesteError] = {}
         self.metadata: ImageMetadata | None = None
-        self.fidelity: list[FidelityLine] = []
+        self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
 
     def add(self, event: Event) -> None:
@@ -55,7 +55,7 @@ class Record:
             case Analyzed():
                 self.metadata = event.metadata
             case Fitted():
-                self.fidelity.append(event.line)
+                self.fidelity[event.line.path, event.line.image_index] = event.line
             case Used():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
 
@@ -69,7 +69,7 @@ class Record:
             images=images,
             failures=self.failures,
             metadata=self.metadata,
-            fidelity=tuple(self.fidelity),
+            fidelity=tuple(self.fidelity.values()),
             usage=Usage(len(images), megapixels, self.compute_seconds),
         )
 

@@ -20,13 +20,13 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     most = {card.id: card.max_count for card in cards}
 
     async def split(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        if not isinstance(request, Generate) or request.count <= most[request.model]:
+        if not isinstance(request, Generate) or request.count <= 1:
             async with aclosing(run(request, call)) as events:
                 async for event in events:
                     yield event
             return
         missed: list[Missed] = []
-        saved = 0
+        saved: set[int] = set()
         for start in range(0, request.count, most[request.model]):
             part = replace(
                 request,
@@ -36,12 +36,14 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
             try:
                 async with aclosing(run(part, call)) as events:
                     async for event in events:
-                        saved += isinstance(event, Saved)
-                        yield _moved(event, start, part.count, request.count)
+                        moved = _moved(event, start, part.count, request.count)
+                        if isinstance(moved, Saved):
+                            saved.add(moved.image.index)
+                        yield moved
             except (Cancelled, DeadlineExceeded):
                 raise
             except CelesteError as error:
-                missed += [Missed(start + i, error) for i in range(part.count)]
+                missed += [Missed(i, error) for i in range(start, start + part.count) if i not in saved]
         if not saved:
             raise missed[0].error
         for event in missed:

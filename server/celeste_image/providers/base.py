@@ -1,9 +1,9 @@
 """Provider: the one shape of everything that makes images, and its contract in words."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Event
@@ -17,8 +17,8 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    concurrency: int = 4
-    queue: int = 100
+    concurrency: Annotated[int, Field(ge=1)] = 4
+    queue: Annotated[int, Field(ge=0)] = 100
 
 
 class Options(BaseModel):

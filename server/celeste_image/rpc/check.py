@@ -41,7 +41,7 @@ def check_message(message: Message, prefix: str = "") -> None:
 
     Args:
         message: Any message of the contract.
-        prefix: What to leave out at the beginning of the paths, with its dot.
+        prefix: Path of the part that callers take for the whole; it is left out of theirs.
 
     Raises:
         InvalidRequest: Some are broken; all of them are named.
@@ -62,7 +62,8 @@ def _violation(violation: protovalidate.Violation, prefix: str) -> Violation:
             path += f'["{key}"]' if isinstance(key, str) else f"[{key}]"
     given = violation.field_value
     said = f", is {given:g}" if isinstance(given, int | float) and not isinstance(given, bool) else ""
-    return Violation(path.removeprefix(prefix), violation.proto.message + said)
+    path = "" if path == prefix else path.removeprefix(f"{prefix}.")
+    return Violation(path, violation.proto.message + said)
 
 
 def unknown_fields(message: Message, path: str = "") -> Iterator[str]:

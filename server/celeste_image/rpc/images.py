@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
+import structlog
 
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.events import Completed, ImageOutput, OperationResult, Run
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.rpc.check import check_message, unknown_fields
@@ -20,6 +21,8 @@ from celeste_image.wire.results import event_to_proto, result_to_proto
 from celeste_image.wire.status import status_from_error
 
 __all__ = ["INLINE_MAXIMUM_BYTES", "ImageServicer"]
+
+log = structlog.get_logger("celeste_image.calls")
 
 INLINE_MAXIMUM_BYTES = 3 << 20
 """Leaves half a MiB of the 3.5 that a response may have for everything that is not a picture."""
@@ -68,9 +71,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             await context.write(image_service_pb2.StreamResponse(event=message))
 
         try:
-            kind = request.operation.WhichOneof("kind")
-            check_message(request, prefix=f"operation.{kind}.")
-            core, call = self._read(getattr(request.operation, str(kind)), context)
+            core, call = self._read(request, context)
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
@@ -85,7 +86,6 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
         """Runs an operation to its end and returns the result."""
-        check_message(message)
         core, call = self._read(message, context)
         async with aclosing(self._run(core, call)) as events:
             async for event in events:
@@ -93,12 +93,26 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
                     return result_to_proto(await self._deliver(event.result, core))
         raise RuntimeError("a pipeline ended without Completed")
 
-    def _read(self, message: Request, context: Context) -> tuple[ImageRequest, Call]:
-        """Returns the core request of a checked message, and what is true of this call."""
+    def _read(self, request: Request | image_service_pb2.StreamRequest, context: Context) -> tuple[ImageRequest, Call]:
+        """Returns the core request of a message, and what is true of this call; refusals are logged as calls are.
+
+        Raises:
+            InvalidRequest: The message breaks rules of the contract.
+        """
+        message: Any = request
+        prefix = ""
+        if isinstance(request, image_service_pb2.StreamRequest):
+            kind = request.operation.WhichOneof("kind") or ""
+            message, prefix = getattr(request.operation, kind, request), f"operation.{kind}"
+        try:
+            check_message(request, prefix)
+        except InvalidRequest as error:
+            log.info("call", operation=type(message).__name__, outcome=error.reason, fields=len(error.violations))
+            raise
+        unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
-        core = request_from_proto(message, tuple(unknown_fields(message)))
-        return core, Call(message.request_id or str(uuid.uuid4()), deadline)
+        return request_from_proto(message, unknown), Call(message.request_id or str(uuid.uuid4()), deadline)
 
     async def _deliver(self, result: OperationResult, request: ImageRequest) -> OperationResult:
         """Returns the result with the bytes of its first images, as many as fit together."""

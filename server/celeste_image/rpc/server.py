@@ -77,6 +77,10 @@ class Server:
         await self._server.start()
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        for name, provider in self._app.providers.items():
+            usable = any(provider.ready(card) for card in provider.cards)
+            status = health_pb2.HealthCheckResponse.SERVING if usable else health_pb2.HealthCheckResponse.NOT_SERVING
+            await self._health.set(f"providers/{name}", status)
         return bound
 
     async def stop(self, grace_seconds: float) -> None:

@@ -59,11 +59,11 @@ def open_store(url: str) -> "ArtifactStore":
     parts = urlsplit(url)
     if parts.scheme == "memory":
         return ArtifactStore(MemoryStore())
-    if parts.scheme == "file" and parts.path:
+    if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
         folder = Path(url2pathname(parts.path))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return ArtifactStore(LocalStore(folder), folder)
-    raise ValueError(f"a store is at memory:/// or file:///FOLDER, not at {parts.scheme or url}")
+    raise ValueError(f"a store is at memory:/// or file:///FOLDER, not at {url!r}")
 
 
 class ArtifactStore:
@@ -94,8 +94,8 @@ class ArtifactStore:
                 if "os error 28" in str(error) or "No space left" in str(error):
                     raise StorageFull("the artifact store has no room left", retry_after=60) from error
                 raise
-            if self._folder:
-                await asyncio.to_thread(_sync, self._folder, self._folder / path)
+        if self._folder:  # bytes that were there may be those of a put that is still on its way to the disk
+            await asyncio.to_thread(_sync, self._folder, self._folder / path)
         return Artifact(name, media_type(data[:16]), len(data))
 
     async def get(self, name: str) -> bytes:
@@ -125,9 +125,10 @@ class ArtifactStore:
         try:
             meta = await self._objects.head_async(path)
             head = bytes(await self._objects.get_range_async(path, start=0, end=16)) if meta["size"] else b""
+            fits = await self._fits(path, sha256, meta["e_tag"])
         except FileNotFoundError as error:
             raise _not_found(name) from error
-        if not await self._fits(path, sha256, meta["e_tag"]):
+        if not fits:
             raise _damaged(name)
         return Artifact(name, media_type(head), meta["size"])
 
@@ -138,6 +139,8 @@ class ArtifactStore:
 
         Raises:
             RangeExceeded: The offset is beyond the end.
+            ArtifactNotFound: It was removed since it was opened.
+            ArtifactDamaged: It became shorter since it was opened.
         """
         size = artifact.size_bytes
         if offset > size:
@@ -146,7 +149,14 @@ class ArtifactStore:
         end = min(size, offset + limit) if limit else size
         path = _path(artifact.sha256)
         while offset < end:
-            chunk = await self._objects.get_range_async(path, start=offset, end=min(end, offset + CHUNK_BYTES))
+            try:
+                chunk = await self._objects.get_range_async(path, start=offset, end=min(end, offset + CHUNK_BYTES))
+            except FileNotFoundError as error:
+                raise _not_found(artifact.name) from error
+            except BaseError as error:
+                if (await self._objects.head_async(path))["size"] <= offset:
+                    raise _damaged(artifact.name) from error
+                raise
             yield offset, bytes(chunk)
             offset += len(chunk)
 
@@ -154,9 +164,9 @@ class ArtifactStore:
         """Tells whether the bytes are there and undamaged."""
         try:
             meta = await self._objects.head_async(path)
+            return await self._fits(path, sha256, meta["e_tag"])
         except FileNotFoundError:
             return False
-        return await self._fits(path, sha256, meta["e_tag"])
 
     async def _fits(self, path: str, sha256: str, tag: str | None) -> bool:
         """Tells whether the bytes at `path` have the digest; reads them unless they are as they were when they did."""

@@ -62,6 +62,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """CANCELLED. The caller cancelled and the work was stopped."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 18
     """INTERNAL. A bug of the server; metadata `log_id` finds it in the server's log."""
+    ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 19
+    """RESOURCE_EXHAUSTED. The request has more bytes than `GetServerInfo` says the server takes. gRPC itself refuses it,
+    without details; clients give it this reason. Send pictures by artifact name.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs.
@@ -110,4 +114,8 @@ ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 17
 """CANCELLED. The caller cancelled and the work was stopped."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 18
 """INTERNAL. A bug of the server; metadata `log_id` finds it in the server's log."""
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 19
+"""RESOURCE_EXHAUSTED. The request has more bytes than `GetServerInfo` says the server takes. gRPC itself refuses it,
+without details; clients give it this reason. Send pictures by artifact name.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

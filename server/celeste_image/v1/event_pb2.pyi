@@ -73,7 +73,7 @@ class OperationEvent(_message.Message):
 
     @_builtins.property
     def started(self) -> Global___StartedEvent:
-        """A model was chosen and works on it."""
+        """A model was chosen for it."""
 
     @_builtins.property
     def progress(self) -> Global___ProgressEvent:
@@ -147,7 +147,7 @@ Global___QueuedEvent: _TypeAlias = QueuedEvent  # noqa: Y015
 
 @_typing.final
 class StartedEvent(_message.Message):
-    """A model was chosen and works on the operation."""
+    """A model was chosen for the operation. It may still have to wait for a slot there."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

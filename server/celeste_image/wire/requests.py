@@ -2,8 +2,9 @@
 
 from typing import Any, assert_never
 
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 
+from celeste_image.core.errors import InvalidRequest
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
@@ -34,7 +35,11 @@ Request = (
 
 
 def request_from_proto(message: Request, unknown: tuple[str, ...] = ()) -> ImageRequest:
-    """Returns the core request of a message that the rules found good; `unknown` are paths of unknown fields."""
+    """Returns the core request of a message that the rules found good; `unknown` are paths of unknown fields.
+
+    Raises:
+        InvalidRequest: Provider options hold what JSON can't: the contract's rules have no word for it.
+    """
     options = _options(message.options, unknown)
     match message:
         case operation_pb2.GenerateRequest():
@@ -106,13 +111,20 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
 def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) -> RequestOptions:
     return RequestOptions(
         strict=message.strictness == operation_pb2.STRICTNESS_STRICT,
-        provider_options={
-            name: whole_numbers(json_format.MessageToDict(s)) for name, s in message.provider_options.items()
-        },
+        provider_options={name: _provider_options(name, s) for name, s in message.provider_options.items()},
         inline_limit_bytes=message.inline_limit_bytes if message.HasField("inline_limit_bytes") else None,
         preview_count=message.preview_count,
         unknown=unknown,
     )
+
+
+def _provider_options(name: str, message: struct_pb2.Struct) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = whole_numbers(json_format.MessageToDict(message))
+    except ValueError as error:
+        path = f'options.provider_options["{name}"]'
+        raise InvalidRequest.at(path, "must hold JSON values; NaN and infinity are none") from error
+    return values
 
 
 def _options_proto(options: RequestOptions) -> operation_pb2.RequestOptions:

@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
-from celeste_image.core.errors import ERRORS, CelesteError, InternalError, ServerUnavailable, Violation
+from celeste_image.core.errors import ERRORS, CelesteError, InternalError, RequestTooLarge, ServerUnavailable, Violation
 
 __all__ = [
     "DETAILS",
@@ -18,7 +18,10 @@ __all__ = [
 
 DOMAIN = "celeste.image"
 MAX_STATUS_BYTES = 4096
-"""Beyond 8 KiB of trailers a default client sees RESOURCE_EXHAUSTED instead of the error; half of it is left free."""
+"""Beyond 8 KiB of trailers a default client sees RESOURCE_EXHAUSTED instead of the error. The message is in them once
+more, up to three times as long since gRPC writes what is not ASCII as `%F0`."""
+MAX_MESSAGE_BYTES = 1000
+MAX_FACT_BYTES = 500
 
 DETAILS = "grpc-status-details-bin"
 CODES = {code.value[0]: code for code in StatusCode}
@@ -32,28 +35,37 @@ def status_code(error: CelesteError) -> StatusCode:
 def status_from_error(error: CelesteError) -> status_pb2.Status:
     """Returns the status: ErrorInfo always, BadRequest, ResourceInfo and RetryInfo where they fit the error.
 
-    At most 4 KiB: of many violations the first, with the number of all in the metadata.
+    At most 4 KiB: texts are cut, of many violations come the first, with the number of all in the metadata, and of
+    metadata beyond that the shortest.
     """
-    violations = list(error.violations)
+    violations = [Violation(_cut(v.field), _cut(v.text)) for v in error.violations]
+    metadata = {key: _cut(value) for key, value in error.metadata.items()}
     while True:
-        status = _status(error, violations)
-        if status.ByteSize() <= MAX_STATUS_BYTES or not violations:
+        status = _status(error, metadata, violations)
+        if status.ByteSize() <= MAX_STATUS_BYTES or not (violations or metadata):
             return status
-        violations = violations[: len(violations) // 2]
+        if violations:
+            violations = violations[: len(violations) // 2]
+        else:
+            del metadata[max(metadata, key=lambda key: len(key) + len(metadata[key]))]
 
 
-def _status(error: CelesteError, violations: list[Violation]) -> status_pb2.Status:
-    message = error.message if len(error.message) <= 1000 else error.message[:997] + "..."
-    status = status_pb2.Status(code=status_code(error).value[0], message=message)
-    metadata = {key: value[:500] for key, value in error.metadata.items()}
+def _cut(text: str, most: int = MAX_FACT_BYTES) -> str:
+    """Returns a text with at most this many bytes in UTF-8, with three dots for what is left out."""
+    data = text.encode(errors="replace")
+    return data.decode() if len(data) <= most else data[: most - 3].decode(errors="ignore") + "..."
+
+
+def _status(error: CelesteError, metadata: dict[str, str], violations: list[Violation]) -> status_pb2.Status:
+    status = status_pb2.Status(code=status_code(error).value[0], message=_cut(error.message, MAX_MESSAGE_BYTES))
     if len(violations) < len(error.violations):
-        metadata["violations"] = str(len(error.violations))
+        metadata = {**metadata, "violations": str(len(error.violations))}
     _add(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if violations:
         fields = [error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.text) for v in violations]
         _add(status, error_details_pb2.BadRequest(field_violations=fields))
     if error.resource:
-        _add(status, error_details_pb2.ResourceInfo(resource_name=error.resource[:500]))
+        _add(status, error_details_pb2.ResourceInfo(resource_name=_cut(error.resource)))
     if error.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(round(error.retry_after * 1e9))
@@ -103,4 +115,6 @@ def error_from_trailers(code: StatusCode, details: str, trailers: object) -> Cel
                 break
     if code is StatusCode.UNAVAILABLE:
         return ServerUnavailable(details or "the server can't be reached")
+    if code is StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:  # gRPC's own words, core/lib/surface
+        return RequestTooLarge("the request has more bytes than the server takes")
     return error_from_status(status_pb2.Status(code=code.value[0], message=details))

@@ -19,7 +19,7 @@ __all__ = ["MAX_JSON_BYTES", "MAX_PAYLOAD_BYTES", "BadFrame", "Frame", "read_fra
 
 HEADER = struct.Struct(">IQ")
 MAX_JSON_BYTES = 1 << 20
-MAX_PAYLOAD_BYTES = 1 << 30
+MAX_PAYLOAD_BYTES = 256 << 20
 
 
 class BadFrame(Exception):
@@ -67,7 +67,7 @@ def decode_frame(text: bytes, payload: bytes) -> Frame:
     try:
         fields = json.loads(text)
         kind = fields.pop("kind")
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise BadFrame("a frame without kind") from error
     if not isinstance(kind, str):
         raise BadFrame("a frame whose kind is no text")
@@ -75,12 +75,17 @@ def decode_frame(text: bytes, payload: bytes) -> Frame:
 
 
 def read_frame(stream: BinaryIO) -> Frame | None:
-    """Returns the next frame of a blocking pipe, None at its end."""
+    """Returns the next frame of a blocking pipe, None at its end. Raises BadFrame, also when it ends within a frame."""
     header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
+    if not header:
         return None
+    if len(header) < HEADER.size:
+        raise BadFrame("half a header")
     json_bytes, payload_bytes = decode_header(header)
-    return decode_frame(stream.read(json_bytes), stream.read(payload_bytes))
+    text, payload = stream.read(json_bytes), stream.read(payload_bytes)
+    if len(text) < json_bytes or len(payload) < payload_bytes:
+        raise BadFrame("half a frame")
+    return decode_frame(text, payload)
 
 
 async def receive_frame(stream: asyncio.StreamReader) -> Frame:

@@ -13,6 +13,9 @@ from celeste_image.worker.frames import BadFrame, Frame, receive_frame, task_fra
 
 __all__ = ["WorkerPool"]
 
+EXIT_SECONDS = 1.0
+"""How long a process that hung up may take to end by itself, so that its exit status tells why."""
+
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT")
 """The variables that a worker gets. Everything else, keys first of all, stays with the server."""
 
@@ -58,7 +61,7 @@ class WorkerPool:
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that wait for a task."""
-        return [worker.pid for worker in self._idle]
+        return [worker.pid for worker in self._idle if worker.alive]
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, None]:
         """Runs a task and yields what the engine emits.
@@ -136,6 +139,9 @@ class _Worker:
             while True:
                 yield await receive_frame(self._out)
         except (BadFrame, asyncio.IncompleteReadError, ConnectionError) as error:
+            if not isinstance(error, BadFrame):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             self._end()
             status = await self._process.wait()
             raise EngineLost(f"the engine's process ended before it was done ({_ending(status)})") from error
@@ -152,8 +158,14 @@ class _Worker:
 
 
 async def _forward(stream: asyncio.StreamReader, on_log: Callable[[str], None]) -> None:
-    with contextlib.suppress(ValueError, ConnectionError):  # ValueError: a line beyond the reader's limit
-        async for line in stream:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # beyond the reader's limit: left out, but read, or the process would wait for ever
+                continue
+            if not line:
+                return
             on_log(line.decode(errors="replace").rstrip())
 
 

@@ -54,8 +54,7 @@ def test_same_task_same_bytes() -> None:
 
 def test_seeds_differ() -> None:
     one, two = (
-        Image.open(io.BytesIO(drawn("a red fox in a snowy forest at night", seed=seed)[-1][2]))
-        for seed in (1, 2)
+        Image.open(io.BytesIO(drawn("a red fox in a snowy forest at night", seed=seed)[-1][2])) for seed in (1, 2)
     )
     assert sum(ImageStat.Stat(ImageChops.difference(one, two)).mean) > 5
 

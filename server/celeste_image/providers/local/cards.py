@@ -11,9 +11,9 @@ from celeste_image.core.card import (
     TextRange,
 )
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.request import AnalysisKind, OperationKind
+from celeste_image.core.request import AnalysisKind, OperationKind, Polarity
 
-__all__ = ["CARDS", "COMPOSE", "LANCZOS", "METADATA", "REALESRGAN"]
+__all__ = ["CARDS", "COMPOSE", "LANCZOS", "METADATA", "PATCHMATCH", "REALESRGAN"]
 
 CHECKED_ON = "2026-11-22"
 
@@ -83,6 +83,38 @@ LANCZOS = ModelCard(
     previews=True,
 )
 
+PATCHMATCH = ModelCard(
+    id="local/patchmatch",
+    title="PatchMatch",
+    summary=(
+        "Erases by filling from the surroundings, and grows a picture at its borders, by copying pieces of it. Good "
+        "with texture and small things; large holes get copies of whole objects. It reads no prompt."
+    ),
+    parameters={
+        OperationKind.EDIT: (
+            SOURCE,
+            Parameter("erase", ImageRange(IMAGE_TYPES, 40), "Erase", "A mask as large as the picture: what to remove."),
+            Parameter(
+                "erase.mask.polarity",
+                ChoiceRange(tuple(Polarity), default=Polarity.WHITE),
+                "Polarity",
+                "Which values of the mask mean remove.",
+                advanced=True,
+            ),
+            Parameter("erase.mask.feather", IntegerRange(0, 256, default=0), "Feather", "Soft border in pixels."),
+            Parameter(
+                "outpaint",
+                SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40),
+                "Outpaint",
+                "Pixels to add on each side; the range is that of the grown picture.",
+            ),
+            Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same picture; it counts modulo 2^32."),
+        )
+    },
+    source="pypatchmatch 2.2.0 on PyPI, MIT",
+    checked_on=CHECKED_ON,
+)
+
 METADATA = ModelCard(
     id="local/metadata",
     title="Metadata reader",
@@ -97,5 +129,5 @@ METADATA = ModelCard(
     max_count=0,
 )
 
-CARDS = (COMPOSE, REALESRGAN, LANCZOS, METADATA)
+CARDS = (COMPOSE, PATCHMATCH, REALESRGAN, LANCZOS, METADATA)
 """In the order of preference: for a request that names no model, the first that does it and is ready."""

@@ -23,10 +23,10 @@ from celeste_image.core.events import (
     Used,
     Warned,
 )
-from celeste_image.core.request import Analyze, Call, Generate, ImageRequest, Upscale
+from celeste_image.core.request import Analyze, Call, Edit, Erase, Generate, ImageRequest, Outpaint, Upscale
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.local import weights
-from celeste_image.providers.local.cards import CARDS, COMPOSE, LANCZOS, METADATA, REALESRGAN
+from celeste_image.providers.local.cards import CARDS, COMPOSE, LANCZOS, METADATA, PATCHMATCH, REALESRGAN
 from celeste_image.worker.frames import Frame
 from celeste_image.worker.pool import WorkerPool
 
@@ -37,6 +37,7 @@ log = structlog.get_logger("celeste_image.engines")
 MIB = 1 << 20
 ENGINES = {
     COMPOSE.id: ("compose", 1024 * MIB),
+    PATCHMATCH.id: ("patchmatch", 3072 * MIB),
     REALESRGAN.id: ("realesrgan", 3072 * MIB),
     LANCZOS.id: ("lanczos", 2048 * MIB),
     METADATA.id: ("metadata", 1024 * MIB),
@@ -86,6 +87,7 @@ class LocalProvider:
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         """Has the model's engine do it."""
         task, pictures = self._task(request)
+        task["limits"] = _limits(request)
         began = time.monotonic()
         async with aclosing(self._pools[request.model].run(task, pictures)) as frames:
             async for frame in frames:
@@ -107,6 +109,14 @@ class LocalProvider:
                     "preview": preview_count > 0,
                 }
                 return task, []
+            case Edit(edit=Erase() as erase):
+                mask = erase.mask
+                how = {"polarity": mask.polarity.value, "feather": mask.feather, "pixel_lock": erase.pixel_lock}
+                task = {"erase": how, "seed": request.seed, "preview_count": preview_count}
+                return task, [request.image.data, mask.image.data]
+            case Edit(edit=Outpaint() as grow):
+                sides = {"left": grow.left, "right": grow.right, "top": grow.top, "bottom": grow.bottom}
+                return {"outpaint": sides, "seed": request.seed, "preview_count": preview_count}, [request.image.data]
             case Upscale():
                 options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
                 task = {
@@ -133,6 +143,18 @@ class LocalProvider:
 PROVIDER = LocalProvider
 
 
+def _limits(request: ImageRequest) -> dict[str, int]:
+    """Returns limits that the request's pictures keep: the guard has held them to the operator's before."""
+    facts = [image.facts for _, image in request.images() if image.facts]
+    most_bytes = max((f.size_bytes for f in facts), default=0)
+    return {
+        "max_bytes": most_bytes,
+        "max_pixels": max((f.width * f.height for f in facts), default=0),
+        "max_side": max((max(f.width, f.height) for f in facts), default=0),
+        "max_text_bytes": most_bytes,
+    }
+
+
 def _weights_id(model: str) -> str:
     return model.partition("/")[2]
 
@@ -145,6 +167,8 @@ def _events(frame: Frame) -> Iterator[Event]:
             yield Progress(fields["fraction"], fields["phase"])
         case "preview":
             yield Preview(frame.payload, fields["media_type"], fields["width"], fields["height"])
+        case "warned":
+            yield Warned(fields["path"], fields["text"])
         case "picture":
             if unmatched := fields.get("unmatched"):
                 yield Warned("prompt", f"not understood and so not drawn: {', '.join(unmatched)}")

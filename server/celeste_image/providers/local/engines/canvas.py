@@ -8,7 +8,7 @@ from PIL import Image
 
 from celeste_image.worker.engine import Emit
 
-__all__ = ["Box", "Canvas", "Place", "Size", "cuts", "resampled", "scaled"]
+__all__ = ["Box", "Canvas", "Place", "Size", "cuts", "png", "resampled", "scaled"]
 
 Size = tuple[int, int]
 """Width, height."""
@@ -69,11 +69,16 @@ class Canvas:
 
     def finish(self, *, passes: int) -> None:
         """Emits the picture as PNG; `passes` says how often a network saw it."""
-        png = io.BytesIO()
-        self._picture.save(png, "PNG", compress_level=PNG_LEVEL)
         width, height = self._picture.size
         fields = {"media_type": "image/png", "width": width, "height": height, "passes": passes}
-        self._emit("picture", fields, png.getvalue())
+        self._emit("picture", fields, png(self._picture))
+
+
+def png(picture: Image.Image) -> bytes:
+    """Returns a picture as PNG, without any metadata."""
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG", compress_level=PNG_LEVEL)
+    return encoded.getvalue()
 
 
 def cuts(size: Size, columns: int, rows: int) -> list[Box]:

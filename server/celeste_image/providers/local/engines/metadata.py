@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -71,6 +72,8 @@ def entry(group: str, name: str, value: Any) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Returns a tag's value as a JSON value: rationals as `1/250`, bytes as hex, long texts cut."""
     match value:
+        case float() if not math.isfinite(value):
+            return str(value)  # no number in JSON
         case bool() | int() | float():
             return value
         case str():

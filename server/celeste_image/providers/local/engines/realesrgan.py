@@ -141,12 +141,12 @@ def load(model_dir: str, threads: int) -> Network:
     command = {"command": f"celeste models pull local/{Path(model_dir).name}"}
     param = next(Path(model_dir).glob("*.param"), None)
     if param is None or not param.with_suffix(".bin").is_file():
-        raise WeightsMissing(f"There are no weights in {model_dir}.", metadata=command)
+        raise WeightsMissing("the weights are not on this machine", metadata=command)
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_vulkan_compute = False
     if net.load_param(str(param)) or net.load_model(str(param.with_suffix(".bin"))):
-        raise WeightsMissing(f"The weights in {model_dir} are damaged.", metadata=command)
+        raise WeightsMissing("the weights on this machine are damaged", metadata=command)
 
     def network(pixels: Pixels) -> Pixels:
         height, width, _ = pixels.shape

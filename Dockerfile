@@ -1,0 +1,48 @@
+# The server with the local engines.
+#
+#   docker build -t celeste .
+#   docker build -t celeste --build-arg PULL_MODELS="local/realesrgan-animevideov3" .
+#
+# No system package is added: the wheels bring their own libraries, and what they leave to the system (libstdc++, zlib)
+# is in every Debian image.
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+# The version is given, since the build has no git history to read it from.
+ARG VERSION=0.1.0.dev0
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    SETUPTOOLS_SCM_PRETEND_VERSION=${VERSION} \
+    PATH=/opt/celeste/bin:${PATH}
+WORKDIR /src
+RUN python -m venv /opt/celeste
+# What is locked, and wheels only: nothing is compiled, nothing else is resolved.
+COPY requirements/local.lock requirements/local.lock
+RUN pip install --require-hashes --only-binary=:all: -r requirements/local.lock
+# Our own wheel, built with the locked tools and without an index.
+COPY LICENSE README.md pyproject.toml ./
+COPY server server
+RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip install --no-index --no-deps dist/*.whl
+# Models whose weights go into the image, separated by spaces. None by default: `celeste models pull` gets them later.
+ARG PULL_MODELS=""
+ENV CELESTE_MODELS_DIR=/models
+RUN mkdir -p /models \
+    && for model in ${PULL_MODELS}; do celeste models pull "${model}" || exit 1; done
+
+FROM ${BASE}
+RUN groupadd --gid 10001 celeste \
+    && useradd --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin celeste \
+    && install -d -m 0700 -o 10001 -g 10001 /data
+COPY --from=build /opt/celeste /opt/celeste
+COPY --from=build --chown=10001:10001 /models /models
+ENV CELESTE_MODELS_DIR=/models \
+    PATH=/opt/celeste/bin:${PATH} \
+    PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+WORKDIR /home/celeste
+VOLUME /data
+EXPOSE 50051
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD ["celeste", "health"]
+ENTRYPOINT ["celeste"]
+CMD ["serve", "--listen", "0.0.0.0:50051", "--store", "file:///data/artifacts"]

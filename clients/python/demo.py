@@ -1,0 +1,76 @@
+"""`make demo`: starts a real server, makes and upscales pictures into out/, stops the server.
+
+Everything goes through the command line, as a user would type it; each command is shown before it runs.
+"""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+OUT = Path("out")
+PHOTO = Path("docs/images/astronaut.jpg")
+UPSCALER = "local/realesrgan-animevideov3"
+START_SECONDS = "30"
+STOP_SECONDS = 20
+
+
+def celeste(*arguments: str) -> list[str]:
+    """Shows a command and returns it in the form that runs anywhere."""
+    print(f"\n$ celeste {shlex.join(arguments)}", flush=True)
+    return [sys.executable, "-m", "celeste_image.cli.main", *arguments]
+
+
+def run(*arguments: str) -> None:
+    """Shows and runs a command; a failure ends the demo."""
+    subprocess.run(celeste(*arguments), check=True)
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> int:
+    """Runs the demo and returns its exit status."""
+    began = time.monotonic()
+    os.chdir(ROOT)
+    OUT.mkdir(exist_ok=True)
+    run("models", "pull", UPSCALER)
+    address = f"127.0.0.1:{free_port()}"
+    os.environ["CELESTE_ADDRESS"] = address
+    server = subprocess.Popen(celeste("serve", "--listen", address, "--store", (ROOT / OUT / "artifacts").as_uri()))
+    try:
+        run("health", "--wait", START_SECONDS)
+        run("models")
+        for name, prompt in (
+            ("lighthouse", "a lighthouse and a sailboat on the sea at sunset"),
+            ("fox", "a red fox in a snowy forest at night"),
+        ):
+            run("generate", prompt, "--seed", "7", "--out", f"{OUT}/{name}.png", "--force")
+        run("upscale", str(PHOTO), "--model", UPSCALER, "--factor", "4", "--out", f"{OUT}/astronaut-4x.png", "--force")
+        run("analyze", str(PHOTO))
+    except subprocess.CalledProcessError as error:
+        print(f"\nthe command above ended with exit status {error.returncode}", file=sys.stderr)
+        return 1
+    finally:
+        server.send_signal(signal.SIGTERM)
+        status = server.wait(STOP_SECONDS)
+    if status:
+        print(f"the server ended with exit status {status}", file=sys.stderr)
+        return 1
+    print(f"\nDone in {time.monotonic() - began:.1f} s. The pictures are in {OUT}/:", flush=True)
+    for picture in sorted(OUT.glob("*.png")):
+        print(f"  {picture}  {picture.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The command line as a user types it, against a server in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests import pictures
+from tests.e2e.conftest import CELESTE, Celeste
+
+
+def test_a_prompt_alone_makes_a_picture_and_prints_its_path(celeste: Celeste, tmp_path: Path) -> None:
+    done = celeste("a red fox in a snowy forest", "--seed", "3", "--size", "256x128")
+    assert done.returncode == 0
+    assert done.stdout == b"a-red-fox-in-a-snowy-forest-3-0.png\n"
+    image = pictures.opened((tmp_path / done.stdout.decode().strip()).read_bytes())
+    assert image.size == (256, 128)
+
+
+def test_nothing_is_overwritten(celeste: Celeste, tmp_path: Path) -> None:
+    first = celeste("a fish", "--seed", "1", "--size", "64x64")
+    second = celeste("a fish", "--seed", "1", "--size", "64x64")
+    assert first.stdout != second.stdout
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    refused = celeste("a fish", "--seed", "1", "--size", "64x64", "-o", "mine.png")
+    assert refused.returncode == 2
+    assert b"--force" in refused.stderr
+    assert (tmp_path / "mine.png").read_bytes() == b"mine"
+    forced = celeste("a fish", "--seed", "1", "--size", "64x64", "-o", "mine.png", "--force")
+    assert forced.returncode == 0
+    assert (tmp_path / "mine.png").read_bytes() == (tmp_path / first.stdout.decode().strip()).read_bytes()
+
+
+def test_a_suffix_that_lies_is_mended_and_said_so(celeste: Celeste, tmp_path: Path) -> None:
+    done = celeste("a fish", "--size", "64x64", "-o", "fish.jpg")
+    assert done.stdout == b"fish.png\n"
+    assert b"image/png" in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["fish.png"]
+
+
+def test_several_images(celeste: Celeste, tmp_path: Path) -> None:
+    done = celeste("generate", "a", "tree", "--count", "2", "--seed", "8", "--size", "64x64", "-o", "out/tree.png")
+    assert done.stdout.decode().split() == ["out/tree-0.png", "out/tree-1.png"]
+    assert (tmp_path / "out/tree-0.png").read_bytes() != (tmp_path / "out/tree-1.png").read_bytes()
+
+
+def test_the_prompt_comes_from_a_pipe(celeste: Celeste) -> None:
+    done = celeste("generate", "-", "--size", "64x64", stdin=b"a boat\n")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"a-boat-")
+
+
+def test_upscale_shows_progress_on_standard_error_alone(celeste: Celeste, tmp_path: Path) -> None:
+    (tmp_path / "face.png").write_bytes(pictures.photo(128))
+    done = celeste("upscale", "face.png", "--factor", "3", "--model", "local/realesrgan-animevideov3")
+    assert done.stdout == b"face-upscaled-0.png\n"
+    assert b"100%" in done.stderr
+    assert pictures.opened((tmp_path / "face-upscaled-0.png").read_bytes()).size == (384, 384)
+
+
+def test_upscale_reads_a_pipe(celeste: Celeste, tmp_path: Path) -> None:
+    done = celeste("upscale", "-", "-o", "large.png", "-m", "local/lanczos", stdin=pictures.plain(20, 10))
+    assert done.returncode == 0
+    assert pictures.opened((tmp_path / "large.png").read_bytes()).size == (80, 40)
+
+
+def test_analyze(celeste: Celeste) -> None:
+    done = celeste("analyze", str(pictures.PHOTO))
+    assert b"image/jpeg  512 x 512  RGB" in done.stdout
+    assert b"exif  Artist  NASA" in done.stdout
+
+
+def test_json_is_the_contracts(celeste: Celeste, tmp_path: Path) -> None:
+    done = celeste("a house", "--json", "--size", "64x64", "--seed", "4", "-o", "house.png")
+    result = json.loads(done.stdout)
+    assert result["model"] == "local/compose"
+    assert result["paths"] == ["house.png"]
+    assert result["images"][0]["seed"] == "4"
+    assert "data" not in result["images"][0]
+    analysis = json.loads(celeste("analyze", "--json", "house.png").stdout)["analysis"]["metadata"]
+    assert analysis["sha256"] == result["images"][0]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["upscal", "x.png"], 2, b"did you mean 'upscale'"),
+        (["upscale", "missing.png"], 2, b"No such file"),
+        (["a fish", "-m", "local/nothing"], 7, b"there is no model"),
+        (["a fish", "-m", "local/lanczos"], 1, b"local/compose"),
+        (["a fish", "--size", "4x4"], 2, b"64 to 2,048 pixels"),
+        (["a fish", "--size", "big"], 2, b"768x512"),
+        (["upscale", str(pictures.PHOTO), "--set", "local.tyle=64"], 2, b"tyle"),
+        (["upscale", str(pictures.PHOTO), "--set", "tile"], 2, b"PROVIDER.NAME=VALUE"),
+        (["upscale", str(pictures.PHOTO), "-f", "12", "--set", "local.tile=32", "--timeout", "0.5"], 8, b"eadline"),
+    ],
+)
+def test_failures_say_what_and_exit_by_the_table(
+    celeste: Celeste, arguments: list[str], code: int, words: bytes
+) -> None:
+    done = celeste(*arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stdout == b""
+    assert b"Traceback" not in done.stderr
+
+
+def test_an_unreachable_server(celeste: Celeste) -> None:
+    done = celeste("a fish", CELESTE_ADDRESS="127.0.0.1:1")
+    assert done.returncode == 9
+    assert celeste("health", CELESTE_ADDRESS="127.0.0.1:1").returncode == 9
+
+
+def test_models(celeste: Celeste) -> None:
+    done = celeste("models")
+    assert b"* local/compose" in done.stdout
+    listed = json.loads(celeste("models", "--json").stdout)
+    (compose,) = [model for model in listed if model["id"] == "local/compose"]
+    assert "prompt" in {parameter["path"] for parameter in compose["parameters"]}
+    assert celeste("models", "pull", "local/lanczos").returncode == 2
+
+
+def test_without_an_address_a_server_of_its_own_is_started_and_ended(tmp_path: Path) -> None:
+    import os
+
+    environment = {name: value for name, value in os.environ.items() if name != "CELESTE_ADDRESS"}
+    environment["CELESTE_STORE__URL"] = f"file://{tmp_path}/artifacts"
+    done = subprocess.run(
+        [*CELESTE, "a boat", "--size", "64x64", "-o", "boat.png"],
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, b"boat.png\n")
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout.decode()
+    assert not [line for line in listed.splitlines() if "serve --listen unix:" in line and str(os.getpid()) in line]
+
+
+def test_a_local_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    import os
+
+    environment = {name: value for name, value in os.environ.items() if name != "CELESTE_ADDRESS"}
+    environment["CELESTE_STORE__URL"] = "ftp://nowhere"
+    done = subprocess.run([*CELESTE, "a boat"], capture_output=True, cwd=tmp_path, env=environment, timeout=60)
+    assert done.returncode == 9
+    assert b"ftp" in done.stderr
+
+
+def test_help_lists_the_commands() -> None:
+    done = subprocess.run([sys.executable, "-m", "celeste_image.cli.main", "--help"], capture_output=True, check=True)
+    for command in (b"generate", b"upscale", b"analyze", b"models", b"serve", b"health"):
+        assert command in done.stdout

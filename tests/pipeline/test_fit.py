@@ -1,0 +1,139 @@
+"""What becomes of edits on their way to a model: done, dropped with a line, or refused before any work."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from celeste_image.core.card import ModelCard, Parameter, TextRange
+from celeste_image.core.errors import InvalidRequest, OperationNotOffered
+from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, Progress
+from celeste_image.core.request import (
+    Call,
+    Edit,
+    Erase,
+    ImageFacts,
+    ImageInput,
+    ImageRequest,
+    Inpaint,
+    Mask,
+    OperationKind,
+    Outpaint,
+    RequestOptions,
+)
+from celeste_image.pipeline.fit import fitting
+from celeste_image.providers.base import Provider
+from celeste_image.providers.local.cards import PATCHMATCH
+from celeste_image.providers.local.provider import LocalOptions
+
+PAINTER = replace(
+    PATCHMATCH,
+    id="local/painter",
+    parameters={
+        OperationKind.EDIT: (
+            Parameter("inpaint", TextRange(), "Inpaint", ""),
+            Parameter("outpaint", TextRange(), "Outpaint", ""),
+            Parameter("outpaint.prompt", TextRange(), "Prompt", ""),
+        )
+    },
+)
+
+
+class Local:
+    name = "local"
+    Options = LocalOptions
+
+    def __init__(self, *cards: ModelCard) -> None:
+        self.cards = cards
+
+
+def picture(width: int = 64, height: int = 48) -> ImageInput:
+    return ImageInput(b"-", facts=ImageFacts("image/png", width, height, 1, "0" * 64, "RGB", False))
+
+
+def edit(
+    change: Erase | Inpaint | Outpaint,
+    source: ImageInput | None = None,
+    model: str = PATCHMATCH.id,
+    strict: bool = False,
+) -> Edit:
+    options = RequestOptions(strict=strict)
+    return Edit(model=model, image=source or picture(), edit=change, options=options)
+
+
+async def fit(request: Edit, *cards: ModelCard) -> tuple[dict[str, FidelityLine], ImageRequest]:
+    """Returns the lines by their paths, and the request as the model gets it."""
+    got: list[ImageRequest] = []
+
+    async def run(concrete: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        got.append(concrete)
+        yield Progress(1.0)
+
+    provider = cast(Provider, Local(*(cards or (PATCHMATCH,))))
+    events = [event async for event in fitting(run, provider, lambda: 5)(request, Call("id"))]
+    (concrete,) = got
+    return {event.line.path: event.line for event in events if isinstance(event, Fitted)}, concrete
+
+
+async def test_an_erasure_is_honoured_and_gets_a_seed() -> None:
+    lines, concrete = await fit(edit(Erase(Mask(picture()))))
+    assert {path: line.outcome for path, line in lines.items()} == {
+        "erase": FidelityOutcome.HONORED,
+        "seed": FidelityOutcome.DEFAULTED,
+    }
+    assert isinstance(concrete, Edit)
+    assert concrete.seed == 5
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(("cards", "models"), [((PATCHMATCH,), ""), ((PATCHMATCH, PAINTER), "local/painter")])
+async def test_an_edit_that_the_model_does_not_do_is_refused(
+    cards: tuple[ModelCard, ...], models: str, strict: bool
+) -> None:
+    request = edit(Inpaint(Mask(picture(8, 8)), "a cat"), strict=strict)
+    with pytest.raises(OperationNotOffered, match=r"local/patchmatch can't inpaint; ") as caught:
+        await fit(request, *cards)
+    assert caught.value.metadata == {"models": models}
+
+
+async def test_a_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"erase\.mask\.image: must be as large"):
+        await fit(edit(Erase(Mask(picture(48, 64)))))
+
+
+async def test_a_prompt_that_the_model_can_not_use_is_dropped() -> None:
+    lines, _ = await fit(edit(Outpaint(left=8, prompt="more sky")))
+    assert lines["outpaint"].outcome is FidelityOutcome.HONORED
+    assert lines["outpaint.prompt"].outcome is FidelityOutcome.DROPPED
+    assert lines["outpaint.prompt"].note == "local/patchmatch does not read it"
+    with pytest.raises(InvalidRequest, match=r"outpaint\.prompt"):
+        await fit(edit(Outpaint(left=8, prompt="more sky"), strict=True))
+
+
+async def test_a_prompt_that_the_model_reads_is_honoured() -> None:
+    lines, _ = await fit(edit(Outpaint(left=8, prompt="more sky"), model=PAINTER.id), PAINTER)
+    assert lines["outpaint.prompt"].outcome is FidelityOutcome.HONORED
+
+
+@pytest.mark.parametrize("card", [PATCHMATCH, PAINTER])
+@pytest.mark.parametrize(
+    ("source", "change", "good"),
+    [
+        (picture(8_192, 10), Outpaint(left=8_192), True),
+        (picture(8_193, 10), Outpaint(left=8_192), False),
+        (picture(10, 8_193), Outpaint(top=8_000, bottom=192), False),
+        (picture(4_000, 4_000), Outpaint(left=3_000, right=3_000), True),
+        (picture(4_000, 4_000), Outpaint(left=3_000, right=3_001), False),
+    ],
+)
+async def test_the_grown_picture_is_within_the_limits(
+    card: ModelCard, source: ImageInput, change: Outpaint, good: bool
+) -> None:
+    request = edit(change, source, model=card.id)
+    if good:
+        await fit(request, card)
+        return
+    with pytest.raises(InvalidRequest, match="outpaint: must make at most 16,384 pixels a side") as caught:
+        await fit(request, card)
+    assert [violation.field for violation in caught.value.violations] == ["outpaint"]

@@ -1,0 +1,272 @@
+"""limiting: so many at a time, the rest in the order of arrival, and no place is ever lost."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+from tests.pipeline.fakes import CALL, REQUEST, Fake, collect
+
+from celeste_image.core.errors import NotAnImage, QueueFull
+from celeste_image.core.events import Event, Progress, Queued, Run
+from celeste_image.core.request import Call, Generate, ImageRequest
+from celeste_image.pipeline.limit import Slots, limiting
+
+DONE = Progress(1.0)
+
+
+class Gate:
+    """Work that begins, and ends when it is told to; the prompt is its name."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.begun: list[str] = []
+        self.most = 0
+        self._open: dict[str, asyncio.Event] = {}
+
+    async def __call__(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        assert isinstance(request, Generate)
+        name = request.prompt
+        self.running.append(name)
+        self.begun.append(name)
+        self.most = max(self.most, len(self.running))
+        try:
+            await self._open.setdefault(name, asyncio.Event()).wait()
+            yield DONE
+        finally:
+            self.running.remove(name)
+
+    def end(self, *names: str) -> None:
+        for name in names:
+            self._open.setdefault(name, asyncio.Event()).set()
+
+
+class Reader:
+    """Reads a run to its end and keeps what came."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.seen: list[Event] = []
+        self.task = asyncio.create_task(self._read(run, Generate(prompt=name)))
+
+    async def _read(self, run: Run, request: ImageRequest) -> None:
+        async with aclosing(run(request, CALL)) as events:
+            async for event in events:
+                self.seen.append(event)
+
+    @property
+    def positions(self) -> list[int]:
+        return [event.position for event in self.seen if isinstance(event, Queued)]
+
+
+async def settle() -> None:
+    """Lets everything happen that needs no more than the loop."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_who_finds_a_place_is_not_told_of_a_queue() -> None:
+    assert await collect(limiting(Fake(DONE), Slots(1, 0))) == [DONE]
+
+
+async def test_the_rest_waits_in_the_order_of_arrival_and_is_told_where() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(2, 10))
+    readers = {name: Reader(run, name) for name in "abcde"}
+    await settle()
+    assert gate.running == ["a", "b"]
+    assert [readers[name].positions for name in "abcde"] == [[], [], [1], [2], [3]]
+    gate.end("b")
+    await settle()
+    assert gate.running == ["a", "c"]
+    assert [readers[name].positions for name in "cde"] == [[1], [2, 1], [3, 2]]
+    gate.end(*"acde")
+    await asyncio.gather(*(reader.task for reader in readers.values()))
+    assert gate.begun == list("abcde")
+    assert gate.most == 2
+    assert all(reader.seen[-1] == DONE for reader in readers.values())
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 1))
+    readers = [Reader(run, name) for name in "ab"]
+    await settle()
+    with pytest.raises(QueueFull) as caught:
+        await collect(run)
+    assert caught.value.retry_after
+    gate.end("a", "b")
+    await asyncio.gather(*(reader.task for reader in readers))
+    assert await collect(limiting(Fake(DONE), Slots(1, 0))) == [DONE]
+
+
+async def test_a_refused_call_takes_no_place() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 0))
+    reader = Reader(run, "a")
+    await settle()
+    for _ in range(3):
+        with pytest.raises(QueueFull):
+            await collect(run)
+    gate.end("a", "b")
+    await reader.task
+    await Reader(run, "b").task
+
+
+async def test_the_place_is_free_after_an_end_a_failure_a_close_and_a_cancellation() -> None:
+    slots = Slots(1, 0)
+    for _ in range(3):
+        await collect(limiting(Fake(DONE), slots))
+        with pytest.raises(NotAnImage):
+            await collect(limiting(Fake(NotAnImage("no")), slots))
+        closed = Fake(DONE, DONE)
+        running = limiting(closed, slots)(REQUEST, CALL)
+        await anext(running)
+        await running.aclose()
+        assert closed.closed == 1, "the work has stopped before the place is free"
+        gate = Gate()
+        reader = Reader(limiting(gate, slots), "a")
+        await settle()
+        reader.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader.task
+        assert gate.running == []
+
+
+async def test_who_leaves_the_queue_lets_the_others_move_up() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 10))
+    readers = {name: Reader(run, name) for name in "abcd"}
+    await settle()
+    readers["b"].task.cancel()
+    await settle()
+    assert [readers[name].positions for name in "cd"] == [[2, 1], [3, 2]]
+    gate.end(*"acd")
+    await asyncio.gather(*(readers[name].task for name in "acd"))
+    assert gate.begun == list("acd")
+
+
+async def test_who_is_closed_while_told_of_the_queue_leaves_it() -> None:
+    gate = Gate()
+    slots = Slots(1, 1)
+    run = limiting(gate, slots)
+    reader = Reader(run, "a")
+    await settle()
+    waiting = run(Generate(prompt="b"), CALL)
+    assert await anext(waiting) == Queued(1)
+    await waiting.aclose()
+    last = Reader(run, "c")
+    await settle()
+    assert last.positions == [1]
+    gate.end("a", "c")
+    await asyncio.gather(reader.task, last.task)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_is_cancelled_in_the_moment_its_turn_comes_passes_it_on(turns: int) -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 10))
+    readers = {name: Reader(run, name) for name in "abc"}
+    await settle()
+    gate.end("a", "c")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    readers["b"].task.cancel()
+    async with asyncio.timeout(5):
+        await readers["c"].task
+    assert readers["b"].task.cancelled()
+    assert gate.running == []
+
+
+async def test_a_newcomer_does_not_overtake_who_waits() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 10))
+    first = Reader(run, "a")
+    await settle()
+    waiting = run(Generate(prompt="b"), CALL)
+    assert await anext(waiting) == Queued(1)
+    gate.end("a")
+    await first.task
+    newcomer = Reader(run, "c")
+    await settle()
+    assert gate.begun == ["a"], "the place is kept for who came first, even if it is slow to take it"
+    gate.end("b", "c")
+    assert [event async for event in waiting] == [DONE]
+    await newcomer.task
+    assert gate.begun == list("abc")
+
+
+async def test_who_is_slow_to_take_its_place_lets_the_next_know() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(2, 10))
+    first = [Reader(run, name) for name in "ab"]
+    await settle()
+    slow = run(Generate(prompt="c"), CALL)
+    assert await anext(slow) == Queued(1)
+    following = [Reader(run, name) for name in "de"]
+    await settle()
+    gate.end("a", "b")
+    await asyncio.gather(*(reader.task for reader in first))
+    await settle()
+    assert gate.running == []
+    taking = asyncio.ensure_future(anext(slow))
+    await settle()
+    assert gate.running == ["c", "d"], "both free places are taken"
+    assert following[1].positions[-1] == 1
+    gate.end("c", "d", "e")
+    assert await taking == DONE
+    await slow.aclose()
+    await asyncio.gather(*(reader.task for reader in following))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_place_is_lost_in_any_tumult(seed: int) -> None:
+    """Hundreds of calls that end, fail, are cancelled or closed at random moments; then all places are free."""
+    draw = random.Random(seed)
+    slots = Slots(3, 8)
+    working = most = 0
+
+    async def work(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        nonlocal working, most
+        working += 1
+        most = max(most, working)
+        try:
+            for step in range(draw.randint(0, 6)):
+                await asyncio.sleep(0)
+                yield Progress(step / 6)
+            if draw.random() < 0.2:
+                raise NotAnImage("no")
+        finally:
+            working -= 1
+
+    run = limiting(work, slots)
+
+    async def call() -> None:
+        async with aclosing(run(REQUEST, CALL)) as events:
+            patience = draw.randint(0, 20)
+            async for _ in events:
+                patience -= 1
+                if patience < 0:
+                    return
+
+    calls: list[asyncio.Task[None]] = []
+    for _ in range(300):
+        calls.append(asyncio.create_task(call()))
+        if draw.random() < 0.3:
+            draw.choice(calls).cancel()
+        for _ in range(draw.randint(0, 4)):
+            await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} <= {
+        type(None),
+        NotAnImage,
+        QueueFull,
+        asyncio.CancelledError,
+    }
+    assert (working, most) == (0, 3)
+    gate = Gate()
+    readers = [Reader(limiting(gate, slots), name) for name in "abcd"]
+    await settle()
+    assert gate.running == list("abc")
+    gate.end(*"abcd")
+    await asyncio.gather(*(reader.task for reader in readers))

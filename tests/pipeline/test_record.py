@@ -1,0 +1,152 @@
+"""recording: one result at the end, one line in the log for every call."""
+
+import asyncio
+import json
+import time
+from contextlib import aclosing
+
+import pytest
+from structlog.testing import capture_logs
+from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_error, output, saved
+
+from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
+from celeste_image.core.events import (
+    Analyzed,
+    Completed,
+    FidelityLine,
+    FidelityOutcome,
+    Fitted,
+    ImageMetadata,
+    Missed,
+    OperationResult,
+    Progress,
+    Started,
+    Usage,
+    Used,
+)
+from celeste_image.core.request import Call
+from celeste_image.pipeline.record import recording
+
+LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
+METADATA = ImageMetadata("image/png", 1, 1, 1, "0" * 64, "L", False)
+LOST = NotAnImage("no")
+
+
+async def test_the_result_is_last_once_and_has_everything() -> None:
+    events = [
+        Started("fake", "fake/one"),
+        Fitted(LINE),
+        Progress(0.5),
+        saved(2, width=1000, height=500),
+        saved(0, width=1000, height=1000),
+        Missed(1, LOST),
+        Used(1.5),
+        Used(0.5),
+        Analyzed(METADATA),
+    ]
+    *before, last = await collect(recording(Fake(*events)))
+    assert before == events
+    assert last == Completed(
+        OperationResult(
+            request_id=CALL.request_id,
+            model="fake/one",
+            images=(output(0, 1000, 1000), output(2, 1000, 500)),
+            failures={1: LOST},
+            metadata=METADATA,
+            fidelity=(LINE,),
+            usage=Usage(2, 1.5, 2.0),
+        )
+    )
+
+
+async def test_a_call_that_no_engine_worked_on_has_no_time() -> None:
+    (completed,) = await collect(recording(Fake()))
+    assert isinstance(completed, Completed)
+    assert completed.result.usage == Usage(0, 0.0, None)
+
+
+async def test_each_call_has_a_result_of_its_own() -> None:
+    run = recording(Fake(saved()))
+    for _ in range(3):
+        *_, completed = await collect(run)
+        assert isinstance(completed, Completed)
+        assert len(completed.result.images) == 1
+
+
+async def test_errors_for_callers_pass_as_they_are() -> None:
+    error = QueueFull("full", retry_after=1)
+    seen, raised = await collect_until_error(recording(Fake(Progress(0.1), error)))
+    assert raised is error
+    assert seen == [Progress(0.1)], "no result"
+
+
+async def test_a_bug_becomes_an_id_that_finds_it_in_the_log() -> None:
+    with capture_logs() as lines:
+        _, error = await collect_until_error(recording(Fake(ValueError("the key is hunter2"))))
+    assert isinstance(error, InternalError)
+    assert "hunter2" not in error.message + json.dumps(error.metadata)
+    log_id = error.metadata["log_id"]
+    assert log_id in error.message
+    bug, call = lines
+    assert (bug["event"], bug["log_level"], bug["log_id"], bug["exc_info"]) == ("bug", "error", log_id, True)
+    assert (call["event"], call["outcome"], call["log_id"]) == ("call", "INTERNAL", log_id)
+
+
+async def line_of(*script: object) -> dict[str, object]:
+    with capture_logs() as lines:
+        await collect_until_error(recording(Fake(*script)))  # type: ignore[arg-type]
+    (line,) = lines
+    return line
+
+
+async def test_the_line_of_a_call_says_what_became_of_it_and_nothing_private() -> None:
+    line = await line_of(Started("fake", "fake/one"), saved(), saved(1))
+    seconds = line.pop("seconds")
+    assert isinstance(seconds, float)
+    assert line == {
+        "event": "call",
+        "log_level": "info",
+        "operation": "generate",
+        "request_id": CALL.request_id,
+        "model": "fake/one",
+        "outcome": "OK",
+        "images": 2,
+    }
+    assert REQUEST.prompt not in str(line)
+
+
+async def test_refusals_have_a_line_too() -> None:
+    line = await line_of(QueueFull("full"))
+    assert (line["outcome"], line["model"], line["images"]) == ("QUEUE_FULL", REQUEST.model, 0)
+
+
+async def left(call: Call, script: list[object], reads: int) -> str:
+    with capture_logs() as lines:
+        async with aclosing(recording(Fake(*script))(REQUEST, call)) as events:  # type: ignore[arg-type]
+            for _ in range(reads):
+                await anext(events)
+    (line,) = lines
+    return str(line["outcome"])
+
+
+async def test_who_leaves_early_cancelled_or_was_late() -> None:
+    now = time.monotonic()
+    script: list[object] = [Progress(0.1), saved()]
+    assert await left(Call("a"), script, 1) == "CANCELLED"
+    assert await left(Call("a", deadline=now + 1000), script, 1) == "CANCELLED"
+    assert await left(Call("a", deadline=now - 1), script, 1) == "DEADLINE_EXCEEDED"
+    assert await left(Call("a", deadline=now - 1), script, 3) == "OK", "it had the result"
+
+
+async def test_a_cancelled_call_has_a_line_and_stays_cancelled() -> None:
+    never = asyncio.Event()
+    fake = Fake(lambda request: never.wait())
+    with capture_logs() as lines:
+        task = asyncio.create_task(collect(recording(fake)))
+        while not fake.asked:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [line["outcome"] for line in lines] == ["CANCELLED"]
+    assert fake.closed == 1

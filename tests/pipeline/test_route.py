@@ -1,0 +1,124 @@
+"""routing: which model does it, and what is said when none does."""
+
+import pytest
+from tests.pipeline.fakes import Fake, FakeProvider, card, collect, collect_until_error
+
+from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, WeightsMissing
+from celeste_image.core.events import Progress, Started
+from celeste_image.core.request import Analyze, Generate, ImageInput, OperationKind, RequestOptions, Upscale
+from celeste_image.pipeline.route import Routes, routing
+
+GENERATE, UPSCALE = OperationKind.GENERATE, OperationKind.UPSCALE
+FAKE = FakeProvider(
+    [
+        card("fake/one", pull="celeste models pull fake/one"),
+        card("fake/two"),
+        card("fake/two-large/v1.1"),
+        card("fake/upscaler", UPSCALE),
+    ],
+    missing=["fake/one"],
+)
+OTHER = FakeProvider([card("other/three"), card("other/upscaler", UPSCALE)], name="other")
+PROVIDERS = {"fake": FAKE, "other": OTHER}
+
+
+def routes(**defaults: list[str]) -> Routes:
+    return Routes(PROVIDERS, {OperationKind(kind): models for kind, models in defaults.items()})
+
+
+def generate(model: str = "", **provider_options: dict[str, object]) -> Generate:
+    return Generate(prompt="x", model=model, options=RequestOptions(provider_options=provider_options))
+
+
+@pytest.mark.parametrize("model", ["fake/two", "fake/two-large/v1.1", "other/three"])
+async def test_the_model_named_is_told_and_its_provider_does_it(model: str) -> None:
+    attempt = {name: Fake(Progress(0.5)) for name in PROVIDERS}
+    provider = model.partition("/")[0]
+    events = await collect(routing(attempt, routes()), generate(model))
+    assert events == [Started(provider, model), Progress(0.5)]
+    assert {name: len(fake.asked) for name, fake in attempt.items()} == {n: int(n == provider) for n in PROVIDERS}
+
+
+async def test_without_a_name_the_first_that_is_ready_does_it_and_gets_its_name() -> None:
+    fake = Fake()
+    assert await collect(routing({"fake": fake}, routes()), generate()) == [Started("fake", "fake/two")]
+    assert [request.model for request in fake.asked] == ["fake/two"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "defaults", "model"),
+    [
+        (GENERATE, {}, "fake/two"),
+        (GENERATE, {"generate": ["other/three", "fake/two"]}, "other/three"),
+        (GENERATE, {"generate": ["fake/one", "fake/two-large/v1.1"]}, "fake/two-large/v1.1"),
+        (UPSCALE, {"generate": ["other/three"]}, "fake/upscaler"),
+        (UPSCALE, {"upscale": ["other/upscaler"]}, "other/upscaler"),
+    ],
+)
+def test_defaults_come_in_the_order_that_was_set(kind: OperationKind, defaults: dict, model: str) -> None:
+    assert routes(**defaults).default(kind) == model
+
+
+def test_defaults_that_cannot_be_used_say_how_they_could() -> None:
+    with pytest.raises(WeightsMissing) as caught:
+        routes(generate=["fake/one"]).default(GENERATE)
+    assert caught.value.metadata == {"command": "celeste models pull fake/one"}
+
+
+@pytest.mark.parametrize(
+    ("model", "nearest"),
+    [
+        ("fake/tow", "fake/two"),
+        ("fake/upscale", "fake/upscaler"),
+        ("two", None),
+        ("Fake/Two", None),
+        ("completely different", None),
+        ("\N{SNOWMAN}" * 200, None),
+    ],
+)
+async def test_an_unknown_model_is_told_with_those_near_it(model: str, nearest: str | None) -> None:
+    seen, error = await collect_until_error(routing({}, routes()), generate(model))
+    assert isinstance(error, ModelNotFound)
+    assert error.resource == model
+    assert [violation.field for violation in error.violations] == ["model"]
+    near = [name for name in error.metadata["nearest"].split(",") if name]
+    assert len(near) <= 5
+    assert set(near) <= set(routes().cards)
+    if nearest:
+        assert near[0] == nearest
+        assert nearest in error.message
+    assert seen == [], "nothing started"
+
+
+async def test_a_model_that_does_something_else_is_told_with_those_that_do_it() -> None:
+    _, error = await collect_until_error(routing({}, routes()), Upscale(model="fake/two", image=ImageInput(b"x")))
+    assert isinstance(error, OperationNotOffered)
+    assert error.metadata == {"models": "fake/upscaler,other/upscaler"}
+    assert "fake/upscaler" in error.message
+
+
+@pytest.mark.parametrize("model", ["", "fake/two"])
+async def test_what_no_model_does_is_told(model: str) -> None:
+    _, error = await collect_until_error(routing({}, routes()), Analyze(model=model, image=ImageInput(b"x")))
+    assert isinstance(error, OperationNotOffered)
+    assert error.metadata.get("models", "") == ""
+
+
+async def test_missing_weights_say_how_to_get_them() -> None:
+    _, error = await collect_until_error(routing({}, routes()), generate("fake/one"))
+    assert isinstance(error, WeightsMissing)
+    assert error.metadata == {"command": "celeste models pull fake/one"}
+    assert "celeste models pull fake/one" in error.message
+
+
+async def test_options_for_a_provider_that_is_not_there_are_refused() -> None:
+    _, error = await collect_until_error(routing({}, routes()), generate("fake/two", fakke={"a": 1}))
+    assert isinstance(error, InvalidRequest)
+    assert [violation.field for violation in error.violations] == ['options.provider_options["fakke"]']
+    assert "fake, other" in error.message
+
+
+async def test_options_for_another_provider_do_no_harm() -> None:
+    attempt = {"fake": Fake()}
+    events = await collect(routing(attempt, routes()), generate("fake/two", other={"a": 1}, fake={}))
+    assert events == [Started("fake", "fake/two")]

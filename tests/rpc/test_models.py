@@ -1,0 +1,76 @@
+"""What the server says of itself."""
+
+import grpc
+import pytest
+from tests.servers import Running, running
+
+from celeste_image.client import AsyncClient
+from celeste_image.core.errors import RequestTooLarge
+from celeste_image.v1 import ListModelsRequest, ListProvidersRequest, ModelServiceStub
+from celeste_image.v1 import model_service_pb2 as pb
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_providers(channel: grpc.aio.Channel) -> None:
+    (local,) = (await ModelServiceStub(channel).ListProviders(ListProvidersRequest())).providers
+    assert (local.name, local.configured) == ("local", True)
+
+
+async def test_pages_hold_every_model_once(channel: grpc.aio.Channel) -> None:
+    stub = ModelServiceStub(channel)
+    everything = [model.id for model in (await stub.ListModels(ListModelsRequest())).models]
+    assert everything == sorted(everything)
+    paged, token = [], ""
+    while True:
+        page = await stub.ListModels(ListModelsRequest(page_size=2, page_token=token))
+        assert 1 <= len(page.models) <= 2
+        paged += [model.id for model in page.models]
+        token = page.next_page_token
+        if not token:
+            break
+    assert paged == everything
+
+
+async def test_a_filter_and_the_views(channel: grpc.aio.Channel) -> None:
+    stub = ModelServiceStub(channel)
+    basic = await stub.ListModels(ListModelsRequest(operation=pb.OPERATION_KIND_UPSCALE))
+    assert {model.id for model in basic.models} == {"local/lanczos", "local/realesrgan-animevideov3"}
+    assert not any(model.parameters for model in basic.models)
+    full = await stub.ListModels(ListModelsRequest(view=pb.MODEL_VIEW_FULL, operation=pb.OPERATION_KIND_UPSCALE))
+    assert all(model.parameters for model in full.models)
+    one = (await stub.GetModel(pb.GetModelRequest(model="local/lanczos"))).model
+    assert one in full.models
+
+
+async def test_the_default_is_the_first_that_is_ready(
+    channel: grpc.aio.Channel, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def default(models: pb.ListModelsResponse) -> list[str]:
+        return [model.id for model in models.models if pb.OPERATION_KIND_UPSCALE in model.default_for]
+
+    assert default(await ModelServiceStub(channel).ListModels(ListModelsRequest())) == ["local/realesrgan-animevideov3"]
+    monkeypatch.setenv("CELESTE_MODELS_DIR", str(tmp_path))
+    models = await ModelServiceStub(channel).ListModels(ListModelsRequest())
+    assert default(models) == ["local/lanczos"]
+    (missing,) = [model for model in models.models if model.id == "local/realesrgan-animevideov3"]
+    assert missing.state == pb.MODEL_STATE_WEIGHTS_MISSING
+
+
+async def test_limits_are_those_of_the_configuration() -> None:
+    async with running(server={"request_bytes": 1 << 20}) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            info = await ModelServiceStub(channel).GetServerInfo(pb.GetServerInfoRequest())
+            assert info.version
+            assert info.limits.request_bytes == 1 << 20
+            assert info.limits.image_pixels == 40_000_000
+        async with AsyncClient(server.address) as client:
+            with pytest.raises(RequestTooLarge):
+                await client.analyze(b"x" * (1 << 20))
+
+
+async def test_defaults_are_the_operators(server: Running) -> None:
+    async with running(defaults={"upscale": ["local/lanczos"]}) as other:
+        async with grpc.aio.insecure_channel(other.address) as channel:
+            model = (await ModelServiceStub(channel).GetModel(pb.GetModelRequest(model="local/lanczos"))).model
+    assert list(model.default_for) == [pb.OPERATION_KIND_UPSCALE]

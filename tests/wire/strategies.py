@@ -1,0 +1,168 @@
+"""What hypothesis draws: core values that the contract's rules let pass."""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from celeste_image.core.errors import ERRORS, CelesteError, Violation
+from celeste_image.core.events import (
+    FidelityLine,
+    FidelityOutcome,
+    ImageMetadata,
+    ImageOutput,
+    MetadataEntry,
+    OperationResult,
+    Usage,
+)
+from celeste_image.core.request import (
+    AnalysisKind,
+    Analyze,
+    Edit,
+    Erase,
+    Generate,
+    ImageInput,
+    Inpaint,
+    Mask,
+    Outpaint,
+    Polarity,
+    RequestOptions,
+    Size,
+    Upscale,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+artifacts = digests.map("artifacts/sha256-".__add__)
+counts = st.integers(0, 2**31 - 1)
+seeds = st.integers(0, 2**64 - 1)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | numbers | texts
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
+)
+
+sizes = (
+    st.just(Size())
+    | st.builds(Size, st.integers(1, 16_384), st.integers(1, 16_384))
+    | st.builds(
+        Size,
+        aspect_ratio=st.sampled_from(["", "1:1", "16:9", "9999:1"]),
+        megapixels=st.floats(0, 40, exclude_min=True),
+    )
+)
+provider_options = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9_-]{0,10}", fullmatch=True), st.dictionaries(texts, json_values, max_size=4), max_size=3
+)
+options = st.builds(
+    RequestOptions,
+    strict=st.booleans(),
+    provider_options=provider_options,
+    inline_limit_bytes=st.none() | counts,
+    preview_count=st.integers(0, 8),
+)
+inputs = st.builds(ImageInput, data=st.binary(max_size=20), sha256=st.just("") | digests) | st.builds(
+    ImageInput, artifact=artifacts
+)
+masks = st.builds(Mask, inputs, st.sampled_from(Polarity), st.integers(0, 256))
+borders = st.integers(0, 8192)
+edits = (
+    st.builds(Erase, masks, st.booleans())
+    | st.builds(Inpaint, masks, texts, st.booleans())
+    | st.builds(Outpaint, borders, borders, borders, borders, texts)
+)
+common: dict[str, Any] = {"model": texts, "options": options}
+requests = (
+    st.builds(
+        Generate,
+        **common,
+        prompt=texts,
+        negative_prompt=texts,
+        size=sizes,
+        count=st.integers(0, 16),
+        seed=st.none() | seeds,
+    )
+    | st.builds(Edit, **common, image=inputs, edit=edits, seed=st.none() | seeds)
+    | st.builds(Upscale, **common, image=inputs, factor=st.just(0.0) | st.floats(1, 16), size=sizes)
+    | st.builds(Analyze, **common, image=inputs, kinds=st.sampled_from([(), tuple(AnalysisKind)]))
+)
+
+violations = st.lists(st.builds(Violation, texts, texts), max_size=5)
+
+
+@st.composite
+def errors(draw: st.DrawFn) -> CelesteError:
+    """Draws an error of any class that fits a status as a whole."""
+    seconds = st.none() | st.integers(0, 86_400_000).map(lambda ms: ms / 1000)
+    return draw(st.sampled_from(list(ERRORS.values())))(
+        draw(texts),
+        metadata=draw(st.dictionaries(texts, texts, max_size=5)),
+        violations=draw(violations),
+        resource=draw(texts),
+        retry_after=draw(seconds),
+    )
+
+
+images = st.builds(
+    ImageOutput,
+    artifact=artifacts,
+    media_type=texts,
+    width=counts,
+    height=counts,
+    size_bytes=st.integers(0, 2**63 - 1),
+    sha256=digests,
+    index=counts,
+    seed=st.none() | seeds,
+    parents=st.lists(digests, max_size=2).map(tuple),
+    data=st.binary(max_size=20),
+)
+present = json_values.filter(lambda value: value is not None)
+lines = st.builds(
+    FidelityLine,
+    path=texts,
+    outcome=st.sampled_from(FidelityOutcome),
+    asked=st.none() | present,
+    sent=st.none() | present,
+    measured=st.none() | present,
+    note=texts,
+    image_index=st.none() | counts,
+)
+metadata = st.builds(
+    ImageMetadata,
+    media_type=texts,
+    width=counts,
+    height=counts,
+    size_bytes=st.integers(0, 2**63 - 1),
+    sha256=digests,
+    color_mode=texts,
+    has_alpha=st.booleans(),
+    orientation=st.integers(0, 8),
+    icc_profile=texts,
+    entries=st.lists(st.builds(MetadataEntry, texts, texts, json_values), max_size=4).map(tuple),
+)
+usages = st.builds(
+    Usage,
+    images=counts,
+    megapixels=st.floats(0, 1e6),
+    compute_seconds=st.none() | st.integers(0, 10**12).map(lambda microseconds: microseconds / 1e6),
+)
+results = st.builds(
+    OperationResult,
+    request_id=texts,
+    model=texts,
+    images=st.lists(images, max_size=3).map(tuple),
+    failures=st.dictionaries(counts, errors(), max_size=3),
+    metadata=st.none() | metadata,
+    fidelity=st.lists(lines, max_size=3).map(tuple),
+    usage=usages,
+)
+
+
+def as_facts(error: CelesteError) -> tuple[object, ...]:
+    """Returns all that there is to an error: errors are equal to themselves alone."""
+    return type(error), error.message, error.metadata, error.violations, error.resource, error.retry_after
+
+
+def is_json(value: object) -> bool:
+    """Tells whether a value has no type that JSON lacks."""
+    return json.loads(json.dumps(value)) == value

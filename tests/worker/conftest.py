@@ -1,0 +1,27 @@
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from celeste_image.worker.pool import WorkerPool
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    """What the workers wrote to their standard error."""
+    return []
+
+
+@pytest.fixture
+async def make_pool(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> AsyncIterator[Callable[..., WorkerPool]]:
+    """Makes pools for the engine with many acts, and closes them."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    pools: list[WorkerPool] = []
+
+    def make(module: str = "tests.worker.engines.acts", **parameters: int) -> WorkerPool:
+        pools.append(WorkerPool(module, on_log=lines.append, **parameters))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        await pool.close()
