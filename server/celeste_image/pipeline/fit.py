@@ -86,7 +86,7 @@ def measure(line: FidelityLine, images: list[ImageOutput]) -> list[FidelityLine]
 
 
 def _measured(line: FidelityLine, size: Mapping[str, int]) -> FidelityLine:
-    if size == line.sent:
+    if line.sent in (size, None):  # nothing was sent when the model has sizes of its own
         return replace(line, measured=size)
     return replace(line, outcome=ADJUSTED, measured=size, note="the model made another size than it was sent")
 

@@ -95,7 +95,8 @@ def error_from_status(status: status_pb2.Status) -> CelesteError:
     code = CODES.get(status.code, StatusCode.UNKNOWN).name
     cls = ERRORS.get(info.reason) if info.domain == DOMAIN else None
     if cls is None:
-        cls = next((e for e in ERRORS.values() if e.code == code), InternalError)
+        cls = ServerUnavailable if code == "UNAVAILABLE" else None
+        cls = cls or next((e for e in ERRORS.values() if e.code == code), InternalError)
     return cls(
         status.message,
         metadata=info.metadata,

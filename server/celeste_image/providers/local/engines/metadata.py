@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from celeste_image.worker.engine import Emit
 __all__ = ["run"]
 
 MAX_VALUE_BYTES = 4096
+MAX_ENTRIES_BYTES = 512 << 10
+"""Of all entries as JSON; beyond it the largest are left out, so that the answer fits a message."""
 ORIENTATION = ExifTags.Base.Orientation.value
 POINTERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop, ExifTags.IFD.MakerNote)
 
@@ -30,7 +33,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     width, height = image.size
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-    entries = sorted((*exif_entries(exif), *text_entries(image)), key=lambda entry: (entry["group"], entry["name"]))
+    entries = bounded([*exif_entries(exif), *text_entries(image)])
+    entries.sort(key=lambda entry: (entry["group"], entry["name"]))
     emit(
         "metadata",
         {
@@ -62,6 +66,18 @@ def text_entries(image: Image.Image) -> Iterator[dict[str, Any]]:
     if isinstance(image, PngImagePlugin.PngImageFile):
         for name, value in image.text.items():
             yield entry("png", name, str(value))
+
+
+def bounded(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the entries, the smallest first, that fit a message: tags may all point at the same bytes."""
+    kept: list[dict[str, Any]] = []
+    left = MAX_ENTRIES_BYTES
+    for size, _, found in sorted((len(json.dumps(found)), index, found) for index, found in enumerate(entries)):
+        left -= size
+        if left < 0:
+            break
+        kept.append(found)
+    return kept
 
 
 def entry(group: str, name: str, value: Any) -> dict[str, Any]:
