@@ -22,8 +22,8 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(**settings: object) -> AsyncIterator[Running]:
-    given: dict[str, object] = {"store": {"url": "memory:///"}, **settings}
-    app = build_app(Settings(**given))  # type: ignore[arg-type]
+    store = {"url": "memory:///", "reserve_bytes": 0} | dict(settings.pop("store", {}))  # type: ignore[call-overload]
+    app = build_app(Settings(store=store, **settings))  # type: ignore[arg-type]
     server = Server(app)
     (address,) = await server.start(["127.0.0.1:0"])
     try:
@@ -47,12 +47,16 @@ def workers(module: str, parent: int | None = None) -> list[int]:
 
 
 class CuttingProxy:
-    """A TCP proxy that drops each connection after so many bytes from the server; an empty list lets all pass."""
+    """A TCP proxy that drops each connection after so many bytes from the server, or from the client.
 
-    def __init__(self, target: str, cut_after: list[int]) -> None:
+    The lists have a number for each connection in turn; those that come after let all pass.
+    """
+
+    def __init__(self, target: str, cut_after: list[int], cut_uploads: list[int] | None = None) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._cut_after = cut_after
+        self._cut_uploads = cut_uploads or []
         self.connections = 0
         self.address = ""
 
@@ -76,12 +80,17 @@ class CuttingProxy:
         self.connections += 1
         left = self._cut_after.pop(0) if self._cut_after else None
         up_reader, up_writer = await asyncio.open_connection(*self._target)
-        forward = asyncio.create_task(self._copy(reader, up_writer, None))
+        up_left = self._cut_uploads.pop(0) if self._cut_uploads else None
+        ways = [
+            asyncio.create_task(self._copy(reader, up_writer, up_left)),
+            asyncio.create_task(self._copy(up_reader, writer, left)),
+        ]
         try:
-            await self._copy(up_reader, writer, left)
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            forward.cancel()
-            await asyncio.gather(forward, return_exceptions=True)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
             for side in (up_writer, writer):
                 side.transport.abort()
                 with contextlib.suppress(ConnectionError):

@@ -1,8 +1,12 @@
 """Settings -> App; the only module that names concrete classes."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import structlog
 from pydantic import ValidationError
@@ -32,12 +36,15 @@ class App:
     routes: Routes
     run: Run
     decoders: WorkerPool
+    temporary: tempfile.TemporaryDirectory[str] | None
 
     async def close(self) -> None:
         """Frees everything; calls at work must have ended."""
         for provider in self.providers.values():
             await provider.close()
         await self.decoders.close()
+        if self.temporary:
+            self.temporary.cleanup()
 
 
 def build_app(settings: Settings) -> App:
@@ -67,7 +74,20 @@ def build_app(settings: Settings) -> App:
     )
     limits = ImageLimits(images.max_bytes, images.max_pixels, images.max_side, images.max_text_bytes)
     guard = Guard(decoders, limits)
-    store = open_store(settings.store.url)
+    spool = settings.store.spool
+    temporary = None
+    if spool is None and settings.store.url.startswith("file:"):
+        spool = Path(url2pathname(urlsplit(settings.store.url).path)) / "uploads"
+    elif spool is None:
+        temporary = tempfile.TemporaryDirectory(prefix="celeste-uploads-")
+        spool = Path(temporary.name)
+    store = open_store(
+        settings.store.url,
+        spool,
+        options={name: value.get_secret_value() for name, value in settings.store.options.items()},
+        retention_seconds=settings.store.retention_hours * 3600,
+        reserve_bytes=settings.store.reserve_bytes,
+    )
     routes = Routes(providers, settings.defaults)
     for kind, models in settings.defaults.items():
         for model in models:
@@ -75,4 +95,4 @@ def build_app(settings: Settings) -> App:
                 offering = ", ".join(routes.offering(kind))
                 raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
     run = build_pipeline(providers, store, guard, routes)
-    return App(settings, providers, store, guard, routes, run, decoders)
+    return App(settings, providers, store, guard, routes, run, decoders, temporary)

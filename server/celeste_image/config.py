@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -60,7 +60,18 @@ class StoreSettings(Section):
     """`[store]`: where artifacts are kept."""
 
     url: str = (user_data_path("celeste") / "artifacts").as_uri()
-    """`file:///FOLDER` or `memory:///`."""
+    """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`."""
+    options: dict[str, SecretStr] = {}
+    """For S3: `endpoint`, `region`, `aws_access_key_id` ...; what is missing comes from the usual AWS variables."""
+    spool: Path | None = None
+    """Folder of this machine for uploads that are not complete; each server has its own. Unset means `uploads` in the
+    store's folder, or a temporary folder where the store has none."""
+    retention_hours: Annotated[float, Field(ge=0)] = 168
+    """How long artifacts are kept since they were last stored; 0 is for ever."""
+    reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
+    """Room that must be left on a disk: below it nothing is stored and no work begins."""
+    sweep_minutes: Annotated[float, Field(gt=0)] = 10
+    """How often artifacts past their time, bytes without an owner and resting uploads are removed."""
 
 
 class ImageSettings(Section):

@@ -14,6 +14,7 @@ from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Analyzed, Completed, Event, Picture, Preview, Progress, Saved, Started
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import (
+    ANONYMOUS,
     Analyze,
     Call,
     Edit,
@@ -135,7 +136,7 @@ async def test_it_makes_what_it_offers(server: Running, case: Case) -> None:
         return
     (saved,) = [event for event in events if isinstance(event, Saved)]
     image = saved.image
-    picture = pictures.opened(await server.app.store.get(image.artifact))
+    picture = pictures.opened(await server.app.store.get(ANONYMOUS, image.artifact))
     assert picture.size == (image.width, image.height) == expected_size(case)
     assert image.media_type in IMAGE_TYPES
     lines = {line.path: line for line in completed.result.fidelity}

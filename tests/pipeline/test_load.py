@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from tests import stores
 from tests.pictures import plain
 from tests.pipeline.fakes import REQUEST, Fake, collect
 
+from celeste_image.core.artifact import artifact_name
 from celeste_image.core.errors import (
     ArtifactDamaged,
     ArtifactNotFound,
@@ -17,10 +19,10 @@ from celeste_image.core.errors import (
     NotAnImage,
 )
 from celeste_image.core.events import Progress
-from celeste_image.core.request import Analyze, Edit, Erase, ImageInput, Inpaint, Mask, Upscale
+from celeste_image.core.request import ANONYMOUS, Analyze, Edit, Erase, ImageInput, Inpaint, Mask, Upscale
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline.load import loading
-from celeste_image.store import ArtifactStore, artifact_name, open_store
+from celeste_image.store import ArtifactStore, open_store
 from celeste_image.worker.pool import WorkerPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,12 +40,12 @@ async def guard() -> AsyncIterator[Guard]:
 
 @pytest.fixture
 def store() -> ArtifactStore:
-    return open_store("memory:///")
+    return stores.memory()
 
 
 async def test_bytes_and_artifacts_get_bytes_and_facts(guard: Guard, store: ArtifactStore) -> None:
     mask = plain(12, 8, color="white")
-    artifact = await store.put(PICTURE)
+    artifact = await store.put(ANONYMOUS, PICTURE)
     fake = Fake(Progress(1.0))
     request = Edit(
         image=ImageInput(artifact=artifact.name, sha256=DIGEST), edit=Erase(Mask(ImageInput(mask), feather=3))
@@ -106,9 +108,9 @@ async def test_a_digest_that_does_not_fit_is_refused_with_the_right_one(guard: G
 
 
 async def test_damaged_artifacts_are_not_the_callers_fault(guard: Guard, tmp_path) -> None:
-    store = open_store(tmp_path.as_uri())
-    artifact = await store.put(PICTURE)
-    (blob,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    store = open_store((tmp_path / "store").as_uri(), tmp_path / "spool")
+    artifact = await store.put(ANONYMOUS, PICTURE)
+    (blob,) = (path for path in (tmp_path / "store" / "sha256").rglob("*") if path.is_file())
     blob.write_bytes(PICTURE[:-1])
     with pytest.raises(ArtifactDamaged):
         await collect(loading(Fake(), store, guard), Analyze(image=ImageInput(artifact=artifact.name)))

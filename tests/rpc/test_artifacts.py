@@ -8,6 +8,7 @@ from tests import pictures
 from tests.servers import CuttingProxy, Running, running
 
 from celeste_image.client import AsyncClient, Client
+from celeste_image.core.request import ANONYMOUS
 from celeste_image.v1 import ArtifactServiceStub, ReadArtifactRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -21,7 +22,7 @@ def data() -> bytes:
 
 
 async def test_chunks_hold_the_artifact(server: Running, channel: grpc.aio.Channel, data: bytes) -> None:
-    name = (await server.app.store.put(data)).name
+    name = (await server.app.store.put(ANONYMOUS, data)).name
     responses = [r async for r in ArtifactServiceStub(channel).ReadArtifact(ReadArtifactRequest(name=name))]
     first, *others = responses
     assert (first.artifact.name, first.artifact.media_type, first.artifact.size_bytes) == (name, "image/png", len(data))
@@ -36,14 +37,14 @@ async def test_chunks_hold_the_artifact(server: Running, channel: grpc.aio.Chann
 
 @pytest.mark.parametrize(("offset", "limit"), [(0, 1), (1, 0), (MIB - 1, 2), (3 * MIB, MIB), (5_000_000, 99_999_999)])
 async def test_any_part(server: Running, channel: grpc.aio.Channel, data: bytes, offset: int, limit: int) -> None:
-    name = (await server.app.store.put(data)).name
+    name = (await server.app.store.put(ANONYMOUS, data)).name
     request = ReadArtifactRequest(name=name, offset=offset, limit=limit)
     part = b"".join([r.chunk.data async for r in ArtifactServiceStub(channel).ReadArtifact(request)])
     assert part == (data[offset : offset + limit] if limit else data[offset:])
 
 
 async def test_the_end_is_no_error_and_beyond_it_is(server: Running, channel: grpc.aio.Channel, data: bytes) -> None:
-    name = (await server.app.store.put(data)).name
+    name = (await server.app.store.put(ANONYMOUS, data)).name
     stub = ArtifactServiceStub(channel)
     (only,) = [r async for r in stub.ReadArtifact(ReadArtifactRequest(name=name, offset=len(data)))]
     assert only.artifact.size_bytes == len(data)
@@ -54,7 +55,7 @@ async def test_the_end_is_no_error_and_beyond_it_is(server: Running, channel: gr
 
 
 async def test_a_read_goes_on_where_the_connection_dropped(server: Running, data: bytes) -> None:
-    name = (await server.app.store.put(data)).name
+    name = (await server.app.store.put(ANONYMOUS, data)).name
     cuts = [1_500_000, 2_000_000, 1_000_000]
     async with CuttingProxy(server.address, cuts) as proxy, AsyncClient(proxy.address) as client:
         read = await client.read(name)
@@ -63,7 +64,7 @@ async def test_a_read_goes_on_where_the_connection_dropped(server: Running, data
 
 
 async def test_a_read_that_never_gets_on_is_given_up(server: Running, data: bytes) -> None:
-    name = (await server.app.store.put(data)).name
+    name = (await server.app.store.put(ANONYMOUS, data)).name
     from celeste_image.core.errors import ServerUnavailable
 
     async with CuttingProxy(server.address, [0] * 99) as proxy, AsyncClient(proxy.address) as client:
@@ -73,7 +74,7 @@ async def test_a_read_that_never_gets_on_is_given_up(server: Running, data: byte
 
 async def test_damaged_bytes_are_not_handed_out(tmp_path: object, data: bytes) -> None:
     async with running(store={"url": f"file://{tmp_path}"}) as server:
-        name = (await server.app.store.put(data)).name
+        name = (await server.app.store.put(ANONYMOUS, data)).name
         sha256 = name.rpartition("-")[2]
         from pathlib import Path
 
@@ -93,7 +94,7 @@ async def test_damaged_bytes_are_not_handed_out(tmp_path: object, data: bytes) -
 async def test_the_blocking_client_reads_the_same(server: Running, data: bytes) -> None:
     import asyncio
 
-    name = (await server.app.store.put(data)).name
+    name = (await server.app.store.put(ANONYMOUS, data)).name
 
     def read() -> bytes:
         with Client(server.address) as client:

@@ -8,6 +8,7 @@ from celeste_image.client import AsyncClient
 from celeste_image.core.errors import RequestTooLarge
 from celeste_image.v1 import ListModelsRequest, ListProvidersRequest, ModelServiceStub
 from celeste_image.v1 import model_service_pb2 as pb
+from celeste_image.v1 import operation_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,10 +35,10 @@ async def test_pages_hold_every_model_once(channel: grpc.aio.Channel) -> None:
 
 async def test_a_filter_and_the_views(channel: grpc.aio.Channel) -> None:
     stub = ModelServiceStub(channel)
-    basic = await stub.ListModels(ListModelsRequest(operation=pb.OPERATION_KIND_UPSCALE))
+    basic = await stub.ListModels(ListModelsRequest(operation=operation_pb2.OPERATION_KIND_UPSCALE))
     assert {model.id for model in basic.models} == {"local/lanczos", "local/realesrgan-animevideov3"}
     assert not any(model.parameters for model in basic.models)
-    full = await stub.ListModels(ListModelsRequest(view=pb.MODEL_VIEW_FULL, operation=pb.OPERATION_KIND_UPSCALE))
+    full = await stub.ListModels(ListModelsRequest(view=pb.MODEL_VIEW_FULL, operation=operation_pb2.OPERATION_KIND_UPSCALE))
     assert all(model.parameters for model in full.models)
     one = (await stub.GetModel(pb.GetModelRequest(model="local/lanczos"))).model
     assert one in full.models
@@ -47,7 +48,7 @@ async def test_the_default_is_the_first_that_is_ready(
     channel: grpc.aio.Channel, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def default(models: pb.ListModelsResponse) -> list[str]:
-        return [model.id for model in models.models if pb.OPERATION_KIND_UPSCALE in model.default_for]
+        return [model.id for model in models.models if operation_pb2.OPERATION_KIND_UPSCALE in model.default_for]
 
     assert default(await ModelServiceStub(channel).ListModels(ListModelsRequest())) == ["local/realesrgan-animevideov3"]
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(tmp_path))
@@ -73,4 +74,4 @@ async def test_defaults_are_the_operators(server: Running) -> None:
     async with running(defaults={"upscale": ["local/lanczos"]}) as other:
         async with grpc.aio.insecure_channel(other.address) as channel:
             model = (await ModelServiceStub(channel).GetModel(pb.GetModelRequest(model="local/lanczos"))).model
-    assert list(model.default_for) == [pb.OPERATION_KIND_UPSCALE]
+    assert list(model.default_for) == [operation_pb2.OPERATION_KIND_UPSCALE]

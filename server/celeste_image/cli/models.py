@@ -22,7 +22,8 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     from google.protobuf import json_format
 
     from celeste_image.client import connect
-    from celeste_image.v1.model_service_pb2 import ModelState, OperationKind
+    from celeste_image.v1.model_service_pb2 import ModelState
+    from celeste_image.v1.operation_pb2 import OperationKind
 
     with connect(address) as client:
         models = list(client.models(full=as_json))

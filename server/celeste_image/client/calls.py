@@ -1,7 +1,8 @@
 """What both clients share: requests from arguments, checks of what came back."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,10 +15,12 @@ from celeste_image.core.request import (
     Analyze,
     Generate,
     ImageInput,
+    ImageRequest,
     RequestOptions,
     Size,
     Upscale,
 )
+from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
@@ -38,6 +41,9 @@ __all__ = [
     "options_of",
     "path_for",
     "size_of",
+    "too_large_inline",
+    "upload_chunks",
+    "uploaded",
     "upscale_request",
 ]
 
@@ -49,6 +55,10 @@ SizeLike = Size | tuple[int, int] | str
 
 READ_TRIES = 5
 """Connections that may drop in a row, without a byte between them, before a read is given up."""
+
+CHUNK_BYTES = 1 << 20
+INLINE_BYTES = 3 << 20
+"""Pictures of more bytes than that go ahead of a request, which then names them: a server takes 4 MiB by default."""
 
 FIRST_PAUSE_SECONDS = 0.1
 """Before the second try of a read; each later pause is twice the one before."""
@@ -63,6 +73,28 @@ CHANNEL_OPTIONS = (
 """Nothing about message sizes: every response fits gRPC's default."""
 
 MEDIA_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/avif": ".avif"}
+
+
+def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_service_pb2.WriteArtifactRequest]:
+    """Yields the messages that upload bytes from an offset."""
+    yield artifact_service_pb2.WriteArtifactRequest(name=name, size_bytes=len(data))
+    for start in range(offset, len(data), CHUNK_BYTES):
+        chunk = artifact_service_pb2.ArtifactChunk(offset=start, data=data[start : start + CHUNK_BYTES])
+        yield artifact_service_pb2.WriteArtifactRequest(chunk=chunk)
+
+
+def too_large_inline(request: ImageRequest) -> dict[str, ImageInput]:
+    """Returns the pictures, by path, that go ahead of a request because all together would not fit into it."""
+    given = {path: image for path, image in request.images() if image.data}
+    return given if sum(len(image.data) for image in given.values()) > INLINE_BYTES else {}
+
+
+def uploaded(request: ImageRequest, names: Mapping[str, str]) -> ImageRequest:
+    """Returns a request with names in place of the pictures at these paths."""
+    images = dict(request.images())
+    for path, name in names.items():
+        images[path] = replace(images[path], data=b"", artifact=name)
+    return request.with_images(images)
 
 
 def image_input(image: ImageLike) -> ImageInput:

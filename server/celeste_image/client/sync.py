@@ -22,8 +22,12 @@ from celeste_image.client.calls import (
     error_of,
     generate_request,
     path_for,
+    too_large_inline,
+    upload_chunks,
+    uploaded,
     upscale_request,
 )
+from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.errors import ServerUnavailable
 from celeste_image.core.events import Completed, Event, ImageOutput, OperationResult
 from celeste_image.core.request import ImageRequest
@@ -35,6 +39,7 @@ from celeste_image.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
 )
+from celeste_image.wire.artifacts import artifact_from_proto
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.results import event_from_proto
 
@@ -100,6 +105,8 @@ class Client:
 
     def stream(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> Iterator[Event]:
         """Yields an operation's events; closing the iterator cancels it. Raises CelesteError."""
+        names = {path: self.upload(image.data).name for path, image in too_large_inline(request).items()}
+        request = uploaded(request, names) if names else request
         message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
         call = self._images.Stream(message, timeout=timeout)
         try:
@@ -148,6 +155,29 @@ class Client:
                 time.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
             finally:
                 call.cancel()
+
+    def upload(self, data: bytes) -> Artifact:
+        """Stores bytes and returns their artifact; goes on where a lost connection stopped, sends nothing twice.
+
+        Raises:
+            CelesteError: The server's refusal.
+        """
+        name = artifact_name(hashlib.sha256(data).hexdigest())
+        tries = 0
+        while True:
+            try:
+                status = self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
+                if status.complete:
+                    request = artifact_service_pb2.GetArtifactRequest(name=name)
+                    return artifact_from_proto(self._artifacts.GetArtifact(request).artifact)
+                chunks = upload_chunks(name, data, status.committed_size_bytes)
+                return artifact_from_proto(self._artifacts.WriteArtifact(chunks).artifact)
+            except grpc.RpcError as error:
+                failure = error_of(error)
+                tries += 1
+                if not failure.retryable or tries >= READ_TRIES:
+                    raise failure from error
+                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
 
     def save(self, image: ImageOutput, path: str | Path) -> Path:
         """Writes an image as it is and returns where; a path without a suffix gets the right one.

@@ -4,11 +4,15 @@
     ├── InvalidRequest              INVALID_FIELD             INVALID_ARGUMENT
     │   ├── UnknownField            UNKNOWN_FIELD             INVALID_ARGUMENT
     │   ├── NotAnImage              NOT_AN_IMAGE              INVALID_ARGUMENT
-    │   └── ImageTooLarge           IMAGE_TOO_LARGE           INVALID_ARGUMENT
+    │   ├── ImageTooLarge           IMAGE_TOO_LARGE           INVALID_ARGUMENT
+    │   ├── PictureRefused          PICTURE_REFUSED           INVALID_ARGUMENT
+    │   ├── UriRefused              URI_REFUSED               INVALID_ARGUMENT
+    │   └── DigestMismatch          DIGEST_MISMATCH           INVALID_ARGUMENT
     ├── ModelNotFound               MODEL_NOT_FOUND           NOT_FOUND
     ├── ArtifactNotFound            ARTIFACT_NOT_FOUND        NOT_FOUND
     ├── OperationNotOffered         OPERATION_NOT_OFFERED     FAILED_PRECONDITION
     ├── WeightsMissing              WEIGHTS_MISSING           FAILED_PRECONDITION
+    ├── UriFailed                   URI_FAILED                FAILED_PRECONDITION
     ├── QueueFull                   QUEUE_FULL                RESOURCE_EXHAUSTED   retryable
     ├── EngineMemory                ENGINE_MEMORY             RESOURCE_EXHAUSTED
     ├── StorageFull                 STORAGE_FULL              RESOURCE_EXHAUSTED   retryable
@@ -19,7 +23,10 @@
     ├── DeadlineExceeded            DEADLINE_EXCEEDED         DEADLINE_EXCEEDED
     ├── Cancelled                   CANCELLED                 CANCELLED
     ├── InternalError               INTERNAL                  INTERNAL
-    └── RequestTooLarge             REQUEST_TOO_LARGE         RESOURCE_EXHAUSTED
+    ├── RequestTooLarge             REQUEST_TOO_LARGE         RESOURCE_EXHAUSTED
+    ├── MemoryBudget                MEMORY_BUDGET             RESOURCE_EXHAUSTED   retryable
+    ├── SlowReader                  SLOW_READER               RESOURCE_EXHAUSTED
+    └── StorageUnavailable          STORAGE_UNAVAILABLE       UNAVAILABLE          retryable
 
 The reasons are the names of `ErrorReason` in `error_reason.proto` without their prefix; a test holds tree, table
 and enum equal. `wire/status.py` makes a `google.rpc.Status` of an error and reads one back, so a caller catches
@@ -37,20 +44,27 @@ __all__ = [
     "Cancelled",
     "CelesteError",
     "DeadlineExceeded",
+    "DigestMismatch",
     "EngineLost",
     "EngineMemory",
     "ImageTooLarge",
     "InternalError",
     "InvalidRequest",
+    "MemoryBudget",
     "ModelNotFound",
     "NotAnImage",
     "OperationNotOffered",
+    "PictureRefused",
     "QueueFull",
     "RangeExceeded",
     "RequestTooLarge",
     "ServerUnavailable",
+    "SlowReader",
     "StorageFull",
+    "StorageUnavailable",
     "UnknownField",
+    "UriFailed",
+    "UriRefused",
     "Violation",
     "WeightsMissing",
 ]
@@ -141,6 +155,24 @@ class ImageTooLarge(InvalidRequest):
     reason = "IMAGE_TOO_LARGE"
 
 
+class PictureRefused(InvalidRequest):
+    """A picture that ended two decoder processes; it is known by its digest and not tried again."""
+
+    reason = "PICTURE_REFUSED"
+
+
+class UriRefused(InvalidRequest):
+    """A URI of a scheme, host or address that the operator does not allow."""
+
+    reason = "URI_REFUSED"
+
+
+class DigestMismatch(InvalidRequest):
+    """Bytes that do not have the digest or the size that was declared; they were discarded."""
+
+    reason = "DIGEST_MISMATCH"
+
+
 class ModelNotFound(CelesteError):
     """No model has this id; metadata `nearest` has up to five ids that come near."""
 
@@ -166,6 +198,13 @@ class WeightsMissing(CelesteError):
     """The model's weights are not on this machine; metadata `command` says how to get them."""
 
     reason = "WEIGHTS_MISSING"
+    code = "FAILED_PRECONDITION"
+
+
+class UriFailed(CelesteError):
+    """A URI could not be fetched; metadata has `host` and, when there was an answer, its HTTP `status`."""
+
+    reason = "URI_FAILED"
     code = "FAILED_PRECONDITION"
 
 
@@ -248,6 +287,29 @@ class RequestTooLarge(CelesteError):
 
     reason = "REQUEST_TOO_LARGE"
     code = "RESOURCE_EXHAUSTED"
+
+
+class MemoryBudget(CelesteError):
+    """The bytes that calls may hold at a time are used up."""
+
+    reason = "MEMORY_BUDGET"
+    code = "RESOURCE_EXHAUSTED"
+    retryable = True
+
+
+class SlowReader(CelesteError):
+    """The caller did not read its stream for longer than is allowed."""
+
+    reason = "SLOW_READER"
+    code = "RESOURCE_EXHAUSTED"
+
+
+class StorageUnavailable(CelesteError):
+    """The artifact store can't be written or read at the moment."""
+
+    reason = "STORAGE_UNAVAILABLE"
+    code = "UNAVAILABLE"
+    retryable = True
 
 
 def leaves(cls: type[CelesteError]) -> list[type[CelesteError]]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 __all__ = [
+    "ANONYMOUS",
     "AnalysisKind",
     "Analyze",
     "Call",
@@ -28,6 +29,10 @@ __all__ = [
     "Size",
     "Upscale",
 ]
+
+
+ANONYMOUS = "anonymous"
+"""The caller of a server without authentication."""
 
 
 class OperationKind(StrEnum):
@@ -72,14 +77,18 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """A picture given to an operation: its bytes, or the name of an artifact.
+    """A picture given to an operation: its bytes, the name of an artifact, or where to fetch it.
+
+    `sha256` and `media_type` are what the bytes must have; empty is not checked.
 
     Below the pipeline's load step `data` and `facts` are always set.
     """
 
     data: bytes = field(default=b"", repr=False)
     artifact: str = ""
+    uri: str = ""
     sha256: str = ""
+    media_type: str = ""
     facts: ImageFacts | None = None
 
 
@@ -254,10 +263,12 @@ class Call:
 
     Attributes:
         request_id: Names the call in events, results and logs.
+        caller: Whose call it is, and so whose artifacts; everybody is ANONYMOUS while nobody authenticates.
         deadline: When the caller stops waiting, by `time.monotonic()`; None is never.
         ticket: The provider's own name for a job that an earlier attempt submitted; with one, nothing is submitted.
     """
 
     request_id: str
+    caller: str = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None

@@ -23,18 +23,20 @@ __all__ = ["loading"]
 def loading(run: Run, store: ArtifactStore, guard: Guard) -> Run:
     """Reads artifacts, checks digests, and has each picture decoded by the guard."""
 
-    async def load(path: str, image: ImageInput) -> ImageInput:
+    async def load(path: str, image: ImageInput, call: Call) -> ImageInput:
         try:
-            data = await store.get(image.artifact) if image.artifact else image.data
+            data = await store.get(call.caller, image.artifact) if image.artifact else image.data
             facts = await guard.inspect(data)
         except (NotAnImage, ImageTooLarge, ArtifactNotFound) as error:
             raise _at(path, error) from error
         if image.sha256 and image.sha256 != facts.sha256:
             raise InvalidRequest.at(f"{path}.sha256", "is not the digest of the bytes", value=facts.sha256)
+        if image.media_type not in ("", facts.media_type):
+            raise InvalidRequest.at(f"{path}.media_type", f"is not that of the bytes, which is {facts.media_type}")
         return replace(image, data=data, facts=facts)
 
     async def loaded(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        images = {path: await load(path, image) for path, image in request.images()}
+        images = {path: await load(path, image, call) for path, image in request.images()}
         async with aclosing(run(request.with_images(images), call)) as events:
             async for event in events:
                 yield event

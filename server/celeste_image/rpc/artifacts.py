@@ -1,40 +1,124 @@
 """ArtifactService: stored bytes, in chunks."""
 
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 
+from celeste_image.core.errors import InvalidRequest, Violation
+from celeste_image.guard import ImageLimits
+from celeste_image.rpc.caller import caller_of
 from celeste_image.rpc.check import check_message
 from celeste_image.store import ArtifactStore
-from celeste_image.v1 import artifact_service_pb2, artifact_service_pb2_grpc
+from celeste_image.v1 import artifact_service_pb2 as pb
+from celeste_image.v1 import artifact_service_pb2_grpc
+from celeste_image.wire.artifacts import artifact_to_proto
 
 __all__ = ["ArtifactServicer"]
 
+PAGE_BYTES = 3 << 20
+DEFAULT_PAGE_SIZE = 100
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
 
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
-    """Hands out artifacts."""
+    """Takes artifacts in and hands them out.
 
-    def __init__(self, store: ArtifactStore) -> None:
+    Args:
+        store: Where they are.
+        limits: How large one may be.
+    """
+
+    def __init__(self, store: ArtifactStore, limits: ImageLimits) -> None:
         self._store = store
+        self._limits = limits
 
-    async def ReadArtifact(  # type: ignore[override]
-        self, request: artifact_service_pb2.ReadArtifactRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> None:
+    async def WriteArtifact(
+        self, requests: AsyncIterator[pb.WriteArtifactRequest], context: Context
+    ) -> pb.WriteArtifactResponse:
+        """Takes an upload on from wherever it is."""
+        caller = caller_of(context)
+        first = await anext(aiter(requests), pb.WriteArtifactRequest())
+        check_message(first)
+        if not first.name:
+            raise InvalidRequest.of([Violation("name", "must be set in the first message")])
+        self._limits.check_bytes(first.size_bytes)
+        committed, artifact = await self._store.committed(caller, first.name)
+        if artifact:
+            return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact_to_proto(artifact))
+        async with self._store.upload(caller, first.name) as upload:
+            await self._take(upload, first, first)
+            while upload.size < first.size_bytes and not upload.done:
+                request = await anext(aiter(requests), None)
+                if request is None:
+                    return pb.WriteArtifactResponse(committed_size_bytes=upload.size)
+                check_message(request)
+                if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
+                    raise InvalidRequest.of([Violation("name", "must be that of the first message, or left out")])
+                await self._take(upload, first, request)
+            artifact = await self._store.finish(caller, first.name, upload)
+        return pb.WriteArtifactResponse(committed_size_bytes=artifact.size_bytes, artifact=artifact_to_proto(artifact))
+
+    async def _take(self, upload: Any, first: pb.WriteArtifactRequest, request: pb.WriteArtifactRequest) -> None:
+        if request.HasField("chunk"):
+            await self._store.write(upload, first.size_bytes, request.chunk.offset, request.chunk.data)
+
+    async def QueryWriteStatus(
+        self, request: pb.QueryWriteStatusRequest, context: Context
+    ) -> pb.QueryWriteStatusResponse:
+        """Says how far an upload is."""
+        check_message(request)
+        committed, artifact = await self._store.committed(caller_of(context), request.name)
+        return pb.QueryWriteStatusResponse(committed_size_bytes=committed, complete=artifact is not None)
+
+    async def ReadArtifact(self, request: pb.ReadArtifactRequest, context: Context) -> None:  # type: ignore[override]
         """Streams an artifact from an offset; the first message says what it is."""
         check_message(request)
-        artifact = await self._store.open(request.name)
-        response = artifact_service_pb2.ReadArtifactResponse(
-            artifact=artifact_service_pb2.Artifact(
-                name=artifact.name, media_type=artifact.media_type, size_bytes=artifact.size_bytes
-            )
-        )
+        artifact = await self._store.open(caller_of(context), request.name)
+        response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False))
         empty = True
         async with aclosing(self._store.read(artifact, request.offset, request.limit)) as chunks:
             async for offset, data in chunks:
                 response.chunk.offset, response.chunk.data = offset, data
                 await context.write(response)
-                response = artifact_service_pb2.ReadArtifactResponse()
+                response = pb.ReadArtifactResponse()
                 empty = False
         if empty:
             await context.write(response)
+
+    async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
+        """Returns what is known of an artifact."""
+        check_message(request)
+        return pb.GetArtifactResponse(
+            artifact=artifact_to_proto(await self._store.find(caller_of(context), request.name))
+        )
+
+    async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
+        """Lists the caller's artifacts by name. The page token is the last name of the page before."""
+        check_message(request)
+        response = pb.ListArtifactsResponse()
+        size = 0
+        async with aclosing(self._store.owned(caller_of(context), request.page_token)) as artifacts:
+            async for artifact in artifacts:
+                message = artifact_to_proto(artifact)
+                size += message.ByteSize()
+                if len(response.artifacts) == (request.page_size or DEFAULT_PAGE_SIZE) or size > PAGE_BYTES:
+                    response.next_page_token = response.artifacts[-1].name
+                    break
+                response.artifacts.append(message)
+        return response
+
+    async def FindMissingArtifacts(
+        self, request: pb.FindMissingArtifactsRequest, context: Context
+    ) -> pb.FindMissingArtifactsResponse:
+        """Returns the names that the caller has no artifact of."""
+        check_message(request)
+        return pb.FindMissingArtifactsResponse(missing=await self._store.missing(caller_of(context), request.names))
+
+    async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Context) -> pb.DeleteArtifactResponse:
+        """Deletes an artifact of the caller."""
+        check_message(request)
+        await self._store.delete(caller_of(context), request.name)
+        return pb.DeleteArtifactResponse()

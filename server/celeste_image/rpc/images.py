@@ -13,6 +13,7 @@ import structlog
 from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.events import Completed, ImageOutput, OperationResult, Run
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.rpc.caller import caller_of
 from celeste_image.rpc.check import check_message, unknown_fields
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
@@ -75,7 +76,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
-                        event = Completed(await self._deliver(event.result, core))  # noqa: PLW2901
+                        event = Completed(await self._deliver(event.result, core, call.caller))  # noqa: PLW2901
                     if message := event_to_proto(event, sequence):
                         await write(message)
         except CelesteError as error:
@@ -90,7 +91,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         async with aclosing(self._run(core, call)) as events:
             async for event in events:
                 if isinstance(event, Completed):
-                    return result_to_proto(await self._deliver(event.result, core))
+                    return result_to_proto(await self._deliver(event.result, core, call.caller))
         raise RuntimeError("a pipeline ended without Completed")
 
     def _read(self, request: Request | image_service_pb2.StreamRequest, context: Context) -> tuple[ImageRequest, Call]:
@@ -112,9 +113,11 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
-        return request_from_proto(message, unknown), Call(message.request_id or str(uuid.uuid4()), deadline)
+        return request_from_proto(message, unknown), Call(
+            message.request_id or str(uuid.uuid4()), caller_of(context), deadline
+        )
 
-    async def _deliver(self, result: OperationResult, request: ImageRequest) -> OperationResult:
+    async def _deliver(self, result: OperationResult, request: ImageRequest, caller: str) -> OperationResult:
         """Returns the result with the bytes of its first images, as many as fit together."""
         limit = request.options.inline_limit_bytes
         limit = min(self._inline_default_bytes if limit is None else limit, INLINE_MAXIMUM_BYTES)
@@ -124,5 +127,5 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             limit -= image.size_bytes
             if limit < 0:
                 break
-            delivered.append(replace(image, data=await self._store.get(image.artifact)))
+            delivered.append(replace(image, data=await self._store.get(caller, image.artifact)))
         return replace(result, images=(*delivered, *images[len(delivered) :]))

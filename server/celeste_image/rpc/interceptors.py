@@ -37,6 +37,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(
                 _guarded(handler.unary_stream), handler.request_deserializer, handler.response_serializer
             )
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(
+                _guarded(handler.stream_unary), handler.request_deserializer, handler.response_serializer
+            )
         return handler
 
 

@@ -22,17 +22,17 @@ from celeste_image.pipeline.route import Routes
 from celeste_image.providers.base import Provider
 from celeste_image.rpc.check import check_message
 from celeste_image.v1 import model_service_pb2 as pb
-from celeste_image.v1 import model_service_pb2_grpc
+from celeste_image.v1 import model_service_pb2_grpc, operation_pb2
 
 __all__ = ["ModelServicer"]
 
 PAGE_BYTES = 3 << 20
 DEFAULT_PAGE_SIZE = 100
 KINDS = {
-    OperationKind.GENERATE: pb.OPERATION_KIND_GENERATE,
-    OperationKind.EDIT: pb.OPERATION_KIND_EDIT,
-    OperationKind.UPSCALE: pb.OPERATION_KIND_UPSCALE,
-    OperationKind.ANALYZE: pb.OPERATION_KIND_ANALYZE,
+    OperationKind.GENERATE: operation_pb2.OPERATION_KIND_GENERATE,
+    OperationKind.EDIT: operation_pb2.OPERATION_KIND_EDIT,
+    OperationKind.UPSCALE: operation_pb2.OPERATION_KIND_UPSCALE,
+    OperationKind.ANALYZE: operation_pb2.OPERATION_KIND_ANALYZE,
 }
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import grpc
+import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -14,6 +15,7 @@ from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
 from celeste_image.rpc.interceptors import ErrorInterceptor
 from celeste_image.rpc.models import ModelServicer
+from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
     artifact_service_pb2_grpc,
     image_service_pb2_grpc,
@@ -22,6 +24,8 @@ from celeste_image.v1 import (
 )
 
 __all__ = ["Server"]
+
+log = structlog.get_logger("celeste_image.server")
 
 SERVICES = tuple(f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ModelService"))
 GOAWAY_SECONDS = 1.0
@@ -53,9 +57,12 @@ class Server:
         )
         images = ImageServicer(app.run, app.store, settings.inline_default_bytes)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
-        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(app.store), self._server)
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(
+            ArtifactServicer(app.store, app.guard.limits), self._server
+        )
         models = ModelServicer(app.providers, app.routes, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
+        self._sweeping: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -75,6 +82,7 @@ class Server:
                 raise OSError(f"can't listen on {address}: it is in use or not of this machine") from error
             bound.append(address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}")
         await self._server.start()
+        self._sweeping = asyncio.create_task(sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60))
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         for name, provider in self._app.providers.items():
@@ -89,7 +97,23 @@ class Server:
         if grace_seconds:
             await asyncio.sleep(min(GOAWAY_SECONDS, grace_seconds))
         await self._server.stop(grace_seconds)
+        if self._sweeping:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._app.close()
+
+
+async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
+    """Removes what is too old in the store, again and again; a failure is logged and tried again."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            records, blobs, uploads = await store.sweep()
+        except Exception as error:
+            log.warning("sweep", error=f"{type(error).__name__}: {error}")
+        else:
+            if records or blobs or uploads:
+                log.info("sweep", artifacts=records, blobs=blobs, uploads=uploads)
 
 
 def _info(app: App) -> model_service_pb2.GetServerInfoResponse:

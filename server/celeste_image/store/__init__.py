@@ -1,5 +1,14 @@
-"""Content-addressed bytes: an artifact is named by the SHA-256 of what it holds."""
+"""Content-addressed bytes: an artifact is named by the SHA-256 of what it holds.
 
-from celeste_image.store.artifacts import CHUNK_BYTES, Artifact, ArtifactStore, artifact_name, open_store
+artifacts.py   what callers see: artifacts of an owner, with expiry and lineage
+blobs.py       the bytes themselves, checked on write and read
+records.py     who owns which bytes, and what is known of them
+uploads.py     bytes on their way in
+places.py      disk, memory or S3 by a URL, and whether there is room
+"""
 
-__all__ = ["CHUNK_BYTES", "Artifact", "ArtifactStore", "artifact_name", "open_store"]
+from celeste_image.store.artifacts import ArtifactStore
+from celeste_image.store.blobs import CHUNK_BYTES
+from celeste_image.store.places import open_store
+
+__all__ = ["CHUNK_BYTES", "ArtifactStore", "open_store"]

@@ -1,136 +1,109 @@
-"""ArtifactStore: artifacts on an object store, a folder or the memory.
+"""ArtifactStore: the artifacts of an owner.
 
-What was acknowledged is on the disk, and what is handed out has the digest in its name: both are checked here, so
-nobody else has to.
+A digest is a name, not a permission: every way in asks for the owner, and the same bytes of two owners are kept once
+but are two artifacts.
 """
 
-import asyncio
-import hashlib
-import os
-from collections import OrderedDict
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import UTC, datetime, timedelta
 
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, ObjectStore
-
-from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded, StorageFull
+from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
+from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
+from celeste_image.store.blobs import Blobs, digest_of
+from celeste_image.store.places import Place
+from celeste_image.store.records import Record, Records
+from celeste_image.store.uploads import Upload, Uploads
 
-__all__ = ["CHUNK_BYTES", "Artifact", "ArtifactStore", "artifact_name", "open_store"]
+__all__ = ["ArtifactStore"]
 
-CHUNK_BYTES = 1 << 20
-"""Bytes of a chunk at most, in reads here and in messages."""
-
-PREFIX = "artifacts/sha256-"
-HASH_INLINE_BYTES = 1 << 20
-VERIFIED_ENTRIES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """Stored bytes: their resource name, their media type by content, their size in bytes."""
-
-    name: str
-    media_type: str
-    size_bytes: int
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the bytes, 64 hex digits."""
-        return self.name.removeprefix(PREFIX)
+HEAD_BYTES = 16
 
 
-def artifact_name(sha256: str) -> str:
-    """Returns the resource name for a digest of 64 hex digits."""
-    return PREFIX + sha256
-
-
-def open_store(url: str) -> "ArtifactStore":
-    """Returns the store at a URL: `memory:///`, or `file:///` with the path of a folder, which is made.
-
-    Raises:
-        ValueError: The URL is of another kind.
-        OSError: The folder can't be made.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "memory":
-        return ArtifactStore(MemoryStore())
-    if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
-        folder = Path(url2pathname(parts.path))
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return ArtifactStore(LocalStore(folder), folder)
-    raise ValueError(f"a store is at memory:/// or file:///FOLDER, not at {url!r}")
+def utc_now() -> datetime:
+    """Returns the time."""
+    return datetime.now(UTC)
 
 
 class ArtifactStore:
     """Puts bytes in and gets them back, by name.
 
     Args:
-        objects: Where the bytes are kept.
-        folder: The same place as a folder, when it is one: it is synced before a put is acknowledged.
+        place: Where the bytes are kept.
+        uploads: Where they are while they come in.
+        retention_seconds: How long artifacts are kept since they were last stored; 0 is for ever.
+        reserve_bytes: Room that must be left on a disk.
+        now: The clock.
     """
 
-    def __init__(self, objects: ObjectStore, folder: Path | None = None) -> None:
-        self._objects = objects
-        self._folder = folder
-        self._verified: OrderedDict[str, str | None] = OrderedDict()  # path -> entity tag when its digest fitted
+    def __init__(
+        self,
+        place: Place,
+        uploads: Uploads,
+        retention_seconds: float = 0.0,
+        reserve_bytes: int = 0,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._place = place
+        self._blobs = Blobs(place)
+        self._records = Records(place)
+        self._uploads = uploads
+        self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
+        self._reserve_bytes = reserve_bytes
+        self._now = now
 
-    async def put(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact once they are safe; known bytes are not written again.
+    @property
+    def damaged(self) -> int:
+        """How many artifacts were found damaged or lost since the start."""
+        return self._blobs.damaged
+
+    def check_room(self) -> None:
+        """Raises StorageFull or StorageUnavailable when nothing can be stored: ask before work that is paid for."""
+        self._place.check_room(self._reserve_bytes)
+
+    async def put(
+        self, owner: str, data: bytes, *, width: int = 0, height: int = 0, lineage: Lineage | None = None
+    ) -> Artifact:
+        """Stores bytes and returns their artifact once they are safe.
 
         Raises:
             StorageFull: There is no room.
+            StorageUnavailable: The store can't be written.
         """
-        sha256 = await _digest(data)
-        name, path = artifact_name(sha256), _path(sha256)
-        if not await self._holds(path, sha256):
-            try:
-                await self._objects.put_async(path, data)
-            except (BaseError, OSError) as error:
-                if "os error 28" in str(error) or "No space left" in str(error):
-                    raise StorageFull("the artifact store has no room left", retry_after=60) from error
-                raise
-        if self._folder:  # bytes that were there may be those of a put that is still on its way to the disk
-            await asyncio.to_thread(_sync, self._folder, self._folder / path)
-        return Artifact(name, media_type(data[:16]), len(data))
+        sha256 = await digest_of(data)
+        await self._blobs.put(sha256, data)
+        facts = {"media_type": media_type(data[:HEAD_BYTES]), "size_bytes": len(data), "width": width, "height": height}
+        return self._artifact(await self._records.put(owner, sha256, facts, self._now(), lineage))
 
-    async def get(self, name: str) -> bytes:
+    async def get(self, owner: str, name: str) -> bytes:
         """Returns all the bytes of an artifact.
 
         Raises:
-            ArtifactNotFound: Nothing has this name.
-            ArtifactDamaged: What is stored no longer fits the name.
+            ArtifactNotFound: The owner has none of this name.
+            ArtifactDamaged: What is stored no longer fits the name; it was put out of the way.
+            StorageUnavailable: The store can't be read.
         """
-        sha256 = _sha256(name)
-        try:
-            found = await self._objects.get_async(_path(sha256))
-            data = bytes(await found.bytes_async())
-        except FileNotFoundError as error:
-            raise _not_found(name) from error
-        if await _digest(data) != sha256:
-            raise _damaged(name)
-        return data
+        artifact = await self.find(owner, name)
+        return await self._blobs.get(artifact.sha256)
 
-    async def open(self, name: str) -> Artifact:
-        """Returns an artifact after its digest was checked, from the bytes or since they last changed.
+    async def find(self, owner: str, name: str) -> Artifact:
+        """Returns an artifact with its lineages; its bytes are not looked at.
 
-        Raises as `get` does.
+        Raises:
+            ArtifactNotFound: The owner has none of this name.
+            StorageUnavailable: The store can't be read.
         """
-        sha256 = _sha256(name)
-        path = _path(sha256)
-        try:
-            meta = await self._objects.head_async(path)
-            head = bytes(await self._objects.get_range_async(path, start=0, end=16)) if meta["size"] else b""
-            fits = await self._fits(path, sha256, meta["e_tag"])
-        except FileNotFoundError as error:
-            raise _not_found(name) from error
-        if not fits:
-            raise _damaged(name)
-        return Artifact(name, media_type(head), meta["size"])
+        record = await self._records.get(owner, _sha256(name))
+        if record is None or self._expired(record):
+            raise _not_found(name)
+        return self._artifact(record)
+
+    async def open(self, owner: str, name: str) -> Artifact:
+        """Returns an artifact after its digest was checked. Raises as `get` does."""
+        artifact = await self.find(owner, name)
+        await self._blobs.check(artifact.sha256)
+        return artifact
 
     async def read(
         self, artifact: Artifact, offset: int = 0, limit: int = 0
@@ -139,84 +112,115 @@ class ArtifactStore:
 
         Raises:
             RangeExceeded: The offset is beyond the end.
-            ArtifactNotFound: It was removed since it was opened.
-            ArtifactDamaged: It became shorter since it was opened.
+            ArtifactDamaged: The bytes were lost or cut since it was opened.
         """
         size = artifact.size_bytes
         if offset > size:
             metadata = {"limit": str(size), "value": str(offset)}
             raise RangeExceeded(f"offset {offset} is beyond the artifact's {size} bytes", metadata=metadata)
         end = min(size, offset + limit) if limit else size
-        path = _path(artifact.sha256)
-        while offset < end:
-            try:
-                chunk = await self._objects.get_range_async(path, start=offset, end=min(end, offset + CHUNK_BYTES))
-            except FileNotFoundError as error:
-                raise _not_found(artifact.name) from error
-            except BaseError as error:
-                if (await self._objects.head_async(path))["size"] <= offset:
-                    raise _damaged(artifact.name) from error
-                raise
-            yield offset, bytes(chunk)
-            offset += len(chunk)
+        async with aclosing(self._blobs.read(artifact.sha256, offset, end)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
-    async def _holds(self, path: str, sha256: str) -> bool:
-        """Tells whether the bytes are there and undamaged."""
+    async def missing(self, owner: str, names: Sequence[str]) -> list[str]:
+        """Returns those of some names that the owner has no artifact of. Raises StorageUnavailable."""
+        return [name for name in names if not await self._has(owner, name)]
+
+    async def owned(self, owner: str, after: str = "") -> AsyncGenerator[Artifact, None]:
+        """Yields an owner's artifacts by name, those behind `after`, without lineages. Raises StorageUnavailable."""
+        async with aclosing(self._records.digests(owner, _sha256(after) if after else "")) as digests:
+            async for sha256 in digests:
+                record = await self._records.get(owner, sha256)
+                if record is not None and not self._expired(record):
+                    yield self._artifact(record, lineages=False)
+
+    async def delete(self, owner: str, name: str) -> None:
+        """Deletes an owner's artifact, or what was uploaded of it; the bytes go when nobody owns them any more."""
+        sha256 = _sha256(name)
+        self._uploads.delete(owner, sha256)
+        await self._records.delete(owner, sha256)
+
+    # Uploads
+
+    async def committed(self, owner: str, name: str) -> tuple[int, Artifact | None]:
+        """Returns how many bytes of an artifact are there, and the artifact if they are all."""
         try:
-            meta = await self._objects.head_async(path)
-            return await self._fits(path, sha256, meta["e_tag"])
-        except FileNotFoundError:
-            return False
+            artifact = await self.find(owner, name)
+        except ArtifactNotFound:
+            return await self._uploads.committed(owner, _sha256(name)), None
+        return artifact.size_bytes, artifact
 
-    async def _fits(self, path: str, sha256: str, tag: str | None) -> bool:
-        """Tells whether the bytes at `path` have the digest; reads them unless they are as they were when they did."""
-        if tag is not None and self._verified.get(path) == tag:
-            self._verified.move_to_end(path)
-            return True
-        digest = hashlib.sha256()
-        found = await self._objects.get_async(path)
-        async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
-            await asyncio.to_thread(digest.update, bytes(chunk))
-        if digest.hexdigest() != sha256:
+    def upload(self, owner: str, name: str) -> AbstractAsyncContextManager[Upload]:
+        """Gives the upload of an artifact to one more writer; see `Uploads.open`."""
+        return self._uploads.open(owner, _sha256(name))
+
+    async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
+        """Puts a chunk where it belongs; see `Uploads.write`."""
+        await self._uploads.write(upload, size_bytes, offset, data)
+
+    async def finish(self, owner: str, name: str, upload: Upload) -> Artifact:
+        """Stores a complete upload and returns its artifact once it is safe.
+
+        Raises:
+            DigestMismatch: The bytes do not have the digest in the name; they are discarded.
+            StorageFull: There is no room; the upload stays.
+            StorageUnavailable: The store can't be written; the upload stays.
+        """
+        sha256 = _sha256(name)
+        async with upload.lock:
+            if upload.done:  # another writer of the same bytes was first
+                return await self.find(owner, name)
+            path = await self._uploads.finish(upload, sha256)
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+            await self._blobs.put(sha256, path)
+            facts = {"media_type": media_type(head), "size_bytes": upload.size, "width": 0, "height": 0}
+            record = await self._records.put(owner, sha256, facts, self._now(), None)
+            upload.done = True
+            path.unlink(missing_ok=True)
+        return self._artifact(record)
+
+    # Age
+
+    async def sweep(self) -> tuple[int, int, int]:
+        """Removes what is too old: artifacts past their time, bytes that nobody owns, uploads that rest.
+
+        Returns:
+            How many records, blobs and uploads were removed.
+        """
+        now = self._now()
+        owned, records = await self._records.sweep(now - self._retention if self._retention else None)
+        return records, await self._blobs.sweep(owned, now), self._uploads.sweep(now)
+
+    async def _has(self, owner: str, name: str) -> bool:
+        try:
+            await self.find(owner, name)
+        except ArtifactNotFound:
             return False
-        self._verified[path] = tag
-        if len(self._verified) > VERIFIED_ENTRIES:
-            self._verified.popitem(last=False)
         return True
 
+    def _expired(self, record: Record) -> bool:
+        return self._retention is not None and record.touched + self._retention <= self._now()
 
-def _path(sha256: str) -> str:
-    return f"sha256/{sha256[:2]}/{sha256}"
+    def _artifact(self, record: Record, *, lineages: bool = True) -> Artifact:
+        return Artifact(
+            name=artifact_name(record.sha256),
+            media_type=record.media_type,
+            size_bytes=record.size_bytes,
+            width=record.width,
+            height=record.height,
+            created=record.created,
+            expires=record.touched + self._retention if self._retention else None,
+            lineages=record.lineages if lineages else (),
+        )
 
 
 def _sha256(name: str) -> str:
-    """Returns the digest in a name. Raises ArtifactNotFound for a name that no artifact can have."""
-    sha256 = name.removeprefix(PREFIX)
-    if sha256 == name or len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+    if not is_artifact_name(name):
         raise _not_found(name)
-    return sha256
-
-
-async def _digest(data: bytes) -> str:
-    # Hashing releases the GIL; below a megabyte the way to a thread costs more than the work.
-    if len(data) < HASH_INLINE_BYTES:
-        return hashlib.sha256(data).hexdigest()
-    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
-
-
-def _sync(root: Path, path: Path) -> None:
-    """Brings a file and the folders above it, up to `root`, to the disk."""
-    for place in (path, *(p for p in path.parents if p.is_relative_to(root))):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    return name.rpartition("-")[2]
 
 
 def _not_found(name: str) -> ArtifactNotFound:
     return ArtifactNotFound(f"no artifact is called {name[:100]}", resource=name[:100])
-
-
-def _damaged(name: str) -> ArtifactDamaged:
-    return ArtifactDamaged(f"the stored bytes of {name} are damaged", resource=name)

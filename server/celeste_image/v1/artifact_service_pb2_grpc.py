@@ -26,7 +26,15 @@ if _version_not_supported:
 
 
 class ArtifactServiceStub(object):
-    """Hands out stored bytes by name. A name holds the digest of the bytes, so what a name stands for never changes.
+    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
+    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+
+    All calls share these errors, each with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
+    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
+    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
     """
 
     def __init__(self, channel):
@@ -35,16 +43,77 @@ class ArtifactServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.WriteArtifact = channel.stream_unary(
+                '/celeste.image.v1.ArtifactService/WriteArtifact',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactResponse.FromString,
+                _registered_method=True)
+        self.QueryWriteStatus = channel.unary_unary(
+                '/celeste.image.v1.ArtifactService/QueryWriteStatus',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusResponse.FromString,
+                _registered_method=True)
         self.ReadArtifact = channel.unary_stream(
                 '/celeste.image.v1.ArtifactService/ReadArtifact',
                 request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.SerializeToString,
                 response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.FromString,
                 _registered_method=True)
+        self.GetArtifact = channel.unary_unary(
+                '/celeste.image.v1.ArtifactService/GetArtifact',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.GetArtifactResponse.FromString,
+                _registered_method=True)
+        self.ListArtifacts = channel.unary_unary(
+                '/celeste.image.v1.ArtifactService/ListArtifacts',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.FromString,
+                _registered_method=True)
+        self.FindMissingArtifacts = channel.unary_unary(
+                '/celeste.image.v1.ArtifactService/FindMissingArtifacts',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.FindMissingArtifactsRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.FindMissingArtifactsResponse.FromString,
+                _registered_method=True)
+        self.DeleteArtifact = channel.unary_unary(
+                '/celeste.image.v1.ArtifactService/DeleteArtifact',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer(object):
-    """Hands out stored bytes by name. A name holds the digest of the bytes, so what a name stands for never changes.
+    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
+    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+
+    All calls share these errors, each with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
+    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
+    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
     """
+
+    def WriteArtifact(self, request_iterator, context):
+        """Stores bytes that the caller sends in chunks.
+
+        Bytes below the committed size are ignored, so a client may begin anywhere at or before it; `QueryWriteStatus` says
+        where to go on after a lost connection. When the last byte is there the digest is checked; then the bytes are on the
+        disk and the answer has the artifact. Bytes that the caller has already are not asked for again: the answer comes
+        at once. A stream that ends before the last byte gets the committed size alone. Errors:
+
+        * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the bytes have another digest or size than declared; they were discarded.
+        * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
+        * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size is beyond `image_bytes` of `GetServerInfo`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueryWriteStatus(self, request, context):
+        """Says how much of an artifact the server has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ReadArtifact(self, request, context):
         """Reads an artifact, or a part of it, in chunks.
@@ -52,10 +121,37 @@ class ArtifactServiceServicer(object):
         After a lost connection, ask again with `offset` at the first byte missing. Check the SHA-256 in the name against
         all the bytes at the end. Errors:
 
-        * `INVALID_ARGUMENT`: the name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is negative.
-        * `NOT_FOUND`: no artifact of the caller has this name.
         * `OUT_OF_RANGE`: the offset is beyond the end.
-        * `DATA_LOSS`: the stored bytes are damaged and are not handed out.
+        * `DATA_LOSS`: the stored bytes are damaged or lost and are not handed out; store them again.
+        * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read for longer than the server waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArtifact(self, request, context):
+        """Returns what is known of an artifact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListArtifacts(self, request, context):
+        """Lists the caller's artifacts, ordered by name. Only an empty `next_page_token` ends the list.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindMissingArtifacts(self, request, context):
+        """Returns those of some names that the caller would have to send; whether others have them is not told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteArtifact(self, request, context):
+        """Deletes an artifact of the caller, and what was written of it so far. Deleting what is not there is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,10 +160,40 @@ class ArtifactServiceServicer(object):
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'WriteArtifact': grpc.stream_unary_rpc_method_handler(
+                    servicer.WriteArtifact,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactResponse.SerializeToString,
+            ),
+            'QueryWriteStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryWriteStatus,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusResponse.SerializeToString,
+            ),
             'ReadArtifact': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadArtifact,
                     request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.FromString,
                     response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.SerializeToString,
+            ),
+            'GetArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetArtifact,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.GetArtifactRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.GetArtifactResponse.SerializeToString,
+            ),
+            'ListArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifacts,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.SerializeToString,
+            ),
+            'FindMissingArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindMissingArtifacts,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.FindMissingArtifactsRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.FindMissingArtifactsResponse.SerializeToString,
+            ),
+            'DeleteArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteArtifact,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -78,8 +204,70 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ArtifactService(object):
-    """Hands out stored bytes by name. A name holds the digest of the bytes, so what a name stands for never changes.
+    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
+    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+
+    All calls share these errors, each with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
+    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
+    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
     """
+
+    @staticmethod
+    def WriteArtifact(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/celeste.image.v1.ArtifactService/WriteArtifact',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryWriteStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/celeste.image.v1.ArtifactService/QueryWriteStatus',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ReadArtifact(request,
@@ -98,6 +286,114 @@ class ArtifactService(object):
             '/celeste.image.v1.ArtifactService/ReadArtifact',
             celeste_dot_image_dot_v1_dot_artifact__service__pb2.ReadArtifactRequest.SerializeToString,
             celeste_dot_image_dot_v1_dot_artifact__service__pb2.ReadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/celeste.image.v1.ArtifactService/GetArtifact',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.GetArtifactRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.GetArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/celeste.image.v1.ArtifactService/ListArtifacts',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindMissingArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/celeste.image.v1.ArtifactService/FindMissingArtifacts',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.FindMissingArtifactsRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.FindMissingArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/celeste.image.v1.ArtifactService/DeleteArtifact',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,43 +27,138 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArtifactServiceStub:
-    """Hands out stored bytes by name. A name holds the digest of the bytes, so what a name stands for never changes."""
+    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
+    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+
+    All calls share these errors, each with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
+    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
+    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ArtifactServiceAsyncStub: ...
+    WriteArtifact: _grpc.StreamUnaryMultiCallable[_artifact_service_pb2.WriteArtifactRequest, _artifact_service_pb2.WriteArtifactResponse]
+    """Stores bytes that the caller sends in chunks.
+
+    Bytes below the committed size are ignored, so a client may begin anywhere at or before it; `QueryWriteStatus` says
+    where to go on after a lost connection. When the last byte is there the digest is checked; then the bytes are on the
+    disk and the answer has the artifact. Bytes that the caller has already are not asked for again: the answer comes
+    at once. A stream that ends before the last byte gets the committed size alone. Errors:
+
+    * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the bytes have another digest or size than declared; they were discarded.
+    * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
+    * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size is beyond `image_bytes` of `GetServerInfo`.
+    """
+    QueryWriteStatus: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.QueryWriteStatusRequest, _artifact_service_pb2.QueryWriteStatusResponse]
+    """Says how much of an artifact the server has."""
     ReadArtifact: _grpc.UnaryStreamMultiCallable[_artifact_service_pb2.ReadArtifactRequest, _artifact_service_pb2.ReadArtifactResponse]
     """Reads an artifact, or a part of it, in chunks.
 
     After a lost connection, ask again with `offset` at the first byte missing. Check the SHA-256 in the name against
     all the bytes at the end. Errors:
 
-    * `INVALID_ARGUMENT`: the name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is negative.
-    * `NOT_FOUND`: no artifact of the caller has this name.
     * `OUT_OF_RANGE`: the offset is beyond the end.
-    * `DATA_LOSS`: the stored bytes are damaged and are not handed out.
+    * `DATA_LOSS`: the stored bytes are damaged or lost and are not handed out; store them again.
+    * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read for longer than the server waits.
     """
+    GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]
+    """Returns what is known of an artifact."""
+    ListArtifacts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]
+    """Lists the caller's artifacts, ordered by name. Only an empty `next_page_token` ends the list."""
+    FindMissingArtifacts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.FindMissingArtifactsRequest, _artifact_service_pb2.FindMissingArtifactsResponse]
+    """Returns those of some names that the caller would have to send; whether others have them is not told."""
+    DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]
+    """Deletes an artifact of the caller, and what was written of it so far. Deleting what is not there is no error."""
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
-    """Hands out stored bytes by name. A name holds the digest of the bytes, so what a name stands for never changes."""
+    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
+    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+
+    All calls share these errors, each with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
+    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
+    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    WriteArtifact: _aio.StreamUnaryMultiCallable[_artifact_service_pb2.WriteArtifactRequest, _artifact_service_pb2.WriteArtifactResponse]  # type: ignore[assignment]
+    """Stores bytes that the caller sends in chunks.
+
+    Bytes below the committed size are ignored, so a client may begin anywhere at or before it; `QueryWriteStatus` says
+    where to go on after a lost connection. When the last byte is there the digest is checked; then the bytes are on the
+    disk and the answer has the artifact. Bytes that the caller has already are not asked for again: the answer comes
+    at once. A stream that ends before the last byte gets the committed size alone. Errors:
+
+    * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the bytes have another digest or size than declared; they were discarded.
+    * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
+    * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size is beyond `image_bytes` of `GetServerInfo`.
+    """
+    QueryWriteStatus: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.QueryWriteStatusRequest, _artifact_service_pb2.QueryWriteStatusResponse]  # type: ignore[assignment]
+    """Says how much of an artifact the server has."""
     ReadArtifact: _aio.UnaryStreamMultiCallable[_artifact_service_pb2.ReadArtifactRequest, _artifact_service_pb2.ReadArtifactResponse]  # type: ignore[assignment]
     """Reads an artifact, or a part of it, in chunks.
 
     After a lost connection, ask again with `offset` at the first byte missing. Check the SHA-256 in the name against
     all the bytes at the end. Errors:
 
-    * `INVALID_ARGUMENT`: the name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is negative.
-    * `NOT_FOUND`: no artifact of the caller has this name.
     * `OUT_OF_RANGE`: the offset is beyond the end.
-    * `DATA_LOSS`: the stored bytes are damaged and are not handed out.
+    * `DATA_LOSS`: the stored bytes are damaged or lost and are not handed out; store them again.
+    * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read for longer than the server waits.
     """
+    GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]  # type: ignore[assignment]
+    """Returns what is known of an artifact."""
+    ListArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]  # type: ignore[assignment]
+    """Lists the caller's artifacts, ordered by name. Only an empty `next_page_token` ends the list."""
+    FindMissingArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.FindMissingArtifactsRequest, _artifact_service_pb2.FindMissingArtifactsResponse]  # type: ignore[assignment]
+    """Returns those of some names that the caller would have to send; whether others have them is not told."""
+    DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
+    """Deletes an artifact of the caller, and what was written of it so far. Deleting what is not there is no error."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Hands out stored bytes by name. A name holds the digest of the bytes, so what a name stands for never changes."""
+    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
+    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+
+    All calls share these errors, each with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
+    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
+    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
+    """
+
+    @_abc_1.abstractmethod
+    def WriteArtifact(
+        self,
+        request_iterator: _MaybeAsyncIterator[_artifact_service_pb2.WriteArtifactRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.WriteArtifactResponse, _abc.Awaitable[_artifact_service_pb2.WriteArtifactResponse]]:
+        """Stores bytes that the caller sends in chunks.
+
+        Bytes below the committed size are ignored, so a client may begin anywhere at or before it; `QueryWriteStatus` says
+        where to go on after a lost connection. When the last byte is there the digest is checked; then the bytes are on the
+        disk and the answer has the artifact. Bytes that the caller has already are not asked for again: the answer comes
+        at once. A stream that ends before the last byte gets the committed size alone. Errors:
+
+        * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the bytes have another digest or size than declared; they were discarded.
+        * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
+        * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size is beyond `image_bytes` of `GetServerInfo`.
+        """
+
+    @_abc_1.abstractmethod
+    def QueryWriteStatus(
+        self,
+        request: _artifact_service_pb2.QueryWriteStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.QueryWriteStatusResponse, _abc.Awaitable[_artifact_service_pb2.QueryWriteStatusResponse]]:
+        """Says how much of an artifact the server has."""
 
     @_abc_1.abstractmethod
     def ReadArtifact(
@@ -76,10 +171,41 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         After a lost connection, ask again with `offset` at the first byte missing. Check the SHA-256 in the name against
         all the bytes at the end. Errors:
 
-        * `INVALID_ARGUMENT`: the name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is negative.
-        * `NOT_FOUND`: no artifact of the caller has this name.
         * `OUT_OF_RANGE`: the offset is beyond the end.
-        * `DATA_LOSS`: the stored bytes are damaged and are not handed out.
+        * `DATA_LOSS`: the stored bytes are damaged or lost and are not handed out; store them again.
+        * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read for longer than the server waits.
         """
+
+    @_abc_1.abstractmethod
+    def GetArtifact(
+        self,
+        request: _artifact_service_pb2.GetArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.GetArtifactResponse, _abc.Awaitable[_artifact_service_pb2.GetArtifactResponse]]:
+        """Returns what is known of an artifact."""
+
+    @_abc_1.abstractmethod
+    def ListArtifacts(
+        self,
+        request: _artifact_service_pb2.ListArtifactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.ListArtifactsResponse, _abc.Awaitable[_artifact_service_pb2.ListArtifactsResponse]]:
+        """Lists the caller's artifacts, ordered by name. Only an empty `next_page_token` ends the list."""
+
+    @_abc_1.abstractmethod
+    def FindMissingArtifacts(
+        self,
+        request: _artifact_service_pb2.FindMissingArtifactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.FindMissingArtifactsResponse, _abc.Awaitable[_artifact_service_pb2.FindMissingArtifactsResponse]]:
+        """Returns those of some names that the caller would have to send; whether others have them is not told."""
+
+    @_abc_1.abstractmethod
+    def DeleteArtifact(
+        self,
+        request: _artifact_service_pb2.DeleteArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.DeleteArtifactResponse, _abc.Awaitable[_artifact_service_pb2.DeleteArtifactResponse]]:
+        """Deletes an artifact of the caller, and what was written of it so far. Deleting what is not there is no error."""
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

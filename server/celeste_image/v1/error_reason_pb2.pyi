@@ -66,6 +66,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. The request has more bytes than `GetServerInfo` says the server takes. gRPC itself refuses it,
     without details; clients give it this reason. Send pictures by artifact name.
     """
+    ERROR_REASON_URI_REFUSED: _ErrorReason.ValueType  # 20
+    """INVALID_ARGUMENT. A URI of a scheme, host or address that the operator does not allow."""
+    ERROR_REASON_URI_FAILED: _ErrorReason.ValueType  # 21
+    """FAILED_PRECONDITION. A URI could not be fetched; metadata has `host` and, when there was an answer, its HTTP
+    `status`.
+    """
+    ERROR_REASON_PICTURE_REFUSED: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT. A picture that ended two decoder processes; it is known by its digest and not tried again."""
+    ERROR_REASON_SLOW_READER: _ErrorReason.ValueType  # 23
+    """RESOURCE_EXHAUSTED. The caller did not read its stream for longer than is allowed; the call was ended."""
+    ERROR_REASON_MEMORY_BUDGET: _ErrorReason.ValueType  # 24
+    """RESOURCE_EXHAUSTED. The bytes that calls may hold at a time are used up; RetryInfo says when to come back."""
+    ERROR_REASON_DIGEST_MISMATCH: _ErrorReason.ValueType  # 25
+    """INVALID_ARGUMENT. Bytes that do not have the digest or the size that was declared; they were discarded."""
+    ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 26
+    """UNAVAILABLE. The artifact store can't be written or read at the moment; RetryInfo says when to come back."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs.
@@ -118,4 +134,20 @@ ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 19
 """RESOURCE_EXHAUSTED. The request has more bytes than `GetServerInfo` says the server takes. gRPC itself refuses it,
 without details; clients give it this reason. Send pictures by artifact name.
 """
+ERROR_REASON_URI_REFUSED: ErrorReason.ValueType  # 20
+"""INVALID_ARGUMENT. A URI of a scheme, host or address that the operator does not allow."""
+ERROR_REASON_URI_FAILED: ErrorReason.ValueType  # 21
+"""FAILED_PRECONDITION. A URI could not be fetched; metadata has `host` and, when there was an answer, its HTTP
+`status`.
+"""
+ERROR_REASON_PICTURE_REFUSED: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT. A picture that ended two decoder processes; it is known by its digest and not tried again."""
+ERROR_REASON_SLOW_READER: ErrorReason.ValueType  # 23
+"""RESOURCE_EXHAUSTED. The caller did not read its stream for longer than is allowed; the call was ended."""
+ERROR_REASON_MEMORY_BUDGET: ErrorReason.ValueType  # 24
+"""RESOURCE_EXHAUSTED. The bytes that calls may hold at a time are used up; RetryInfo says when to come back."""
+ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 25
+"""INVALID_ARGUMENT. Bytes that do not have the digest or the size that was declared; they were discarded."""
+ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 26
+"""UNAVAILABLE. The artifact store can't be written or read at the moment; RetryInfo says when to come back."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

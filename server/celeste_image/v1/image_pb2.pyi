@@ -49,7 +49,7 @@ Global___MaskPolarity: _TypeAlias = MaskPolarity  # noqa: Y015
 
 @_typing.final
 class ImageInput(_message.Message):
-    """A picture given to an operation: exactly one of `data` and `artifact`.
+    """A picture given to an operation: exactly one of `data`, `artifact` and `uri`.
 
     Read are PNG, JPEG, WebP and AVIF with one frame, up to the limits in `GetServerInfo`. The orientation in its EXIF
     is applied before anything else, so widths, heights and masks are those a person sees.
@@ -60,22 +60,34 @@ class ImageInput(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     ARTIFACT_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """The encoded picture, never base64. Counts against the server's request limit; send larger ones as artifacts."""
     artifact: _builtins.str
     """Name of a stored artifact, `artifacts/sha256-<64 hex digits>`."""
     sha256: _builtins.str
     """SHA-256 that the bytes must have, 64 lower-case hex digits. Unset means not checked."""
+    uri: _builtins.str
+    """Where the server fetches the picture: `https://host/path`, up to 2,048 characters. Refused unless the operator
+    allows the host; addresses that are not public are never fetched, wherever a name or a redirect leads.
+    """
+    media_type: _builtins.str
+    """Media type that the bytes must have, for example `image/png`. Unset means whatever they turn out to be: names and
+    headers are not believed.
+    """
     def __init__(
         self,
         *,
         data: _builtins.bytes = ...,
         artifact: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        uri: _builtins.str = ...,
+        media_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "data", b"data", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "data", b"data", "media_type", b"media_type", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

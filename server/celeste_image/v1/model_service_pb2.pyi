@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from celeste_image.v1 import operation_pb2 as _operation_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -18,38 +19,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _OperationKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperationKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    OPERATION_KIND_UNSPECIFIED: _OperationKind.ValueType  # 0
-    """Never sent."""
-    OPERATION_KIND_GENERATE: _OperationKind.ValueType  # 1
-    """Makes pictures from words."""
-    OPERATION_KIND_EDIT: _OperationKind.ValueType  # 2
-    """Changes a picture."""
-    OPERATION_KIND_UPSCALE: _OperationKind.ValueType  # 3
-    """Makes a picture larger."""
-    OPERATION_KIND_ANALYZE: _OperationKind.ValueType  # 4
-    """Finds out about a picture."""
-
-class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
-    """One of the four operations."""
-
-OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
-"""Never sent."""
-OPERATION_KIND_GENERATE: OperationKind.ValueType  # 1
-"""Makes pictures from words."""
-OPERATION_KIND_EDIT: OperationKind.ValueType  # 2
-"""Changes a picture."""
-OPERATION_KIND_UPSCALE: OperationKind.ValueType  # 3
-"""Makes a picture larger."""
-OPERATION_KIND_ANALYZE: OperationKind.ValueType  # 4
-"""Finds out about a picture."""
-Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _ModelState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -169,11 +138,11 @@ class Model(_message.Message):
     previews: _builtins.bool
     """Whether it sends previews."""
     @_builtins.property
-    def operations(self) -> _containers.RepeatedScalarFieldContainer[Global___OperationKind.ValueType]:
+    def operations(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
         """What it does."""
 
     @_builtins.property
-    def default_for(self) -> _containers.RepeatedScalarFieldContainer[Global___OperationKind.ValueType]:
+    def default_for(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
         """Operations for which it is this server's default."""
 
     @_builtins.property
@@ -187,9 +156,9 @@ class Model(_message.Message):
         provider: _builtins.str = ...,
         display_name: _builtins.str = ...,
         summary: _builtins.str = ...,
-        operations: _abc.Iterable[Global___OperationKind.ValueType] | None = ...,
+        operations: _abc.Iterable[_operation_pb2.OperationKind.ValueType] | None = ...,
         state: Global___ModelState.ValueType = ...,
-        default_for: _abc.Iterable[Global___OperationKind.ValueType] | None = ...,
+        default_for: _abc.Iterable[_operation_pb2.OperationKind.ValueType] | None = ...,
         license: _builtins.str = ...,
         source: _builtins.str = ...,
         checked_on: _builtins.str = ...,
@@ -224,7 +193,7 @@ class Parameter(_message.Message):
     CHOICE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
-    operation: Global___OperationKind.ValueType
+    operation: _operation_pb2.OperationKind.ValueType
     """Operation it belongs to."""
     path: _builtins.str
     """Path of the field in that operation's request, `options.provider_options["local"].tile`."""
@@ -267,7 +236,7 @@ class Parameter(_message.Message):
     def __init__(
         self,
         *,
-        operation: Global___OperationKind.ValueType = ...,
+        operation: _operation_pb2.OperationKind.ValueType = ...,
         path: _builtins.str = ...,
         title: _builtins.str = ...,
         help: _builtins.str = ...,
@@ -580,7 +549,7 @@ class ListModelsRequest(_message.Message):
     """`next_page_token` of the page before. Empty for the first."""
     view: Global___ModelView.ValueType
     """How much of each. Unset means BASIC."""
-    operation: Global___OperationKind.ValueType
+    operation: _operation_pb2.OperationKind.ValueType
     """Only models that do this. Unset means all."""
     def __init__(
         self,
@@ -588,7 +557,7 @@ class ListModelsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: Global___ModelView.ValueType = ...,
-        operation: Global___OperationKind.ValueType = ...,
+        operation: _operation_pb2.OperationKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

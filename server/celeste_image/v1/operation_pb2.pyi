@@ -25,6 +25,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _OperationKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperationKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPERATION_KIND_UNSPECIFIED: _OperationKind.ValueType  # 0
+    """Never sent."""
+    OPERATION_KIND_GENERATE: _OperationKind.ValueType  # 1
+    """Makes pictures from words."""
+    OPERATION_KIND_EDIT: _OperationKind.ValueType  # 2
+    """Changes a picture."""
+    OPERATION_KIND_UPSCALE: _OperationKind.ValueType  # 3
+    """Makes a picture larger."""
+    OPERATION_KIND_ANALYZE: _OperationKind.ValueType  # 4
+    """Finds out about a picture."""
+
+class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
+    """One of the four operations."""
+
+OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
+"""Never sent."""
+OPERATION_KIND_GENERATE: OperationKind.ValueType  # 1
+"""Makes pictures from words."""
+OPERATION_KIND_EDIT: OperationKind.ValueType  # 2
+"""Changes a picture."""
+OPERATION_KIND_UPSCALE: OperationKind.ValueType  # 3
+"""Makes a picture larger."""
+OPERATION_KIND_ANALYZE: OperationKind.ValueType  # 4
+"""Finds out about a picture."""
+Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
+
 class _Strictness:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015

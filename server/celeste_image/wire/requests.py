@@ -150,11 +150,13 @@ def _set_size(message: image_pb2.Size, size: Size) -> None:
 
 
 def _image(message: image_pb2.ImageInput) -> ImageInput:
-    return ImageInput(message.data, message.artifact, message.sha256)
+    return ImageInput(message.data, message.artifact, message.uri, message.sha256, message.media_type)
 
 
 def _image_proto(image: ImageInput) -> image_pb2.ImageInput:
-    return image_pb2.ImageInput(data=image.data, artifact=image.artifact, sha256=image.sha256)
+    return image_pb2.ImageInput(
+        data=image.data, artifact=image.artifact, uri=image.uri, sha256=image.sha256, media_type=image.media_type
+    )
 
 
 def _mask(message: image_pb2.Mask) -> Mask:

@@ -1,0 +1,49 @@
+"""Pictures that do not fit a request go ahead of it, over connections that drop."""
+
+import asyncio
+import hashlib
+
+import pytest
+from tests import pictures
+from tests.servers import CuttingProxy, running
+
+from celeste_image.client import AsyncClient, Client
+from celeste_image.core.errors import RequestTooLarge
+from celeste_image.core.request import Analyze, ImageInput
+
+LARGE = pictures.noise(1300, 1300)  # 5.1 MB: more than a request takes
+
+
+async def test_a_large_picture_is_analyzed_by_both_clients() -> None:
+    digest = hashlib.sha256(LARGE).hexdigest()
+    async with running() as server:
+        async with AsyncClient(server.address) as client:
+            result = await client.analyze(LARGE)
+            assert result.metadata
+            assert result.metadata.sha256 == digest
+            again = await client.upload(LARGE)
+            assert (again.sha256, again.size_bytes) == (digest, len(LARGE))
+
+        def analyze() -> str:
+            with Client(server.address) as client:
+                result = client.analyze(LARGE)
+                assert client.upload(b"few").size_bytes == 3
+                return result.metadata.sha256 if result.metadata else ""
+
+        assert await asyncio.to_thread(analyze) == digest
+
+
+async def test_without_an_upload_it_would_not_fit() -> None:
+    async with running(server={"request_bytes": 1 << 20}) as server, AsyncClient(server.address) as client:
+        with pytest.raises(RequestTooLarge):
+            await client.run(Analyze(image=ImageInput(data=LARGE[: 2 << 20])))
+
+
+async def test_an_upload_goes_on_where_the_connection_dropped() -> None:
+    async with running() as server:
+        async with CuttingProxy(server.address, [], cut_uploads=[1_500_000, 1_200_000]) as proxy:
+            async with AsyncClient(proxy.address) as client:
+                artifact = await client.upload(LARGE)
+        assert proxy.connections == 3
+        async with AsyncClient(server.address) as client:
+            assert await client.read(artifact.name) == LARGE

@@ -1,0 +1,12 @@
+"""Artifact stores for tests."""
+
+from pathlib import Path
+
+from celeste_image.store.artifacts import ArtifactStore
+from celeste_image.store.places import open_place
+from celeste_image.store.uploads import Uploads
+
+
+def memory() -> ArtifactStore:
+    """Returns an empty store that takes no uploads."""
+    return ArtifactStore(open_place("memory:///", {}), Uploads(Path("nowhere"), 0))
