@@ -86,7 +86,8 @@ class CuttingProxy:
             asyncio.create_task(self._copy(up_reader, writer, left)),
         ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(asyncio.CancelledError):  # asyncio's callback takes it for a bug
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for way in ways:
                 way.cancel()

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -15,8 +14,12 @@ from celeste_image.config import Settings, explain
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Routes, build_pipeline
+from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover
+from celeste_image.providers.exchange import Limits
+from celeste_image.providers.http import Http
+from celeste_image.providers.origins import Hosts, Origin
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.worker.pool import WorkerPool
 
@@ -35,6 +38,9 @@ class App:
     guard: Guard
     routes: Routes
     run: Run
+    budget: ByteBudget
+    chunks: ByteBudget
+    uris: Http
     decoders: WorkerPool
     temporary: tempfile.TemporaryDirectory[str] | None
 
@@ -42,6 +48,7 @@ class App:
         """Frees everything; calls at work must have ended."""
         for provider in self.providers.values():
             await provider.close()
+        await self.uris.close()
         await self.decoders.close()
         if self.temporary:
             self.temporary.cleanup()
@@ -70,9 +77,15 @@ def build_app(settings: Settings) -> App:
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,
         cpu_seconds=images.decoder_cpu_seconds,
-        on_log=partial(log.warning, "decoder"),
+        on_log=lambda line: log.warning("decoder", line=line),  # not in place: structlog would format the event by it
     )
-    limits = ImageLimits(images.max_bytes, images.max_pixels, images.max_side, images.max_text_bytes)
+    limits = ImageLimits(
+        max_bytes=images.max_bytes,
+        max_pixels=images.max_pixels,
+        max_side=images.max_side,
+        max_text_bytes=images.max_text_bytes,
+        max_profile_bytes=images.max_profile_bytes,
+    )
     guard = Guard(decoders, limits)
     spool = settings.store.spool
     temporary = None
@@ -94,5 +107,21 @@ def build_app(settings: Settings) -> App:
             if model not in routes.offering(kind):
                 offering = ", ".join(routes.offering(kind))
                 raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
-    run = build_pipeline(providers, store, guard, routes)
-    return App(settings, providers, store, guard, routes, run, decoders, temporary)
+    server = settings.server
+    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
+    chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
+    uris = open_uris(settings)
+    run = build_pipeline(providers, store, guard, routes, budget, uris)
+    return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, temporary)
+
+
+def open_uris(settings: Settings) -> Http:
+    """Returns the client that fetches what callers name by URI. Raises ValueError for an origin that is none."""
+    uris = settings.uris
+    schemes = frozenset({"https", "http"} if uris.http else {"https"})
+    limits = Limits(exchange_seconds=uris.seconds, body_bytes=settings.images.max_bytes, exchanges=8)
+    try:
+        private = [Origin.of(origin) for origin in uris.private]
+    except ValueError as error:
+        raise ValueError(f"uris.private: {error}") from error
+    return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)

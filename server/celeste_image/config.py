@@ -6,10 +6,10 @@ variables such as `CELESTE_SERVER__LISTEN` or `CELESTE_STORE__URL`, arguments.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -31,7 +31,7 @@ def explain(error: ValidationError, table: str = "") -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         path = ".".join(part for part in (table, *map(str, problem["loc"])) if part)
-        lines.append(f"{path}: {problem['msg']}")
+        lines.append(f"{path}: {problem['msg']}" if path else problem["msg"])
     return "\n".join(lines)
 
 
@@ -54,6 +54,16 @@ class ServerSettings(Section):
     """Calls at a time per connection."""
     drain_seconds: Annotated[float, Field(ge=0)] = 30
     """Time for calls in flight after SIGTERM."""
+    budget_bytes: Annotated[int, Field(ge=MIB)] = 512 * MIB
+    """What calls may hold together: requests, pictures on their way, responses until they are read."""
+    stream_budget_bytes: Annotated[int, Field(ge=4 * MIB)] = 256 * MIB
+    """What streams of artifacts' bytes may hold together, apart: 2 MiB each."""
+    budget_wait_seconds: Annotated[float, Field(ge=0)] = 5
+    """How long a call waits for room in a budget before it is refused."""
+    read_seconds: Annotated[float, Field(gt=0)] = 30
+    """Time for a request to arrive, and for the next message of an upload."""
+    write_seconds: Annotated[float, Field(gt=0)] = 60
+    """Time for a caller to read one message, at most 1 MiB of an artifact; then its call is ended."""
 
 
 class StoreSettings(Section):
@@ -80,11 +90,27 @@ class ImageSettings(Section):
     max_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
     max_pixels: Annotated[int, Field(ge=4096)] = 40_000_000
     max_side: Annotated[int, Field(ge=64)] = 16_384
-    max_text_bytes: Annotated[int, Field(ge=0)] = 64 << 10
+    max_text_bytes: Annotated[int, Field(ge=0)] = 1 * MIB
+    """EXIF, XMP, and the text chunks of a PNG together, each of the three."""
+    max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
+    """Colour profile, unpacked."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode pictures from outside."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+
+
+class UriSettings(Section):
+    """`[uris]`: from where pictures are fetched that requests name by URI. Nowhere, unless hosts are allowed."""
+
+    hosts: list[str] = []
+    """`images.example.com`, `*.example.com` for all below it, or `*` for any."""
+    http: bool = False
+    """Whether `http` is allowed beside `https`."""
+    private: list[str] = []
+    """Origins, such as `http://10.0.0.5:8080`, that may be on this machine or network. All others may not."""
+    seconds: Annotated[float, Field(gt=0)] = 30
+    """Longest time for one."""
 
 
 class LogSettings(Section):
@@ -108,11 +134,23 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
+    uris: UriSettings = UriSettings()
     log: LogSettings = LogSettings()
     providers: dict[str, dict[str, Any]] = {}
     """`[providers.NAME]`: each provider checks its own table."""
     defaults: dict[OperationKind, list[str]] = {}
     """Models for requests that name none, per operation: the first that is ready. Unset means the providers' own."""
+
+    @model_validator(mode="after")
+    def _one_call_fits(self) -> Self:
+        """Raises ValueError when the budget has no room for the largest call: an edit of two artifacts."""
+        least = max(self.server.request_bytes, 4 * self.images.max_bytes)
+        if self.server.budget_bytes < least:
+            raise ValueError(
+                f"server.budget_bytes must be {least:,} at least: "
+                "that of server.request_bytes and four times images.max_bytes which is more"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -51,6 +51,7 @@ def test_calls_in_flight_end_before_the_server_does(tmp_path: Path) -> None:
     assert done
     assert server.wait(20) == 0
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    lines = [line for line in lines if line["event"] != "sandbox"]  # one when each engine first runs
     assert [line["event"] for line in lines] == ["serving", "stopping", "call", "stopped"]
     assert lines[2]["outcome"] == "OK"
 

@@ -54,7 +54,7 @@ async def test_closing_stops_the_work() -> None:
 
 async def test_a_store_that_fails_fails_the_call_and_stops_the_work() -> None:
     class Full:
-        def check_room(self) -> None:
+        async def check_room(self) -> None:
             """There was room when the work began."""
 
         async def put(self, *arguments: object, **facts: object) -> None:
@@ -68,7 +68,7 @@ async def test_a_store_that_fails_fails_the_call_and_stops_the_work() -> None:
 
 async def test_no_work_begins_without_room_for_its_result() -> None:
     class Full:
-        def check_room(self) -> None:
+        async def check_room(self) -> None:
             raise StorageFull("no room")
 
     fake = Fake(picture())

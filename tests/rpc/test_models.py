@@ -6,9 +6,8 @@ from tests.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import RequestTooLarge
-from celeste_image.v1 import ListModelsRequest, ListProvidersRequest, ModelServiceStub
+from celeste_image.v1 import ListModelsRequest, ListProvidersRequest, ModelServiceStub, operation_pb2
 from celeste_image.v1 import model_service_pb2 as pb
-from celeste_image.v1 import operation_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,7 +37,8 @@ async def test_a_filter_and_the_views(channel: grpc.aio.Channel) -> None:
     basic = await stub.ListModels(ListModelsRequest(operation=operation_pb2.OPERATION_KIND_UPSCALE))
     assert {model.id for model in basic.models} == {"local/lanczos", "local/realesrgan-animevideov3"}
     assert not any(model.parameters for model in basic.models)
-    full = await stub.ListModels(ListModelsRequest(view=pb.MODEL_VIEW_FULL, operation=operation_pb2.OPERATION_KIND_UPSCALE))
+    upscale = operation_pb2.OPERATION_KIND_UPSCALE
+    full = await stub.ListModels(ListModelsRequest(view=pb.MODEL_VIEW_FULL, operation=upscale))
     assert all(model.parameters for model in full.models)
     one = (await stub.GetModel(pb.GetModelRequest(model="local/lanczos"))).model
     assert one in full.models

@@ -1,46 +1,37 @@
-"""One suite over every kind of store, and what only a folder can suffer."""
+"""One suite over every kind of store: what callers see."""
 
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import stores
+from tests.store.kept import OTHER, OWNER, Kept
 
-from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
-from celeste_image.store import CHUNK_BYTES, Artifact, ArtifactStore, artifact_name, open_store
+from celeste_image.core.artifact import Artifact, Lineage, artifact_name
+from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
+from celeste_image.store import CHUNK_BYTES, ArtifactStore, open_store
+from celeste_image.store.records import LINEAGES
 
 MISSING = artifact_name("0" * 64)
 PNG = b"\x89PNG\r\n\x1a\n" + b"the rest of it"
-
-
-@pytest.fixture(params=["memory", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return open_store("memory:///" if request.param == "memory" else (tmp_path / "a folder").as_uri())
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def files(folder: Path) -> ArtifactStore:
-    return open_store(folder.as_uri())
-
-
-def blobs(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+LONG = bytes(range(256)) * (CHUNK_BYTES // 256 * 2) + b"tail"
 
 
 async def read(store: ArtifactStore, artifact: Artifact, offset: int = 0, limit: int = 0) -> list[tuple[int, bytes]]:
     return [chunk async for chunk in store.read(artifact, offset, limit)]
 
 
-# All stores
+async def owned(store: ArtifactStore, owner: str = OWNER, after: str = "") -> list[str]:
+    return [artifact.name async for artifact in store.owned(owner, after)]
+
+
+def made(number: int) -> Lineage:
+    return Lineage(f"request-{number}", "generate", "local/compose", datetime.now(UTC), number, ("a" * 64,))
 
 
 @pytest.mark.parametrize(
@@ -53,24 +44,30 @@ async def read(store: ArtifactStore, artifact: Artifact, offset: int = 0, limit:
     ],
     ids=["png", "empty", "one byte", "chunks"],
 )
-async def test_what_is_put_can_be_had(store: ArtifactStore, data: bytes, media_type: str) -> None:
-    artifact = await store.put(data)
-    digest = hashlib.sha256(data).hexdigest()
-    assert artifact == Artifact(f"artifacts/sha256-{digest}", media_type, len(data))
-    assert artifact.sha256 == digest
-    assert await store.get(artifact.name) == data
-    assert await store.open(artifact.name) == artifact
-    assert b"".join(chunk for _, chunk in await read(store, artifact)) == data
+async def test_what_is_put_can_be_had(kept: Kept, data: bytes, media_type: str) -> None:
+    store = kept.store
+    artifact = await store.put(OWNER, data, width=3, height=2)
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert (artifact.name, artifact.sha256) == (f"artifacts/sha256-{sha256}", sha256)
+    assert (artifact.media_type, artifact.size_bytes) == (media_type, len(data))
+    assert (artifact.width, artifact.height, artifact.expires, artifact.lineages) == (3, 2, None, ())
+    assert artifact.created is not None
+    assert abs(artifact.created - datetime.now(UTC)) < timedelta(minutes=1)
+    for same in (store, kept.again()):
+        assert await same.get(OWNER, artifact.name) == data
+        assert await same.find(OWNER, artifact.name) == artifact
+        assert await same.open(OWNER, artifact.name) == artifact
+        assert b"".join(chunk for _, chunk in await read(same, artifact)) == data
+    assert store.damaged == 0
 
 
-async def test_the_same_bytes_are_one_artifact(store: ArtifactStore) -> None:
-    assert await store.put(PNG) == await store.put(PNG)
-    several = await asyncio.gather(*(store.put(b"at once") for _ in range(10)))
-    assert len(set(several)) == 1
-    assert await store.put(PNG + b"!") not in several
-
-
-LONG = bytes(range(256)) * (CHUNK_BYTES // 256 * 2) + b"tail"
+async def test_the_same_bytes_are_one_artifact(kept: Kept) -> None:
+    several = await asyncio.gather(*(kept.store.put(OWNER, b"at once") for _ in range(10)))
+    assert len({artifact.name for artifact in several}) == 1
+    assert len({artifact.created for artifact in several}) == 1, "the first time counts"
+    assert len(await kept.paths("sha256/")) == 1
+    await kept.store.put(OWNER, b"others")
+    assert len(await kept.paths("sha256/")) == 2
 
 
 @pytest.mark.parametrize(
@@ -87,8 +84,8 @@ LONG = bytes(range(256)) * (CHUNK_BYTES // 256 * 2) + b"tail"
         (7, CHUNK_BYTES + 1),
     ],
 )
-async def test_ranges(store: ArtifactStore, offset: int, limit: int) -> None:
-    chunks = await read(store, await store.put(LONG), offset, limit)
+async def test_ranges(kept: Kept, offset: int, limit: int) -> None:
+    chunks = await read(kept.store, await kept.store.put(OWNER, LONG), offset, limit)
     assert b"".join(chunk for _, chunk in chunks) == (LONG[offset : offset + limit] if limit else LONG[offset:])
     for at, chunk in chunks:
         assert 0 < len(chunk) <= CHUNK_BYTES
@@ -99,8 +96,8 @@ async def test_ranges(store: ArtifactStore, offset: int, limit: int) -> None:
 @given(st.binary(max_size=60), st.integers(0, 70), st.integers(0, 70))
 def test_any_range_of_any_bytes(data: bytes, offset: int, limit: int) -> None:
     async def run() -> None:
-        store = open_store("memory:///")
-        artifact = await store.put(data)
+        store = stores.memory()
+        artifact = await store.put(OWNER, data)
         if offset > len(data):
             with pytest.raises(RangeExceeded):
                 await read(store, artifact, offset, limit)
@@ -111,20 +108,22 @@ def test_any_range_of_any_bytes(data: bytes, offset: int, limit: int) -> None:
     asyncio.run(run())
 
 
-async def test_the_end_is_within_and_beyond_it_is_not(store: ArtifactStore) -> None:
-    artifact = await store.put(PNG)
-    assert await read(store, artifact, len(PNG)) == []
+async def test_the_end_is_within_and_beyond_it_is_not(kept: Kept) -> None:
+    artifact = await kept.store.put(OWNER, PNG)
+    assert await read(kept.store, artifact, len(PNG)) == []
     with pytest.raises(RangeExceeded) as caught:
-        await read(store, artifact, len(PNG) + 1)
+        await read(kept.store, artifact, len(PNG) + 1)
     assert caught.value.metadata == {"limit": str(len(PNG)), "value": str(len(PNG) + 1)}
 
 
-async def test_a_name_of_nothing(store: ArtifactStore) -> None:
-    await store.put(PNG)
-    for ask in (store.get, store.open):
+async def test_a_name_of_nothing(kept: Kept) -> None:
+    await kept.store.put(OWNER, PNG)
+    for ask in (kept.store.get, kept.store.open, kept.store.find):
         with pytest.raises(ArtifactNotFound) as caught:
-            await ask(MISSING)
+            await ask(OWNER, MISSING)
         assert caught.value.resource == MISSING
+    await kept.store.delete(OWNER, MISSING)
+    assert kept.store.damaged == 0
 
 
 @pytest.mark.parametrize(
@@ -144,144 +143,111 @@ async def test_a_name_of_nothing(store: ArtifactStore) -> None:
         "artifacts/sha256-" + ("../" * 22)[:64],
         "artifacts/sha256-" + "/" * 64,
         "artifacts/sha256-" + "0" * 63 + "\x00",
+        "artifacts/sha256-" + "0" * 63 + "\n",
         "artifacts/sha256-" + "\N{FULLWIDTH DIGIT ONE}" * 64,
         "/etc/passwd",
         "../secret",
         "x" * 100_000,
     ],
-    ids=lambda name: name[:40] + f" ({len(name)})",
+    ids=lambda name: name[:40].replace("\0", "NUL") + f" ({len(name)})",
 )
-async def test_names_that_no_artifact_can_have(store: ArtifactStore, name: str) -> None:
-    for ask in (store.get, store.open):
+async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, tmp_path: Path) -> None:
+    class Untouched:
+        def __getattr__(self, attribute: str) -> object:
+            raise AssertionError(f"{attribute} was asked for")
+
+    from celeste_image.store.places import Place
+    from celeste_image.store.uploads import Uploads
+
+    store = ArtifactStore(Place(Untouched()), Uploads(tmp_path, 0))  # type: ignore[arg-type]
+    for ask in (store.get, store.open, store.find, store.delete, store.committed):
         with pytest.raises(ArtifactNotFound) as caught:
-            await ask(name)
+            await ask(OWNER, name)
         assert len(caught.value.message) < 200
-
-
-# Folders
-
-
-async def test_what_is_put_is_there_for_the_next_server(files: ArtifactStore, folder: Path) -> None:
-    artifact = await files.put(PNG)
-    later = open_store(folder.as_uri())
-    assert await later.open(artifact.name) == artifact
-    assert await later.get(artifact.name) == PNG
-
-
-async def test_known_bytes_are_not_written_again(files: ArtifactStore, folder: Path) -> None:
-    await files.put(PNG)
-    (blob,) = blobs(folder)
-    before = blob.stat()
-    await files.put(PNG)
-    await open_store(folder.as_uri()).put(PNG)
-    assert (blob.stat().st_mtime_ns, blob.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
-
-
-def test_a_folder_is_made_for_its_owner_alone(files: ArtifactStore, folder: Path) -> None:
-    assert folder.stat().st_mode & 0o777 == 0o700
-
-
-def flipped(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-def shortened(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def lengthened(path: Path) -> None:
-    path.write_bytes(path.read_bytes() + b"x")
-
-
-DAMAGES = [flipped, shortened, emptied, lengthened]
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
-@pytest.mark.parametrize("damage", DAMAGES)
-async def test_damaged_bytes_are_never_handed_out_and_heal(
-    files: ArtifactStore, folder: Path, damage: Callable[[Path], None], known: bool
-) -> None:
-    artifact = await files.put(LONG)
-    assert await files.open(artifact.name) == artifact
-    (blob,) = blobs(folder)
-    damage(blob)
-    store = files if known else open_store(folder.as_uri())
-    for ask in (store.get, store.open):
-        with pytest.raises(ArtifactDamaged) as caught:
-            await ask(artifact.name)
-        assert caught.value.resource == artifact.name
-    assert await store.put(LONG) == artifact
-    assert await store.get(artifact.name) == LONG
-    assert await store.open(artifact.name) == artifact
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
-async def test_bytes_that_went_missing_are_not_found_and_heal(files: ArtifactStore, folder: Path, known: bool) -> None:
-    artifact = await files.put(PNG)
-    assert await files.open(artifact.name)
-    (blob,) = blobs(folder)
-    blob.unlink()
-    store = files if known else open_store(folder.as_uri())
-    for ask in (store.get, store.open):
-        with pytest.raises(ArtifactNotFound):
-            await ask(artifact.name)
-    await store.put(PNG)
-    assert await store.get(artifact.name) == PNG
-
-
-async def test_bytes_that_shrink_or_vanish_while_they_are_read(files: ArtifactStore, folder: Path) -> None:
-    artifact = await files.put(LONG)
-    opened = await files.open(artifact.name)
-    (blob,) = blobs(folder)
-    blob.write_bytes(LONG[: CHUNK_BYTES + 10])
-    with pytest.raises(ArtifactDamaged):
-        await read(files, opened)
-    blob.unlink()
     with pytest.raises(ArtifactNotFound):
-        await read(files, opened)
+        await store.missing(OWNER, [name])
+    with pytest.raises(ArtifactNotFound):
+        async with store.upload(OWNER, name):
+            pass
+    assert not os.listdir(tmp_path)
 
 
-async def test_strangers_in_the_folder_are_left_alone(files: ArtifactStore, folder: Path) -> None:
-    (folder / "sha256").mkdir()
-    (folder / "sha256" / "notes.txt").write_text("mine")
-    artifact = await files.put(PNG)
-    assert await files.get(artifact.name) == PNG
-    assert (folder / "sha256" / "notes.txt").read_text() == "mine"
+@pytest.mark.parametrize("owner", ["", "..", "a/b", "a\0b", "A", "ä", "-a", "a" * 65, "a b", "a.b", "a\n"])
+async def test_owners_that_could_lead_into_anothers_folder_are_refused(on_disk: Kept, owner: str) -> None:
+    for ask in (on_disk.store.find, on_disk.store.committed, on_disk.store.delete):
+        with pytest.raises(ValueError, match="an owner of artifacts"):
+            await ask(owner, MISSING)
+    with pytest.raises(ValueError, match="an owner of artifacts"):
+        await owned(on_disk.store, owner)
 
 
-class Synced:
-    """What was brought to the disk, and what was in the files at that moment."""
-
-    def __init__(self) -> None:
-        self.paths: list[Path] = []
-        self.data: list[bytes] = []
-
-    def __call__(self, descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        self.paths.append(path)
-        if path.is_file():
-            self.data.append(path.read_bytes())
+# Owners
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs to see what a descriptor stands for")
-async def test_a_put_is_on_the_disk_before_it_is_acknowledged(
-    files: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced = Synced()
-    monkeypatch.setattr(os, "fsync", synced)  # nothing that a test may do shows whether a disk was waited for
-    artifact = await files.put(PNG)
-    (blob,) = blobs(folder)
-    assert synced.data == [PNG], "the whole file, under its last name"
-    assert synced.paths == [blob, blob.parent, blob.parent.parent, folder], "and every folder that names it"
-    await open_store(folder.as_uri()).put(PNG)
-    assert synced.data == [PNG, PNG], "bytes that were there may never have come to the disk"
-    assert artifact.name
+async def test_a_digest_is_no_permission(kept: Kept) -> None:
+    store = kept.store
+    name = (await store.put(OWNER, PNG)).name
+    for ask in (store.get, store.open, store.find):
+        with pytest.raises(ArtifactNotFound):
+            await ask(OTHER, name)
+    assert await store.missing(OTHER, [name]) == [name]
+    assert await store.committed(OTHER, name) == (0, None)
+    assert await owned(store, OTHER) == []
+    await store.delete(OTHER, name)
+    assert await store.get(OWNER, name) == PNG
+
+
+async def test_each_owner_has_his_own_artifact_of_the_same_bytes(kept: Kept) -> None:
+    store = kept.store
+    mine = await store.put(OWNER, PNG, lineage=made(1))
+    his = await store.put(OTHER, PNG)
+    assert mine.name == his.name
+    assert (await store.find(OTHER, his.name)).lineages == ()
+    assert len(await kept.paths("sha256/")) == 1
+    await store.delete(OWNER, mine.name)
+    assert await store.get(OTHER, his.name) == PNG
+    with pytest.raises(ArtifactNotFound):
+        await store.get(OWNER, mine.name)
+
+
+async def test_missing_are_those_whose_bytes_are_not_there(kept: Kept) -> None:
+    names = [(await kept.store.put(OWNER, bytes([n]))).name for n in range(40)]
+    await kept.place.objects.delete_async(f"sha256/{names[7][17:19]}/{names[7][17:]}")
+    asked = [MISSING, *names, artifact_name("1" * 64)]
+    assert await kept.store.missing(OWNER, asked) == [MISSING, names[7], artifact_name("1" * 64)]
+
+
+async def test_what_is_owned_comes_in_order_and_from_anywhere(kept: Kept) -> None:
+    names = sorted([(await kept.store.put(OWNER, bytes([n]), lineage=made(n))).name for n in range(40)])
+    await kept.store.put(OTHER, b"not this")
+    assert await owned(kept.store) == names
+    assert await owned(kept.store, after=names[9]) == names[10:]
+    assert await owned(kept.store, after=names[-1]) == []
+    assert await owned(kept.store, after=artifact_name("8" * 64)) == [n for n in names if n > artifact_name("8" * 64)]
+    assert not [artifact async for artifact in kept.store.owned(OWNER) if artifact.lineages]
+
+
+# What is known
+
+
+async def test_lineages_come_newest_first_and_are_bounded(kept: Kept) -> None:
+    lineages = [made(n) for n in range(LINEAGES + 3)]
+    for lineage in lineages:
+        artifact = await kept.store.put(OWNER, PNG, lineage=lineage)
+    assert artifact.lineages == tuple(lineages[:2:-1])
+    assert (await kept.again().find(OWNER, artifact.name)).lineages == artifact.lineages
+
+
+async def test_lineages_of_puts_at_once_are_all_kept(kept: Kept) -> None:
+    await asyncio.gather(*(kept.store.put(OWNER, PNG, lineage=made(n)) for n in range(10)))
+    (name,) = await owned(kept.store)
+    assert sorted(lineage.seed or 0 for lineage in (await kept.store.find(OWNER, name)).lineages) == list(range(10))
+
+
+async def test_a_size_once_known_is_not_forgotten(kept: Kept) -> None:
+    await kept.store.put(OWNER, PNG, width=640, height=480)
+    artifact = await kept.store.put(OWNER, PNG)
+    assert (artifact.width, artifact.height) == (640, 480)
 
 
 # URLs
@@ -293,25 +259,37 @@ async def test_a_put_is_on_the_disk_before_it_is_acknowledged(
         "",
         "/var/lib/celeste",
         "celeste",
-        "s3://bucket/prefix",
+        "s3://",
         "http://127.0.0.1/",
         "file:",
         "file://",
         "file://relative/folder",
-        "files:///x",
+        "x:///",
     ],
 )
-def test_urls_of_no_store(url: str) -> None:
-    with pytest.raises(ValueError, match="a store is at memory:/// or file:///FOLDER"):
-        open_store(url)
+def test_urls_of_no_store(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a store is at memory:///, file:///FOLDER or s3://BUCKET/PREFIX"):
+        open_store(url, tmp_path / "spool")
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
-    open_store((tmp_path / "a" / "b ü" / "c").as_uri())
-    assert (tmp_path / "a" / "b ü" / "c").is_dir()
+def test_an_option_that_is_none_is_named_and_its_value_is_not(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="secret_acess_key") as caught:
+        open_store("s3://bucket/", tmp_path, options={"secret_acess_key": "hush"})
+    assert "hush" not in str(caught.value)
+
+
+def test_folders_are_made_with_those_above_them_for_their_owner_alone(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        open_store((tmp_path / "a" / "b ü" / "c").as_uri(), tmp_path / "d" / "spool")
+    finally:
+        os.umask(old)
+    for folder in (tmp_path / "a" / "b ü" / "c", tmp_path / "d" / "spool"):
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
-        open_store((tmp_path / "file").as_uri())
+        open_store((tmp_path / "file").as_uri(), tmp_path / "spool")

@@ -62,8 +62,8 @@ class Polarity(StrEnum):
 class ImageFacts:
     """What a limited worker process found out about encoded bytes by decoding them.
 
-    `width` and `height` are pixels after the EXIF orientation is applied; `sha256` is 64 hex digits; `mode` is
-    Pillow's word for how pixels are stored.
+    `width` and `height` are pixels after the EXIF orientation is applied, `orientation` is what it was: 1, upright or
+    none, to 8; `sha256` is 64 hex digits; `mode` is Pillow's word for how pixels are stored.
     """
 
     media_type: str
@@ -73,6 +73,7 @@ class ImageFacts:
     sha256: str
     mode: str
     has_alpha: bool
+    orientation: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from celeste_image.core.media import media_type
-from celeste_image.guard.decode import open_image
+from celeste_image.guard.decode import check_work, open_image, orientation_of
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.engine import Emit
 
-__all__ = ["run"]
+__all__ = ["SEALED", "run"]
 
-ORIENTATION = 0x0112  # EXIF 2.3 tag; values 5 to 8 stand on their side
+SEALED = True
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Emits `facts`, the members of ImageFacts, about the one picture."""
     (data,) = pictures
     image = open_image(data, ImageLimits(**task["limits"]))
+    check_work(image, data)
     width, height = image.size
-    if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+    orientation = orientation_of(image)
+    if orientation >= 5:
         width, height = height, width
     facts = {
         "media_type": media_type(data[:16]),
@@ -29,5 +31,6 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         "mode": image.mode,
         "has_alpha": image.has_transparency_data,
+        "orientation": orientation,
     }
     emit("facts", facts)

@@ -15,13 +15,15 @@ class ImageLimits:
         max_bytes: Encoded size.
         max_pixels: Width times height.
         max_side: The longer side in pixels.
-        max_text_bytes: EXIF, XMP, ICC and text chunks, each.
+        max_text_bytes: EXIF, XMP, and the text chunks of a PNG together, each of the three.
+        max_profile_bytes: Colour profile, unpacked; those for print have 0.5 to 2 MiB.
     """
 
     max_bytes: int = 64 << 20
     max_pixels: int = 40_000_000
     max_side: int = 16_384
-    max_text_bytes: int = 64 << 10
+    max_text_bytes: int = 1 << 20
+    max_profile_bytes: int = 4 << 20
 
     def as_task(self) -> dict[str, int]:
         """Returns them as JSON values for a worker."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard
+from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
@@ -12,19 +13,27 @@ from celeste_image.pipeline.route import Routes, routing
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
+from celeste_image.providers.http import Http
 from celeste_image.store import ArtifactStore
 
 __all__ = ["Routes", "build_pipeline"]
 
 
-def build_pipeline(providers: Mapping[str, Provider], store: ArtifactStore, guard: Guard, routes: Routes) -> Run:
+def build_pipeline(
+    providers: Mapping[str, Provider],
+    store: ArtifactStore,
+    guard: Guard,
+    routes: Routes,
+    budget: ByteBudget,
+    uris: Http,
+) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
-        run = saving(provider.run, store)  # bytes -> digest
+        run = saving(provider.run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
         attempt[name] = fitting(run, provider)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model
-    run = loading(run, store, guard)  # artifact names -> bytes and facts
+    run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
     return recording(run)  # outermost, so refusals are counted too

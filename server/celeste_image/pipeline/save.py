@@ -7,17 +7,24 @@ from datetime import datetime
 from celeste_image.core.artifact import Lineage
 from celeste_image.core.events import Event, ImageOutput, Picture, Run, Saved
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.store import ArtifactStore
 from celeste_image.store.artifacts import utc_now
 
 __all__ = ["saving"]
 
 
-def saving(run: Run, store: ArtifactStore, now: Callable[[], datetime] = utc_now) -> Run:
-    """Stores each picture and says so once it is safe; begins no work when there is no room for its result."""
+def saving(
+    run: Run, store: ArtifactStore, budget: ByteBudget | None = None, now: Callable[[], datetime] = utc_now
+) -> Run:
+    """Stores each picture and says so once it is safe; begins no work when there is no room for its result.
+
+    A picture is counted as soon as it is there, without waiting: its work is done.
+    """
+    budget = budget or ByteBudget()
 
     async def saved(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        store.check_room()  # before work that is paid for
+        await store.check_room()  # before work that is paid for
         parents = tuple(image.facts.sha256 for _, image in request.images() if image.facts)
         async with aclosing(run(request, call)) as events:
             async for event in events:
@@ -25,9 +32,10 @@ def saving(run: Run, store: ArtifactStore, now: Callable[[], datetime] = utc_now
                     yield event
                     continue
                 made = Lineage(call.request_id, request.kind.value, request.model, now(), event.seed, parents)
-                artifact = await store.put(
-                    call.caller, event.data, width=event.width, height=event.height, lineage=made
-                )
+                with budget.count(len(event.data)):
+                    artifact = await store.put(
+                        call.caller, event.data, width=event.width, height=event.height, lineage=made
+                    )
                 image = ImageOutput(
                     artifact=artifact.name,
                     media_type=event.media_type,

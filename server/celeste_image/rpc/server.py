@@ -13,7 +13,7 @@ from celeste_image.app import App
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
-from celeste_image.rpc.interceptors import ErrorInterceptor
+from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
@@ -39,7 +39,7 @@ class Server:
         settings = app.settings.server
         self._app = app
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[CallInterceptor(app.budget, app.chunks, settings)],
             compression=grpc.Compression.NoCompression,
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),
@@ -52,6 +52,8 @@ class Server:
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.max_connection_idle_ms", 60_000),
                 ("grpc.server_handshake_timeout_ms", 5_000),
+                # Probing makes windows grow until whole requests are here before a handler could refuse them.
+                ("grpc.http2.bdp_probe", 0),
                 ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and is told so
             ],
         )

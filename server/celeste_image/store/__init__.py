@@ -4,6 +4,7 @@ artifacts.py   what callers see: artifacts of an owner, with expiry and lineage
 blobs.py       the bytes themselves, checked on write and read
 records.py     who owns which bytes, and what is known of them
 uploads.py     bytes on their way in
+files.py       what can go wrong with files, once
 places.py      disk, memory or S3 by a URL, and whether there is room
 """
 

@@ -4,12 +4,15 @@ A digest is a name, not a permission: every way in asks for the owner, and the s
 but are two artifacts.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
-from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
+from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
 from celeste_image.store.blobs import Blobs, digest_of
 from celeste_image.store.places import Place
@@ -19,6 +22,8 @@ from celeste_image.store.uploads import Upload, Uploads
 __all__ = ["ArtifactStore"]
 
 HEAD_BYTES = 16
+AT_ONCE = 16
+"""Records that are asked for at once, where many are: a store that is far takes its time for each."""
 
 
 def utc_now() -> datetime:
@@ -46,7 +51,7 @@ class ArtifactStore:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._place = place
-        self._blobs = Blobs(place)
+        self._blobs = Blobs(place, now)
         self._records = Records(place)
         self._uploads = uploads
         self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
@@ -58,9 +63,9 @@ class ArtifactStore:
         """How many artifacts were found damaged or lost since the start."""
         return self._blobs.damaged
 
-    def check_room(self) -> None:
+    async def check_room(self) -> None:
         """Raises StorageFull or StorageUnavailable when nothing can be stored: ask before work that is paid for."""
-        self._place.check_room(self._reserve_bytes)
+        await self._place.check_room(self._reserve_bytes)
 
     async def put(
         self, owner: str, data: bytes, *, width: int = 0, height: int = 0, lineage: Lineage | None = None
@@ -74,24 +79,26 @@ class ArtifactStore:
         sha256 = await digest_of(data)
         await self._blobs.put(sha256, data)
         facts = {"media_type": media_type(data[:HEAD_BYTES]), "size_bytes": len(data), "width": width, "height": height}
-        return self._artifact(await self._records.put(owner, sha256, facts, self._now(), lineage))
+        return self._artifact(await self._record(owner, sha256, facts, lineage))
 
     async def get(self, owner: str, name: str) -> bytes:
         """Returns all the bytes of an artifact.
 
         Raises:
             ArtifactNotFound: The owner has none of this name.
-            ArtifactDamaged: What is stored no longer fits the name; it was put out of the way.
+            ArtifactDamaged: What is stored is lost, or no longer fits the name and was put out of the way.
             StorageUnavailable: The store can't be read.
         """
         artifact = await self.find(owner, name)
-        return await self._blobs.get(artifact.sha256)
+        async with self._present(owner, artifact):
+            return await self._blobs.get(artifact.sha256)
 
     async def find(self, owner: str, name: str) -> Artifact:
         """Returns an artifact with its lineages; its bytes are not looked at.
 
         Raises:
             ArtifactNotFound: The owner has none of this name.
+            ArtifactDamaged: What was known of it is damaged.
             StorageUnavailable: The store can't be read.
         """
         record = await self._records.get(owner, _sha256(name))
@@ -102,8 +109,8 @@ class ArtifactStore:
     async def open(self, owner: str, name: str) -> Artifact:
         """Returns an artifact after its digest was checked. Raises as `get` does."""
         artifact = await self.find(owner, name)
-        await self._blobs.check(artifact.sha256)
-        return artifact
+        async with self._present(owner, artifact):
+            return replace(artifact, size_bytes=await self._blobs.check(artifact.sha256))
 
     async def read(
         self, artifact: Artifact, offset: int = 0, limit: int = 0
@@ -112,58 +119,78 @@ class ArtifactStore:
 
         Raises:
             RangeExceeded: The offset is beyond the end.
-            ArtifactDamaged: The bytes were lost or cut since it was opened.
+            ArtifactNotFound: It was deleted since it was opened.
+            ArtifactDamaged: The bytes were damaged since it was opened.
+            StorageUnavailable: The store can't be read.
         """
         size = artifact.size_bytes
         if offset > size:
             metadata = {"limit": str(size), "value": str(offset)}
             raise RangeExceeded(f"offset {offset} is beyond the artifact's {size} bytes", metadata=metadata)
         end = min(size, offset + limit) if limit else size
-        async with aclosing(self._blobs.read(artifact.sha256, offset, end)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as chunks:
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except FileNotFoundError as error:
+                raise _not_found(artifact.name) from error
 
     async def missing(self, owner: str, names: Sequence[str]) -> list[str]:
-        """Returns those of some names that the owner has no artifact of. Raises StorageUnavailable."""
-        return [name for name in names if not await self._has(owner, name)]
+        """Returns those of some names whose bytes the owner does not have. Raises StorageUnavailable."""
+        had: list[bool] = []
+        for first in range(0, len(names), AT_ONCE):
+            had += await asyncio.gather(*(self._has(owner, name) for name in names[first : first + AT_ONCE]))
+        return [name for name, has in zip(names, had, strict=True) if not has]
 
     async def owned(self, owner: str, after: str = "") -> AsyncGenerator[Artifact, None]:
         """Yields an owner's artifacts by name, those behind `after`, without lineages. Raises StorageUnavailable."""
-        async with aclosing(self._records.digests(owner, _sha256(after) if after else "")) as digests:
-            async for sha256 in digests:
-                record = await self._records.get(owner, sha256)
-                if record is not None and not self._expired(record):
-                    yield self._artifact(record, lineages=False)
+        digests = await self._records.digests(owner, _sha256(after) if after else "")
+        for first in range(0, len(digests), AT_ONCE):
+            for artifact in await asyncio.gather(*(self._known(owner, d) for d in digests[first : first + AT_ONCE])):
+                if artifact is not None:
+                    yield replace(artifact, lineages=())
 
     async def delete(self, owner: str, name: str) -> None:
-        """Deletes an owner's artifact, or what was uploaded of it; the bytes go when nobody owns them any more."""
+        """Deletes an owner's artifact, and what was uploaded of it; the bytes go when nobody owns them any more.
+
+        Raises:
+            StorageUnavailable: The store can't be written.
+        """
         sha256 = _sha256(name)
-        self._uploads.delete(owner, sha256)
+        await self._uploads.delete(owner, sha256)
         await self._records.delete(owner, sha256)
 
     # Uploads
 
     async def committed(self, owner: str, name: str) -> tuple[int, Artifact | None]:
-        """Returns how many bytes of an artifact are there, and the artifact if they are all."""
+        """Returns how many bytes of an artifact are there, and the artifact if they are all and undamaged.
+
+        Raises:
+            StorageUnavailable: The store can't be read.
+        """
         try:
-            artifact = await self.find(owner, name)
-        except ArtifactNotFound:
+            artifact = await self.open(owner, name)
+        except (ArtifactNotFound, ArtifactDamaged):  # bytes that come anew heal it
             return await self._uploads.committed(owner, _sha256(name)), None
         return artifact.size_bytes, artifact
 
-    def upload(self, owner: str, name: str) -> AbstractAsyncContextManager[Upload]:
-        """Gives the upload of an artifact to one more writer; see `Uploads.open`."""
-        return self._uploads.open(owner, _sha256(name))
+    @asynccontextmanager
+    async def upload(self, owner: str, name: str) -> AsyncGenerator[Upload, None]:
+        """Gives the upload of an artifact to one more writer, if it can be stored; see `Uploads.open`."""
+        await self.check_room()
+        async with self._uploads.open(owner, _sha256(name)) as upload:
+            yield upload
 
     async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
         """Puts a chunk where it belongs; see `Uploads.write`."""
         await self._uploads.write(upload, size_bytes, offset, data)
 
-    async def finish(self, owner: str, name: str, upload: Upload) -> Artifact:
+    async def finish(self, owner: str, name: str, size_bytes: int, upload: Upload) -> Artifact:
         """Stores a complete upload and returns its artifact once it is safe.
 
         Raises:
-            DigestMismatch: The bytes do not have the digest in the name; they are discarded.
+            DigestMismatch: The bytes do not have the digest in the name, or the size; they are discarded.
+            InvalidRequest: Another writer's bytes were wrong, and all were discarded.
             StorageFull: There is no room; the upload stays.
             StorageUnavailable: The store can't be written; the upload stays.
         """
@@ -171,14 +198,11 @@ class ArtifactStore:
         async with upload.lock:
             if upload.done:  # another writer of the same bytes was first
                 return await self.find(owner, name)
-            path = await self._uploads.finish(upload, sha256)
-            with path.open("rb") as file:
-                head = file.read(HEAD_BYTES)
-            await self._blobs.put(sha256, path)
-            facts = {"media_type": media_type(head), "size_bytes": upload.size, "width": 0, "height": 0}
-            record = await self._records.put(owner, sha256, facts, self._now(), None)
-            upload.done = True
-            path.unlink(missing_ok=True)
+            head = await self._uploads.check(upload, sha256, size_bytes)
+            await self._blobs.put(sha256, upload.path)
+            facts = {"media_type": media_type(head), "size_bytes": size_bytes, "width": 0, "height": 0}
+            record = await self._record(owner, sha256, facts, None)
+            self._uploads.finish(upload)
         return self._artifact(record)
 
     # Age
@@ -190,20 +214,44 @@ class ArtifactStore:
             How many records, blobs and uploads were removed.
         """
         now = self._now()
-        owned, records = await self._records.sweep(now - self._retention if self._retention else None)
-        return records, await self._blobs.sweep(owned, now), self._uploads.sweep(now)
+        uploads = self._uploads.sweep(now)
+        staged = await self._place.sweep(now)
+        owned, records = await self._records.sweep(self._expiry(now))
+        return records, staged + await self._blobs.sweep(owned, now), uploads
+
+    async def _record(self, owner: str, sha256: str, facts: dict[str, Any], lineage: Lineage | None) -> Record:
+        now = self._now()
+        return await self._records.put(owner, sha256, facts, now, lineage, self._expiry(now))
+
+    @asynccontextmanager
+    async def _present(self, owner: str, artifact: Artifact) -> AsyncGenerator[None, None]:
+        """Tells bytes that were lost from those that were deleted while they were looked for."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if await self._records.get(owner, artifact.sha256) is None:
+                raise _not_found(artifact.name) from error
+            raise self._blobs.lost(artifact.sha256) from error
+
+    async def _known(self, owner: str, sha256: str) -> Artifact | None:
+        try:
+            return await self.find(owner, artifact_name(sha256))
+        except (ArtifactNotFound, ArtifactDamaged):
+            return None
 
     async def _has(self, owner: str, name: str) -> bool:
-        try:
-            await self.find(owner, name)
-        except ArtifactNotFound:
-            return False
-        return True
+        artifact = await self._known(owner, _sha256(name))
+        return artifact is not None and await self._blobs.holds(artifact.sha256, artifact.size_bytes)
+
+    def _expiry(self, now: datetime) -> datetime | None:
+        """Returns when an artifact that expires now was last stored, None when none does."""
+        return now - self._retention if self._retention else None
 
     def _expired(self, record: Record) -> bool:
-        return self._retention is not None and record.touched + self._retention <= self._now()
+        before = self._expiry(self._now())
+        return before is not None and record.touched <= before
 
-    def _artifact(self, record: Record, *, lineages: bool = True) -> Artifact:
+    def _artifact(self, record: Record) -> Artifact:
         return Artifact(
             name=artifact_name(record.sha256),
             media_type=record.media_type,
@@ -212,7 +260,7 @@ class ArtifactStore:
             height=record.height,
             created=record.created,
             expires=record.touched + self._retention if self._retention else None,
-            lineages=record.lineages if lineages else (),
+            lineages=record.lineages,
         )
 
 

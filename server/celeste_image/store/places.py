@@ -1,41 +1,107 @@
 """Where bytes are kept: a folder, the memory, or S3, by a URL; and whether there is room."""
 
 import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import BaseError, UnknownConfigurationKeyError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
-from celeste_image.core.errors import StorageFull, StorageUnavailable
+from celeste_image.core.errors import CelesteError
+from celeste_image.store.files import check_room, failed, file_failures, in_thread, sweep_staged, sync
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
     from celeste_image.store.artifacts import ArtifactStore
 
-__all__ = ["Place", "check_room", "open_place", "open_store"]
+__all__ = ["ORPHAN_AGE", "Place", "open_place", "open_store"]
 
-RETRY_SECONDS = 30.0
-FULL = ("os error 28", "os error 122", "No space left", "quota exceeded")
-"""What obstore says of ENOSPC and EDQUOT; it has no class for them."""
-RANGE = ("Requested range", "requested range", "Wanted range", "InvalidRange", "out of bounds", "start at")
+ORPHAN_AGE = timedelta(hours=1)
+"""How long what nobody owns is kept: whoever wrote it may be about to record it."""
+
+PART_BYTES = 5 << 20
+"""S3's least; with one at a time it bounds what a put holds of a file."""
+PROBE = bytes(4096)
+REQUEST_SECONDS = 30
+"""For one request to S3, bytes included."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
-    """An object store; `folder` is where it is on this machine, None when it is elsewhere."""
+    """An object store; `folder` is where it is on this machine, None when it is elsewhere.
+
+    Attributes:
+        failing: Whether something failed since the last write that did not.
+    """
 
     objects: ObjectStore
     folder: Path | None = None
+    failing: bool = False
 
-    def check_room(self, reserve_bytes: int) -> None:
-        """Raises StorageFull or StorageUnavailable when this folder could not take more; costs a few microseconds."""
+    async def check_room(self, reserve_bytes: int) -> None:
+        """Raises StorageFull or StorageUnavailable when nothing could be stored.
+
+        Costs a few microseconds, and a small write after a failure: nobody else finds out that it is over.
+        """
         if self.folder:
             check_room(self.folder, reserve_bytes)
+        if self.failing:
+            await self.put("probe", PROBE)
+
+    async def put(self, path: str, content: bytes | Path) -> None:
+        """Stores an object, from a file without holding all of it; returns once it is safe.
+
+        Raises:
+            StorageFull: There is no room.
+            StorageUnavailable: It can't be written.
+        """
+        with self.writing():
+            await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
+        await self.sync(path)
+        self.failing = False
+
+    async def sync(self, path: str) -> None:
+        """Brings an object to the disk, as a put of it would, if this is a folder. Raises as `put` does."""
+        if self.folder:
+            with self.writing():
+                await in_thread(sync, self.folder, self.folder / path)
+
+    async def delete(self, path: str) -> bool:
+        """Deletes an object; returns False when it is known that there was none. Raises StorageUnavailable."""
+        try:
+            with self.failures():
+                await self.objects.delete_async(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def list(self, prefix: str, offset: str | None = None) -> AsyncGenerator["ObjectMeta", None]:
+        """Yields what is below a prefix, behind `offset`, in the store's own order. Raises StorageUnavailable."""
+        with self.failures():
+            async for page in self.objects.list(prefix, offset=offset):
+                for meta in page:
+                    yield meta
+
+    async def changed(self, path: str) -> datetime | None:
+        """Returns when an object was last written, None when there is none. Raises StorageUnavailable."""
+        try:
+            with self.failures():
+                return (await self.objects.head_async(path))["last_modified"]
+        except FileNotFoundError:
+            return None
+
+    async def sweep(self, now: datetime) -> int:
+        """Deletes what a killed server left of its puts; returns how many files. Raises StorageUnavailable."""
+        if self.folder is None:
+            return 0
+        with self.failures():
+            return await in_thread(sweep_staged, self.folder, (now - ORPHAN_AGE).timestamp())
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
@@ -47,33 +113,23 @@ class Place:
             FileNotFoundError: What was asked for is not there.
         """
         try:
-            yield
-        except (FileNotFoundError, NotFoundError) as error:
-            raise FileNotFoundError from error
-        except (BaseError, OSError) as error:
-            text = str(error)
-            if any(words in text for words in FULL):
-                raise full() from error
-            if any(words in text for words in RANGE):
-                raise
-            raise StorageUnavailable("the artifact store can't be used", retry_after=RETRY_SECONDS) from error
+            with file_failures():
+                yield
+        except CelesteError:
+            self.failing = True
+            raise
+        except BaseError as error:
+            self.failing = True
+            raise failed(error) from error
 
-
-def full() -> StorageFull:
-    """Returns the error of a store without room."""
-    return StorageFull("the artifact store has no room left", retry_after=RETRY_SECONDS)
-
-
-def check_room(folder: Path, reserve_bytes: int) -> None:
-    """Raises StorageFull when a folder's disk has less than `reserve_bytes` free, StorageUnavailable when read-only."""
-    try:
-        disk = os.statvfs(folder)
-    except OSError as error:
-        raise StorageUnavailable("the artifact store can't be used", retry_after=RETRY_SECONDS) from error
-    if disk.f_flag & os.ST_RDONLY:
-        raise StorageUnavailable("the artifact store can't be written", retry_after=RETRY_SECONDS)
-    if disk.f_bavail * disk.f_frsize < reserve_bytes:
-        raise full()
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Makes the errors of a write ours: it asks for nothing, so that nothing can be missing but the store."""
+        try:
+            with self.failures():
+                yield
+        except FileNotFoundError as error:
+            raise failed(error) from error
 
 
 def open_place(url: str, options: Mapping[str, str]) -> Place:
@@ -96,12 +152,36 @@ def open_place(url: str, options: Mapping[str, str]) -> Place:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Place(LocalStore(folder), folder)
     if parts.scheme == "s3" and parts.netloc:
-        client = {"allow_http": True} if options.get("endpoint", "").startswith("http://") else {}
-        try:
-            return Place(S3Store.from_url(url, config=dict(options), client_options=client))  # type: ignore[arg-type]
-        except BaseError as error:
-            raise ValueError("the options of the S3 store are not right") from error
+        return Place(_open_s3(url, options))
     raise ValueError(f"a store is at memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not at {url!r}")
+
+
+def _open_s3(url: str, options: Mapping[str, str]) -> ObjectStore:
+    plain = options.get("endpoint", "").startswith("http://")
+    try:
+        return S3Store.from_url(
+            url,
+            config=dict(options),  # type: ignore[arg-type]
+            client_options={
+                "allow_http": plain,
+                "connect_timeout": "5s",
+                "timeout": timedelta(seconds=REQUEST_SECONDS),
+            },
+            # obstore's own would let a call hang for three minutes while the store is away.
+            retry_config={
+                "max_retries": 3,
+                "retry_timeout": timedelta(seconds=20),
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=2),
+                    "base": 2,
+                },
+            },
+        )
+    except UnknownConfigurationKeyError as error:  # the text has the key, never a value
+        raise ValueError(str(error).partition("\n")[0]) from error
+    except BaseError as error:
+        raise ValueError("the options of the S3 store are not right") from error
 
 
 def open_store(
@@ -128,6 +208,6 @@ def open_store(
     from celeste_image.store.artifacts import ArtifactStore
     from celeste_image.store.uploads import Uploads
 
-    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
     place = open_place(url, options or {})
+    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
     return ArtifactStore(place, Uploads(spool, reserve_bytes), retention_seconds, reserve_bytes)

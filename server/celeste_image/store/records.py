@@ -2,18 +2,31 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
-from celeste_image.core.artifact import Lineage
+import structlog
+
+from celeste_image.core.artifact import Lineage, artifact_name, is_artifact_name
+from celeste_image.core.errors import ArtifactDamaged
 from celeste_image.store.places import Place
 
-__all__ = ["Record", "Records"]
+__all__ = ["Record", "Records", "check_owner"]
+
+log = structlog.get_logger("celeste_image.store")
 
 LINEAGES = 20
+OWNER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def check_owner(owner: str) -> str:
+    """Returns an owner that can be a folder: one alphabet, so that none is inside another's. Raises ValueError."""
+    if not OWNER.fullmatch(owner):
+        raise ValueError("an owner of artifacts is 1 to 64 of a-z, 0-9, _ and -")
+    return owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,8 @@ class Record:
 class Records:
     """The records of all owners.
 
-    The store's own time of last change says when bytes were last stored: expiry needs no look inside.
+    The store's own time of last change says when bytes were last stored: expiry needs no look inside. Changes of one
+    record take turns.
     """
 
     def __init__(self, place: Place) -> None:
@@ -42,75 +56,120 @@ class Records:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, owner: str, sha256: str) -> Record | None:
-        """Returns a record, None when the owner has none for this digest. Raises StorageUnavailable."""
+        """Returns a record, None when the owner has none for this digest.
+
+        Raises:
+            ArtifactDamaged: It can't be understood: a disk lost it, not us.
+            StorageUnavailable: The store can't be read.
+        """
         try:
             with self._place.failures():
                 found = await self._objects.get_async(_path(owner, sha256))
                 data = bytes(await found.bytes_async())
         except FileNotFoundError:
             return None
-        return _decode(sha256, json.loads(data), found.meta["last_modified"])
+        try:
+            return _decode(sha256, json.loads(data), found.meta["last_modified"])
+        except (ValueError, KeyError, TypeError) as error:
+            name = artifact_name(sha256)
+            log.error("damaged record", artifact=name, error=type(error).__name__)
+            raise ArtifactDamaged(f"what was known of {name} is damaged", resource=name) from error
 
     async def put(
-        self, owner: str, sha256: str, facts: dict[str, Any], now: datetime, lineage: Lineage | None
+        self,
+        owner: str,
+        sha256: str,
+        facts: dict[str, Any],
+        now: datetime,
+        lineage: Lineage | None,
+        before: datetime | None = None,
     ) -> Record:
-        """Makes or renews a record, with one more lineage. Raises StorageFull, StorageUnavailable."""
+        """Makes or renews a record, with one more lineage.
+
+        Args:
+            owner: Whose it is.
+            sha256: Of what.
+            facts: The fields of a record from its media type to its height.
+            now: When.
+            lineage: How the bytes were made, if they were.
+            before: Records last touched by then have expired and are forgotten.
+
+        Raises:
+            StorageFull: There is no room.
+            StorageUnavailable: The store can't be written.
+        """
         path = _path(owner, sha256)
-        lock = self._locks.setdefault(path, asyncio.Lock())
-        async with lock:
-            known = await self.get(owner, sha256)
+        async with self._lock(path):
+            try:
+                known = await self.get(owner, sha256)
+            except ArtifactDamaged:
+                known = None
+            if known and before and known.touched <= before:
+                known = None
             lineages = ((lineage,) if lineage else ()) + (known.lineages if known else ())
-            known_size = {"width": known.width, "height": known.height} if known else {}
-            record = _decode(
-                sha256,
-                known_size
-                | {name: value for name, value in facts.items() if value or name not in known_size}
-                | {"created": (known.created if known else now).isoformat()},
-                now,
-                lineages[:LINEAGES],
+            record = Record(
+                sha256=sha256,
+                media_type=facts["media_type"],
+                size_bytes=facts["size_bytes"],
+                # An upload knows no size, but forgets none.
+                width=facts["width"] or (known.width if known else 0),
+                height=facts["height"] or (known.height if known else 0),
+                created=known.created if known else now,
+                touched=now,
+                lineages=lineages[:LINEAGES],
             )
-            with self._place.failures():
-                await self._objects.put_async(path, _encode(record))
+            await self._place.put(path, _encode(record))
             return record
 
     async def delete(self, owner: str, sha256: str) -> None:
-        """Deletes a record, if there is one. Raises StorageUnavailable."""
-        try:
-            with self._place.failures():
-                await self._objects.delete_async(_path(owner, sha256))
-        except FileNotFoundError:
-            return
+        """Deletes a record, if there is one; returns once it can't come back. Raises StorageUnavailable."""
+        path = _path(owner, sha256)
+        async with self._lock(path):
+            if await self._place.delete(path):
+                await self._place.sync(path.rpartition("/")[0])
 
-    async def digests(self, owner: str, after: str = "") -> AsyncGenerator[str, None]:
-        """Yields an owner's digests in their order, those behind `after`."""
-        prefix = f"records/{owner}/"
+    async def digests(self, owner: str, after: str = "") -> list[str]:
+        """Returns an owner's digests in their order, those behind `after`. Raises StorageUnavailable."""
+        prefix = f"records/{check_owner(owner)}/"
         offset = f"{prefix}{after}.json" if after else None
-        found: list[str] = []
-        async for page in self._objects.list(prefix, offset=offset):
-            found += [_digest(str(meta["path"])) for meta in page]
-        for sha256 in sorted(found):
-            yield sha256
+        found = [_digest(str(meta["path"])) async for meta in self._place.list(prefix, offset)]
+        return sorted(filter(None, found))
 
     async def sweep(self, before: datetime | None) -> tuple[set[str], int]:
-        """Deletes the records last touched before a time (None: none are); returns the digests left, and how many."""
+        """Deletes the records last touched by a time (None: none are).
+
+        Returns:
+            The digests left, and how many were deleted.
+        """
         owned: set[str] = set()
         deleted = 0
-        async for page in self._objects.list("records/"):
-            for meta in page:
-                if before is not None and meta["last_modified"] < before:
-                    await self._objects.delete_async(str(meta["path"]))
-                    deleted += 1
-                else:
-                    owned.add(_digest(str(meta["path"])))
+        async for meta in self._place.list("records/"):
+            path, sha256 = str(meta["path"]), _digest(str(meta["path"]))
+            if not sha256:
+                continue
+            if before is not None and meta["last_modified"] <= before:
+                async with self._lock(path):
+                    changed = await self._place.changed(path)  # since it was listed
+                    if changed and changed <= before:
+                        await self._place.delete(path)
+                        deleted += 1
+                        continue
+            owned.add(sha256)
         return owned, deleted
+
+    def _lock(self, path: str) -> asyncio.Lock:
+        return self._locks.setdefault(path, asyncio.Lock())
 
 
 def _path(owner: str, sha256: str) -> str:
-    return f"records/{owner}/{sha256}.json"
+    return f"records/{check_owner(owner)}/{sha256}.json"
 
 
 def _digest(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(".json")
+    """Returns whose digest a record is of; empty for what is no record."""
+    name = path.rpartition("/")[2]
+    sha256 = name.removesuffix(".json")
+    return sha256 if sha256 != name and is_artifact_name(artifact_name(sha256)) else ""
 
 
 def _encode(record: Record) -> bytes:
@@ -129,11 +188,17 @@ def _encode(record: Record) -> bytes:
     return json.dumps(facts | {"created": record.created.isoformat(), "lineages": lineages}).encode()
 
 
-def _decode(
-    sha256: str, values: dict[str, Any], touched: datetime, lineages: tuple[Lineage, ...] | None = None
-) -> Record:
-    if lineages is None:
-        lineages = tuple(
+def _decode(sha256: str, values: dict[str, Any], touched: datetime) -> Record:
+    """Returns the record of a JSON object. Raises ValueError, KeyError or TypeError when it is none."""
+    return Record(
+        sha256=sha256,
+        media_type=str(values["media_type"]),
+        size_bytes=int(values["size_bytes"]),
+        width=int(values["width"]),
+        height=int(values["height"]),
+        created=datetime.fromisoformat(values["created"]),
+        touched=touched,
+        lineages=tuple(
             Lineage(
                 request_id=value["request_id"],
                 operation=value["operation"],
@@ -143,14 +208,5 @@ def _decode(
                 parents=tuple(value["parents"]),
             )
             for value in values["lineages"]
-        )
-    return Record(
-        sha256=sha256,
-        media_type=values["media_type"],
-        size_bytes=values["size_bytes"],
-        width=values["width"],
-        height=values["height"],
-        created=datetime.fromisoformat(values["created"]),
-        touched=touched,
-        lineages=lineages,
+        ),
     )

@@ -23,7 +23,8 @@ class Engine(Protocol):
 
     `run` gets a task of JSON values and the pictures that go with it, encoded; it reports by `emit` and returns
     when done. It may keep state between calls (a loaded model) in its module. It raises CelesteError subclasses
-    for what the caller can mend; whatever else it raises is a bug and reaches the log, not the caller.
+    for what the caller can mend; whatever else it raises is a bug and reaches the log, not the caller. A module that
+    has `SEALED = True` can read no files once it is imported but those of its code, and write none.
     """
 
     def run(self, task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:

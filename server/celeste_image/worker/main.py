@@ -1,12 +1,11 @@
 """The program of a worker process: `python -m celeste_image.worker.main MODULE MEMORY_BYTES CPU_SECONDS`.
 
-Reads tasks from its standard input, runs them by MODULE's `run`, writes what it emits to its standard output. It has
-no keys in its environment, a limit on its memory and, where CPU_SECONDS is above 0, on the CPU time of each task; it
-ends with its parent.
+Says first what it gave up (see `sandbox.py`), in a frame "ready". Then reads tasks from its standard input, runs them
+by MODULE's `run`, writes what it emits to its standard output. It has no keys in its environment, a limit on its memory
+and, where CPU_SECONDS is above 0, on the CPU time of each task; it ends with its parent.
 """
 
 import contextlib
-import ctypes
 import importlib
 import os
 import signal
@@ -17,20 +16,7 @@ from typing import Any, cast
 from celeste_image.core.errors import CelesteError, EngineMemory
 from celeste_image.worker.engine import Engine
 from celeste_image.worker.frames import Frame, read_frame, split_pictures
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def limit_process(memory_bytes: int) -> None:
-    """Bounds this process and ties its life to its parent's, as far as the system can."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    with contextlib.suppress(ImportError):  # no such module on Windows
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if memory_bytes and sys.platform == "linux":
-            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+from celeste_image.worker.sandbox import confine, seal
 
 
 def limit_task(cpu_seconds: int) -> None:
@@ -51,7 +37,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the group; the server decides
-    limit_process(memory_bytes)
+    sandbox = confine(memory_bytes)
 
     def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
         frame = Frame(kind, fields or {}, payload)
@@ -60,6 +46,9 @@ def main() -> None:
         out.flush()
 
     engine = cast(Engine, importlib.import_module(module))
+    if getattr(engine, "SEALED", False):
+        sandbox |= seal()
+    emit("ready", {"sandbox": sandbox})
     while (frame := read_frame(sys.stdin.buffer)) is not None:
         if cpu_seconds:
             limit_task(cpu_seconds)

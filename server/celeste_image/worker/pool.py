@@ -57,6 +57,8 @@ class WorkerPool:
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
         self._on_log = on_log
+        self.sandbox: dict[str, bool] | None = None
+        """What the processes gave up, control by control, and whether it holds; None before the first one ran."""
 
     @property
     def pids(self) -> list[int]:
@@ -70,12 +72,14 @@ class WorkerPool:
 
         Raises:
             CelesteError: The engine raised it.
-            EngineLost: The process ended before it was done, or sent what is no frame.
+            EngineLost: The process ended before it was done, or sent what is no frame; metadata `at` is "start" when
+                that was before it saw the task, else "work".
         """
         async with self._free:
             worker = self._take() or await _Worker.start(self._command, self._environment, self._on_log)
             done = False
             try:
+                self._note(await worker.ready())
                 async with contextlib.aclosing(worker.run(task, pictures)) as frames:
                     async for frame in frames:
                         if frame.kind in ("done", "error"):
@@ -88,6 +92,16 @@ class WorkerPool:
             finally:
                 if not done:
                     await worker.kill()
+
+    def _note(self, sandbox: dict[str, bool]) -> None:
+        if self.sandbox is None:
+            import structlog  # only here: workers load this module too, by way of the guard's package
+
+            self.sandbox = sandbox
+            log = structlog.get_logger("celeste_image.worker")
+            holds = [name for name, it_does in sandbox.items() if it_does]
+            missing = [name for name in sandbox if name not in holds]
+            log.info("sandbox", engine=self._module, holds=holds, missing=missing)
 
     def _take(self) -> "_Worker | None":
         """Returns an idle worker that still lives, the one used last first: its caches are warm."""
@@ -111,6 +125,7 @@ class _Worker:
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(_forward(process.stderr, on_log))
+        self._sandbox: dict[str, bool] | None = None
 
     @classmethod
     async def start(
@@ -130,21 +145,38 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
+    async def ready(self) -> dict[str, bool]:
+        """Waits until the engine is there; returns what the process gave up, said before it saw anything to be done."""
+        if self._sandbox is None:
+            async with self._or_lost(at="start"):
+                frame = await receive_frame(self._out)
+                if frame.kind != "ready":
+                    raise BadFrame("no greeting")
+                self._sandbox = {str(name): bool(holds) for name, holds in dict(frame.fields["sandbox"]).items()}
+        return self._sandbox
+
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes]) -> AsyncGenerator[Frame, None]:
         frame = task_frame(task, pictures)
-        try:
+        async with self._or_lost(at="work"):
             self._in.write(frame.encode())
             self._in.write(frame.payload)
             await self._in.drain()
             while True:
                 yield await receive_frame(self._out)
+
+    @contextlib.asynccontextmanager
+    async def _or_lost(self, at: str) -> AsyncGenerator[None, None]:
+        """Raises EngineLost when the process ends or sends what is no frame."""
+        try:
+            yield
         except (BadFrame, asyncio.IncompleteReadError, ConnectionError) as error:
             if not isinstance(error, BadFrame):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             self._end()
             status = await self._process.wait()
-            raise EngineLost(f"the engine's process ended before it was done ({_ending(status)})") from error
+            text = f"the engine's process ended before it was done ({_ending(status)})"
+            raise EngineLost(text, metadata={"at": at}) from error
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -1,11 +1,17 @@
 """One engine with many acts: the task says which."""
 
 import ctypes
+import errno
+import importlib
 import os
+import resource
 import signal
+import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, InternalError, NotAnImage
@@ -115,6 +121,57 @@ def is_pipe(descriptor: int) -> bool:
     except OSError:
         return False
     return target.startswith(("pipe:", "socket:"))
+
+
+def deeds(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Tries what a process that was taken over might, and tells of each whether it was done, else the error."""
+    emit("deeds", {deed: tried(DEEDS[deed], value) for deed, value in task["deeds"].items()})
+
+
+def tried(deed: Callable[[Any], object], value: Any) -> str:
+    try:
+        deed(value)
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "done"
+
+
+def thread(value: Any) -> None:
+    other = threading.Thread(target=int)
+    other.start()
+    other.join()
+
+
+def fork(value: Any) -> None:
+    if not os.fork():
+        os._exit(0)
+
+
+def limit(pid: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, resource.prlimit(pid, resource.RLIMIT_NOFILE))
+
+
+DEEDS: dict[str, Callable[[Any], object]] = {
+    "connect": lambda port: socket.create_connection(("127.0.0.1", port), timeout=5).close(),
+    "resolve": lambda name: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((name, 53)),
+    "connect_by_path": lambda path: socket.socket(socket.AF_UNIX).connect(path),
+    "start": lambda path: subprocess.run([path], check=False),
+    "fork": fork,
+    "signal": lambda pid: os.kill(pid, 0),
+    "signal_itself": lambda _: os.kill(os.getpid(), 0),
+    "limit": limit,
+    "read": lambda path: Path(path).read_bytes(),
+    "list": lambda path: list(Path(path).iterdir()),
+    "write": lambda path: Path(path).write_bytes(b"x"),
+    "append": lambda path: os.close(os.open(path, os.O_WRONLY | os.O_APPEND)),
+    "empty": lambda path: os.truncate(path, 0),
+    "delete": os.unlink,
+    "rename": lambda path: os.rename(path, path + "x"),
+    "allow": lambda path: os.chmod(path, 0o777),
+    "make_folder": os.mkdir,
+    "thread": thread,
+    "import": importlib.import_module,
+}
 
 
 def ignores(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:

@@ -45,6 +45,10 @@ ENGINES = {
 """Each model's engine module and the address space that its process may have."""
 
 
+PASSED = 1 << 30
+"""A limit for what was held to the operator's before."""
+
+
 class LocalSettings(ProviderSettings):
     """`[providers.local]`; `threads` are those of one engine's numeric work."""
 
@@ -75,7 +79,7 @@ class LocalProvider:
                 size=settings.concurrency,
                 memory_bytes=memory_bytes,
                 threads=settings.threads,
-                on_log=partial(log.warning, "engine", engine=engine),
+                on_log=partial(_log, engine),
             )
             for model, (engine, memory_bytes) in ENGINES.items()
         }
@@ -144,15 +148,23 @@ PROVIDER = LocalProvider
 
 
 def _limits(request: ImageRequest) -> dict[str, int]:
-    """Returns limits that the request's pictures keep: the guard has held them to the operator's before."""
+    """Returns limits that the request's pictures keep: the guard has held them to the operator's before.
+
+    Text and profile may be packed, to less than a thousandth: the size of the file says nothing of theirs.
+    """
     facts = [image.facts for _, image in request.images() if image.facts]
     most_bytes = max((f.size_bytes for f in facts), default=0)
     return {
         "max_bytes": most_bytes,
         "max_pixels": max((f.width * f.height for f in facts), default=0),
         "max_side": max((max(f.width, f.height) for f in facts), default=0),
-        "max_text_bytes": most_bytes,
+        "max_text_bytes": PASSED,
+        "max_profile_bytes": PASSED,
     }
+
+
+def _log(engine: str, line: str) -> None:
+    log.warning("engine", engine=engine, line=line)
 
 
 def _weights_id(model: str) -> str:

@@ -14,8 +14,9 @@ from celeste_image.guard.decode import open_image
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.engine import Emit
 
-__all__ = ["run"]
+__all__ = ["SEALED", "run"]
 
+SEALED = True
 MAX_VALUE_BYTES = 4096
 MAX_ENTRIES_BYTES = 512 << 10
 """Of all entries as JSON; beyond it the largest are left out, so that the answer fits a message."""

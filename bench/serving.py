@@ -1,0 +1,46 @@
+"""A Celeste server in a process of its own, for benches."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Process:
+    """A running server."""
+
+    address: str
+    pid: int
+
+    def resident(self, which: str = "VmRSS") -> int:
+        """Memory of the server alone, without its workers, in bytes; `VmHWM` is the highest since `reset`."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(which))
+
+    def reset(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+
+@contextlib.contextmanager
+def celeste(port: int, **variables: str) -> Iterator[Process]:
+    """Runs `celeste serve` on a port of this machine, with some of its variables, named without their prefix."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"127.0.0.1:{port}"
+        environment = os.environ | {f"CELESTE_{name}": value for name, value in variables.items()}
+        program = [sys.executable, "-m", "celeste_image.cli.main"]
+        with open(f"{folder}/log", "wb") as log:
+            command = [*program, "serve", "--listen", address]
+            server = subprocess.Popen(command, stderr=log, stdout=log, cwd=folder, env=environment)
+        try:
+            waiting = [*program, "health", "--address", address, "--wait", "30"]
+            subprocess.run(waiting, check=True, stdout=subprocess.DEVNULL)
+            yield Process(address, server.pid)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()

@@ -1,0 +1,91 @@
+"""Origins: who a URL talks to, read from it once, in one way; and the rule of whom to talk to."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+import httpx
+
+__all__ = ["Hosts", "Origin", "Rule", "parse_url"]
+
+URL_BYTES = 16 << 10
+DEFAULT_PORTS = {"http": 80, "https": 443}
+NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
+NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
+"""A host that some resolvers take for an IPv4 address: its last label is a number, in any base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port. The host is a name in lower case and ASCII or an address, with no dot at its end."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str | httpx.URL) -> "Origin":
+        """Returns the origin of a URL. Raises ValueError where `parse_url` does."""
+        url = parse_url(url) if isinstance(url, str) else url
+        return cls(url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme])
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+Rule = Callable[[Origin], bool]
+"""Tells whether an origin may be talked to. Its address is checked apart from that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """A rule by name: `example.com` is that host, `*.example.com` all below it, `*` any."""
+
+    names: frozenset[str]
+    schemes: frozenset[str] = field(default=frozenset({"https"}))
+    ports: frozenset[int] = field(default=frozenset({80, 443}))
+
+    def __call__(self, origin: Origin) -> bool:
+        """Tells whether an origin is among them."""
+        if origin.scheme not in self.schemes or origin.port not in self.ports:
+            return False
+        labels = origin.host.split(".")
+        above = {"*." + ".".join(labels[i:]) for i in range(1, len(labels))}
+        return not self.names.isdisjoint({"*", origin.host} | above)
+
+
+def parse_url(text: str) -> httpx.URL:
+    """Returns an absolute `http` or `https` URL whose host all parsers read alike.
+
+    International names become ASCII. What is odd is refused rather than repaired: user names, hosts with other
+    signs than letters, digits, `-` and `_`, IPv4 addresses in other forms than four decimal numbers, zones.
+
+    Raises:
+        ValueError: The text is no such URL; the message says why and has nothing of it.
+    """
+    try:
+        url = httpx.URL(text) if len(text) <= URL_BYTES else None
+        if url is None:
+            raise ValueError(f"is longer than {URL_BYTES} characters")
+        if url.scheme not in DEFAULT_PORTS:
+            raise ValueError("is not an absolute http or https URL")
+        if url.userinfo:
+            raise ValueError("has a user name in it")
+        if url.port is not None and not 0 < url.port < 1 << 16:
+            raise ValueError("has no valid port")
+        host = url.raw_host.decode("ascii").removesuffix(".")
+        if ":" in host:
+            IPv6Address(host if "%" not in host else "")
+        elif NUMBER.fullmatch(host):
+            IPv4Address(host)
+        elif not NAME.fullmatch(host) or len(host) > 253:
+            raise ValueError("has no valid host")
+        return url.copy_with(host=host)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ValueError("is not a valid URL") from error
+    except ValueError as error:
+        # The text of `ipaddress` repeats the address.
+        odd = type(error) is not ValueError
+        raise ValueError("has no valid address for a host" if odd else str(error)) from error

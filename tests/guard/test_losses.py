@@ -1,0 +1,95 @@
+"""Pictures that end the processes which decode them."""
+
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.pictures import plain
+from tests.servers import workers
+
+import celeste_image.guard
+from celeste_image.core.errors import EngineLost, PictureRefused
+from celeste_image.guard import Guard, ImageLimits
+from celeste_image.worker.pool import WorkerPool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ENGINE = "tests.guard.engines.fragile"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[WorkerPool]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        pool = WorkerPool(ENGINE, size=2)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def guard(pool: WorkerPool) -> Guard:
+    return Guard(pool, ImageLimits(max_bytes=1000))
+
+
+async def refusal(guard: Guard, data: bytes) -> PictureRefused:
+    with pytest.raises(PictureRefused) as caught:
+        await guard.inspect(data)
+    return caught.value
+
+
+async def test_a_picture_that_ends_two_processes_is_refused_from_then_on(guard: Guard, pool: WorkerPool) -> None:
+    data = b"crash:1"
+    error = await refusal(guard, data)
+    assert error.metadata == {"sha256": hashlib.sha256(data).hexdigest()}
+    await guard.inspect(b"good")
+    pids = pool.pids
+    for _ in range(3):
+        assert (await refusal(guard, data)).metadata == error.metadata
+    assert pool.pids == pids, "no process was asked again"
+    assert (await guard.inspect(b"another")).size_bytes == 7
+
+
+async def test_two_callers_with_the_same_bad_picture_cost_no_more_than_one_each(guard: Guard) -> None:
+    answers = await asyncio.gather(*(guard.inspect(b"crash:2") for _ in range(6)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {PictureRefused}
+    assert guard._losses[hashlib.sha256(b"crash:2").hexdigest()] <= 7, "and the first of them one more"
+
+
+async def test_a_process_that_ends_once_harms_nobody(guard: Guard, tmp_path: Path) -> None:
+    data = b"once:" + str(tmp_path / "mark").encode()
+    assert (await guard.inspect(data)).size_bytes == len(data)
+    assert (tmp_path / "mark").exists()
+    assert not guard._losses, "and is not held against the picture"
+
+
+async def test_only_the_latest_are_remembered(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celeste_image.guard, "REMEMBERED", 2)
+    for name in (b"crash:a", b"crash:b", b"crash:a", b"crash:c"):
+        await refusal(guard, name)
+    assert list(guard._losses) == [hashlib.sha256(name).hexdigest() for name in (b"crash:a", b"crash:c")]
+
+
+async def test_a_decoder_that_cannot_start_is_held_against_no_picture() -> None:
+    guard = Guard(WorkerPool("celeste_image.there.is.no.such.engine"), ImageLimits())
+    for _ in range(3):
+        with pytest.raises(EngineLost):
+            await guard.inspect(b"good")
+    assert not guard._losses
+
+
+async def test_a_real_decoder_that_is_killed_at_work_is_replaced() -> None:
+    pool = WorkerPool("celeste_image.guard.engine")
+    guard = Guard(pool, ImageLimits())
+    data = plain(5000, 4000)
+    await guard.inspect(data)
+    reading = asyncio.create_task(guard.inspect(data))
+    while pool.pids:
+        await asyncio.sleep(0)
+    for pid in workers("celeste_image.guard.engine"):
+        os.kill(pid, signal.SIGKILL)
+    assert (await reading).width == 5000
+    await pool.close()

@@ -1,0 +1,112 @@
+"""A host on loopback that says what a test wants, byte by byte, and remembers who spoke to it."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from celeste_image.providers.origins import Origin
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = bytes | Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Host:
+    """Counts connections, also those that ask nothing; `open` are those that nobody has closed yet."""
+
+    answer: Answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: image/png\r\n\r\nhi"
+    scheme: str = "http"
+    port: int = 0
+    connections: int = 0
+    open: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    read_body: bool = True
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def origin(self) -> Origin:
+        return Origin.of(self.url)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        speaking: asyncio.Future[None] | None = None
+        gone: asyncio.Future[None] | None = None
+        try:
+            while not writer.is_closing():
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                line, *fields = head.rstrip().split("\r\n")
+                headers = {name.lower(): value for name, value in (text.split(": ", 1) for text in fields)}
+                size = int(headers.get("content-length", 0)) if self.read_body else 0
+                asked = Asked(line, headers, await reader.readexactly(size))
+                self.asked.append(asked)
+                if isinstance(self.answer, bytes):
+                    writer.write(self.answer)
+                    await writer.drain()
+                else:
+                    speaking = asyncio.ensure_future(self.answer(asked, writer))
+                    gone = asyncio.ensure_future(self.gone(reader, writer))
+                    await asyncio.wait([speaking, gone], return_when=asyncio.FIRST_COMPLETED)
+                    if gone.done():
+                        break
+                    gone.cancel()
+        except (OSError, EOFError):
+            pass
+        finally:
+            self.open -= 1
+            for task in (speaking, gone):
+                if task:
+                    task.cancel()
+            await asyncio.gather(*filter(None, (speaking, gone)), return_exceptions=True)
+            writer.close()
+
+    async def gone(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Returns when the other side has closed the connection."""
+        if not self.read_body:
+            await asyncio.sleep(0.6)  # what was sent lies before the end
+            while await reader.read(1 << 20):
+                pass
+        while not (reader.at_eof() or writer.transport.is_closing()):
+            await asyncio.sleep(0.005)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection the hard way: the other side sees a reset."""
+    made = writer.get_extra_info("socket")
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for something that is about to happen, at most two seconds."""
+    async with asyncio.timeout(2):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def listening(host: Host, /, **how: object) -> AsyncIterator[Host]:
+    """Lets a host listen on 127.0.0.1, or where `how` says."""
+    place = {} if "sock" in how else {"host": "127.0.0.1", "port": 0}
+    server = await asyncio.start_server(host.serve, limit=1 << 22, **(place | how))
+    host.port = server.sockets[0].getsockname()[1]
+    try:
+        yield host
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,200 @@
+"""Who does not read is ended: its task, its engine, its place, its bytes; nobody else notices."""
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests import pictures
+from tests.rawcalls import RawCalls
+from tests.rpc.test_stopping import ENGINE, long_upscale, streamed
+from tests.servers import Running, running, workers
+
+from celeste_image.core.errors import SlowReader
+from celeste_image.core.request import ANONYMOUS
+from celeste_image.pipeline.budget import ByteBudget
+from celeste_image.rpc.writing import WatchedContext
+from celeste_image.v1 import (
+    AnalyzeRequest,
+    ArtifactServiceStub,
+    GenerateRequest,
+    ImageInput,
+    ImageServiceStub,
+    ReadArtifactRequest,
+    RequestOptions,
+    Size,
+)
+
+SECONDS = 0.5
+READ = "/celeste.image.v1.ArtifactService/ReadArtifact"
+STREAM = "/celeste.image.v1.ImageService/Stream"
+GENERATE = "/celeste.image.v1.ImageService/Generate"
+SERVER = {"write_seconds": SECONDS}
+
+
+def calls() -> list[asyncio.Task[Any]]:
+    """Returns gRPC's tasks of calls."""
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith(("rpc_task", "HandleExceptions"))]
+
+
+async def until(condition: Any, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def healthy(channel: grpc.aio.Channel) -> float:
+    """Returns how long the answer took."""
+    began = time.monotonic()
+    response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+    assert response.status == health_pb2.HealthCheckResponse.SERVING
+    return time.monotonic() - began
+
+
+async def stored(server: Running, size: int) -> str:
+    return (await server.app.store.put(ANONYMOUS, os.urandom(size))).name
+
+
+async def test_fifty_that_never_read_are_ended_and_nobody_else() -> None:
+    async with running(server=SERVER) as server, grpc.aio.insecure_channel(server.address) as channel:
+        name = await stored(server, 64 << 20)
+        request = ReadArtifactRequest(name=name).SerializeToString()
+        async with RawCalls(server.address, 1 << 16) as slow:
+            streams = [slow.call(READ, request) for _ in range(50)]
+            await until(lambda: all(slow.received[stream] == 1 << 16 for stream in streams))
+            assert server.app.chunks.held_bytes == 100 << 20
+            one = ReadArtifactRequest(name=name, limit=3 << 20)
+            while server.app.chunks.held_bytes:
+                assert await healthy(channel) < 1
+                data = b"".join([r.chunk.data async for r in ArtifactServiceStub(channel).ReadArtifact(one)])
+                assert len(data) == 3 << 20
+                analyze = AnalyzeRequest(image=ImageInput(data=pictures.plain(8, 8)))
+                assert (await ImageServiceStub(channel).Analyze(analyze)).result.analysis.metadata.width == 8
+                await asyncio.sleep(0.05)
+            await until(lambda: not calls())
+            for stream in streams:
+                await asyncio.wait_for(slow.over[stream].wait(), 5)
+            assert {slow.received[stream] for stream in streams} == {1 << 16}
+            assert server.app.budget.held_bytes == 0
+
+
+async def test_a_client_that_never_iterates_finds_its_call_ended() -> None:
+    async with running(server=SERVER) as server, grpc.aio.insecure_channel(server.address) as channel:
+        call = ArtifactServiceStub(channel).ReadArtifact(ReadArtifactRequest(name=await stored(server, 256 << 20)))
+        await call.wait_for_connection()
+        await until(lambda: server.app.chunks.held_bytes)
+        await until(lambda: not server.app.chunks.held_bytes)
+        await until(lambda: not calls())
+        await healthy(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in call:
+                pass
+        assert caught.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)
+
+
+@pytest.mark.parametrize("window", [0, 200])
+async def test_the_engine_and_the_place_of_a_slow_reader_are_free(window: int) -> None:
+    settings = {"server": SERVER, "providers": {"local": {"concurrency": 1, "queue": 1}}}
+    async with running(**settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        async with RawCalls(server.address, window) as slow:
+            request = long_upscale()
+            request.image.data = pictures.photo(100)  # calls by hand must fit the server's window
+            stream = slow.call(STREAM, streamed(request).SerializeToString())
+            await until(lambda: server.app.budget.held_bytes)
+            if window:  # enough for what comes before the engine begins
+                await until(lambda: workers(ENGINE))
+            await until(lambda: not workers(ENGINE) and server.app.budget.held_bytes == 0)
+            generate = GenerateRequest(prompt="a boat", size=Size(width=64, height=64))
+            for _ in range(3):
+                assert (await ImageServiceStub(channel).Generate(generate, timeout=20)).result.images
+            await asyncio.wait_for(slow.over[stream].wait(), 5)
+        await until(lambda: not calls())
+
+
+async def test_a_unary_answer_that_is_not_read_is_dropped() -> None:
+    async with running(server=SERVER) as server, grpc.aio.insecure_channel(server.address) as channel:
+        request = GenerateRequest(prompt="a boat", size=Size(width=512, height=512))
+        async with RawCalls(server.address, 1000) as slow:
+            stream = slow.call(GENERATE, request.SerializeToString())
+            await until(lambda: slow.received[stream] == 1000)
+            assert server.app.budget.held_bytes > 1000
+            await until(lambda: server.app.budget.held_bytes == 0)
+            for _ in range(3):
+                await healthy(channel)
+            await asyncio.wait_for(slow.over[stream].wait(), 5)
+        await until(lambda: not calls())
+
+
+async def test_who_goes_on_reading_after_all_is_told_why() -> None:
+    async with running(server=SERVER) as server:
+        name = await stored(server, 3 << 20)
+        async with RawCalls(server.address, 1000) as slow:
+            stream = slow.call(READ, ReadArtifactRequest(name=name).SerializeToString())
+            await until(lambda: slow.received[stream] == 1000)
+            await asyncio.sleep(SECONDS * 1.5)
+            slow.read(stream, 8 << 20)
+            await asyncio.wait_for(slow.over[stream].wait(), 5)
+            assert b"the stream was not read for 0.5 s" in slow.trailers[stream]
+            assert slow.received[stream] < 3 << 20
+        await until(lambda: not calls())
+
+
+async def test_a_reader_that_takes_its_time_gets_everything() -> None:
+    async with running(server=SERVER) as server:
+        name = await stored(server, 4 << 20)
+        async with RawCalls(server.address, 1 << 16) as slow:
+            stream = slow.call(READ, ReadArtifactRequest(name=name).SerializeToString())
+            while not slow.over[stream].is_set():
+                slow.read(stream, 1 << 20)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(slow.over[stream].wait(), SECONDS * 0.6)
+            assert slow.received[stream] > 4 << 20
+            assert b"grpc-status" in slow.trailers[stream]
+        await until(lambda: not calls())
+
+
+async def test_the_server_stops_while_readers_are_slow() -> None:
+    async with contextlib.AsyncExitStack() as life:
+        server = await life.enter_async_context(running(server={"write_seconds": 60}))
+        request = ReadArtifactRequest(name=await stored(server, 4 << 20)).SerializeToString()
+        async with RawCalls(server.address, 1000) as slow:
+            streams = [slow.call(READ, request) for _ in range(5)]
+            await until(lambda: all(slow.received[stream] == 1000 for stream in streams))
+            await life.aclose()
+            await until(lambda: not calls())
+        assert server.app.chunks.held_bytes == 0
+
+
+class Stuck:
+    """A context that takes one message and no more."""
+
+    def __init__(self) -> None:
+        self.written: list[object] = []
+        self.answer = 42
+
+    async def send_initial_metadata(self, metadata: object) -> None:
+        self.written.append(metadata)
+
+    async def write(self, message: object) -> None:
+        if len(self.written) > 1:
+            await asyncio.Event().wait()
+        self.written.append(message)
+
+
+async def test_a_write_that_gets_stuck_is_the_last() -> None:
+    budget = ByteBudget()
+    stuck = Stuck()
+    context = WatchedContext(stuck, 0.05, budget.count(10))  # type: ignore[arg-type]
+    message = RequestOptions(preview_count=1)
+    await context.write(message)
+    assert stuck.written == [(), message]
+    assert budget.held_bytes == 10
+    for _ in range(2):
+        with pytest.raises(SlowReader):
+            await context.write(message)
+    assert budget.held_bytes == 10 + 3 * message.ByteSize(), "what is stuck is counted until the call is over"
+    assert context.answer == 42

@@ -1,0 +1,420 @@
+"""Bytes in by name: in chunks, over connections that drop, by several writers; and what is known of artifacts."""
+
+import asyncio
+import hashlib
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+from tests import pictures
+from tests.servers import CuttingProxy, Running, running
+
+from celeste_image.core.errors import CelesteError
+from celeste_image.v1 import (
+    ArtifactServiceStub,
+    GenerateRequest,
+    ImageInput,
+    ImageServiceStub,
+    ReadArtifactRequest,
+    Size,
+    UpscaleRequest,
+)
+from celeste_image.v1.artifact_service_pb2 import (
+    Artifact,
+    ArtifactChunk,
+    DeleteArtifactRequest,
+    FindMissingArtifactsRequest,
+    GetArtifactRequest,
+    ListArtifactsRequest,
+    QueryWriteStatusRequest,
+    WriteArtifactRequest,
+)
+from celeste_image.v1.operation_pb2 import OPERATION_KIND_UPSCALE
+from celeste_image.wire.status import error_from_trailers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MIB = 1 << 20
+DATA = random.Random(8).randbytes(8 * MIB)
+PICTURE = pictures.noise(40, 30)
+
+
+def name_of(data: bytes) -> str:
+    return f"artifacts/sha256-{hashlib.sha256(data).hexdigest()}"
+
+
+@dataclass
+class Kept:
+    """A server whose store is a folder."""
+
+    running: Running
+    folder: Path
+    spool: Path
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.rglob("*") if path.is_file())
+
+    def parts(self) -> list[str]:
+        return os.listdir(self.spool)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
+    folder, spool = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("spool")
+    store = {"url": folder.as_uri(), "spool": str(spool), "retention_hours": 24}
+    async with running(store=store) as server:
+        yield Kept(server, folder, spool)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stub(kept: Kept) -> AsyncIterator[ArtifactServiceStub]:
+    """Over a channel with no options at all."""
+    async with grpc.aio.insecure_channel(kept.running.address) as channel:
+        yield ArtifactServiceStub(channel)
+
+
+def chunks(
+    data: bytes, start: int = 0, *, name: str = "", size: int = -1, step: int = MIB
+) -> list[WriteArtifactRequest]:
+    requests = [WriteArtifactRequest(name=name or name_of(data), size_bytes=len(data) if size < 0 else size)]
+    for offset in range(start, len(data), step):
+        requests.append(WriteArtifactRequest(chunk=ArtifactChunk(offset=offset, data=data[offset : offset + step])))
+    return requests
+
+
+async def upload(stub: ArtifactServiceStub, data: bytes, start: int = 0, **how: object) -> Artifact:
+    response = await stub.WriteArtifact(iter(chunks(data, start, **how)))  # type: ignore[arg-type]
+    assert response.committed_size_bytes == response.artifact.size_bytes
+    return response.artifact
+
+
+async def committed(stub: ArtifactServiceStub, name: str) -> tuple[int, bool]:
+    status = await stub.QueryWriteStatus(QueryWriteStatusRequest(name=name))
+    return status.committed_size_bytes, status.complete
+
+
+async def read(stub: ArtifactServiceStub, name: str) -> bytes:
+    return b"".join([r.chunk.data async for r in stub.ReadArtifact(ReadArtifactRequest(name=name))])
+
+
+async def refusal(call: object) -> tuple[str, CelesteError]:
+    """Returns the code and the error that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call  # type: ignore[misc]
+    error = caught.value
+    return error.code().name, error_from_trailers(error.code(), error.details() or "", error.trailing_metadata())
+
+
+# Over connections that drop
+
+
+async def test_an_upload_dropped_at_five_places_goes_on(kept: Kept) -> None:
+    """Cut at byte counts that fall into headers, into a chunk and between chunks."""
+    cuts = [0, 100_000, MIB + 7, 3 * MIB, 1_500_000]
+    seen, codes = [], []
+    async with CuttingProxy(kept.running.address, [], cuts) as proxy:
+        while True:
+            async with grpc.aio.insecure_channel(proxy.address) as channel:
+                stub = ArtifactServiceStub(channel)
+                try:
+                    at, complete = await committed(stub, name_of(DATA)) if seen else (0, False)
+                    seen.append(at)
+                    assert not complete
+                    artifact = await upload(stub, DATA, at, step=MIB // 4)
+                    break
+                except grpc.aio.AioRpcError as error:
+                    codes.append(error.code())
+    assert proxy.connections == 6
+    assert codes == [grpc.StatusCode.UNAVAILABLE] * 5
+    assert seen == sorted(seen), "never back"
+    assert seen[-1] > 4 * MIB, "and not from the beginning"
+    assert (artifact.name, artifact.size_bytes) == (name_of(DATA), len(DATA))
+    async with grpc.aio.insecure_channel(kept.running.address) as channel:
+        stub = ArtifactServiceStub(channel)
+        assert await read(stub, artifact.name) == DATA
+        assert await committed(stub, artifact.name) == (len(DATA), True)
+    assert kept.parts() == []
+
+
+async def test_an_answer_that_was_lost_is_had_by_asking_again(kept: Kept) -> None:
+    data = random.Random(1).randbytes(MIB)
+    async with CuttingProxy(kept.running.address, [60]) as proxy:
+        async with grpc.aio.insecure_channel(proxy.address) as channel:
+            code, _ = await refusal(ArtifactServiceStub(channel).WriteArtifact(iter(chunks(data))))
+            assert code == "UNAVAILABLE"
+            artifact = await upload(ArtifactServiceStub(channel), data)
+    assert artifact.name == name_of(data)
+    assert kept.parts() == []
+
+
+async def test_a_stream_that_ends_early_is_told_how_far_it_came(stub: ArtifactServiceStub, kept: Kept) -> None:
+    data = random.Random(2).randbytes(1000)
+    requests = chunks(data, step=300)[:3]
+    response = await stub.WriteArtifact(iter(requests))
+    assert (response.committed_size_bytes, response.HasField("artifact")) == (600, False)
+    assert await committed(stub, name_of(data)) == (600, False)
+    assert len(kept.parts()) == 1
+    await upload(stub, data, 600)
+    assert kept.parts() == []
+
+
+async def test_the_server_is_restarted_in_the_middle(tmp_path: Path) -> None:
+    store = {"url": (tmp_path / "store").as_uri(), "spool": str(tmp_path / "spool")}
+    for requests, expected in ((chunks(DATA)[:4], 3 * MIB), (chunks(DATA, 3 * MIB), len(DATA))):
+        async with running(store=store) as server, grpc.aio.insecure_channel(server.address) as channel:
+            response = await ArtifactServiceStub(channel).WriteArtifact(iter(requests))
+            assert response.committed_size_bytes == expected
+    assert response.artifact.name == name_of(DATA)
+
+
+async def test_bytes_that_are_known_are_not_asked_for(stub: ArtifactServiceStub) -> None:
+    artifact = await upload(stub, PICTURE)
+    sent = 0
+
+    async def endless() -> AsyncIterator[WriteArtifactRequest]:
+        nonlocal sent
+        yield WriteArtifactRequest(name=name_of(PICTURE), size_bytes=len(PICTURE))
+        while True:
+            sent += 1
+            await asyncio.sleep(0.05)
+            yield WriteArtifactRequest(chunk=ArtifactChunk(offset=0, data=b"x"))
+
+    response = await stub.WriteArtifact(endless())
+    assert (response.artifact.name, response.artifact.create_time) == (artifact.name, artifact.create_time)
+    assert sent < 5
+    assert await read(stub, artifact.name) == PICTURE
+
+
+async def test_nothing_can_be_stored(stub: ArtifactServiceStub, kept: Kept) -> None:
+    artifact = await upload(stub, b"")
+    assert artifact.size_bytes == 0
+    assert await read(stub, artifact.name) == b""
+    assert kept.parts() == []
+
+
+async def test_two_writers_of_the_same_bytes_make_one_artifact(stub: ArtifactServiceStub, kept: Kept) -> None:
+    data = random.Random(3).randbytes(3 * MIB)
+    before = kept.files()
+    both = await asyncio.gather(upload(stub, data, step=10_000), upload(stub, data, step=7_000))
+    assert {artifact.name for artifact in both} == {name_of(data)}
+    sha256 = name_of(data)[17:]
+    assert sorted(set(kept.files()) - set(before)) == [sha256, f"{sha256}.json"]
+    assert kept.parts() == []
+    assert await read(stub, name_of(data)) == data
+
+
+async def test_a_writer_of_wrong_bytes_spoils_anothers_upload_which_is_told_and_begins_again(
+    stub: ArtifactServiceStub, kept: Kept
+) -> None:
+    data = random.Random(4).randbytes(2000)
+    spoiled, begun = asyncio.Event(), asyncio.Event()
+
+    async def right() -> AsyncIterator[WriteArtifactRequest]:
+        first, second, third = chunks(data, step=1000)
+        yield first
+        yield second
+        begun.set()
+        await spoiled.wait()
+        yield third
+
+    writing = asyncio.ensure_future(refusal(stub.WriteArtifact(right())))
+    await begun.wait()
+    while (await committed(stub, name_of(data)))[0] < 1000:
+        await asyncio.sleep(0.01)
+    code, error = await refusal(upload(stub, data[:1000] + bytes(1000), name=name_of(data)))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "DIGEST_MISMATCH")
+    spoiled.set()
+    code, error = await asyncio.wait_for(writing, 10)
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    assert error.metadata["committed_size_bytes"] == "0"
+    assert await committed(stub, name_of(data)) == (0, False)
+    assert kept.parts() == []
+    await upload(stub, data)
+
+
+# What is refused
+
+
+@dataclass
+class Row:
+    """An upload, and what becomes of it: code, reason, field."""
+
+    what: str
+    requests: list[WriteArtifactRequest]
+    reason: str
+    field: str
+    metadata: tuple[str, ...] = ()
+
+
+def part(offset: int, data: bytes, **first: object) -> WriteArtifactRequest:
+    return WriteArtifactRequest(chunk=ArtifactChunk(offset=offset, data=data), **first)  # type: ignore[arg-type]
+
+
+SMALL = b"these are some small bytes"
+FIRST = WriteArtifactRequest(name=name_of(SMALL), size_bytes=len(SMALL))
+ROWS = [
+    Row("nothing at all", [], "INVALID_FIELD", "name"),
+    Row("no name", [part(0, SMALL)], "INVALID_FIELD", "name"),
+    Row("wrong digest", chunks(SMALL, name=name_of(b"others")), "DIGEST_MISMATCH", "name"),
+    Row("a gap", [FIRST, part(5, SMALL[5:])], "INVALID_FIELD", "chunk.offset", ("committed_size_bytes",)),
+    Row("a gap later", [FIRST, part(0, SMALL[:5]), part(6, b"x")], "INVALID_FIELD", "chunk.offset"),
+    Row("fewer declared", chunks(SMALL, size=3), "DIGEST_MISMATCH", "chunk.data"),
+    Row("none declared", chunks(SMALL, size=0), "DIGEST_MISMATCH", "name"),
+    Row("more declared", [*chunks(SMALL, size=99), part(len(SMALL), bytes(73))], "DIGEST_MISMATCH", "name"),
+    Row("below zero", [part(-1, SMALL, name=FIRST.name, size_bytes=1)], "INVALID_FIELD", "chunk.offset"),
+    Row("a size below zero", chunks(SMALL, size=-(1 << 40), name=FIRST.name), "INVALID_FIELD", "size_bytes"),
+    Row("too large", chunks(SMALL, size=(64 << 20) + 1), "IMAGE_TOO_LARGE", "", ("limit", "value")),
+    Row("a large chunk", [FIRST, part(0, bytes(MIB + 1))], "INVALID_FIELD", "chunk.data"),
+    Row("another name in the middle", [FIRST, part(0, b"x", name=name_of(b"x"))], "INVALID_FIELD", "name"),
+    Row("another size in the middle", [FIRST, part(0, b"x", size_bytes=5)], "INVALID_FIELD", "name"),
+    *(
+        Row(f"the name {name[:40]!r}", [WriteArtifactRequest(name=name, size_bytes=3)], "INVALID_FIELD", "name")
+        for name in (
+            "artifacts/sha256-../../../../etc/passwd",
+            "artifacts/sha256-" + ("../" * 22)[:64],
+            "../" + name_of(SMALL),
+            name_of(SMALL).upper(),
+            name_of(SMALL) + "\0",
+            name_of(SMALL) + "\n",
+            "/etc/passwd",
+            "x" * 4096,
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what.replace("\0", "NUL"))
+async def test_what_is_refused(stub: ArtifactServiceStub, kept: Kept, row: Row) -> None:
+    before = kept.files()
+    if row.what == "a size below zero":
+        row.requests[0].size_bytes = -5
+    code, error = await refusal(stub.WriteArtifact(iter(row.requests)))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", row.reason), error
+    if row.field:
+        assert [violation.field for violation in error.violations] == [row.field]
+    assert set(row.metadata) <= set(error.metadata)
+    assert kept.files() == before
+    await stub.DeleteArtifact(DeleteArtifactRequest(name=FIRST.name))
+    assert kept.parts() == []
+
+
+async def test_the_size_of_what_is_known_must_be_right_too(stub: ArtifactServiceStub) -> None:
+    await upload(stub, PICTURE)
+    code, error = await refusal(stub.WriteArtifact(iter(chunks(PICTURE, size=5)[:1])))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "DIGEST_MISMATCH")
+    assert await read(stub, name_of(PICTURE)) == PICTURE
+
+
+@pytest.mark.parametrize("name", ["", "artifacts/..", "artifacts/sha256-" + "/" * 64, name_of(b"") + "\0"])
+async def test_no_call_takes_a_name_that_none_can_have(stub: ArtifactServiceStub, name: str) -> None:
+    for call in (
+        stub.GetArtifact(GetArtifactRequest(name=name)),
+        stub.QueryWriteStatus(QueryWriteStatusRequest(name=name)),
+        stub.DeleteArtifact(DeleteArtifactRequest(name=name)),
+        stub.FindMissingArtifacts(FindMissingArtifactsRequest(names=[name_of(b""), name])),
+    ):
+        code, _ = await refusal(call)
+        assert code == "INVALID_ARGUMENT"
+
+
+# What is known
+
+
+async def test_what_was_made_and_what_was_sent(kept: Kept, stub: ArtifactServiceStub) -> None:
+    photo = pictures.photo(64)
+    sent = await upload(stub, photo)
+    assert (sent.media_type, sent.width, list(sent.lineages)) == ("image/png", 0, [])
+    assert sent.expire_time.ToSeconds() - sent.create_time.ToSeconds() == 24 * 3600
+    async with grpc.aio.insecure_channel(kept.running.address) as channel:
+        images = ImageServiceStub(channel)
+        made = (await images.Generate(GenerateRequest(prompt="a fox", seed=3, size=Size(width=96, height=64)))).result
+        (image,) = made.images
+        request = UpscaleRequest(image=ImageInput(artifact=sent.name), factor=2, model="local/lanczos")
+        larger = (await images.Upscale(request)).result
+    artifact = (await stub.GetArtifact(GetArtifactRequest(name=image.artifact))).artifact
+    (lineage,) = artifact.lineages
+    assert (artifact.width, artifact.height, artifact.size_bytes) == (96, 64, image.size_bytes)
+    assert (lineage.request_id, lineage.model, lineage.seed) == (made.request_id, made.model, 3)
+    assert list(lineage.parents) == []
+    assert hashlib.sha256(await read(stub, image.artifact)).hexdigest() == image.sha256
+
+    artifact = (await stub.GetArtifact(GetArtifactRequest(name=larger.images[0].artifact))).artifact
+    assert (artifact.width, artifact.height) == (128, 128)
+    (lineage,) = artifact.lineages
+    assert list(lineage.parents) == [name_of(photo)[17:]]
+    assert (lineage.operation, lineage.HasField("seed")) == (OPERATION_KIND_UPSCALE, False)
+    assert not (await stub.FindMissingArtifacts(FindMissingArtifactsRequest(names=[image.artifact]))).missing
+
+
+async def test_missing_come_in_the_order_of_the_request(stub: ArtifactServiceStub) -> None:
+    await upload(stub, PICTURE)
+    absent = [name_of(bytes([n])) for n in (7, 3, 5)]
+    names = [absent[0], name_of(PICTURE), absent[1], name_of(PICTURE), absent[2], absent[0]]
+    response = await stub.FindMissingArtifacts(FindMissingArtifactsRequest(names=names))
+    assert list(response.missing) == [absent[0], absent[1], absent[2], absent[0]]
+
+
+async def test_artifacts_are_listed_in_pages(tmp_path: Path) -> None:
+    store = {"url": (tmp_path / "store").as_uri(), "spool": str(tmp_path / "spool")}
+    async with running(store=store) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub = ArtifactServiceStub(channel)
+        assert not (await stub.ListArtifacts(ListArtifactsRequest())).artifacts
+        names = sorted([(await upload(stub, bytes([n]))).name for n in range(11)])
+        for size in (1, 3, 10, 11, 12, 0):
+            found, token, pages = [], "", 0
+            while token or not pages:
+                pages += 1
+                response = await stub.ListArtifacts(ListArtifactsRequest(page_size=size, page_token=token))
+                found += [artifact.name for artifact in response.artifacts]
+                assert len(response.artifacts) <= (size or 100)
+                token = response.next_page_token
+            assert found == names
+            assert pages == -(-11 // (size or 100))
+        for wrong in (ListArtifactsRequest(page_size=1001), ListArtifactsRequest(page_token="../..")):
+            code, _ = await refusal(stub.ListArtifacts(wrong))
+            assert code == "INVALID_ARGUMENT"
+
+
+async def test_what_is_deleted_is_gone_and_may_be_deleted_again(stub: ArtifactServiceStub, kept: Kept) -> None:
+    await upload(stub, PICTURE)
+    for _ in range(2):
+        await stub.DeleteArtifact(DeleteArtifactRequest(name=name_of(PICTURE)))
+        for call in (
+            stub.GetArtifact(GetArtifactRequest(name=name_of(PICTURE))),
+            read(stub, name_of(PICTURE)),
+        ):
+            code, error = await refusal(call)
+            assert (code, error.reason, error.resource) == ("NOT_FOUND", "ARTIFACT_NOT_FOUND", name_of(PICTURE))
+        assert await committed(stub, name_of(PICTURE)) == (0, False)
+    assert await kept.running.app.store.sweep() == (0, 0, 0), "its bytes stay for an hour"
+    await upload(stub, PICTURE)
+    assert await read(stub, name_of(PICTURE)) == PICTURE
+
+
+def damaged(data: bytes) -> Iterator[bytes]:
+    yield data[:-1] + bytes([data[-1] ^ 1])
+    yield data[:-1]
+    yield b""
+
+
+async def test_damaged_bytes_are_data_loss_and_an_upload_heals_them(stub: ArtifactServiceStub, kept: Kept) -> None:
+    sha256 = name_of(PICTURE)[17:]
+    blob = kept.folder / "sha256" / sha256[:2] / sha256
+    for content in (*damaged(PICTURE), None):
+        await upload(stub, PICTURE)
+        if content is None:
+            os.unlink(blob)
+        else:
+            blob.write_bytes(content)
+        code, error = await refusal(read(stub, name_of(PICTURE)))
+        assert (code, error.reason) == ("DATA_LOSS", "ARTIFACT_DAMAGED")
+        missing = (await stub.FindMissingArtifacts(FindMissingArtifactsRequest(names=[name_of(PICTURE)]))).missing
+        assert list(missing) == [name_of(PICTURE)]
+        assert await committed(stub, name_of(PICTURE)) == (0, False)
+        await upload(stub, PICTURE)
+        assert await read(stub, name_of(PICTURE)) == PICTURE

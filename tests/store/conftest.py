@@ -1,0 +1,33 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.s3 import S3, serving
+from tests.store.kept import Kept, kept_at
+
+from celeste_image.store.places import open_place
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "disk", "s3"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    """An empty store of each kind."""
+    options: dict[str, str] = {}
+    if request.param == "memory":
+        url = "memory:///"
+    elif request.param == "disk":
+        url = (tmp_path / "a folder").as_uri()
+    else:
+        s3: S3 = request.getfixturevalue("s3")
+        url, options = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}"), s3.options()
+    return kept_at(open_place(url, options), tmp_path / "spool")
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Kept:
+    return kept_at(open_place((tmp_path / "store").as_uri(), {}), tmp_path / "spool")

@@ -1,0 +1,69 @@
+"""A store under test, and what it stands on."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from celeste_image.core.artifact import artifact_name
+from celeste_image.store.artifacts import ArtifactStore
+from celeste_image.store.places import Place
+from celeste_image.store.uploads import Uploads
+
+OWNER, OTHER = "ann", "ben"
+
+
+def name_of(data: bytes) -> str:
+    return artifact_name(hashlib.sha256(data).hexdigest())
+
+
+def path_of(name: str) -> str:
+    sha256 = name.rpartition("-")[2]
+    return f"sha256/{sha256[:2]}/{sha256}"
+
+
+@dataclass
+class Clock:
+    """The time, and how much a test is ahead of it."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@dataclass
+class Kept:
+    """A store and what it stands on; `again` opens what a restarted server would."""
+
+    place: Place
+    spool: Path
+    clock: Clock
+    open: Callable[[float], ArtifactStore]
+    store: ArtifactStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = self.open(0)
+
+    def again(self, retention_hours: float = 0) -> ArtifactStore:
+        return self.open(retention_hours * 3600)
+
+    async def paths(self, prefix: str = "") -> list[str]:
+        return sorted([str(meta["path"]) async for meta in self.place.list(prefix)])
+
+    async def write(self, path: str, data: bytes) -> None:
+        await self.place.objects.put_async(path, data)
+
+    def parts(self) -> list[Path]:
+        return list(self.spool.iterdir())
+
+
+def kept_at(place: Place, spool: Path) -> Kept:
+    spool.mkdir()
+    clock = Clock()
+
+    def opened(retention_seconds: float) -> ArtifactStore:
+        return ArtifactStore(place, Uploads(spool, 0), retention_seconds, 0, clock)
+
+    return Kept(place, spool, clock, opened)

@@ -1,0 +1,223 @@
+"""Damaged bytes: never handed out, put out of the way, counted, and healed by the next put."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.store.kept import OTHER, OWNER, Kept, name_of, path_of
+
+from celeste_image.core.artifact import Artifact
+from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable
+from celeste_image.store import CHUNK_BYTES, ArtifactStore
+
+LONG = bytes(range(256)) * (CHUNK_BYTES // 256 * 2) + b"tail"
+NAME = name_of(LONG)
+BLOB = path_of(NAME)
+QUARANTINED = "quarantine/" + NAME[17:]
+
+DAMAGES = {
+    "flipped": LONG[:CHUNK_BYTES] + b"\x01" + LONG[CHUNK_BYTES + 1 :],
+    "shortened": LONG[:-1],
+    "emptied": b"",
+    "lengthened": LONG + b"x",
+}
+
+
+async def read(store: ArtifactStore, artifact: Artifact, offset: int = 0, limit: int = 0) -> bytes:
+    return b"".join([chunk async for _, chunk in store.read(artifact, offset, limit)])
+
+
+@pytest.mark.parametrize("first", ["get", "open"])
+@pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_damaged_bytes_are_never_handed_out_and_heal(kept: Kept, damage: str, known: bool, first: str) -> None:
+    artifact = await kept.store.put(OWNER, LONG)
+    assert await kept.store.open(OWNER, NAME) == artifact
+    await kept.write(BLOB, DAMAGES[damage])
+    store = kept.store if known else kept.again()
+    with pytest.raises(ArtifactDamaged) as caught:
+        await getattr(store, first)(OWNER, NAME)
+    assert caught.value.resource == NAME
+    assert store.damaged == 1
+    assert await kept.paths("sha256/") == []
+    assert await kept.paths("quarantine/") == [QUARANTINED]
+    for ask in (store.get, store.open):  # out of the way is lost
+        with pytest.raises(ArtifactDamaged):
+            await ask(OWNER, NAME)
+    assert await store.missing(OWNER, [NAME]) == [NAME]
+    assert (await store.put(OWNER, LONG)).created == artifact.created
+    assert await store.get(OWNER, NAME) == LONG
+    assert (await store.open(OWNER, NAME)).size_bytes == len(LONG)
+    assert await kept.paths("quarantine/") == [QUARANTINED]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
+async def test_lost_bytes_are_data_loss_while_the_record_is_there(kept: Kept, known: bool) -> None:
+    await kept.store.put(OWNER, LONG)
+    await kept.store.open(OWNER, NAME)
+    await kept.place.objects.delete_async(BLOB)
+    store = kept.store if known else kept.again()
+    for count, ask in enumerate((store.get, store.open), 1):
+        with pytest.raises(ArtifactDamaged):
+            await ask(OWNER, NAME)
+        assert store.damaged == count
+    with pytest.raises(ArtifactNotFound):
+        await store.get(OTHER, NAME)
+    await store.put(OTHER, LONG)
+    assert await store.get(OWNER, NAME) == LONG, "another's put heals it too"
+
+
+async def test_bytes_that_are_damaged_or_deleted_while_they_are_read(kept: Kept) -> None:
+    store = kept.store
+    opened = await store.put(OWNER, LONG)
+    await kept.write(BLOB, LONG[: CHUNK_BYTES + 10])
+    with pytest.raises(ArtifactDamaged):
+        await read(store, opened)
+    await kept.write(BLOB, LONG[: CHUNK_BYTES + 10])
+    with pytest.raises(ArtifactDamaged):  # wholly behind the end
+        await read(store, opened, 2 * CHUNK_BYTES)
+    with pytest.raises(ArtifactNotFound):
+        await read(store, opened)
+    assert store.damaged == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"media_type": "x"'])
+async def test_a_damaged_record_is_data_loss_and_heals(kept: Kept, content: bytes) -> None:
+    store = kept.store
+    await store.put(OWNER, b"one")
+    await store.put(OWNER, LONG)
+    record = f"records/{OWNER}/{NAME[17:]}.json"
+    await kept.write(record, content)
+    for ask in (store.get, store.open, store.find):
+        with pytest.raises(ArtifactDamaged):
+            await ask(OWNER, NAME)
+    assert await store.missing(OWNER, [NAME]) == [NAME]
+    assert [artifact.name async for artifact in store.owned(OWNER)] == [name_of(b"one")]
+    await store.put(OWNER, LONG)
+    assert await store.get(OWNER, NAME) == LONG
+
+
+async def test_a_record_that_says_another_size_is_not_believed(kept: Kept) -> None:
+    await kept.store.put(OWNER, LONG)
+    record = f"records/{OWNER}/{NAME[17:]}.json"
+    found = await kept.place.objects.get_async(record)
+    text = bytes(await found.bytes_async()).replace(str(len(LONG)).encode(), b"7777777")
+    await kept.write(record, text)
+    opened = await kept.store.open(OWNER, NAME)
+    assert opened.size_bytes == len(LONG)
+    assert await read(kept.store, opened) == LONG
+
+
+# A disk that decays changes no time of change, so a file looks as it did when it was checked.
+
+
+def decay(path: Path) -> None:
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(CHUNK_BYTES)
+        file.write(b"\x01")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("how", ["get", "read"])
+async def test_decay_below_the_file_system_is_found_by_whole_reads(on_disk: Kept, how: str) -> None:
+    store = on_disk.store
+    await store.put(OWNER, LONG)
+    opened = await store.open(OWNER, NAME)
+    assert on_disk.place.folder
+    decay(on_disk.place.folder / BLOB)
+    received = b""
+    with pytest.raises(ArtifactDamaged):
+        if how == "get":
+            await store.get(OWNER, NAME)
+        async for _, chunk in store.read(opened):
+            received += chunk
+    assert len(received) < len(LONG), "the end is withheld, so that nobody takes it for whole"
+    assert store.damaged == 1
+
+
+async def test_bytes_stored_anew_meanwhile_are_not_put_away(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two find the damage; between them somebody heals it."""
+    store, blobs = kept.store, kept.store._blobs
+    await store.put(OWNER, LONG)
+    await kept.write(BLOB, DAMAGES["flipped"])
+    quarantine: Callable[[str], object] = blobs._quarantine
+
+    async def late(sha256: str) -> object:
+        monkeypatch.setattr(blobs, "_quarantine", quarantine)
+        await store.put(OWNER, LONG)
+        return await quarantine(sha256)  # type: ignore[misc]
+
+    monkeypatch.setattr(blobs, "_quarantine", late)
+    with pytest.raises(StorageUnavailable) as caught:
+        await store.get(OWNER, NAME)
+    assert caught.value.retryable
+    assert await store.get(OWNER, NAME) == LONG
+    assert await kept.paths("quarantine/") == []
+
+
+# What is on the disk
+
+
+class Synced:
+    """What was brought to the disk, and what was in the files at that moment."""
+
+    def __init__(self) -> None:
+        self.files: list[tuple[Path, bytes]] = []
+        self.folders: list[Path] = []
+
+    def __call__(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if path.is_file():
+            self.files.append((path, path.read_bytes()))
+        else:
+            self.folders.append(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs to see what a descriptor stands for")
+async def test_a_put_is_on_the_disk_before_it_is_acknowledged(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = on_disk.place.folder
+    assert folder
+    synced = Synced()
+    monkeypatch.setattr(os, "fsync", synced)  # nothing that a test may do shows whether a disk was waited for
+    await on_disk.store.put(OWNER, LONG)
+    blob, record = folder / BLOB, folder / f"records/{OWNER}/{NAME[17:]}.json"
+    assert synced.files == [(blob, LONG), (record, record.read_bytes())], "whole, under their last names"
+    assert {blob.parent, blob.parent.parent, record.parent, record.parent.parent, folder} == set(synced.folders)
+    await on_disk.again().put(OTHER, LONG)
+    assert synced.files[2][0] == blob, "bytes that were there may never have come to the disk"
+    synced.folders.clear()
+    await on_disk.store.delete(OWNER, NAME)
+    assert record.parent in synced.folders, "nor does what was deleted come back"
+
+
+async def test_what_a_disk_did_not_keep_is_written_anew(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed fsync the next one may succeed without having written: Linux says it once."""
+    folder = on_disk.place.folder
+    assert folder
+
+    def fails(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(StorageUnavailable):
+            await on_disk.store.put(OWNER, LONG)
+    with pytest.raises(ArtifactNotFound):
+        await on_disk.store.get(OWNER, NAME)
+    before = (folder / BLOB).stat().st_ino
+    await on_disk.store.put(OWNER, LONG)
+    assert (folder / BLOB).stat().st_ino != before
+    assert await on_disk.store.get(OWNER, NAME) == LONG
+
+
+async def test_known_bytes_are_not_written_again(on_disk: Kept) -> None:
+    folder = on_disk.place.folder
+    assert folder
+    await on_disk.store.put(OWNER, LONG)
+    before = (folder / BLOB).stat()
+    await on_disk.store.put(OTHER, LONG)
+    await on_disk.again().put(OWNER, LONG)
+    after = (folder / BLOB).stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)

@@ -1,0 +1,334 @@
+"""Stores that are full, read-only or away: refused before work begins, told plainly, healed without a restart.
+
+A file-size limit stands for the full disk: the kernel ends a write in its middle, and that needs no root.
+`bench/disk_faults.py` does the same with real disks that are full.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.s3 import S3
+from tests.store.kept import OTHER, OWNER, Kept, kept_at, name_of, path_of
+from tests.store.proxies import FaultyProxy
+from tests.store.test_uploads import begin, send
+
+from celeste_image.core.errors import StorageFull, StorageUnavailable
+from celeste_image.store import CHUNK_BYTES, places
+from celeste_image.store.artifacts import ArtifactStore
+from celeste_image.store.places import open_place
+from celeste_image.store.uploads import Uploads
+
+SMALL = b"small"
+LARGE = os.urandom(3 * CHUNK_BYTES)
+ROOM = CHUNK_BYTES + 1000
+
+
+@contextlib.contextmanager
+def full_at(size_bytes: int) -> Iterator[None]:
+    """Ends every write of this process at a size, in the middle if need be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def files(kept: Kept) -> list[str]:
+    assert kept.place.folder
+    return [str(path) for path in kept.place.folder.rglob("*") if path.is_file()]
+
+
+# Full
+
+
+async def test_a_full_store_takes_nothing_leaves_nothing_and_heals(on_disk: Kept) -> None:
+    store = on_disk.store
+    await store.put(OWNER, SMALL)
+    before = sorted(files(on_disk))
+    with full_at(ROOM):
+        for _ in range(2):
+            with pytest.raises(StorageFull) as caught:
+                await store.put(OWNER, LARGE)
+            assert caught.value.retry_after
+        assert await store.get(OWNER, name_of(SMALL)) == SMALL
+        assert sorted(files(on_disk)) == before, "no half file"
+        assert await store.missing(OWNER, [name_of(LARGE)])
+    await store.put(OWNER, LARGE)
+    assert await store.get(OWNER, name_of(LARGE)) == LARGE
+
+
+async def test_a_store_that_is_full_when_an_upload_ends_leaves_the_upload(on_disk: Kept) -> None:
+    store, name = on_disk.store, name_of(LARGE)
+    await begin(store, len(LARGE), LARGE, name)
+    with full_at(ROOM):
+        with pytest.raises(StorageFull):
+            await send(store, LARGE, name, start=len(LARGE))
+        assert files(on_disk) == []
+    assert await store.committed(OWNER, name) == (len(LARGE), None)
+    await send(store, LARGE, name, start=len(LARGE))
+    assert await store.get(OWNER, name) == LARGE
+    assert on_disk.parts() == []
+
+
+async def test_a_full_spool_keeps_what_it_had_and_takes_no_results_with_it(on_disk: Kept) -> None:
+    store, name = on_disk.store, name_of(LARGE)
+    with full_at(ROOM):
+        with pytest.raises(StorageFull):
+            await send(store, LARGE, name, step=CHUNK_BYTES)
+        assert await store.committed(OWNER, name) == (CHUNK_BYTES, None), "the chunk that did not fit is not there"
+        await store.put(OWNER, SMALL)
+    await send(store, LARGE, name, start=CHUNK_BYTES)
+    assert await store.get(OWNER, name) == LARGE
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_what_the_disk_says_when_it_is_full(on_disk: Kept, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(StorageFull):
+            await on_disk.store.put(OWNER, SMALL)
+    await on_disk.store.put(OWNER, SMALL)
+
+
+async def test_below_the_reserve_nothing_begins(on_disk: Kept) -> None:
+    store = ArtifactStore(on_disk.place, Uploads(on_disk.spool, 0), 0, reserve_bytes=1 << 60)
+    with pytest.raises(StorageFull):
+        await store.check_room()
+    with pytest.raises(StorageFull):
+        await send(store)
+    assert on_disk.parts() == []
+
+
+async def test_below_the_reserve_of_the_spool_only_uploads_stop(on_disk: Kept) -> None:
+    store = ArtifactStore(on_disk.place, Uploads(on_disk.spool, 1 << 60))
+    await store.check_room()
+    await store.put(OWNER, SMALL)
+    with pytest.raises(StorageFull):
+        await send(store)
+    assert on_disk.parts() == []
+
+
+# Read-only and broken
+
+
+@contextlib.contextmanager
+def ordinary_user(*folders: Path) -> Iterator[None]:
+    """Is somebody to whom permissions apply, and who owns some folders."""
+    if os.geteuid():
+        yield
+        return
+    for folder in folders:
+        os.chown(folder, 65534, 65534)
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that anybody can reach; pytest's own are for their owner."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: Path) -> None:
+    (folder / "store").mkdir()
+    kept = kept_at(open_place((folder / "store").as_uri(), {}), folder / "spool")
+    store = kept.store
+    with ordinary_user(folder / "store", folder / "spool"):
+        await store.put(OWNER, SMALL)
+        (folder / "store").chmod(0o500)
+        with pytest.raises(StorageUnavailable) as caught:
+            await store.check_room()
+        assert caught.value.retry_after
+        with pytest.raises(StorageUnavailable):
+            await send(store)
+        assert await store.get(OWNER, name_of(SMALL)) == SMALL
+        for path in (folder / "store").rglob("*"):
+            if path.is_dir():
+                path.chmod(0o500)
+        with pytest.raises(StorageUnavailable):
+            await store.put(OTHER, SMALL)
+        with pytest.raises(StorageUnavailable):
+            await store.delete(OWNER, name_of(SMALL))
+        for path in (folder / "store", *(folder / "store").rglob("*")):
+            if path.is_dir():
+                path.chmod(0o700)
+        await store.check_room()
+        await store.put(OTHER, SMALL)
+
+
+async def test_a_read_only_spool_stops_uploads_alone(folder: Path) -> None:
+    (folder / "store").mkdir()
+    kept = kept_at(open_place((folder / "store").as_uri(), {}), folder / "spool")
+    with ordinary_user(folder / "store", folder / "spool"):
+        (folder / "spool").chmod(0o500)
+        await kept.store.check_room()
+        with pytest.raises(StorageUnavailable):
+            await send(kept.store)
+        assert await kept.store.committed(OWNER, name_of(LARGE)) == (0, None)
+        await kept.store.put(OWNER, SMALL)
+        (folder / "spool").chmod(0o700)
+        await send(kept.store)
+
+
+async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(folder: Path) -> None:
+    (folder / "store").mkdir()
+    kept = kept_at(open_place((folder / "store").as_uri(), {}), folder / "spool")
+    with ordinary_user(folder / "store", folder / "spool"):
+        await kept.store.put(OWNER, SMALL)
+        blob = folder / "store" / path_of(name_of(SMALL))
+        blob.chmod(0)
+        for ask in (kept.store.get, kept.store.open):
+            with pytest.raises(StorageUnavailable):
+                await ask(OWNER, name_of(SMALL))
+        blob.chmod(0o600)
+        assert await kept.store.get(OWNER, name_of(SMALL)) == SMALL
+        assert kept.store.damaged == 0
+
+
+async def test_a_folder_that_went_away_and_came_back(on_disk: Kept) -> None:
+    folder = on_disk.place.folder
+    assert folder
+    await on_disk.store.put(OWNER, SMALL)
+    folder.rename(folder.with_name("away"))
+    folder.write_bytes(b"not a folder")
+    for ask in (on_disk.store.check_room(), on_disk.store.put(OTHER, SMALL), on_disk.store.sweep()):
+        with pytest.raises(StorageUnavailable):
+            await ask
+    folder.unlink()
+    folder.with_name("away").rename(folder)
+    await on_disk.store.check_room()
+    assert await on_disk.store.get(OWNER, name_of(SMALL)) == SMALL
+
+
+async def test_after_a_failed_write_room_is_tried_out_before_work(
+    on_disk: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails says nothing beforehand; so one call at most is paid for in vain."""
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store = on_disk.store
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        await store.check_room()
+        with pytest.raises(StorageUnavailable):
+            await store.put(OWNER, SMALL)
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                await store.check_room()
+    await store.check_room()
+    probed = await on_disk.place.changed("probe")
+    await store.check_room()
+    assert await on_disk.place.changed("probe") == probed, "once is enough"
+
+
+# S3
+
+
+@pytest_asyncio.fixture
+async def proxy(s3: S3) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy(s3.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def behind(
+    request: pytest.FixtureRequest, s3: S3, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Kept:
+    """A store on S3 behind the proxy, with patience for a busy machine, but where an answer never comes."""
+    monkeypatch.setattr(
+        places,
+        "REQUEST_SECONDS",
+        0.4 if "fault" in request.fixturenames and request.getfixturevalue("fault") == "stall" else 5,
+    )
+    url = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}")
+    return kept_at(open_place(url, s3.options(proxy.port)), tmp_path / "spool")
+
+
+@pytest.mark.parametrize("fault", ["503", "500 after", "reset"])
+async def test_s3_that_fails_now_and_then_is_not_noticed(behind: Kept, proxy: FaultyProxy, fault: str) -> None:
+    proxy.fault = lambda method, number: fault if number % 3 else "pass"
+    await behind.store.put(OWNER, SMALL)
+    await send(behind.store)
+    assert await behind.store.get(OWNER, name_of(SMALL)) == SMALL
+    assert len(await behind.paths("sha256/")) == 2
+    assert behind.parts() == []
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "stall"])
+async def test_s3_that_is_away_is_unavailable_within_seconds_and_heals(
+    behind: Kept, proxy: FaultyProxy, fault: str
+) -> None:
+    store = behind.store
+    await store.put(OWNER, SMALL)
+    await begin(store, len(LARGE), LARGE, name_of(LARGE))
+    proxy.fault = lambda method, number: fault
+    asks = (
+        store.put(OWNER, LARGE),
+        store.get(OWNER, name_of(SMALL)),
+        store.missing(OWNER, [name_of(SMALL)]),
+        store.committed(OWNER, name_of(LARGE)),
+        store.delete(OWNER, name_of(SMALL)),
+        store.sweep(),
+    )
+    began = time.monotonic()
+    results = await asyncio.gather(*asks, return_exceptions=True)
+    assert [type(result) for result in results] == [StorageUnavailable] * len(asks)
+    with pytest.raises(StorageUnavailable):
+        await store.check_room()
+    assert time.monotonic() - began < 15
+    proxy.fault = lambda method, number: "pass"
+    await store.check_room()
+    assert await store.get(OWNER, name_of(SMALL)) == SMALL
+    await send(store, LARGE, name_of(LARGE), start=len(LARGE))
+    assert store.damaged == 0
+
+
+async def test_a_multipart_put_that_dies_in_the_middle_leaves_no_object(behind: Kept, proxy: FaultyProxy) -> None:
+    data = os.urandom(11 << 20)
+    puts = 0
+
+    def fault(method: str, number: int) -> str:
+        nonlocal puts
+        puts += method == "PUT"
+        return "503" if method == "PUT" and puts > 1 else "pass"
+
+    proxy.fault = fault
+    with pytest.raises(StorageUnavailable):
+        await behind.store.put(OWNER, data)
+    proxy.fault = lambda method, number: "pass"
+    assert await behind.paths("sha256/") == []
+    assert "DELETE" in proxy.requests, "the parts were given up"
+    await behind.store.put(OWNER, data)
+    assert await behind.store.get(OWNER, name_of(data)) == data
+
+
+async def test_a_key_that_is_refused_is_unavailable(s3: S3, tmp_path: Path) -> None:
+    options = s3.options() | {"aws_secret_access_key": "wrong"}
+    kept = kept_at(open_place(s3.url("refused"), options), tmp_path / "spool")
+    with pytest.raises(StorageUnavailable) as caught:
+        await kept.store.put(OWNER, SMALL)
+    assert "wrong" not in str(caught.value)
+    assert timedelta(seconds=caught.value.retry_after or 0)

@@ -1,0 +1,259 @@
+"""Age: what goes, what stays, and what must not go while somebody stores it."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from obstore.store import S3Store
+from tests.store.kept import OTHER, OWNER, Kept, name_of, path_of
+
+from celeste_image.core.artifact import Lineage
+from celeste_image.core.errors import ArtifactNotFound
+from celeste_image.store import ArtifactStore, blobs
+
+HOUR = timedelta(hours=1)
+ONE, TWO, PART = b"one" * 100, b"two" * 100, b"part" * 100
+
+
+def aged(path: Path, hours: float) -> None:
+    before = path.stat().st_mtime - hours * 3600
+    os.utime(path, (before, before))
+
+
+async def begin(store: ArtifactStore, data: bytes) -> None:
+    async with store.upload(OWNER, name_of(data)) as upload:
+        await store.write(upload, len(data), 0, data[:7])
+
+
+async def test_nothing_young_goes(kept: Kept) -> None:
+    store = kept.again(retention_hours=24)
+    await store.put(OWNER, ONE)
+    await kept.write(path_of(name_of(TWO)), TWO)  # written, not yet recorded
+    await begin(store, PART)
+    for ahead in (0.0, 0.99):
+        kept.clock.ahead = ahead * HOUR
+        assert await store.sweep() == (0, 0, 0)
+    assert await store.get(OWNER, name_of(ONE)) == ONE
+    assert await store.committed(OWNER, name_of(PART)) == (7, None)
+    assert (await store.put(OWNER, TWO)).name == name_of(TWO)
+
+
+async def test_what_is_past_its_time_goes_with_its_bytes(kept: Kept) -> None:
+    store = kept.again(retention_hours=24)
+    artifact = await store.put(OWNER, ONE)
+    assert artifact.expires is not None
+    assert artifact.created is not None
+    assert artifact.expires - artifact.created == 24 * HOUR
+    kept.clock.ahead = 23.9 * HOUR
+    assert await store.sweep() == (0, 0, 0)
+    assert await store.get(OWNER, artifact.name) == ONE
+    kept.clock.ahead = 24.1 * HOUR
+    for ask in (store.get, store.open, store.find):  # at once, not at the next sweep
+        with pytest.raises(ArtifactNotFound):
+            await ask(OWNER, artifact.name)
+    assert [found async for found in store.owned(OWNER)] == []
+    assert await store.missing(OWNER, [artifact.name]) == [artifact.name]
+    assert await store.sweep() == (1, 1, 0)
+    assert await kept.paths() == []
+    assert await store.sweep() == (0, 0, 0)
+
+
+async def test_for_ever_is_for_ever(kept: Kept) -> None:
+    assert (await kept.store.put(OWNER, ONE)).expires is None
+    kept.clock.ahead = 24 * 365 * 50 * HOUR
+    assert await kept.store.sweep() == (0, 0, 0)
+    assert await kept.store.get(OWNER, name_of(ONE)) == ONE
+
+
+async def test_storing_again_puts_the_end_off(on_disk: Kept) -> None:
+    store, folder = on_disk.again(retention_hours=24), on_disk.place.folder
+    assert folder
+    await store.put(OWNER, ONE)
+    aged(folder / f"records/{OWNER}/{name_of(ONE)[17:]}.json", 23)
+    aged(folder / path_of(name_of(ONE)), 23)
+    await store.put(OWNER, ONE)
+    on_disk.clock.ahead = 2 * HOUR
+    assert await store.sweep() == (0, 0, 0)
+    assert await store.get(OWNER, name_of(ONE)) == ONE
+
+
+async def test_what_expired_is_forgotten_even_if_it_comes_again_before_a_sweep(kept: Kept) -> None:
+    store = kept.again(retention_hours=1)
+    made = Lineage("a-request", "generate", "local/compose", kept.clock())
+    await store.put(OWNER, ONE, width=5, height=5, lineage=made)
+    kept.clock.ahead = 2 * HOUR
+    artifact = await store.put(OWNER, ONE)
+    assert (artifact.lineages, artifact.width) == ((), 0)
+    assert artifact.created is not None
+    assert kept.clock() - artifact.created < HOUR
+
+
+async def test_bytes_go_an_hour_after_the_last_owner(kept: Kept) -> None:
+    store = kept.store
+    for owner in (OWNER, OTHER):
+        await store.put(owner, ONE)
+    await store.put(OTHER, TWO)
+    await store.delete(OWNER, name_of(ONE))
+    kept.clock.ahead = 2 * HOUR
+    assert await store.sweep() == (0, 0, 0)
+    assert await store.get(OTHER, name_of(ONE)) == ONE
+    await store.delete(OTHER, name_of(ONE))
+    kept.clock.ahead = 0 * HOUR
+    assert await store.sweep() == (0, 0, 0)
+    kept.clock.ahead = 2 * HOUR
+    assert await store.sweep() == (0, 1, 0)
+    assert await kept.paths("sha256/") == [path_of(name_of(TWO))]
+    assert await store.get(OTHER, name_of(TWO)) == TWO
+
+
+async def test_resting_uploads_go_after_a_day(kept: Kept) -> None:
+    store = kept.store
+    await begin(store, PART)
+    kept.clock.ahead = 23 * HOUR
+    assert await store.sweep() == (0, 0, 0)
+    kept.clock.ahead = 25 * HOUR
+    async with store.upload(OWNER, name_of(PART)):
+        assert await store.sweep() == (0, 0, 0), "somebody is at it"
+    assert await store.sweep() == (0, 0, 1)
+    assert kept.parts() == []
+    assert await store.committed(OWNER, name_of(PART)) == (0, None)
+
+
+async def test_what_a_killed_server_left_of_its_puts_goes(on_disk: Kept) -> None:
+    await on_disk.store.put(OWNER, ONE)
+    folder = on_disk.place.folder
+    assert folder
+    staged = [folder / (path_of(name_of(ONE)) + "#1"), folder / f"records/{OWNER}/{name_of(ONE)[17:]}.json#12"]
+    for path in staged:
+        path.write_bytes(b"half")
+    assert await on_disk.store.sweep() == (0, 0, 0)
+    on_disk.clock.ahead = 2 * HOUR
+    assert await on_disk.store.sweep() == (0, 2, 0)
+    assert not any(path.exists() for path in staged)
+    assert await on_disk.store.get(OWNER, name_of(ONE)) == ONE
+
+
+async def test_strangers_are_left_alone(kept: Kept) -> None:
+    strangers = ["sha256/notes.txt", f"sha256/00/{'1' * 64}", "sha256/ab/cd", f"records/{OWNER}/notes.json", "other"]
+    for path in strangers:
+        await kept.write(path, b"mine")
+    await kept.store.put(OWNER, ONE)
+    kept.clock.ahead = 24 * 365 * HOUR
+    assert await kept.again(retention_hours=1).sweep() == (1, 1, 0)
+    assert await kept.paths() == sorted(strangers)
+    assert [found async for found in kept.store.owned(OWNER)] == []
+
+
+# While somebody stores
+
+
+async def listed_before(kept: Kept, monkeypatch: pytest.MonkeyPatch, prefix: str, meanwhile: Any) -> None:
+    """Lets something happen between the moment a sweep lists and the moment it deletes."""
+    listing = type(kept.place).list
+
+    async def list_then(place: Any, wanted: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
+        metas = [meta async for meta in listing(place, wanted, offset)]
+        if wanted == prefix:
+            monkeypatch.setattr(type(kept.place), "list", listing)
+            await meanwhile()
+        for meta in metas:
+            yield meta
+
+    monkeypatch.setattr(type(kept.place), "list", list_then)
+
+
+def backdated(kept: Kept, monkeypatch: pytest.MonkeyPatch, until: datetime) -> None:
+    """Lets what was written by a time look two hours older; stores give no way to set that."""
+    listing, changed = type(kept.place).list, type(kept.place).changed
+
+    def shown(time: datetime) -> datetime:
+        return time - 2 * HOUR if time <= until else time
+
+    async def old_list(place: Any, prefix: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
+        async for meta in listing(place, prefix, offset):
+            yield {**meta, "last_modified": shown(meta["last_modified"])}
+
+    async def old_changed(place: Any, path: str) -> datetime | None:
+        time = await changed(place, path)
+        return time and shown(time)
+
+    monkeypatch.setattr(type(kept.place), "list", old_list)
+    monkeypatch.setattr(type(kept.place), "changed", old_changed)
+
+
+@pytest.mark.parametrize("prefix", ["sha256/", "records/"])
+async def test_a_put_during_a_sweep_is_kept(kept: Kept, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    store = kept.again(retention_hours=1)
+    await store.put(OWNER, ONE)
+    if prefix == "sha256/":
+        await store.delete(OWNER, name_of(ONE))
+    coarse = 1 if isinstance(kept.place.objects, S3Store) else 0.02  # how finely it counts, in seconds
+    await asyncio.sleep(coarse + 0.1)
+    backdated(kept, monkeypatch, kept.clock() - timedelta(seconds=coarse))
+
+    async def put() -> None:
+        kept.clock.ahead = 2 * HOUR  # to the writer the bytes are old, so they are written anew
+        await store.put(OWNER, ONE)
+        kept.clock.ahead = 0 * HOUR
+
+    await listed_before(kept, monkeypatch, prefix, put)
+    assert await store.sweep() == (0, 0, 0)
+    monkeypatch.undo()
+    assert await kept.again().get(OWNER, name_of(ONE)) == ONE
+
+
+async def test_puts_deletes_and_sweeps_at_once_lose_nothing(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an hour of one second; what was acknowledged last is there or gone as it was left."""
+    monkeypatch.setattr(blobs, "ORPHAN_AGE", timedelta(seconds=1))
+    store, swept = on_disk.store, 0
+    until = on_disk.clock() + timedelta(seconds=2.5)
+    datas = [bytes([n]) * 50 for n in range(4)]
+
+    async def one(owner: str, data: bytes) -> None:
+        while on_disk.clock() < until:
+            await store.put(owner, data)
+            assert await store.get(owner, name_of(data)) == data
+            await store.delete(owner, name_of(data))
+            assert await store.missing(owner, [name_of(data)])
+            await asyncio.sleep(data[0] * 0.4)  # long enough for some to be swept
+        await store.put(owner, data)
+
+    async def sweeping() -> None:
+        nonlocal swept
+        while True:
+            swept += (await store.sweep())[1]
+            await asyncio.sleep(0)
+
+    sweeps = asyncio.create_task(sweeping())
+    await asyncio.gather(*(one(owner, data) for owner in (OWNER, OTHER) for data in datas))
+    sweeps.cancel()
+    assert swept
+    for owner in (OWNER, OTHER):
+        for data in datas:
+            assert await store.get(owner, name_of(data)) == data
+    assert store.damaged == 0
+
+
+async def test_bytes_that_are_deleted_while_they_are_asked_for_are_not_lost(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kept.store
+    for way in ("get", "check"):
+        await store.put(OWNER, ONE)
+        ask = getattr(store._blobs, way)
+
+        async def late(sha256: str, ask: Any = ask) -> Any:
+            await store.delete(OWNER, name_of(ONE))
+            kept.clock.ahead = 2 * HOUR
+            assert await store.sweep() == (0, 1, 0)
+            kept.clock.ahead = 0 * HOUR
+            return await ask(sha256)
+
+        monkeypatch.setattr(store._blobs, way, late)
+        with pytest.raises(ArtifactNotFound):
+            await (store.get if way == "get" else store.open)(OWNER, name_of(ONE))
+    assert store.damaged == 0

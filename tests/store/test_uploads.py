@@ -1,0 +1,331 @@
+"""Uploads: in chunks, over and over, by several at once."""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from tests.store.kept import OTHER, OWNER, Kept, name_of
+
+from celeste_image.core.artifact import Artifact
+from celeste_image.core.errors import (
+    ArtifactNotFound,
+    DigestMismatch,
+    InvalidRequest,
+    StorageFull,
+    StorageUnavailable,
+)
+from celeste_image.store import ArtifactStore
+from celeste_image.store.uploads import Upload
+
+DATA = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1000
+NAME = name_of(DATA)
+HALF = len(DATA) // 2
+
+
+async def send(
+    store: ArtifactStore, data: bytes = DATA, name: str = NAME, *, start: int = 0, step: int = 1 << 16, size: int = -1
+) -> Artifact:
+    """Sends bytes as WriteArtifact does."""
+    size = len(data) if size < 0 else size
+    async with store.upload(OWNER, name) as upload:
+        for offset in range(start, len(data), step):
+            await store.write(upload, size, offset, data[offset : offset + step])
+            await asyncio.sleep(0)
+        return await store.finish(OWNER, name, size, upload)
+
+
+async def begin(store: ArtifactStore, upto: int, data: bytes = DATA, name: str = NAME) -> None:
+    """Sends the first bytes, then the connection drops."""
+    async with store.upload(OWNER, name) as upload:
+        await store.write(upload, len(data), 0, data[:upto])
+
+
+async def test_what_is_sent_is_an_artifact(kept: Kept) -> None:
+    artifact = await send(kept.store)
+    assert (artifact.name, artifact.media_type, artifact.size_bytes) == (NAME, "image/png", len(DATA))
+    assert (artifact.width, artifact.height, artifact.lineages) == (0, 0, ())
+    assert await kept.store.get(OWNER, NAME) == DATA
+    assert await kept.store.committed(OWNER, NAME) == (len(DATA), artifact)
+    assert await kept.store.missing(OTHER, [NAME]) == [NAME]
+    assert kept.parts() == []
+
+
+async def test_a_large_one_goes_in_parts(kept: Kept) -> None:
+    data = os.urandom(12 << 20)
+    await send(kept.store, data, name_of(data), step=1 << 20)
+    assert hashlib.sha256(await kept.store.get(OWNER, name_of(data))).digest() == hashlib.sha256(data).digest()
+    assert await kept.store.open(OWNER, name_of(data))
+
+
+async def test_nothing_is_an_artifact_too(kept: Kept) -> None:
+    artifact = await send(kept.store, b"", name_of(b""))
+    assert artifact.size_bytes == 0
+    assert await kept.store.get(OWNER, artifact.name) == b""
+    assert kept.parts() == []
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["same server", "restarted"])
+async def test_an_upload_goes_on_where_it_stopped(kept: Kept, restart: bool) -> None:
+    await begin(kept.store, HALF)
+    store = kept.again() if restart else kept.store
+    assert await store.committed(OWNER, NAME) == (HALF, None)
+    assert await store.committed(OTHER, NAME) == (0, None)
+    with pytest.raises(ArtifactNotFound):
+        await store.get(OWNER, NAME)
+    assert await store.missing(OWNER, [NAME]) == [NAME]
+    await send(store, start=HALF)
+    assert await store.get(OWNER, NAME) == DATA
+    assert kept.parts() == []
+
+
+@pytest.mark.parametrize("start", [0, 1, HALF - 1, HALF])
+async def test_bytes_that_are_there_are_ignored(on_disk: Kept, start: int) -> None:
+    await begin(on_disk.store, HALF)
+    await send(on_disk.store, start=start, step=1000)
+    assert await on_disk.store.get(OWNER, NAME) == DATA
+
+
+async def test_ignored_bytes_are_not_looked_at(on_disk: Kept) -> None:
+    await begin(on_disk.store, HALF)
+    await send(on_disk.store, bytes(HALF) + DATA[HALF:])
+    assert await on_disk.store.get(OWNER, NAME) == DATA
+
+
+async def test_a_gap_is_refused_and_harms_nothing(on_disk: Kept) -> None:
+    store = on_disk.store
+    await begin(store, HALF)
+    async with store.upload(OWNER, NAME) as upload:
+        with pytest.raises(InvalidRequest) as caught:
+            await store.write(upload, len(DATA), HALF + 1, b"x")
+    assert caught.value.metadata == {"committed_size_bytes": str(HALF)}
+    assert caught.value.violations[0].field == "chunk.offset"
+    assert await store.committed(OWNER, NAME) == (HALF, None)
+    await send(store, start=HALF)
+
+
+async def test_other_bytes_than_declared_are_discarded(on_disk: Kept) -> None:
+    with pytest.raises(DigestMismatch, match=name_of(bytes(9))) as caught:
+        await send(on_disk.store, bytes(9))
+    assert caught.value.violations[0].field == "name"
+    await assert_nothing_left(on_disk)
+    await send(on_disk.store)
+
+
+@pytest.mark.parametrize("size", [0, 1, HALF, len(DATA) - 1])
+async def test_more_bytes_than_declared_are_discarded(on_disk: Kept, size: int) -> None:
+    with pytest.raises(DigestMismatch):
+        await send(on_disk.store, size=size)
+    await assert_nothing_left(on_disk)
+
+
+async def test_a_size_that_is_less_than_what_is_there_is_refused(on_disk: Kept) -> None:
+    await begin(on_disk.store, len(DATA))  # all, but it was never finished
+    with pytest.raises(DigestMismatch) as caught:
+        await send(on_disk.store, b"", size=HALF)
+    assert caught.value.violations[0].field == "size_bytes"
+    await assert_nothing_left(on_disk)
+
+
+async def test_all_the_bytes_were_there_but_the_server_ended(kept: Kept) -> None:
+    await begin(kept.store, len(DATA))
+    store = kept.again()
+    assert await store.committed(OWNER, NAME) == (len(DATA), None)
+    await send(store, start=len(DATA))
+    assert await store.get(OWNER, NAME) == DATA
+
+
+async def assert_nothing_left(kept: Kept) -> None:
+    assert await kept.store.committed(OWNER, NAME) == (0, None)
+    assert kept.parts() == []
+    assert await kept.paths() == []
+
+
+# Several writers
+
+
+async def test_writers_of_the_same_bytes_make_one_artifact(kept: Kept) -> None:
+    artifacts = await asyncio.gather(*(send(kept.store, step=step) for step in (1 << 14, 10_000, 1 << 16, 7777)))
+    assert len({artifact.name for artifact in artifacts}) == 1
+    assert await kept.paths("sha256/") == [f"sha256/{NAME[17:19]}/{NAME[17:]}"]
+    assert len(await kept.paths("records/")) == 1
+    assert kept.parts() == []
+    assert await kept.store.get(OWNER, NAME) == DATA
+
+
+async def test_a_writer_that_is_late_has_no_more_to_do(on_disk: Kept) -> None:
+    store = on_disk.store
+    async with store.upload(OWNER, NAME) as late:
+        await store.write(late, len(DATA), 0, DATA[:HALF])
+        await send(store)
+        await store.write(late, len(DATA), HALF, DATA[HALF : HALF + 9])
+        assert late.done
+        assert (await store.finish(OWNER, NAME, len(DATA), late)).name == NAME
+    assert on_disk.parts() == []
+
+
+async def test_who_comes_after_the_end_and_a_delete_begins_anew_beside_the_late(on_disk: Kept) -> None:
+    store = on_disk.store
+    async with store.upload(OWNER, NAME):  # and says no more
+        await send(store)
+        await store.delete(OWNER, NAME)
+        await begin(store, HALF)
+        assert await store.committed(OWNER, NAME) == (HALF, None)
+    assert await store.committed(OWNER, NAME) == (HALF, None), "the late one takes nothing with it"
+    await send(store, start=HALF)
+
+
+async def test_wrong_bytes_spoil_the_upload_for_all_and_it_can_begin_again(kept: Kept) -> None:
+    store = kept.store
+    async with store.upload(OWNER, NAME) as right, store.upload(OWNER, NAME) as wrong:
+        assert right is wrong, "one file"
+        await store.write(right, len(DATA), 0, DATA[:100])
+        await store.write(wrong, len(DATA), 0, bytes(len(DATA)))
+        with pytest.raises(DigestMismatch):
+            await store.finish(OWNER, NAME, len(DATA), wrong)
+        with pytest.raises(InvalidRequest) as caught:
+            await store.write(right, len(DATA), 100, DATA[100:])
+        assert caught.value.metadata == {"committed_size_bytes": "0"}
+        await store.write(right, len(DATA), 0, DATA)  # on the same call
+        assert (await store.finish(OWNER, NAME, len(DATA), right)).name == NAME
+    assert await store.get(OWNER, NAME) == DATA
+    assert kept.parts() == []
+
+
+async def test_who_waits_for_an_end_that_fails_is_told_to_begin_again(on_disk: Kept) -> None:
+    store = on_disk.store
+    async with store.upload(OWNER, NAME) as one, store.upload(OWNER, NAME) as two:
+        await store.write(one, len(DATA), 0, bytes(len(DATA)))
+        ends = await asyncio.gather(
+            *(store.finish(OWNER, NAME, len(DATA), upload) for upload in (one, two)), return_exceptions=True
+        )
+    assert sorted(type(end).__name__ for end in ends) == ["DigestMismatch", "InvalidRequest"]
+    assert isinstance(ends[1], InvalidRequest)
+    assert ends[1].metadata == {"committed_size_bytes": "0"}
+    await assert_nothing_left(on_disk)
+
+
+async def test_a_cancelled_write_ends_before_the_next_begins(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread goes on when its call is gone; were the file free meanwhile, two would write one place."""
+    store, append = on_disk.store, Upload.append
+    within, go_on = threading.Event(), threading.Event()
+
+    def slow(upload: Upload, data: bytes) -> None:
+        within.set()
+        assert go_on.wait(10)
+        append(upload, data)
+
+    monkeypatch.setattr(Upload, "append", slow)
+    dropped = asyncio.create_task(begin(store, HALF))
+    while not within.is_set():
+        await asyncio.sleep(0.001)
+    monkeypatch.setattr(Upload, "append", append)
+    dropped.cancel()
+    resumed = asyncio.create_task(send(store))
+    await asyncio.sleep(0.02)
+    assert not dropped.done()
+    assert not resumed.done()
+    go_on.set()
+    await resumed
+    with pytest.raises(asyncio.CancelledError):
+        await dropped
+    assert await store.get(OWNER, NAME) == DATA
+    assert on_disk.parts() == []
+
+
+async def test_a_file_that_another_server_writes_is_let_alone(on_disk: Kept) -> None:
+    other = on_disk.again()
+    async with on_disk.store.upload(OWNER, NAME):
+        with pytest.raises(StorageUnavailable):
+            await send(other)
+    await send(other)
+
+
+# Deleting, damage and faults
+
+
+async def test_an_upload_can_be_deleted(kept: Kept) -> None:
+    await begin(kept.store, HALF)
+    await kept.store.delete(OTHER, NAME)
+    assert await kept.store.committed(OWNER, NAME) == (HALF, None)
+    await kept.store.delete(OWNER, NAME)
+    assert await kept.store.committed(OWNER, NAME) == (0, None)
+    assert kept.parts() == []
+
+
+async def test_an_upload_that_is_deleted_while_it_is_written_begins_again(on_disk: Kept) -> None:
+    store = on_disk.store
+    async with store.upload(OWNER, NAME) as upload:
+        await store.write(upload, len(DATA), 0, DATA[:HALF])
+        await store.delete(OWNER, NAME)
+        with pytest.raises(InvalidRequest) as caught:
+            await store.write(upload, len(DATA), HALF, DATA[HALF:])
+        assert caught.value.metadata == {"committed_size_bytes": "0"}
+    await assert_nothing_left(on_disk)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "lost", "record"])
+async def test_bytes_that_were_damaged_are_taken_again(kept: Kept, damage: str) -> None:
+    store = kept.store
+    await send(store)
+    blob = f"sha256/{NAME[17:19]}/{NAME[17:]}"
+    if damage == "flipped":
+        await kept.write(blob, DATA[:-1] + b"x")
+    elif damage == "lost":
+        await kept.place.objects.delete_async(blob)
+    else:
+        await kept.write((await kept.paths("records/"))[0], b"")
+    assert await store.committed(OWNER, NAME) == (0, None)
+    assert await store.missing(OWNER, [NAME]) == [NAME]
+    await send(store)
+    assert await store.get(OWNER, NAME) == DATA
+    assert await store.missing(OWNER, [NAME]) == []
+
+
+async def test_a_disk_that_fills_in_the_middle_keeps_what_it_had(
+    on_disk: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = on_disk.store
+    pwrite, left = os.pwrite, [HALF + 10, 0, 0]
+
+    def full(file: int, data: bytes, offset: int) -> int:
+        room = left.pop(0) if left else len(data)
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(file, data[:room], offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    for _ in range(2):
+        async with store.upload(OWNER, NAME) as upload:
+            with pytest.raises(StorageFull) as caught:
+                await store.write(upload, len(DATA), upload.size, DATA)
+            assert caught.value.retry_after
+        assert await store.committed(OWNER, NAME) == (0, None)
+    await send(store)
+    assert await store.get(OWNER, NAME) == DATA
+
+
+async def test_a_link_in_the_spool_is_not_followed(on_disk: Kept, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    (on_disk.spool / f"{OWNER}-{NAME[17:]}.part").symlink_to(precious)
+    with pytest.raises(StorageUnavailable):
+        await send(on_disk.store)
+    assert precious.read_bytes() == b"mine"
+
+
+async def test_no_file_stays_open(on_disk: Kept) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for data in (b"one", b"two", b"three"):
+        await send(on_disk.store, data, name_of(data))
+        await begin(on_disk.store, 2, b"and " + data, name_of(b"and " + data))
+        with pytest.raises(DigestMismatch):
+            await send(on_disk.store, data, NAME)
+    assert len(os.listdir("/proc/self/fd")) <= before
+    for part in on_disk.parts():
+        with part.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
