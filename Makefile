@@ -6,7 +6,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers buf hadolint stubs generate baseline lock art clean coverage
+.PHONY: help demo test check docs check-docs format lint types layers buf hadolint stubs generate baseline lock art clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ test: .venv/dev ## Run the tests
 coverage: .venv/dev ## Run the tests and report what they cover
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml
 
-check: format lint types layers buf hadolint stubs ## Everything but the tests: format, lint, types, layers, contract, stubs
+check: format lint types layers buf hadolint stubs check-docs ## Everything but the tests: format, lint, types, layers, contract, stubs
 
 format: .venv/dev ## Check the format
 	$(BIN)/ruff format --check .
@@ -44,6 +44,12 @@ hadolint: .venv/dev ## Lint the Dockerfile
 
 stubs: .venv-generate/ready ## Check that the generated files are what the contract makes
 	.venv-generate/bin/python clients/generate.py --check
+
+docs: .venv/dev ## Make the generated pages of the docs
+	$(BIN)/python docs/generate.py
+
+check-docs: .venv/dev ## Check that the generated pages are what the catalogue says
+	$(BIN)/python docs/generate.py --check
 
 generate: .venv-generate/ready ## Make the generated files from the contract
 	.venv-generate/bin/python clients/generate.py

@@ -1,9 +1,10 @@
 """Settings -> App; the only module that names concrete classes."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -16,7 +17,7 @@ from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.providers.base import Provider
-from celeste_image.providers.discover import discover
+from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.exchange import Limits
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
@@ -61,16 +62,7 @@ def build_app(settings: Settings) -> App:
         ValueError: A provider's table or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
-    classes = discover()
-    for name in settings.providers:
-        if name not in classes:
-            raise ValueError(f"[providers.{name}]: there is no such provider; they are {', '.join(sorted(classes))}")
-    providers: dict[str, Provider] = {}
-    for name, cls in classes.items():
-        try:
-            providers[name] = cls(cls.Settings.model_validate(settings.providers.get(name, {})))  # type: ignore[call-arg]
-        except ValidationError as error:
-            raise ValueError(explain(error, f"providers.{name}")) from error
+    providers = _providers(settings.providers)
     images = settings.images
     decoders = WorkerPool(
         "celeste_image.guard.engine",
@@ -125,3 +117,33 @@ def open_uris(settings: Settings) -> Http:
     except ValueError as error:
         raise ValueError(f"uris.private: {error}") from error
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)
+
+
+def _providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
+    """Returns every provider there is, and one of a kind for each table that asks for it. Raises ValueError."""
+    classes, kinds = discover(), discover_kinds()
+    providers: dict[str, Provider] = {}
+    for name in [*classes, *(name for name in tables if name not in classes)]:
+        table = dict(tables.get(name, {}))
+        kind = str(table.pop("kind", "" if name in classes else name))
+        if kind and (name in classes or kind not in kinds):
+            raise ValueError(_no_provider(name, kind, classes, kinds))
+        try:
+            if kind:
+                found = kinds[kind]
+                providers[name] = cast(Provider, found(found.Settings.model_validate(table), name=name))
+            else:
+                cls = classes[name]
+                providers[name] = cls(cls.Settings.model_validate(table))  # type: ignore[call-arg]
+        except ValidationError as error:
+            raise ValueError(explain(error, f"providers.{name}")) from error
+    return providers
+
+
+def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:
+    known = f"the kinds are {', '.join(sorted(kinds))}"
+    if name in classes:
+        return f"[providers.{name}]: is a provider of its own and can't be of another kind"
+    if kind != name:
+        return f"[providers.{name}]: there is no kind {kind!r}; {known}"
+    return f"[providers.{name}]: there is no such provider; they are {', '.join(sorted(classes))}; {known}"

@@ -9,6 +9,7 @@ from celeste_image.core.errors import CelesteError
 __all__ = ["PARTLY_DONE", "exit_code"]
 
 PARTLY_DONE = 3
+BY_REASON = {"SAFETY_BLOCKED": 5, "PROVIDER_CREDENTIALS": 4, "MODEL_RETIRED": 7}
 BY_CODE = {
     "INVALID_ARGUMENT": 2,
     "OUT_OF_RANGE": 2,
@@ -24,4 +25,4 @@ BY_CODE = {
 
 def exit_code(error: CelesteError) -> int:
     """Returns the exit code for an error."""
-    return BY_CODE.get(error.code, 1)
+    return BY_REASON.get(error.reason) or BY_CODE.get(error.code, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from celeste_image.core.request import OperationKind
 
@@ -10,10 +11,12 @@ __all__ = [
     "ChoiceRange",
     "ImageRange",
     "IntegerRange",
+    "LifecycleState",
     "ModelCard",
     "NumberRange",
     "Parameter",
     "ParameterRange",
+    "Price",
     "SizeRange",
     "TextRange",
 ]
@@ -63,7 +66,14 @@ class ChoiceRange:
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """Sizes in pixels. Defaults of 0 mean that it depends on the input."""
+    """Sizes in pixels. Defaults of 0 mean that it depends on the input.
+
+    Attributes:
+        sizes: The only sizes there are, as (width, height); empty means any within the bounds.
+        ratios: The only ratios of width to height there are, as `16:9`, for models that take ratios and choose the
+            pixels themselves; empty means any.
+        minimum_megapixels: The least area, for models that refuse small pictures of any shape.
+    """
 
     minimum_side: int
     maximum_side: int
@@ -71,14 +81,18 @@ class SizeRange:
     multiple_of: int = 0
     default_width: int = 0
     default_height: int = 0
+    sizes: tuple[tuple[int, int], ...] = ()
+    ratios: tuple[str, ...] = ()
+    minimum_megapixels: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRange:
-    """Pictures of these media types, up to an area in millions of pixels."""
+    """Pictures of these media types, up to an area in millions of pixels and a number of them."""
 
     media_types: tuple[str, ...]
     maximum_megapixels: float
+    maximum_count: int = 1
 
 
 ParameterRange = TextRange | IntegerRange | NumberRange | BoolRange | ChoiceRange | SizeRange | ImageRange
@@ -100,6 +114,29 @@ class Parameter:
     advanced: bool = False
 
 
+class LifecycleState(StrEnum):
+    """Whether a model is in use, on its way out, or gone."""
+
+    ACTIVE = "active"
+    LEGACY = "legacy"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one `unit` (`image`, `megapixel`, `million output tokens` ...) costs where `when` holds.
+
+    `amount` is a decimal number as text, in `currency`; `when` is empty for always; `source` is where it was read.
+    """
+
+    unit: str
+    amount: str
+    currency: str = "USD"
+    when: str = ""
+    source: str = ""
+    checked_on: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What one model is, accepts and makes.
@@ -115,6 +152,13 @@ class ModelCard:
         max_count: Images in one call; more are split by the pipeline. 0 when it makes none.
         previews: Whether it sends previews.
         pull: Command that gets its weights; empty when it needs none.
+        wire_id: What its provider calls it; empty means the id without the provider.
+        state: Whether it is in use, on its way out, or gone.
+        ends_on: Day on which it goes, ISO 8601; empty when none is known.
+        replacement: Id of the model to use in its place; empty when none is known.
+        evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
+            local models.
+        prices: What it costs, each with the conditions, the source and the day.
     """
 
     id: str
@@ -127,11 +171,22 @@ class ModelCard:
     max_count: int = 1
     previews: bool = False
     pull: str = ""
+    wire_id: str = ""
+    state: LifecycleState = LifecycleState.ACTIVE
+    ends_on: str = ""
+    replacement: str = ""
+    evidence: str = ""
+    prices: tuple[Price, ...] = ()
 
     @property
     def provider(self) -> str:
         """The provider's name, the id up to its first slash."""
         return self.id.partition("/")[0]
+
+    @property
+    def name_on_wire(self) -> str:
+        """What its provider calls it."""
+        return self.wire_id or self.id.partition("/")[2]
 
     @property
     def operations(self) -> tuple[OperationKind, ...]:

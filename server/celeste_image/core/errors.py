@@ -13,6 +13,14 @@
     ├── OperationNotOffered         OPERATION_NOT_OFFERED     FAILED_PRECONDITION
     ├── WeightsMissing              WEIGHTS_MISSING           FAILED_PRECONDITION
     ├── UriFailed                   URI_FAILED                FAILED_PRECONDITION
+    ├── ModelRetired            MODEL_RETIRED             FAILED_PRECONDITION
+    ├── SafetyBlocked           SAFETY_BLOCKED            FAILED_PRECONDITION
+    ├── ProviderCredentials     PROVIDER_CREDENTIALS      FAILED_PRECONDITION
+    ├── ProviderBilling         PROVIDER_BILLING          FAILED_PRECONDITION
+    ├── ProviderRateLimited     PROVIDER_RATE_LIMITED     RESOURCE_EXHAUSTED   retryable
+    ├── ProviderUnavailable     PROVIDER_UNAVAILABLE      UNAVAILABLE          retryable
+    ├── ProviderFailed          PROVIDER_FAILED           FAILED_PRECONDITION
+    ├── OutcomeUnknown          OUTCOME_UNKNOWN           ABORTED
     ├── QueueFull                   QUEUE_FULL                RESOURCE_EXHAUSTED   retryable
     ├── EngineMemory                ENGINE_MEMORY             RESOURCE_EXHAUSTED
     ├── StorageFull                 STORAGE_FULL              RESOURCE_EXHAUSTED   retryable
@@ -52,12 +60,20 @@ __all__ = [
     "InvalidRequest",
     "MemoryBudget",
     "ModelNotFound",
+    "ModelRetired",
     "NotAnImage",
     "OperationNotOffered",
+    "OutcomeUnknown",
     "PictureRefused",
+    "ProviderBilling",
+    "ProviderCredentials",
+    "ProviderFailed",
+    "ProviderRateLimited",
+    "ProviderUnavailable",
     "QueueFull",
     "RangeExceeded",
     "RequestTooLarge",
+    "SafetyBlocked",
     "ServerUnavailable",
     "SlowReader",
     "StorageFull",
@@ -206,6 +222,67 @@ class UriFailed(CelesteError):
 
     reason = "URI_FAILED"
     code = "FAILED_PRECONDITION"
+
+
+class ModelRetired(CelesteError):
+    """The model is no more; metadata `replacement` names the one to use, if there is one."""
+
+    reason = "MODEL_RETIRED"
+    code = "FAILED_PRECONDITION"
+
+
+class SafetyBlocked(CelesteError):
+    """A safety system refused; metadata `stage` says what: `prompt`, `input`, `output` or `unknown`."""
+
+    reason = "SAFETY_BLOCKED"
+    code = "FAILED_PRECONDITION"
+
+
+class ProviderCredentials(CelesteError):
+    """The operator's key for a provider is missing or refused; metadata `provider` names it."""
+
+    reason = "PROVIDER_CREDENTIALS"
+    code = "FAILED_PRECONDITION"
+
+
+class ProviderBilling(CelesteError):
+    """The operator's account has no money or no plan for it; metadata `provider` names the provider."""
+
+    reason = "PROVIDER_BILLING"
+    code = "FAILED_PRECONDITION"
+
+
+class ProviderRateLimited(CelesteError):
+    """The provider takes no more calls for now; nothing was made."""
+
+    reason = "PROVIDER_RATE_LIMITED"
+    code = "RESOURCE_EXHAUSTED"
+    retryable = True
+
+
+class ProviderUnavailable(CelesteError):
+    """The provider is down or overloaded, and nothing was made."""
+
+    reason = "PROVIDER_UNAVAILABLE"
+    code = "UNAVAILABLE"
+    retryable = True
+
+
+class ProviderFailed(CelesteError):
+    """The provider tried and could not make it, or answered what is no answer."""
+
+    reason = "PROVIDER_FAILED"
+    code = "FAILED_PRECONDITION"
+
+
+class OutcomeUnknown(CelesteError):
+    """It was sent and is not known to have been done or not: it may have to be paid, and is not sent again.
+
+    Metadata `final` is `true` when the provider can't be asked.
+    """
+
+    reason = "OUTCOME_UNKNOWN"
+    code = "ABORTED"
 
 
 class QueueFull(CelesteError):

@@ -5,6 +5,8 @@ Each event has one author, so there is one place to look:
     Queued      pipeline/limit.py    waiting for a slot
     Started     pipeline/route.py    a model was chosen
     Fitted      pipeline/fit.py      what became of one field of the request
+    Retrying    pipeline/retry.py    the same model, again
+    Submitted   provider             a remote job runs; retries carry its ticket, so a lost poll buys nothing twice
     Progress    provider             nearer to the end
     Preview     provider             a first look
     Warned      provider             something is not quite as asked
@@ -42,9 +44,11 @@ __all__ = [
     "Preview",
     "Progress",
     "Queued",
+    "Retrying",
     "Run",
     "Saved",
     "Started",
+    "Submitted",
     "Usage",
     "Used",
     "Warned",
@@ -158,6 +162,23 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Submitted:
+    """A provider took the work as a job of its own, which `ticket` names to it and to nobody else."""
+
+    ticket: str = field(repr=False)
+    provider: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A try failed for `reason`; the next, which is number `attempt`, follows after so many seconds."""
+
+    reason: str
+    after_seconds: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """What became of one field."""
 
@@ -240,7 +261,22 @@ class Completed:
     result: OperationResult
 
 
-Event = Queued | Started | Fitted | Progress | Preview | Warned | Picture | Saved | Missed | Analyzed | Used | Completed
+Event = (
+    Queued
+    | Started
+    | Retrying
+    | Submitted
+    | Fitted
+    | Progress
+    | Preview
+    | Warned
+    | Picture
+    | Saved
+    | Missed
+    | Analyzed
+    | Used
+    | Completed
+)
 
 Run = Callable[[ImageRequest, Call], AsyncGenerator[Event, None]]
 """Runs an operation: requests go down, events come up. Closing the generator stops the work."""

@@ -5,15 +5,18 @@ before a request becomes one of these; what depends on a model is checked agains
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 __all__ = [
     "ANONYMOUS",
+    "EDITS",
     "AnalysisKind",
     "Analyze",
+    "AnyEdit",
     "Call",
+    "Control",
     "Edit",
     "Erase",
     "Generate",
@@ -21,13 +24,21 @@ __all__ = [
     "ImageInput",
     "ImageRequest",
     "Inpaint",
+    "Instruct",
     "Mask",
     "OperationKind",
     "Outpaint",
     "Polarity",
+    "Recolor",
+    "Relight",
+    "RemoveBackground",
+    "ReplaceBackground",
     "RequestOptions",
+    "Restyle",
+    "SearchReplace",
     "Size",
     "Upscale",
+    "UpscaleMethod",
 ]
 
 
@@ -48,6 +59,14 @@ class AnalysisKind(StrEnum):
     """What an analysis can look for."""
 
     METADATA = "metadata"
+
+
+class UpscaleMethod(StrEnum):
+    """How a picture is made larger: at once, keeping to what is there, or inventing detail."""
+
+    FAST = "fast"
+    CONSERVATIVE = "conservative"
+    CREATIVE = "creative"
 
 
 class Polarity(StrEnum):
@@ -155,6 +174,7 @@ class Generate(ImageRequest):
     size: Size = Size()
     count: int = 0
     seed: int | None = None
+    output_media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,35 +186,131 @@ class Mask:
     feather: int = 0
 
 
+class AnyEdit:
+    """What an edit changes, one class each: exactly the fields of its message in `edit.proto`.
+
+    `field` is the name of the member of `EditRequest.edit`. An optional number is None where the model's default is
+    wanted.
+    """
+
+    __slots__ = ()
+    field: ClassVar[str]
+
+
 @dataclass(frozen=True, slots=True)
-class Erase:
+class Erase(AnyEdit):
     """Removes what is under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
 
-    field: ClassVar[str] = "erase"
+    field = "erase"
     mask: Mask
     pixel_lock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Inpaint:
+class Inpaint(AnyEdit):
     """Paints `prompt` under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
 
-    field: ClassVar[str] = "inpaint"
+    field = "inpaint"
     mask: Mask
     prompt: str
     pixel_lock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Outpaint:
+class Outpaint(AnyEdit):
     """Adds pixels on the sides named and fills them; an empty `prompt` goes on with what is there."""
 
-    field: ClassVar[str] = "outpaint"
+    field = "outpaint"
     left: int = 0
     right: int = 0
     top: int = 0
     bottom: int = 0
     prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruct(AnyEdit):
+    """Changes what words say; `strength` is how far from the picture, 0 to 1."""
+
+    field = "instruct"
+    prompt: str
+    strength: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBackground(AnyEdit):
+    """Takes the background away."""
+
+    field = "remove_background"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceBackground(AnyEdit):
+    """Puts another background there, by words or by a picture."""
+
+    field = "replace_background"
+    prompt: str = ""
+    background: ImageInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restyle(AnyEdit):
+    """Transfers a style: one that the model knows, that of a picture, or what words say."""
+
+    field = "restyle"
+    style: str = ""
+    style_image: ImageInput | None = None
+    prompt: str = ""
+    strength: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recolor(AnyEdit):
+    """Gives `target` the color that `prompt` says."""
+
+    field = "recolor"
+    target: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReplace(AnyEdit):
+    """Finds `search` and puts `prompt` there."""
+
+    field = "search_replace"
+    search: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relight(AnyEdit):
+    """Lights the picture anew, by words, by a picture, or from a direction that the model knows."""
+
+    field = "relight"
+    prompt: str = ""
+    reference: ImageInput | None = None
+    direction: str = ""
+    strength: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control(AnyEdit):
+    """Makes a new picture that keeps an aspect of this one: `sketch`, `structure`, `style` ..."""
+
+    field = "control"
+    control: str
+    prompt: str
+    strength: float | None = None
+
+
+EDITS: Mapping[str, type[AnyEdit]] = {
+    cls.field: cls
+    for cls in (
+        *(Erase, Inpaint, Outpaint, Instruct, RemoveBackground, ReplaceBackground),
+        *(Restyle, Recolor, SearchReplace, Relight, Control),
+    )
+}
+"""Every kind of edit by its field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,32 +320,55 @@ class Edit(ImageRequest):
     kind = OperationKind.EDIT
 
     image: ImageInput
-    edit: Erase | Inpaint | Outpaint
+    edit: AnyEdit
+    references: tuple[ImageInput, ...] = ()
+    negative_prompt: str = ""
+    size: Size = Size()
+    count: int = 0
     seed: int | None = None
+    output_media_type: str = ""
 
     def images(self) -> Iterator[tuple[str, ImageInput]]:
-        """Yields the source, then the mask if the edit has one."""
+        """Yields the source, the references, then the pictures of the edit itself, its mask among them."""
         yield "image", self.image
-        if isinstance(self.edit, Erase | Inpaint):
-            yield f"{self.edit.field}.mask.image", self.edit.mask.image
+        for index, reference in enumerate(self.references):
+            yield f"references[{index}]", reference
+        for part in fields(self.edit):  # type: ignore[arg-type]  # every edit is a dataclass
+            match getattr(self.edit, part.name):
+                case Mask(image=image):
+                    yield f"{self.edit.field}.{part.name}.image", image
+                case ImageInput() as image:
+                    yield f"{self.edit.field}.{part.name}", image
 
     def with_images(self, images: Mapping[str, ImageInput]) -> Self:
-        """Returns it with another source and mask."""
-        edit = self.edit
-        if isinstance(edit, Erase | Inpaint):
-            edit = replace(edit, mask=replace(edit.mask, image=images[f"{edit.field}.mask.image"]))
-        return replace(self, image=images["image"], edit=edit)
+        """Returns it with other pictures."""
+        parts: dict[str, Any] = {}
+        for part in fields(self.edit):  # type: ignore[arg-type]
+            path = f"{self.edit.field}.{part.name}"
+            match getattr(self.edit, part.name):
+                case Mask() as mask:
+                    parts[part.name] = replace(mask, image=images[f"{path}.image"])
+                case ImageInput():
+                    parts[part.name] = images[path]
+        edit: AnyEdit = replace(self.edit, **parts)  # type: ignore[type-var]
+        references = tuple(images[f"references[{index}]"] for index in range(len(self.references)))
+        return replace(self, image=images["image"], references=references, edit=edit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upscale(ImageRequest):
-    """Makes a picture larger, by `factor` (1 to 16, 0 is unset) or to `size`."""
+    """Makes a picture larger, by `factor` (1 to 16, 0 is unset) or to `size`; None is the model's default."""
 
     kind = OperationKind.UPSCALE
 
     image: ImageInput
     factor: float = 0.0
     size: Size = Size()
+    method: UpscaleMethod | None = None
+    prompt: str = ""
+    creativity: float | None = None
+    seed: int | None = None
+    output_media_type: str = ""
 
     def images(self) -> Iterator[tuple[str, ImageInput]]:
         """Yields the source."""

@@ -9,6 +9,7 @@ from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.record import recording
+from celeste_image.pipeline.retry import retrying
 from celeste_image.pipeline.route import Routes, routing
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
@@ -32,6 +33,7 @@ def build_pipeline(
     for name, provider in providers.items():
         run = saving(provider.run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
+        run = retrying(run)  # until something was saved; carries the ticket
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
         attempt[name] = fitting(run, provider)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model

@@ -4,32 +4,40 @@ Every parameter asked for ends HONORED, ADJUSTED or DROPPED, every one that was 
 line that is neither is an error before any work is done.
 """
 
-import math
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from celeste_image.core.card import ModelCard, SizeRange, TextRange
+from celeste_image.core.card import (
+    ChoiceRange,
+    ImageRange,
+    IntegerRange,
+    ModelCard,
+    NumberRange,
+    ParameterRange,
+    SizeRange,
+    TextRange,
+)
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, ImageOutput, Run, Saved, Warned
 from celeste_image.core.request import (
     Analyze,
     Call,
     Edit,
-    Erase,
     Generate,
     ImageInput,
     ImageRequest,
-    Inpaint,
+    Mask,
     Outpaint,
     Polarity,
     Size,
     Upscale,
 )
+from celeste_image.pipeline.sizes import fit_size, ratio_of, same_shape, sides, size_json
 from celeste_image.providers.base import Provider
 
 __all__ = ["fitting"]
@@ -40,6 +48,9 @@ HONORED, ADJUSTED, DROPPED, DEFAULTED = (
     FidelityOutcome.DROPPED,
     FidelityOutcome.DEFAULTED,
 )
+
+SIDES = ("left", "right", "top", "bottom")
+"""Of an outpaint: together they are the edit."""
 
 ANY_SIZE = SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40)
 """What the contract allows of any picture; for cards that say nothing narrower."""
@@ -86,7 +97,14 @@ def measure(line: FidelityLine, images: list[ImageOutput]) -> list[FidelityLine]
 
 
 def _measured(line: FidelityLine, size: Mapping[str, int]) -> FidelityLine:
-    if line.sent in (size, None):  # nothing was sent when the model has sizes of its own
+    """Returns a line with what was measured; what was sent may be a size, a ratio, or nothing."""
+    sent = line.sent or {}
+    shape = sent.get("aspect_ratio")
+    if line.asked and {"width": line.asked.get("width"), "height": line.asked.get("height")} == size:
+        return replace(line, outcome=HONORED, measured=size, note="")
+    if "width" not in sent and (shape is None or same_shape(size["width"] / size["height"], float(ratio_of(shape)))):
+        return replace(line, measured=size)
+    if sent == size:
         return replace(line, measured=size)
     return replace(line, outcome=ADJUSTED, measured=size, note="the model made another size than it was sent")
 
@@ -162,15 +180,20 @@ class Fit:
         if known is None:
             self._line(path, DROPPED, asked=asked, note=f"{self._card.id} does not read it")
             return False
-        if isinstance(known.range, TextRange) and 0 < known.range.max_length < len(asked or ""):
-            self._wrong(path, f"must have at most {known.range.max_length:,} characters for {self._card.id}")
-        self._line(path, HONORED, asked=None if isinstance(known.range, TextRange) else asked)
+        if text := out_of_range(known.range, asked):
+            self._wrong(path, f"{text} for {self._card.id}")
+        self._line(path, HONORED, asked=None if isinstance(known.range, TextRange | ImageRange) else asked)
         return True
+
+    def _reads_all(self, **given: Any) -> None:
+        """Takes a line for each field that is set."""
+        for path, value in given.items():
+            if value not in (None, "", 0):
+                self._reads(path, value)
 
     def _generate(self, asked: Generate) -> Generate:
         self._reads("prompt", asked.prompt)
-        if asked.negative_prompt:
-            self._reads("negative_prompt", asked.negative_prompt)
+        self._reads_all(negative_prompt=asked.negative_prompt, output_media_type=asked.output_media_type)
         if asked.count:
             self._line("count", HONORED, asked=asked.count)
         return replace(asked, count=asked.count or 1, seed=self._seed(asked.seed), size=self._size(asked.size))
@@ -190,22 +213,12 @@ class Fit:
             if asked:
                 self._line("size", DROPPED, asked=size_json(asked), note=f"{self._card.id} has sizes of its own")
             return Size()
-        bounds = known.range
-        width, height = asked.width, asked.height
-        if not asked:
-            width, height = bounds.default_width, bounds.default_height
-        elif not width:
-            area = asked.megapixels * 1e6 or float(bounds.default_width * bounds.default_height)
-            across, down = (int(part) for part in (asked.aspect_ratio or "1:1").split(":"))
-            width, height = sides(area, across / down)
-        step = max(1, bounds.multiple_of)
-        fitted = Size(max(step, round(width / step) * step), max(step, round(height / step) * step))
-        self._check_size(fitted, bounds)
-        exact = not asked.width or (fitted.width, fitted.height) == (width, height)
-        outcome = DEFAULTED if not asked else HONORED if exact else ADJUSTED
-        note = "" if exact else f"sides are multiples of {step}"
-        self._line("size", outcome, asked=size_json(asked) if asked else None, sent=size_json(fitted), note=note)
-        return fitted
+        fitted = fit_size(asked, known.range)
+        if fitted.size.width and not fitted.size.aspect_ratio:
+            self._check_size(fitted.size, known.range)
+        outcome = DEFAULTED if not asked else ADJUSTED if fitted.note else HONORED
+        self._line("size", outcome, size_json(asked) or None, fitted.sent, fitted.note)
+        return fitted.size
 
     def _check_size(self, size: Size, bounds: SizeRange) -> None:
         for side in ("width", "height"):
@@ -215,30 +228,60 @@ class Fit:
         area = size.width * size.height
         if area > bounds.maximum_megapixels * 1e6:
             self._wrong("size", f"must be at most {bounds.maximum_megapixels:g} megapixels, is {area / 1e6:.1f}")
+        if area < bounds.minimum_megapixels * 1e6:
+            self._wrong("size", f"must be at least {bounds.minimum_megapixels:g} megapixels, is {area / 1e6:.2f}")
+
+    def _check_picture(self, path: str, image: ImageInput) -> None:
+        """Checks a picture's type and area, where the card says something of them."""
+        known = self._card.parameter(self._asked.kind, path.partition("[")[0])
+        if known is None or not isinstance(known.range, ImageRange):
+            return
+        facts, most = facts_of(image), known.range.maximum_megapixels
+        if facts.media_type not in known.range.media_types:
+            allowed = ", ".join(known.range.media_types)
+            self._wrong(path, f"must be one of {allowed} for {self._card.id}, is {facts.media_type}")
+        if (area := facts.width * facts.height / 1e6) > most:
+            self._wrong(path, f"must be at most {most:g} megapixels for {self._card.id}, is {area:.1f}")
 
     def _upscale(self, asked: Upscale) -> Upscale:
+        self._check_picture("image", asked.image)
+        self._reads_all(
+            method=asked.method,
+            prompt=asked.prompt,
+            creativity=asked.creativity,
+            output_media_type=asked.output_media_type,
+        )
+        return replace(asked, size=self._upscaled(asked), seed=self._seed(asked.seed))
+
+    def _upscaled(self, asked: Upscale) -> Size:
+        """Returns the size of the result; empty when the model chooses it."""
         source = facts_of(asked.image)
+        factor = self._card.parameter(asked.kind, "factor")
+        target = self._card.parameter(asked.kind, "size")
         if asked.factor:
             size = Size(round(source.width * asked.factor), round(source.height * asked.factor))
-            self._line("factor", HONORED, asked=asked.factor)
         elif asked.size.width:
             size = asked.size
         else:
             size = Size(*sides(asked.size.megapixels * 1e6, source.width / source.height))
         if size.width < source.width or size.height < source.height:
             given = f"{source.width} x {source.height}"
-            self._wrong(
-                "size",
-                f"must be no smaller than the picture, which is {given}, is {size.width} x {size.height}",
-            )
-        known = self._card.parameter(asked.kind, "size")
-        if known is not None and isinstance(known.range, SizeRange):
-            self._check_size(size, known.range)
-        if asked.size:
-            self._line("size", HONORED, asked=size_json(asked.size), sent=size_json(size))
+            text = f"must be no smaller than the picture, which is {given}, is {size.width} x {size.height}"
+            self._wrong("size", text)
+        note = ""
+        if target is not None and isinstance(target.range, SizeRange):
+            self._check_size(size, target.range)
+        elif factor is not None and isinstance(factor.range, NumberRange) and factor.range.minimum:
+            only = factor.range.minimum
+            fixed = Size(round(source.width * only), round(source.height * only))
+            size, note = fixed, "" if fixed == size else f"{self._card.id} enlarges {only:g} times"
         else:
-            self._line("size", DEFAULTED, sent=size_json(size), note="from the factor")
-        return replace(asked, size=size)
+            size, note = Size(), f"{self._card.id} chooses the size"
+        if asked.factor:
+            self._line("factor", ADJUSTED if note else HONORED, asked=asked.factor, note=note)
+        outcome = DEFAULTED if not asked.size else ADJUSTED if note else HONORED
+        self._line("size", outcome, size_json(asked.size) or None, size_json(size) or None, note or "from the factor")
+        return size
 
     def _refuse_other_edits(self, asked: Edit, provider: Provider) -> None:
         """Raises OperationNotOffered for a kind of edit that the model has no parameter for.
@@ -253,34 +296,50 @@ class Fit:
 
     def _edit(self, asked: Edit) -> Edit:
         edit = asked.edit
-        if isinstance(edit, Erase | Inpaint):
-            source, mask = facts_of(asked.image), facts_of(edit.mask.image)
-            if (source.width, source.height) != (mask.width, mask.height):
-                path = f"{edit.field}.mask.image"
-                text = (
-                    f"must be as large as the image, {source.width} x {source.height}, is {mask.width} x {mask.height}"
-                )
-                self._wrong(path, text)
+        self._reads(edit.field, None)
+        self._check_picture("image", asked.image)
+        for index, reference in enumerate(asked.references):
+            self._check_picture(f"references[{index}]", reference)
         if isinstance(edit, Outpaint):
             self._check_outpaint(asked.image, edit)
-        self._reads(edit.field, None)
-        if isinstance(edit, Erase | Inpaint):
-            self._mask(edit)
-        if isinstance(edit, Inpaint | Outpaint) and edit.prompt:
-            self._reads(f"{edit.field}.prompt", edit.prompt)
-        return replace(asked, seed=self._seed(asked.seed))
+        for part in fields(edit):  # type: ignore[arg-type]  # every edit is a dataclass
+            path = f"{edit.field}.{part.name}"
+            match getattr(edit, part.name):
+                case Mask() as mask:
+                    self._mask(path, asked.image, mask)
+                case ImageInput():
+                    self._reads(path, None)
+                case False:  # the pixel lock, which is on unless it is turned off
+                    self._reads(path, False)
+                case value if part.name not in (*SIDES, "pixel_lock"):
+                    self._reads_all(**{path: value})
+        self._reads_all(
+            references=len(asked.references),
+            negative_prompt=asked.negative_prompt,
+            output_media_type=asked.output_media_type,
+        )
+        if asked.count:
+            self._line("count", HONORED, asked=asked.count)
+        size = self._size(asked.size) if asked.size else asked.size
+        return replace(asked, count=asked.count or 1, seed=self._seed(asked.seed), size=size)
 
-    def _mask(self, edit: Erase | Inpaint) -> None:
-        """Takes a line for each part of a mask that was asked for."""
-        if edit.mask.polarity is not Polarity.WHITE:
-            self._reads(f"{edit.field}.mask.polarity", edit.mask.polarity.value)
-        if edit.mask.feather:
-            self._reads(f"{edit.field}.mask.feather", edit.mask.feather)
-        if not edit.pixel_lock:
-            self._reads(f"{edit.field}.pixel_lock", False)
+    def _mask(self, path: str, image: ImageInput, mask: Mask) -> None:
+        """Checks a mask against its picture, and takes a line for each part of it that was asked for."""
+        source, found = facts_of(image), facts_of(mask.image)
+        if (source.width, source.height) != (found.width, found.height):
+            text = f"must be as large as the image, {source.width} x {source.height}, is {found.width} x {found.height}"
+            self._wrong(f"{path}.image", text)
+        if mask.polarity is not Polarity.WHITE:
+            self._reads(f"{path}.polarity", mask.polarity.value)
+        if mask.feather:
+            self._reads(f"{path}.feather", mask.feather)
 
     def _check_outpaint(self, image: ImageInput, edit: Outpaint) -> None:
-        """Checks the size of the grown picture, by the card if it has bounds, else by the limits of all pictures."""
+        """Checks the sides added and the size of the grown picture, by the card, else by the limits of all pictures."""
+        for side in SIDES:
+            known = self._card.parameter(self._asked.kind, f"{edit.field}.{side}")
+            if known and (text := out_of_range(known.range, getattr(edit, side))):
+                self._wrong(f"{edit.field}.{side}", f"{text} for {self._card.id}")
         source = facts_of(image)
         width, height = source.width + edit.left + edit.right, source.height + edit.top + edit.bottom
         known = self._card.parameter(self._asked.kind, edit.field)
@@ -324,16 +383,21 @@ def facts_of(image: ImageInput) -> Any:
     return image.facts
 
 
-def sides(area: float, ratio: float) -> tuple[int, int]:
-    """Returns the width and height, in whole pixels, of an area in pixels and a ratio of width to height."""
-    width = math.sqrt(area * ratio)
-    return max(1, round(width)), max(1, round(width / ratio))
-
-
-def size_json(size: Size) -> dict[str, Any]:
-    """Returns what is set of a size as JSON values."""
-    values = {name: getattr(size, name) for name in ("width", "height", "aspect_ratio", "megapixels")}
-    return {name: value for name, value in values.items() if value}
+def out_of_range(known: ParameterRange, value: Any) -> str:
+    """Returns what is wrong with a value, empty when nothing is."""
+    match known:
+        case TextRange(max_length=most) if isinstance(value, str) and 0 < most < len(value):
+            return f"must have at most {most:,} characters"
+        case ChoiceRange(values=values) if values and isinstance(value, str) and value not in values:
+            return f"must be one of {', '.join(values)}"
+        case IntegerRange() | NumberRange() if isinstance(value, int | float) and not isinstance(value, bool):
+            if known.minimum is not None and value < known.minimum:
+                return f"must be at least {known.minimum:g}, is {value:g}"
+            if known.maximum is not None and value > known.maximum:
+                return f"must be at most {known.maximum:g}, is {value:g}"
+        case ImageRange(maximum_count=most) if isinstance(value, int) and value > most:
+            return f"must be at most {most} pictures, is {value}"
+    return ""
 
 
 def json_integer(value: int) -> int | str:

@@ -5,11 +5,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import LifecycleState, ModelCard
 from celeste_image.core.errors import (
+    CelesteError,
     InvalidRequest,
     ModelNotFound,
+    ModelRetired,
     OperationNotOffered,
+    ProviderCredentials,
     Violation,
     WeightsMissing,
 )
@@ -56,7 +59,7 @@ class Routes:
         for model in candidates:
             if self.ready(self.find(model)):
                 return model
-        raise _weights_missing(self.find(candidates[0]))
+        raise _not_ready(self.find(candidates[0]))
 
     def find(self, model: str) -> ModelCard:
         """Returns a model's card.
@@ -96,8 +99,12 @@ class Routes:
                 f"{card.id} can't {request.kind.value}; " + (f"these can: {models}" if models else "no model here can"),
                 metadata={"models": models.replace(" ", "")},
             )
+        if card.state is LifecycleState.RETIRED:
+            use = f"; use {card.replacement}" if card.replacement else ""
+            gone = f" on {card.ends_on}" if card.ends_on else ""
+            raise ModelRetired(f"{card.id} was retired{gone}{use}", metadata={"replacement": card.replacement})
         if not self.ready(card):
-            raise _weights_missing(card)
+            raise _not_ready(card)
         return card
 
 
@@ -114,8 +121,9 @@ def routing(attempt: Mapping[str, Run], routes: Routes) -> Run:
     return routed
 
 
-def _weights_missing(card: ModelCard) -> WeightsMissing:
-    return WeightsMissing(
-        f"the weights of {card.id} are not on the server; get them with: {card.pull}",
-        metadata={"command": card.pull},
-    )
+def _not_ready(card: ModelCard) -> CelesteError:
+    if card.pull:
+        text = f"the weights of {card.id} are not on the server; get them with: {card.pull}"
+        return WeightsMissing(text, metadata={"command": card.pull})
+    text = f"the server has no key for {card.provider}; celeste providers check {card.provider} says more"
+    return ProviderCredentials(text, metadata={"provider": card.provider})

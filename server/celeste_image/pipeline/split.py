@@ -7,7 +7,7 @@ from dataclasses import replace
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded
 from celeste_image.core.events import Event, ImageOutput, Missed, Preview, Progress, Run, Saved
-from celeste_image.core.request import Call, Generate, ImageRequest
+from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 
 __all__ = ["splitting"]
 
@@ -20,7 +20,7 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     most = {card.id: card.max_count for card in cards}
 
     async def split(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        if not isinstance(request, Generate) or request.count <= 1:
+        if not isinstance(request, Generate | Edit) or request.count <= 1:
             async with aclosing(run(request, call)) as events:
                 async for event in events:
                     yield event

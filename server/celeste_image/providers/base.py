@@ -37,14 +37,14 @@ class Provider(Protocol):
     work and frees what it holds before `aclose` returns.
 
     A module offers one as `PROVIDER`, a class called with a `Settings`; third parties by an entry point of the
-    group `celeste_image.providers`.
+    group `celeste_image.providers`. One that is there by configuration alone is a `KIND`: see `discover_kinds`.
     """
 
-    name: ClassVar[str]
+    name: str
     """Prefix of its model ids, `bfl` in `bfl/flux-pro-1.1`."""
     title: ClassVar[str]
     """Its name for people."""
-    cards: ClassVar[Sequence[ModelCard]]
+    cards: Sequence[ModelCard]
     """What its models accept, make and cost."""
     Settings: ClassVar[type[ProviderSettings]]
     """Its table in the configuration."""

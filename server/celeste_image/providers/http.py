@@ -8,7 +8,8 @@ is in the network is checked as the connection is made.
 import asyncio
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from celeste_image.providers.connections import Connections
 from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, Secret, Stage
 from celeste_image.providers.origins import Origin, Rule, parse_url
 
-__all__ = ["Http"]
+__all__ = ["Http", "Streamed"]
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 PICTURES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
@@ -95,21 +96,60 @@ class Http:
             OriginRefused: Nothing was sent, and never will be.
             ExchangeFailed: There is no usable answer; `stage` says how far it came.
         """
-        target = self._target(url)
-        kept = {name.lower(): value for name, value in (headers or {}).items()} | OWN_HEADERS
-        if json is not None:
-            content = orjson.dumps(json)
-            kept["content-type"] = "application/json"
-        for secret in secrets:
-            if Origin.of(target) not in secret.origins:
-                raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
-            kept[secret.header.lower()] = secret.value
-        request = httpx.Request(method, target, headers=kept, content=content, data=data, files=files)
-        await request.aread()
+        request = await self._request(method, url, headers, secrets, json, content, data, files)
         reply = await self._exchange(request, self._end(deadline), max_bytes, lambda head: not _is_redirect(head))
         if _is_redirect(reply):
             raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, reply.status)
         return reply
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: float | None,
+        headers: Mapping[str, str] | None = None,
+        secrets: Collection[Secret] = (),
+        json: Any = None,
+        content: bytes | None = None,
+        data: Mapping[str, Any] | None = None,
+        files: Any = None,
+        max_bytes: int | None = None,
+    ) -> AsyncGenerator["Streamed", None]:
+        """Sends a request and hands out the answer as it comes, of any status but a redirect, within the same limits.
+
+        Leaving the block closes the connection, unless the answer was read to its end. Arguments and errors are those
+        of `send`; reading raises ExchangeFailed too.
+        """
+        request = await self._request(method, url, headers, secrets, json, content, data, files)
+        end = self._end(deadline)
+        if end <= self._clock():
+            raise ExchangeFailed("there was no time left for it", Stage.NOT_SENT)
+        async with self._step(Stage.NOT_SENT, None, end):
+            await self._slots.acquire()
+        try:
+            async with self._step(Stage.NOT_ANSWERED, None, end):
+                response = await self._transport.handle_async_request(request)
+            try:
+                status = response.status_code
+                with _failing(Stage.ANSWERED, status):
+                    head = self._head(response)
+                if _is_redirect(head):
+                    raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, status)
+                most = self._limits.body_bytes if max_bytes is None else max_bytes
+                yield Streamed(head, response, most, lambda: self._step(Stage.ANSWERED, status, end))
+            finally:
+                await response.aclose()
+        finally:
+            self._slots.release()
+
+    @asynccontextmanager
+    async def _step(self, stage: Stage, status: int | None, end: float) -> AsyncGenerator[None, None]:
+        """Bounds one step of an exchange that is handed out piece by piece. Nothing may be yielded within."""
+        with _failing(stage, status):
+            async with asyncio.timeout(max(0.0, end - self._clock())):
+                yield
 
     async def download(
         self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = PICTURES
@@ -158,6 +198,31 @@ class Http:
             raise OriginRefused("the scheme, host or port of the URL is not allowed")
         return target
 
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        secrets: Collection[Secret],
+        json: Any,
+        content: bytes | None,
+        data: Mapping[str, Any] | None,
+        files: Any,
+    ) -> httpx.Request:
+        """Returns a request with its body read. Raises OriginRefused."""
+        target = self._target(url)
+        kept = {name.lower(): value for name, value in (headers or {}).items()} | OWN_HEADERS
+        if json is not None:
+            content = orjson.dumps(json)
+            kept["content-type"] = "application/json"
+        for secret in secrets:
+            if Origin.of(target) not in secret.origins:
+                raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
+            kept[secret.header.lower()] = secret.value
+        request = httpx.Request(method, target, headers=kept, content=content, data=data, files=files)
+        await request.aread()
+        return request
+
     async def _follow(self, url: str, end: float, max_bytes: int | None, types: Collection[str]) -> Reply:
         """Returns the answer at the end of the redirects. Raises ExchangeFailed unless it is of the right type."""
         target = self._target(url)
@@ -201,14 +266,8 @@ class Http:
                 finally:
                     # Whatever is not at its end by now, for any reason, takes its connection with it.
                     await response.aclose()
-        except TimeoutError:
-            raise ExchangeFailed("there was no whole answer in time", stage, status) from None
-        except AddressForbidden as error:
-            raise OriginRefused(str(error)) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise ExchangeFailed(str(error), Stage.NOT_SENT) from error
-        except httpx.TransportError as error:
-            raise ExchangeFailed(str(error), stage, status) from error
+        except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
+            raise _failure(error, stage, status) from error
 
     def _head(self, response: httpx.Response) -> Reply:
         """Returns an answer without its body. Raises httpx.RemoteProtocolError if it is none that we can take."""
@@ -220,6 +279,62 @@ class Http:
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")
         return Reply(response.status_code, response.headers)
+
+
+class Streamed:
+    """An answer that is read while it comes. `head` has its status and headers and no body."""
+
+    def __init__(
+        self,
+        head: Reply,
+        response: httpx.Response,
+        most: int,
+        step: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self.head = head
+        self._response = response
+        self._most = most
+        self._step = step
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yields the body as it comes. Raises ExchangeFailed."""
+        assert isinstance(self._response.stream, httpx.AsyncByteStream)
+        stream, size = aiter(self._response.stream), 0
+        while True:
+            async with self._step():
+                piece = await anext(stream, None)
+                size += len(piece or b"")
+                if size > self._most:
+                    raise httpx.RemoteProtocolError(f"the answer is over {self._most} bytes")
+            if piece is None:
+                return
+            yield piece
+
+    async def whole(self) -> Reply:
+        """Returns the answer with the whole of its body. Raises ExchangeFailed."""
+        return replace(self.head, body=b"".join([piece async for piece in self.pieces()]))
+
+
+@contextmanager
+def _failing(stage: Stage, status: int | None) -> Iterator[None]:
+    """Makes an ExchangeFailed of what goes wrong in one step."""
+    try:
+        yield
+    except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
+        raise _failure(error, stage, status) from error
+
+
+def _failure(error: Exception, stage: Stage, status: int | None) -> ExchangeFailed:
+    """Returns what a failure of the network means, at the step that it came at."""
+    match error:
+        case TimeoutError():
+            return ExchangeFailed("there was no whole answer in time", stage, status)
+        case AddressForbidden():
+            return OriginRefused(str(error))
+        case httpx.ConnectError() | httpx.ConnectTimeout():
+            return ExchangeFailed(str(error), Stage.NOT_SENT)
+        case _:
+            return ExchangeFailed(str(error), stage, status)
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

@@ -10,6 +10,7 @@ from celeste_image.core.card import (
     ChoiceRange,
     ImageRange,
     IntegerRange,
+    LifecycleState,
     ModelCard,
     NumberRange,
     Parameter,
@@ -85,26 +86,47 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         return self._info
 
     def _model(self, card: ModelCard, *, full: bool) -> pb.Model:
-        ready = self._routes.ready(card)
         model = pb.Model(
             id=card.id,
             provider=card.provider,
             display_name=card.title,
             summary=card.summary,
             operations=[KINDS[kind] for kind in card.operations],
-            state=pb.MODEL_STATE_READY if ready else pb.MODEL_STATE_WEIGHTS_MISSING,
+            state=self._state(card),
             default_for=[KINDS[kind] for kind in card.operations if self._is_default(card, kind)],
             license=card.license,
             source=card.source,
             checked_on=card.checked_on,
             max_count=card.max_count,
             previews=card.previews,
+            lifecycle=pb.ModelLifecycle(
+                ending=card.state is not LifecycleState.ACTIVE, ends_on=card.ends_on, replacement=card.replacement
+            ),
+            evidence=card.evidence,
         )
         if full:
             model.parameters.extend(
                 _parameter(kind, parameter) for kind in card.operations for parameter in card.parameters[kind]
             )
+            model.prices.extend(
+                pb.PriceRule(
+                    unit=price.unit,
+                    amount=price.amount,
+                    currency_code=price.currency,
+                    condition=price.when,
+                    source=price.source,
+                    checked_on=price.checked_on,
+                )
+                for price in card.prices
+            )
         return model
+
+    def _state(self, card: ModelCard) -> pb.ModelState.ValueType:
+        if card.state is LifecycleState.RETIRED:
+            return pb.MODEL_STATE_RETIRED
+        if self._routes.ready(card):
+            return pb.MODEL_STATE_READY
+        return pb.MODEL_STATE_WEIGHTS_MISSING if card.pull else pb.MODEL_STATE_CREDENTIALS_MISSING
 
     def _is_default(self, card: ModelCard, kind: OperationKind) -> bool:
         try:
@@ -146,10 +168,16 @@ def _parameter(kind: OperationKind, parameter: Parameter) -> pb.Parameter:
                     maximum_megapixels=s.maximum_megapixels,
                     default_width=s.default_width,
                     default_height=s.default_height,
+                    sizes=[f"{width}x{height}" for width, height in s.sizes],
+                    ratios=s.ratios,
                 )
             )
         case ImageRange() as image:
             message.image.CopyFrom(
-                pb.ImageParameter(media_types=image.media_types, maximum_megapixels=image.maximum_megapixels)
+                pb.ImageParameter(
+                    media_types=image.media_types,
+                    maximum_megapixels=image.maximum_megapixels,
+                    maximum_count=image.maximum_count,
+                )
             )
     return message

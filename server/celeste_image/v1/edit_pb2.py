@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from celeste_image.v1 import image_pb2 as celeste_dot_image_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x65leste/image/v1/edit.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/image.proto\"l\n\tEraseEdit\x12,\n\x04mask\x18\x01 \x01(\x0b\x32\x16.celeste.image.v1.MaskB\x00R\x04mask\x12\"\n\npixel_lock\x18\x02 \x01(\x08H\x00R\tpixelLock\x88\x01\x01\x42\r\n\x0b_pixel_lock\"\x88\x01\n\x0bInpaintEdit\x12,\n\x04mask\x18\x01 \x01(\x0b\x32\x16.celeste.image.v1.MaskB\x00R\x04mask\x12\x18\n\x06prompt\x18\x02 \x01(\tB\x00R\x06prompt\x12\"\n\npixel_lock\x18\x03 \x01(\x08H\x00R\tpixelLock\x88\x01\x01\x42\r\n\x0b_pixel_lock\"\x86\x01\n\x0cOutpaintEdit\x12\x14\n\x04left\x18\x01 \x01(\x05\x42\x00R\x04left\x12\x16\n\x05right\x18\x02 \x01(\x05\x42\x00R\x05right\x12\x12\n\x03top\x18\x03 \x01(\x05\x42\x00R\x03top\x12\x18\n\x06\x62ottom\x18\x04 \x01(\x05\x42\x00R\x06\x62ottom\x12\x18\n\x06prompt\x18\x05 \x01(\tB\x00R\x06prompt:\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x65leste/image/v1/edit.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/image.proto\"l\n\tEraseEdit\x12,\n\x04mask\x18\x01 \x01(\x0b\x32\x16.celeste.image.v1.MaskB\x00R\x04mask\x12\"\n\npixel_lock\x18\x02 \x01(\x08H\x00R\tpixelLock\x88\x01\x01\x42\r\n\x0b_pixel_lock\"\x88\x01\n\x0bInpaintEdit\x12,\n\x04mask\x18\x01 \x01(\x0b\x32\x16.celeste.image.v1.MaskB\x00R\x04mask\x12\x18\n\x06prompt\x18\x02 \x01(\tB\x00R\x06prompt\x12\"\n\npixel_lock\x18\x03 \x01(\x08H\x00R\tpixelLock\x88\x01\x01\x42\r\n\x0b_pixel_lock\"\x86\x01\n\x0cOutpaintEdit\x12\x14\n\x04left\x18\x01 \x01(\x05\x42\x00R\x04left\x12\x16\n\x05right\x18\x02 \x01(\x05\x42\x00R\x05right\x12\x12\n\x03top\x18\x03 \x01(\x05\x42\x00R\x03top\x12\x18\n\x06\x62ottom\x18\x04 \x01(\x05\x42\x00R\x06\x62ottom\x12\x18\n\x06prompt\x18\x05 \x01(\tB\x00R\x06prompt:\x00\"X\n\x0cInstructEdit\x12\x18\n\x06prompt\x18\x01 \x01(\tB\x00R\x06prompt\x12!\n\x08strength\x18\x02 \x01(\x01\x42\x00H\x00R\x08strength\x88\x01\x01\x42\x0b\n\t_strength\"\x16\n\x14RemoveBackgroundEdit\"q\n\x15ReplaceBackgroundEdit\x12\x18\n\x06prompt\x18\x01 \x01(\tB\x00R\x06prompt\x12<\n\nbackground\x18\x02 \x01(\x0b\x32\x1c.celeste.image.v1.ImageInputR\nbackground:\x00\"\xb0\x01\n\x0bRestyleEdit\x12\x16\n\x05style\x18\x01 \x01(\tB\x00R\x05style\x12=\n\x0bstyle_image\x18\x02 \x01(\x0b\x32\x1c.celeste.image.v1.ImageInputR\nstyleImage\x12\x18\n\x06prompt\x18\x03 \x01(\tB\x00R\x06prompt\x12!\n\x08strength\x18\x04 \x01(\x01\x42\x00H\x00R\x08strength\x88\x01\x01:\x00\x42\x0b\n\t_strength\"A\n\x0bRecolorEdit\x12\x18\n\x06target\x18\x01 \x01(\tB\x00R\x06target\x12\x18\n\x06prompt\x18\x02 \x01(\tB\x00R\x06prompt\"G\n\x11SearchReplaceEdit\x12\x18\n\x06search\x18\x01 \x01(\tB\x00R\x06search\x12\x18\n\x06prompt\x18\x02 \x01(\tB\x00R\x06prompt\"\xb5\x01\n\x0bRelightEdit\x12\x18\n\x06prompt\x18\x01 \x01(\tB\x00R\x06prompt\x12:\n\treference\x18\x02 \x01(\x0b\x32\x1c.celeste.image.v1.ImageInputR\treference\x12\x1e\n\tdirection\x18\x03 \x01(\tB\x00R\tdirection\x12!\n\x08strength\x18\x04 \x01(\x01\x42\x00H\x00R\x08strength\x88\x01\x01:\x00\x42\x0b\n\t_strength\"s\n\x0b\x43ontrolEdit\x12\x1a\n\x07\x63ontrol\x18\x01 \x01(\tB\x00R\x07\x63ontrol\x12\x18\n\x06prompt\x18\x02 \x01(\tB\x00R\x06prompt\x12!\n\x08strength\x18\x03 \x01(\x01\x42\x00H\x00R\x08strength\x88\x01\x01\x42\x0b\n\t_strengthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,4 +38,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INPAINTEDIT']._serialized_end=326
   _globals['_OUTPAINTEDIT']._serialized_start=329
   _globals['_OUTPAINTEDIT']._serialized_end=463
+  _globals['_INSTRUCTEDIT']._serialized_start=465
+  _globals['_INSTRUCTEDIT']._serialized_end=553
+  _globals['_REMOVEBACKGROUNDEDIT']._serialized_start=555
+  _globals['_REMOVEBACKGROUNDEDIT']._serialized_end=577
+  _globals['_REPLACEBACKGROUNDEDIT']._serialized_start=579
+  _globals['_REPLACEBACKGROUNDEDIT']._serialized_end=692
+  _globals['_RESTYLEEDIT']._serialized_start=695
+  _globals['_RESTYLEEDIT']._serialized_end=871
+  _globals['_RECOLOREDIT']._serialized_start=873
+  _globals['_RECOLOREDIT']._serialized_end=938
+  _globals['_SEARCHREPLACEEDIT']._serialized_start=940
+  _globals['_SEARCHREPLACEEDIT']._serialized_end=1011
+  _globals['_RELIGHTEDIT']._serialized_start=1014
+  _globals['_RELIGHTEDIT']._serialized_end=1195
+  _globals['_CONTROLEDIT']._serialized_start=1197
+  _globals['_CONTROLEDIT']._serialized_end=1312
 # @@protoc_insertion_point(module_scope)

@@ -118,3 +118,236 @@ class OutpaintEdit(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutpaintEdit: _TypeAlias = OutpaintEdit  # noqa: Y015
+
+@_typing.final
+class InstructEdit(_message.Message):
+    """Changes what words say, anywhere in the picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.str
+    """What to change, 1 to 32,000 characters."""
+    strength: _builtins.float
+    """How far the result may be from the picture, 0 (not at all) to 1 (anything). Unset means the model's default."""
+    def __init__(
+        self,
+        *,
+        prompt: _builtins.str = ...,
+        strength: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "prompt", b"prompt", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+
+Global___InstructEdit: _TypeAlias = InstructEdit  # noqa: Y015
+
+@_typing.final
+class RemoveBackgroundEdit(_message.Message):
+    """Removes the background; what is left has transparency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveBackgroundEdit: _TypeAlias = RemoveBackgroundEdit  # noqa: Y015
+
+@_typing.final
+class ReplaceBackgroundEdit(_message.Message):
+    """Puts the foreground before another background. One of `prompt` and `background` at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.str
+    """What the background shows, up to 32,000 characters."""
+    @_builtins.property
+    def background(self) -> _image_pb2.ImageInput:
+        """A picture of the background, or of its look."""
+
+    def __init__(
+        self,
+        *,
+        prompt: _builtins.str = ...,
+        background: _image_pb2.ImageInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["background", b"background"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["background", b"background", "prompt", b"prompt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceBackgroundEdit: _TypeAlias = ReplaceBackgroundEdit  # noqa: Y015
+
+@_typing.final
+class RestyleEdit(_message.Message):
+    """Paints the picture in another style: style transfer. One of `style`, `style_image` and `prompt` at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STYLE_FIELD_NUMBER: _builtins.int
+    STYLE_IMAGE_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    style: _builtins.str
+    """Name of a style that the model knows."""
+    prompt: _builtins.str
+    """What it shows or how, up to 32,000 characters."""
+    strength: _builtins.float
+    """How much of the style, 0 to 1. Unset means the model's default."""
+    @_builtins.property
+    def style_image(self) -> _image_pb2.ImageInput:
+        """A picture in the style wanted."""
+
+    def __init__(
+        self,
+        *,
+        style: _builtins.str = ...,
+        style_image: _image_pb2.ImageInput | None = ...,
+        prompt: _builtins.str = ...,
+        strength: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength", "style_image", b"style_image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "prompt", b"prompt", "strength", b"strength", "style", b"style", "style_image", b"style_image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+
+Global___RestyleEdit: _TypeAlias = RestyleEdit  # noqa: Y015
+
+@_typing.final
+class RecolorEdit(_message.Message):
+    """Gives something another color."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """What to recolor, 1 to 10,000 characters."""
+    prompt: _builtins.str
+    """The new color, 1 to 32,000 characters."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecolorEdit: _TypeAlias = RecolorEdit  # noqa: Y015
+
+@_typing.final
+class SearchReplaceEdit(_message.Message):
+    """Finds something by words and puts something else there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    search: _builtins.str
+    """What to find, 1 to 10,000 characters."""
+    prompt: _builtins.str
+    """What to put there, 1 to 32,000 characters."""
+    def __init__(
+        self,
+        *,
+        search: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "search", b"search"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchReplaceEdit: _TypeAlias = SearchReplaceEdit  # noqa: Y015
+
+@_typing.final
+class RelightEdit(_message.Message):
+    """Lights the picture anew. One of `prompt`, `reference` and `direction` at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.str
+    """The light wanted, up to 32,000 characters."""
+    direction: _builtins.str
+    """Where it comes from: a word that the model knows, such as `left` or `above`."""
+    strength: _builtins.float
+    """How strong it is, 0 to 1. Unset means the model's default."""
+    @_builtins.property
+    def reference(self) -> _image_pb2.ImageInput:
+        """A picture with the light wanted."""
+
+    def __init__(
+        self,
+        *,
+        prompt: _builtins.str = ...,
+        reference: _image_pb2.ImageInput | None = ...,
+        direction: _builtins.str = ...,
+        strength: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "reference", b"reference", "strength", b"strength"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "direction", b"direction", "prompt", b"prompt", "reference", b"reference", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+
+Global___RelightEdit: _TypeAlias = RelightEdit  # noqa: Y015
+
+@_typing.final
+class ControlEdit(_message.Message):
+    """Makes a new picture that keeps an aspect of this one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTROL_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    control: _builtins.str
+    """The aspect: a word that the model knows, such as `sketch`, `structure` or `style`."""
+    prompt: _builtins.str
+    """What to make, 1 to 32,000 characters."""
+    strength: _builtins.float
+    """How closely the aspect is kept, 0 to 1. Unset means the model's default."""
+    def __init__(
+        self,
+        *,
+        control: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        strength: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "strength", b"strength"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "control", b"control", "prompt", b"prompt", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+
+Global___ControlEdit: _TypeAlias = ControlEdit  # noqa: Y015

@@ -82,6 +82,30 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. Bytes that do not have the digest or the size that was declared; they were discarded."""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """UNAVAILABLE. The artifact store can't be written or read at the moment; RetryInfo says when to come back."""
+    ERROR_REASON_MODEL_RETIRED: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
+    ERROR_REASON_SAFETY_BLOCKED: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
+    (`prompt`, `input`, `output` or `unknown`). The same request is refused again.
+    """
+    ERROR_REASON_PROVIDER_CREDENTIALS: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
+    ERROR_REASON_PROVIDER_BILLING: _ErrorReason.ValueType  # 30
+    """FAILED_PRECONDITION. The operator's account with the provider has no money or no plan for it; metadata `provider`
+    names it.
+    """
+    ERROR_REASON_PROVIDER_RATE_LIMITED: _ErrorReason.ValueType  # 31
+    """RESOURCE_EXHAUSTED. The provider takes no more calls for now; RetryInfo says when to come back."""
+    ERROR_REASON_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 32
+    """UNAVAILABLE. The provider is down or overloaded, and nothing was made. Safe to repeat."""
+    ERROR_REASON_PROVIDER_FAILED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. The provider tried and could not make it, or answered what is no answer; metadata `provider`
+    names it.
+    """
+    ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 34
+    """ABORTED. The request was sent to the provider and its outcome is not known: it may have been done, and paid for. It
+    is not sent again. Metadata `final` is `true` when the provider can't be asked.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs.
@@ -150,4 +174,28 @@ ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 25
 """INVALID_ARGUMENT. Bytes that do not have the digest or the size that was declared; they were discarded."""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 26
 """UNAVAILABLE. The artifact store can't be written or read at the moment; RetryInfo says when to come back."""
+ERROR_REASON_MODEL_RETIRED: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
+ERROR_REASON_SAFETY_BLOCKED: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
+(`prompt`, `input`, `output` or `unknown`). The same request is refused again.
+"""
+ERROR_REASON_PROVIDER_CREDENTIALS: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
+ERROR_REASON_PROVIDER_BILLING: ErrorReason.ValueType  # 30
+"""FAILED_PRECONDITION. The operator's account with the provider has no money or no plan for it; metadata `provider`
+names it.
+"""
+ERROR_REASON_PROVIDER_RATE_LIMITED: ErrorReason.ValueType  # 31
+"""RESOURCE_EXHAUSTED. The provider takes no more calls for now; RetryInfo says when to come back."""
+ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 32
+"""UNAVAILABLE. The provider is down or overloaded, and nothing was made. Safe to repeat."""
+ERROR_REASON_PROVIDER_FAILED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. The provider tried and could not make it, or answered what is no answer; metadata `provider`
+names it.
+"""
+ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 34
+"""ABORTED. The request was sent to the provider and its outcome is not known: it may have been done, and paid for. It
+is not sent again. Metadata `final` is `true` when the provider can't be asked.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

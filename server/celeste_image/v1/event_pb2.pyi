@@ -6,6 +6,7 @@ isort:skip_file
 from celeste_image.v1 import image_pb2 as _image_pb2
 from celeste_image.v1 import operation_pb2 as _operation_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -55,10 +56,12 @@ class OperationEvent(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     QUEUED_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
+    SUBMITTED_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     PREVIEW_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    RETRYING_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
@@ -74,6 +77,10 @@ class OperationEvent(_message.Message):
     @_builtins.property
     def started(self) -> Global___StartedEvent:
         """A model was chosen for it."""
+
+    @_builtins.property
+    def submitted(self) -> Global___SubmittedEvent:
+        """A provider took it as a job of its own."""
 
     @_builtins.property
     def progress(self) -> Global___ProgressEvent:
@@ -92,6 +99,10 @@ class OperationEvent(_message.Message):
         """Something is not quite as asked."""
 
     @_builtins.property
+    def retrying(self) -> Global___RetryingEvent:
+        """A try failed; the next follows."""
+
+    @_builtins.property
     def completed(self) -> Global___CompletedEvent:
         """It is done. The last event."""
 
@@ -106,18 +117,20 @@ class OperationEvent(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         queued: Global___QueuedEvent | None = ...,
         started: Global___StartedEvent | None = ...,
+        submitted: Global___SubmittedEvent | None = ...,
         progress: Global___ProgressEvent | None = ...,
         preview: Global___PreviewEvent | None = ...,
         image: Global___ImageEvent | None = ...,
         warning: Global___WarningEvent | None = ...,
+        retrying: Global___RetryingEvent | None = ...,
         completed: Global___CompletedEvent | None = ...,
         failed: Global___FailedEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "image", b"image", "kind", b"kind", "preview", b"preview", "progress", b"progress", "queued", b"queued", "started", b"started", "time", b"time", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "image", b"image", "kind", b"kind", "preview", b"preview", "progress", b"progress", "queued", b"queued", "retrying", b"retrying", "started", b"started", "submitted", b"submitted", "time", b"time", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "image", b"image", "kind", b"kind", "preview", b"preview", "progress", b"progress", "queued", b"queued", "sequence", b"sequence", "started", b"started", "time", b"time", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "image", b"image", "kind", b"kind", "preview", b"preview", "progress", b"progress", "queued", b"queued", "retrying", b"retrying", "sequence", b"sequence", "started", b"started", "submitted", b"submitted", "time", b"time", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["queued", "started", "progress", "preview", "image", "warning", "completed", "failed"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["queued", "started", "submitted", "progress", "preview", "image", "warning", "retrying", "completed", "failed"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -174,6 +187,60 @@ class StartedEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartedEvent: _TypeAlias = StartedEvent  # noqa: Y015
+
+@_typing.final
+class SubmittedEvent(_message.Message):
+    """A provider took the operation as a job of its own, which may have to be paid whatever happens now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Name of the provider."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmittedEvent: _TypeAlias = SubmittedEvent  # noqa: Y015
+
+@_typing.final
+class RetryingEvent(_message.Message):
+    """A try failed, and the same model is asked again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, as the reason of an error: `PROVIDER_RATE_LIMITED`."""
+    attempt: _builtins.int
+    """Which try comes next, from 2."""
+    @_builtins.property
+    def after(self) -> _duration_pb2.Duration:
+        """How long after."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        after: _duration_pb2.Duration | None = ...,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "attempt", b"attempt", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryingEvent: _TypeAlias = RetryingEvent  # noqa: Y015
 
 @_typing.final
 class ProgressEvent(_message.Message):

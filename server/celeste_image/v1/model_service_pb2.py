@@ -25,55 +25,59 @@ _sym_db = _symbol_database.Default()
 from celeste_image.v1 import operation_pb2 as celeste_dot_image_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$celeste/image/v1/model_service.proto\x12\x10\x63\x65leste.image.v1\x1a celeste/image/v1/operation.proto\"a\n\x08Provider\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x1e\n\nconfigured\x18\x03 \x01(\x08R\nconfigured\"\xee\x03\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x18\n\x07summary\x18\x04 \x01(\tR\x07summary\x12?\n\noperations\x18\x05 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\noperations\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32\x1c.celeste.image.v1.ModelStateR\x05state\x12@\n\x0b\x64\x65\x66\x61ult_for\x18\x07 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\ndefaultFor\x12\x18\n\x07license\x18\x08 \x01(\tR\x07license\x12\x16\n\x06source\x18\t \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\n \x01(\tR\tcheckedOn\x12\x1b\n\tmax_count\x18\x0b \x01(\x05R\x08maxCount\x12\x1a\n\x08previews\x18\x0c \x01(\x08R\x08previews\x12;\n\nparameters\x18\r \x03(\x0b\x32\x1b.celeste.image.v1.ParameterR\nparameters\"\xe1\x04\n\tParameter\x12=\n\toperation\x18\x01 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindR\toperation\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x12\n\x04help\x18\x04 \x01(\tR\x04help\x12\x1a\n\x08required\x18\x05 \x01(\x08R\x08required\x12\x1a\n\x08\x61\x64vanced\x18\x06 \x01(\x08R\x08\x61\x64vanced\x12\x35\n\x04text\x18\x07 \x01(\x0b\x32\x1f.celeste.image.v1.TextParameterH\x00R\x04text\x12>\n\x07integer\x18\x08 \x01(\x0b\x32\".celeste.image.v1.IntegerParameterH\x00R\x07integer\x12;\n\x06number\x18\t \x01(\x0b\x32!.celeste.image.v1.NumberParameterH\x00R\x06number\x12\x35\n\x04\x62ool\x18\n \x01(\x0b\x32\x1f.celeste.image.v1.BoolParameterH\x00R\x04\x62ool\x12;\n\x06\x63hoice\x18\x0b \x01(\x0b\x32!.celeste.image.v1.ChoiceParameterH\x00R\x06\x63hoice\x12\x35\n\x04size\x18\x0c \x01(\x0b\x32\x1f.celeste.image.v1.SizeParameterH\x00R\x04size\x12\x38\n\x05image\x18\r \x01(\x0b\x32 .celeste.image.v1.ImageParameterH\x00R\x05imageB\x06\n\x04kind\"S\n\rTextParameter\x12\x1d\n\nmax_length\x18\x01 \x01(\x05R\tmaxLength\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\"\xc5\x01\n\x10IntegerParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x03H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x03H\x01R\x07maximum\x88\x01\x01\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x03R\nmultipleOf\x12(\n\rdefault_value\x18\x04 \x01(\x03H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"\xa3\x01\n\x0fNumberParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x01H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x01H\x01R\x07maximum\x88\x01\x01\x12(\n\rdefault_value\x18\x03 \x01(\x01H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"4\n\rBoolParameter\x12#\n\rdefault_value\x18\x01 \x01(\x08R\x0c\x64\x65\x66\x61ultValue\"N\n\x0f\x43hoiceParameter\x12\x16\n\x06values\x18\x01 \x03(\tR\x06values\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\"\xf1\x01\n\rSizeParameter\x12!\n\x0cminimum_side\x18\x01 \x01(\x05R\x0bminimumSide\x12!\n\x0cmaximum_side\x18\x02 \x01(\x05R\x0bmaximumSide\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x05R\nmultipleOf\x12-\n\x12maximum_megapixels\x18\x04 \x01(\x01R\x11maximumMegapixels\x12#\n\rdefault_width\x18\x05 \x01(\x05R\x0c\x64\x65\x66\x61ultWidth\x12%\n\x0e\x64\x65\x66\x61ult_height\x18\x06 \x01(\x05R\rdefaultHeight\"`\n\x0eImageParameter\x12\x1f\n\x0bmedia_types\x18\x01 \x03(\tR\nmediaTypes\x12-\n\x12maximum_megapixels\x18\x02 \x01(\x01R\x11maximumMegapixels\"\x16\n\x14ListProvidersRequest\"Q\n\x15ListProvidersResponse\x12\x38\n\tproviders\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ProviderR\tproviders\"\xc7\x01\n\x11ListModelsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\x12\x31\n\x04view\x18\x03 \x01(\x0e\x32\x1b.celeste.image.v1.ModelViewB\x00R\x04view\x12?\n\toperation\x18\x04 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindB\x00R\toperation\"m\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.celeste.image.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n\x0fGetModelRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\"A\n\x10GetModelResponse\x12-\n\x05model\x18\x01 \x01(\x0b\x32\x17.celeste.image.v1.ModelR\x05model\"\x16\n\x14GetServerInfoRequest\"i\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x36\n\x06limits\x18\x02 \x01(\x0b\x32\x1e.celeste.image.v1.ServerLimitsR\x06limits\"\x9b\x02\n\x0cServerLimits\x12#\n\rrequest_bytes\x18\x01 \x01(\x05R\x0crequestBytes\x12\x30\n\x14inline_default_bytes\x18\x02 \x01(\x05R\x12inlineDefaultBytes\x12\x30\n\x14inline_maximum_bytes\x18\x03 \x01(\x05R\x12inlineMaximumBytes\x12\x1f\n\x0bimage_bytes\x18\x04 \x01(\x05R\nimageBytes\x12!\n\x0cimage_pixels\x18\x05 \x01(\x05R\x0bimagePixels\x12\x1d\n\nimage_side\x18\x06 \x01(\x05R\timageSide\x12\x1f\n\x0bmedia_types\x18\x07 \x03(\tR\nmediaTypes*a\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x1f\n\x1bMODEL_STATE_WEIGHTS_MISSING\x10\x02*R\n\tModelView\x12\x1a\n\x16MODEL_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VIEW_BASIC\x10\x01\x12\x13\n\x0fMODEL_VIEW_FULL\x10\x02\x32\x86\x03\n\x0cModelService\x12\x62\n\rListProviders\x12&.celeste.image.v1.ListProvidersRequest\x1a\'.celeste.image.v1.ListProvidersResponse\"\x00\x12Y\n\nListModels\x12#.celeste.image.v1.ListModelsRequest\x1a$.celeste.image.v1.ListModelsResponse\"\x00\x12S\n\x08GetModel\x12!.celeste.image.v1.GetModelRequest\x1a\".celeste.image.v1.GetModelResponse\"\x00\x12\x62\n\rGetServerInfo\x12&.celeste.image.v1.GetServerInfoRequest\x1a\'.celeste.image.v1.GetServerInfoResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$celeste/image/v1/model_service.proto\x12\x10\x63\x65leste.image.v1\x1a celeste/image/v1/operation.proto\"a\n\x08Provider\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x1e\n\nconfigured\x18\x03 \x01(\x08R\nconfigured\"\xff\x04\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x18\n\x07summary\x18\x04 \x01(\tR\x07summary\x12?\n\noperations\x18\x05 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\noperations\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32\x1c.celeste.image.v1.ModelStateR\x05state\x12@\n\x0b\x64\x65\x66\x61ult_for\x18\x07 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\ndefaultFor\x12\x18\n\x07license\x18\x08 \x01(\tR\x07license\x12\x16\n\x06source\x18\t \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\n \x01(\tR\tcheckedOn\x12\x1b\n\tmax_count\x18\x0b \x01(\x05R\x08maxCount\x12\x1a\n\x08previews\x18\x0c \x01(\x08R\x08previews\x12;\n\nparameters\x18\r \x03(\x0b\x32\x1b.celeste.image.v1.ParameterR\nparameters\x12>\n\tlifecycle\x18\x0e \x01(\x0b\x32 .celeste.image.v1.ModelLifecycleR\tlifecycle\x12\x33\n\x06prices\x18\x0f \x03(\x0b\x32\x1b.celeste.image.v1.PriceRuleR\x06prices\x12\x1a\n\x08\x65vidence\x18\x10 \x01(\tR\x08\x65vidence\"c\n\x0eModelLifecycle\x12\x16\n\x06\x65nding\x18\x01 \x01(\x08R\x06\x65nding\x12\x17\n\x07\x65nds_on\x18\x02 \x01(\tR\x06\x65ndsOn\x12 \n\x0breplacement\x18\x03 \x01(\tR\x0breplacement\"\xb1\x01\n\tPriceRule\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n\x06\x61mount\x18\x02 \x01(\tR\x06\x61mount\x12#\n\rcurrency_code\x18\x03 \x01(\tR\x0c\x63urrencyCode\x12\x1c\n\tcondition\x18\x04 \x01(\tR\tcondition\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\x06 \x01(\tR\tcheckedOn\"\xe1\x04\n\tParameter\x12=\n\toperation\x18\x01 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindR\toperation\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x12\n\x04help\x18\x04 \x01(\tR\x04help\x12\x1a\n\x08required\x18\x05 \x01(\x08R\x08required\x12\x1a\n\x08\x61\x64vanced\x18\x06 \x01(\x08R\x08\x61\x64vanced\x12\x35\n\x04text\x18\x07 \x01(\x0b\x32\x1f.celeste.image.v1.TextParameterH\x00R\x04text\x12>\n\x07integer\x18\x08 \x01(\x0b\x32\".celeste.image.v1.IntegerParameterH\x00R\x07integer\x12;\n\x06number\x18\t \x01(\x0b\x32!.celeste.image.v1.NumberParameterH\x00R\x06number\x12\x35\n\x04\x62ool\x18\n \x01(\x0b\x32\x1f.celeste.image.v1.BoolParameterH\x00R\x04\x62ool\x12;\n\x06\x63hoice\x18\x0b \x01(\x0b\x32!.celeste.image.v1.ChoiceParameterH\x00R\x06\x63hoice\x12\x35\n\x04size\x18\x0c \x01(\x0b\x32\x1f.celeste.image.v1.SizeParameterH\x00R\x04size\x12\x38\n\x05image\x18\r \x01(\x0b\x32 .celeste.image.v1.ImageParameterH\x00R\x05imageB\x06\n\x04kind\"S\n\rTextParameter\x12\x1d\n\nmax_length\x18\x01 \x01(\x05R\tmaxLength\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\"\xc5\x01\n\x10IntegerParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x03H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x03H\x01R\x07maximum\x88\x01\x01\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x03R\nmultipleOf\x12(\n\rdefault_value\x18\x04 \x01(\x03H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"\xa3\x01\n\x0fNumberParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x01H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x01H\x01R\x07maximum\x88\x01\x01\x12(\n\rdefault_value\x18\x03 \x01(\x01H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"4\n\rBoolParameter\x12#\n\rdefault_value\x18\x01 \x01(\x08R\x0c\x64\x65\x66\x61ultValue\"N\n\x0f\x43hoiceParameter\x12\x16\n\x06values\x18\x01 \x03(\tR\x06values\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\"\x9f\x02\n\rSizeParameter\x12!\n\x0cminimum_side\x18\x01 \x01(\x05R\x0bminimumSide\x12!\n\x0cmaximum_side\x18\x02 \x01(\x05R\x0bmaximumSide\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x05R\nmultipleOf\x12-\n\x12maximum_megapixels\x18\x04 \x01(\x01R\x11maximumMegapixels\x12#\n\rdefault_width\x18\x05 \x01(\x05R\x0c\x64\x65\x66\x61ultWidth\x12%\n\x0e\x64\x65\x66\x61ult_height\x18\x06 \x01(\x05R\rdefaultHeight\x12\x14\n\x05sizes\x18\x07 \x03(\tR\x05sizes\x12\x16\n\x06ratios\x18\x08 \x03(\tR\x06ratios\"\x85\x01\n\x0eImageParameter\x12\x1f\n\x0bmedia_types\x18\x01 \x03(\tR\nmediaTypes\x12-\n\x12maximum_megapixels\x18\x02 \x01(\x01R\x11maximumMegapixels\x12#\n\rmaximum_count\x18\x03 \x01(\x05R\x0cmaximumCount\"\x16\n\x14ListProvidersRequest\"Q\n\x15ListProvidersResponse\x12\x38\n\tproviders\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ProviderR\tproviders\"\xc7\x01\n\x11ListModelsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\x12\x31\n\x04view\x18\x03 \x01(\x0e\x32\x1b.celeste.image.v1.ModelViewB\x00R\x04view\x12?\n\toperation\x18\x04 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindB\x00R\toperation\"m\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.celeste.image.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n\x0fGetModelRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\"A\n\x10GetModelResponse\x12-\n\x05model\x18\x01 \x01(\x0b\x32\x17.celeste.image.v1.ModelR\x05model\"\x16\n\x14GetServerInfoRequest\"i\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x36\n\x06limits\x18\x02 \x01(\x0b\x32\x1e.celeste.image.v1.ServerLimitsR\x06limits\"\x9b\x02\n\x0cServerLimits\x12#\n\rrequest_bytes\x18\x01 \x01(\x05R\x0crequestBytes\x12\x30\n\x14inline_default_bytes\x18\x02 \x01(\x05R\x12inlineDefaultBytes\x12\x30\n\x14inline_maximum_bytes\x18\x03 \x01(\x05R\x12inlineMaximumBytes\x12\x1f\n\x0bimage_bytes\x18\x04 \x01(\x05R\nimageBytes\x12!\n\x0cimage_pixels\x18\x05 \x01(\x05R\x0bimagePixels\x12\x1d\n\nimage_side\x18\x06 \x01(\x05R\timageSide\x12\x1f\n\x0bmedia_types\x18\x07 \x03(\tR\nmediaTypes*\x9f\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x1f\n\x1bMODEL_STATE_WEIGHTS_MISSING\x10\x02\x12#\n\x1fMODEL_STATE_CREDENTIALS_MISSING\x10\x03\x12\x17\n\x13MODEL_STATE_RETIRED\x10\x04*R\n\tModelView\x12\x1a\n\x16MODEL_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VIEW_BASIC\x10\x01\x12\x13\n\x0fMODEL_VIEW_FULL\x10\x02\x32\x86\x03\n\x0cModelService\x12\x62\n\rListProviders\x12&.celeste.image.v1.ListProvidersRequest\x1a\'.celeste.image.v1.ListProvidersResponse\"\x00\x12Y\n\nListModels\x12#.celeste.image.v1.ListModelsRequest\x1a$.celeste.image.v1.ListModelsResponse\"\x00\x12S\n\x08GetModel\x12!.celeste.image.v1.GetModelRequest\x1a\".celeste.image.v1.GetModelResponse\"\x00\x12\x62\n\rGetServerInfo\x12&.celeste.image.v1.GetServerInfoRequest\x1a\'.celeste.image.v1.GetServerInfoResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.model_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSTATE']._serialized_start=3174
-  _globals['_MODELSTATE']._serialized_end=3271
-  _globals['_MODELVIEW']._serialized_start=3273
-  _globals['_MODELVIEW']._serialized_end=3355
+  _globals['_MODELSTATE']._serialized_start=3685
+  _globals['_MODELSTATE']._serialized_end=3844
+  _globals['_MODELVIEW']._serialized_start=3846
+  _globals['_MODELVIEW']._serialized_end=3928
   _globals['_PROVIDER']._serialized_start=92
   _globals['_PROVIDER']._serialized_end=189
   _globals['_MODEL']._serialized_start=192
-  _globals['_MODEL']._serialized_end=686
-  _globals['_PARAMETER']._serialized_start=689
-  _globals['_PARAMETER']._serialized_end=1298
-  _globals['_TEXTPARAMETER']._serialized_start=1300
-  _globals['_TEXTPARAMETER']._serialized_end=1383
-  _globals['_INTEGERPARAMETER']._serialized_start=1386
-  _globals['_INTEGERPARAMETER']._serialized_end=1583
-  _globals['_NUMBERPARAMETER']._serialized_start=1586
-  _globals['_NUMBERPARAMETER']._serialized_end=1749
-  _globals['_BOOLPARAMETER']._serialized_start=1751
-  _globals['_BOOLPARAMETER']._serialized_end=1803
-  _globals['_CHOICEPARAMETER']._serialized_start=1805
-  _globals['_CHOICEPARAMETER']._serialized_end=1883
-  _globals['_SIZEPARAMETER']._serialized_start=1886
-  _globals['_SIZEPARAMETER']._serialized_end=2127
-  _globals['_IMAGEPARAMETER']._serialized_start=2129
-  _globals['_IMAGEPARAMETER']._serialized_end=2225
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=2227
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=2249
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=2251
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=2332
-  _globals['_LISTMODELSREQUEST']._serialized_start=2335
-  _globals['_LISTMODELSREQUEST']._serialized_end=2534
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2536
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2645
-  _globals['_GETMODELREQUEST']._serialized_start=2647
-  _globals['_GETMODELREQUEST']._serialized_end=2688
-  _globals['_GETMODELRESPONSE']._serialized_start=2690
-  _globals['_GETMODELRESPONSE']._serialized_end=2755
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2757
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=2779
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=2781
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2886
-  _globals['_SERVERLIMITS']._serialized_start=2889
-  _globals['_SERVERLIMITS']._serialized_end=3172
-  _globals['_MODELSERVICE']._serialized_start=3358
-  _globals['_MODELSERVICE']._serialized_end=3748
+  _globals['_MODEL']._serialized_end=831
+  _globals['_MODELLIFECYCLE']._serialized_start=833
+  _globals['_MODELLIFECYCLE']._serialized_end=932
+  _globals['_PRICERULE']._serialized_start=935
+  _globals['_PRICERULE']._serialized_end=1112
+  _globals['_PARAMETER']._serialized_start=1115
+  _globals['_PARAMETER']._serialized_end=1724
+  _globals['_TEXTPARAMETER']._serialized_start=1726
+  _globals['_TEXTPARAMETER']._serialized_end=1809
+  _globals['_INTEGERPARAMETER']._serialized_start=1812
+  _globals['_INTEGERPARAMETER']._serialized_end=2009
+  _globals['_NUMBERPARAMETER']._serialized_start=2012
+  _globals['_NUMBERPARAMETER']._serialized_end=2175
+  _globals['_BOOLPARAMETER']._serialized_start=2177
+  _globals['_BOOLPARAMETER']._serialized_end=2229
+  _globals['_CHOICEPARAMETER']._serialized_start=2231
+  _globals['_CHOICEPARAMETER']._serialized_end=2309
+  _globals['_SIZEPARAMETER']._serialized_start=2312
+  _globals['_SIZEPARAMETER']._serialized_end=2599
+  _globals['_IMAGEPARAMETER']._serialized_start=2602
+  _globals['_IMAGEPARAMETER']._serialized_end=2735
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=2737
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=2759
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=2761
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=2842
+  _globals['_LISTMODELSREQUEST']._serialized_start=2845
+  _globals['_LISTMODELSREQUEST']._serialized_end=3044
+  _globals['_LISTMODELSRESPONSE']._serialized_start=3046
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3155
+  _globals['_GETMODELREQUEST']._serialized_start=3157
+  _globals['_GETMODELREQUEST']._serialized_end=3198
+  _globals['_GETMODELRESPONSE']._serialized_start=3200
+  _globals['_GETMODELRESPONSE']._serialized_end=3265
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=3267
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=3289
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=3291
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=3396
+  _globals['_SERVERLIMITS']._serialized_start=3399
+  _globals['_SERVERLIMITS']._serialized_end=3682
+  _globals['_MODELSERVICE']._serialized_start=3931
+  _globals['_MODELSERVICE']._serialized_end=4321
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,10 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     """It can."""
     MODEL_STATE_WEIGHTS_MISSING: _ModelState.ValueType  # 2
     """Its weights are not on the server; `celeste models pull` gets them."""
+    MODEL_STATE_CREDENTIALS_MISSING: _ModelState.ValueType  # 3
+    """The server has no key for its provider."""
+    MODEL_STATE_RETIRED: _ModelState.ValueType  # 4
+    """Its provider has it no more; requests for it are refused with its replacement."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """Whether a model can be used now."""
@@ -42,6 +46,10 @@ MODEL_STATE_READY: ModelState.ValueType  # 1
 """It can."""
 MODEL_STATE_WEIGHTS_MISSING: ModelState.ValueType  # 2
 """Its weights are not on the server; `celeste models pull` gets them."""
+MODEL_STATE_CREDENTIALS_MISSING: ModelState.ValueType  # 3
+"""The server has no key for its provider."""
+MODEL_STATE_RETIRED: ModelState.ValueType  # 4
+"""Its provider has it no more; requests for it are refused with its replacement."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 class _ModelView:
@@ -117,6 +125,9 @@ class Model(_message.Message):
     MAX_COUNT_FIELD_NUMBER: _builtins.int
     PREVIEWS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    LIFECYCLE_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id, `provider/model`, which requests name. May hold more slashes."""
     provider: _builtins.str
@@ -137,6 +148,10 @@ class Model(_message.Message):
     """Images it makes in one call; more are split by the server. 0 when it makes none."""
     previews: _builtins.bool
     """Whether it sends previews."""
+    evidence: _builtins.str
+    """How its facts are known: `wire-proven` (by the vendor's own SDK), `second source`, `from the specification`. Empty
+    for models of this machine.
+    """
     @_builtins.property
     def operations(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
         """What it does."""
@@ -148,6 +163,14 @@ class Model(_message.Message):
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
         """What it accepts, per operation. Left out in the BASIC view."""
+
+    @_builtins.property
+    def lifecycle(self) -> Global___ModelLifecycle:
+        """Whether its provider means to keep it."""
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceRule]:
+        """What it costs, as far as it is known. Left out in the BASIC view. Empty for models of this machine."""
 
     def __init__(
         self,
@@ -165,14 +188,89 @@ class Model(_message.Message):
         max_count: _builtins.int = ...,
         previews: _builtins.bool = ...,
         parameters: _abc.Iterable[Global___Parameter] | None = ...,
+        lifecycle: Global___ModelLifecycle | None = ...,
+        prices: _abc.Iterable[Global___PriceRule] | None = ...,
+        evidence: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifecycle", b"lifecycle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "id", b"id", "license", b"license", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "previews", b"previews", "provider", b"provider", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "previews", b"previews", "prices", b"prices", "provider", b"provider", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelLifecycle(_message.Message):
+    """Whether a provider means to keep a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDING_FIELD_NUMBER: _builtins.int
+    ENDS_ON_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_FIELD_NUMBER: _builtins.int
+    ending: _builtins.bool
+    """Whether it is on its way out or gone."""
+    ends_on: _builtins.str
+    """Day on which it goes or went, `2026-05-12`. Empty when none is known."""
+    replacement: _builtins.str
+    """Id of the model to use in its place. Empty when none is known."""
+    def __init__(
+        self,
+        *,
+        ending: _builtins.bool = ...,
+        ends_on: _builtins.str = ...,
+        replacement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ending", b"ending", "ends_on", b"ends_on", "replacement", b"replacement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelLifecycle: _TypeAlias = ModelLifecycle  # noqa: Y015
+
+@_typing.final
+class PriceRule(_message.Message):
+    """What one unit costs where a condition holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CHECKED_ON_FIELD_NUMBER: _builtins.int
+    unit: _builtins.str
+    """The unit: `image`, `megapixel`, `million output tokens` and so on."""
+    amount: _builtins.str
+    """A decimal number."""
+    currency_code: _builtins.str
+    """ISO 4217 code of the currency."""
+    condition: _builtins.str
+    """When it holds, for people. Empty means always."""
+    source: _builtins.str
+    """Where it was read."""
+    checked_on: _builtins.str
+    """Day on which it was read, `2026-11-22`."""
+    def __init__(
+        self,
+        *,
+        unit: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        condition: _builtins.str = ...,
+        source: _builtins.str = ...,
+        checked_on: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "checked_on", b"checked_on", "condition", b"condition", "currency_code", b"currency_code", "source", b"source", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceRule: _TypeAlias = PriceRule  # noqa: Y015
 
 @_typing.final
 class Parameter(_message.Message):
@@ -434,6 +532,8 @@ class SizeParameter(_message.Message):
     MAXIMUM_MEGAPIXELS_FIELD_NUMBER: _builtins.int
     DEFAULT_WIDTH_FIELD_NUMBER: _builtins.int
     DEFAULT_HEIGHT_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    RATIOS_FIELD_NUMBER: _builtins.int
     minimum_side: _builtins.int
     """Shortest side in pixels."""
     maximum_side: _builtins.int
@@ -446,6 +546,14 @@ class SizeParameter(_message.Message):
     """Width used when none is given. 0 when it depends on the input."""
     default_height: _builtins.int
     """Height used when none is given. 0 when it depends on the input."""
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The only sizes there are, as `1024x1536`. Empty means any within the bounds."""
+
+    @_builtins.property
+    def ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The only ratios of width to height there are, as `16:9`. Empty means any."""
+
     def __init__(
         self,
         *,
@@ -455,10 +563,12 @@ class SizeParameter(_message.Message):
         maximum_megapixels: _builtins.float = ...,
         default_width: _builtins.int = ...,
         default_height: _builtins.int = ...,
+        sizes: _abc.Iterable[_builtins.str] | None = ...,
+        ratios: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_height", b"default_height", "default_width", b"default_width", "maximum_megapixels", b"maximum_megapixels", "maximum_side", b"maximum_side", "minimum_side", b"minimum_side", "multiple_of", b"multiple_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_height", b"default_height", "default_width", b"default_width", "maximum_megapixels", b"maximum_megapixels", "maximum_side", b"maximum_side", "minimum_side", b"minimum_side", "multiple_of", b"multiple_of", "ratios", b"ratios", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -472,8 +582,11 @@ class ImageParameter(_message.Message):
 
     MEDIA_TYPES_FIELD_NUMBER: _builtins.int
     MAXIMUM_MEGAPIXELS_FIELD_NUMBER: _builtins.int
+    MAXIMUM_COUNT_FIELD_NUMBER: _builtins.int
     maximum_megapixels: _builtins.float
     """Largest area in millions of pixels."""
+    maximum_count: _builtins.int
+    """Pictures at most."""
     @_builtins.property
     def media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Media types read."""
@@ -483,10 +596,11 @@ class ImageParameter(_message.Message):
         *,
         media_types: _abc.Iterable[_builtins.str] | None = ...,
         maximum_megapixels: _builtins.float = ...,
+        maximum_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["maximum_megapixels", b"maximum_megapixels", "media_types", b"media_types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["maximum_count", b"maximum_count", "maximum_megapixels", b"maximum_megapixels", "media_types", b"media_types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

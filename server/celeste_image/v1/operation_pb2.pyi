@@ -25,6 +25,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _UpscaleMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UpscaleMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpscaleMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UPSCALE_METHOD_UNSPECIFIED: _UpscaleMethod.ValueType  # 0
+    """The model's own way."""
+    UPSCALE_METHOD_FAST: _UpscaleMethod.ValueType  # 1
+    """At once, inventing little."""
+    UPSCALE_METHOD_CONSERVATIVE: _UpscaleMethod.ValueType  # 2
+    """Keeping to what is there."""
+    UPSCALE_METHOD_CREATIVE: _UpscaleMethod.ValueType  # 3
+    """Inventing detail."""
+
+class UpscaleMethod(_UpscaleMethod, metaclass=_UpscaleMethodEnumTypeWrapper):
+    """How a picture is made larger."""
+
+UPSCALE_METHOD_UNSPECIFIED: UpscaleMethod.ValueType  # 0
+"""The model's own way."""
+UPSCALE_METHOD_FAST: UpscaleMethod.ValueType  # 1
+"""At once, inventing little."""
+UPSCALE_METHOD_CONSERVATIVE: UpscaleMethod.ValueType  # 2
+"""Keeping to what is there."""
+UPSCALE_METHOD_CREATIVE: UpscaleMethod.ValueType  # 3
+"""Inventing detail."""
+Global___UpscaleMethod: _TypeAlias = UpscaleMethod  # noqa: Y015
+
 class _OperationKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -131,6 +159,7 @@ class GenerateRequest(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    OUTPUT_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Names the call in events, results and logs: a UUID of any version. Unset, the server makes one and returns it."""
     model: _builtins.str
@@ -145,6 +174,8 @@ class GenerateRequest(_message.Message):
     """The same model, seed and parameters give the same picture where the model has seeds. Image i of several gets
     seed + i. Unset, the server draws one and returns it.
     """
+    output_media_type: _builtins.str
+    """Media type wanted: `image/png`, `image/jpeg` or `image/webp`. Unset means the model's default."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
         """What all operations have in common."""
@@ -164,10 +195,11 @@ class GenerateRequest(_message.Message):
         size: _image_pb2.Size | None = ...,
         count: _builtins.int = ...,
         seed: _builtins.int | None = ...,
+        output_media_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "options", b"options", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "count", b"count", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "count", b"count", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -186,15 +218,34 @@ class EditRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    OUTPUT_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     ERASE_FIELD_NUMBER: _builtins.int
     INPAINT_FIELD_NUMBER: _builtins.int
     OUTPAINT_FIELD_NUMBER: _builtins.int
+    INSTRUCT_FIELD_NUMBER: _builtins.int
+    REPLACE_BACKGROUND_FIELD_NUMBER: _builtins.int
+    REMOVE_BACKGROUND_FIELD_NUMBER: _builtins.int
+    RESTYLE_FIELD_NUMBER: _builtins.int
+    RECOLOR_FIELD_NUMBER: _builtins.int
+    SEARCH_REPLACE_FIELD_NUMBER: _builtins.int
+    RELIGHT_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in GenerateRequest."""
     model: _builtins.str
     """As in GenerateRequest."""
     seed: _builtins.int
     """As in GenerateRequest, for edits that draw at random."""
+    negative_prompt: _builtins.str
+    """What not to make, up to 32,000 characters."""
+    count: _builtins.int
+    """Images wanted, 1 to 16. Zero is unset and means 1."""
+    output_media_type: _builtins.str
+    """Media type wanted: `image/png`, `image/jpeg` or `image/webp`. Unset means the model's default."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
         """What all operations have in common."""
@@ -202,6 +253,14 @@ class EditRequest(_message.Message):
     @_builtins.property
     def image(self) -> _image_pb2.ImageInput:
         """The picture to change."""
+
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageInput]:
+        """More pictures that the edit may take from: people, things, styles. At most 16."""
+
+    @_builtins.property
+    def size(self) -> _image_pb2.Size:
+        """Size wanted. Unset means that of the image, where the model can."""
 
     @_builtins.property
     def erase(self) -> _edit_pb2.EraseEdit:
@@ -215,6 +274,38 @@ class EditRequest(_message.Message):
     def outpaint(self) -> _edit_pb2.OutpaintEdit:
         """Grow the picture."""
 
+    @_builtins.property
+    def instruct(self) -> _edit_pb2.InstructEdit:
+        """Change what words say."""
+
+    @_builtins.property
+    def replace_background(self) -> _edit_pb2.ReplaceBackgroundEdit:
+        """Put another background."""
+
+    @_builtins.property
+    def remove_background(self) -> _edit_pb2.RemoveBackgroundEdit:
+        """Take the background away."""
+
+    @_builtins.property
+    def restyle(self) -> _edit_pb2.RestyleEdit:
+        """Transfer a style."""
+
+    @_builtins.property
+    def recolor(self) -> _edit_pb2.RecolorEdit:
+        """Change a color."""
+
+    @_builtins.property
+    def search_replace(self) -> _edit_pb2.SearchReplaceEdit:
+        """Replace what words find."""
+
+    @_builtins.property
+    def relight(self) -> _edit_pb2.RelightEdit:
+        """Light it anew."""
+
+    @_builtins.property
+    def control(self) -> _edit_pb2.ControlEdit:
+        """Keep one aspect."""
+
     def __init__(
         self,
         *,
@@ -223,17 +314,30 @@ class EditRequest(_message.Message):
         options: Global___RequestOptions | None = ...,
         image: _image_pb2.ImageInput | None = ...,
         seed: _builtins.int | None = ...,
+        references: _abc.Iterable[_image_pb2.ImageInput] | None = ...,
+        negative_prompt: _builtins.str = ...,
+        size: _image_pb2.Size | None = ...,
+        count: _builtins.int = ...,
+        output_media_type: _builtins.str = ...,
         erase: _edit_pb2.EraseEdit | None = ...,
         inpaint: _edit_pb2.InpaintEdit | None = ...,
         outpaint: _edit_pb2.OutpaintEdit | None = ...,
+        instruct: _edit_pb2.InstructEdit | None = ...,
+        replace_background: _edit_pb2.ReplaceBackgroundEdit | None = ...,
+        remove_background: _edit_pb2.RemoveBackgroundEdit | None = ...,
+        restyle: _edit_pb2.RestyleEdit | None = ...,
+        recolor: _edit_pb2.RecolorEdit | None = ...,
+        search_replace: _edit_pb2.SearchReplaceEdit | None = ...,
+        relight: _edit_pb2.RelightEdit | None = ...,
+        control: _edit_pb2.ControlEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "options", b"options", "outpaint", b"outpaint", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "model", b"model", "options", b"options", "outpaint", b"outpaint", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint"]  # noqa: Y015
+    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "control"]  # noqa: Y015
     _WhichOneofArgType_edit: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
@@ -254,12 +358,27 @@ class UpscaleRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     FACTOR_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    OUTPUT_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    CREATIVITY_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in GenerateRequest."""
     model: _builtins.str
     """As in GenerateRequest."""
     factor: _builtins.float
     """Times the width and height, 1 to 16; the results are rounded to whole pixels. Zero is unset."""
+    method: Global___UpscaleMethod.ValueType
+    """How. Unset means the model's own way."""
+    output_media_type: _builtins.str
+    """Media type wanted: `image/png`, `image/jpeg` or `image/webp`. Unset means the model's default."""
+    prompt: _builtins.str
+    """What the picture shows, for methods that invent detail, up to 32,000 characters."""
+    creativity: _builtins.float
+    """How much may be invented, 0 to 1. Unset means the model's default."""
+    seed: _builtins.int
+    """As in GenerateRequest, for methods that draw at random."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
         """What all operations have in common."""
@@ -281,12 +400,24 @@ class UpscaleRequest(_message.Message):
         image: _image_pb2.ImageInput | None = ...,
         factor: _builtins.float = ...,
         size: _image_pb2.Size | None = ...,
+        method: Global___UpscaleMethod.ValueType = ...,
+        output_media_type: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        creativity: _builtins.float | None = ...,
+        seed: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "options", b"options", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "image", b"image", "options", b"options", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["factor", b"factor", "image", b"image", "model", b"model", "options", b"options", "request_id", b"request_id", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "factor", b"factor", "image", b"image", "method", b"method", "model", b"model", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__creativity: _TypeAlias = _typing.Literal["creativity"]  # noqa: Y015
+    _WhichOneofArgType__creativity: _TypeAlias = _typing.Literal["_creativity", b"_creativity"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__creativity) -> _WhichOneofReturnType__creativity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___UpscaleRequest: _TypeAlias = UpscaleRequest  # noqa: Y015
 

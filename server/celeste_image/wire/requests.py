@@ -1,27 +1,28 @@
 """Core requests to messages of `celeste.image.v1` and back."""
 
+from dataclasses import fields
 from typing import Any, assert_never
 
 from google.protobuf import json_format, struct_pb2
 
 from celeste_image.core.errors import InvalidRequest
 from celeste_image.core.request import (
+    EDITS,
     AnalysisKind,
     Analyze,
+    AnyEdit,
     Edit,
-    Erase,
     Generate,
     ImageInput,
     ImageRequest,
-    Inpaint,
     Mask,
-    Outpaint,
     Polarity,
     RequestOptions,
     Size,
     Upscale,
+    UpscaleMethod,
 )
-from celeste_image.v1 import analysis_pb2, edit_pb2, image_pb2, operation_pb2
+from celeste_image.v1 import analysis_pb2, image_pb2, operation_pb2
 from celeste_image.wire.values import enum_number, enum_word, whole_numbers
 
 __all__ = ["Request", "request_from_proto", "request_to_operation"]
@@ -51,23 +52,34 @@ def request_from_proto(message: Request, unknown: tuple[str, ...] = ()) -> Image
                 size=_size(message.size),
                 count=message.count,
                 seed=message.seed if message.HasField("seed") else None,
+                output_media_type=message.output_media_type,
             )
         case operation_pb2.EditRequest():
-            seed = message.seed if message.HasField("seed") else None
             return Edit(
                 model=message.model,
                 options=options,
                 image=_image(message.image),
                 edit=_edit(message),
-                seed=seed,
+                references=tuple(_image(reference) for reference in message.references),
+                negative_prompt=message.negative_prompt,
+                size=_size(message.size),
+                count=message.count,
+                seed=message.seed if message.HasField("seed") else None,
+                output_media_type=message.output_media_type,
             )
         case operation_pb2.UpscaleRequest():
+            method = enum_word(operation_pb2.UpscaleMethod, message.method) if message.method else None
             return Upscale(
                 model=message.model,
                 options=options,
                 image=_image(message.image),
                 factor=message.factor,
                 size=_size(message.size),
+                method=UpscaleMethod(method) if method else None,
+                prompt=message.prompt,
+                creativity=message.creativity if message.HasField("creativity") else None,
+                seed=message.seed if message.HasField("seed") else None,
+                output_media_type=message.output_media_type,
             )
         case operation_pb2.AnalyzeRequest():
             kinds = tuple(AnalysisKind(enum_word(analysis_pb2.AnalysisKind, kind)) for kind in message.kinds)
@@ -84,20 +96,39 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
     match request:
         case Generate():
             generate = operation_pb2.GenerateRequest(
-                **common, prompt=request.prompt, negative_prompt=request.negative_prompt, count=request.count
+                **common,
+                prompt=request.prompt,
+                negative_prompt=request.negative_prompt,
+                count=request.count,
+                seed=request.seed,
+                output_media_type=request.output_media_type,
             )
-            if request.seed is not None:
-                generate.seed = request.seed
             _set_size(generate.size, request.size)
             return operation_pb2.Operation(generate=generate)
         case Edit():
-            edit = operation_pb2.EditRequest(**common, image=_image_proto(request.image))
-            if request.seed is not None:
-                edit.seed = request.seed
+            edit = operation_pb2.EditRequest(
+                **common,
+                image=_image_proto(request.image),
+                references=[_image_proto(reference) for reference in request.references],
+                negative_prompt=request.negative_prompt,
+                count=request.count,
+                seed=request.seed,
+                output_media_type=request.output_media_type,
+            )
+            _set_size(edit.size, request.size)
             _set_edit(edit, request.edit)
             return operation_pb2.Operation(edit=edit)
         case Upscale():
-            upscale = operation_pb2.UpscaleRequest(**common, image=_image_proto(request.image), factor=request.factor)
+            upscale = operation_pb2.UpscaleRequest(
+                **common,
+                image=_image_proto(request.image),
+                factor=request.factor,
+                method=enum_number(operation_pb2.UpscaleMethod, request.method or "unspecified"),
+                prompt=request.prompt,
+                creativity=request.creativity,
+                seed=request.seed,
+                output_media_type=request.output_media_type,
+            )
             _set_size(upscale.size, request.size)
             return operation_pb2.Operation(upscale=upscale)
         case Analyze():
@@ -164,35 +195,39 @@ def _mask(message: image_pb2.Mask) -> Mask:
     return Mask(_image(message.image), Polarity(enum_word(image_pb2.MaskPolarity, polarity)), message.feather)
 
 
-def _edit(message: operation_pb2.EditRequest) -> Erase | Inpaint | Outpaint:
-    match message.WhichOneof("edit"):
-        case "erase":
-            erase = message.erase
-            return Erase(_mask(erase.mask), erase.pixel_lock if erase.HasField("pixel_lock") else True)
-        case "inpaint":
-            inpaint = message.inpaint
-            lock = inpaint.pixel_lock if inpaint.HasField("pixel_lock") else True
-            return Inpaint(_mask(inpaint.mask), inpaint.prompt, lock)
-        case "outpaint":
-            out = message.outpaint
-            return Outpaint(out.left, out.right, out.top, out.bottom, out.prompt)
-        case other:
-            raise TypeError(f"{other!r} is no edit")
+def _edit(message: operation_pb2.EditRequest) -> AnyEdit:
+    """Returns the edit: the core's classes have the fields of the messages, by the same names."""
+    kind = message.WhichOneof("edit")
+    if kind is None:
+        raise TypeError("no edit")
+    part = getattr(message, kind)
+    values = {}
+    for known in fields(EDITS[kind]):  # type: ignore[arg-type]  # every edit is a dataclass
+        value = getattr(part, known.name)
+        if part.DESCRIPTOR.fields_by_name[known.name].has_presence and not part.HasField(known.name):
+            continue  # the class has the default
+        match value:
+            case image_pb2.Mask():
+                value = _mask(value)
+            case image_pb2.ImageInput():
+                value = _image(value)
+        values[known.name] = value
+    return EDITS[kind](**values)
 
 
-def _set_edit(message: operation_pb2.EditRequest, edit: Erase | Inpaint | Outpaint) -> None:
-    match edit:
-        case Erase():
-            message.erase.CopyFrom(edit_pb2.EraseEdit(mask=_mask_proto(edit.mask), pixel_lock=edit.pixel_lock))
-        case Inpaint():
-            mask = _mask_proto(edit.mask)
-            message.inpaint.CopyFrom(edit_pb2.InpaintEdit(mask=mask, prompt=edit.prompt, pixel_lock=edit.pixel_lock))
-        case Outpaint():
-            message.outpaint.CopyFrom(
-                edit_pb2.OutpaintEdit(
-                    left=edit.left, right=edit.right, top=edit.top, bottom=edit.bottom, prompt=edit.prompt
-                )
-            )
+def _set_edit(message: operation_pb2.EditRequest, edit: AnyEdit) -> None:
+    part = getattr(message, edit.field)
+    part.SetInParent()
+    for known in fields(edit):  # type: ignore[arg-type]
+        match getattr(edit, known.name):
+            case None:
+                continue
+            case Mask() as mask:
+                getattr(part, known.name).CopyFrom(_mask_proto(mask))
+            case ImageInput() as image:
+                getattr(part, known.name).CopyFrom(_image_proto(image))
+            case value:
+                setattr(part, known.name, value)
 
 
 def _mask_proto(mask: Mask) -> image_pb2.Mask:

@@ -15,8 +15,10 @@ from celeste_image.core.events import (
     Preview,
     Progress,
     Queued,
+    Retrying,
     Saved,
     Started,
+    Submitted,
     Usage,
     Warned,
 )
@@ -37,6 +39,11 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
             message.started.CopyFrom(
                 event_pb2.StartedEvent(provider=event.provider, model=event.model, attempt=event.attempt)
             )
+        case Submitted():
+            message.submitted.provider = event.provider
+        case Retrying():
+            message.retrying.reason, message.retrying.attempt = event.reason, event.attempt
+            message.retrying.after.FromTimedelta(timedelta(seconds=event.after_seconds))
         case Progress():
             source = event_pb2.PROGRESS_SOURCE_REPORTED if event.reported else event_pb2.PROGRESS_SOURCE_ESTIMATED
             message.progress.CopyFrom(
@@ -73,6 +80,11 @@ def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
             return Queued(message.queued.position)
         case "started":
             return Started(message.started.provider, message.started.model, message.started.attempt)
+        case "submitted":
+            return Submitted("", message.submitted.provider)
+        case "retrying":
+            after = message.retrying.after.ToTimedelta().total_seconds()
+            return Retrying(message.retrying.reason, after, message.retrying.attempt)
         case "progress":
             progress = message.progress
             return Progress(progress.fraction, progress.phase, progress.source != event_pb2.PROGRESS_SOURCE_ESTIMATED)

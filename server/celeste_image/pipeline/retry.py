@@ -1,0 +1,86 @@
+"""retrying: the same model again, when nothing was made and nothing can have been paid."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from celeste_image.core.errors import CelesteError
+from celeste_image.core.events import Event, Progress, Retrying, Run, Saved, Submitted
+from celeste_image.core.request import Call, ImageRequest
+
+__all__ = ["RetryPolicy", "retrying"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long.
+
+    Attributes:
+        tries: Tries in all per reason; a reason that is not named has `other_tries`.
+        first_seconds: Longest pause before the second try; it doubles from try to try.
+        longest_seconds: Longest pause of all, unless the vendor names a longer one.
+        patience_seconds: A longer pause than this, named by the vendor, is not waited for: the caller is told of it.
+    """
+
+    tries: Mapping[str, int] = field(default_factory=lambda: {"PROVIDER_RATE_LIMITED": 5, "PROVIDER_UNAVAILABLE": 4})
+    other_tries: int = 1
+    first_seconds: float = 0.5
+    longest_seconds: float = 20.0
+    patience_seconds: float = 60.0
+
+
+def retrying(
+    run: Run,
+    policy: RetryPolicy | None = None,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    jitter: Callable[[float], float] = lambda most: random.uniform(0, most),  # noqa: S311
+) -> Run:
+    """Tries again after failures that say nothing was done, until something was saved.
+
+    A ticket that a try left is carried to the next, which resumes that job and submits nothing. What was sent and not
+    answered is not retryable, and so never sent again.
+    """
+    policy = policy or RetryPolicy()
+
+    async def retried(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        attempt, fraction = 1, 0.0
+        while True:
+            saved = False
+            try:
+                async with aclosing(run(request, call)) as events:
+                    async for event in events:
+                        saved |= isinstance(event, Saved)
+                        if isinstance(event, Submitted):
+                            call = replace(call, ticket=event.ticket)
+                        if isinstance(event, Progress):
+                            # A new try begins anew, but what a caller was told never falls.
+                            if event.fraction < fraction:
+                                continue
+                            fraction = event.fraction
+                        yield event
+                return
+            except CelesteError as error:
+                pause = _pause(policy, error, attempt, jitter)
+                late = call.deadline is not None and pause is not None and clock() + pause >= call.deadline
+                if saved or pause is None or late:
+                    raise
+                attempt += 1
+                retry = Retrying(error.reason, pause, attempt)
+            yield retry
+            await sleep(retry.after_seconds)
+
+    return retried
+
+
+def _pause(policy: RetryPolicy, error: CelesteError, attempt: int, jitter: Callable[[float], float]) -> float | None:
+    """Returns how long to wait before the next try, None when there is none: full jitter, never before Retry-After."""
+    if not error.retryable or attempt >= policy.tries.get(error.reason, policy.other_tries):
+        return None
+    drawn = jitter(min(policy.longest_seconds, policy.first_seconds * 2 ** (attempt - 1)))
+    named = max(0.0, error.retry_after or 0.0)
+    return None if named > policy.patience_seconds else named + drawn

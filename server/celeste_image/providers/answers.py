@@ -1,0 +1,146 @@
+"""Answers of vendors: their statuses and headers become errors of the one tree, here and nowhere else."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from celeste_image.core.errors import (
+    CelesteError,
+    InvalidRequest,
+    ModelNotFound,
+    OutcomeUnknown,
+    ProviderBilling,
+    ProviderCredentials,
+    ProviderFailed,
+    ProviderRateLimited,
+    ProviderUnavailable,
+    SafetyBlocked,
+)
+from celeste_image.providers.exchange import ExchangeFailed, OriginRefused, Reply, Stage
+
+__all__ = ["at", "duration_seconds", "error_for_failure", "error_for_status", "retry_after", "vendor_text"]
+
+MOST_SECONDS = 86_400.0
+TEXT_CHARACTERS = 300
+DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
+
+
+def error_for_status(
+    provider: str,
+    reply: Reply,
+    text: str = "",
+    *,
+    moderated: bool = False,
+    billing: bool = False,
+    stage: str = "unknown",
+    after: float | None = None,
+    idempotent: bool = False,
+) -> CelesteError:
+    """Returns the error for an answer that is one.
+
+    Args:
+        provider: Who answered.
+        reply: The answer.
+        text: What it says, for people; see `vendor_text`.
+        moderated: Whether its body says that a safety system refused, whatever the status.
+        billing: Whether its body says that there is no money, whatever the status.
+        stage: What the safety system refused, where that is known: `prompt`, `input` or `output`.
+        after: Seconds to wait that the body names; else those of the headers.
+        idempotent: Whether asking again costs nothing, as for a poll.
+    """
+    said = f"{provider}: {text}" if text else f"{provider} answered with HTTP status {reply.status}"
+    metadata = {"provider": provider, "status": str(reply.status)}
+    after = retry_after(reply.headers) if after is None else after
+    if moderated:
+        return SafetyBlocked(said, metadata=metadata | {"stage": stage})
+    if billing or reply.status == 402:
+        return ProviderBilling(said, metadata=metadata)
+    match reply.status:
+        case 401 | 403:
+            return ProviderCredentials(said, metadata=metadata)
+        case 404:
+            return ModelNotFound(said, metadata=metadata)
+        case 400 | 405 | 406 | 411 | 413 | 414 | 415 | 422:
+            return InvalidRequest(said, metadata=metadata)
+        case 429:
+            return ProviderRateLimited(said, metadata=metadata, retry_after=after)
+        case 408 | 503 | 529:
+            return ProviderUnavailable(said, metadata=metadata, retry_after=after)
+        case status if status >= 500 and idempotent:
+            return ProviderUnavailable(said, metadata=metadata, retry_after=after)
+        case status if status >= 500:
+            # It had the request and broke over it: nobody knows what was done.
+            return OutcomeUnknown(said, metadata=metadata | {"final": "true"})
+        case _:
+            return ProviderFailed(said, metadata=metadata)
+
+
+def error_for_failure(provider: str, failure: ExchangeFailed, *, idempotent: bool = False) -> CelesteError:
+    """Returns the error for an exchange without a usable answer.
+
+    Args:
+        provider: Who was asked.
+        failure: How it failed.
+        idempotent: Whether asking again costs nothing, as for a poll.
+    """
+    metadata = {"provider": provider}
+    said = f"{provider}: {failure}"
+    if isinstance(failure, OriginRefused):
+        return ProviderFailed(said, metadata=metadata)
+    if failure.stage is Stage.NOT_SENT or idempotent:
+        return ProviderUnavailable(said, metadata=metadata)
+    if failure.stage is Stage.ANSWERED and (status := failure.status or 0) >= 300 and status != 303:
+        # The status holds, though the rest of the answer was lost. Not 303, "see other": that is done.
+        return error_for_status(provider, Reply(status, {}), str(failure))
+    return OutcomeUnknown(said, metadata=metadata | {"final": "true"})
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Returns how many seconds to wait, from `retry-after-ms` or `retry-after` as seconds or date; None if neither.
+
+    RFC 9110 section 10.2.3. Negative values are 0, more than a day is a day.
+    """
+    milliseconds = headers.get("retry-after-ms", "")
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", milliseconds):
+        return min(MOST_SECONDS, float(milliseconds) / 1000)
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"-?\d{1,12}(\.\d+)?", value):
+        return min(MOST_SECONDS, max(0.0, float(value)))
+    try:
+        when = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return min(MOST_SECONDS, max(0.0, (when - (now or datetime.now(UTC))).total_seconds()))
+
+
+def duration_seconds(value: Any) -> float | None:
+    """Returns the seconds of a duration in protobuf's JSON form, `8s`; None for anything else."""
+    found = DURATION.fullmatch(value) if isinstance(value, str) else None
+    return min(MOST_SECONDS, float(found[1])) if found else None
+
+
+def at(value: Any, *path: str | int) -> Any:
+    """Returns what is at a path in JSON values, None when there is nothing: vendors' answers are not trusted."""
+    for step in path:
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def vendor_text(value: Any, secrets: Iterable[str] = ()) -> str:
+    """Returns what a vendor says, fit to be shown: one line, not long, nothing of a key in it."""
+    if not isinstance(value, str):
+        return ""
+    text = "".join(sign if sign.isprintable() else " " for sign in value)
+    for secret in secrets:
+        text = text.replace(secret, "[key]") if secret else text
+    text = " ".join(text.split())
+    return text if len(text) <= TEXT_CHARACTERS else text[: TEXT_CHARACTERS - 3] + "..."

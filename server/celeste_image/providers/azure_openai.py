@@ -1,0 +1,114 @@
+"""Azure OpenAI: OpenAI's models in an operator's own resource, under the names of the operator's deployments.
+
+[providers.azure_openai]
+base_url = "https://my-resource.openai.azure.com"
+models = [{ id = "my-deployment", model = "gpt-image-2" }]
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from celeste_image.core.card import ModelCard
+from celeste_image.providers.catalog import cards_from, load_catalogue
+from celeste_image.providers.exchange import Secret
+from celeste_image.providers.families.openai_like import OpenAILike, Profile
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.openai import OpenAIOptions
+from celeste_image.providers.origins import Origin
+from celeste_image.providers.vendor import VendorSettings
+
+__all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
+
+API_VERSION = "2025-04-01-preview"
+LIFECYCLE = ("state", "ends_on", "replacement", "prices")
+"""What OpenAI says of its own service, and Microsoft decides for itself."""
+
+
+class Deployment(BaseModel):
+    """One deployment: its name in the resource, and the model of OpenAI's that it runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")]
+    model: str
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, model: str) -> str:
+        if model not in (known := [entry["id"] for entry in load_catalogue("openai")["models"]]):
+            raise ValueError(f"there is no model {model!r}; they are {', '.join(known)}")
+        return model
+
+
+class AzureSettings(VendorSettings):
+    """`[providers.azure_openai]`, or another name with `kind = "azure_openai"` for each further resource."""
+
+    models: Annotated[tuple[Deployment, ...], Field(min_length=1)]
+    base_url: str = Field(default="", validate_default=True, description="The resource's endpoint.")
+    api_version: str = Field(
+        default=API_VERSION, description="Of the paths of deployments; empty means the v1 surface, which has none."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        Origin.of(url)  # empty is none
+        return url.rstrip("/")
+
+
+class AzureOpenAI(OpenAILike):
+    """One resource."""
+
+    name = "azure_openai"
+    title = "Azure OpenAI"
+    Settings = AzureSettings
+    Options = OpenAIOptions
+    base_url = ""
+    key_variable = "AZURE_OPENAI_API_KEY"
+    key_header = "api-key"
+    key_prefix = ""
+
+    def __init__(
+        self,
+        settings: AzureSettings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        environment: Mapping[str, str] = os.environ,
+        pictures: Pictures | None = None,
+        *,
+        name: str = "",
+    ) -> None:
+        super().__init__(settings, transport, environment, pictures, name=name)
+        self.cards = _cards(self.name, settings.models)
+        self._is_v1 = not settings.api_version
+        start = "/openai/v1" if self._is_v1 else "/openai/deployments/{model}"
+        self.profile = Profile(
+            generate_path=f"{start}/images/generations",
+            edit_path=f"{start}/images/edits",
+            query={} if self._is_v1 else {"api-version": settings.api_version},
+        )
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The headers with the key: the v1 surface takes it as OpenAI does, too."""
+        (key,) = super().secrets
+        return (key, replace(key, header="authorization", value=f"Bearer {key.value}")) if self._is_v1 else (key,)
+
+
+def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:
+    """Returns a card for each deployment: what the model accepts is the same as at OpenAI."""
+    catalogue = load_catalogue("openai")
+    entries: Mapping[str, Mapping[str, Any]] = {entry["id"]: entry for entry in catalogue["models"]}
+    models = []
+    for deployment in deployments:
+        known = {name: value for name, value in entries[deployment.model].items() if name not in LIFECYCLE}
+        title = f"{known['title']} ({deployment.id})"
+        models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title})
+    return cards_from(provider, {**catalogue, "models": models})
+
+
+KIND = AzureOpenAI

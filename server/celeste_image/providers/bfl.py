@@ -1,0 +1,144 @@
+"""Black Forest Labs: the FLUX models, as jobs that are submitted and polled. Pictures travel as plain base64."""
+
+import base64
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import OperationNotOffered
+from celeste_image.core.events import Event, Picture, Warned
+from celeste_image.core.request import Call, Edit, Generate, ImageInput, ImageRequest, Inpaint, Instruct, Outpaint, Size
+from celeste_image.providers.base import Options
+from celeste_image.providers.catalog import load_cards, load_title
+from celeste_image.providers.families.polling import Jobs, Polling, State
+from celeste_image.providers.vendor import Vendor
+
+__all__ = ["PROVIDER", "Bfl", "BflOptions"]
+
+PNG, JPEG = "image/png", "image/jpeg"
+READS = (PNG, JPEG, "image/webp")
+LOCKED = "PNG, since the pixels outside the mask are put back bit for bit"
+
+# https://docs.bfl.ai/api_integration/errors, 2026-11-22. Jobs can't be cancelled.
+JOBS = Polling(
+    states={
+        "Pending": State.RUNNING,
+        "Ready": State.READY,
+        "Request Moderated": State.MODERATED,
+        "Content Moderated": State.MODERATED,
+        "Error": State.FAILED,
+        "Task not found": State.MISSING,
+    },
+    stages={"Request Moderated": "prompt", "Content Moderated": "output"},
+    poll_url=("polling_url",),
+    poll="/v1/get_result?id={id}",
+    results=(("result", "sample"),),
+    seed=("result", "seed"),
+    previews=(("preview",), ("preview", "sample")),
+    headers={"accept": "application/json", "content-type": "application/json"},  # as its SDK does
+    texts=(("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",)),
+)
+
+
+class BflOptions(Options):
+    """`options.provider_options["bfl"]`; what is unset is left to the API."""
+
+    safety_tolerance: Annotated[int, Field(ge=0, le=6)] | None = None
+    prompt_upsampling: bool | None = None
+    raw: bool | None = None
+    steps: Annotated[int, Field(ge=1, le=50)] | None = None
+    guidance: Annotated[float, Field(ge=1.5, le=100)] | None = None
+
+
+class Bfl(Vendor):
+    """The FLUX API."""
+
+    name = "bfl"
+    title = load_title("bfl")
+    cards = load_cards("bfl")
+    Options = BflOptions
+    base_url = "https://api.bfl.ai"
+    key_variable = "BFL_API_KEY"
+    key_header = "x-key"
+    key_prefix = ""
+    # A job is asked for in the region that has it, `api.us1.bfl.ai`; its picture is at `delivery-us1.bfl.ai`.
+    own_hosts = ("*.bfl.ai",)
+    result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self.jobs = Jobs(self, JOBS)
+
+    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        """Makes one picture. What an inpainting model did outside its mask is undone here."""
+        card = self.card(request.model)
+        match request:
+            case Edit(edit=Inpaint(pixel_lock=True), output_media_type="image/jpeg"):
+                # Before it is paid for: with `strict` this ends it.
+                yield Warned("output_media_type", LOCKED)
+        body = {} if call.ticket else await self._body(request, card)
+        previews = request.options.preview_count
+        async with aclosing(self.jobs.run(f"/v1/{card.name_on_wire}", body, call, previews=previews)) as events:
+            async for event in events:
+                yield await self._locked(request, event) if isinstance(event, Picture) else event
+
+    async def _locked(self, request: ImageRequest, made: Picture) -> Picture:
+        """Returns what was made, with the source's pixels outside the mask where that was asked for."""
+        match request:
+            case Edit(image=source, edit=Inpaint(mask=mask, pixel_lock=True)) if facts := source.facts:
+                data = await self.pictures.locked(source, mask, made.data)
+                return replace(made, data=data, media_type=PNG, width=facts.width, height=facts.height)
+        return made
+
+    async def _body(self, request: ImageRequest, card: ModelCard) -> dict[str, Any]:
+        """Returns the body of a submit: only what the card says that the model reads."""
+        if not isinstance(request, Generate | Edit):
+            raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
+        jpeg = request.output_media_type == JPEG
+        body: dict[str, Any] = {"seed": request.seed, "output_format": "jpeg" if jpeg else "png"}
+        match request:
+            case Generate():
+                body |= {"prompt": request.prompt}
+            case Edit(edit=Instruct() as edit):
+                body |= {"prompt": edit.prompt, **await self._inputs(request)}
+            case Edit(edit=Inpaint() as edit):
+                mask = await self.pictures.mask(request.image, edit.mask, "white")
+                body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), "mask": encoded(mask)}
+                body["output_format"] = "png" if edit.pixel_lock else body["output_format"]
+            case Edit(edit=Outpaint() as edit):
+                sides = {"left": edit.left, "right": edit.right, "top": edit.top, "bottom": edit.bottom}
+                body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), **sides}
+            case Edit():
+                raise OperationNotOffered(f"{card.id} can't {request.edit.field}")
+        body |= sized(request.size)
+        for name, value in self.options(request.options.provider_options).model_dump(exclude_none=True).items():
+            if card.parameter(request.kind, f'options.provider_options["bfl"].{name}'):
+                body[name] = value
+        return {name: value for name, value in body.items() if value is not None}
+
+    async def _inputs(self, request: Edit) -> Mapping[str, str]:
+        """Returns the pictures by their fields: `input_image`, `input_image_2` and so on."""
+        images = (request.image, *request.references)
+        return {f"input_image_{n}" if n > 1 else "input_image": await self._encoded(i) for n, i in enumerate(images, 1)}
+
+    async def _encoded(self, image: ImageInput) -> str:
+        return encoded(await self.sendable(image, READS))
+
+
+PROVIDER = Bfl
+
+
+def sized(size: Size) -> Mapping[str, Any]:
+    """Returns the fields for a size: a ratio where the model takes ratios, else pixels, or none."""
+    if size.aspect_ratio:
+        return {"aspect_ratio": size.aspect_ratio}
+    return {"width": size.width, "height": size.height} if size.width else {}
+
+
+def encoded(data: bytes) -> str:
+    """Returns bytes as base64."""
+    return base64.b64encode(data).decode("ascii")

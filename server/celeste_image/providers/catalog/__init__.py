@@ -1,0 +1,170 @@
+"""The catalogue: what each provider's models accept, make and cost, as dated data, one YAML file per provider.
+
+title: Black Forest Labs
+checked_on: 2026-11-22
+source: https://docs.bfl.ai
+parameters:                     # named once, used below by name
+  prompt: {path: prompt, text: {max_length: 10000}, title: Prompt, help: What to show., required: true}
+models:
+  - id: flux-pro-1.1
+    title: FLUX 1.1 pro
+    summary: ...
+    evidence: wire-proven       # or: second source, from the specification
+    max_count: 1
+    previews: true
+    state: active               # or: legacy, retired; with ends_on and replacement
+    generate: [prompt, size]    # parameters per operation, by name
+    prices: [{unit: image, amount: "0.04", source: docs.bfl.ai/pricing}]
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from celeste_image.core.card import (
+    BoolRange,
+    ChoiceRange,
+    ImageRange,
+    IntegerRange,
+    LifecycleState,
+    ModelCard,
+    NumberRange,
+    Parameter,
+    ParameterRange,
+    Price,
+    SizeRange,
+    TextRange,
+)
+from celeste_image.core.request import OperationKind
+
+__all__ = ["cards_from", "load_cards", "load_catalogue", "load_title"]
+
+KEYS = {"title", "checked_on", "source", "parameters", "models"}
+RATIO = re.compile(r"[1-9]\d*:[1-9]\d*")
+
+RANGES: Mapping[str, type[ParameterRange]] = {
+    "text": TextRange,
+    "integer": IntegerRange,
+    "number": NumberRange,
+    "bool": BoolRange,
+    "choice": ChoiceRange,
+    "size": SizeRange,
+    "image": ImageRange,
+}
+
+
+def load_cards(provider: str) -> tuple[ModelCard, ...]:
+    """Returns the cards of a provider's file. Raises ValueError for what is no catalogue."""
+    return cards_from(provider, load_catalogue(provider))
+
+
+def load_title(provider: str) -> str:
+    """Returns the provider's name for people."""
+    return str(load_catalogue(provider)["title"])
+
+
+def cards_from(provider: str, catalogue: Mapping[str, Any]) -> tuple[ModelCard, ...]:
+    """Returns the cards of a catalogue, which may be an operator's own.
+
+    Raises:
+        ValueError: A key is not known or missing, a value is of another type, an id is there twice, or a parameter has
+            no or two ranges; the text says where.
+    """
+    if unknown := catalogue.keys() - KEYS:
+        raise ValueError(f"{provider}: unknown keys {', '.join(sorted(unknown))}")
+    if missing := KEYS - catalogue.keys() - {"parameters", "source"}:
+        raise ValueError(f"{provider}: there is no {', '.join(sorted(missing))}")
+    parameters = {
+        name: _parameter(f"{provider}: parameters.{name}", provider, values)
+        for name, values in catalogue.get("parameters", {}).items()
+    }
+    cards = tuple(_card(provider, catalogue, parameters, values) for values in catalogue["models"])
+    ids = [card.id for card in cards]
+    if twice := {model for model in ids if ids.count(model) > 1}:
+        raise ValueError(f"{provider}: there twice: {', '.join(sorted(twice))}")
+    return cards
+
+
+@lru_cache
+def load_catalogue(provider: str) -> Mapping[str, Any]:
+    """Returns a provider's file as it is, which nobody may change: it is read once."""
+    text = (files(__package__) / f"{provider}.yaml").read_text()
+    loaded: Mapping[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+def _parameter(where: str, provider: str, values: Mapping[str, Any]) -> Parameter:
+    found = [name for name in RANGES if name in values]
+    if len(found) != 1:
+        raise ValueError(f"{where}: needs one of {', '.join(RANGES)}")
+    (kind,) = found
+    given = dict(values[kind] or {})
+    for name, value in given.items():
+        if isinstance(value, list):  # dataclasses hold tuples
+            given[name] = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+    for ratio in given.get("ratios", ()):
+        # YAML takes 16:9 without quotes for a number, to the base of 60.
+        if not (isinstance(ratio, str) and RATIO.fullmatch(ratio)):
+            raise ValueError(f"{where}: {ratio!r} is no ratio; is it in quotes?")
+    if "path" not in values:
+        raise ValueError(f"{where}: there is no 'path'")
+    # `options.x` is short for the provider's own option x.
+    path = values["path"]
+    option = path.removeprefix("options.")
+    if option != path:
+        path = f'options.provider_options["{provider}"].{option}'
+    rest = {name: value for name, value in values.items() if name not in (kind, "path")}
+    try:
+        return Parameter(path=path, range=RANGES[kind](**given), **rest)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _card(
+    provider: str, catalogue: Mapping[str, Any], parameters: Mapping[str, Parameter], values: Mapping[str, Any]
+) -> ModelCard:
+    where = f"{provider}: models.{values.get('id')}"
+    operations = {kind: values[kind.value] for kind in OperationKind if kind.value in values}
+    known = {f.name for f in fields(ModelCard)} - {"parameters"}
+    rest = {name: value for name, value in values.items() if name not in {kind.value for kind in operations}}
+    if unknown := rest.keys() - known:
+        raise ValueError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
+    try:
+        facts = {
+            "source": catalogue.get("source", ""),
+            "checked_on": str(catalogue["checked_on"]),
+            **rest,
+            "id": f"{provider}/{rest['id']}",
+            "state": LifecycleState(rest.get("state", "active")),
+            "ends_on": str(rest.get("ends_on", "")),
+            "prices": _prices(where, catalogue, rest.get("prices", ())),
+            "parameters": {kind: tuple(parameters[name] for name in names) for kind, names in operations.items()},
+        }
+        if replacement := rest.get("replacement"):
+            facts["replacement"] = f"{provider}/{replacement}"
+        return ModelCard(**facts)
+    except KeyError as error:
+        raise ValueError(f"{where}: there is no {error}") from error
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _prices(where: str, catalogue: Mapping[str, Any], prices: Sequence[Mapping[str, Any]]) -> tuple[Price, ...]:
+    made = []
+    for values in prices:
+        price = Price(**{**values, "checked_on": str(values.get("checked_on", catalogue["checked_on"]))})
+        try:
+            # As text, since 0.1 in YAML is a binary fraction.
+            sound = isinstance(price.amount, str) and 0 <= Decimal(price.amount) < Decimal("Infinity")
+        except InvalidOperation:
+            sound = False
+        if not sound:
+            raise ValueError(f"{where}: the amount {price.amount!r} is no decimal number in quotes")
+        made.append(price)
+    return tuple(made)

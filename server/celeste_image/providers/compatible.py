@@ -1,0 +1,234 @@
+"""Servers that speak as OpenAI's image API does: vLLM-Omni, LocalAI, and all others. Each is configuration alone.
+
+[providers.studio]
+kind = "compatible"
+base_url = "http://gpu.example.com:8000/v1"
+allow_private = true
+models = [{ id = "qwen-image", seed = true, edits = ["instruct"], options = ["guidance_scale"] }]
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from celeste_image.core.card import (
+    ChoiceRange,
+    ImageRange,
+    IntegerRange,
+    LifecycleState,
+    ModelCard,
+    NumberRange,
+    Parameter,
+    ParameterRange,
+    SizeRange,
+    TextRange,
+)
+from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.core.request import OperationKind, Polarity
+from celeste_image.providers.base import Options
+from celeste_image.providers.exchange import Secret
+from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.origins import Origin
+from celeste_image.providers.vendor import VendorSettings
+
+__all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings"]
+
+Word = Annotated[str, StringConstraints(max_length=100)]
+
+
+class CompatibleOptions(Options):
+    """What such servers know besides; which model reads which is said in its table's `options`."""
+
+    quality: Word | None = None
+    style: Word | None = None
+    background: Word | None = None
+    moderation: Word | None = None
+    user: Word | None = None
+    output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    step: Annotated[int, Field(ge=1, le=1000)] | None = None
+    guidance_scale: Annotated[float, Field(ge=0, le=100)] | None = None
+
+
+RANGES: Mapping[str, ParameterRange] = {
+    "output_compression": IntegerRange(0, 100),
+    "num_inference_steps": IntegerRange(1, 1000),
+    "step": IntegerRange(1, 1000),
+    "guidance_scale": NumberRange(0, 100),
+}
+"""Of the options that are no text."""
+
+
+class CompatibleModel(BaseModel):
+    """One model of `models`: what it does and reads. What is not said here is not sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")]
+    wire_id: str = Field(default="", description="What the server calls it, if that is not its id.")
+    title: str = ""
+    summary: str = "A model of a server that the operator named."
+    generates: bool = True
+    edits: tuple[Literal["instruct", "inpaint", "outpaint"], ...] = ()
+    sizes: tuple[str, ...] = Field(default=(), description="The only ones there are, as 1024x1024; empty means any.")
+    multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(default=8, description="Of both sides, without `sizes`.")
+    maximum_side: Annotated[int, Field(ge=64, le=16_384)] = 4096
+    max_count: Annotated[int, Field(ge=1, le=16)] = 1
+    references: Annotated[int, Field(ge=0, le=15)] = 0
+    seed: bool = False
+    negative_prompt: bool = False
+    previews: bool = False
+    output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = ()
+    options: tuple[str, ...] = ()
+
+    @field_validator("sizes")
+    @classmethod
+    def _are_sizes(cls, sizes: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [size for size in sizes if not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", size)]:
+            raise ValueError(f"{wrong[0]!r} is no size such as 1024x1024")
+        return sizes
+
+    @field_validator("options")
+    @classmethod
+    def _are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := set(options) - CompatibleOptions.model_fields.keys():
+            known = ", ".join(CompatibleOptions.model_fields)
+            raise ValueError(f"there is no option {', '.join(sorted(wrong))}; they are {known}")
+        return options
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "CompatibleModel":
+        if not (self.generates or self.edits):
+            raise ValueError("a model that neither generates nor edits does nothing")
+        return self
+
+
+class CompatibleSettings(VendorSettings):
+    """`[providers.NAME]` with `kind = "compatible"`. The key may be missing: many such servers want none."""
+
+    models: Annotated[tuple[CompatibleModel, ...], Field(min_length=1)]
+    response_format: Literal["", "url", "b64_json"] = Field(
+        default="", description="How pictures are asked for; empty is the server's default."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        Origin.of(url)  # empty is none
+        return url
+
+    @field_validator("models")
+    @classmethod
+    def _are_different(cls, models: tuple[CompatibleModel, ...]) -> tuple[CompatibleModel, ...]:
+        if len({model.id for model in models}) < len(models):
+            raise ValueError("two models have the same id")
+        return models
+
+    base_url: str = Field(default="", validate_default=True, description="Where the API is, with its /v1.")
+
+
+class Compatible(OpenAILike):
+    """A server of an operator's, with the models that the configuration says it has."""
+
+    name = "compatible"
+    title = "OpenAI-compatible server"
+    Settings = CompatibleSettings
+    Options = CompatibleOptions
+    base_url = ""
+    key_variable = ""
+
+    def __init__(
+        self,
+        settings: CompatibleSettings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        environment: Mapping[str, str] = os.environ,
+        pictures: Pictures | None = None,
+        *,
+        name: str = "",
+    ) -> None:
+        super().__init__(settings, transport, environment, pictures, name=name)
+        self.cards = [card_of(self.name, model) for model in settings.models]
+        self.profile = Profile(response_format=settings.response_format)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The header with the key, if there is one."""
+        return super().secrets if self._key else ()
+
+    def ready(self, card: ModelCard) -> bool:
+        """Tells that the model is there: the operator said so."""
+        return card.state is not LifecycleState.RETIRED
+
+
+def card_of(provider: str, model: CompatibleModel) -> ModelCard:
+    """Returns a model's card: what is known of it is what its table says."""
+    shared = list(_shared(provider, model))
+    generate = [Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)]
+    edit = [parameter for kind in model.edits for parameter in _edit(kind, model)]
+    parameters = {
+        OperationKind.GENERATE: (*generate, *shared) if model.generates else (),
+        OperationKind.EDIT: (*edit, *shared) if edit else (),
+    }
+    return ModelCard(
+        id=f"{provider}/{model.id}",
+        title=model.title or model.id,
+        summary=model.summary,
+        parameters={kind: found for kind, found in parameters.items() if found},
+        max_count=model.max_count,
+        previews=model.previews,
+        wire_id=model.wire_id,
+        evidence="from the configuration",
+    )
+
+
+def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
+    side = model.maximum_side
+    sizes = tuple((int(across), int(down)) for across, _, down in (size.partition("x") for size in model.sizes))
+    longest, shortest = max((max(size) for size in sizes), default=side), min((min(s) for s in sizes), default=16)
+    bounds = SizeRange(shortest, longest, longest * longest / 1e6, 0 if sizes else model.multiple_of, sizes=sizes)
+    found = [Parameter("size", bounds, "Size", "Width and height in pixels; unset is the server's default.")]
+    if model.seed:
+        found.append(Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same picture."))
+    if model.negative_prompt:
+        found.append(Parameter("negative_prompt", TextRange(), "Negative prompt", "What not to show."))
+    if types := model.output_media_types:
+        found.append(Parameter("output_media_type", ChoiceRange(types), "Format", "Media type of the picture."))
+    for name in model.options:
+        path, title = f'options.provider_options["{provider}"].{name}', name.replace("_", " ").capitalize()
+        kind = RANGES.get(name, TextRange(100))
+        found.append(Parameter(path, kind, title, "As the server's own documentation has it.", advanced=True))
+    return found
+
+
+def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
+    pictures = ImageRange(IMAGE_TYPES, 40)
+    prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What to make of it.", required=kind != "outpaint")
+    match kind:
+        case "instruct":
+            found = [Parameter("instruct", TextRange(), "Instruct", "Changes what words say."), prompt]
+            if model.references:
+                several = ImageRange(tuple(FORMATS), 40, model.references)
+                found.append(Parameter("references", several, "References", "More pictures to take from."))
+            return found
+        case "inpaint":
+            words = ChoiceRange(tuple(Polarity), Polarity.WHITE)
+            return [
+                Parameter("inpaint", pictures, "Inpaint", "A mask as large as the picture: where to paint."),
+                prompt,
+                Parameter("inpaint.mask.polarity", words, "Polarity", "Which values of the mask mean change."),
+                Parameter(
+                    "inpaint.mask.feather", IntegerRange(0, 256, default=0), "Feather", "Soft border, in pixels."
+                ),
+                Parameter("inpaint.pixel_lock", ChoiceRange(), "Pixel lock", "Keeps the rest bit for bit."),
+            ]
+        case _:
+            grown = SizeRange(16, model.maximum_side, model.maximum_side**2 / 1e6)
+            return [Parameter("outpaint", grown, "Outpaint", "Pixels to add on each side."), prompt]
+
+
+KIND = Compatible

@@ -1,0 +1,1 @@
+"""What several APIs share, so that a provider is one file."""

@@ -1,0 +1,116 @@
+"""Google's envelope: `generateContent` of Gemini and of Vertex, which differ in URL and key alone.
+
+Each chunk of `streamGenerateContent` is one more envelope of the same form; pictures arrive whole in it, so nobody here
+streams. Source: the types of google-genai 3.4.0 and its recordings, 2026-11-22.
+"""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderFailed, SafetyBlocked
+from celeste_image.providers.answers import at, duration_seconds, error_for_status
+from celeste_image.providers.exchange import ExchangeFailed, Reply
+
+__all__ = ["body_of", "error_of", "image_part", "image_size_for", "picture_in"]
+
+REFUSED = frozenset(
+    {
+        *("SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"),
+        *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
+    }
+)
+"""Finish reasons of a safety system. All others but STOP mean that it could not be made, NO_IMAGE among them."""
+
+Said = Callable[[Any], str]
+"""Makes what a vendor says fit to be shown: `Vendor.said`."""
+
+SIDES: Mapping[str, int] = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
+"""The side of a square picture by the word for its size."""
+
+
+def image_part(data: bytes, media_type: str) -> dict[str, Any]:
+    """Returns the part of a request that holds a picture."""
+    return {"inlineData": {"mimeType": media_type, "data": base64.b64encode(data).decode("ascii")}}
+
+
+def image_size_for(width: int, height: int, offered: Sequence[str]) -> str:
+    """Returns the word for the size whose area is nearest to that of `width` times `height` pixels, by its ratio.
+
+    Args:
+        width: In pixels, above 0.
+        height: In pixels, above 0.
+        offered: Words of SIDES, at least one.
+    """
+    area = width * height
+    return min(offered, key=lambda word: max(area / SIDES[word] ** 2, SIDES[word] ** 2 / area))
+
+
+def body_of(
+    parts: Sequence[Mapping[str, Any]], *, aspect_ratio: str = "", image_size: str = "", seed: int | None = None
+) -> dict[str, Any]:
+    """Returns the body of a request for one picture; what is empty or None is left to the model."""
+    config: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}
+    if seed is not None:
+        config["seed"] = seed
+    shape = {"aspectRatio": aspect_ratio, "imageSize": image_size}
+    if image_config := {name: value for name, value in shape.items() if value}:
+        config["imageConfig"] = image_config
+    return {"contents": [{"role": "user", "parts": list(parts)}], "generationConfig": config}
+
+
+def picture_in(provider: str, answer: Any, said: Said) -> bytes:
+    """Returns the bytes of the picture in an answer of status 200: the first that is not a draft of its thoughts.
+
+    Raises:
+        SafetyBlocked: A safety system refused the prompt, or what was made of it.
+        ProviderFailed: There is no picture in it; the message has the reason, or what the model said instead.
+    """
+    metadata = {"provider": provider}
+    if blocked := said(at(answer, "promptFeedback", "blockReason")):
+        why = _joined(f"the prompt was refused ({blocked})", said(at(answer, "promptFeedback", "blockReasonMessage")))
+        raise SafetyBlocked(f"{provider}: {why}", metadata=metadata | {"stage": "prompt"})
+    candidate = at(answer, "candidates", 0)
+    reason, message = said(at(candidate, "finishReason")), said(at(candidate, "finishMessage"))
+    if reason in REFUSED:
+        why = _joined(f"the picture was refused ({reason})", message)
+        raise SafetyBlocked(f"{provider}: {why}", metadata=metadata | {"stage": "output"})
+    parts = at(candidate, "content", "parts")
+    parts = [part for part in parts if not at(part, "thought")] if isinstance(parts, list) else []
+    for part in parts:
+        if isinstance(data := at(part, "inlineData", "data"), str):
+            try:
+                return base64.b64decode(data, validate=True)
+            except ValueError:
+                raise ProviderFailed(f"{provider}: the picture is not base64", metadata=metadata) from None
+    words = [word for part in parts if isinstance(word := at(part, "text"), str)]
+    why = "it made no picture" if reason in ("", "STOP") else f"it made no picture ({reason})"
+    raise ProviderFailed(f"{provider}: {_joined(why, message or said(' '.join(words)))}", metadata=metadata)
+
+
+def error_of(provider: str, reply: Reply, said: Said) -> CelesteError:
+    """Returns the error for an answer of another status, `google.rpc.Status` in JSON."""
+    try:
+        error = at(reply.json(), "error")
+    except ExchangeFailed:
+        return error_for_status(provider, reply)
+    text = said(at(error, "message"))
+    details = at(error, "details")
+    details = details if isinstance(details, list) else []
+    if any(at(detail, "reason") == "API_KEY_INVALID" for detail in details):
+        # Status 400, as if the caller were at fault.
+        metadata = {"provider": provider, "status": str(reply.status)}
+        return ProviderCredentials(f"{provider}: {text or 'the key is not valid'}", metadata=metadata)
+    delays = [duration_seconds(at(detail, "retryDelay")) for detail in details]
+    return error_for_status(
+        provider,
+        reply,
+        text,
+        # "The free tier is not available in your country, please enable billing", at the status of a bad request.
+        billing=reply.status == 400 and at(error, "status") == "FAILED_PRECONDITION",
+        after=next((delay for delay in delays if delay is not None), None),
+    )
+
+
+def _joined(text: str, more: str) -> str:
+    return f"{text}: {more}" if more else text

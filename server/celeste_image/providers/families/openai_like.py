@@ -1,0 +1,292 @@
+"""The OpenAI-like family: APIs that make and edit pictures by OpenAI's paths, fields, answers and streams.
+
+What differs from API to API is in a `Profile`, what differs from model to model on its card: a field that the card does
+not have is not sent.
+"""
+
+import base64
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+from celeste_image.core.card import ModelCard, SizeRange
+from celeste_image.core.errors import OperationNotOffered, ProviderFailed, UriFailed, UriRefused
+from celeste_image.core.events import Event, Picture, Preview, Warned
+from celeste_image.core.media import media_type
+from celeste_image.core.request import Call, Edit, Generate, ImageInput, ImageRequest, Inpaint, Instruct, Outpaint, Size
+from celeste_image.providers.answers import at, error_for_failure
+from celeste_image.providers.exchange import ExchangeFailed, Reply, Stage
+from celeste_image.providers.families.openai_errors import openai_error
+from celeste_image.providers.families.sse import server_sent_events
+from celeste_image.providers.vendor import Vendor
+
+__all__ = ["OpenAILike", "Profile"]
+
+FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+"""Media types that are taken and made, by the API's word for them."""
+LOSSLESS = {"": "image/png", "image/png": "image/png", "image/webp": "image/webp"}
+GO_ON = "Extend the picture beyond its edges: go on with what is there, in the same style, light and perspective."
+SAME_SHAPE = 0.02
+
+Part = tuple[str, tuple[str, bytes, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one API differs from OpenAI's.
+
+    Attributes:
+        generate_path: Where pictures are made, after the base URL; `{model}` is the model's name.
+        edit_path: Where they are changed.
+        query: Of every request, such as the API's version.
+        size: Written as `WxH` in `size`, as `width` and `height`, or as a ratio in `aspect_ratio`.
+        names: Its names for fields that it calls otherwise; with an empty name a field is not sent.
+        response_format: What to ask for in `response_format`, `url` or `b64_json`; empty means not to.
+        most_previews: Partial images that a stream may have.
+    """
+
+    generate_path: str = "/images/generations"
+    edit_path: str = "/images/edits"
+    query: Mapping[str, str] = field(default_factory=dict)
+    size: Literal["WxH", "sides", "ratio"] = "WxH"
+    names: Mapping[str, str] = field(default_factory=dict)
+    response_format: str = ""
+    most_previews: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request in the API's own form. `canvas` is the size of an outpaint's canvas, `keep` what is kept of it."""
+
+    path: str
+    prompt: str
+    size: Size
+    files: Sequence[Part] = ()
+    canvas: tuple[int, int] | None = None
+    keep: tuple[int, int] | None = None
+
+
+class OpenAILike(Vendor):
+    """An API of the family. A subclass says its name, its cards, its options and, where it has one, its `profile`."""
+
+    profile: Profile = Profile()
+
+    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        """Sends one request; pictures come in the answer, as a stream when previews are wanted."""
+        card = self.card(request.model)
+        if not isinstance(request, Generate | Edit):
+            raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
+        previews = 0
+        if request.options.preview_count and card.previews:
+            previews = min(request.options.preview_count, self.profile.most_previews) if request.count <= 1 else 0
+            if previews < request.options.preview_count:
+                text = f"there are at most {self.profile.most_previews} previews, and none of several images at once"
+                yield Warned("options.preview_count", text)
+        if isinstance(request, Edit) and isinstance(request.edit, Outpaint):
+            # Said before anything is sent: with `strict` it ends here.
+            yield Warned("outpaint", "the model paints a larger canvas anew; the picture on it may change a little")
+        order = await self._order(request, card)
+        made = 0
+        async with aclosing(self._answers(request, order, card, previews, call)) as answers:
+            async for is_final, item in answers:
+                if not is_final:
+                    preview = None
+                    with suppress(ProviderFailed):  # the picture may still come, and is what is paid for
+                        preview = Preview(*await self.pictures.preview(await self._bytes(item, call)))
+                    if preview:
+                        yield preview
+                elif made < max(1, request.count):
+                    data = await self._bytes(item, call)
+                    if revised := self.said(at(item, "revised_prompt")):
+                        yield Warned("", f"the model changed the prompt: {revised}")
+                    async with aclosing(self._finished(request, order, data)) as events:
+                        async for event in events:
+                            yield replace(event, index=made) if isinstance(event, Picture) else event
+                    made += 1
+        if not made:
+            raise ProviderFailed(f"{self.name}: the answer has no picture", metadata={"provider": self.name})
+        if made < request.count:
+            yield self._late(request, "count", f"{self.name} made {made} of {request.count}")
+
+    async def _order(self, request: Generate | Edit, card: ModelCard) -> Order:
+        """Returns what to send; whatever has to be done to pixels is done here."""
+        if isinstance(request, Generate):
+            return Order(self.profile.generate_path, request.prompt, request.size)
+        facts = request.image.facts
+        assert facts is not None
+        size = request.size or _free_size(card, facts.width, facts.height)
+        order = Order(self.profile.edit_path, "", size)
+        match request.edit:
+            case Instruct(prompt=prompt):
+                images = [request.image, *request.references]
+                files = [await self._file("image" if len(images) == 1 else "image[]", image) for image in images]
+                return replace(order, prompt=prompt, files=files)
+            case Inpaint(mask=mask, prompt=prompt):
+                source = await self.sendable(request.image, ("image/png",))
+                cut = await self.pictures.mask(request.image, mask, "alpha")
+                return replace(order, prompt=prompt, files=_files(source, cut))
+            case Outpaint() as grow:
+                kept = (facts.width + grow.left + grow.right, facts.height + grow.top + grow.bottom)
+                step = _step(card)
+                canvas = (kept[0] + -kept[0] % step, kept[1] + -kept[1] % step)
+                sides = (grow.left, canvas[0] - facts.width - grow.left, grow.top, canvas[1] - facts.height - grow.top)
+                files = _files(*await self.pictures.padded(request.image, *sides, "alpha"))
+                size, prompt = request.size or _free_size(card, *canvas), grow.prompt or GO_ON
+                return replace(order, prompt=prompt, size=size, files=files, canvas=canvas, keep=kept)
+            case other:
+                raise OperationNotOffered(f"{card.id} can't {other.field}")
+
+    async def _file(self, name: str, image: ImageInput) -> Part:
+        """Returns a picture as a part of a form, in a format that the API takes."""
+        data = await self.sendable(image, FORMATS)
+        kind = media_type(data[:16])
+        return (name, (f"image.{FORMATS[kind]}", data, kind))
+
+    def _fields(self, request: Generate | Edit, order: Order, card: ModelCard, previews: int) -> dict[str, Any]:
+        """Returns the fields of the body under the API's names; what was not asked for is left to the API."""
+
+        def reads(path: str) -> bool:
+            return card.parameter(request.kind, path) is not None
+
+        fields: dict[str, Any] = {
+            "model": card.name_on_wire,
+            "prompt": order.prompt,
+            "negative_prompt": request.negative_prompt if reads("negative_prompt") else "",
+            "n": request.count,
+            "output_format": FORMATS.get(request.output_media_type, "") if reads("output_media_type") else "",
+            "response_format": self.profile.response_format,
+            "stream": previews > 0,
+            "partial_images": previews,
+            **self._size(order.size),
+        }
+        fields = {name: value for name, value in fields.items() if value}
+        if request.seed is not None and reads("seed"):
+            fields["seed"] = request.seed
+        given = self.options(request.options.provider_options).model_dump(exclude_none=True)
+        base = f'options.provider_options["{self.name}"]'
+        fields |= {name: value for name, value in given.items() if reads(f"{base}.{name}")}
+        names = {name: self.profile.names.get(name, name) for name in fields}
+        return {names[name]: value for name, value in fields.items() if names[name]}
+
+    def _size(self, size: Size) -> dict[str, Any]:
+        match self.profile.size:
+            case "ratio":
+                return {"aspect_ratio": size.aspect_ratio}
+            case "sides":
+                return {"width": size.width, "height": size.height}
+            case "WxH":
+                return {"size": f"{size.width}x{size.height}" if size.width else ""}
+
+    async def _answers(
+        self, request: Generate | Edit, order: Order, card: ModelCard, previews: int, call: Call
+    ) -> AsyncGenerator[tuple[bool, Any], None]:
+        """Sends it and yields whether a picture is final, and what the answer says of it."""
+        fields = self._fields(request, order, card, previews)
+        url = self.url + order.path.format(model=quote(card.name_on_wire, safe=""))
+        if self.profile.query:
+            url += "?" + urlencode(self.profile.query)
+        body: dict[str, Any] = {"json": fields}
+        if order.files:
+            body = {"data": {name: _text(value) for name, value in fields.items()}, "files": order.files}
+        finals = 0
+        try:
+            async with self.http.stream("POST", url, deadline=call.deadline, secrets=self.secrets, **body) as answer:
+                if answer.head.media_type != "text/event-stream" or answer.head.status >= 300:
+                    reply = await answer.whole()
+                    if reply.status >= 300:
+                        raise openai_error(self.name, reply, self.said)
+                    items = at(reply.json(), "data")
+                    for item in items if isinstance(items, list) else ():
+                        yield True, item
+                    return
+                async with aclosing(server_sent_events(answer.pieces())) as events:
+                    async for event in events:
+                        value = {} if event.data == b"[DONE]" else Reply(200, {}, event.data).json()
+                        kind = at(value, "type") or event.event
+                        if kind == "error" or at(value, "error"):
+                            raise openai_error(
+                                self.name, replace(answer.head, body=event.data), self.said, streamed=True
+                            )
+                        finals += (is_final := str(kind).endswith(".completed"))
+                        if is_final or str(kind).endswith(".partial_image"):
+                            yield is_final, value
+                if not finals:
+                    raise ExchangeFailed("the stream ended before the picture came", Stage.ANSWERED, 200)
+        except ExchangeFailed as error:
+            raise error_for_failure(self.name, error) from error
+
+    async def _bytes(self, item: Any, call: Call) -> bytes:
+        """Returns the bytes of a picture that an answer holds, or names by a URL, where no key is sent."""
+        inside, url = at(item, "b64_json"), at(item, "url")
+        try:
+            if isinstance(inside, str):
+                return base64.b64decode(inside.rpartition(",")[2], validate=True)
+            if isinstance(url, str):
+                return (await self.http.download(url, deadline=call.deadline)).body
+            text = "the answer has no picture"
+        except ValueError:
+            text = "the picture in the answer is not base64"
+        except (UriRefused, UriFailed) as error:  # the vendor named it, not the caller
+            text = f"its picture could not be fetched: {error.message}"
+        raise ProviderFailed(f"{self.name}: {text}", metadata={"provider": self.name})
+
+    async def _finished(self, request: Generate | Edit, order: Order, data: bytes) -> AsyncGenerator[Event, None]:
+        """Yields the picture as it was asked for: cut to what an outpaint keeps, or its mask kept to."""
+        kind, width, height = await self.pictures.facts(data)
+        if order.canvas and order.keep and not request.size:
+            if not _alike((width, height), order.canvas):
+                text = f"the model made {width} x {height} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
+                yield self._late(request, "outpaint", text)
+            elif (width, height) != order.keep:
+                kind = kind if kind in FORMATS else "image/png"
+                data = await self.pictures.cropped(data, order.canvas, *order.keep, kind)
+                width, height = order.keep
+        elif isinstance(request, Edit) and isinstance(request.edit, Inpaint) and request.edit.pixel_lock:
+            facts, target = request.image.facts, LOSSLESS.get(request.output_media_type)
+            assert facts is not None
+            alike = _alike((width, height), (facts.width, facts.height))
+            if target and alike and request.size in (Size(), Size(facts.width, facts.height)):
+                data = await self.pictures.locked(request.image, request.edit.mask, data, target)
+                kind, width, height = target, facts.width, facts.height
+            else:
+                text = "pixels outside the mask are the model's: the result has another size, or is JPEG"
+                yield self._late(request, "inpaint.pixel_lock", text)
+        yield Picture(data, kind, width, height, seed=request.seed if request.count <= 1 else None)
+
+    def _late(self, request: ImageRequest, path: str, text: str) -> Warned:
+        """Returns a warning about a field; with `strict` about none, since that would throw away what is paid."""
+        return Warned("" if request.options.strict else path, text)
+
+
+def _free_size(card: ModelCard, width: int, height: int) -> Size:
+    """Returns a size if an edit by the model can have it, else none: then the model chooses."""
+    size = card.parameter(Edit.kind, "size")
+    if size is None or not isinstance(size.range, SizeRange) or size.range.ratios:
+        return Size()
+    bounds, step = size.range, _step(card)
+    fits = (
+        not (width % step or height % step)
+        and bounds.minimum_side <= min(width, height)
+        and max(width, height) <= bounds.maximum_side
+        and bounds.minimum_megapixels * 1e6 <= width * height <= bounds.maximum_megapixels * 1e6
+    )
+    return Size(width, height) if ((width, height) in bounds.sizes if bounds.sizes else fits) else Size()
+
+
+def _step(card: ModelCard) -> int:
+    size = card.parameter(Edit.kind, "size")
+    return max(1, size.range.multiple_of) if size and isinstance(size.range, SizeRange) else 1
+
+
+def _files(image: bytes, mask: bytes) -> list[Part]:
+    return [("image", ("image.png", image, "image/png")), ("mask", ("mask.png", mask, "image/png"))]
+
+
+def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return abs(one[0] / one[1] / (other[0] / other[1]) - 1) < SAME_SHAPE
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,174 @@
+"""Pixel work for vendors' requests and answers: masks, canvases, measures. Runs in worker processes only.
+
+Pillow and nothing more, since a server without local engines has no numpy.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image, ImageChops, ImageFilter
+
+from celeste_image.core.media import media_type
+from celeste_image.core.request import Polarity
+from celeste_image.guard.decode import open_upright
+from celeste_image.guard.limits import ImageLimits
+from celeste_image.worker.engine import Emit
+
+__all__ = ["run"]
+
+KEEP, CHANGE = 16, 240
+"""Values of a mask up to and from which a pixel is wholly kept and changed; JPEG has no clean black and white."""
+CLEAN = [round(min(1.0, max(0.0, (value - KEEP) / (CHANGE - KEEP))) * 255) for value in range(256)]
+STRICT = [0] * 128 + [255] * 128
+PREVIEW_BYTES = 256 << 10
+PREVIEW_SIDE = 512
+PNG_LEVEL = 3
+
+
+def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Does the one thing that `task["do"]` names and emits one `picture` for each result, in order.
+
+    A picture comes with its `media_type`, `width` and `height`; what was only measured comes without bytes. Tasks:
+
+    * `measure`: the picture; no bytes.
+    * `shrink`: the picture, made small enough for a preview where it is not.
+    * `png`: the picture, upright, as PNG without metadata.
+    * `mask`: a mask; `polarity`, `feather`, `form`, `width` and `height` of the picture that it is for.
+    * `pad`: the picture; `left`, `right`, `top`, `bottom`, `form` of the mask that is the second result.
+    * `crop`: the picture; `canvas`, the size to have first, `width` and `height` to keep of it; `media_type`.
+    * `lock`: the source, its mask, what a model made of both; `polarity`, `feather`, `media_type`.
+
+    Raises:
+        NotAnImage: See `open_upright`.
+        ImageTooLarge: See `open_upright`.
+    """
+    opened = [open_upright(data, ImageLimits(**task["limits"])) for data in pictures]
+    match task["do"]:
+        case "measure":
+            _emit(emit, opened[0], b"", media_type(pictures[0][:16]))
+        case "shrink":
+            if len(pictures[0]) <= PREVIEW_BYTES:
+                _emit(emit, opened[0], pictures[0], media_type(pictures[0][:16]))
+            else:
+                opened[0].thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), reducing_gap=2.0)
+                _emit(emit, opened[0], _encoded(opened[0], "image/jpeg", 80), "image/jpeg")
+        case "png":
+            _emit_png(emit, opened[0])
+        case "mask":
+            grey = _changes(opened[0], task)
+            size = (int(task["width"]), int(task["height"]))
+            _emit_png(emit, _formed(grey if grey.size == size else grey.resize(size, Image.Resampling.NEAREST), task))
+        case "pad":
+            for made in _padded(opened[0], task):
+                _emit_png(emit, made)
+        case "crop":
+            whole = _resized(opened[0], tuple(task["canvas"]))
+            made = whole.crop((0, 0, int(task["width"]), int(task["height"])))
+            _emit(emit, made, _encoded(made, task["media_type"]), task["media_type"])
+        case "lock":
+            source, mask, answer = opened
+            made = _locked(source, mask, answer, task)
+            _emit(emit, made, _encoded(made, task["media_type"]), task["media_type"])
+        case other:
+            raise ValueError(f"there is no task {other!r}")
+
+
+def _changes(mask: Image.Image, task: dict[str, Any]) -> Image.Image:
+    """Returns how much of each pixel changes, 0 to 255, rising over `feather` pixels inwards from a hole's edge."""
+    polarity, feather = Polarity(task["polarity"]), int(task["feather"])
+    alpha = mask.getchannel("A") if mask.mode == "RGBA" else Image.new("L", mask.size, 255)
+    grey = alpha if polarity is Polarity.TRANSPARENT else mask.convert("L")
+    if polarity is not Polarity.WHITE:
+        grey = ImageChops.invert(grey)
+    if polarity is not Polarity.TRANSPARENT:  # what is not seen marks nothing, whatever colour it has
+        grey = ImageChops.multiply(grey, alpha)
+    grey = grey.point(CLEAN)
+    if feather:
+        # The mean over a window of the hole, shrunk by half of it, rises evenly from the hole's edge.
+        soft = _shrunk(grey, (feather + 1) // 2).filter(ImageFilter.BoxBlur(feather / 2))
+        grey = ImageChops.darker(grey, soft)
+    return grey
+
+
+def _shrunk(grey: Image.Image, reach: int) -> Image.Image:
+    """Returns the darkest value within `reach` pixels of each, along rows and columns; the border is no edge."""
+    for across, down in ((1, 0), (0, 1)):
+        done = 0
+        while done < reach:
+            step = min(2 * done + 1, reach - done)  # windows that touch: few steps for a wide reach
+            moved = []
+            for sign in (-1, 1):
+                other = Image.new("L", grey.size, 255)
+                other.paste(grey, (sign * step * across, sign * step * down))
+                moved.append(other)
+            grey = ImageChops.darker(grey, ImageChops.darker(*moved))
+            done += step
+    return grey
+
+
+def _formed(grey: Image.Image, task: dict[str, Any]) -> Image.Image:
+    """Returns a mask in the form that a vendor takes."""
+    match task["form"]:
+        case "white":
+            return grey
+        case "black":
+            return ImageChops.invert(grey)
+        case "strict":
+            return grey.point(STRICT)
+        case "alpha":
+            black = Image.new("L", grey.size)
+            return Image.merge("RGBA", (black, black, black, ImageChops.invert(grey)))
+        case other:
+            raise ValueError(f"there is no form {other!r}")
+
+
+def _padded(source: Image.Image, task: dict[str, Any]) -> tuple[Image.Image, Image.Image]:
+    """Returns the picture on a canvas that is transparent around it, and the mask of what is new."""
+    left, top = int(task["left"]), int(task["top"])
+    size = (left + source.width + int(task["right"]), top + source.height + int(task["bottom"]))
+    canvas = Image.new("RGBA", size)
+    canvas.paste(source.convert("RGBA"), (left, top))
+    new = Image.new("L", size, 255)
+    new.paste(0, (left, top, left + source.width, top + source.height))
+    return canvas, _formed(new, task)
+
+
+def _locked(source: Image.Image, mask: Image.Image, made: Image.Image, task: dict[str, Any]) -> Image.Image:
+    """Returns what a model made, as large as the source, with the source's own pixels outside the mask."""
+    mode = "RGBA" if "RGBA" in (source.mode, made.mode) else "RGB"
+    made = _resized(made, source.size)
+    return Image.composite(made.convert(mode), source.convert(mode), _changes(mask, task))
+
+
+def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """Returns a picture without alpha, on white, as JPEG wants it."""
+    if picture.mode != "RGBA":
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def _encoded(picture: Image.Image, kind: str, jpeg_quality: int = 95) -> bytes:
+    out = io.BytesIO()
+    match kind:
+        case "image/png":
+            picture.save(out, "PNG", compress_level=PNG_LEVEL)
+        case "image/webp":
+            picture.save(out, "WEBP", lossless=True, exact=True)
+        case "image/jpeg":
+            _flat(picture).save(out, "JPEG", quality=jpeg_quality)
+        case other:
+            raise ValueError(f"pictures are not encoded as {other!r}")
+    return out.getvalue()
+
+
+def _emit_png(emit: Emit, picture: Image.Image) -> None:
+    _emit(emit, picture, _encoded(picture, "image/png"), "image/png")
+
+
+def _emit(emit: Emit, picture: Image.Image, data: bytes, kind: str) -> None:
+    emit("picture", {"media_type": kind, "width": picture.width, "height": picture.height}, data)

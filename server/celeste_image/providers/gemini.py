@@ -1,0 +1,103 @@
+"""Gemini: pictures by Google's language models, through the Gemini API. No masks: words say where."""
+
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+
+from celeste_image.core.card import ChoiceRange, ModelCard
+from celeste_image.core.errors import OperationNotOffered
+from celeste_image.core.events import Event, Picture, Warned
+from celeste_image.core.media import media_type
+from celeste_image.core.request import Call, Edit, Generate, ImageInput, ImageRequest, Instruct, Restyle
+from celeste_image.providers.answers import error_for_failure
+from celeste_image.providers.base import Options
+from celeste_image.providers.catalog import load_cards, load_title
+from celeste_image.providers.exchange import ExchangeFailed
+from celeste_image.providers.families.google import body_of, error_of, image_part, image_size_for, picture_in
+from celeste_image.providers.vendor import Vendor
+
+__all__ = ["PROVIDER", "Gemini", "GeminiOptions"]
+
+READS = ("image/png", "image/jpeg", "image/webp")
+"""Those of our formats that it reads."""
+SEEDS = 1 << 31
+"""Its seeds are signed 32-bit integers; those that the server draws may be larger and count modulo this."""
+
+
+class GeminiOptions(Options):
+    """`options.provider_options["gemini"]`; `image_size` goes before the pixels that `size` asks for."""
+
+    image_size: Literal["", "512", "1K", "2K", "4K"] = ""
+
+
+class Gemini(Vendor):
+    """The Gemini API."""
+
+    name = "gemini"
+    title = load_title("gemini")
+    cards = load_cards("gemini")
+    Options = GeminiOptions
+    base_url = "https://generativelanguage.googleapis.com/v1"
+    key_variable = "GEMINI_API_KEY"
+    key_header = "x-goog-api-key"
+    key_prefix = ""
+
+    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        """Makes one picture. It arrives whole, so there is no progress to tell of."""
+        if not isinstance(request, Generate | Edit):
+            raise OperationNotOffered(f"{request.model} can't {request.kind.value}")
+        if isinstance(request, Edit) and isinstance(request.edit, Restyle):
+            # Before it is paid for: with `strict` this ends it.
+            yield Warned("restyle", "done by instruction: the model is told which style to take over")
+        card = self.card(request.model)
+        seed = None if request.seed is None else request.seed % SEEDS
+        body = body_of(await self._parts(request), **self._shape(request, card), seed=seed)
+        try:
+            reply = await self.http.send(
+                "POST",
+                f"{self.url}/models/{card.name_on_wire}:generateContent",
+                deadline=call.deadline,
+                secrets=self.secrets,
+                json=body,
+            )
+            if reply.status != 200:
+                raise error_of(self.name, reply, self.said)
+            data = picture_in(self.name, reply.json(), self.said)
+        except ExchangeFailed as error:
+            raise error_for_failure(self.name, error) from error
+        yield Picture(data, *await self.pictures.facts(data), seed=seed)
+
+    async def _parts(self, request: Generate | Edit) -> list[dict[str, Any]]:
+        """Returns the parts of the one message: pictures first, then the words that are about them."""
+        images: tuple[ImageInput, ...] = ()
+        match request:
+            case Generate():
+                words = request.prompt
+            case Edit(edit=Instruct() as instruct):
+                words, images = instruct.prompt, (request.image, *request.references)
+            case Edit(edit=Restyle(style_image=None) as restyle):
+                words = f"Redraw the first picture in this style: {_sentences(restyle)}"
+                images = (request.image, *request.references)
+            case Edit(edit=Restyle(style_image=ImageInput() as style) as restyle):
+                words = f"Redraw the first picture in the style of the second. {_sentences(restyle)}".strip()
+                images = (request.image, style, *request.references)
+            case _:
+                raise OperationNotOffered(f"{request.model} can't {request.kind.value} in this way")
+        pictures = [await self.sendable(image, READS) for image in images]
+        return [*(image_part(data, media_type(data[:16])) for data in pictures), {"text": words}]
+
+    def _shape(self, request: Generate | Edit, card: ModelCard) -> dict[str, str]:
+        """Returns the ratio and the word for the size; empty ones are left to the model."""
+        known = card.parameter(request.kind, f'options.provider_options["{self.name}"].image_size')
+        image_size = self.options(request.options.provider_options).image_size
+        if known is None:  # the model has one size
+            image_size = ""
+        elif not image_size and request.size.width and isinstance(known.range, ChoiceRange):
+            image_size = image_size_for(request.size.width, request.size.height, known.range.values)
+        return {"aspect_ratio": request.size.aspect_ratio, "image_size": image_size}
+
+
+PROVIDER = Gemini
+
+
+def _sentences(restyle: Restyle) -> str:
+    return ". ".join(words for words in (restyle.style, restyle.prompt) if words)

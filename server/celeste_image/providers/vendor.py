@@ -1,0 +1,173 @@
+"""Vendor: what every provider behind an HTTP API begins with: its key, its origin, its client, its errors."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+from pydantic import Field, SecretStr, model_validator
+
+from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.core.errors import ProviderCredentials
+from celeste_image.core.request import ImageInput
+from celeste_image.providers.answers import vendor_text
+from celeste_image.providers.base import Options, ProviderSettings
+from celeste_image.providers.exchange import Limits, OriginRefused, Secret
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.http import Http
+from celeste_image.providers.origins import Hosts, Origin
+
+__all__ = ["Vendor", "VendorSettings"]
+
+METADATA_MARKS = (b"Exif\0\0", b"eXIf", b"EXIF", b"http://ns.adobe.com/xap/", b"XML:com.adobe.xmp", b"Photoshop 3.0\0")
+"""How EXIF, XMP and IPTC begin in JPEG, PNG and WebP. By chance they are in pixels too: that costs a conversion."""
+
+
+class VendorSettings(ProviderSettings):
+    """`[providers.NAME]` of a vendor.
+
+    Its key comes from `key`, from the file `key_file`, or from the vendor's own variable, in this order.
+    """
+
+    key: SecretStr | None = Field(default=None, description="The key itself; better in the environment than in a file.")
+    key_file: Path | None = Field(default=None, description="A file with the key and nothing else.")
+    base_url: str = Field(default="", description="Where the API is; empty means the vendor's own.")
+    allow_private: bool = Field(default=False, description="Whether base_url may be on this machine or network.")
+    result_hosts: tuple[str, ...] = Field(
+        default=(), description="More hosts that results may be fetched from: example.com, or *.example.com."
+    )
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "VendorSettings":
+        if self.key and self.key_file:
+            raise ValueError("key and key_file can't both be set")
+        return self
+
+
+class Vendor:
+    """One vendor's API. A subclass says the class attributes and `run`.
+
+    Args:
+        settings: Its table of the configuration.
+        transport: What sends; tests pass their own.
+        environment: Where the vendor's own variable is looked up.
+        pictures: What does its work on pixels.
+        name: What it is called, where that is not the class's own name: see `discover_kinds`.
+    """
+
+    name: str
+    title: ClassVar[str]
+    cards: Sequence[ModelCard]
+    Settings: ClassVar[type[VendorSettings]] = VendorSettings
+    Options: ClassVar[type[Options]] = Options
+
+    base_url: ClassVar[str]
+    """Where the API is, with the path that all calls share."""
+    key_variable: ClassVar[str]
+    """The environment variable that the vendor's own SDK reads."""
+    key_header: ClassVar[str] = "authorization"
+    key_prefix: ClassVar[str] = "Bearer "
+    own_hosts: ClassVar[Sequence[str]] = ()
+    """Hosts of the vendor's own, as `Hosts` takes them, that its answers may name for the next call; the key goes
+    there too."""
+    result_hosts: ClassVar[Sequence[str]] = ()
+    """Hosts that results may be fetched from, as `Hosts` takes them; no key is sent there."""
+
+    def __init__(
+        self,
+        settings: VendorSettings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        environment: Mapping[str, str] = os.environ,
+        pictures: Pictures | None = None,
+        *,
+        name: str = "",
+    ) -> None:
+        self.name = name or self.name
+        self.settings = settings
+        self.url = (settings.base_url or self.base_url).rstrip("/")
+        origin = Origin.of(self.url)
+        private = (origin,) if settings.allow_private else ()
+        self._origins = frozenset({origin})
+        self._own = Hosts(frozenset(self.own_hosts))
+        results = Hosts(frozenset((*self.result_hosts, *settings.result_hosts)))
+        self.http = Http(
+            lambda target: target in self._origins or self._own(target) or results(target),
+            private=private,
+            limits=Limits(),
+            transport=transport,
+        )
+        self.pictures = pictures or Pictures(self.name)
+        self._key = self._find_key(environment)
+
+    def _find_key(self, environment: Mapping[str, str]) -> str:
+        if self.settings.key:
+            return self.settings.key.get_secret_value().strip()
+        if self.settings.key_file:
+            return self.settings.key_file.read_text().strip()
+        return environment.get(self.key_variable, "").strip()
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The headers with the key, for the API's own origin alone.
+
+        Raises:
+            ProviderCredentials: There is no key.
+        """
+        return self._secrets(self._origins)
+
+    def secrets_for(self, url: str) -> tuple[Secret, ...]:
+        """Returns the headers with the key for a URL that an answer named.
+
+        Raises:
+            OriginRefused: It is not the vendor's own.
+            ProviderCredentials: There is no key.
+        """
+        if not self.is_own(url):
+            raise OriginRefused("the URL in the answer is not the vendor's own")
+        return self._secrets(frozenset({Origin.of(url)}))
+
+    def is_own(self, url: str) -> bool:
+        """Tells whether a URL is at the API's origin or at one of `own_hosts`."""
+        try:
+            origin = Origin.of(url)
+        except ValueError:
+            return False
+        return origin in self._origins or self._own(origin)
+
+    def said(self, value: Any) -> str:
+        """Returns what the vendor says, fit to be shown, without the key."""
+        return vendor_text(value, (self._key,))
+
+    async def sendable(self, image: ImageInput, types: Collection[str]) -> bytes:
+        """Returns a request's picture as the vendor may have it: of one of `types`, upright, without metadata.
+
+        Metadata may say where and by whom a photograph was taken. A picture that has none goes as it is.
+        """
+        assert image.facts is not None
+        if image.facts.media_type in types and not any(mark in image.data for mark in METADATA_MARKS):
+            return image.data
+        return await self.pictures.png(image)
+
+    def _secrets(self, origins: frozenset[Origin]) -> tuple[Secret, ...]:
+        if not self._key:
+            text = f"there is no key for {self.name}: set {self.key_variable} or providers.{self.name}.key"
+            raise ProviderCredentials(text, metadata={"provider": self.name})
+        return (Secret(self.key_header, self.key_prefix + self._key, origins),)
+
+    def ready(self, card: ModelCard) -> bool:
+        """Tells whether there is a key, and the model is not retired."""
+        return bool(self._key) and card.state is not LifecycleState.RETIRED
+
+    def card(self, model: str) -> ModelCard:
+        """Returns a model's card; the pipeline sends no others."""
+        return next(card for card in self.cards if card.id == model)
+
+    def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Returns the request's options for this provider, checked by the pipeline before."""
+        return self.Options.model_validate(given.get(self.name, {}))
+
+    async def close(self) -> None:
+        """Closes its connections and ends its processes."""
+        await self.http.close()
+        await self.pictures.close()

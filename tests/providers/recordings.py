@@ -1,0 +1,212 @@
+"""Recordings of vendors' SDKs: how a request is held against one, and how its reply is played.
+
+The rules of equality are those of `shared/recordings/README.md`. The files under `tests/providers/recordings/` are
+copies of the sample there, with the fixtures they name.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.parser import BytesParser
+from email.policy import HTTP
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+from PIL import Image
+
+FOLDER = Path(__file__).parent / "recordings"
+KEY = "sk-test-canary-0123456789abcdef"
+IGNORED_HEADERS = {"accept", "user-agent", "content-length", "host", "connection", "accept-encoding"}
+
+
+def fixture(name: str) -> bytes:
+    return (FOLDER / "fixtures" / f"{name}.png").read_bytes()
+
+
+@dataclass
+class Recording:
+    """One call of a vendor's SDK: exchanges of a request and a reply."""
+
+    provider: str
+    call: str
+    exchanges: list[dict[str, Any]]
+
+    @classmethod
+    def load(cls, provider: str, call: str) -> "Recording":
+        data = json.loads((FOLDER / provider / f"{call}.json").read_text())
+        return cls(provider, call, data["exchanges"])
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.call}"
+
+
+def all_of(provider: str) -> list[str]:
+    """Returns the calls that are recorded of a vendor."""
+    return sorted(path.stem for path in (FOLDER / provider).glob("*.json"))
+
+
+class Playing(httpx.AsyncBaseTransport):
+    """Holds each request against the next of a recording and answers with its reply."""
+
+    def __init__(self, recording: Recording, base: str, *, subset: bool = False, ignore: tuple[str, ...] = ()) -> None:
+        """Makes it.
+
+        Args:
+            recording: What to play.
+            base: URL that stands for `{BASE}` in replies.
+            subset: Whether ours may leave out what the SDK adds of its schema's defaults.
+            ignore: Names of body fields that are left out of the comparison, each with a reason in the test.
+        """
+        self._left = list(recording.exchanges)
+        self._base, self._subset, self._ignore = base, subset, set(ignore)
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        assert self._left, f"a request more than was recorded: {request.method} {request.url}"
+        expected = self._left.pop(0)
+        hold(request, expected["request"], subset=self._subset, ignore=self._ignore)
+        return response_of(expected["reply"], self._base)
+
+    def done(self) -> None:
+        """Asserts that nothing of the recording is left, but for the fetch of a result, which not every SDK does."""
+        assert not self._left, f"not asked: {[e['request']['path'] for e in self._left]}"
+
+
+def hold(request: httpx.Request, expected: dict[str, Any], *, subset: bool, ignore: set[str]) -> None:
+    """Asserts that a request equals a recorded one under the rules."""
+    assert request.method == expected["method"]
+    assert request.url.path == expected["path"]
+    query = sorted(map(tuple, expected.get("query") or []))
+    assert sorted(parse_qsl(request.url.query.decode(), keep_blank_values=True)) == query
+    for name, value in (expected.get("headers") or {}).items():
+        if name in IGNORED_HEADERS or name in expected.get("ignored_headers", ()):
+            continue
+        given = request.headers.get(name, "")
+        if "{BOUNDARY}" in value:
+            assert given.startswith("multipart/form-data; boundary=")
+        else:
+            assert given == value.replace("{API_KEY}", KEY), f"header {name}"
+    body = expected.get("body")
+    if not body:
+        assert not request.content
+    elif "json" in body:
+        _hold_json(json.loads(request.content), body["json"], subset=subset, ignore=ignore)
+    elif "multipart" in body:
+        _hold_multipart(request, body["multipart"], subset=subset, ignore=ignore)
+    else:
+        raise NotImplementedError(sorted(body))
+
+
+def _hold_json(given: Any, expected: Any, *, subset: bool, ignore: set[str]) -> None:
+    if isinstance(expected, dict) and "$base64" in expected:
+        assert same_picture(base64.b64decode(given.rpartition(",")[2]), expected["$base64"])
+        return
+    if isinstance(expected, dict):
+        want = {_snake(k): v for k, v in expected.items() if v is not None and _snake(k) not in ignore}
+        have = {_snake(k): v for k, v in given.items() if v is not None and _snake(k) not in ignore}
+        assert have.keys() <= want.keys() if subset else have.keys() == want.keys(), (sorted(have), sorted(want))
+        for name, value in have.items():
+            _hold_json(value, want[name], subset=subset, ignore=ignore)
+        return
+    if isinstance(expected, list):
+        assert len(given) == len(expected)
+        for one, other in zip(given, expected, strict=True):
+            _hold_json(one, other, subset=subset, ignore=ignore)
+        return
+    assert given == expected
+
+
+def _hold_multipart(request: httpx.Request, expected: list[dict[str, Any]], *, subset: bool, ignore: set[str]) -> None:
+    head = b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
+    message = BytesParser(policy=HTTP).parsebytes(head + request.content)
+    given = {}
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        given.setdefault(str(name), []).append(part)
+    want: dict[str, list[dict[str, Any]]] = {}
+    for part in expected:
+        # litellm adds an empty file called "none", which its vendor does not know
+        if part["name"] != "none" and part["name"] not in ignore:
+            want.setdefault(part["name"], []).append(part)
+    have = given.keys() - ignore
+    assert have <= want.keys() if subset else have == want.keys(), (sorted(have), sorted(want))
+    for name in have:
+        assert len(given[name]) == len(want[name]), name
+        for part, other in zip(given[name], want[name], strict=True):
+            content = part.get_payload(decode=True)
+            if "text" in other:
+                assert content.decode() == other["text"], name
+            else:
+                assert same_picture(content, other["binary"]), name
+
+
+def same_picture(given: bytes, expected: dict[str, Any]) -> bool:
+    """Tells whether bytes are those recorded, or a picture with the same mode and pixels."""
+    if hashlib.sha256(given).hexdigest() == expected["sha256"]:
+        return True
+    one, other = (Image.open(io.BytesIO(data)) for data in (given, fixture(expected["fixture"])))
+    return one.size == other.size and one.mode == other.mode and one.tobytes() == other.tobytes()
+
+
+def response_of(reply: dict[str, Any], base: str) -> httpx.Response:
+    """Returns a recorded reply, with pictures for its placeholders."""
+    body = reply.get("body") or {}
+    headers = dict(reply.get("headers") or {})
+    if "json" in body:
+        headers.setdefault("content-type", "application/json")
+        content = json.dumps(_filled(body["json"], base)).encode()
+    elif "sse" in body:
+        headers.setdefault("content-type", "text/event-stream")
+        lines = []
+        for event in body["sse"]:
+            if event.get("event"):
+                lines.append(f"event: {event['event']}\n")
+            data = event["data"] if isinstance(event["data"], str) else json.dumps(_filled(event["data"], base))
+            lines.append(f"data: {data}\n\n")
+        content = "".join(lines).encode()
+    elif "binary" in body:
+        headers["content-type"] = body["binary"]["content-type"]
+        content = fixture(body["binary"]["fixture"])
+    else:
+        content = str(body.get("text", "")).encode()
+    return httpx.Response(reply["status"], headers=headers, stream=Body(content))
+
+
+class Body(httpx.AsyncByteStream):
+    """A body in pieces, as a network has them."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), 1000):
+            yield self._content[start : start + 1000]
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def _filled(value: Any, base: str) -> Any:
+    match value:
+        case {"$base64": {"fixture": name}}:
+            return base64.b64encode(fixture(name)).decode()
+        case dict():
+            return {key: _filled(item, base) for key, item in value.items()}
+        case list():
+            return [_filled(item, base) for item in value]
+        case str():
+            return value.replace("{BASE}", base)
+        case _:
+            return value
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: "_" + found[1].lower(), name)

@@ -1,0 +1,428 @@
+"""Black Forest Labs: held against its SDK's recordings, and against what its API may answer."""
+
+import base64
+import copy
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from PIL import ImageChops
+from pydantic import SecretStr
+from tests import pictures
+from tests.providers.played import Clock, Measured, Script, answer, events_of, outcome_of, raw
+from tests.providers.recordings import KEY, Playing, Recording, all_of, fixture
+
+from celeste_image.core.card import LifecycleState
+from celeste_image.core.errors import (
+    CelesteError,
+    DeadlineExceeded,
+    InvalidRequest,
+    OperationNotOffered,
+    OutcomeUnknown,
+    ProviderBilling,
+    ProviderCredentials,
+    ProviderFailed,
+    ProviderRateLimited,
+    SafetyBlocked,
+)
+from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted, Warned
+from celeste_image.core.request import (
+    AnyEdit,
+    Call,
+    Edit,
+    Generate,
+    ImageFacts,
+    ImageInput,
+    ImageRequest,
+    Inpaint,
+    Instruct,
+    Mask,
+    Outpaint,
+    Polarity,
+    RequestOptions,
+    Size,
+)
+from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.retry import retrying
+from celeste_image.providers.bfl import JOBS, Bfl
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.families.polling import Jobs
+from celeste_image.providers.vendor import VendorSettings
+
+CALL = Call("a-call")
+PROMPT = "a red bicycle leaning on a white wall"
+BASE = "https://api.bfl.ai"
+POLL = f"{BASE}/v1/get_result?id=task-1"
+TAKEN = answer({"id": "task-1", "polling_url": POLL})
+DONE = answer({"id": "task-1", "status": "Ready", "result": {"sample": "https://delivery-eu1.bfl.ai/a.png?sig=x"}})
+PNG = raw(b"PNG", **{"content-type": "image/png"})
+
+
+def loaded(name: str) -> ImageInput:
+    data = fixture(name)
+    return ImageInput(data, facts=ImageFacts("image/png", 256, 256, len(data), "0" * 64, "RGB", False))
+
+
+def options(**values: Any) -> RequestOptions:
+    return RequestOptions(provider_options={"bfl": values})
+
+
+def edited(model: str, edit: AnyEdit, **fields: Any) -> Edit:
+    return Edit(model=f"bfl/{model}", image=loaded("IMAGE"), edit=edit, **fields)
+
+
+def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
+    return Generate(**{"model": f"bfl/{model}", "prompt": PROMPT, "seed": 42} | fields)
+
+
+def world(transport: httpx.AsyncBaseTransport, pictures: Pictures | None = None, **table: Any) -> tuple[Bfl, Clock]:
+    clock = Clock()
+    vendor = Bfl(VendorSettings(**{"key": SecretStr(KEY)} | table), transport, {}, pictures or Measured())
+    vendor.jobs = Jobs(vendor, JOBS, sleep=clock.sleep, clock=clock)
+    return vendor, clock
+
+
+async def run(vendor: Bfl, request: ImageRequest, call: Call = CALL) -> list[Event]:
+    return await events_of(lambda call: vendor.run(request, call), call)
+
+
+@pytest.fixture
+async def real() -> AsyncIterator[Pictures]:
+    made = Pictures("bfl")
+    yield made
+    await made.close()
+
+
+# Recordings
+
+REQUESTS: dict[str, ImageRequest] = {
+    "generate_poll": generated(
+        size=Size(1024, 768),
+        output_media_type="image/png",
+        options=options(safety_tolerance=2, prompt_upsampling=False),
+    ),
+    "edit_kontext": edited(
+        "flux-kontext-pro",
+        Instruct(PROMPT),
+        seed=42,
+        size=Size(1024, 1024, aspect_ratio="1:1"),
+        options=options(safety_tolerance=2, prompt_upsampling=False),
+    ),
+    "generate_flux2_aisdk": edited(
+        "flux-2-pro",
+        Instruct(PROMPT),
+        references=(loaded("IMAGE"),),
+        seed=42,
+        size=Size(1024, 768),
+        options=options(safety_tolerance=2),
+    ),
+    "inpaint_fill": edited(
+        "flux-pro-1.0-fill",
+        Inpaint(Mask(loaded("MASK_WHITE")), PROMPT, pixel_lock=False),
+        output_media_type="image/jpeg",
+        options=options(safety_tolerance=2, prompt_upsampling=False, steps=30, guidance=30.0),
+    ),
+}
+
+
+def recording(call: str) -> Recording:
+    """Returns a recording that ends with a fetch of the result without the key.
+
+    The official SDK leaves the fetch to its user. The AI SDK sends the key along: we don't, the URL is signed and may
+    be on any host of the vendor's.
+    """
+    found = Recording.load("bfl", call)
+    fetch = copy.deepcopy(Recording.load("bfl", "generate_flux2_aisdk").exchanges[-1])
+    assert fetch["request"]["headers"].pop("x-key") == "{API_KEY}"
+    found.exchanges = [*found.exchanges[:3], fetch]
+    return found
+
+
+@pytest.mark.parametrize("call", all_of("bfl"))
+async def test_requests_are_as_recorded(call: str, real: Pictures) -> None:
+    playing = Playing(recording(call), BASE, subset=True)
+    vendor, _ = world(playing, real)
+    submitted, progress, picture = await run(vendor, REQUESTS[call])
+    playing.done()
+    assert submitted == Submitted(POLL, "bfl")
+    assert progress == Progress(0.4, "running")
+    assert isinstance(picture, Picture)
+    result = pictures.opened(fixture("RESULT"))
+    assert (picture.data, picture.media_type, picture.seed) == (fixture("RESULT"), "image/png", 42)
+    assert (picture.width, picture.height) == result.size
+    *asked, fetch = playing.requests
+    assert all(request.headers["x-key"] == KEY for request in asked)
+    assert KEY not in str(fetch.headers)
+    await vendor.close()
+
+
+async def sent(request: ImageRequest, pictures: Pictures | None = None) -> tuple[str, dict[str, Any]]:
+    """Returns the path and the body of the submit for a request, as a model's card makes it concrete."""
+    script = Script(TAKEN, DONE, PNG)
+    vendor, _ = world(script, pictures)
+    await events_of(lambda call: fitting(vendor.run, vendor, draw=lambda: 7)(request, call), CALL)
+    submit = script.requests[0]
+    return submit.url.path, json.loads(submit.content)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "fields"),
+    [
+        ("flux-pro-1.1", Size(), {"width": 1024, "height": 768}),
+        ("flux-pro-1.1", Size(1000, 500), {"width": 992, "height": 512}),
+        ("flux-2-pro", Size(aspect_ratio="16:9", megapixels=4), {"width": 2672, "height": 1504}),
+        ("flux-2-klein-4b", Size(65, 70), {"width": 64, "height": 64}),
+        ("flux-pro-1.1-ultra", Size(), {}),
+        ("flux-pro-1.1-ultra", Size(aspect_ratio="21:9"), {"aspect_ratio": "21:9"}),
+        ("flux-pro-1.1-ultra", Size(1600, 900), {"aspect_ratio": "16:9"}),
+    ],
+)
+async def test_sizes_are_as_the_model_takes_them(model: str, size: Size, fields: dict[str, Any]) -> None:
+    path, body = await sent(generated(model, size=size))
+    assert path == f"/v1/{model}"
+    assert body == {"prompt": PROMPT, "seed": 42, "output_format": "png"} | fields
+
+
+async def test_only_options_that_the_model_reads_are_sent() -> None:
+    given = options(raw=True, steps=20, guidance=3.0, safety_tolerance=0)
+    _, ultra = await sent(generated("flux-pro-1.1-ultra", options=given))
+    assert (ultra["raw"], ultra["safety_tolerance"]) == (True, 0) and not {"steps", "guidance"} & ultra.keys()
+    _, flex = await sent(generated("flux-2-flex", options=given))
+    assert (flex["steps"], flex["guidance"]) == (20, 3.0) and "raw" not in flex
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (
+            generated("flux-2-pro", options=options(safety_tolerance=6)),
+            'options.provider_options["bfl"].safety_tolerance',
+        ),
+        (generated("flux-2-flex", options=options(guidance=50)), 'options.provider_options["bfl"].guidance'),
+        (generated(size=Size(1472, 1024)), "size.width"),
+        (edited("flux-pro-1.0-expand", Outpaint(left=2049)), "outpaint.left"),
+        (edited("flux-kontext-pro", Instruct(PROMPT), references=(loaded("IMAGE"),) * 4), "references"),
+        (edited("flux-2-max", Instruct(PROMPT), references=(loaded("IMAGE"),) * 8), "references"),
+    ],
+)
+async def test_what_the_model_does_not_take_is_refused_before_it_costs(request_: ImageRequest, field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await sent(request_)
+    assert field in [violation.field for violation in caught.value.violations]
+
+
+async def test_pictures_are_numbered() -> None:
+    _, body = await sent(edited("flux-2-flex", Instruct(PROMPT), references=(loaded("IMAGE2"),) * 7))
+    assert [name for name in body if "image" in name] == ["input_image", *(f"input_image_{n}" for n in range(2, 9))]
+    assert body["input_image"] != body["input_image_2"] == body["input_image_8"]
+    assert "width" not in body, "as large as the picture"
+
+
+async def test_an_outpaint_names_all_sides() -> None:
+    path, body = await sent(edited("flux-pro-1.0-expand", Outpaint(left=64, top=32)))
+    assert path == "/v1/flux-pro-1.0-expand"
+    assert {side: body[side] for side in ("left", "right", "top", "bottom")} == {
+        "left": 64,
+        "right": 0,
+        "top": 32,
+        "bottom": 0,
+    }
+    assert body["seed"] == 7
+
+
+async def test_metadata_of_photographs_stays_here(real: Pictures) -> None:
+    image = loaded("IMAGE")
+    data = image.data + b"Exif\0\0 56.1N"
+    marked = ImageInput(data, facts=ImageFacts("image/png", 256, 256, len(data), "0" * 64, "RGB", False))
+    _, body = await sent(Edit(model="bfl/flux-2-pro", image=marked, edit=Instruct(PROMPT)), real_with_facts(real))
+    assert b"Exif" not in base64.b64decode(body["input_image"])
+
+
+def real_with_facts(real: Pictures) -> Pictures:
+    """Returns pictures that convert for real and measure what the script sends."""
+    mixed = Measured()
+    mixed.png = real.png  # type: ignore[method-assign]
+    mixed.locked = real.locked  # type: ignore[method-assign]
+    mixed.mask = real.mask  # type: ignore[method-assign]
+    return mixed
+
+
+async def test_types_that_it_does_not_read_are_converted(real: Pictures) -> None:
+    avif = ImageInput(fixture("IMAGE"), facts=ImageFacts("image/avif", 256, 256, 569, "0" * 64, "RGB", False))
+    _, body = await sent(Edit(model="bfl/flux-2-pro", image=avif, edit=Instruct(PROMPT)), real_with_facts(real))
+    assert base64.b64decode(body["input_image"]).startswith(b"\x89PNG")
+
+
+# Masks
+
+
+@pytest.mark.parametrize(
+    ("name", "polarity"),
+    [("MASK_WHITE", Polarity.WHITE), ("MASK_BLACK", Polarity.BLACK), ("MASK_ALPHA", Polarity.TRANSPARENT)],
+)
+async def test_a_mask_of_any_polarity_is_sent_white(name: str, polarity: Polarity, real: Pictures) -> None:
+    playing = Playing(recording("inpaint_fill"), BASE, subset=True)
+    vendor, _ = world(playing, real)
+    await run(
+        vendor,
+        edited(
+            "flux-pro-1.0-fill", Inpaint(Mask(loaded(name), polarity), PROMPT, False), output_media_type="image/jpeg"
+        ),
+    )
+    playing.done()
+
+
+async def test_outside_the_mask_nothing_changes(real: Pictures) -> None:
+    script = Script(TAKEN, DONE, raw(fixture("IMAGE2"), **{"content-type": "image/png"}))
+    vendor, _ = world(script, real)
+    request = edited("flux-pro-1.0-fill", Inpaint(Mask(loaded("MASK_WHITE")), PROMPT), output_media_type="image/jpeg")
+    warned, _, picture = await run(vendor, request)
+    assert isinstance(warned, Warned) and warned.path == "output_media_type"
+    assert b'"output_format":"png"' in script.requests[0].content
+    assert isinstance(picture, Picture)
+    made, source, painted = (pictures.opened(data) for data in (picture.data, fixture("IMAGE"), fixture("IMAGE2")))
+    assert (picture.media_type, picture.width, picture.height) == ("image/png", *made.size) == ("image/png", 256, 256)
+    hole = (64, 64, 192, 192)
+    assert ImageChops.difference(made.crop(hole), painted.convert(made.mode).crop(hole)).getbbox() is None
+    rest = made.copy()
+    rest.paste(source.crop(hole), hole[:2])
+    assert ImageChops.difference(rest, source.convert(made.mode)).getbbox() is None
+
+
+async def test_strict_and_jpeg_with_the_rest_kept_is_refused_before_it_costs(real: Pictures) -> None:
+    script = Script(TAKEN, DONE, PNG)
+    vendor, _ = world(script)
+    request = edited(
+        "flux-pro-1.0-fill",
+        Inpaint(Mask(loaded("MASK_WHITE")), PROMPT),
+        output_media_type="image/jpeg",
+        options=RequestOptions(strict=True),
+    )
+    with pytest.raises(InvalidRequest):
+        await events_of(lambda call: fitting(vendor.run, vendor)(request, call), CALL)
+    assert script.requests == []
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        (answer({"detail": "Insufficient credits"}, 402), ProviderBilling),
+        (answer({"detail": "Not authenticated"}, 403), ProviderCredentials),
+        (answer({"detail": [{"loc": ["body", "width"], "msg": "Input should be <= 1440"}]}, 422), InvalidRequest),
+        (answer({"detail": "slow down"}, 429, retry_after="3"), ProviderRateLimited),
+        (answer({"detail": "oops"}, 500), OutcomeUnknown),
+    ],
+)
+async def test_submits_that_are_refused(step: httpx.Response, error: type[CelesteError]) -> None:
+    vendor, _ = world(Script(step))
+    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    assert type(raised) is error
+    if error is InvalidRequest:
+        assert "Input should be <= 1440" in str(raised)
+    if error is ProviderRateLimited:
+        assert raised.retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "stage"),
+    [
+        ({"status": "Request Moderated", "details": {"Moderation Reasons": ["x"]}}, SafetyBlocked, "prompt"),
+        ({"status": "Content Moderated"}, SafetyBlocked, "output"),
+        ({"status": "Error", "error": "no"}, ProviderFailed, None),
+        ({"status": "Task not found"}, OutcomeUnknown, None),
+    ],
+)
+async def test_jobs_that_end_badly(reply: dict[str, Any], error: type[CelesteError], stage: str | None) -> None:
+    vendor, _ = world(Script(TAKEN, answer(reply)))
+    events, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    assert (events, type(raised), raised.metadata.get("stage")) == ([Submitted(POLL, "bfl")], error, stage)
+    assert not raised.retryable
+
+
+async def test_a_job_in_a_region_is_asked_for_there_and_fetched_from_there() -> None:
+    regional = "https://api.us1.bfl.ai/v1/get_result?id=task-1&x=%2F"
+    script = Script(answer({"id": "task-1", "polling_url": regional}), DONE, PNG)
+    vendor, _ = world(script)
+    await run(vendor, generated())
+    assert str(script.requests[1].url) == regional and script.requests[1].headers["x-key"] == KEY
+    assert script.requests[2].url.host == "delivery-eu1.bfl.ai" and "x-key" not in script.requests[2].headers
+
+
+async def test_without_a_polling_url_the_id_is_asked_for() -> None:
+    script = Script(answer({"id": "task-1"}), DONE, PNG)
+    vendor, _ = world(script)
+    assert (await run(vendor, generated()))[0] == Submitted("task-1", "bfl")
+    assert str(script.requests[1].url) == POLL
+
+
+async def test_a_base_url_of_the_operators_is_asked_and_may_hold_results() -> None:
+    base = "http://127.0.0.1:9000"
+    script = Script(
+        answer({"id": "task-1", "polling_url": f"{base}/v1/get_result?id=task-1"}),
+        answer({"status": "Ready", "result": {"sample": f"{base}/files/out.png"}}),
+        PNG,
+    )
+    vendor, _ = world(script, base_url=f"{base}/", allow_private=True)
+    await run(vendor, generated())
+    assert [request.url.port for request in script.requests] == [9000] * 3
+
+
+async def test_a_ticket_resumes_and_builds_no_body() -> None:
+    script = Script(DONE, PNG)
+    vendor, _ = world(script)
+    broken = edited("flux-pro-1.0-fill", Inpaint(Mask(ImageInput()), PROMPT, False))
+    (picture,) = await run(vendor, broken, Call("a-call", ticket=POLL))
+    assert isinstance(picture, Picture)
+    assert [request.method for request in script.requests] == ["GET", "GET"]
+
+
+async def test_the_deadline_says_that_the_job_is_owed() -> None:
+    vendor, clock = world(Script(TAKEN, answer({"status": "Pending"})))
+    call = Call("a-call", deadline=clock.now + 5)
+    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), call)
+    assert type(raised) is DeadlineExceeded and raised.metadata["owed"] == "true"
+
+
+async def test_previews_come_when_they_are_wanted() -> None:
+    look = answer({"status": "Pending", "preview": {"sample": "https://delivery-eu1.bfl.ai/preview.png"}})
+    vendor, _ = world(Script(TAKEN, look, PNG, DONE, PNG))
+    events = await run(vendor, generated(options=RequestOptions(preview_count=1)))
+    assert [type(event) for event in events] == [Submitted, Preview, Picture]
+
+
+async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None:
+    lost = httpx.ReadTimeout("slow")
+    script = Script(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
+    vendor, clock = world(script)
+    road = retrying(fitting(vendor.run, vendor), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
+    events = await events_of(lambda call: road(generated(), call), CALL)
+    assert [event for event in events if isinstance(event, Picture)]
+    assert [request.method for request in script.requests].count("POST") == 2, "the first was refused"
+
+
+async def test_what_no_model_of_it_does_is_not_offered() -> None:
+    with pytest.raises(OperationNotOffered):
+        await sent(edited("flux-2-pro", Outpaint(left=1)))
+
+
+async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
+    script = Script(TAKEN)
+    vendor, _ = world(script, key=None)
+    assert not any(vendor.ready(card) for card in vendor.cards)
+    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    assert type(raised) is ProviderCredentials and "BFL_API_KEY" in str(raised)
+    assert script.requests == []
+
+
+def test_its_cards() -> None:
+    vendor, _ = world(Script(TAKEN))
+    assert len(vendor.cards) == 11
+    assert all(vendor.ready(card) and card.state is LifecycleState.ACTIVE for card in vendor.cards)
+    proven = {card.id for card in vendor.cards if card.evidence == "wire-proven"}
+    official = {"bfl/flux-pro-1.1", "bfl/flux-kontext-pro", "bfl/flux-pro-1.0-fill"}
+    assert proven == official, "those that the vendor's own SDK was recorded with"

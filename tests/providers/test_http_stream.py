@@ -1,0 +1,121 @@
+"""Answers that are read while they come: the same limits as for whole ones, and nothing is left behind."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Secret, Stage
+from celeste_image.providers.http import Http
+from celeste_image.providers.origins import Origin
+
+URL = "https://vendor.test/stream"
+ORIGIN = Origin.of(URL)
+
+
+class Slow(httpx.AsyncByteStream):
+    """Some pieces, then, if it is `hanging`, nothing for ever."""
+
+    def __init__(self, *pieces: bytes, hanging: bool = False) -> None:
+        self.pieces, self.hanging, self.closed = pieces, hanging, 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+        if self.hanging:
+            await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Fake(httpx.AsyncBaseTransport):
+    def __init__(self, body: Slow, status: int = 200, **headers: str) -> None:
+        self.body, self.status, self.headers, self.requests = body, status, headers, 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        return httpx.Response(self.status, headers=self.headers, stream=self.body)
+
+
+def client(transport: httpx.AsyncBaseTransport) -> Http:
+    return Http({ORIGIN}, limits=Limits(body_bytes=100, exchanges=1), transport=transport)
+
+
+async def read(http: Http, *, deadline: float | None = None) -> list[bytes]:
+    async with http.stream("POST", URL, deadline=deadline, json={}) as answer:
+        return [piece async for piece in answer.pieces()]
+
+
+async def test_pieces_come_as_they_are_and_the_next_has_the_slot() -> None:
+    transport = Fake(Slow(b"one", b"two"))
+    http = client(transport)
+    assert await read(http) == [b"one", b"two"]
+    async with http.stream("POST", URL, deadline=None) as answer:
+        assert (await answer.whole()).body == b"onetwo"
+    assert transport.body.closed == 2
+
+
+async def test_leaving_early_closes_it() -> None:
+    transport = Fake(Slow(b"one", hanging=True))
+    http = client(transport)
+    for turn in (1, 2):
+        async with http.stream("POST", URL, deadline=None) as answer:
+            pieces = answer.pieces()
+            assert await anext(pieces) == b"one"
+            await pieces.aclose()
+        assert transport.body.closed == turn
+
+
+@pytest.mark.parametrize(
+    ("transport", "text"),
+    [
+        (Fake(Slow(b"x" * 60, b"x" * 60)), "over 100 bytes"),
+        (Fake(Slow(b"x"), 302, location="/"), "redirect"),
+        (Fake(Slow(b"x"), 200, **{"content-encoding": "gzip"}), "compressed"),
+        (Fake(Slow(b"x"), 200, **{"x-long": "y" * (33 << 10)}), "headers are over"),
+    ],
+)
+async def test_what_is_beyond_the_limits_is_refused(transport: Fake, text: str) -> None:
+    with pytest.raises(ExchangeFailed, match=text) as caught:
+        await read(client(transport))
+    assert (caught.value.stage, caught.value.status) == (Stage.ANSWERED, transport.status)
+    assert transport.body.closed == 1
+
+
+async def test_one_deadline_holds_for_all_of_it() -> None:
+    transport = Fake(Slow(b"one", hanging=True))
+    http = client(transport)
+    with pytest.raises(ExchangeFailed, match="in time") as caught:
+        await read(http, deadline=time.monotonic() + 0.05)
+    assert caught.value.stage is Stage.ANSWERED and transport.body.closed == 1
+    async with http.stream("POST", URL, deadline=None):
+        with pytest.raises(ExchangeFailed, match="in time") as caught:
+            await read(http, deadline=time.monotonic() + 0.05)
+        assert caught.value.stage is Stage.NOT_SENT, "it waited for the one slot there is"
+    with pytest.raises(ExchangeFailed, match="no time left") as caught:
+        await read(http, deadline=time.monotonic() - 1)
+    assert caught.value.stage is Stage.NOT_SENT
+    assert transport.requests == 2
+
+
+async def test_a_key_goes_to_its_origin_alone() -> None:
+    transport = Fake(Slow())
+    key = Secret("authorization", "canary", frozenset({Origin.of("https://other.test")}))
+    with pytest.raises(OriginRefused, match=r"is not for vendor\.test"):
+        async with client(transport).stream("POST", URL, deadline=None, secrets=[key]):
+            pass
+    with pytest.raises(OriginRefused):
+        async with client(transport).stream("POST", "https://elsewhere.test", deadline=None):
+            pass
+    assert not transport.requests
+
+
+async def test_an_error_of_the_reader_is_its_own() -> None:
+    transport = Fake(Slow(b"one"))
+    with pytest.raises(TimeoutError, match="mine"):
+        async with client(transport).stream("POST", URL, deadline=None):
+            raise TimeoutError("mine")
+    assert transport.body.closed == 1

@@ -1,0 +1,637 @@
+"""The OpenAI-like family against recordings of OpenAI's own SDK, and what no recording has: failures above all."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests import pictures
+from tests.providers.recordings import KEY, Body, Playing, Recording, all_of, fixture
+
+from celeste_image.core.card import LifecycleState
+from celeste_image.core.errors import CelesteError, ProviderRateLimited
+from celeste_image.core.events import Event, Picture, Preview, Warned
+from celeste_image.core.media import media_type
+from celeste_image.core.request import (
+    AnyEdit,
+    Call,
+    Edit,
+    Generate,
+    ImageFacts,
+    ImageInput,
+    ImageRequest,
+    Inpaint,
+    Instruct,
+    Mask,
+    Outpaint,
+    Polarity,
+    RequestOptions,
+    Size,
+)
+from celeste_image.pipeline.fit import fitting
+from celeste_image.providers.azure_openai import AzureOpenAI, AzureSettings
+from celeste_image.providers.compatible import Compatible, CompatibleSettings
+from celeste_image.providers.families.openai_like import OpenAILike
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.openai import OpenAI
+from celeste_image.providers.vendor import VendorSettings
+
+in_loop = pytest.mark.asyncio(loop_scope="module")
+
+HOST = "https://vendor.test"
+PROMPT = "a red bicycle leaning on a white wall"
+CALL = Call("00000000-0000-4000-8000-000000000000")
+RESULT = fixture("RESULT")
+Make = Callable[[httpx.AsyncBaseTransport, Pictures], OpenAILike]
+
+
+def image(name: str = "", data: bytes = b"") -> ImageInput:
+    data = data or fixture(name)
+    opened = pictures.opened(data)
+    kind = media_type(data[:16])
+    return ImageInput(data=data, facts=ImageFacts(kind, *opened.size, len(data), "0" * 64, opened.mode, False))
+
+
+def options(name: str = "openai", preview_count: int = 0, strict: bool = False, **given: Any) -> RequestOptions:
+    return RequestOptions(provider_options={name: given}, preview_count=preview_count, strict=strict)
+
+
+def openai(transport: httpx.AsyncBaseTransport, work: Pictures) -> OpenAILike:
+    settings = VendorSettings(base_url=f"{HOST}/v1", result_hosts=("files.example.net",))
+    return OpenAI(settings, transport, {"OPENAI_API_KEY": KEY}, work)
+
+
+def azure(transport: httpx.AsyncBaseTransport, work: Pictures, **more: Any) -> OpenAILike:
+    models = [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]
+    settings = AzureSettings(base_url=HOST, models=models, **more)  # type: ignore[arg-type]
+    return AzureOpenAI(settings, transport, {"AZURE_OPENAI_API_KEY": KEY}, work)
+
+
+def azure_v1(transport: httpx.AsyncBaseTransport, work: Pictures) -> OpenAILike:
+    return azure(transport, work, api_version="")
+
+
+def studio(transport: httpx.AsyncBaseTransport, work: Pictures, **more: Any) -> OpenAILike:
+    models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"], "seed": True}]
+    given = {"base_url": f"{HOST}/v1", "models": models, "key": KEY, "response_format": "url"} | more
+    return Compatible(CompatibleSettings(**given), transport, {}, work, name="studio")
+
+
+MINIMAL = Generate(model="openai/gpt-image-2", prompt=PROMPT)
+MASKED = Edit(
+    model="openai/gpt-image-2",
+    image=image("IMAGE"),
+    edit=Inpaint(Mask(image("MASK_WHITE")), PROMPT),
+    size=Size(1024, 1024),
+    count=1,
+    output_media_type="image/png",
+    options=options(quality="high", background="auto"),
+)
+DALLE3 = Generate(
+    model="studio/dall-e-3",
+    prompt=PROMPT,
+    size=Size(1792, 1024),
+    options=options("studio", quality="hd", style="vivid", user="tenant-1"),
+)
+
+CASES: Mapping[tuple[str, str], tuple[Make, ImageRequest]] = {
+    ("openai", "generate"): (
+        openai,
+        replace(
+            MINIMAL,
+            count=2,
+            size=Size(1536, 1024),
+            output_media_type="image/webp",
+            options=options(
+                quality="high",
+                background="opaque",
+                moderation="low",
+                output_compression=80,
+                safety_identifier="tenant-1",
+            ),
+        ),
+    ),
+    ("openai", "generate_minimal"): (openai, replace(MINIMAL, model="openai/gpt-image-1-mini")),
+    ("openai", "generate_stream"): (
+        openai,
+        replace(MINIMAL, size=Size(1024, 1024), options=options(preview_count=2)),
+    ),
+    ("openai", "generate_dalle3"): (studio, DALLE3),
+    ("openai", "edit_mask"): (openai, MASKED),
+    ("openai", "error_401"): (openai, MINIMAL),
+    ("openai", "error_429"): (openai, MINIMAL),
+    ("azure_openai", "generate"): (
+        azure,
+        Generate(
+            model="azure_openai/my-gpt-image-deployment",
+            prompt=PROMPT,
+            count=1,
+            size=Size(1024, 1024),
+            options=options("azure_openai", quality="low"),
+        ),
+    ),
+    ("azure_openai", "generate_stream"): (
+        azure,
+        Generate(
+            model="azure_openai/my-gpt-image-deployment",
+            prompt=PROMPT,
+            options=options("azure_openai", preview_count=1),
+        ),
+    ),
+    ("azure_openai", "generate_v1"): (
+        azure_v1,
+        Generate(model="azure_openai/my-gpt-image-deployment", prompt=PROMPT),
+    ),
+}
+NOT_HELD = {
+    ("openai", "key_check"): "the check of keys is not built yet",
+    ("openai", "responses_image_tool"): "the Responses API is a conversation; pictures are made by the image API",
+    ("openai", "variation"): "OpenAI takes no more variations, and the contract has none",
+}
+"""Recordings that no request of ours makes, and why."""
+
+FAILS = {"error_401": "PROVIDER_CREDENTIALS", "error_429": "PROVIDER_RATE_LIMITED"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def work() -> AsyncIterator[Pictures]:
+    work = Pictures("openai")
+    yield work
+    await work.close()
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """Answers each request with the next answer, or fails with it."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class PlayingFiles(Playing):
+    """Plays a recording and serves the results that it names, to whoever asks without a key."""
+
+    fetched = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.startswith("/files/"):
+            return await super().handle_async_request(request)
+        assert KEY not in str(request.headers) and KEY not in str(request.url)
+        self.fetched += 1
+        return httpx.Response(200, headers={"content-type": "image/png"}, stream=Body(RESULT))
+
+
+def answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
+    headers = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return httpx.Response(status, headers=headers, stream=Body(content))
+
+
+def made(data: bytes = RESULT, count: int = 1, **more: Any) -> httpx.Response:
+    return answer({"created": 1, "data": [{"b64_json": base64.b64encode(data).decode(), **more}] * count})
+
+
+def streamed(*events: tuple[str, Any]) -> httpx.Response:
+    lines = "".join(f"event: {kind}\ndata: {json.dumps({'type': kind, **value})}\n\n" for kind, value in events)
+    return answer(lines.encode(), content_type="text/event-stream; charset=utf-8")
+
+
+async def events_of(provider: OpenAILike, request: ImageRequest, call: Call = CALL) -> list[Event]:
+    async with aclosing(provider.run(request, call)) as events:
+        return [event async for event in events]
+
+
+async def run(work: Pictures, request: ImageRequest, *answers: httpx.Response | Exception) -> list[Event]:
+    return await events_of(openai(Answering(*answers), work), request)
+
+
+async def failure(
+    work: Pictures, *answers: httpx.Response | Exception, request: ImageRequest = MINIMAL
+) -> CelesteError:
+    with pytest.raises(CelesteError) as caught:
+        await run(work, request, *answers)
+    return caught.value
+
+
+def parts(request: httpx.Request) -> dict[str, list[bytes]]:
+    head = b"content-type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
+    found: dict[str, list[bytes]] = {}
+    for part in BytesParser(policy=HTTP).parsebytes(head + request.content).iter_parts():
+        name = str(part.get_param("name", header="content-disposition"))
+        found.setdefault(name, []).append(part.get_payload(decode=True))
+    return found
+
+
+def test_every_recording_is_held_or_has_a_reason() -> None:
+    recorded = {(vendor, call) for vendor in ("openai", "azure_openai") for call in all_of(vendor)}
+    assert recorded == CASES.keys() | NOT_HELD.keys()
+    assert not CASES.keys() & NOT_HELD.keys()
+
+
+@pytest.mark.parametrize("case", CASES, ids="/".join)
+@in_loop
+async def test_the_request_is_that_of_the_sdk_and_the_reply_is_read(work: Pictures, case: tuple[str, str]) -> None:
+    make, request = CASES[case]
+    playing = PlayingFiles(Recording.load(*case), HOST)
+    provider = make(playing, work)
+    if reason := FAILS.get(case[1]):
+        with pytest.raises(CelesteError) as caught:
+            await events_of(provider, request)
+        assert caught.value.reason == reason
+        if isinstance(caught.value, ProviderRateLimited):
+            assert caught.value.retry_after == 2.0
+    else:
+        events = await events_of(provider, request)
+        (picture,) = (event for event in events if isinstance(event, Picture))
+        assert (picture.data, picture.media_type, picture.width, picture.height) == (RESULT, "image/png", 8, 8)
+        previews = [event for event in events if isinstance(event, Preview)]
+        assert len(previews) == (2 if request.options.preview_count else 0)
+        assert all((preview.data, preview.width) == (RESULT, 8) for preview in previews)
+        assert playing.fetched == (case[1] == "generate_dalle3")
+    playing.done()
+
+
+@in_loop
+async def test_the_polarity_of_a_mask_does_not_matter(work: Pictures) -> None:
+    for name, polarity in (("MASK_BLACK", Polarity.BLACK), ("MASK_ALPHA", Polarity.TRANSPARENT)):
+        playing = Playing(Recording.load("openai", "edit_mask"), HOST)
+        await events_of(openai(playing, work), replace(MASKED, edit=Inpaint(Mask(image(name), polarity), PROMPT)))
+        playing.done()
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ("https://files.example.net", ""),
+        ("https://evil.example.net", "PROVIDER_FAILED"),
+        ("http://files.example.net", "PROVIDER_FAILED"),
+        ("https://files.example.net@evil.example.net", "PROVIDER_FAILED"),
+    ],
+)
+@in_loop
+async def test_results_are_fetched_from_allowed_hosts_alone(work: Pictures, base: str, reason: str) -> None:
+    playing = PlayingFiles(Recording.load("openai", "generate_dalle3"), base)
+    provider = studio(playing, work, result_hosts=["files.example.net"])
+    if reason:
+        with pytest.raises(CelesteError) as caught:
+            await events_of(provider, DALLE3)
+        assert (caught.value.reason, caught.value.retryable, playing.fetched) == (reason, False, 0)
+    else:
+        assert any(isinstance(event, Picture) for event in await events_of(provider, DALLE3))
+        assert playing.fetched == 1
+
+
+MESSAGE = f"no {KEY} for you"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "reason", "retry_after"),
+    [
+        (400, {"code": "moderation_blocked", "type": "image_generation_user_error"}, {}, "SAFETY_BLOCKED", None),
+        (400, {"code": None, "type": "image_generation_user_error"}, {}, "SAFETY_BLOCKED", None),
+        (400, {"code": "content_policy_violation"}, {}, "SAFETY_BLOCKED", None),
+        (400, {"code": "contentFilter", "innererror": {"code": "X"}}, {}, "SAFETY_BLOCKED", None),
+        (400, {"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, {}, "SAFETY_BLOCKED", None),
+        (400, {"code": "invalid_value", "param": "size"}, {}, "INVALID_FIELD", None),
+        (429, {"code": "insufficient_quota", "type": "insufficient_quota"}, {}, "PROVIDER_BILLING", None),
+        (400, {"code": "billing_hard_limit_reached"}, {}, "PROVIDER_BILLING", None),
+        (401, {"code": "invalid_api_key"}, {}, "PROVIDER_CREDENTIALS", None),
+        (403, {"code": "unsupported_country"}, {}, "PROVIDER_CREDENTIALS", None),
+        (404, {"code": "model_not_found"}, {}, "MODEL_NOT_FOUND", None),
+        (429, {"code": "rate_limit_exceeded"}, {"retry_after": "7"}, "PROVIDER_RATE_LIMITED", 7.0),
+        (429, {"code": "rate_limit_exceeded"}, {"retry_after_ms": "1500"}, "PROVIDER_RATE_LIMITED", 1.5),
+        (429, {"code": "rate_limit_exceeded"}, {"x_should_retry": "false"}, "PROVIDER_FAILED", None),
+        (503, {"type": "server_error"}, {"retry_after": "3"}, "PROVIDER_UNAVAILABLE", 3.0),
+        (500, {"type": "server_error"}, {}, "OUTCOME_UNKNOWN", None),
+        (500, {"type": "server_error"}, {"x_should_retry": "true"}, "PROVIDER_UNAVAILABLE", None),
+        (500, {"code": "moderation_blocked"}, {"x_should_retry": "true"}, "SAFETY_BLOCKED", None),
+        (400, {"code": {"odd": 1}, "type": [1]}, {}, "INVALID_FIELD", None),
+    ],
+)
+@in_loop
+async def test_errors(
+    work: Pictures, status: int, error: dict[str, Any], headers: dict[str, str], reason: str, retry_after: float | None
+) -> None:
+    caught = await failure(work, answer({"error": {"message": MESSAGE, **error}}, status, **headers))
+    assert (caught.reason, caught.retry_after) == (reason, retry_after)
+    assert KEY not in caught.message + str(caught.metadata) + repr(caught)
+    assert caught.message.startswith("openai: ")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'"x"', b"null", b'{"error": "text"}', b'{"detail": "text"}', b"[" * 10_000]
+)
+@in_loop
+async def test_errors_in_any_form(work: Pictures, body: bytes) -> None:
+    caught = await failure(work, answer(body, 422))
+    assert caught.reason == "INVALID_FIELD"
+    assert ("text" in caught.message) == (b"text" in body)
+
+
+@in_loop
+async def test_nothing_of_the_key_is_told_when_it_is_refused(work: Pictures) -> None:
+    text = f"Incorrect API key provided: {KEY[:8]}*****{KEY[-4:]}."
+    caught = await failure(work, answer({"error": {"message": text, "code": "invalid_api_key"}}, 401))
+    assert KEY[:8] not in caught.message and KEY[-4:] not in caught.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason", "retryable"),
+    [
+        (httpx.ConnectError("no"), "PROVIDER_UNAVAILABLE", True),
+        (httpx.ReadError("cut"), "OUTCOME_UNKNOWN", False),
+        (answer(b"not json"), "OUTCOME_UNKNOWN", False),
+        (answer({"data": []}), "PROVIDER_FAILED", False),
+        (answer({"data": "x"}), "PROVIDER_FAILED", False),
+        (answer({"data": [{}]}), "PROVIDER_FAILED", False),
+        (answer({"data": [{"b64_json": "%%%"}]}), "PROVIDER_FAILED", False),
+        (made(b"no picture"), "PROVIDER_FAILED", False),
+        (httpx.Response(302, headers={"location": "https://elsewhere.test"}), "PROVIDER_FAILED", False),
+        (streamed(), "OUTCOME_UNKNOWN", False),
+        (streamed(("error", {"error": {"code": "moderation_blocked", "message": "x"}})), "SAFETY_BLOCKED", False),
+        (streamed(("error", {"error": {"type": "server_error", "message": "x"}})), "OUTCOME_UNKNOWN", False),
+        (streamed(("error", {"error": {"code": "rate_limit_exceeded"}})), "PROVIDER_RATE_LIMITED", True),
+        (streamed(("error", {"error": {"code": "what"}})), "PROVIDER_FAILED", False),
+        (answer(b"data: {\n\n", content_type="text/event-stream"), "OUTCOME_UNKNOWN", False),
+    ],
+)
+@in_loop
+async def test_what_may_have_been_paid_is_not_retried(
+    work: Pictures, wrong: httpx.Response | Exception, reason: str, retryable: bool
+) -> None:
+    caught = await failure(work, wrong)
+    assert (caught.reason, caught.retryable) == (reason, retryable)
+    assert caught.metadata["provider"] == "openai"
+
+
+@in_loop
+async def test_without_a_key_nothing_is_sent(work: Pictures) -> None:
+    transport = Answering()
+    provider = OpenAI(VendorSettings(), transport, {}, work)
+    with pytest.raises(CelesteError) as caught:
+        await events_of(provider, MINIMAL)
+    assert caught.value.reason == "PROVIDER_CREDENTIALS" and "OPENAI_API_KEY" in caught.value.message
+    assert not transport.requests
+    assert not any(provider.ready(card) for card in provider.cards)
+
+
+def body_of(provider: Answering) -> dict[str, Any]:
+    return dict(json.loads(provider.requests[0].content))
+
+
+@in_loop
+async def test_what_the_card_does_not_have_is_not_sent(work: Pictures) -> None:
+    transport = Answering(made())
+    request = replace(MINIMAL, negative_prompt="dogs", seed=3, options=options(input_fidelity="low", quality="low"))
+    await events_of(openai(transport, work), request)
+    assert body_of(transport) == {"model": "gpt-image-2", "prompt": PROMPT, "quality": "low"}
+
+
+@in_loop
+async def test_a_seed_of_zero_is_a_seed(work: Pictures) -> None:
+    transport = Answering(made())
+    events = await events_of(studio(transport, work, response_format=""), replace(DALLE3, seed=0, size=Size()))
+    assert body_of(transport)["seed"] == 0 and "response_format" not in body_of(transport)
+    assert [event.seed for event in events if isinstance(event, Picture)] == [0]
+
+
+@in_loop
+async def test_more_or_fewer_than_asked(work: Pictures) -> None:
+    request = replace(MINIMAL, count=2)
+    three = await run(work, request, made(count=3))
+    assert [event.index for event in three if isinstance(event, Picture)] == [0, 1]
+    assert [event.path for event in await run(work, request, made()) if isinstance(event, Warned)] == ["count"]
+    strict = replace(request, options=options(strict=True))
+    late = [event for event in await run(work, strict, made()) if isinstance(event, Warned)]
+    assert [event.path for event in late] == [""], "a picture that is paid is not thrown away"
+
+
+@in_loop
+async def test_a_prompt_that_was_changed_is_told(work: Pictures) -> None:
+    events = await run(work, MINIMAL, made(revised_prompt="a blue bicycle"))
+    assert [event.text for event in events if isinstance(event, Warned)] == [
+        "the model changed the prompt: a blue bicycle"
+    ]
+
+
+PARTIAL = ("image_generation.partial_image", {"b64_json": base64.b64encode(RESULT).decode(), "partial_image_index": 0})
+FINAL = ("image_generation.completed", {"b64_json": base64.b64encode(RESULT).decode(), "usage": {"total_tokens": 1}})
+
+
+@in_loop
+async def test_previews_are_as_many_as_there_can_be(work: Pictures) -> None:
+    transport = Answering(streamed(PARTIAL, ("image_generation.news", {}), FINAL))
+    events = await events_of(openai(transport, work), replace(MINIMAL, options=options(preview_count=8)))
+    assert [type(event) for event in events] == [Warned, Preview, Picture]
+    assert body_of(transport)["partial_images"] == 3 and body_of(transport)["stream"] is True
+    transport = Answering(made(count=2))
+    events = await events_of(openai(transport, work), replace(MINIMAL, count=2, options=options(preview_count=1)))
+    assert [event.path for event in events if isinstance(event, Warned)] == ["options.preview_count"]
+    assert "stream" not in body_of(transport)
+
+
+@in_loop
+async def test_a_server_that_does_not_stream_is_understood(work: Pictures) -> None:
+    events = await run(work, replace(MINIMAL, options=options(preview_count=1)), made())
+    assert [type(event) for event in events] == [Picture]
+
+
+@in_loop
+async def test_a_bad_preview_costs_no_picture(work: Pictures) -> None:
+    bad = ("image_generation.partial_image", {"b64_json": "bm8gcGljdHVyZQ=="})
+    events = await run(work, replace(MINIMAL, options=options(preview_count=2)), streamed(bad, PARTIAL, FINAL))
+    assert [type(event) for event in events] == [Preview, Picture]
+
+
+@in_loop
+async def test_an_edit_streams_too(work: Pictures) -> None:
+    renamed = [(kind.replace("image_generation", "image_edit"), value) for kind, value in (PARTIAL, FINAL)]
+    transport = Answering(streamed(*renamed))
+    request = replace(MASKED, edit=Instruct("make it blue"), options=options(preview_count=1))
+    assert [type(event) for event in await events_of(openai(transport, work), request)] == [Preview, Picture]
+    sent = parts(transport.requests[0])
+    assert sent["stream"] == [b"true"] and sent["partial_images"] == [b"1"]
+
+
+class Endless(httpx.AsyncByteStream):
+    """A preview, and then nothing for ever."""
+
+    closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield f"event: {PARTIAL[0]}\ndata: {json.dumps(PARTIAL[1])}\n\n".encode()
+        await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@in_loop
+async def test_closing_early_frees_the_connection(work: Pictures) -> None:
+    body = Endless()
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+    provider = openai(Answering(response, made()), work)
+    events = provider.run(replace(MINIMAL, options=options(preview_count=1)), CALL)
+    assert isinstance(await anext(events), Preview)
+    await events.aclose()
+    assert body.closed
+    assert await events_of(provider, MINIMAL), "its slot is free again"
+
+
+@in_loop
+async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pictures) -> None:
+    body = Endless()
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
+    provider = openai(Answering(response), work)
+    call = replace(CALL, deadline=time.monotonic() + 0.2)
+    with pytest.raises(CelesteError) as caught:
+        await events_of(provider, replace(MINIMAL, options=options(preview_count=1)), call)
+    assert caught.value.reason == "OUTCOME_UNKNOWN"
+    assert body.closed
+
+
+@in_loop
+async def test_one_picture_or_several(work: Pictures) -> None:
+    for references, name in (((), "image"), ((image("IMAGE2"),), "image[]")):
+        transport = Answering(made())
+        request = replace(MASKED, edit=Instruct("merge them"), references=references, options=RequestOptions())
+        await events_of(openai(transport, work), request)
+        sent = parts(transport.requests[0])
+        assert sent[name] == [fixture("IMAGE"), *(reference.data for reference in references)]
+        assert sent["prompt"] == [b"merge them"] and "mask" not in sent
+
+
+def edit(how: AnyEdit, **more: Any) -> Edit:
+    return Edit(model="openai/gpt-image-2", image=image(data=pictures.photo(128)), edit=how, count=1, **more)
+
+
+LARGE = image(data=pictures.noise(1024, 1008))
+
+
+@pytest.mark.parametrize(
+    ("source", "canvas", "size", "kept"),
+    [
+        (image(data=pictures.photo(128)), (160, 144), None, (147, 135)),  # smaller than the model makes
+        (LARGE, (1056, 1024), [b"1056x1024"], (1043, 1015)),
+    ],
+)
+@in_loop
+async def test_outpainting_pads_to_what_the_model_makes_and_cuts_back(
+    work: Pictures, source: ImageInput, canvas: tuple[int, int], size: list[bytes] | None, kept: tuple[int, int]
+) -> None:
+    transport = Answering(made(pictures.plain(canvas[0] * 2, canvas[1] * 2)))
+    request = Edit(model="openai/gpt-image-2", image=source, edit=Outpaint(left=10, right=9, bottom=7), count=1)
+    events = await events_of(openai(transport, work), request)
+    sent = parts(transport.requests[0])
+    assert sent.get("size") == size
+    padded, mask = pictures.opened(sent["image"][0]), pictures.opened(sent["mask"][0])
+    assert padded.size == mask.size == canvas
+    given = pictures.opened(source.data)
+    box = (10, 0, 10 + given.width, given.height)
+    assert padded.getchannel("A").getbbox() == mask.getchannel("A").getbbox() == box
+    assert padded.crop(box).convert("RGB").tobytes() == given.tobytes()
+    assert sent["prompt"][0]
+    assert isinstance(events[0], Warned) and events[0].path == "outpaint", "before anything is sent"
+    (picture,) = (event for event in events if isinstance(event, Picture))
+    assert pictures.opened(picture.data).size == (picture.width, picture.height) == kept
+
+
+@in_loop
+async def test_a_cut_keeps_the_format(work: Pictures) -> None:
+    for kind in ("image/jpeg", "image/webp"):
+        request = edit(Outpaint(left=10), output_media_type=kind)
+        data = pictures.plain(288, 256, kind.rpartition("/")[2].upper())
+        (picture,) = (event for event in await run(work, request, made(data)) if isinstance(event, Picture))
+        assert media_type(picture.data[:16]) == picture.media_type == kind
+        assert (picture.width, picture.height) == (138, 128)
+
+
+@in_loop
+async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: Pictures) -> None:
+    for request in (
+        edit(Outpaint(left=10), options=options(strict=True)),
+        replace(MINIMAL, options=options(strict=True, preview_count=5)),
+    ):
+        transport = Answering()
+        provider = openai(transport, work)
+        with pytest.raises(CelesteError) as caught:
+            async with aclosing(fitting(provider.run, provider)(request, CALL)) as events:  # type: ignore[arg-type]
+                async for _ in events:
+                    pass
+        assert caught.value.reason == "INVALID_FIELD" and not transport.requests
+
+
+@in_loop
+async def test_an_outpaint_of_another_shape_is_told(work: Pictures) -> None:
+    events = await run(work, edit(Outpaint(left=128)), made(pictures.plain(64, 64)))
+    assert [event.path for event in events if isinstance(event, Warned)] == ["outpaint", "outpaint"]
+    assert [(event.width, event.height) for event in events if isinstance(event, Picture)] == [(64, 64)]
+
+
+@pytest.mark.parametrize(
+    ("source", "size"), [(LARGE, [b"1024x1008"]), (image(data=pictures.photo(128)), None)], ids=["large", "small"]
+)
+@in_loop
+async def test_the_lock_keeps_what_is_outside_of_the_mask(
+    work: Pictures, source: ImageInput, size: list[bytes] | None
+) -> None:
+    given = pictures.opened(source.data)
+    across, down = given.size
+    hole = (32, 32, 96, 96)
+    mask = Mask(image(data=pictures.mask(across, down, hole)))
+    transport = Answering(made(pictures.plain(across * 2, down * 2)))
+    request = Edit(model="openai/gpt-image-2", image=source, edit=Inpaint(mask, "a door"), count=1)
+    events = await events_of(openai(transport, work), request)
+    assert parts(transport.requests[0]).get("size") == size, "that of the image, where the model can"
+    (picture,) = events
+    assert isinstance(picture, Picture)
+    result = pictures.opened(picture.data)
+    assert result.size == given.size
+    assert result.getpixel((64, 64)) == (0, 128, 128)
+    for box in ((0, 0, across, 32), (0, 96, across, down), (0, 32, 32, 96), (96, 32, across, 96)):
+        assert result.crop(box).tobytes() == given.crop(box).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("lock", "more", "result", "warned"),
+    [
+        (True, {"output_media_type": "image/jpeg"}, (128, 128), True),
+        (True, {"size": Size(256, 256)}, (256, 256), True),
+        (True, {}, (1536, 1024), True),
+        (False, {}, (1536, 1024), False),
+    ],
+)
+@in_loop
+async def test_where_the_lock_can_not_hold_it_says_so(
+    work: Pictures, lock: bool, more: dict[str, Any], result: tuple[int, int], warned: bool
+) -> None:
+    mask = Mask(image(data=pictures.mask(128, 128, (32, 32, 96, 96))))
+    data = pictures.plain(*result)
+    events = await run(work, edit(Inpaint(mask, "a door", pixel_lock=lock), **more), made(data))
+    assert [event.path for event in events if isinstance(event, Warned)] == ["inpaint.pixel_lock"] * warned
+    assert [event.data for event in events if isinstance(event, Picture)] == [data]
+
+
+def test_retired_models_name_the_one_to_use() -> None:
+    cards = {card.id: card for card in OpenAI.cards}
+    retired = {card.id for card in cards.values() if card.state is LifecycleState.RETIRED}
+    assert retired == {"openai/gpt-image-1", "openai/dall-e-3", "openai/dall-e-2"}
+    for name in retired:
+        assert cards[name].ends_on and cards[cards[name].replacement].state is LifecycleState.ACTIVE
+    assert all(price.source and price.checked_on for card in cards.values() for price in card.prices)

@@ -1,0 +1,158 @@
+"""Pixel work for vendors: masks in every form, canvases, locks; and that vendors' bytes are decoded elsewhere."""
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageChops
+from tests import pictures
+
+from celeste_image.core.errors import ProviderFailed
+from celeste_image.core.request import ImageFacts, ImageInput, Mask, Polarity
+from celeste_image.guard.limits import ImageLimits
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.families.pictures_engine import run
+
+
+def loaded(data: bytes, kind: str = "image/png") -> ImageInput:
+    image = pictures.opened(data)
+    return ImageInput(data=data, facts=ImageFacts(kind, *image.size, len(data), "0" * 64, image.mode, False))
+
+
+def done(*given: Image.Image, **task: Any) -> list[Image.Image]:
+    """Returns what the engine makes of pictures, in this process: they are the test's own."""
+    made = []
+
+    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        made.append(pictures.opened(payload))
+
+    run({**task, "limits": ImageLimits().as_task()}, [pictures.encoded(image) for image in given], emit)
+    return made
+
+
+def converted(mask: Image.Image, polarity: Polarity, form: str, feather: int = 0) -> Image.Image:
+    size = {"width": mask.width, "height": mask.height}
+    (made,) = done(mask, do="mask", polarity=polarity.value, form=form, feather=feather, **size)
+    return made
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> Image.Image:
+    width, height = draw(st.integers(1, 24)), draw(st.integers(1, 24))
+    values = draw(st.lists(st.sampled_from([0, 255]), min_size=width * height, max_size=width * height))
+    return Image.frombytes("L", (width, height), bytes(values))
+
+
+def see_through(mask: Image.Image) -> Image.Image:
+    """Returns the same mask in the transparent polarity."""
+    black = Image.new("L", mask.size)
+    return Image.merge("RGBA", (black, black, black, ImageChops.invert(mask)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks())
+def test_every_polarity_becomes_every_form(white: Image.Image) -> None:
+    forms = {
+        "white": white,
+        "strict": white,
+        "black": ImageChops.invert(white),
+        "alpha": see_through(white),
+    }
+    asked = {
+        Polarity.WHITE: white,
+        Polarity.BLACK: ImageChops.invert(white),
+        Polarity.TRANSPARENT: see_through(white),
+    }
+    for polarity, mask in asked.items():
+        for form, expected in forms.items():
+            made = converted(mask, polarity, form)
+            assert (made.mode, made.tobytes()) == (expected.mode, expected.tobytes()), (polarity, form)
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks(), st.integers(1, 30))
+def test_a_feather_stays_inside_of_the_mask_and_softer_is_less(white: Image.Image, feather: int) -> None:
+    hard = converted(white, Polarity.WHITE, "white")
+    soft = converted(white, Polarity.WHITE, "white", feather)
+    assert all(s <= h for s, h in zip(soft.tobytes(), hard.tobytes(), strict=True))
+    whole = Image.new("L", white.size, 255)
+    assert converted(whole, Polarity.WHITE, "white", feather).tobytes() == whole.tobytes(), "the border is no edge"
+
+
+def test_a_feather_rises_evenly() -> None:
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (16, 16, 48, 48))
+    row = [converted(mask, Polarity.WHITE, "white", 4).getpixel((x, 32)) for x in range(14, 23)]
+    assert row == [0, 0, 51, 102, 153, 204, 255, 255, 255]
+
+
+def test_a_grey_mask_is_cleaned_or_made_strict() -> None:
+    grey = Image.frombytes("L", (4, 1), bytes([10, 100, 140, 250]))
+    assert list(converted(grey, Polarity.WHITE, "white").tobytes()) == [0, 96, 141, 255]
+    assert list(converted(grey, Polarity.WHITE, "strict").tobytes()) == [0, 0, 255, 255]
+
+
+def test_a_canvas_is_clear_where_its_mask_says_new() -> None:
+    source = pictures.opened(pictures.photo(16))
+    canvas, mask = done(source, do="pad", left=3, right=0, top=5, bottom=2, form="white")
+    assert canvas.size == mask.size == (19, 23)
+    assert ImageChops.invert(canvas.getchannel("A")).tobytes() == mask.tobytes()
+    assert canvas.crop((3, 5, 19, 21)).convert("RGB").tobytes() == source.tobytes()
+
+
+async def test_a_lock_puts_the_rest_back_bit_for_bit() -> None:
+    source, mask = pictures.photo(64), pictures.mask(64, 64, (16, 16, 48, 48))
+    work = Pictures("somebody")
+    try:
+        for kind in ("image/png", "image/webp"):
+            locked = await work.locked(loaded(source), Mask(loaded(mask)), pictures.plain(32, 32), kind)
+            made, hole = pictures.opened(locked), pictures.opened(mask)
+            assert await work.facts(locked) == (kind, 64, 64)
+            assert made.getpixel((32, 32)) == Image.new("RGB", (1, 1), "teal").getpixel((0, 0))
+            black = Image.new("RGB", (64, 64))
+            rest = [Image.composite(black, image.convert("RGB"), hole) for image in (made, pictures.opened(source))]
+            assert rest[0].tobytes() == rest[1].tobytes()
+    finally:
+        await work.close()
+
+
+async def test_what_a_vendor_sends_is_measured_and_its_faults_are_the_vendors() -> None:
+    work = Pictures("somebody", limits=ImageLimits(max_pixels=100_000))
+    try:
+        assert await work.facts(pictures.plain(30, 20, "WEBP")) == ("image/webp", 30, 20)
+        for bad in (b"", b"<html>", pictures.plain(64, 64)[:-30], pictures.bomb(5000, 5000)):
+            with pytest.raises(ProviderFailed, match="somebody: what it sent") as caught:
+                await work.facts(bad)
+            assert not caught.value.retryable
+    finally:
+        await work.close()
+
+
+async def test_a_preview_is_small() -> None:
+    work = Pictures("somebody")
+    try:
+        large = pictures.noise(600, 400)
+        data, kind, width, height = await work.preview(large)
+        assert len(data) <= 256 << 10 < len(large)
+        assert (kind, width, height) == ("image/jpeg", 512, 341)
+        small = pictures.plain(40, 30)
+        assert await work.preview(small) == (small, "image/png", 40, 30)
+    finally:
+        await work.close()
+
+
+async def test_a_png_stands_upright_and_tells_nothing() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "a camera"
+    out = io.BytesIO()
+    Image.new("RGB", (40, 20)).save(out, "JPEG", exif=exif)
+    work = Pictures("somebody")
+    try:
+        data = await work.png(loaded(out.getvalue(), "image/jpeg"))
+    finally:
+        await work.close()
+    assert pictures.opened(data).size == (20, 40)
+    assert b"camera" not in data

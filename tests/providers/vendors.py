@@ -1,0 +1,117 @@
+"""Vendors for tests: with recordings or answers of ours for a network, and their pixel work in this process."""
+
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import httpx
+from tests import pictures
+from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
+
+from celeste_image.core.errors import CelesteError
+from celeste_image.core.events import Event
+from celeste_image.core.media import media_type
+from celeste_image.core.request import Call, ImageFacts, ImageInput, ImageRequest
+from celeste_image.pipeline.fit import fitting
+from celeste_image.providers.families import pictures_engine
+from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.vendor import Vendor
+from celeste_image.worker.frames import Frame
+
+V = TypeVar("V", bound=Vendor)
+
+CALL = Call("a-call")
+BASE = "https://vendor.test"
+PROMPT = "a red bicycle leaning on a white wall"
+
+
+class InProcess:
+    """Stands for a pool of worker processes: runs their engine here."""
+
+    async def run(self, task: dict[str, Any], images: Sequence[bytes] = ()) -> AsyncGenerator[Frame, None]:
+        frames: list[Frame] = []
+        pictures_engine.run(
+            task, images, lambda kind, fields=None, payload=b"": frames.append(Frame(kind, fields or {}, payload))
+        )
+        for frame in frames:
+            yield frame
+
+    async def close(self) -> None:
+        pass
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """Answers with what it was given, in turn, and keeps what it was asked; a request more is an error."""
+
+    def __init__(self, *answers: httpx.Response | Exception | Callable[[], httpx.Response]) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer() if callable(answer) else answer
+
+
+def answer(value: Any = None, status: int = 200, **headers: str) -> httpx.Response:
+    """Returns an answer with a JSON value."""
+    fields = {"content-type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    return httpx.Response(status, headers=fields, stream=Body(json.dumps(value).encode()))
+
+
+def vendor(cls: type[V], transport: httpx.AsyncBaseTransport, path: str = "", key: str = KEY) -> V:
+    """Returns a vendor behind a transport; `path` is the part of its base URL that its calls share."""
+    hands = Pictures(cls.name)
+    hands._pool = InProcess()  # type: ignore[assignment]
+    return cls(cls.Settings(key=key, base_url=BASE + path), transport, {}, hands)  # type: ignore[arg-type]
+
+
+async def events_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fit: bool = False) -> list[Event]:
+    """Returns what happens to a request; with `fit` it is made concrete first, as the pipeline does."""
+    run = fitting(made.run, made) if fit else made.run  # type: ignore[attr-defined, arg-type]
+    async with aclosing(run(request, call)) as events:
+        return [event async for event in events]
+
+
+async def error_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fit: bool = False) -> CelesteError:
+    """Returns the error of a request that must fail, and asserts that the key is not in it."""
+    try:
+        events = await events_of(made, request, call, fit=fit)
+    except CelesteError as error:
+        told = f"{error} {error.metadata} {error.violations} {error.__cause__!r} {error.__context__!r}"
+        assert KEY not in told
+        return error
+    raise AssertionError(f"it did not fail: {events}")
+
+
+async def played(
+    cls: type[V],
+    recording: Recording,
+    request: ImageRequest,
+    path: str = "",
+    ignore: tuple[str, ...] = (),
+    prepare: Callable[[V], None] = lambda made: None,
+) -> list[Event]:
+    """Returns what happens to a request whose exchanges must be those of a recording."""
+    playing = Playing(recording, BASE, ignore=ignore)
+    made = vendor(cls, playing, path)
+    prepare(made)
+    events = await events_of(made, request)
+    playing.done()
+    return events
+
+
+def loaded(data: bytes) -> ImageInput:
+    """Returns a picture as the pipeline's load step leaves it."""
+    image = pictures.opened(data)
+    kind, digest = media_type(data[:16]), hashlib.sha256(data).hexdigest()
+    facts = ImageFacts(kind, *image.size, len(data), digest, image.mode, image.has_transparency_data)
+    return ImageInput(data=data, sha256=digest, facts=facts)
+
+
+def fixture_image(name: str) -> ImageInput:
+    return loaded(fixture(name))

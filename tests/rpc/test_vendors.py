@@ -1,0 +1,181 @@
+"""Vendors through a running server and real sockets: one call each, from gRPC to the wire and back."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+from tests import pictures
+from tests.providers.hosts import Asked, Host, listening
+from tests.providers.recordings import KEY
+from tests.servers import Running, running
+
+from celeste_image.client import AsyncClient
+from celeste_image.core.errors import ModelRetired, OutcomeUnknown, ProviderCredentials, SafetyBlocked
+from celeste_image.core.events import Completed, Preview, Retrying, Submitted
+from celeste_image.core.request import Edit, Generate, ImageInput, Instruct, OperationKind, RemoveBackground, Size
+
+RESULT = pictures.plain(1024, 1024)
+SOURCE = ImageInput(data=pictures.photo(128))
+
+
+def reply(status: str, body: bytes, media_type: str = "application/json", *more: str) -> bytes:
+    head = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", f"content-type: {media_type}", *more]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def says(value: Any, status: str = "200 OK", *more: str) -> bytes:
+    return reply(status, json.dumps(value).encode(), "application/json", *more)
+
+
+class Fake:
+    """A vendor on loopback: answers by path, remembers what it was asked."""
+
+    def __init__(self, answers: dict[str, list[bytes]]) -> None:
+        self._answers = answers
+        self.host = Host(self._answer)
+
+    async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        path = asked.line.split()[1].partition("?")[0]
+        left = self._answers[path]
+        writer.write(left.pop(0) if len(left) > 1 else left[0])
+        await writer.drain()
+
+    @property
+    def paths(self) -> list[str]:
+        return [asked.line.split()[1].partition("?")[0] for asked in self.host.asked]
+
+
+def vendor(fake: Fake, name: str, path: str = "", **more: Any) -> Any:
+    table = {"base_url": fake.host.url + path, "allow_private": True, "key": KEY, **more}
+    return running(providers={name: table})
+
+
+async def result_of(server: Running, request: Any) -> tuple[Any, list[Any]]:
+    async with AsyncClient(server.address) as client:
+        events = [event async for event in client.stream(request, timeout=30)]
+    assert isinstance(events[-1], Completed)
+    return events[-1].result, events
+
+
+B64 = base64.b64encode(RESULT).decode()
+
+
+async def test_openai() -> None:
+    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        request = Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1024, 1024))
+        result, _ = await result_of(server, request)
+    (image,) = result.images
+    assert (image.width, image.height, image.media_type) == (1024, 1024, "image/png")
+    assert json.loads(fake.host.asked[0].body)["model"] == "gpt-image-2"
+    assert fake.host.asked[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_another_size_than_asked_is_measured_and_said() -> None:
+    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        request = Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1536, 1024))
+        result, _ = await result_of(server, request)
+    (line,) = [line for line in result.fidelity if line.path == "size"]
+    assert line.outcome == "adjusted"
+    assert line.measured == {"width": 1024, "height": 1024}
+
+
+async def test_gemini() -> None:
+    parts = [{"text": "Here."}, {"inlineData": {"mimeType": "image/png", "data": B64}}]
+    answer = says({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]})
+    fake = Fake({"/v1/models/gemini-2.5-flash-image:generateContent": [answer]})
+    async with listening(fake.host), vendor(fake, "gemini", "/v1") as server:
+        request = Edit(model="gemini/gemini-2.5-flash-image", image=SOURCE, edit=Instruct("make it blue"))
+        result, _ = await result_of(server, request)
+    assert len(result.images) == 1
+    assert fake.host.asked[0].headers["x-goog-api-key"] == KEY
+
+
+async def test_stability() -> None:
+    answer = says({"image": B64, "finish_reason": "SUCCESS", "seed": 42})
+    fake = Fake({"/v2beta/stable-image/edit/remove-background": [answer]})
+    async with listening(fake.host), vendor(fake, "stability", "/v2beta") as server:
+        async with AsyncClient(server.address) as client:
+            models = [
+                model.id
+                async for model in client.models(full=True)
+                if model.provider == "stability"
+                and any(p.path == "remove_background" and p.operation == 2 for p in model.parameters)
+            ]
+        request = Edit(model=models[0], image=SOURCE, edit=RemoveBackground())
+        result, _ = await result_of(server, request)
+    assert len(result.images) == 1
+
+
+async def test_black_forest_labs_is_polled_and_its_result_fetched_without_the_key() -> None:
+    fake = Fake({})
+    async with listening(fake.host):
+        url = fake.host.url
+        fake._answers = {
+            "/v1/flux-pro-1.1": [says({"id": "task-1", "polling_url": f"{url}/v1/get_result?id=task-1"})],
+            "/v1/get_result": [
+                says({"id": "task-1", "status": "Pending", "progress": 0.4}),
+                says({"id": "task-1", "status": "Ready", "result": {"sample": f"{url}/files/out.png", "seed": 7}}),
+            ],
+            "/files/out.png": [reply("200 OK", RESULT, "image/png")],
+        }
+        async with vendor(fake, "bfl") as server:
+            request = Generate(model="bfl/flux-pro-1.1", prompt="a boat", size=Size(1024, 1024))
+            result, events = await result_of(server, request)
+    assert len(result.images) == 1
+    assert [event for event in events if isinstance(event, Submitted)]
+    assert fake.paths.count("/v1/flux-pro-1.1") == 1
+    fetch = fake.host.asked[fake.paths.index("/files/out.png")]
+    assert KEY not in str(fetch.headers)
+
+
+async def test_a_rate_limit_is_waited_for_and_said() -> None:
+    limited = says({"error": {"message": "slow", "type": "requests"}}, "429 Too Many Requests", "retry-after-ms: 20")
+    fake = Fake({"/v1/images/generations": [limited, says({"created": 1, "data": [{"b64_json": B64}]})]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        result, events = await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
+    assert len(result.images) == 1
+    (retrying,) = [event for event in events if isinstance(event, Retrying)]
+    assert (retrying.reason, retrying.attempt) == ("PROVIDER_RATE_LIMITED", 2)
+
+
+async def test_what_was_sent_and_not_answered_is_not_sent_again() -> None:
+    fake = Fake({"/v1/images/generations": [reply("200 OK", b"{")]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
+    assert len(fake.host.asked) == 1
+    assert KEY not in str(caught.value)
+
+
+async def test_refusals_have_their_own_classes() -> None:
+    blocked = says({"error": {"message": "no", "code": "moderation_blocked"}}, "400 Bad Request")
+    denied = says({"error": {"message": f"bad key {KEY}", "code": "invalid_api_key"}}, "401 Unauthorized")
+    fake = Fake({"/v1/images/generations": [blocked, denied]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        for expected in (SafetyBlocked, ProviderCredentials):
+            with pytest.raises(expected) as caught:
+                await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
+            assert KEY not in str(caught.value)
+        with pytest.raises(ModelRetired) as retired:
+            await result_of(server, Generate(model="openai/dall-e-3", prompt="a boat"))
+    assert retired.value.metadata["replacement"]
+
+
+async def test_a_server_without_keys_says_so_and_draws_by_itself() -> None:
+    async with running() as server:
+        assert server.app.routes.default(OperationKind.GENERATE) == "local/compose"
+        with pytest.raises(ProviderCredentials):
+            await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
+
+
+async def test_a_compatible_server_is_configuration_alone() -> None:
+    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
+    more = {"kind": "compatible", "models": [{"id": "qwen-image", "sizes": ["1024x1024"]}]}
+    async with listening(fake.host), vendor(fake, "studio", "/v1", **more) as server:
+        result, events = await result_of(server, Generate(model="studio/qwen-image", prompt="a boat"))
+    assert result.model == "studio/qwen-image"
+    assert not [event for event in events if isinstance(event, Preview)]
