@@ -24,7 +24,7 @@ from celeste_image.providers.origins import Hosts, Origin
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.worker.pool import WorkerPool
 
-__all__ = ["App", "build_app"]
+__all__ = ["App", "build_app", "build_providers"]
 
 log = structlog.get_logger("celeste_image.guard")
 
@@ -62,7 +62,7 @@ def build_app(settings: Settings) -> App:
         ValueError: A provider's table or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
-    providers = _providers(settings.providers)
+    providers = build_providers(settings.providers)
     images = settings.images
     decoders = WorkerPool(
         "celeste_image.guard.engine",
@@ -119,7 +119,7 @@ def open_uris(settings: Settings) -> Http:
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)
 
 
-def _providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
+def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
     """Returns every provider there is, and one of a kind for each table that asks for it. Raises ValueError."""
     classes, kinds = discover(), discover_kinds()
     providers: dict[str, Provider] = {}

@@ -121,6 +121,24 @@ def test_models(celeste: Celeste) -> None:
     assert celeste("models", "pull", "local/lanczos").returncode == 2
 
 
+def test_providers(celeste: Celeste) -> None:
+    listed = {provider["name"]: provider for provider in json.loads(celeste("providers", "--json").stdout)}
+    assert listed["local"]["configured"]
+    assert "openai/gpt-image-2" in listed["openai"]["models"]
+    assert b"openai" in celeste("providers").stdout
+
+
+def test_the_form_of_keys_is_checked_offline(celeste: Celeste) -> None:
+    good, bad = "sk-proj-" + "a1" * 20, "r8_" + "a" * 37
+    done = celeste("providers", "check", "--offline", "openai", OPENAI_API_KEY=good)
+    assert (done.returncode, done.stdout[:2]) == (0, b"OK")
+    done = celeste("providers", "check", "--offline", "openai", OPENAI_API_KEY=bad)
+    assert done.returncode == 4
+    assert b"Replicate" in done.stdout
+    assert bad.encode() not in done.stdout + done.stderr
+    assert celeste("providers", "check", "nobody").returncode == 2
+
+
 def test_without_an_address_a_server_of_its_own_is_started_and_ended(tmp_path: Path) -> None:
     import os
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "upscale": "Make a picture larger.",
     "analyze": "Find out about a picture.",
     "models": "List the models, or get the weights of one.",
+    "providers": "List the providers, or check their keys.",
     "serve": "Start the gRPC server.",
     "health": "Ask a server whether it serves.",
 }

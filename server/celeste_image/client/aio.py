@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -206,6 +206,15 @@ class AsyncClient:
             request.page_token = page.next_page_token
             if not request.page_token:
                 return
+
+    async def providers(self) -> Sequence[model_service_pb2.Provider]:
+        """Returns the server's providers. Raises CelesteError."""
+        try:
+            answer = await self._models.ListProviders(model_service_pb2.ListProvidersRequest())
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        providers: Sequence[model_service_pb2.Provider] = answer.providers
+        return providers
 
     async def server_info(self) -> model_service_pb2.GetServerInfoResponse:
         """Returns the server's version and limits. Raises CelesteError."""

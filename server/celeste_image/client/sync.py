@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self, Unpack
@@ -202,6 +202,13 @@ class Client:
             request.page_token = page.next_page_token
             if not request.page_token:
                 return
+
+    def providers(self) -> Sequence[model_service_pb2.Provider]:
+        """Returns the server's providers. Raises CelesteError."""
+        try:
+            return self._models.ListProviders(model_service_pb2.ListProvidersRequest()).providers
+        except grpc.RpcError as error:
+            raise error_of(error) from error
 
     def server_info(self) -> model_service_pb2.GetServerInfoResponse:
         """Returns the server's version and limits. Raises CelesteError."""

@@ -63,6 +63,7 @@ class Bfl(Vendor):
     Options = BflOptions
     base_url = "https://api.bfl.ai"
     key_variable = "BFL_API_KEY"
+    key_form = r"[\w-]{20,}"
     key_header = "x-key"
     key_prefix = ""
     # A job is asked for in the region that has it, `api.us1.bfl.ai`; its picture is at `delivery-us1.bfl.ai`.

@@ -158,7 +158,7 @@ class Compatible(OpenAILike):
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """The header with the key, if there is one."""
-        return super().secrets if self._key else ()
+        return super().secrets if self.key else ()
 
     def ready(self, card: ModelCard) -> bool:
         """Tells that the model is there: the operator said so."""

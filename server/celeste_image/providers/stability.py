@@ -46,6 +46,8 @@ class Stability(Vendor):
     Options = StableImageOptions
     base_url = "https://api.stability.ai/v2beta"
     key_variable = "STABILITY_API_KEY"
+    key_form = r"sk-\w{20,}"
+    key_path = "/user/balance"
     sleep: Callable[[float], Awaitable[None]] = staticmethod(asyncio.sleep)
     clock: Callable[[], float] = staticmethod(time.monotonic)
 

@@ -68,6 +68,10 @@ class Vendor:
     """The environment variable that the vendor's own SDK reads."""
     key_header: ClassVar[str] = "authorization"
     key_prefix: ClassVar[str] = "Bearer "
+    key_form: ClassVar[str] = r"\S{8,}"
+    """What its keys look like, as far as is known."""
+    key_path: ClassVar[str] = ""
+    """A GET below the base URL that needs the key and costs nothing; empty when none is known."""
     own_hosts: ClassVar[Sequence[str]] = ()
     """Hosts of the vendor's own, as `Hosts` takes them, that its answers may name for the next call; the key goes
     there too."""
@@ -98,7 +102,7 @@ class Vendor:
             transport=transport,
         )
         self.pictures = pictures or Pictures(self.name)
-        self._key = self._find_key(environment)
+        self.key = self._find_key(environment)
 
     def _find_key(self, environment: Mapping[str, str]) -> str:
         if self.settings.key:
@@ -137,7 +141,7 @@ class Vendor:
 
     def said(self, value: Any) -> str:
         """Returns what the vendor says, fit to be shown, without the key."""
-        return vendor_text(value, (self._key,))
+        return vendor_text(value, (self.key,))
 
     async def sendable(self, image: ImageInput, types: Collection[str]) -> bytes:
         """Returns a request's picture as the vendor may have it: of one of `types`, upright, without metadata.
@@ -150,14 +154,14 @@ class Vendor:
         return await self.pictures.png(image)
 
     def _secrets(self, origins: frozenset[Origin]) -> tuple[Secret, ...]:
-        if not self._key:
+        if not self.key:
             text = f"there is no key for {self.name}: set {self.key_variable} or providers.{self.name}.key"
             raise ProviderCredentials(text, metadata={"provider": self.name})
-        return (Secret(self.key_header, self.key_prefix + self._key, origins),)
+        return (Secret(self.key_header, self.key_prefix + self.key, origins),)
 
     def ready(self, card: ModelCard) -> bool:
         """Tells whether there is a key, and the model is not retired."""
-        return bool(self._key) and card.state is not LifecycleState.RETIRED
+        return bool(self.key) and card.state is not LifecycleState.RETIRED
 
     def card(self, model: str) -> ModelCard:
         """Returns a model's card; the pipeline sends no others."""

@@ -1,0 +1,84 @@
+"""celeste providers"""
+
+from typing import Any
+
+import click
+
+from celeste_image.cli.options import address_option
+
+__all__ = ["command"]
+
+CREDENTIALS = 4
+
+
+@click.group(name="providers", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@address_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, address: str) -> int:
+    """List the providers of a server, configured or not, or check the keys of this machine."""
+    if ctx.invoked_subcommand:
+        return 0
+    import json
+
+    from celeste_image.client import connect
+
+    with connect(address) as client:
+        models = list(client.models())
+        providers = client.providers()
+    listed: list[dict[str, Any]] = [
+        {
+            "name": provider.name,
+            "title": provider.display_name,
+            "configured": provider.configured,
+            "models": [model.id for model in models if model.provider == provider.name],
+        }
+        for provider in providers
+    ]
+    if as_json:
+        click.echo(json.dumps(listed, indent=2))
+        return 0
+    for provider_facts in listed:
+        state = "configured" if provider_facts["configured"] else "no key"
+        count = len(provider_facts["models"])
+        click.echo(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
+    return 0
+
+
+@command.command()
+@click.argument("names", nargs=-1)
+@click.option("--offline", is_flag=True, help="Look at the form of the keys only.")
+def check(names: tuple[str, ...], offline: bool) -> int:
+    """Check the keys that a server started here would use; asks each vendor for what costs nothing."""
+    import asyncio
+
+    from pydantic import ValidationError
+
+    from celeste_image.app import build_providers
+    from celeste_image.config import Settings, explain
+    from celeste_image.providers.keys import Checked, Verdict, check_key
+    from celeste_image.providers.vendor import Vendor
+
+    async def checked() -> list[Checked]:
+        providers: dict[str, Any] = dict(build_providers(Settings().providers))
+        vendors = {name: provider for name, provider in providers.items() if isinstance(provider, Vendor)}
+        if unknown := [name for name in names if name not in vendors]:
+            raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")
+        wanted = names or [name for name, vendor in vendors.items() if vendor.key]
+        try:
+            return list(await asyncio.gather(*(check_key(vendors[name], online=not offline) for name in wanted)))
+        finally:
+            for provider in providers.values():
+                await provider.close()
+
+    try:
+        found = asyncio.run(checked())
+    except ValidationError as error:
+        raise click.UsageError(explain(error)) from error
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from error
+    for outcome in found:
+        click.echo(f"{outcome.verdict.value.upper():8} {outcome.provider:16} {outcome.text}")
+    if not found:
+        click.echo("no vendor has a key here", err=True)
+    return CREDENTIALS if any(outcome.verdict is Verdict.FAILED for outcome in found) else 0

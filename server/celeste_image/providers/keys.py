@@ -1,0 +1,70 @@
+"""Checks of keys: by their form, which costs nothing, and by the cheapest call of the vendor's, which makes nothing."""
+
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from celeste_image.core.errors import CelesteError, ProviderCredentials
+from celeste_image.providers.answers import error_for_failure, error_for_status
+from celeste_image.providers.exchange import ExchangeFailed
+from celeste_image.providers.vendor import Vendor
+
+__all__ = ["Checked", "Verdict", "check_key", "form_problem"]
+
+SECONDS = 15.0
+FOREIGN = {"r8_": "Replicate", "hf_": "Hugging Face", "xai-": "xAI", "AIza": "Google", "AKIA": "AWS", "key_": "Runway"}
+"""How keys of other vendors begin, as gitleaks and trufflehog know them (VENDORS section 8)."""
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The outcome for one provider; `text` is for people and has nothing of the key."""
+
+    provider: str
+    verdict: Verdict
+    text: str
+
+
+def form_problem(key: str, form: str) -> tuple[Verdict, str]:
+    """Returns what is wrong with a key as it stands: FAILED for what no vendor takes, WARNING for an unusual form."""
+    if not key:
+        return Verdict.FAILED, "there is no key"
+    if re.search(r"\s", key):
+        return Verdict.FAILED, "the key has white space in it"
+    for prefix, vendor in FOREIGN.items():
+        if key.startswith(prefix) and not re.match(form, key):
+            return Verdict.FAILED, f"the key looks like one of {vendor}"
+    if not re.fullmatch(form, key):
+        return Verdict.WARNING, "the key has an unusual form"
+    return Verdict.OK, ""
+
+
+async def check_key(vendor: Vendor, *, online: bool = True) -> Checked:
+    """Checks a vendor's key by its form and, if that holds and the vendor has a free call for it, by asking."""
+    verdict, text = form_problem(vendor.key, vendor.key_form)
+    if verdict is Verdict.FAILED or not online or not vendor.key_path:
+        return Checked(vendor.name, verdict, text or "the form is right; the vendor was not asked")
+    try:
+        reply = await vendor.http.send(
+            "GET",
+            vendor.url + vendor.key_path,
+            deadline=time.monotonic() + SECONDS,
+            headers={"content-type": "application/json"},  # as Google's SDK does; nobody minds
+            secrets=vendor.secrets,
+        )
+        if reply.status == 200:
+            return Checked(vendor.name, verdict, text or "the vendor takes the key")
+        error: CelesteError = error_for_status(vendor.name, reply)
+    except ExchangeFailed as failure:
+        error = error_for_failure(vendor.name, failure, idempotent=True)
+    refused = isinstance(error, ProviderCredentials)
+    return Checked(vendor.name, Verdict.FAILED, "the vendor refuses the key" if refused else error.message)

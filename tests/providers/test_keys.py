@@ -1,0 +1,77 @@
+"""Keys: their form, the cheapest call, and that nothing of them is said."""
+
+import httpx
+import pytest
+from tests.providers.recordings import KEY, Playing, Recording
+
+from celeste_image.providers.bfl import PROVIDER as BFL
+from celeste_image.providers.gemini import PROVIDER as GEMINI
+from celeste_image.providers.keys import Verdict, check_key, form_problem
+from celeste_image.providers.openai import PROVIDER as OPENAI
+from celeste_image.providers.stability import PROVIDER as STABILITY
+from celeste_image.providers.vendor import Vendor
+
+OPENAI_KEY = "sk-proj-" + "a1" * 20
+
+
+def vendor(cls: type[Vendor], transport: httpx.AsyncBaseTransport, key: str = KEY) -> Vendor:
+    return cls(cls.Settings(key=key), transport, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cls", [OPENAI, GEMINI])
+async def test_the_check_is_the_call_that_the_vendors_sdk_makes(cls: type[Vendor]) -> None:
+    playing = Playing(Recording.load(cls.name, "key_check"), "http://unused")
+    checked = await check_key(vendor(cls, playing))
+    playing.done()
+    assert checked.verdict is not Verdict.FAILED
+    assert KEY not in str(checked)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "refuses the key"), (403, "refuses the key"), (500, "500"), (429, "429")]
+)
+async def test_a_check_that_fails_says_why(status: int, words: str) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, json={"error": {"message": f"bad {KEY}"}}))
+    checked = await check_key(vendor(STABILITY, transport, "sk-" + "b2" * 24))
+    assert checked.verdict is Verdict.FAILED
+    assert words in checked.text
+    assert KEY not in checked.text
+
+
+async def test_a_vendor_that_can_not_be_reached() -> None:
+    def down(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no way there")
+
+    checked = await check_key(vendor(OPENAI, httpx.MockTransport(down), OPENAI_KEY))
+    assert checked.verdict is Verdict.FAILED
+    assert "no way there" in checked.text
+
+
+async def test_without_a_free_call_or_offline_nobody_is_asked() -> None:
+    def asked(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("asked")
+
+    transport = httpx.MockTransport(asked)
+    assert (await check_key(vendor(BFL, transport, "0f" * 16))).verdict is Verdict.OK
+    assert (await check_key(vendor(OPENAI, transport, OPENAI_KEY), online=False)).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict"),
+    [
+        ("", Verdict.FAILED),
+        ("sk-with space" + "a" * 20, Verdict.FAILED),
+        ("r8_" + "a" * 37, Verdict.FAILED),
+        ("AIza" + "a" * 35, Verdict.FAILED),
+        ("something-else", Verdict.WARNING),
+        (OPENAI_KEY, Verdict.OK),
+    ],
+)
+def test_the_form_of_a_key(key: str, verdict: Verdict) -> None:
+    found, text = form_problem(key, OPENAI.key_form)
+    assert found is verdict
+    assert not key or key not in text
+
+
+def test_a_googles_key_is_right_for_google() -> None:
+    assert form_problem("AIza" + "a" * 35, GEMINI.key_form)[0] is Verdict.OK
