@@ -11,11 +11,10 @@ import grpc
 
 from celeste_image.client.calls import (
     CHANNEL_OPTIONS,
-    FIRST_PAUSE_SECONDS,
-    READ_TRIES,
     AnalyzeParameters,
     GenerateParameters,
     ImageLike,
+    Tries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -140,22 +139,18 @@ class AsyncClient:
 
     async def chunks(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Yields an artifact's bytes from an offset; goes on where a lost connection stopped. Raises CelesteError."""
-        tries = 0
+        tries = Tries()
         while True:
             request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
             call = self._artifacts.ReadArtifact(request)
             try:
                 async for response in call:
-                    tries = 0
+                    tries.reset()
                     offset += len(response.chunk.data)
                     yield response.chunk.data
                 return
             except grpc.RpcError as error:
-                failure = error_of(error)
-                tries += 1
-                if not failure.retryable or tries >= READ_TRIES:
-                    raise failure from error
-                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
+                await asyncio.sleep(tries.pause_after(error))
             finally:
                 call.cancel()
 
@@ -166,7 +161,7 @@ class AsyncClient:
             CelesteError: The server's refusal.
         """
         name = artifact_name((await asyncio.to_thread(hashlib.sha256, data)).hexdigest())
-        tries = 0
+        tries = Tries()
         while True:
             try:
                 status = await self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
@@ -176,11 +171,7 @@ class AsyncClient:
                 chunks = upload_chunks(name, data, status.committed_size_bytes)
                 return artifact_from_proto((await self._artifacts.WriteArtifact(chunks)).artifact)
             except grpc.RpcError as error:
-                failure = error_of(error)
-                tries += 1
-                if not failure.retryable or tries >= READ_TRIES:
-                    raise failure from error
-                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
+                await asyncio.sleep(tries.pause_after(error))
 
     async def save(self, image: ImageOutput, path: str | Path) -> Path:
         """Writes an image as it is and returns where; a path without a suffix gets the right one.

@@ -25,13 +25,12 @@ from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
     "CHANNEL_OPTIONS",
-    "FIRST_PAUSE_SECONDS",
     "MEDIA_SUFFIXES",
-    "READ_TRIES",
     "AnalyzeParameters",
     "GenerateParameters",
     "ImageLike",
     "SizeLike",
+    "Tries",
     "UpscaleParameters",
     "analyze_request",
     "check_digest",
@@ -205,6 +204,25 @@ def error_of(error: grpc.RpcError) -> CelesteError:
     """Returns the core's error for a failed call."""
     call: Any = error
     return error_from_trailers(call.code(), call.details() or "", call.trailing_metadata())
+
+
+class Tries:
+    """Tries of one transfer over connections that drop; bytes that arrive make the count begin anew."""
+
+    def __init__(self) -> None:
+        self._failed = 0
+
+    def reset(self) -> None:
+        """Takes note that it goes on."""
+        self._failed = 0
+
+    def pause_after(self, error: grpc.RpcError) -> float:
+        """Returns the seconds to wait before the next try. Raises CelesteError when there is none."""
+        failure = error_of(error)
+        self._failed += 1
+        if not failure.retryable or self._failed >= READ_TRIES:
+            raise failure from error
+        return float(FIRST_PAUSE_SECONDS * 2 ** (self._failed - 1))
 
 
 def check_digest(name: str, digest: "hashlib._Hash") -> None:

@@ -11,11 +11,10 @@ import grpc
 
 from celeste_image.client.calls import (
     CHANNEL_OPTIONS,
-    FIRST_PAUSE_SECONDS,
-    READ_TRIES,
     AnalyzeParameters,
     GenerateParameters,
     ImageLike,
+    Tries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -137,22 +136,18 @@ class Client:
 
     def chunks(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """Yields an artifact's bytes from an offset; goes on where a lost connection stopped. Raises CelesteError."""
-        tries = 0
+        tries = Tries()
         while True:
             request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
             call = self._artifacts.ReadArtifact(request)
             try:
                 for response in call:
-                    tries = 0
+                    tries.reset()
                     offset += len(response.chunk.data)
                     yield response.chunk.data
                 return
             except grpc.RpcError as error:
-                failure = error_of(error)
-                tries += 1
-                if not failure.retryable or tries >= READ_TRIES:
-                    raise failure from error
-                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
+                time.sleep(tries.pause_after(error))
             finally:
                 call.cancel()
 
@@ -163,7 +158,7 @@ class Client:
             CelesteError: The server's refusal.
         """
         name = artifact_name(hashlib.sha256(data).hexdigest())
-        tries = 0
+        tries = Tries()
         while True:
             try:
                 status = self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
@@ -173,11 +168,7 @@ class Client:
                 chunks = upload_chunks(name, data, status.committed_size_bytes)
                 return artifact_from_proto(self._artifacts.WriteArtifact(chunks).artifact)
             except grpc.RpcError as error:
-                failure = error_of(error)
-                tries += 1
-                if not failure.retryable or tries >= READ_TRIES:
-                    raise failure from error
-                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
+                time.sleep(tries.pause_after(error))
 
     def save(self, image: ImageOutput, path: str | Path) -> Path:
         """Writes an image as it is and returns where; a path without a suffix gets the right one.
