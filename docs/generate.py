@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from celeste_image.core.card import ModelCard
-from celeste_image.core.request import EDITS, OperationKind
+from celeste_image.core.edits import EDITS
+from celeste_image.core.request import OperationKind
 from celeste_image.providers.discover import discover, discover_kinds
 
 PAGE = Path(__file__).parent / "providers.md"

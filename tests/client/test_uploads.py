@@ -9,7 +9,8 @@ from tests.servers import CuttingProxy, running
 
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core.errors import RequestTooLarge
-from celeste_image.core.request import Analyze, ImageInput
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import Analyze
 
 LARGE = pictures.noise(1300, 1300)  # 5.1 MB: more than a request takes
 

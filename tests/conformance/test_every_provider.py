@@ -10,24 +10,20 @@ from tests import pictures
 from tests.servers import Running, running
 
 from celeste_image.core.card import ModelCard, SizeRange
+from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Analyzed, Completed, Event, Picture, Preview, Progress, Saved, Started
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import (
     ANONYMOUS,
     Analyze,
     Call,
     Edit,
-    Erase,
     Generate,
-    ImageInput,
     ImageRequest,
-    Inpaint,
-    Mask,
     OperationKind,
-    Outpaint,
     RequestOptions,
-    Size,
     Upscale,
 )
 from celeste_image.providers.discover import discover

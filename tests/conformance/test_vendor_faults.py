@@ -14,7 +14,8 @@ import pytest
 from tests.providers.recordings import KEY, Body
 
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.request import Call, Generate, Size
+from celeste_image.core.image import Size
+from celeste_image.core.request import Call, Generate
 from celeste_image.providers.discover import discover
 from celeste_image.providers.vendor import Vendor
 

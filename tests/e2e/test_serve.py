@@ -16,7 +16,8 @@ from tests.servers import workers
 
 from celeste_image.client import Client
 from celeste_image.core.events import Completed, Progress
-from celeste_image.core.request import ImageInput, RequestOptions, Upscale
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import RequestOptions, Upscale
 
 
 def start(folder: Path, **environment: str) -> tuple[subprocess.Popen[bytes], str]:

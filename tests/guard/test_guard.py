@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence, PngImagePlugin
 from tests.pictures import bomb, encoded
 
 from celeste_image.core.errors import ImageTooLarge, NotAnImage
-from celeste_image.core.request import ImageFacts
+from celeste_image.core.image import ImageFacts
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.worker.pool import WorkerPool
 

@@ -15,7 +15,8 @@ from celeste_image.core.card import (
     TextRange,
 )
 from celeste_image.core.events import Event, ImageOutput, Picture, Run, Saved
-from celeste_image.core.request import Call, Generate, ImageFacts, ImageInput, ImageRequest, OperationKind
+from celeste_image.core.image import ImageFacts, ImageInput
+from celeste_image.core.request import Call, Generate, ImageRequest, OperationKind
 from celeste_image.providers.base import Options, ProviderSettings
 
 CALL = Call("a-call")

@@ -7,19 +7,15 @@ from typing import cast
 import pytest
 
 from celeste_image.core.card import ModelCard, Parameter, TextRange
+from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, Progress
+from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import (
     Call,
     Edit,
-    Erase,
-    ImageFacts,
-    ImageInput,
     ImageRequest,
-    Inpaint,
-    Mask,
     OperationKind,
-    Outpaint,
     RequestOptions,
 )
 from celeste_image.pipeline.fit import fitting

@@ -7,19 +7,16 @@ import pytest
 from tests.pipeline.fakes import Fake, FakeProvider, card, collect, parameter, saved
 
 from celeste_image.core.card import ImageRange, IntegerRange, SizeRange, TextRange
+from celeste_image.core.edits import Instruct, Outpaint
 from celeste_image.core.errors import InvalidRequest
 from celeste_image.core.events import FidelityLine, FidelityOutcome, Fitted
+from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import (
     Edit,
     Generate,
-    ImageFacts,
-    ImageInput,
     ImageRequest,
-    Instruct,
     OperationKind,
-    Outpaint,
     RequestOptions,
-    Size,
 )
 from celeste_image.pipeline.fit import fitting
 

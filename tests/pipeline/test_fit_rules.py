@@ -25,6 +25,7 @@ from tests.pipeline.fakes import (
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.errors import CelesteError, InvalidRequest, UnknownField
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, Progress
+from celeste_image.core.image import Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
@@ -32,7 +33,6 @@ from celeste_image.core.request import (
     ImageRequest,
     OperationKind,
     RequestOptions,
-    Size,
     Upscale,
 )
 from celeste_image.pipeline.fit import fitting

@@ -5,7 +5,14 @@ from tests.pipeline.fakes import Fake, FakeProvider, card, collect, collect_unti
 
 from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, WeightsMissing
 from celeste_image.core.events import Progress, Started
-from celeste_image.core.request import Analyze, Generate, ImageInput, OperationKind, RequestOptions, Upscale
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import (
+    Analyze,
+    Generate,
+    OperationKind,
+    RequestOptions,
+    Upscale,
+)
 from celeste_image.pipeline.route import Routes, routing
 
 GENERATE, UPSCALE = OperationKind.GENERATE, OperationKind.UPSCALE

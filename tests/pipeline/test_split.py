@@ -11,7 +11,8 @@ from tests.pipeline.fakes import CALL, REQUEST, Fake, card, collect, collect_unt
 
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, EngineLost, NotAnImage
 from celeste_image.core.events import Event, Missed, Preview, Progress, Saved, Used
-from celeste_image.core.request import Analyze, Call, Generate, ImageInput, Upscale
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import Analyze, Call, Generate, Upscale
 from celeste_image.pipeline.split import splitting
 
 

@@ -15,6 +15,14 @@ from tests.providers.played import Clock, Measured, Script, answer, events_of, o
 from tests.providers.recordings import KEY, Playing, Recording, all_of, fixture
 
 from celeste_image.core.card import LifecycleState
+from celeste_image.core.edits import (
+    AnyEdit,
+    Inpaint,
+    Instruct,
+    Mask,
+    Outpaint,
+    Polarity,
+)
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -28,21 +36,13 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted, Warned
+from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import (
-    AnyEdit,
     Call,
     Edit,
     Generate,
-    ImageFacts,
-    ImageInput,
     ImageRequest,
-    Inpaint,
-    Instruct,
-    Mask,
-    Outpaint,
-    Polarity,
     RequestOptions,
-    Size,
 )
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.retry import retrying

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from celeste_image.core.card import ImageRange, LifecycleState, ModelCard, SizeRange
-from celeste_image.core.request import EDITS, OperationKind
+from celeste_image.core.edits import EDITS
+from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.sizes import ratio_of
 from celeste_image.providers import catalog
 from celeste_image.providers.catalog import cards_from, load_cards, load_catalogue, load_title

@@ -11,6 +11,13 @@ from tests import pictures
 from tests.providers.recordings import KEY, Recording, all_of, fixture
 from tests.providers.vendors import CALL, PROMPT, Answering, answer, error_of, events_of, fixture_image, played, vendor
 
+from celeste_image.core.edits import (
+    AnyEdit,
+    Erase,
+    Instruct,
+    Mask,
+    Restyle,
+)
 from celeste_image.core.errors import (
     InvalidRequest,
     ModelNotFound,
@@ -23,18 +30,8 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Fitted, Picture, Warned
-from celeste_image.core.request import (
-    AnyEdit,
-    Edit,
-    Erase,
-    Generate,
-    ImageRequest,
-    Instruct,
-    Mask,
-    RequestOptions,
-    Restyle,
-    Size,
-)
+from celeste_image.core.image import Size
+from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.providers.families.google import image_size_for
 from celeste_image.providers.gemini import Gemini
 

@@ -18,24 +18,24 @@ from tests import pictures
 from tests.providers.recordings import KEY, Body, Playing, Recording, all_of, fixture
 
 from celeste_image.core.card import LifecycleState
-from celeste_image.core.errors import CelesteError, ProviderRateLimited
-from celeste_image.core.events import Event, Picture, Preview, Warned
-from celeste_image.core.media import media_type
-from celeste_image.core.request import (
+from celeste_image.core.edits import (
     AnyEdit,
-    Call,
-    Edit,
-    Generate,
-    ImageFacts,
-    ImageInput,
-    ImageRequest,
     Inpaint,
     Instruct,
     Mask,
     Outpaint,
     Polarity,
+)
+from celeste_image.core.errors import CelesteError, ProviderRateLimited
+from celeste_image.core.events import Event, Picture, Preview, Warned
+from celeste_image.core.image import ImageFacts, ImageInput, Size
+from celeste_image.core.media import media_type
+from celeste_image.core.request import (
+    Call,
+    Edit,
+    Generate,
+    ImageRequest,
     RequestOptions,
-    Size,
 )
 from celeste_image.pipeline.fit import fitting
 from celeste_image.providers.azure_openai import AzureOpenAI, AzureSettings

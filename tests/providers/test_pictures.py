@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from tests import pictures
 
+from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
-from celeste_image.core.request import ImageFacts, ImageInput, Mask, Polarity
+from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.families.pictures_engine import run

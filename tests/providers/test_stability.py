@@ -27,6 +27,22 @@ from tests.providers.vendors import (
     vendor,
 )
 
+from celeste_image.core.edits import (
+    AnyEdit,
+    Control,
+    Erase,
+    Inpaint,
+    Instruct,
+    Mask,
+    Outpaint,
+    Polarity,
+    Recolor,
+    Relight,
+    RemoveBackground,
+    ReplaceBackground,
+    Restyle,
+    SearchReplace,
+)
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -39,28 +55,13 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Fitted, Picture, Progress, Submitted
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
-    AnyEdit,
-    Control,
     Edit,
-    Erase,
     Generate,
-    ImageInput,
     ImageRequest,
-    Inpaint,
-    Instruct,
-    Mask,
     OperationKind,
-    Outpaint,
-    Polarity,
-    Recolor,
-    Relight,
-    RemoveBackground,
-    ReplaceBackground,
     RequestOptions,
-    Restyle,
-    SearchReplace,
-    Size,
     Upscale,
     UpscaleMethod,
 )

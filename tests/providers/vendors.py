@@ -12,8 +12,9 @@ from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
+from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, ImageFacts, ImageInput, ImageRequest
+from celeste_image.core.request import Call, ImageRequest
 from celeste_image.pipeline.fit import fitting
 from celeste_image.providers.families import pictures_engine
 from celeste_image.providers.families.pictures import Pictures

@@ -8,7 +8,8 @@ from tests.servers import running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError, NotAnImage, UriFailed, UriRefused
-from celeste_image.core.request import Analyze, ImageInput
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import Analyze
 
 PHOTO = pictures.photo(40)
 

@@ -12,9 +12,11 @@ from tests.providers.recordings import KEY
 from tests.servers import Running, running
 
 from celeste_image.client import AsyncClient
+from celeste_image.core.edits import Instruct, RemoveBackground
 from celeste_image.core.errors import ModelRetired, OutcomeUnknown, ProviderCredentials, SafetyBlocked
 from celeste_image.core.events import Completed, Preview, Retrying, Submitted
-from celeste_image.core.request import Edit, Generate, ImageInput, Instruct, OperationKind, RemoveBackground, Size
+from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.request import Edit, Generate, OperationKind
 
 RESULT = pictures.plain(1024, 1024)
 SOURCE = ImageInput(data=pictures.photo(128))

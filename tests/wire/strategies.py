@@ -5,6 +5,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from celeste_image.core.edits import (
+    Erase,
+    Inpaint,
+    Mask,
+    Outpaint,
+    Polarity,
+)
 from celeste_image.core.errors import ERRORS, CelesteError, Violation
 from celeste_image.core.events import (
     FidelityLine,
@@ -15,19 +22,13 @@ from celeste_image.core.events import (
     OperationResult,
     Usage,
 )
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
     Edit,
-    Erase,
     Generate,
-    ImageInput,
-    Inpaint,
-    Mask,
-    Outpaint,
-    Polarity,
     RequestOptions,
-    Size,
     Upscale,
 )
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from tests.wire import strategies
 
+from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import InvalidRequest
-from celeste_image.core.request import Generate, ImageInput, Polarity, RequestOptions, Size, Upscale
+from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.request import Generate, RequestOptions, Upscale
 from celeste_image.v1 import image_pb2, operation_pb2
 from celeste_image.wire.requests import request_from_proto, request_to_operation
 

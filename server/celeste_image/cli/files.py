@@ -5,7 +5,7 @@ import sys
 import click
 
 from celeste_image.client.calls import image_input
-from celeste_image.core.request import ImageInput
+from celeste_image.core.image import ImageInput
 
 __all__ = ["picture"]
 

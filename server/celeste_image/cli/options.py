@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from celeste_image.core.request import Size
+    from celeste_image.core.image import Size
 
 __all__ = ["address_option", "checked_size", "operation_options", "provider_options"]
 

@@ -10,14 +10,13 @@ import grpc
 
 from celeste_image.core.errors import ArtifactDamaged, CelesteError
 from celeste_image.core.events import ImageOutput
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
     Generate,
-    ImageInput,
     ImageRequest,
     RequestOptions,
-    Size,
     Upscale,
 )
 from celeste_image.v1 import artifact_service_pb2

@@ -9,34 +9,19 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
+from celeste_image.core.edits import AnyEdit, Mask
+from celeste_image.core.image import DEFAULT_SIZE, ImageInput, Size
+
 __all__ = [
     "ANONYMOUS",
-    "EDITS",
     "AnalysisKind",
     "Analyze",
-    "AnyEdit",
     "Call",
-    "Control",
     "Edit",
-    "Erase",
     "Generate",
-    "ImageFacts",
-    "ImageInput",
     "ImageRequest",
-    "Inpaint",
-    "Instruct",
-    "Mask",
     "OperationKind",
-    "Outpaint",
-    "Polarity",
-    "Recolor",
-    "Relight",
-    "RemoveBackground",
-    "ReplaceBackground",
     "RequestOptions",
-    "Restyle",
-    "SearchReplace",
-    "Size",
     "Upscale",
     "UpscaleMethod",
 ]
@@ -67,63 +52,6 @@ class UpscaleMethod(StrEnum):
     FAST = "fast"
     CONSERVATIVE = "conservative"
     CREATIVE = "creative"
-
-
-class Polarity(StrEnum):
-    """Which values of a mask mean "change here": white, black, or alpha 0."""
-
-    WHITE = "white"
-    BLACK = "black"
-    TRANSPARENT = "transparent"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a limited worker process found out about encoded bytes by decoding them.
-
-    `width` and `height` are pixels after the EXIF orientation is applied, `orientation` is what it was: 1, upright or
-    none, to 8; `sha256` is 64 hex digits; `mode` is Pillow's word for how pixels are stored.
-    """
-
-    media_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-    mode: str
-    has_alpha: bool
-    orientation: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInput:
-    """A picture given to an operation: its bytes, the name of an artifact, or where to fetch it.
-
-    `sha256` and `media_type` are what the bytes must have; empty is not checked.
-
-    Below the pipeline's load step `data` and `facts` are always set.
-    """
-
-    data: bytes = field(default=b"", repr=False)
-    artifact: str = ""
-    uri: str = ""
-    sha256: str = ""
-    media_type: str = ""
-    facts: ImageFacts | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The size wanted, in pixels, as a ratio, or as an area; zero and "" are unset, all unset is the default."""
-
-    width: int = 0
-    height: int = 0
-    aspect_ratio: str = ""
-    megapixels: float = 0.0
-
-    def __bool__(self) -> bool:
-        """Tells whether anything is set."""
-        return bool(self.width or self.aspect_ratio or self.megapixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,146 +99,10 @@ class Generate(ImageRequest):
 
     prompt: str
     negative_prompt: str = ""
-    size: Size = Size()
+    size: Size = DEFAULT_SIZE
     count: int = 0
     seed: int | None = None
     output_media_type: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """Where an edit may change a picture; `feather` is a soft border in pixels."""
-
-    image: ImageInput
-    polarity: Polarity = Polarity.WHITE
-    feather: int = 0
-
-
-class AnyEdit:
-    """What an edit changes, one class each: exactly the fields of its message in `edit.proto`.
-
-    `field` is the name of the member of `EditRequest.edit`. An optional number is None where the model's default is
-    wanted.
-    """
-
-    __slots__ = ()
-    field: ClassVar[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Erase(AnyEdit):
-    """Removes what is under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
-
-    field = "erase"
-    mask: Mask
-    pixel_lock: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Inpaint(AnyEdit):
-    """Paints `prompt` under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
-
-    field = "inpaint"
-    mask: Mask
-    prompt: str
-    pixel_lock: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Outpaint(AnyEdit):
-    """Adds pixels on the sides named and fills them; an empty `prompt` goes on with what is there."""
-
-    field = "outpaint"
-    left: int = 0
-    right: int = 0
-    top: int = 0
-    bottom: int = 0
-    prompt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Instruct(AnyEdit):
-    """Changes what words say; `strength` is how far from the picture, 0 to 1."""
-
-    field = "instruct"
-    prompt: str
-    strength: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveBackground(AnyEdit):
-    """Takes the background away."""
-
-    field = "remove_background"
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaceBackground(AnyEdit):
-    """Puts another background there, by words or by a picture."""
-
-    field = "replace_background"
-    prompt: str = ""
-    background: ImageInput | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Restyle(AnyEdit):
-    """Transfers a style: one that the model knows, that of a picture, or what words say."""
-
-    field = "restyle"
-    style: str = ""
-    style_image: ImageInput | None = None
-    prompt: str = ""
-    strength: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recolor(AnyEdit):
-    """Gives `target` the color that `prompt` says."""
-
-    field = "recolor"
-    target: str
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class SearchReplace(AnyEdit):
-    """Finds `search` and puts `prompt` there."""
-
-    field = "search_replace"
-    search: str
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relight(AnyEdit):
-    """Lights the picture anew, by words, by a picture, or from a direction that the model knows."""
-
-    field = "relight"
-    prompt: str = ""
-    reference: ImageInput | None = None
-    direction: str = ""
-    strength: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Control(AnyEdit):
-    """Makes a new picture that keeps an aspect of this one: `sketch`, `structure`, `style` ..."""
-
-    field = "control"
-    control: str
-    prompt: str
-    strength: float | None = None
-
-
-EDITS: Mapping[str, type[AnyEdit]] = {
-    cls.field: cls
-    for cls in (
-        *(Erase, Inpaint, Outpaint, Instruct, RemoveBackground, ReplaceBackground),
-        *(Restyle, Recolor, SearchReplace, Relight, Control),
-    )
-}
-"""Every kind of edit by its field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,7 +115,7 @@ class Edit(ImageRequest):
     edit: AnyEdit
     references: tuple[ImageInput, ...] = ()
     negative_prompt: str = ""
-    size: Size = Size()
+    size: Size = DEFAULT_SIZE
     count: int = 0
     seed: int | None = None
     output_media_type: str = ""
@@ -363,7 +155,7 @@ class Upscale(ImageRequest):
 
     image: ImageInput
     factor: float = 0.0
-    size: Size = Size()
+    size: Size = DEFAULT_SIZE
     method: UpscaleMethod | None = None
     prompt: str = ""
     creativity: float | None = None

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from contextlib import aclosing
 
 from celeste_image.core.errors import EngineLost, PictureRefused
-from celeste_image.core.request import ImageFacts
+from celeste_image.core.image import ImageFacts
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.pool import WorkerPool
 

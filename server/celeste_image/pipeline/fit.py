@@ -22,19 +22,16 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
+from celeste_image.core.edits import Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, ImageOutput, Run, Saved, Warned
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     Analyze,
     Call,
     Edit,
     Generate,
-    ImageInput,
     ImageRequest,
-    Mask,
-    Outpaint,
-    Polarity,
-    Size,
     Upscale,
 )
 from celeste_image.pipeline.sizes import fit_size, ratio_of, same_shape, sides, size_json

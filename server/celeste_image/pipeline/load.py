@@ -16,7 +16,8 @@ from celeste_image.core.errors import (
     Violation,
 )
 from celeste_image.core.events import Event, Run
-from celeste_image.core.request import Call, ImageInput, ImageRequest
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import Call, ImageRequest
 from celeste_image.guard import Guard
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.providers.http import Http

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from celeste_image.core.card import SizeRange
-from celeste_image.core.request import Size
+from celeste_image.core.image import Size
 
 __all__ = ["FittedSize", "fit_size", "ratio_of", "same_shape", "sides", "size_json"]
 

@@ -27,8 +27,9 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
+from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.request import OperationKind, Polarity
+from celeste_image.core.request import OperationKind
 from celeste_image.providers.base import Options
 from celeste_image.providers.exchange import Secret
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile

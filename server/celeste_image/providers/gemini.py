@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from celeste_image.core.card import ChoiceRange, ModelCard
+from celeste_image.core.edits import Instruct, Restyle
 from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.events import Event, Picture, Warned
+from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, Edit, Generate, ImageInput, ImageRequest, Instruct, Restyle
+from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.answers import error_for_failure
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
+from celeste_image.core.edits import Erase, Inpaint, Mask
 from celeste_image.core.errors import (
     CelesteError,
     OperationNotOffered,
@@ -16,7 +17,8 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Event, Picture, Progress, Submitted, Warned
-from celeste_image.core.request import Call, Edit, Erase, ImageInput, ImageRequest, Inpaint, Mask
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import Call, Edit, ImageRequest
 from celeste_image.providers.answers import at, error_for_failure, error_for_status, retry_after
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.exchange import ExchangeFailed, Reply

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from celeste_image.core.card import LifecycleState, ModelCard
 from celeste_image.core.errors import ProviderCredentials
-from celeste_image.core.request import ImageInput
+from celeste_image.core.image import ImageInput
 from celeste_image.providers.answers import vendor_text
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.exchange import Limits, OriginRefused, Secret

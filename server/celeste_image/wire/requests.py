@@ -5,20 +5,16 @@ from typing import Any, assert_never
 
 from google.protobuf import json_format, struct_pb2
 
+from celeste_image.core.edits import EDITS, AnyEdit, Mask, Polarity
 from celeste_image.core.errors import InvalidRequest
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
-    EDITS,
     AnalysisKind,
     Analyze,
-    AnyEdit,
     Edit,
     Generate,
-    ImageInput,
     ImageRequest,
-    Mask,
-    Polarity,
     RequestOptions,
-    Size,
     Upscale,
     UpscaleMethod,
 )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tests import pictures
 
+from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, ImageTooLarge, InvalidRequest
-from celeste_image.core.request import Polarity
 from celeste_image.providers.local.engines import patchmatch
 from celeste_image.providers.local.engines.mask import weights
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from celeste_image.core.card import ModelCard
+from celeste_image.core.edits import Mask
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -19,8 +20,9 @@ from celeste_image.core.errors import (
     Violation,
 )
 from celeste_image.core.events import Progress
+from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, Edit, ImageInput, ImageRequest, Mask
+from celeste_image.core.request import Call, Edit, ImageRequest
 from celeste_image.providers.base import Options
 from celeste_image.providers.exchange import ExchangeFailed, Reply
 from celeste_image.providers.families.pictures import MaskForm

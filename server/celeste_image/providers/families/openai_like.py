@@ -12,10 +12,12 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from celeste_image.core.card import ModelCard, SizeRange
+from celeste_image.core.edits import Inpaint, Instruct, Outpaint
 from celeste_image.core.errors import OperationNotOffered, ProviderFailed, UriFailed, UriRefused
 from celeste_image.core.events import Event, Picture, Preview, Warned
+from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, Edit, Generate, ImageInput, ImageRequest, Inpaint, Instruct, Outpaint, Size
+from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.exchange import ExchangeFailed, Reply, Stage
 from celeste_image.providers.families.openai_errors import openai_error

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import structlog
 
+from celeste_image.core.edits import Mask
 from celeste_image.core.errors import CelesteError, EngineLost, ImageTooLarge, NotAnImage, ProviderFailed
-from celeste_image.core.request import ImageInput, Mask
+from celeste_image.core.image import ImageInput
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.frames import Frame
 from celeste_image.worker.pool import WorkerPool

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageFilter
 
+from celeste_image.core.edits import Polarity
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Polarity
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.engine import Emit

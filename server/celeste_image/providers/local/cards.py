@@ -10,8 +10,9 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
+from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.request import AnalysisKind, OperationKind, Polarity
+from celeste_image.core.request import AnalysisKind, OperationKind
 
 __all__ = ["CARDS", "COMPOSE", "LANCZOS", "METADATA", "PATCHMATCH", "REALESRGAN"]
 

@@ -11,6 +11,7 @@ import structlog
 from pydantic import Field
 
 from celeste_image.core.card import ModelCard
+from celeste_image.core.edits import Erase, Outpaint
 from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.events import (
     Analyzed,
@@ -23,7 +24,14 @@ from celeste_image.core.events import (
     Used,
     Warned,
 )
-from celeste_image.core.request import Analyze, Call, Edit, Erase, Generate, ImageRequest, Outpaint, Upscale
+from celeste_image.core.request import (
+    Analyze,
+    Call,
+    Edit,
+    Generate,
+    ImageRequest,
+    Upscale,
+)
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.local import weights
 from celeste_image.providers.local.cards import CARDS, COMPOSE, LANCZOS, METADATA, PATCHMATCH, REALESRGAN

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from celeste_image.core.request import Polarity
+from celeste_image.core.edits import Polarity
 
 __all__ = ["alpha", "weights"]
 

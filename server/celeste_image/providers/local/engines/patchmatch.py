@@ -8,8 +8,8 @@ import patchmatch
 from numpy.typing import NDArray
 from PIL import Image
 
+from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, InvalidRequest
-from celeste_image.core.request import Polarity
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import png
