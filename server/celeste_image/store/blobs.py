@@ -20,6 +20,8 @@ log = structlog.get_logger("celeste_image.store")
 
 CHUNK_BYTES = 1 << 20
 """Bytes of a chunk at most, in reads here and in messages."""
+NEAR_CHUNK_BYTES = 256 << 10
+"""The same where a read is no round trip: a chunk is held for as long as its reader takes."""
 
 HASH_INLINE_BYTES = 1 << 20
 VERIFIED_ENTRIES = 10_000
@@ -107,8 +109,9 @@ class Blobs:
         fit. Raises as `get` does.
         """
         digest = hashlib.sha256() if (offset, end) == (0, size_bytes) else None
+        step = CHUNK_BYTES if self._place.far else NEAR_CHUNK_BYTES
         while offset < end:
-            upto = min(end, offset + CHUNK_BYTES)
+            upto = min(end, offset + step)
             chunk = await self._part(path_of(sha256), offset, upto)
             if digest:
                 await asyncio.to_thread(digest.update, chunk)

@@ -37,11 +37,13 @@ class Place:
     """An object store; `folder` is where it is on this machine, None when it is elsewhere.
 
     Attributes:
+        far: Whether each read is a round trip over a network.
         failing: Whether something failed since the last write that did not.
     """
 
     objects: ObjectStore
     folder: Path | None = None
+    far: bool = False
     failing: bool = False
 
     async def check_room(self, reserve_bytes: int) -> None:
@@ -152,7 +154,7 @@ def open_place(url: str, options: Mapping[str, str]) -> Place:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Place(LocalStore(folder), folder)
     if parts.scheme == "s3" and parts.netloc:
-        return Place(_open_s3(url, options))
+        return Place(_open_s3(url, options), far=True)
     raise ValueError(f"a store is at memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not at {url!r}")
 
 
