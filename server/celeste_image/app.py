@@ -63,6 +63,13 @@ def build_app(settings: Settings) -> App:
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers)
+    routes = Routes(providers, settings.defaults)
+    for kind, models in settings.defaults.items():
+        for model in models:
+            if model not in routes.offering(kind):
+                offering = ", ".join(routes.offering(kind))
+                raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
+    uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
         "celeste_image.guard.engine",
@@ -93,16 +100,9 @@ def build_app(settings: Settings) -> App:
         retention_seconds=settings.store.retention_hours * 3600,
         reserve_bytes=settings.store.reserve_bytes,
     )
-    routes = Routes(providers, settings.defaults)
-    for kind, models in settings.defaults.items():
-        for model in models:
-            if model not in routes.offering(kind):
-                offering = ", ".join(routes.offering(kind))
-                raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    uris = open_uris(settings)
     run = build_pipeline(providers, store, guard, routes, budget, uris)
     return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, temporary)
 

@@ -99,9 +99,9 @@ def _measured(line: FidelityLine, size: Mapping[str, int]) -> FidelityLine:
     shape = sent.get("aspect_ratio")
     if line.asked and {"width": line.asked.get("width"), "height": line.asked.get("height")} == size:
         return replace(line, outcome=HONORED, measured=size, note="")
-    if "width" not in sent and (shape is None or same_shape(size["width"] / size["height"], float(ratio_of(shape)))):
-        return replace(line, measured=size)
-    if sent == size:
+    is_free = "width" not in sent
+    has_shape = shape is None or same_shape(size["width"] / size["height"], float(ratio_of(shape)))
+    if sent == size or (is_free and has_shape):
         return replace(line, measured=size)
     return replace(line, outcome=ADJUSTED, measured=size, note="the model made another size than it was sent")
 
