@@ -14,10 +14,10 @@ help: ## List the targets
 demo: .venv/local ## Start the server, make and upscale pictures into out/, stop it
 	$(BIN)/python clients/python/demo.py
 
-test: .venv/dev ## Run the tests
+test: .venv/dev .venv-sdks/ready .venv-litellm/ready ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-coverage: .venv/dev ## Run the tests and report what they cover
+coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready ## Run the tests and report what they cover
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml
 
 check: format lint types layers buf hadolint stubs check-docs ## Everything but the tests: format, lint, types, layers, contract, stubs
@@ -61,12 +61,14 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 	$(LOCK) --extra local --output-file requirements/local.lock pyproject.toml
 	$(LOCK) --extra dev --output-file requirements/dev.lock pyproject.toml
 	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
+	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/vendors.lock tests/emulate/sdks/vendors.in
+	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/litellm.lock tests/emulate/sdks/litellm.in
 
 art: ## Pack the vector art of local/compose anew, from npm
 	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
 
 clean: ## Remove everything that make made
-	rm -rf .venv .venv-generate out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
+	rm -rf .venv .venv-* out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
 
 # Environments. pip installs what is locked and nothing else; our own package is linked, not copied.
 
@@ -86,4 +88,14 @@ clean: ## Remove everything that make made
 .venv-generate/ready: clients/generate.lock
 	$(PYTHON) -m venv .venv-generate
 	.venv-generate/bin/python -m pip install --quiet --require-hashes -r clients/generate.lock
+	touch $@
+
+.venv-sdks/ready: tests/emulate/sdks/vendors.lock
+	$(PYTHON) -m venv .venv-sdks
+	.venv-sdks/bin/python -m pip install --quiet --require-hashes -r tests/emulate/sdks/vendors.lock
+	touch $@
+
+.venv-litellm/ready: tests/emulate/sdks/litellm.lock
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install --quiet --require-hashes -r tests/emulate/sdks/litellm.lock
 	touch $@

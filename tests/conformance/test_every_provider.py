@@ -1,19 +1,20 @@
 """One suite for all providers: it finds them by itself and holds each to the contract in `providers/base.py`."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
 from tests import pictures
+from tests.offers import GROWN, SIDE, SOURCE, requests_for
 from tests.servers import Running, running
 
 from celeste_image.core.card import ModelCard, SizeRange
-from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint
+from celeste_image.core.edits import Outpaint
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Analyzed, Completed, Event, Picture, Preview, Progress, Saved, Started
-from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.image import Size
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import (
     ANONYMOUS,
@@ -31,8 +32,6 @@ from celeste_image.providers.vendor import Vendor
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 
-SOURCE = ImageInput(data=pictures.photo(64))
-MASK = Mask(ImageInput(data=pictures.mask(64, 64, (24, 24, 40, 40))))
 CALL = Call("00000000-0000-4000-8000-000000000000")
 
 
@@ -45,24 +44,6 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.card.id}-{self.request.kind.value}"
-
-
-def requests_for(card: ModelCard) -> Iterator[ImageRequest]:
-    """Yields a request for each thing that a card offers."""
-    for kind in card.operations:
-        paths = {parameter.path for parameter in card.parameters[kind]}
-        match kind:
-            case OperationKind.GENERATE:
-                yield Generate(model=card.id, prompt="a boat on the sea", seed=1 if "seed" in paths else None)
-            case OperationKind.EDIT:
-                for edit in (Erase(MASK), Inpaint(MASK, "a bird"), Outpaint(left=16, top=8)):
-                    if edit.field in paths:
-                        yield Edit(model=card.id, image=SOURCE, edit=edit, seed=1 if "seed" in paths else None)
-            case OperationKind.UPSCALE:
-                yield Upscale(model=card.id, image=SOURCE, factor=2.0)
-                yield Upscale(model=card.id, image=SOURCE, size=Size(100, 90))
-            case OperationKind.ANALYZE:
-                yield Analyze(model=card.id, image=SOURCE)
 
 
 PROVIDERS = discover()
@@ -148,11 +129,11 @@ def expected_size(case: Case) -> tuple[int, int]:
         case Upscale(size=Size(width=width, height=height)) if width:
             return width, height
         case Upscale(factor=factor):
-            return round(64 * factor), round(64 * factor)
+            return round(SIDE * factor), round(SIDE * factor)
         case Edit(edit=Outpaint() as out):
-            return 64 + out.left + out.right, 64 + out.top + out.bottom
+            return SIDE + out.left + out.right, SIDE + out.top + out.bottom
         case Edit():
-            return 64, 64
+            return SIDE, SIDE
     known = case.card.parameter(case.request.kind, "size")
     assert known
     assert isinstance(known.range, SizeRange)
@@ -199,7 +180,7 @@ async def test_previews_are_what_was_asked_for(server: Running, case: Case) -> N
 async def test_what_it_does_not_offer_is_refused_by_name(server: Running, card: ModelCard) -> None:
     others = {
         OperationKind.GENERATE: Generate(model=card.id, prompt="a"),
-        OperationKind.EDIT: Edit(model=card.id, image=SOURCE, edit=Outpaint(left=1)),
+        OperationKind.EDIT: Edit(model=card.id, image=SOURCE, edit=GROWN),
         OperationKind.UPSCALE: Upscale(model=card.id, image=SOURCE, factor=2.0),
         OperationKind.ANALYZE: Analyze(model=card.id, image=SOURCE),
     }

@@ -1,136 +1,268 @@
-"""Every vendor x every fault of its answer to a paid call: the right reason, retryable only when nothing was done.
+"""Every vendor x every fault: the right reason, retryable only when nothing was done, and the ledger agrees.
 
-A vendor that is added is found by itself and fails here until it has a request in REQUESTS.
+Real sockets, from the adapter to the emulator; the pipeline's retries are held by tests/pipeline/test_retry.py and, for
+every vendor, at the end of this file. A vendor that is added is found by itself.
 """
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import format_datetime
+from typing import Any
 
-import httpx
 import pytest
-from tests.providers.recordings import KEY, Body
+import pytest_asyncio
+from tests.offers import requests_for
+from tests.servers import running
 
+from celeste_image.app import build_providers
+from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError
+from celeste_image.core.events import Completed, Retrying
 from celeste_image.core.image import Size
-from celeste_image.core.request import Call, Generate
-from celeste_image.providers.discover import discover
+from celeste_image.core.request import Call, Generate, ImageRequest
+from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating, fingerprint
 from celeste_image.providers.vendor import Vendor
 
-SQUARE = Size(aspect_ratio="1:1")
-REQUESTS = {
-    "bfl": Generate(model="bfl/flux-pro-1.1", prompt="a boat", size=Size(1024, 768), count=1, seed=1),
-    "gemini": Generate(model="gemini/gemini-2.5-flash-image", prompt="a boat", size=SQUARE, count=1),
-    "openai": Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1024, 1024), count=1),
-    "stability": Generate(model="stability/core", prompt="a boat", size=SQUARE, count=1),
-}
-VENDORS = {name: cls for name, cls in discover().items() if issubclass(cls, Vendor)}
-CALL = Call("00000000-0000-4000-8000-000000000000")
+in_loop = pytest.mark.asyncio(loop_scope="module")
 
-UNKNOWN, DOWN, LIMITED = "OUTCOME_UNKNOWN", "PROVIDER_UNAVAILABLE", "PROVIDER_RATE_LIMITED"
-CREDENTIALS, FAILED = "PROVIDER_CREDENTIALS", "PROVIDER_FAILED"
+KEY = "sk-canary-5e0f6a1b9c7d4e32"
+ID = "00000000-0000-4000-8000-000000000000"
+BOAT = "a boat on the sea"
+
+UNKNOWN, DOWN, LIMITED, INVALID = "OUTCOME_UNKNOWN", "PROVIDER_UNAVAILABLE", "PROVIDER_RATE_LIMITED", "INVALID_FIELD"
+CREDENTIALS, FAILED, BLOCKED = "PROVIDER_CREDENTIALS", "PROVIDER_FAILED", "SAFETY_BLOCKED"
+LATE = "DEADLINE_EXCEEDED"
+DONE = ""
+"""No error: the fault is none for this vendor, or it is got over."""
+IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+BY_URL = ("bfl", "compatible")
+"""Vendors that name results by URLs."""
+JOBS = ("bfl",)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, the reasons that are right, and how long the caller is told to wait."""
+    """What goes wrong, the reasons that are right, and how long the caller is told to wait.
+
+    `only` are the vendors that it can happen to; `seconds` is the caller's deadline.
+    """
 
     what: str
-    answer: Callable[[httpx.Request], httpx.Response]
-    reasons: tuple[str, ...]
+    behaviour: str
+    reasons: Collection[str]
     after: float | None = None
+    only: Collection[str] = tuple(EMULATED)
+    seconds: float = 20.0
 
     def __str__(self) -> str:
         return self.what
 
 
-Answer = Callable[[httpx.Request], httpx.Response]
+def limited(what: str, after: str, seconds: float | None) -> Fault:
+    return Fault(f"429, {what}", f'status=429 retry_after="{after}"', [LIMITED], seconds)
 
 
-def status(code: int, body: bytes = b"{}", kind: str = "application/json", **headers: str) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in headers.items()} | {"content-type": kind}
-    return lambda request: httpx.Response(code, headers=named, stream=Body(body))
-
-
-def breaks(error: type[httpx.TransportError]) -> Answer:
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise error("it broke")
-
-    return answer
-
-
-IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-SECRET = json.dumps(
-    {"error": {"message": f"the key {KEY} is bad"}, "errors": [KEY], "detail": KEY, "name": "x"}
-).encode()
-NO_ANSWER = (UNKNOWN, FAILED)
 FAULTS = [
-    Fault("connection refused", breaks(httpx.ConnectError), (DOWN,)),
-    Fault("no connection in time", breaks(httpx.ConnectTimeout), (DOWN,)),
-    Fault("reset after the request", breaks(httpx.ReadError), (UNKNOWN,)),
-    Fault("no answer in time", breaks(httpx.ReadTimeout), (UNKNOWN,)),
-    Fault("closed without an answer", breaks(httpx.RemoteProtocolError), (UNKNOWN,)),
-    Fault("400", status(400), ("INVALID_FIELD",)),
-    Fault("401", status(401), (CREDENTIALS,)),
-    Fault("401 that repeats the key", status(401, SECRET), (CREDENTIALS,)),
-    Fault("402", status(402), ("PROVIDER_BILLING",)),
-    Fault("403", status(403), (CREDENTIALS,)),
-    Fault("404", status(404), ("MODEL_NOT_FOUND",)),
-    Fault("422", status(422), ("INVALID_FIELD",)),
-    Fault("429", status(429), (LIMITED,)),
-    Fault("429, seconds", status(429, retry_after="7"), (LIMITED,), 7),
-    Fault("429, milliseconds", status(429, retry_after_ms="1500"), (LIMITED,), 1.5),
-    Fault("429, a date", status(429, retry_after=IN_AN_HOUR), (LIMITED,), 3600),
-    Fault("429, before now", status(429, retry_after="-5"), (LIMITED,), 0),
-    Fault("429, ten days", status(429, retry_after="864000"), (LIMITED,), 86_400),
-    Fault("429, nonsense", status(429, retry_after="soon"), (LIMITED,)),
-    Fault("500", status(500), (UNKNOWN,)),
-    Fault("502", status(502, b"<html>bad gateway", "text/html"), (UNKNOWN,)),
-    Fault("503", status(503, retry_after="3"), (DOWN,), 3),
-    Fault("504", status(504), (UNKNOWN,)),
-    Fault("a page", status(200, b"<html><script>alert(1)</script>", "text/html"), NO_ANSWER),
-    Fault("nothing", status(200, b""), NO_ANSWER),
-    Fault("null", status(200, b"null"), NO_ANSWER),
-    Fault("a list", status(200, b"[]"), NO_ANSWER),
-    Fault("an error that is said to be none", status(200, SECRET), NO_ANSWER),
-    Fault("truncated JSON", status(200, b'{"data": [{"b64_json": "aGVsbG8'), NO_ANSWER),
-    Fault("numbers without end", status(200, b'{"data": 1e400, "id": 1e400}'), NO_ANSWER),
-    Fault("deep JSON", status(200, b"[" * 100_000), NO_ANSWER),
-    Fault("a mark at the beginning", status(200, b"\xef\xbb\xbf{}"), NO_ANSWER),
-    Fault("compressed", status(200, b"\x1f\x8b" + bytes(100), content_encoding="gzip"), NO_ANSWER),
-    Fault("over the cap", status(200, b"{}", content_length=str(1 << 40)), NO_ANSWER),
-    Fault("redirected to a private address", status(302, location="http://169.254.169.254/latest"), (DOWN, *NO_ANSWER)),
+    Fault("reset before the request", "answer=reset on=connection", [UNKNOWN, DOWN]),
+    Fault("reset after the request", "answer=reset", [UNKNOWN]),
+    Fault("cut within the answer", "answer=cut", [UNKNOWN]),
+    Fault("no answer in time", "answer=hang", [UNKNOWN, LATE], seconds=0.5),
+    Fault("a slow answer", "answer=slow", [UNKNOWN, LATE], seconds=0.5),
+    Fault("400", "status=400", [INVALID]),
+    Fault("401", "status=401", [CREDENTIALS]),
+    Fault("402", "status=402", ["PROVIDER_BILLING"]),
+    Fault("403", "status=403", [CREDENTIALS]),
+    Fault("404", "status=404", ["MODEL_NOT_FOUND"]),
+    Fault("413", "status=413", [INVALID]),
+    Fault("422", "status=422", [INVALID]),
+    Fault("moderation of the prompt", "moderate=prompt", [BLOCKED]),
+    Fault("moderation of the output", "moderate=output", [BLOCKED]),
+    Fault("429", "status=429", [LIMITED]),
+    limited("seconds", "7", 7),
+    limited("milliseconds", "1500ms", 1.5),
+    limited("a date", IN_AN_HOUR, 3600),
+    limited("before now", "-5", 0),
+    limited("ten days", "864000", 86_400),
+    limited("nonsense", "soon", None),
+    Fault("500", "status=500", [UNKNOWN]),
+    Fault("500, charged", "status=500 charged=true", [UNKNOWN]),
+    Fault("502", "status=502", [UNKNOWN]),
+    Fault("503", "status=503 retry_after=3", [DOWN], 3),
+    Fault("504, charged", "status=504 charged=true", [UNKNOWN]),
+    Fault("a page", "answer=html", [UNKNOWN, FAILED]),
+    Fault("another type", "answer=list", [UNKNOWN, FAILED]),
+    Fault("truncated JSON", "answer=truncated", [UNKNOWN, FAILED]),
+    Fault("bad base64", "answer=bad-base64", [FAILED], only=[name for name in EMULATED if name not in BY_URL]),
+    Fault("an oversized answer", "answer=oversized", [UNKNOWN]),
+    Fault("redirected to a private address", "answer=redirect", [UNKNOWN, FAILED]),
+    Fault("what is no picture", "picture=garbage", [FAILED]),
+    Fault("no picture at all", "picture=fewer", [FAILED]),
+    Fault("a URL that has expired", "result=expired", [FAILED], only=BY_URL),
+    Fault("a URL at a private address", "result=private", [FAILED], only=BY_URL),
+    Fault("a result that is a page", "answer=html on=fetch", [FAILED], only=BY_URL),
+    Fault("a result without end", "answer=oversized on=fetch", [FAILED, UNKNOWN], only=BY_URL, seconds=3),
+    Fault("a result that breaks off", "answer=cut on=fetch", [FAILED, DONE], only=BY_URL),
+    Fault("a result that drips", "answer=slow on=fetch", [FAILED, LATE, UNKNOWN], only=BY_URL, seconds=1),
+    Fault("a lost poll", "answer=reset on=poll", [DONE], only=JOBS),
+    Fault("a poll that is a page", "answer=html on=poll", [DONE], only=JOBS),
+    Fault("a poll of 503", "status=503 on=poll", [DONE], only=JOBS),
+    Fault("a poll of 404", "status=404 on=poll", [DONE], only=JOBS),
 ]
+CASES = [(name, fault) for fault in FAULTS for name in EMULATED if name in fault.only]
 
 
-def test_every_vendor_has_a_request() -> None:
-    assert REQUESTS.keys() == VENDORS.keys()
+@dataclass
+class Outcome:
+    error: CelesteError | None
+    calls: int
+    charged: Decimal
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-@pytest.mark.parametrize("name", VENDORS)
-async def test_the_right_reason_once_and_nothing_of_the_key(name: str, fault: Fault) -> None:
-    asked: list[httpx.Request] = []
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def emulator() -> AsyncIterator[Emulator]:
+    async with emulating(list(EMULATED.values())) as emulator:
+        yield emulator
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return fault.answer(request)
 
-    cls = VENDORS[name]
-    vendor = cls(cls.Settings(key=KEY), httpx.MockTransport(answer), {})  # type: ignore[call-arg,arg-type]
+def request_for(vendor: Vendor) -> ImageRequest:
+    """Returns the first request for making a picture that the vendor offers, made concrete."""
+    for card in vendor.cards:
+        for request in requests_for(card) if card.state.value == "active" else ():
+            if isinstance(request, Generate):
+                size = request.size if request.size else Size(1024, 1024)
+                known = card.parameter(request.kind, "size")
+                is_ratio = bool(getattr(known and known.range, "ratios", ()))
+                return Generate(
+                    model=card.id, prompt=BOAT, count=1, size=Size(aspect_ratio="1:1") if is_ratio else size
+                )
+    raise AssertionError(f"{vendor.name} makes nothing")
+
+
+def vendor_of(name: str, table: dict[str, Any]) -> Vendor:
+    more = {"poll_seconds": 0.05} if "poll_seconds" in table else {}
+    vendor = build_providers({name: table | more | {"key": KEY}})[name]
+    assert isinstance(vendor, Vendor)
+    return vendor
+
+
+async def outcome_of(vendor: Vendor, emulator: Emulator, seconds: float, ticket: str | None = None) -> Outcome:
+    """Runs one request at the adapter and returns how it ended, having looked for the key everywhere."""
+    emulator.ledger.clear()
+    error = None
     try:
-        with pytest.raises(CelesteError) as caught:
-            async for _ in vendor.run(replace(REQUESTS[name]), CALL):
-                pass
+        call = Call(ID, deadline=time.monotonic() + seconds, ticket=ticket)
+        async with aclosing(vendor.run(request_for(vendor), call)) as events:
+            async for event in events:
+                assert KEY not in repr(event)
+    except CelesteError as caught:
+        error = caught
+        seen: BaseException | None = caught
+        while seen:
+            assert KEY not in f"{seen!r} {seen} {vars(seen)}"
+            seen = seen.__cause__ or seen.__context__
     finally:
         await vendor.close()
-    error = caught.value
+    ledger = emulator.ledger
+    assert {entry.key for entry in ledger.entries if entry.stage != "fetch"} <= {fingerprint(KEY)}
+    assert {entry.key for entry in ledger.entries if entry.stage == "fetch"} <= {""}
+    return Outcome(error, len(ledger.of(vendor.name, "call")), ledger.charged())
+
+
+@pytest.mark.parametrize(("name", "fault"), CASES, ids=str)
+@in_loop
+async def test_the_right_reason_and_the_ledger_agrees(emulator: Emulator, name: str, fault: Fault) -> None:
+    emulated = emulator[name]
+    emulated.vendor.next[:] = [Behaviour.parse(fault.behaviour)]
+    outcome = await outcome_of(vendor_of(name, emulated.table), emulator, fault.seconds)
+    assert not emulated.vendor.next, "the fault did not happen"
+    assert outcome.calls == (0 if "on=connection" in fault.behaviour else 1), "it was sent once and not again"
+    if outcome.error is None:
+        assert DONE in fault.reasons
+        assert outcome.charged > 0 or name == "compatible"
+        return
+    error = outcome.error
     assert error.reason in fault.reasons, error
-    assert error.retryable == (error.reason in (DOWN, LIMITED))
-    assert len(asked) == 1, "asked again"
-    assert KEY not in f"{error} {error.metadata} {error.violations}"
-    assert "<script>" not in str(error)
-    if fault.after is not None:
-        assert error.retry_after == pytest.approx(fault.after, abs=600 if fault.after == 3600 else 0)
+    assert error.retry_after == (None if fault.after is None else pytest.approx(fault.after, abs=fault.after / 10))
+    if error.retryable:
+        assert outcome.charged == 0, "a caller who sends it again would pay twice"
+        assert error.reason in (DOWN, LIMITED)
+    if outcome.charged:
+        assert error.reason in (UNKNOWN, FAILED, LATE, BLOCKED), "it was paid, and the error says that nothing was"
+        assert error.reason != BLOCKED or error.metadata["stage"] != "prompt"
+
+
+@pytest.mark.parametrize("name", EMULATED)
+@in_loop
+async def test_nobody_listens(emulator: Emulator, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    table = emulator[name].table
+    table["base_url"] = table["base_url"].replace(emulator[name].origin, f"http://127.0.0.1:{port}")
+    outcome = await outcome_of(vendor_of(name, table), emulator, 5)
+    assert outcome.error
+    assert (outcome.error.reason, outcome.error.retryable) == (DOWN, True)
+
+
+@pytest.mark.parametrize("name", EMULATED)
+@in_loop
+async def test_no_connection_in_time(emulator: Emulator, name: str) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:  # the queue is full with the first of them
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        table = emulator[name].table
+        port = full.getsockname()[1]
+        table["base_url"] = table["base_url"].replace(emulator[name].origin, f"http://127.0.0.1:{port}")
+        outcome = await outcome_of(vendor_of(name, table), emulator, 0.5)
+        for one in waiting:
+            one.close()
+    assert outcome.error
+    assert (outcome.error.reason, outcome.error.retryable) == (DOWN, True)
+
+
+@pytest.mark.parametrize("name", EMULATED)
+@in_loop
+async def test_through_the_server_it_is_tried_again_when_nothing_was_done_and_paid_once(
+    emulator: Emulator, name: str
+) -> None:
+    emulator.ledger.clear()
+    async with running(providers={name: emulator[name].table}) as server, AsyncClient(server.address) as client:
+        vendor = server.app.providers[name]
+        assert isinstance(vendor, Vendor)
+        request = request_for(vendor)
+        emulator[name].vendor.next[:] = [
+            Behaviour(status=429, retry_after="10ms"),
+            Behaviour(status=503, retry_after="0"),
+        ]
+        events = [event async for event in client.stream(request, timeout=30)]
+        assert isinstance(events[-1], Completed)
+        assert [event.reason for event in events if isinstance(event, Retrying)] == [LIMITED, DOWN]
+        assert [entry.images for entry in emulator.ledger.of(name, "call")] == [0, 0, 1]
+
+        emulator.ledger.clear()
+        emulator[name].vendor.next[:] = [Behaviour(answer="reset")]
+        with pytest.raises(CelesteError) as caught:
+            await client.run(request, timeout=30)
+        assert (caught.value.reason, len(emulator.ledger.of(name, "call"))) == (UNKNOWN, 1)
+
+
+@pytest.mark.parametrize("name", EMULATED)
+@in_loop
+async def test_who_goes_away_leaves_no_connection(emulator: Emulator, name: str) -> None:
+    emulator[name].vendor.next[:] = [Behaviour(answer="hang")]
+    vendor = vendor_of(name, emulator[name].table)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            async with aclosing(vendor.run(request_for(vendor), Call(ID))) as events:
+                async for _ in events:
+                    pass
+    await vendor.close()

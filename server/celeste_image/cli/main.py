@@ -20,6 +20,7 @@ COMMANDS = {
     "models": "List the models, or get the weights of one.",
     "providers": "List the providers, or check their keys.",
     "serve": "Start the gRPC server.",
+    "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
 }
 """Commands with their short help, so that `celeste --help` imports none of them."""

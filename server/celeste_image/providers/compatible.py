@@ -37,7 +37,7 @@ from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.origins import Origin
 from celeste_image.providers.vendor import VendorSettings
 
-__all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings"]
+__all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings", "card_of"]
 
 Word = Annotated[str, StringConstraints(max_length=100)]
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -41,6 +42,8 @@ class Connections(httpx.AsyncBaseTransport):
     """Sends requests and keeps connections for the next. No proxies, no cookies, no redirects, no decompression.
 
     Raises httpx's errors: ConnectError and ConnectTimeout mean that nothing was sent. AddressForbidden passes through.
+    A request's extension `sent` becomes true with the first bytes of it, for those who stop waiting before there is an
+    answer or an error.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Connections(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request whose content is read; the answer's body is a stream that its `aclose` breaks off."""
+        request.extensions["sent"] = False
         target = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{request.url.raw_path.decode('ascii')}"
         try:
             answer = await self._session(private=Origin.of(request.url) in self._private).request(
@@ -78,6 +82,7 @@ class Connections(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=io.BytesIO(request.content) if request.content else None,
                 allow_redirects=False,
+                trace_request_ctx=request.extensions,
             )
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressForbidden):
@@ -108,8 +113,11 @@ class Connections(httpx.AsyncBaseTransport):
                 socket_factory=partial(self._checked_socket, private),
                 ssl=self._tls or _tls(),
             )
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_headers_sent.append(_note_sent)
             self._sessions[private] = aiohttp.ClientSession(
                 connector=connector,
+                trace_configs=[tracing],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
                 trust_env=False,
@@ -166,6 +174,10 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         # After the end of the body this does nothing: the connection is back already.
         self._answer.close()
+
+
+async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
+    context.trace_request_ctx["sent"] = True
 
 
 def _drop_unsent(transport: asyncio.Transport | None) -> None:

@@ -129,11 +129,11 @@ class Http:
         async with self._step(Stage.NOT_SENT, None, end):
             await self._slots.acquire()
         try:
-            async with self._step(Stage.NOT_ANSWERED, None, end):
+            async with self._step(Stage.NOT_ANSWERED, None, end, request):
                 response = await self._transport.handle_async_request(request)
             try:
                 status = response.status_code
-                with _failing(Stage.ANSWERED, status):
+                with _failing(Stage.ANSWERED, status, request):
                     head = self._head(response)
                 if _is_redirect(head):
                     raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, status)
@@ -145,9 +145,11 @@ class Http:
             self._slots.release()
 
     @asynccontextmanager
-    async def _step(self, stage: Stage, status: int | None, end: float) -> AsyncGenerator[None, None]:
+    async def _step(
+        self, stage: Stage, status: int | None, end: float, request: httpx.Request | None = None
+    ) -> AsyncGenerator[None, None]:
         """Bounds one step of an exchange that is handed out piece by piece. Nothing may be yielded within."""
-        with _failing(stage, status):
+        with _failing(stage, status, request):
             async with asyncio.timeout(max(0.0, end - self._clock())):
                 yield
 
@@ -267,7 +269,7 @@ class Http:
                     # Whatever is not at its end by now, for any reason, takes its connection with it.
                     await response.aclose()
         except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
-            raise _failure(error, stage, status) from error
+            raise _failure(error, _reached(stage, request), status) from error
 
     def _head(self, response: httpx.Response) -> Reply:
         """Returns an answer without its body. Raises httpx.RemoteProtocolError if it is none that we can take."""
@@ -316,19 +318,26 @@ class Streamed:
 
 
 @contextmanager
-def _failing(stage: Stage, status: int | None) -> Iterator[None]:
+def _failing(stage: Stage, status: int | None, request: httpx.Request | None) -> Iterator[None]:
     """Makes an ExchangeFailed of what goes wrong in one step."""
     try:
         yield
     except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
-        raise _failure(error, stage, status) from error
+        raise _failure(error, _reached(stage, request), status) from error
+
+
+def _reached(stage: Stage, request: httpx.Request | None) -> Stage:
+    """Returns how far an exchange came that ended at a stage: without a connection nothing was sent."""
+    is_unsent = stage is Stage.NOT_ANSWERED and request is not None and request.extensions.get("sent") is False
+    return Stage.NOT_SENT if is_unsent else stage
 
 
 def _failure(error: Exception, stage: Stage, status: int | None) -> ExchangeFailed:
     """Returns what a failure of the network means, at the step that it came at."""
     match error:
         case TimeoutError():
-            return ExchangeFailed("there was no whole answer in time", stage, status)
+            text = "there was no connection in time" if stage is Stage.NOT_SENT else "there was no whole answer in time"
+            return ExchangeFailed(text, stage, status)
         case AddressForbidden():
             return OriginRefused(str(error))
         case httpx.ConnectError() | httpx.ConnectTimeout():

@@ -1,0 +1,82 @@
+"""celeste emulate"""
+
+import asyncio
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["command"]
+
+HEAD = "# Made by celeste emulate: vendors that run on this machine, cost nothing and paint no photographs.\n"
+
+
+@click.command(name="emulate")
+@click.argument("providers", nargs=-1)
+@click.option("--port", default=8700, show_default=True, help="Of the first; the next has the next. 0: any free ones.")
+@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Write the configuration to a new file.")
+@click.option("--usual", default="", metavar="BEHAVIOUR", help='For all calls, such as "latency=2"; see the docs.')
+def command(providers: tuple[str, ...], port: int, write: Path | None, usual: str) -> int:
+    """Run fake vendors on this machine, to develop without keys and money.
+
+    Standard output is the configuration of a server that uses them; each call and what it would have cost is told on
+    standard error. GET /_emulator/ledger at any of them has it all as JSON.
+    """
+    try:
+        from celeste_image.emulate import EMULATED, Behaviour, BehaviourUnknown, Entry, Ledger, emulating
+    except ModuleNotFoundError as error:
+        text = f"the emulators need {error.name}: pip install 'celeste-image[server]'"
+        raise click.ClickException(text) from error
+
+    if unknown := [name for name in providers if name not in EMULATED]:
+        raise click.UsageError(f"{unknown[0]} is not emulated; these are: {', '.join(EMULATED)}")
+    try:
+        behaviour = Behaviour.parse(usual)
+    except BehaviourUnknown as error:
+        raise click.UsageError(str(error)) from error
+
+    def tell(entry: Entry) -> None:
+        cost = f"{entry.charged:.4f} USD" if entry.charged else ""
+        click.echo(f"{entry.provider:12} {entry.status:3} {entry.method:4} {entry.path:48} {cost}", err=True)
+
+    async def run() -> int:
+        stopping = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+        ledger = Ledger(tell)
+        chosen = [EMULATED[name] for name in providers or EMULATED]
+        async with emulating(chosen, port=port, usual=behaviour, ledger=ledger) as emulator:
+            text = HEAD + "".join(_toml(name, table) for name, table in emulator.tables.items())
+            click.echo(text, nl=False)
+            if write:
+                with write.open("x") as file:
+                    file.write(text)
+            await stopping.wait()
+        calls = sum(entry.stage == "call" for entry in ledger.entries)
+        click.echo(f"{calls} calls, {ledger.charged():.4f} USD", err=True)
+        return 0
+
+    try:
+        return asyncio.run(run())
+    except FileExistsError as error:
+        raise click.UsageError(f"there is a file {error.filename} already") from error
+    except OSError as error:
+        raise click.ClickException(f"can't listen: {error.strerror}") from error
+
+
+def _toml(name: str, table: Mapping[str, Any]) -> str:
+    """Returns the table `[providers.NAME]` of texts, numbers, and lists of tables."""
+    return f"\n[providers.{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
+
+
+def _value(value: Any) -> str:
+    match value:
+        case dict():
+            return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+        case list():
+            return "[" + ", ".join(map(_value, value)) + "]"
+        case _:
+            return json.dumps(value)

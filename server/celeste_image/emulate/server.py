@@ -1,0 +1,130 @@
+"""Emulator: fake vendors on loopback, a port each, with one ledger for all."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from celeste_image.emulate.behaviour import Behaviour, BehaviourUnknown
+from celeste_image.emulate.ledger import Ledger
+from celeste_image.emulate.vendor import FakeVendor, end
+
+__all__ = ["CONTROL", "Emulated", "Emulator", "emulating"]
+
+CONTROL = "/_emulator"
+"""Below it, on each vendor's port: `ledger` (GET, DELETE) and `next` (POST of a behaviour, as text)."""
+MOST_BYTES = 256 << 20
+HOST = "127.0.0.1"
+
+
+class Emulated:
+    """A fake vendor that listens."""
+
+    def __init__(self, vendor: FakeVendor, port: int) -> None:
+        self.vendor = vendor
+        self.origin = f"http://{HOST}:{port}"
+        self.url = self.origin + vendor.base_path()
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Its table `[providers.NAME]` for servers that are to use it."""
+        return self.vendor.table(self.url)
+
+
+class Emulator(Mapping[str, Emulated]):
+    """Fake vendors by their names, and their ledger."""
+
+    def __init__(self, ledger: Ledger, vendors: Mapping[str, Emulated]) -> None:
+        self.ledger = ledger
+        self._vendors = dict(vendors)
+
+    def __getitem__(self, name: str) -> Emulated:
+        return self._vendors[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._vendors)
+
+    def __len__(self) -> int:
+        return len(self._vendors)
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The tables `[providers]` for servers that are to use them."""
+        return {name: emulated.table for name, emulated in self._vendors.items()}
+
+
+@asynccontextmanager
+async def emulating(
+    vendors: Sequence[type[FakeVendor]], *, port: int = 0, usual: Behaviour | None = None, ledger: Ledger | None = None
+) -> AsyncGenerator[Emulator, None]:
+    """Lets fake vendors listen until the block is left.
+
+    Args:
+        vendors: Which.
+        port: Of the first; the next has the next. 0 means any that are free.
+        usual: What is different about all calls that say nothing themselves.
+        ledger: Where exchanges are written down; else a new one.
+
+    Raises:
+        OSError: A port is taken.
+    """
+    ledger = ledger or Ledger()
+    found: dict[str, Emulated] = {}
+    async with AsyncExitStack() as stack:
+        for index, cls in enumerate(vendors):
+            vendor = cls(ledger, usual)
+            found[cls.name] = Emulated(vendor, await _listen(stack, vendor, port and port + index))
+        yield Emulator(ledger, found)
+
+
+async def _listen(stack: AsyncExitStack, vendor: FakeVendor, port: int) -> int:
+    """Lets one vendor listen; returns its port."""
+    app = web.Application(client_max_size=MOST_BYTES)
+    for route in vendor.routes():
+        app.router.add_route(route.method, vendor.base_path() + route.path, partial(vendor.serve, route))
+    app.router.add_get(f"{CONTROL}/ledger", partial(_ledger, vendor))
+    app.router.add_delete(f"{CONTROL}/ledger", partial(_clear, vendor))
+    app.router.add_post(f"{CONTROL}/next", partial(_next, vendor))
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    assert runner.server is not None
+    speak = runner.server
+
+    def protocol() -> asyncio.BaseProtocol:
+        for index, behaviour in enumerate(vendor.next):
+            if behaviour.on == "connection":
+                left = behaviour.times - 1
+                vendor.next[index : index + 1] = [behaviour.model_copy(update={"times": left})] if left > 0 else []
+                return _Resetting()
+        return speak()
+
+    server = await asyncio.get_running_loop().create_server(protocol, HOST, port)
+    stack.callback(server.close)
+    return int(server.sockets[0].getsockname()[1])
+
+
+async def _ledger(vendor: FakeVendor, request: web.Request) -> web.Response:
+    entries = [entry.as_json() for entry in vendor.ledger.entries]
+    return web.json_response({"charged": str(vendor.ledger.charged()), "entries": entries})
+
+
+async def _clear(vendor: FakeVendor, request: web.Request) -> web.Response:
+    vendor.ledger.clear()
+    return web.Response(status=204)
+
+
+async def _next(vendor: FakeVendor, request: web.Request) -> web.Response:
+    try:
+        vendor.next.append(Behaviour.parse(await request.text()))
+    except BehaviourUnknown as error:
+        return web.Response(status=400, text=str(error))
+    return web.Response(status=204)
+
+
+class _Resetting(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        end(transport)

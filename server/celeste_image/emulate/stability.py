@@ -1,0 +1,207 @@
+"""Stability's REST API v2beta, emulated: each service is a form; two are jobs."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from PIL import Image, ImageFilter
+
+from celeste_image.core.card import ModelCard
+from celeste_image.core.request import OperationKind
+from celeste_image.emulate import painting
+from celeste_image.emulate.jobs import FakeJobs
+from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
+from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
+from celeste_image.providers.families.stable_image import OPERATIONS
+from celeste_image.providers.stability import Stability
+
+__all__ = ["FakeStability"]
+
+NAMES = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "payment_required",
+    403: "forbidden",
+    404: "not_found",
+    413: "payload_too_large",
+    422: "invalid_language",
+    429: "rate_limit_exceeded",
+}
+REQUIRED: Mapping[str, Sequence[str]] = {
+    "generate/core": ("prompt",),
+    "generate/ultra": ("prompt",),
+    "generate/sd3": ("prompt",),
+    "edit/erase": ("image",),
+    "edit/inpaint": ("image", "prompt"),
+    "edit/outpaint": ("image",),
+    "edit/search-and-replace": ("image", "prompt", "search_prompt"),
+    "edit/search-and-recolor": ("image", "prompt", "select_prompt"),
+    "edit/remove-background": ("image",),
+    "edit/replace-background-and-relight": ("subject_image",),
+    "control/sketch": ("image", "prompt"),
+    "control/structure": ("image", "prompt"),
+    "control/style": ("image", "prompt"),
+    "control/style-transfer": ("init_image", "style_image"),
+    "upscale/fast": ("image",),
+    "upscale/conservative": ("image", "prompt"),
+    "upscale/creative": ("image", "prompt"),
+}
+"""Of each service, by the vendor's OpenAPI as mirrored in tryAGI/StabilityAI, read on 2026-11-22."""
+JOBS = ("edit/replace-background-and-relight", "upscale/creative")
+RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
+SIDES = ("left", "right", "up", "down")
+SOURCES = ("image", "subject_image", "init_image")
+COMMON = {"output_format", "seed", "model", "mode", "negative_prompt", "style_preset", "strength"}
+
+
+class FakeStability(FakeVendor):
+    """`api.stability.ai`, its image services."""
+
+    provider = Stability
+    name = "stability"
+    path = ""
+    moderation_status = 403
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self._jobs = FakeJobs()
+        self._reads = {path: {*COMMON} for path in REQUIRED}
+        for operations in OPERATIONS.values():
+            for operation in operations.values():
+                self._reads[operation.path] |= {*operation.files, *operation.texts, *operation.fixed}
+
+    def routes(self) -> Sequence[Route]:
+        """Returns the services, the results of jobs and the balance."""
+        return (
+            *(Route("POST", f"/v2beta/stable-image/{path}", self.make) for path in REQUIRED),
+            Route("GET", "/v2beta/results/{id}", self.result, "poll"),
+            Route("GET", "/v1/user/balance", self.balance, "check"),
+        )
+
+    def table(self, url: str) -> dict[str, Any]:
+        """Returns its table; jobs of the emulator need no ten seconds between polls."""
+        return super().table(f"{url}/v2beta") | {"poll_seconds": 0.1}
+
+    def error(self, refusal: Refusal) -> Any:
+        """Returns `{id, name, errors}`."""
+        name = NAMES.get(refusal.status, "internal_error" if refusal.status >= 500 else "bad_request")
+        name = "content_moderation" if refusal.kind == "moderation" else name
+        return {"id": "0" * 32, "name": name, "errors": [f"{refusal.field}: {refusal.text}".removeprefix(": ")]}
+
+    def behaviour_for(self, asked: Asked) -> Any:
+        """Returns that of the job."""
+        job = self._jobs.find(asked.params.get("id", ""))
+        return job.behaviour if job else None
+
+    async def balance(self, asked: Asked) -> Answer:
+        """Tells of credits."""
+        return Answer({"credits": 1000.0})
+
+    async def make(self, asked: Asked) -> Answer:
+        """Makes a picture, at once or as a job."""
+        service = asked.entry.path.partition("/stable-image/")[2]
+        if not asked.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise Refusal(400, "content-type: must be multipart/form-data")
+        given = {name for name, value in asked.fields.items() if value} | asked.files.keys()
+        for name in REQUIRED[service]:
+            if name not in given:
+                raise Refusal(400, "cannot be blank", field=name)
+        asked.entry.ignored = sorted(given - self._reads[service])
+        card = self._card(service, asked)
+        seed = seed_of(asked.fields.get("seed"), str(asked.fields.get("prompt", "")))
+        media_type = "image/" + str(asked.fields.get("output_format") or "png")
+        if media_type not in painting.FORMATS:
+            raise Refusal(400, "must be one of png, jpeg, webp", field="output_format")
+        picture = await self._painted(service, asked, card, seed)
+        (kind,) = card.operations[:1] if service.startswith(("generate", "upscale")) else (OperationKind.EDIT,)
+        self.charge(asked, card, kind, 1, picture.width * picture.height / 1e6)
+        if asked.behaviour.moderate == "output":
+            picture = picture.filter(ImageFilter.GaussianBlur(24))
+        data = b"no picture" * 20 if asked.behaviour.picture == "garbage" else painting.encoded(picture, media_type)
+        if service in JOBS:
+            job = self._jobs.submit(asked.behaviour, data, seed, f"{len(self.ledger.entries):064x}")
+            asked.entry.job = job.id
+            return Answer({"id": job.id})
+        return self._finished(asked, data, seed, "image", media_type)
+
+    async def result(self, asked: Asked) -> Answer:
+        """Tells of a job, or hands out its picture."""
+        job = self._jobs.find(asked.params["id"])
+        asked.entry.job = asked.params["id"]
+        if job is None:
+            raise Refusal(404, "there is no such generation", "not_found", "id")
+        if self._jobs.fraction(job) < 1:
+            return Answer({"id": job.id, "status": "in-progress"}, status=202)
+        return self._finished(replace(asked, behaviour=job.behaviour), job.data, job.seed, "result", "image/png")
+
+    def _finished(self, asked: Asked, data: bytes, seed: int, field: str, media_type: str) -> Answer:
+        reason = "CONTENT_FILTERED" if asked.behaviour.moderate == "output" else "SUCCESS"
+        if asked.headers.get("accept", "").startswith("image/"):
+            headers = {"finish-reason": reason, "seed": str(seed)}
+            return Answer(body=data, media_type=media_type, headers=headers)
+        value = {field: base64.b64encode(data).decode("ascii"), "finish_reason": reason, "seed": seed}
+        return Answer({} if asked.behaviour.picture == "fewer" else value)
+
+    def _card(self, service: str, asked: Asked) -> ModelCard:
+        model = str(asked.fields.get("model") or "sd3.5-large") if service == "generate/sd3" else ""
+        name = model or next(
+            name for name, found in OPERATIONS.items() if any(o.path == service for o in found.values())
+        )
+        asked.entry.model = name
+        return self.card(name)
+
+    async def _painted(self, service: str, asked: Asked, card: ModelCard, seed: int) -> Image.Image:
+        """Returns what a service makes. Raises Refusal."""
+        fields = asked.fields
+        words = " ".join(str(value) for name, value in fields.items() if name.endswith("prompt"))
+        title, behaviour = f"{card.id}, emulated", asked.behaviour
+        source = next((opened(asked.files[name][0], name) for name in SOURCES if name in asked.files), None)
+        if source is None:
+            ratio = str(fields.get("aspect_ratio") or "1:1")
+            if ratio not in RATIOS:
+                raise Refusal(400, f"must be one of {', '.join(RATIOS)}", field="aspect_ratio")
+            width, height = ratio_size(ratio, 1.048576, 64)
+            return await painted(asked, lambda: painting.generated(width, height, title, words, seed))
+        if min(source.size) < 32 or source.width * source.height > 9_437_184:
+            raise Refusal(400, "width and height must each be greater than or equal to 64", field="image")
+
+        def paint() -> Image.Image:
+            match service:
+                case "edit/erase" | "edit/inpaint" if behaviour.picture != "mask-ignored":
+                    return painting.filled(source, _mask(asked, source), seed)
+                case "edit/outpaint":
+                    left, right, top, bottom = _sides(fields)
+                    return painting.grown(source, left, right, top, bottom, seed)
+                case "edit/remove-background":
+                    return painting.cut_out(source)
+                case "edit/replace-background-and-relight":
+                    return painting.replaced(source, words, seed)
+                case "upscale/fast":
+                    return painting.enlarged(source, 4)
+                case "upscale/conservative" | "upscale/creative":
+                    return painting.enlarged(source, (4_194_304 / (source.width * source.height)) ** 0.5)
+                case _:
+                    return painting.changed(source, title, words, seed)
+
+        return await painted(asked, paint, source)
+
+
+def _mask(asked: Asked, source: Image.Image) -> Image.Image:
+    """Returns what to change, white: the mask's grey, else what is transparent in the picture. Raises Refusal."""
+    if files := asked.files.get("mask"):
+        return opened(files[0], "mask").convert("L").resize(source.size)
+    if source.mode != "RGBA":
+        raise Refusal(400, "is needed, or an image with transparency", field="mask")
+    return source.getchannel("A").point(lambda alpha: 255 - alpha)
+
+
+def _sides(fields: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Returns the pixels to add on the left, the right, the top and the bottom. Raises Refusal."""
+    try:
+        left, right, up, down = (int(fields.get(name) or 0) for name in SIDES)
+    except ValueError:
+        raise Refusal(400, "must be whole numbers", field="left") from None
+    if not any((left, right, up, down)) or not all(0 <= side <= 2000 for side in (left, right, up, down)):
+        raise Refusal(400, "at least one of left, right, up, down must be 1 to 2000", field="left")
+    return left, right, up, down

@@ -1,0 +1,80 @@
+"""Work: what emulated vendors do to pictures, off the event loop, with the misbehaviour asked for."""
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from celeste_image.core.card import SizeRange
+from celeste_image.emulate import painting
+from celeste_image.emulate.vendor import Asked, Refusal
+
+__all__ = ["opened", "painted", "ratio_size", "seed_of", "size_within"]
+
+
+def opened(data: bytes, field: str = "image") -> Image.Image:
+    """Returns a picture upright. Raises Refusal for what is none."""
+    try:
+        return painting.opened(data)
+    except (OSError, Image.DecompressionBombError):
+        raise Refusal(400, f"{field} is no picture", "value", field) from None
+
+
+async def painted(asked: Asked, paint: Callable[[], Image.Image], source: Image.Image | None = None) -> Image.Image:
+    """Returns a picture, painted in a thread and, where the call wants that, not as asked for.
+
+    Args:
+        asked: The call.
+        paint: Paints it as asked for.
+        source: The picture of the call, given back as it is by one that changes nothing.
+    """
+
+    def work() -> Image.Image:
+        picture = paint()
+        match asked.behaviour.picture:
+            case "unchanged" if source is not None:
+                return source.resize(picture.size)
+            case "other-size":
+                return picture.resize((max(16, picture.width * 3 // 4), max(16, picture.height // 2)))
+        return picture
+
+    return await asyncio.to_thread(work)
+
+
+def seed_of(given: Any, words: str) -> int:
+    """Returns the seed that a call names, else one that its words make."""
+    try:
+        return int(given)
+    except (TypeError, ValueError):
+        return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big")
+
+
+def size_within(bounds: SizeRange, size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the nearest size that a model makes: of its list, else within its bounds and of its multiples."""
+    width, height = size
+    if bounds.sizes:
+        return min(
+            bounds.sizes, key=lambda s: abs(math.log(s[0] / s[1] * height / width)) + abs(math.log(s[0] / width))
+        )
+    area, step = width * height, max(1, bounds.multiple_of)
+    scale = 1.0
+    if area > bounds.maximum_megapixels * 1e6:
+        scale = math.sqrt(bounds.maximum_megapixels * 1e6 / area)
+    elif area < bounds.minimum_megapixels * 1e6:
+        scale = math.sqrt(bounds.minimum_megapixels * 1e6 / area) * (1 + step / max(size))
+    least, most = bounds.minimum_side, bounds.maximum_side
+    return tuple(  # type: ignore[return-value]  # two of two
+        min(most // step * step, max(-(-least // step) * step, math.floor(side * scale / step + 0.5) * step))
+        for side in size
+    )
+
+
+def ratio_size(ratio: str, megapixels: float, multiple_of: int = 8) -> tuple[int, int]:
+    """Returns a size of so many megapixels with a ratio such as `16:9`, both sides multiples of a number."""
+    across, _, down = ratio.partition(":")
+    width = math.sqrt(megapixels * 1e6 * int(across) / int(down))
+    height = width * int(down) / int(across)
+    return round(width / multiple_of) * multiple_of, round(height / multiple_of) * multiple_of

@@ -1,0 +1,88 @@
+"""A request for each thing that a model's card offers."""
+
+from collections.abc import Iterator, Sequence
+
+from tests import pictures
+
+from celeste_image.core.card import ChoiceRange, ModelCard, Parameter, SizeRange
+from celeste_image.core.edits import (
+    EDITS,
+    AnyEdit,
+    Control,
+    Erase,
+    Inpaint,
+    Instruct,
+    Mask,
+    Outpaint,
+    Recolor,
+    Relight,
+    RemoveBackground,
+    ReplaceBackground,
+    Restyle,
+    SearchReplace,
+)
+from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, OperationKind, Upscale
+
+__all__ = ["GROWN", "HOLE", "SIDE", "SOURCE", "edits_for", "requests_for"]
+
+SIDE = 96
+"""Of the picture, which is square."""
+HOLE = (32, 32, 64, 64)
+"""What the mask has white: left, top, right, bottom."""
+GROWN = Outpaint(left=16, top=8)
+SOURCE = ImageInput(data=pictures.photo(SIDE))
+OTHER = ImageInput(data=pictures.plain(SIDE, SIDE))
+MASK = Mask(ImageInput(data=pictures.mask(SIDE, SIDE, HOLE)))
+SAMPLES: Sequence[AnyEdit] = (
+    Erase(MASK),
+    Inpaint(MASK, "a bird"),
+    GROWN,
+    Instruct("make it blue"),
+    RemoveBackground(),
+    ReplaceBackground("a beach"),
+    Restyle(style_image=OTHER),
+    Recolor("the hat", "red"),
+    SearchReplace("the helmet", "a hat"),
+    Relight("warm evening light"),
+    Control("", "a robot"),
+)
+
+
+def requests_for(card: ModelCard) -> Iterator[ImageRequest]:
+    """Yields a request for each thing that a card offers; sizes are named where the card has no default."""
+    for kind in card.operations:
+        paths = {parameter.path for parameter in card.parameters[kind]}
+        seed = 7 if "seed" in paths else None
+        match kind:
+            case OperationKind.GENERATE:
+                yield Generate(model=card.id, prompt="a boat on the sea", seed=seed, size=_size(card))
+            case OperationKind.EDIT:
+                for edit in edits_for(card):
+                    yield Edit(model=card.id, image=SOURCE, edit=edit, seed=seed)
+            case OperationKind.UPSCALE:
+                words = "a face" if "prompt" in paths else ""
+                for size in ({"factor": 2.0}, {"size": Size(150, 135)}) if "factor" in paths else ({"factor": 4.0},):
+                    yield Upscale(model=card.id, image=SOURCE, prompt=words, **size)  # type: ignore[arg-type]
+            case OperationKind.ANALYZE:
+                yield Analyze(model=card.id, image=SOURCE)
+
+
+def edits_for(card: ModelCard) -> Iterator[AnyEdit]:
+    """Yields an edit of each kind that a card offers."""
+    assert {type(sample) for sample in SAMPLES} == set(EDITS.values())
+    for sample in SAMPLES:
+        if found := card.parameter(OperationKind.EDIT, sample.field):
+            yield Control(_first(card, found), "a robot") if isinstance(sample, Control) else sample
+
+
+def _first(card: ModelCard, control: Parameter) -> str:
+    known = card.parameter(OperationKind.EDIT, "control.control") or control
+    return known.range.values[0] if isinstance(known.range, ChoiceRange) and known.range.values else "structure"
+
+
+def _size(card: ModelCard) -> Size:
+    known = card.parameter(OperationKind.GENERATE, "size")
+    if known is None or not isinstance(known.range, SizeRange) or known.range.default_width:
+        return Size()
+    return Size(aspect_ratio="1:1") if known.range.ratios else Size(1024, 1024)
