@@ -106,7 +106,7 @@ def build_app(settings: Settings) -> App:
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    pictures = Pictures("pipeline")
+    pictures = Pictures("pipeline", size=2)
     run = build_pipeline(providers, store, guard, routes, budget, uris, pictures)
     return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
 
