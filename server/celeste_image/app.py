@@ -19,6 +19,7 @@ from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.exchange import Limits
+from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
 from celeste_image.store import ArtifactStore, open_store
@@ -43,6 +44,7 @@ class App:
     chunks: ByteBudget
     uris: Http
     decoders: WorkerPool
+    pictures: Pictures
     temporary: tempfile.TemporaryDirectory[str] | None
 
     async def close(self) -> None:
@@ -51,6 +53,7 @@ class App:
             await provider.close()
         await self.uris.close()
         await self.decoders.close()
+        await self.pictures.close()
         if self.temporary:
             self.temporary.cleanup()
 
@@ -103,8 +106,9 @@ def build_app(settings: Settings) -> App:
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    run = build_pipeline(providers, store, guard, routes, budget, uris)
-    return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, temporary)
+    pictures = Pictures("pipeline", size=2)
+    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures)
+    return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
 
 
 def open_uris(settings: Settings) -> Http:

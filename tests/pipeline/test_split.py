@@ -1,4 +1,4 @@
-"""splitting: `count` images are as many calls as the model needs for them."""
+"""splitting: `count` images are as many calls as the model needs for them, and are counted when they come."""
 
 import asyncio
 from contextlib import aclosing
@@ -7,12 +7,37 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipeline.fakes import CALL, REQUEST, Fake, card, collect, collect_until_error, saved
+from tests.pipeline.fakes import (
+    CALL,
+    PAINTER,
+    REQUEST,
+    Fake,
+    FakeProvider,
+    card,
+    collect,
+    collect_until_error,
+    loaded,
+    saved,
+)
 
-from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, EngineLost, NotAnImage
-from celeste_image.core.events import Event, Missed, Preview, Progress, Saved, Used
+from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, EngineLost, NotAnImage, ProviderFailed
+from celeste_image.core.events import (
+    Analyzed,
+    Event,
+    Fitted,
+    ImageMetadata,
+    Measured,
+    Missed,
+    OperationResult,
+    Preview,
+    Progress,
+    Saved,
+    Used,
+)
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Call, Generate, Upscale
+from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.record import recording
 from celeste_image.pipeline.split import splitting
 
 
@@ -136,3 +161,105 @@ async def test_closing_stops_the_call_at_work_and_begins_no_other() -> None:
     async with aclosing(splitting(fake, cards())(asked(4), CALL)) as events:
         await anext(events)
     assert (len(fake.asked), fake.closed) == (1, 1)
+
+
+async def result_of(fake: Fake, most: int, count: int, **fields: object) -> OperationResult:
+    """Returns what a caller gets when each call of a model that makes `most` at once runs the fake."""
+    provider = FakeProvider([replace(PAINTER, max_count=most)])
+    road = recording(fitting(splitting(fake, provider.cards), provider))
+    return (await collect(road, replace(REQUEST, count=count, **fields)))[-1].result
+
+
+def lines(result: OperationResult) -> list[tuple]:
+    return [(e.outcome, e.asked, e.measured, e.note) for e in result.fidelity if e.path == "count"]
+
+
+async def test_images_that_do_not_come_are_missed() -> None:
+    result = await result_of(Fake(saved(0), saved(1), saved(3)), 4, 4)
+    assert [image.index for image in result.images] == [0, 1, 3]
+    assert {index: error.message for index, error in result.failures.items()} == {2: "fake: it made 3 of 4 images"}
+    assert isinstance(result.failures[2], ProviderFailed)
+    assert result.failures[2].metadata == {"provider": "fake"}
+    assert lines(result) == [("adjusted", 4, 3, "3 were made")]
+
+
+async def test_each_call_knows_how_many_it_asked_for() -> None:
+    fewer = Fake(saved(0), lambda request: saved(1) if request.count > 2 else None)
+    result = await result_of(fewer, 3, 5, seed=0)
+    assert [image.index for image in result.images] == [0, 1, 3]
+    assert {index: error.message for index, error in result.failures.items()} == {
+        2: "fake: it made 2 of 3 images",
+        4: "fake: it made 1 of 2 images",
+    }
+
+
+async def test_a_call_that_makes_nothing_and_one_that_fails_are_missed_alike() -> None:
+    steps = {0: saved(), 1: None, 2: EngineLost("gone")}
+    result = await result_of(Fake(lambda request: steps[request.seed]), 1, 3, seed=0)
+    assert [image.index for image in result.images] == [0]
+    assert [type(result.failures[index]) for index in (1, 2)] == [ProviderFailed, EngineLost]
+    assert lines(result) == [("adjusted", 3, 1, "1 were made")]
+
+
+async def test_as_many_as_asked_are_as_asked() -> None:
+    result = await result_of(Fake(saved(0), saved(1)), 2, 4)
+    assert [image.index for image in result.images] == [0, 1, 2, 3]
+    assert (lines(result), result.failures) == ([("honored", 4, 4, "")], {})
+    assert lines(await result_of(Fake(saved()), 2, 0)) == [], "who asks for none is told of none"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 4))
+def test_more_than_asked_are_kept_after_the_others(count: int, most: int, more: int) -> None:
+    """They are paid for; each index is there once, and those that were asked for keep their places."""
+
+    async def generous(request, call: Call):
+        for i in range(request.count + more):
+            yield Preview(b"p", "image/png", 1, 1, i)
+            yield Measured("size", i, "", i)
+            yield saved(i, seed=(request.seed or 0) + i)
+
+    events = asyncio.run(collect(splitting(generous, cards(most)), asked(count, 0)))
+    calls = -(-count // most)
+    assert sorted(indexes(events)) == list(range(count + calls * more))
+    assert all(e.image.seed == e.image.index for e in events if isinstance(e, Saved) and e.image.index < count)
+    assert [e.index for e in events if isinstance(e, Preview)] == indexes(events)
+    assert [e.index for e in events if isinstance(e, Measured) and e.path == "size"] == indexes(events)
+    assert not [e for e in events if isinstance(e, Missed)]
+
+
+async def test_more_than_asked_are_told() -> None:
+    result = await result_of(Fake(saved(0), saved(1), saved(2)), 2, 2)
+    assert lines(result) == [("adjusted", 2, 3, "3 were made")]
+    result = await result_of(Fake(saved(0), saved(1)), 2, 0)
+    assert lines(result) == [("adjusted", None, 2, "2 were made")], "also when nobody asked for a number"
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+@pytest.mark.parametrize("most", [1, 4])
+async def test_no_picture_is_no_success(count: int, most: int) -> None:
+    seen, error = await collect_until_error(splitting(Fake(Progress(1.0)), cards(most)), asked(count))
+    assert isinstance(error, ProviderFailed)
+    assert not error.retryable, "it may have been paid for"
+    assert "made 0 of" in error.message
+    assert not [event for event in seen if isinstance(event, Missed | Measured)]
+
+
+async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> None:
+    upscale, analyze = (
+        Upscale(model="fake/one", image=loaded(1, 1), factor=2),
+        Analyze(model="fake/one", image=loaded(1, 1)),
+    )
+    for request in (upscale, analyze):
+        _, error = await collect_until_error(splitting(Fake(Used(1.0)), cards()), request)
+        assert isinstance(error, ProviderFailed)
+        assert error.message == "fake: it made nothing"
+    found = Analyzed(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False))
+    assert await collect(splitting(Fake(found), cards()), analyze) == [found]
+    assert await collect(splitting(Fake(saved()), cards()), upscale) == [saved()]
+
+
+async def test_fewer_are_a_warning_too() -> None:
+    provider = FakeProvider([replace(PAINTER, max_count=4)])
+    events = await collect(fitting(splitting(Fake(saved()), provider.cards), provider), asked(4))
+    assert [e.line.outcome for e in events if isinstance(e, Fitted) and e.line.path == "count"] == ["adjusted"]

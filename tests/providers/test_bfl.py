@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import ImageChops
 from pydantic import SecretStr
 from tests import pictures
 from tests.providers.played import Clock, Measured, Script, answer, events_of, outcome_of, raw
@@ -35,7 +34,7 @@ from celeste_image.core.errors import (
     ProviderRateLimited,
     SafetyBlocked,
 )
-from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted, Warned
+from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import (
     Call,
@@ -244,7 +243,6 @@ def real_with_facts(real: Pictures) -> Pictures:
     """Returns pictures that convert for real and measure what the script sends."""
     mixed = Measured()
     mixed.png = real.png  # type: ignore[method-assign]
-    mixed.locked = real.locked  # type: ignore[method-assign]
     mixed.mask = real.mask  # type: ignore[method-assign]
     return mixed
 
@@ -272,37 +270,6 @@ async def test_a_mask_of_any_polarity_is_sent_white(name: str, polarity: Polarit
         ),
     )
     playing.done()
-
-
-async def test_outside_the_mask_nothing_changes(real: Pictures) -> None:
-    script = Script(TAKEN, DONE, raw(fixture("IMAGE2"), **{"content-type": "image/png"}))
-    vendor, _ = world(script, real)
-    request = edited("flux-pro-1.0-fill", Inpaint(Mask(loaded("MASK_WHITE")), PROMPT), output_media_type="image/jpeg")
-    warned, _, picture = await run(vendor, request)
-    assert isinstance(warned, Warned) and warned.path == "output_media_type"
-    assert b'"output_format":"png"' in script.requests[0].content
-    assert isinstance(picture, Picture)
-    made, source, painted = (pictures.opened(data) for data in (picture.data, fixture("IMAGE"), fixture("IMAGE2")))
-    assert (picture.media_type, picture.width, picture.height) == ("image/png", *made.size) == ("image/png", 256, 256)
-    hole = (64, 64, 192, 192)
-    assert ImageChops.difference(made.crop(hole), painted.convert(made.mode).crop(hole)).getbbox() is None
-    rest = made.copy()
-    rest.paste(source.crop(hole), hole[:2])
-    assert ImageChops.difference(rest, source.convert(made.mode)).getbbox() is None
-
-
-async def test_strict_and_jpeg_with_the_rest_kept_is_refused_before_it_costs(real: Pictures) -> None:
-    script = Script(TAKEN, DONE, PNG)
-    vendor, _ = world(script)
-    request = edited(
-        "flux-pro-1.0-fill",
-        Inpaint(Mask(loaded("MASK_WHITE")), PROMPT),
-        output_media_type="image/jpeg",
-        options=RequestOptions(strict=True),
-    )
-    with pytest.raises(InvalidRequest):
-        await events_of(lambda call: fitting(vendor.run, vendor)(request, call), CALL)
-    assert script.requests == []
 
 
 # Answers

@@ -51,6 +51,14 @@ def test_a_replacement_exists_and_is_in_use(card: ModelCard) -> None:
 
 
 @every_card
+def test_what_takes_a_mask_takes_a_lock(card: ModelCard) -> None:
+    """Without the parameter the pipeline takes a model for one that keeps to masks by itself: no vendor's does."""
+    for edit in ("inpaint", "erase"):
+        if card.parameter(OperationKind.EDIT, edit):
+            assert card.parameter(OperationKind.EDIT, f"{edit}.pixel_lock")
+
+
+@every_card
 def test_dates_are_dates(card: ModelCard) -> None:
     assert date.fromisoformat(card.checked_on) <= date(2100, 1, 1)
     if card.ends_on:

@@ -108,13 +108,56 @@ async def test_a_lock_puts_the_rest_back_bit_for_bit() -> None:
     work = Pictures("somebody")
     try:
         for kind in ("image/png", "image/webp"):
-            locked = await work.locked(loaded(source), Mask(loaded(mask)), pictures.plain(32, 32), kind)
+            locked, apart = await work.locked(loaded(source), Mask(loaded(mask)), pictures.plain(32, 32), kind)
+            assert apart == await work.compared(loaded(source), Mask(loaded(mask)), pictures.plain(32, 32))
             made, hole = pictures.opened(locked), pictures.opened(mask)
             assert await work.facts(locked) == (kind, 64, 64)
             assert made.getpixel((32, 32)) == Image.new("RGB", (1, 1), "teal").getpixel((0, 0))
             black = Image.new("RGB", (64, 64))
             rest = [Image.composite(black, image.convert("RGB"), hole) for image in (made, pictures.opened(source))]
             assert rest[0].tobytes() == rest[1].tobytes()
+    finally:
+        await work.close()
+
+
+def apart(source: Image.Image, mask: Image.Image, made: Image.Image) -> tuple[float | None, float | None, float]:
+    """Returns outside, inside and peak, found in this process: the pictures are the test's own."""
+    told: dict[str, Any] = {}
+
+    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        told.update(fields or {})
+        assert not payload
+
+    task = {"do": "lock", "media_type": "", "polarity": "white", "feather": 0, "limits": ImageLimits().as_task()}
+    run(task, [pictures.encoded(image) for image in (source, mask, made)], emit)
+    return told["outside"], told["inside"], told["peak"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks(), st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
+def test_differences_are_means_of_levels(white: Image.Image, source: int, kept: int, painted: int) -> None:
+    before = Image.new("RGB", white.size, (source, source, source))
+    after = Image.composite(Image.new("L", white.size, painted), Image.new("L", white.size, kept), white).convert("RGB")
+    outside, inside, peak = apart(before, white, after)
+    seen = white.getextrema()
+    assert outside == (abs(source - kept) if seen[0] == 0 else None)
+    assert inside == (abs(source - painted) if seen[1] == 255 else None)
+    assert 0 <= peak <= (inside or 0)
+
+
+def test_transparency_is_compared_as_seen_on_white() -> None:
+    size, clear = (8, 8), Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    hole = Image.new("L", size, 255)
+    assert apart(clear, hole, Image.new("RGBA", size, (255, 0, 0, 0))) == (None, 0, 0)
+    assert apart(clear, hole, Image.new("RGB", size, "black")) == (None, 255, 255)
+
+
+async def test_a_failure_names_the_provider_whose_picture_it_is() -> None:
+    work = Pictures("pipeline")
+    try:
+        for name in ("one", "other"):
+            with pytest.raises(ProviderFailed, match=f"{name}: what it sent"):
+                await work.of(name).facts(b"<html>")
     finally:
         await work.close()
 

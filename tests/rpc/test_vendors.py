@@ -3,20 +3,30 @@
 import asyncio
 import base64
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests import pictures
 from tests.providers.hosts import Asked, Host, listening
 from tests.providers.recordings import KEY
 from tests.servers import Running, running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.edits import Instruct, RemoveBackground
-from celeste_image.core.errors import ModelRetired, OutcomeUnknown, ProviderCredentials, SafetyBlocked
-from celeste_image.core.events import Completed, Preview, Retrying, Submitted
+from celeste_image.core.edits import Erase, Inpaint, Instruct, Mask, RemoveBackground
+from celeste_image.core.errors import (
+    InvalidRequest,
+    ModelRetired,
+    OutcomeUnknown,
+    ProviderCredentials,
+    ProviderFailed,
+    SafetyBlocked,
+)
+from celeste_image.core.events import Completed, FidelityLine, OperationResult, Preview, Retrying, Submitted, Warned
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import Edit, Generate, OperationKind
+from celeste_image.core.request import Edit, Generate, OperationKind, RequestOptions
 
 RESULT = pictures.plain(1024, 1024)
 SOURCE = ImageInput(data=pictures.photo(128))
@@ -181,3 +191,112 @@ async def test_a_compatible_server_is_configuration_alone() -> None:
         result, events = await result_of(server, Generate(model="studio/qwen-image", prompt="a boat"))
     assert result.model == "studio/qwen-image"
     assert not [event for event in events if isinstance(event, Preview)]
+
+
+HOLE = (32, 32, 96, 96)
+MASK = Mask(ImageInput(data=pictures.mask(128, 128, HOLE)))
+
+
+def turned() -> Image.Image:
+    return pictures.opened(SOURCE.data).rotate(180)
+
+
+def painted() -> Image.Image:
+    image = pictures.opened(pictures.encoded(pictures.opened(SOURCE.data), "JPEG", quality=75))
+    image.paste("teal", HOLE)
+    return image
+
+
+def edited(image: Image.Image) -> bytes:
+    """Returns what the vendor makes of the source, larger than it, as GPT Image does."""
+    data = pictures.encoded(image.resize((1024, 1024)))
+    return says({"created": 1, "data": [{"b64_json": base64.b64encode(data).decode()}]})
+
+
+async def stored(server: Running, result: OperationResult) -> Image.Image:
+    async with AsyncClient(server.address) as client:
+        return pictures.opened(await client.read(result.images[0])).convert("RGB")
+
+
+def lines_of(result: OperationResult) -> dict[str, FidelityLine]:
+    return {line.path: line for line in result.fidelity}
+
+
+IGNORED = "the provider changed the picture outside of the mask too; "
+
+
+@pytest.mark.parametrize(
+    ("made", "lock", "outcome", "note"),
+    [
+        (painted, None, "defaulted", ""),
+        (painted, False, "honored", ""),
+        (turned, True, "adjusted", IGNORED + "those pixels were put back"),
+        (turned, False, "adjusted", IGNORED + "those pixels were left as it made them"),
+    ],
+)
+async def test_what_a_vendor_does_outside_of_a_mask_is_measured_and_undone(
+    made: Callable[[], Image.Image], lock: bool | None, outcome: str, note: str
+) -> None:
+    fake = Fake({"/v1/images/edits": [edited(made())]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        request = Edit(model="openai/gpt-image-2", image=SOURCE, edit=Inpaint(MASK, "a door", lock))
+        result, events = await result_of(server, request)
+        image = await stored(server, result)
+    line = lines_of(result)["inpaint.pixel_lock"]
+    assert (line.outcome, line.asked, line.note) == (outcome, lock, note)
+    assert set(line.measured) == {"outside_difference", "inside_difference"}
+    assert (line.measured["outside_difference"] > 30) == bool(note)
+    warned = [event.text for event in events if isinstance(event, Warned) and event.path == line.path]
+    assert warned == [note] * bool(note)
+    if lock is False:
+        assert image.size == (1024, 1024)
+        return
+    rest, source = image, pictures.opened(SOURCE.data).copy()
+    assert rest.getpixel((64, 64)) != source.getpixel((64, 64))
+    for picture in (rest, source):
+        picture.paste("black", HOLE)
+    assert rest.tobytes() == source.tobytes()
+
+
+async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> None:
+    answer = says({"image": base64.b64encode(SOURCE.data).decode(), "finish_reason": "SUCCESS", "seed": 42})
+    fake = Fake({"/v2beta/stable-image/edit/erase": [answer]})
+    async with listening(fake.host), vendor(fake, "stability", "/v2beta") as server:
+        request = Edit(model="stability/erase", image=SOURCE, edit=Erase(MASK), output_media_type="image/jpeg")
+        result, events = await result_of(server, request)
+        with pytest.raises(InvalidRequest):
+            await result_of(server, replace(request, options=RequestOptions(strict=True)))
+    assert len(fake.host.asked) == 1, "strict is refused before anything is sent"
+    assert b"png" in fake.host.asked[0].body and b"jpeg" not in fake.host.asked[0].body
+    assert result.images[0].media_type == "image/png"
+    lines, text = lines_of(result), "nothing was changed inside of the mask"
+    assert (lines["erase"].outcome, lines["erase"].note) == ("adjusted", text)
+    assert Warned("erase", text) in events
+    assert lines["output_media_type"].outcome == "adjusted"
+    assert lines["erase.pixel_lock"].measured == {"outside_difference": 0, "inside_difference": 0}
+
+
+async def test_images_that_a_vendor_did_not_make_are_failures_of_theirs() -> None:
+    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}] * 3})]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        request = Generate(model="openai/gpt-image-2", prompt="a boat", count=4, size=Size(1024, 1024))
+        result, events = await result_of(server, request)
+        more, _ = await result_of(server, replace(request, count=2))
+    assert json.loads(fake.host.asked[0].body)["n"] == 4
+    assert [image.index for image in result.images] == [0, 1, 2]
+    (error,) = result.failures.values()
+    assert isinstance(error, ProviderFailed)
+    assert (list(result.failures), error.message) == ([3], "openai: it made 3 of 4 images")
+    line = lines_of(result)["count"]
+    assert (line.outcome, line.asked, line.measured) == ("adjusted", 4, 3)
+    assert [event.path for event in events if isinstance(event, Warned)] == ["count"]
+    assert ([image.index for image in more.images], more.failures) == ([0, 1, 2], {}), "all are kept: they are paid"
+    assert (lines_of(more)["count"].asked, lines_of(more)["count"].measured) == (2, 3)
+
+
+async def test_an_answer_without_a_picture_is_no_success() -> None:
+    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": []})]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        with pytest.raises(ProviderFailed):
+            await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
+    assert len(fake.host.asked) == 1

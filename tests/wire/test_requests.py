@@ -53,7 +53,7 @@ def test_what_the_contract_gives_a_default_gets_it() -> None:
     message = operation_pb2.EditRequest()
     message.erase.mask.image.data = b"m"
     edit = request_from_proto(message).edit
-    assert edit.pixel_lock is True
+    assert edit.pixel_lock is None, "which is on, and not asked for"
     assert edit.mask.polarity is Polarity.WHITE
     message.erase.pixel_lock = False
     message.erase.mask.polarity = image_pb2.MASK_POLARITY_TRANSPARENT

@@ -56,21 +56,21 @@ class AnyEdit:
 
 @dataclass(frozen=True, slots=True)
 class Erase(AnyEdit):
-    """Removes what is under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
+    """Removes what is under the mask; `pixel_lock`, on unless it is False, keeps the rest bit for bit."""
 
     field = "erase"
     mask: Mask
-    pixel_lock: bool = True
+    pixel_lock: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Inpaint(AnyEdit):
-    """Paints `prompt` under the mask; `pixel_lock` puts the rest back from the source, bit for bit."""
+    """Paints `prompt` under the mask; `pixel_lock`, on unless it is False, keeps the rest bit for bit."""
 
     field = "inpaint"
     mask: Mask
     prompt: str
-    pixel_lock: bool = True
+    pixel_lock: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

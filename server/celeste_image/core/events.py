@@ -12,6 +12,8 @@ Each event has one author, so there is one place to look:
     Warned      provider             something is not quite as asked
     Picture     provider             bytes; they go no higher than pipeline/save.py
     Saved       pipeline/save.py     the picture is stored; above, an image is a digest
+    Measured    pipeline/lock.py     what a step found on what was made, about one field; fit.py puts it into the line
+                pipeline/split.py
     Missed      pipeline/split.py    one of several images could not be made
     Analyzed    provider             what an analysis found
     Used        provider             time that an engine of ours worked
@@ -37,6 +39,7 @@ __all__ = [
     "Fitted",
     "ImageMetadata",
     "ImageOutput",
+    "Measured",
     "MetadataEntry",
     "Missed",
     "OperationResult",
@@ -226,6 +229,23 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found about the field `path` on what was made: it is paid for, so nothing is refused any more.
+
+    Attributes:
+        path: The field.
+        value: A JSON value for its line; None when there is nothing but the text.
+        text: What is not as asked; empty when all is.
+        index: The image; None means all of them.
+    """
+
+    path: str
+    value: Any = None
+    text: str = ""
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """A picture was stored."""
 
@@ -271,6 +291,7 @@ Event = (
     | Preview
     | Warned
     | Picture
+    | Measured
     | Saved
     | Missed
     | Analyzed

@@ -8,12 +8,14 @@ from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
+from celeste_image.pipeline.lock import locking
 from celeste_image.pipeline.record import recording
 from celeste_image.pipeline.retry import retrying
 from celeste_image.pipeline.route import Routes, routing
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
+from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.store import ArtifactStore
 
@@ -27,11 +29,13 @@ def build_pipeline(
     routes: Routes,
     budget: ByteBudget,
     uris: Http,
+    pictures: Pictures,
 ) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
-        run = saving(provider.run, store, budget)  # bytes -> digest
+        run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
+        run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
         run = retrying(run)  # until something was saved; carries the ticket
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once

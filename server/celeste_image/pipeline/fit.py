@@ -5,7 +5,7 @@ line that is neither is an error before any work is done.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import fields, replace
 from typing import Any
@@ -22,9 +22,19 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
-from celeste_image.core.edits import Mask, Outpaint, Polarity
+from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
-from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, ImageOutput, Run, Saved, Warned
+from celeste_image.core.events import (
+    Event,
+    FidelityLine,
+    FidelityOutcome,
+    Fitted,
+    ImageOutput,
+    Measured,
+    Run,
+    Saved,
+    Warned,
+)
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     Analyze,
@@ -34,7 +44,8 @@ from celeste_image.core.request import (
     ImageRequest,
     Upscale,
 )
-from celeste_image.pipeline.sizes import fit_size, ratio_of, same_shape, sides, size_json
+from celeste_image.pipeline.measure import MEASURED, measure
+from celeste_image.pipeline.sizes import fit_size, sides, size_json
 from celeste_image.providers.base import Provider
 
 __all__ = ["fitting"]
@@ -59,51 +70,33 @@ def draw_seed() -> int:
 
 
 def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -> Run:
-    """Fits each request to its model's card and measures the size of what came out."""
+    """Fits each request to its model's card, and holds what came out against it."""
     cards = {card.id: card for card in provider.cards}
 
     async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         fit = Fit(cards[request.model], request, draw)
         concrete = fit.request(provider)
         for line in fit.lines:
-            if line.path != "size":
+            if line.path not in MEASURED:
                 yield Fitted(line)
         images: list[ImageOutput] = []
+        found: list[Measured] = []
         async with aclosing(run(concrete, call)) as events:
             async for event in events:
                 if isinstance(event, Saved):
                     images.append(event.image)
+                elif isinstance(event, Measured):
+                    found.append(event)
+                    continue
                 elif isinstance(event, Warned) and (adjusted := fit.warned(event)):
-                    yield Fitted(adjusted)
+                    # A line that waits for the result is told with it; until then a warning has to do.
+                    yield event if adjusted.path in MEASURED else Fitted(adjusted)
                     continue
                 yield event
-        for line in fit.lines:
-            if line.path == "size":
-                for measured in measure(line, images):
-                    yield Fitted(measured)
+        for line in measure(fit.lines, images, found):
+            yield Fitted(line)
 
     return fitted
-
-
-def measure(line: FidelityLine, images: list[ImageOutput]) -> list[FidelityLine]:
-    """Returns the line about the size with what the images really have: one line when all agree, else one each."""
-    sizes = [{"width": image.width, "height": image.height} for image in images]
-    if all(size == sizes[0] for size in sizes[1:]):
-        return [_measured(line, sizes[0])] if sizes else [line]
-    return [replace(_measured(line, size), image_index=image.index) for size, image in zip(sizes, images, strict=True)]
-
-
-def _measured(line: FidelityLine, size: Mapping[str, int]) -> FidelityLine:
-    """Returns a line with what was measured; what was sent may be a size, a ratio, or nothing."""
-    sent = line.sent or {}
-    shape = sent.get("aspect_ratio")
-    if line.asked and {"width": line.asked.get("width"), "height": line.asked.get("height")} == size:
-        return replace(line, outcome=HONORED, measured=size, note="")
-    is_free = "width" not in sent
-    has_shape = shape is None or same_shape(size["width"] / size["height"], float(ratio_of(shape)))
-    if sent == size or (is_free and has_shape):
-        return replace(line, measured=size)
-    return replace(line, outcome=ADJUSTED, measured=size, note="the model made another size than it was sent")
 
 
 class Fit:
@@ -152,10 +145,13 @@ class Fit:
         Raises:
             InvalidRequest: `strict` was asked for.
         """
-        found = next((line for line in self.lines if line.path == event.path and line.outcome == HONORED), None)
-        if found and self._asked.options.strict:
-            raise InvalidRequest.at(event.path, event.text)
-        return replace(found, outcome=ADJUSTED, note=event.text) if found else None
+        for place, line in enumerate(self.lines):
+            if line.path == event.path and line.outcome in (HONORED, ADJUSTED, DEFAULTED):
+                if self._asked.options.strict:
+                    raise InvalidRequest.at(event.path, event.text)
+                self.lines[place] = adjusted = replace(line, outcome=ADJUSTED, note=event.text)
+                return adjusted
+        return None
 
     def _refuse_differences(self) -> None:
         different = [line for line in self.lines if line.outcome not in (HONORED, DEFAULTED)]
@@ -306,8 +302,6 @@ class Fit:
                     self._mask(path, asked.image, mask)
                 case ImageInput():
                     self._reads(path, None)
-                case False:  # the pixel lock, which is on unless it is turned off
-                    self._reads(path, False)
                 case value if part.name not in (*SIDES, "pixel_lock"):
                     self._reads_all(**{path: value})
         self._reads_all(
@@ -318,7 +312,20 @@ class Fit:
         if asked.count:
             self._line("count", HONORED, asked=asked.count)
         size = self._size(asked.size) if asked.size else asked.size
-        return replace(asked, count=asked.count or 1, seed=self._seed(asked.seed), size=size)
+        return replace(asked, edit=self._locked(edit), count=asked.count or 1, seed=self._seed(asked.seed), size=size)
+
+    def _locked(self, edit: AnyEdit) -> AnyEdit:
+        """Returns an edit with its pixel lock on or off; a model that does not know it keeps to masks by itself."""
+        if not isinstance(edit, Erase | Inpaint):
+            return edit
+        path, lock = f"{edit.field}.pixel_lock", edit.pixel_lock
+        if self._card.parameter(self._asked.kind, path):
+            self._line(path, DEFAULTED if lock is None else HONORED, asked=lock, sent=lock is not False)
+        elif lock:
+            self._line(path, HONORED, asked=True)
+        elif lock is False:
+            self._reads(path, False)
+        return replace(edit, pixel_lock=lock is not False)
 
     def _mask(self, path: str, image: ImageInput, mask: Mask) -> None:
         """Checks a mask against its picture, and takes a line for each part of it that was asked for."""

@@ -11,7 +11,7 @@ from celeste_image.core.image import Size
 __all__ = ["FittedSize", "fit_size", "ratio_of", "same_shape", "sides", "size_json"]
 
 SAME_RATIO = 0.02
-"""Ratios that differ by less are one: models round pixels."""
+"""Ratios whose logarithms differ by less are one: models round pixels."""
 SAME_AREA = 0.1
 """Areas that differ by less are one, for models with a few sizes: their megapixel is 1024 times 1024."""
 
@@ -103,8 +103,8 @@ def ratio_of(text: str) -> Fraction:
 
 
 def same_shape(one: float, other: float) -> bool:
-    """Tells whether two ratios of width to height are the same but for rounding to pixels."""
-    return abs(one / other - 1) < SAME_RATIO
+    """Tells whether two ratios of width to height are the same but for rounding to pixels, in either order."""
+    return abs(math.log(one / other)) < SAME_RATIO
 
 
 def sides(area: float, ratio: float) -> tuple[int, int]:

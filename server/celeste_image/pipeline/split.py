@@ -1,65 +1,100 @@
-"""splitting: `count` images become calls of what the model makes at once."""
+"""splitting: `count` images become calls of what the model makes at once, and are counted when they come."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from celeste_image.core.card import ModelCard
-from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded
-from celeste_image.core.events import Event, ImageOutput, Missed, Preview, Progress, Run, Saved
+from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
+from celeste_image.core.events import Analyzed, Event, ImageOutput, Measured, Missed, Preview, Progress, Run, Saved
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 
 __all__ = ["splitting"]
 
 
 def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
-    """Makes the images one call after another; what fails is missed while others are made.
+    """Makes the images one call after another; what fails, or does not come, is missed while others are made.
 
-    When no call made an image, the first failure is the operation's.
+    When no call made an image, the first failure is the operation's. Images beyond those that a call was asked for are
+    paid for like the others, and kept: their indexes come after all that were asked for.
+
+    Raises:
+        ProviderFailed: Nothing was made, and nothing failed.
     """
-    most = {card.id: card.max_count for card in cards}
+    models = {card.id: card for card in cards}
 
-    async def split(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        if not isinstance(request, Generate | Edit) or request.count <= 1:
-            async with aclosing(run(request, call)) as events:
-                async for event in events:
-                    yield event
-            return
+    async def whole(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        made = False
+        async with aclosing(run(request, call)) as events:
+            async for event in events:
+                made |= isinstance(event, Saved | Analyzed)
+                yield event
+        if not made:
+            raise _failed(models[request.model], "made nothing")
+
+    async def split(request: Generate | Edit, call: Call) -> AsyncGenerator[Event, None]:
+        card, count = models[request.model], max(1, request.count)
+        places = Places(count)
         missed: list[Missed] = []
         saved: set[int] = set()
-        for start in range(0, request.count, most[request.model]):
-            part = replace(
-                request,
-                count=min(most[request.model], request.count - start),
-                seed=None if request.seed is None else (request.seed + start) % (1 << 64),
-            )
+        for start in range(0, count, card.max_count):
+            size = min(card.max_count, count - start)
+            seed = None if request.seed is None else (request.seed + start) % (1 << 64)
+            part = request if count == 1 else replace(request, count=size, seed=seed)
+            before = len(saved)
             try:
                 async with aclosing(run(part, call)) as events:
                     async for event in events:
-                        moved = _moved(event, start, part.count, request.count)
+                        moved = places.moved(event, start, size)
                         if isinstance(moved, Saved):
                             saved.add(moved.image.index)
                         yield moved
             except (Cancelled, DeadlineExceeded):
                 raise
             except CelesteError as error:
-                missed += [Missed(i, error) for i in range(start, start + part.count) if i not in saved]
+                if count == 1:
+                    raise
+                short = error
+            else:
+                short = _failed(card, f"made {len(saved) - before} of {size} images")
+            missed += [Missed(i, short) for i in range(start, start + size) if i not in saved]
         if not saved:
             raise missed[0].error
         for event in missed:
             yield event
+        text = "" if len(saved) == count else f"{len(saved)} were made"
+        yield Measured("count", len(saved), text)
 
-    return split
+    def chosen(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        return split(request, call) if isinstance(request, Generate | Edit) else whole(request, call)
+
+    return chosen
 
 
-def _moved(event: Event, start: int, count: int, total: int) -> Event:
-    """Returns an event of one call as an event of the whole: its image's index, its share of the progress."""
-    match event:
-        case Progress():
-            return replace(event, fraction=min(1.0, (start + event.fraction * count) / total))
-        case Preview():
-            return replace(event, index=start + event.index)
-        case Saved(ImageOutput() as image):
-            return Saved(replace(image, index=start + image.index))
-        case _:
-            return event
+class Places:
+    """Where the images of each call go among `count`; those beyond what a call was asked for go after the last."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._beyond: dict[tuple[int, int], int] = {}
+
+    def moved(self, event: Event, start: int, size: int) -> Event:
+        """Returns an event of the call for `size` images from `start` as an event of the whole."""
+        match event:
+            case Progress():
+                return replace(event, fraction=min(1.0, (start + event.fraction * size) / self._count))
+            case Preview() | Measured(index=int()):
+                return replace(event, index=self._place(event.index or 0, start, size))
+            case Saved(ImageOutput() as image):
+                return Saved(replace(image, index=self._place(image.index, start, size)))
+            case _:
+                return event
+
+    def _place(self, index: int, start: int, size: int) -> int:
+        if index < size:
+            return start + index
+        return self._beyond.setdefault((start, index), self._count + len(self._beyond))
+
+
+def _failed(card: ModelCard, text: str) -> ProviderFailed:
+    return ProviderFailed(f"{card.provider}: it {text}", metadata={"provider": card.provider})

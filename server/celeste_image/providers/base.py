@@ -33,8 +33,8 @@ class Provider(Protocol):
     `run` gets a request that one of its `cards` accepts, made concrete: `model` is the card's id, sizes are in
     pixels, `count` is within the card's `max_count`, seeds are drawn, pictures are loaded with their facts. It yields
     events: a Picture per image or an Analyzed at least, `Progress.fraction` never falling, and raises CelesteError
-    subclasses only. It leaves limits, storage, metrics and splitting to the pipeline. When closed early it stops its
-    work and frees what it holds before `aclose` returns.
+    subclasses only. It leaves limits, storage, metrics, splitting and the pixel lock to the pipeline. When closed early
+    it stops its work and frees what it holds before `aclose` returns.
 
     A module offers one as `PROVIDER`, a class called with a `Settings`; third parties by an entry point of the
     group `celeste_image.providers`. One that is there by configuration alone is a `KIND`: see `discover_kinds`.

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -11,7 +10,7 @@ from pydantic import Field
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint
 from celeste_image.core.errors import OperationNotOffered
-from celeste_image.core.events import Event, Picture, Warned
+from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.base import Options
@@ -23,7 +22,6 @@ __all__ = ["PROVIDER", "Bfl", "BflOptions"]
 
 PNG, JPEG = "image/png", "image/jpeg"
 READS = (PNG, JPEG, "image/webp")
-LOCKED = "PNG, since the pixels outside the mask are put back bit for bit"
 
 # https://docs.bfl.ai/api_integration/errors, 2026-11-22. Jobs can't be cancelled.
 JOBS = Polling(
@@ -77,25 +75,13 @@ class Bfl(Vendor):
         self.jobs = Jobs(self, JOBS)
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        """Makes one picture. What an inpainting model did outside its mask is undone here."""
+        """Makes one picture."""
         card = self.card(request.model)
-        match request:
-            case Edit(edit=Inpaint(pixel_lock=True), output_media_type="image/jpeg"):
-                # Before it is paid for: with `strict` this ends it.
-                yield Warned("output_media_type", LOCKED)
         body = {} if call.ticket else await self._body(request, card)
         previews = request.options.preview_count
         async with aclosing(self.jobs.run(f"/v1/{card.name_on_wire}", body, call, previews=previews)) as events:
             async for event in events:
-                yield await self._locked(request, event) if isinstance(event, Picture) else event
-
-    async def _locked(self, request: ImageRequest, made: Picture) -> Picture:
-        """Returns what was made, with the source's pixels outside the mask where that was asked for."""
-        match request:
-            case Edit(image=source, edit=Inpaint(mask=mask, pixel_lock=True)) if facts := source.facts:
-                data = await self.pictures.locked(source, mask, made.data)
-                return replace(made, data=data, media_type=PNG, width=facts.width, height=facts.height)
-        return made
+                yield event
 
     async def _body(self, request: ImageRequest, card: ModelCard) -> dict[str, Any]:
         """Returns the body of a submit: only what the card says that the model reads."""
@@ -111,7 +97,6 @@ class Bfl(Vendor):
             case Edit(edit=Inpaint() as edit):
                 mask = await self.pictures.mask(request.image, edit.mask, "white")
                 body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), "mask": encoded(mask)}
-                body["output_format"] = "png" if edit.pixel_lock else body["output_format"]
             case Edit(edit=Outpaint() as edit):
                 sides = {"left": edit.left, "right": edit.right, "top": edit.top, "bottom": edit.bottom}
                 body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), **sides}

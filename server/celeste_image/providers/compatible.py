@@ -16,6 +16,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from celeste_image.core.card import (
+    BoolRange,
     ChoiceRange,
     ImageRange,
     IntegerRange,
@@ -225,7 +226,7 @@ def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
                 Parameter(
                     "inpaint.mask.feather", IntegerRange(0, 256, default=0), "Feather", "Soft border, in pixels."
                 ),
-                Parameter("inpaint.pixel_lock", ChoiceRange(), "Pixel lock", "Keeps the rest bit for bit."),
+                Parameter("inpaint.pixel_lock", BoolRange(default=True), "Pixel lock", "Keeps the rest bit for bit."),
             ]
         case _:
             grown = SizeRange(16, model.maximum_side, model.maximum_side**2 / 1e6)

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
-from celeste_image.core.edits import Erase, Inpaint, Mask
 from celeste_image.core.errors import (
     CelesteError,
     OperationNotOffered,
@@ -16,9 +15,8 @@ from celeste_image.core.errors import (
     ProviderFailed,
     SafetyBlocked,
 )
-from celeste_image.core.events import Event, Picture, Progress, Submitted, Warned
-from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Call, Edit, ImageRequest
+from celeste_image.core.events import Event, Picture, Progress, Submitted
+from celeste_image.core.request import Call, ImageRequest
 from celeste_image.providers.answers import at, error_for_failure, error_for_status, retry_after
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.exchange import ExchangeFailed, Reply
@@ -59,14 +57,6 @@ class Stability(Vendor):
         operation = operation_for(card.name_on_wire, request)
         if operation is None:
             raise OperationNotOffered(f"{card.id} can't {request.kind.value} in this way")
-        locked: tuple[ImageInput, Mask] | None = None
-        match request:
-            case Edit(edit=Erase(mask=mask, pixel_lock=True) | Inpaint(mask=mask, pixel_lock=True)):
-                locked = request.image, mask
-        if locked and wanted == "image/jpeg":
-            # Before it is paid for: with `strict` this ends it.
-            yield Warned("output_media_type", "is image/png, since image/jpeg would change the pixels that are locked")
-            wanted = "image/png"
         ticket = call.ticket
         try:
             if ticket is None:
@@ -104,8 +94,6 @@ class Stability(Vendor):
         except ExchangeFailed as failure:
             raise error_for_failure(self.name, failure) from failure
         data = self._picture(answer, operation)
-        if locked:
-            data = await self.pictures.locked(*locked, data, wanted)
         seed = at(answer, "seed")
         seed = seed if isinstance(seed, int) and 0 < seed < SEEDS else None
         yield Picture(data, *await self.pictures.facts(data), seed=seed)

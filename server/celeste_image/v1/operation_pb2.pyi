@@ -603,7 +603,9 @@ class FidelityLine(_message.Message):
 
     @_builtins.property
     def measured(self) -> _struct_pb2.Value:
-        """Value measured on the result's bytes, where it can be."""
+        """Value measured on what was made, where it can be: the width and height for `size`, how many images were made for
+        `count`, two differences for `inpaint.pixel_lock` and `erase.pixel_lock` (see `EraseEdit.pixel_lock`).
+        """
 
     def __init__(
         self,
@@ -673,11 +675,15 @@ class OperationResult(_message.Message):
     """Id of the model that did it."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageOutput]:
-        """Images in index order. Empty for an analysis."""
+        """Images in index order. Empty for an analysis. A provider may make more than it was asked for: they are paid for,
+        and kept after the last that was asked for.
+        """
 
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageFailure]:
-        """Images asked for and not made, while others were. When none was made the call fails instead."""
+        """Images asked for and not made, while others were; a provider may also make fewer than it was asked for without
+        saying why (PROVIDER_FAILED). When none was made the call fails instead.
+        """
 
     @_builtins.property
     def analysis(self) -> _analysis_pb2.Analysis:

@@ -28,7 +28,8 @@ __all__ = ["OpenAILike", "Profile"]
 
 FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 """Media types that are taken and made, by the API's word for them."""
-LOSSLESS = {"": "image/png", "image/png": "image/png", "image/webp": "image/webp"}
+MOST_PICTURES = 16
+"""Of one answer, as many as a request may ask for: each beyond costs a transfer, whoever asked for it."""
 GO_ON = "Extend the picture beyond its edges: go on with what is there, in the same style, light and perspective."
 SAME_SHAPE = 0.02
 
@@ -99,7 +100,7 @@ class OpenAILike(Vendor):
                         preview = Preview(*await self.pictures.preview(await self._bytes(item, call)))
                     if preview:
                         yield preview
-                elif made < max(1, request.count):
+                elif made < MOST_PICTURES:
                     data = await self._bytes(item, call)
                     if revised := self.said(at(item, "revised_prompt")):
                         yield Warned("", f"the model changed the prompt: {revised}")
@@ -109,8 +110,6 @@ class OpenAILike(Vendor):
                     made += 1
         if not made:
             raise ProviderFailed(f"{self.name}: the answer has no picture", metadata={"provider": self.name})
-        if made < request.count:
-            yield self._late(request, "count", f"{self.name} made {made} of {request.count}")
 
     async def _order(self, request: Generate | Edit, card: ModelCard) -> Order:
         """Returns what to send; whatever has to be done to pixels is done here."""
@@ -235,31 +234,18 @@ class OpenAILike(Vendor):
         raise ProviderFailed(f"{self.name}: {text}", metadata={"provider": self.name})
 
     async def _finished(self, request: Generate | Edit, order: Order, data: bytes) -> AsyncGenerator[Event, None]:
-        """Yields the picture as it was asked for: cut to what an outpaint keeps, or its mask kept to."""
+        """Yields the picture as it was asked for: cut to what an outpaint keeps."""
         kind, width, height = await self.pictures.facts(data)
         if order.canvas and order.keep and not request.size:
             if not _alike((width, height), order.canvas):
                 text = f"the model made {width} x {height} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
-                yield self._late(request, "outpaint", text)
+                # It is paid for: with `strict` a warning about a field would throw it away.
+                yield Warned("" if request.options.strict else "outpaint", text)
             elif (width, height) != order.keep:
                 kind = kind if kind in FORMATS else "image/png"
                 data = await self.pictures.cropped(data, order.canvas, *order.keep, kind)
                 width, height = order.keep
-        elif isinstance(request, Edit) and isinstance(request.edit, Inpaint) and request.edit.pixel_lock:
-            facts, target = request.image.facts, LOSSLESS.get(request.output_media_type)
-            assert facts is not None
-            alike = _alike((width, height), (facts.width, facts.height))
-            if target and alike and request.size in (Size(), Size(facts.width, facts.height)):
-                data = await self.pictures.locked(request.image, request.edit.mask, data, target)
-                kind, width, height = target, facts.width, facts.height
-            else:
-                text = "pixels outside the mask are the model's: the result has another size, or is JPEG"
-                yield self._late(request, "inpaint.pixel_lock", text)
         yield Picture(data, kind, width, height, seed=request.seed if request.count <= 1 else None)
-
-    def _late(self, request: ImageRequest, path: str, text: str) -> Warned:
-        """Returns a warning about a field; with `strict` about none, since that would throw away what is paid."""
-        return Warned("" if request.options.strict else path, text)
 
 
 def _free_size(card: ModelCard, width: int, height: int) -> Size:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.frames import Frame
 from celeste_image.worker.pool import WorkerPool
 
-__all__ = ["MaskForm", "Pictures"]
+__all__ = ["Difference", "MaskForm", "Pictures"]
 
 log = structlog.get_logger("celeste_image.engines")
 
@@ -22,6 +24,21 @@ MIB = 1 << 20
 
 MaskForm = Literal["white", "black", "alpha", "strict"]
 """How a vendor wants a mask: white or black is the part to change, alpha 0 is, or white with no value between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far what a vendor made is from the source, in levels of 0 to 255.
+
+    Attributes:
+        outside: Mean absolute difference of a channel outside the mask; None when nothing is.
+        inside: The same inside of it.
+        peak: Largest difference inside between means of cells of 16 x 16 pixels: noise, of JPEG say, has hardly any.
+    """
+
+    outside: float | None
+    inside: float | None
+    peak: float
 
 
 class Pictures:
@@ -104,16 +121,35 @@ class Pictures:
         task = {"do": "crop", "canvas": canvas, "width": width, "height": height, "media_type": media_type}
         return (await self._answered(task, [data])).payload
 
-    async def locked(self, image: ImageInput, mask: Mask, data: bytes, media_type: str = "image/png") -> bytes:
+    async def locked(
+        self, image: ImageInput, mask: Mask, data: bytes, media_type: str = "image/png"
+    ) -> tuple[bytes, Difference]:
         """Returns what a vendor made of an image and a mask, with the image's own pixels back outside the mask.
 
-        It is as large as the image, and lossless: `image/png` or `image/webp`.
+        It is as large as the image, and lossless: `image/png` or `image/webp`. The difference is that of the vendor's
+        own picture.
 
         Raises:
             ProviderFailed: See `facts`.
         """
         task = {"do": "lock", "media_type": media_type, **_how(mask)}
-        return (await self._answered(task, [image.data, mask.image.data, data], _limits([image, mask.image]))).payload
+        frame = await self._answered(task, [image.data, mask.image.data, data], _limits([image, mask.image]))
+        found = frame.fields
+        return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
+
+    async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
+        """Returns how far what a vendor made of an image and a mask is from the image.
+
+        Raises:
+            ProviderFailed: See `facts`.
+        """
+        return (await self.locked(image, mask, data, ""))[1]
+
+    def of(self, provider: str) -> "Pictures":
+        """Returns the same processes for another provider's pictures; to close either is to close both."""
+        other = copy(self)
+        other._provider = provider
+        return other
 
     async def close(self) -> None:
         """Ends the processes that wait."""

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import media_type
@@ -21,6 +21,9 @@ KEEP, CHANGE = 16, 240
 """Values of a mask up to and from which a pixel is wholly kept and changed; JPEG has no clean black and white."""
 CLEAN = [round(min(1.0, max(0.0, (value - KEEP) / (CHANGE - KEEP))) * 255) for value in range(256)]
 STRICT = [0] * 128 + [255] * 128
+KEPT = [255] + [0] * 255
+CELL = 16
+"""Pixels a side of the squares whose means tell a change from noise, which has none."""
 PREVIEW_BYTES = 256 << 10
 PREVIEW_SIDE = 512
 PNG_LEVEL = 3
@@ -37,7 +40,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     * `mask`: a mask; `polarity`, `feather`, `form`, `width` and `height` of the picture that it is for.
     * `pad`: the picture; `left`, `right`, `top`, `bottom`, `form` of the mask that is the second result.
     * `crop`: the picture; `canvas`, the size to have first, `width` and `height` to keep of it; `media_type`.
-    * `lock`: the source, its mask, what a model made of both; `polarity`, `feather`, `media_type`.
+    * `lock`: the source, its mask, what a model made of both; `polarity`, `feather`, `media_type`, which is empty for
+      no bytes. It comes with how far the model's picture is from the source, see `_differences`.
 
     Raises:
         NotAnImage: See `open_upright`.
@@ -68,8 +72,10 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
             _emit(emit, made, _encoded(made, task["media_type"]), task["media_type"])
         case "lock":
             source, mask, answer = opened
-            made = _locked(source, mask, answer, task)
-            _emit(emit, made, _encoded(made, task["media_type"]), task["media_type"])
+            changes, answer, kind = _changes(mask, task), _resized(answer, source.size), task["media_type"]
+            found = _differences(source, changes, answer)
+            made = _locked(source, changes, answer) if kind else answer
+            _emit(emit, made, _encoded(made, kind) if kind else b"", kind, **found)
         case other:
             raise ValueError(f"there is no task {other!r}")
 
@@ -134,11 +140,32 @@ def _padded(source: Image.Image, task: dict[str, Any]) -> tuple[Image.Image, Ima
     return canvas, _formed(new, task)
 
 
-def _locked(source: Image.Image, mask: Image.Image, made: Image.Image, task: dict[str, Any]) -> Image.Image:
-    """Returns what a model made, as large as the source, with the source's own pixels outside the mask."""
+def _locked(source: Image.Image, changes: Image.Image, made: Image.Image) -> Image.Image:
+    """Returns what a model made with the source's own pixels where nothing was to change."""
     mode = "RGBA" if "RGBA" in (source.mode, made.mode) else "RGB"
-    made = _resized(made, source.size)
-    return Image.composite(made.convert(mode), source.convert(mode), _changes(mask, task))
+    return Image.composite(made.convert(mode), source.convert(mode), changes)
+
+
+def _differences(source: Image.Image, changes: Image.Image, made: Image.Image) -> dict[str, float | None]:
+    """Returns how far what a model made is from the source, 0 to 255, as seen on white.
+
+    `outside` and `inside` are mean absolute differences of a channel, where nothing was to change and where at least
+    half was; None where there is no such pixel. `peak` is the largest difference inside between means of cells.
+    """
+    before, after = _flat(source).convert("RGB"), _flat(made).convert("RGB")
+    apart, hole = ImageChops.difference(before, after), changes.point(STRICT)
+    cells = [picture.reduce(CELL) for picture in (before, Image.composite(after, before, hole))]
+    return {
+        "outside": _mean(apart, changes.point(KEPT)),
+        "inside": _mean(apart, hole),
+        "peak": max(most for _, most in ImageStat.Stat(ImageChops.difference(*cells)).extrema),
+    }
+
+
+def _mean(apart: Image.Image, where: Image.Image) -> float | None:
+    """Returns the mean of all channels over the pixels that are not black in `where`, None when all are."""
+    found = ImageStat.Stat(apart, where)
+    return sum(found.mean) / len(found.mean) if found.count[0] else None
 
 
 def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -170,5 +197,5 @@ def _emit_png(emit: Emit, picture: Image.Image) -> None:
     _emit(emit, picture, _encoded(picture, "image/png"), "image/png")
 
 
-def _emit(emit: Emit, picture: Image.Image, data: bytes, kind: str) -> None:
-    emit("picture", {"media_type": kind, "width": picture.width, "height": picture.height}, data)
+def _emit(emit: Emit, picture: Image.Image, data: bytes, kind: str, **more: Any) -> None:
+    emit("picture", {"media_type": kind, "width": picture.width, "height": picture.height, **more}, data)
