@@ -70,32 +70,33 @@ art: ## Pack the vector art of local/compose anew, from npm
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-* out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
 
-# Environments. pip installs what is locked and nothing else; our own package is linked, not copied.
+# Environments. pip installs what is locked and nothing else (--no-deps: the locks are whole, and older pips look past them
+# for a requirement with extras); our own package is linked, not copied.
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
 .venv/local: requirements/local.lock pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/local.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/local.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 .venv/dev: requirements/dev.lock pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ .venv/local
 
 .venv-generate/ready: clients/generate.lock
 	$(PYTHON) -m venv .venv-generate
-	.venv-generate/bin/python -m pip install --quiet --require-hashes -r clients/generate.lock
+	.venv-generate/bin/python -m pip install --quiet --no-deps --require-hashes -r clients/generate.lock
 	touch $@
 
 .venv-sdks/ready: tests/emulate/sdks/vendors.lock
 	$(PYTHON) -m venv .venv-sdks
-	.venv-sdks/bin/python -m pip install --quiet --require-hashes -r tests/emulate/sdks/vendors.lock
+	.venv-sdks/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/vendors.lock
 	touch $@
 
 .venv-litellm/ready: tests/emulate/sdks/litellm.lock
 	$(PYTHON) -m venv .venv-litellm
-	.venv-litellm/bin/python -m pip install --quiet --require-hashes -r tests/emulate/sdks/litellm.lock
+	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/litellm.lock
 	touch $@
