@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tests import pictures
 
-from celeste_image.core.card import ChoiceRange, ModelCard, Parameter, SizeRange
+from celeste_image.core.card import ChoiceRange, ModelCard, NumberRange, Parameter, SizeRange
 from celeste_image.core.edits import (
     EDITS,
     AnyEdit,
@@ -62,8 +62,9 @@ def requests_for(card: ModelCard) -> Iterator[ImageRequest]:
                     yield Edit(model=card.id, image=SOURCE, edit=edit, seed=seed)
             case OperationKind.UPSCALE:
                 words = "a face" if "prompt" in paths else ""
-                for size in ({"factor": 2.0}, {"size": Size(150, 135)}) if "factor" in paths else ({"factor": 4.0},):
-                    yield Upscale(model=card.id, image=SOURCE, prompt=words, **size)  # type: ignore[arg-type]
+                yield Upscale(model=card.id, image=SOURCE, prompt=words, factor=_factor(card))
+                if "factor" in paths:
+                    yield Upscale(model=card.id, image=SOURCE, prompt=words, size=Size(150, 135))
             case OperationKind.ANALYZE:
                 yield Analyze(model=card.id, image=SOURCE)
 
@@ -79,6 +80,13 @@ def edits_for(card: ModelCard) -> Iterator[AnyEdit]:
 def _first(card: ModelCard, control: Parameter) -> str:
     known = card.parameter(OperationKind.EDIT, "control.control") or control
     return known.range.values[0] if isinstance(known.range, ChoiceRange) and known.range.values else "structure"
+
+
+def _factor(card: ModelCard) -> float:
+    known = card.parameter(OperationKind.UPSCALE, "factor")
+    if known is None:
+        return 4.0
+    return max(2.0, (isinstance(known.range, NumberRange) and known.range.minimum) or 0.0)
 
 
 def _size(card: ModelCard) -> Size:

@@ -46,8 +46,8 @@ from celeste_image.core.request import (
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.retry import retrying
 from celeste_image.providers.bfl import JOBS, Bfl
+from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.families.pictures import Pictures
-from celeste_image.providers.families.polling import Jobs
 from celeste_image.providers.vendor import VendorSettings
 
 CALL = Call("a-call")

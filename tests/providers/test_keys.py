@@ -28,6 +28,30 @@ async def test_the_check_is_the_call_that_the_vendors_sdk_makes(cls: type[Vendor
 
 
 @pytest.mark.parametrize(
+    ("cls", "base_url", "asked"),
+    [
+        (STABILITY, "", "https://api.stability.ai/v1/user/balance"),
+        (STABILITY, "http://127.0.0.1:9/prefix/v2beta", "http://127.0.0.1:9/prefix/v1/user/balance"),
+        (STABILITY, "http://127.0.0.1:9/prefix/v2beta/", "http://127.0.0.1:9/prefix/v1/user/balance"),
+        (BFL, "", "https://api.bfl.ai/v1/credits"),
+        (BFL, "http://127.0.0.1:9/prefix", "http://127.0.0.1:9/prefix/v1/credits"),
+        (GEMINI, "http://127.0.0.1:9/prefix/v1", "http://127.0.0.1:9/prefix/v1/models?pageSize=1"),
+    ],
+)
+async def test_the_check_is_beside_the_api(cls: type[Vendor], base_url: str, asked: str) -> None:
+    seen: list[str] = []
+
+    def transport(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200, json={"credits": 1})
+
+    settings = cls.Settings(key=KEY, base_url=base_url, allow_private=bool(base_url))  # type: ignore[arg-type]
+    checked = await check_key(cls(settings, httpx.MockTransport(transport), {}))
+    assert seen == [asked]
+    assert "takes the key" in checked.text or checked.verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize(
     ("status", "words"), [(401, "refuses the key"), (403, "refuses the key"), (500, "500"), (429, "429")]
 )
 async def test_a_check_that_fails_says_why(status: int, words: str) -> None:
@@ -51,8 +75,11 @@ async def test_without_a_free_call_or_offline_nobody_is_asked() -> None:
     def asked(request: httpx.Request) -> httpx.Response:
         raise AssertionError("asked")
 
+    class Quiet(BFL):
+        key_path = ""
+
     transport = httpx.MockTransport(asked)
-    assert (await check_key(vendor(BFL, transport, "0f" * 16))).verdict is Verdict.OK
+    assert (await check_key(vendor(Quiet, transport, "0f" * 16))).verdict is Verdict.OK
     assert (await check_key(vendor(OPENAI, transport, OPENAI_KEY), online=False)).verdict is Verdict.OK
 
 

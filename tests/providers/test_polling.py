@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
 from celeste_image.core.errors import (
@@ -28,7 +28,8 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
 from celeste_image.core.request import Call
 from celeste_image.providers.addresses import AddressForbidden
-from celeste_image.providers.families.polling import Jobs, Polling, State
+from celeste_image.providers.families.jobs import Jobs
+from celeste_image.providers.families.polling import Polling, State
 from celeste_image.providers.vendor import Vendor, VendorSettings
 
 PROFILE = Polling(
@@ -74,14 +75,14 @@ class Played(Vendor):
 class World:
     """A vendor, what it answers and the clock."""
 
-    def __init__(self, *steps: Step, profile: Polling = PROFILE) -> None:
+    def __init__(self, *steps: Step, profile: Polling = PROFILE, **table: Any) -> None:
         self.script, self.clock = Script(*steps), Clock()
-        self.vendor = Played(VendorSettings(key=SecretStr(KEY)), self.script, {}, Measured())
+        self.vendor = Played(VendorSettings(key=SecretStr(KEY), **table), self.script, {}, Measured())
         self.jobs = Jobs(self.vendor, profile, sleep=self.clock.sleep, clock=self.clock, jitter=lambda seconds: seconds)
         self.previews = 0
 
     def run(self, call: Call) -> AsyncGenerator[Event, None]:
-        return self.jobs.run("/submit", {"prompt": "a fox"}, call, previews=self.previews)
+        return self.jobs.run("/submit", call, previews=self.previews, json={"prompt": "a fox"})
 
     def call(self, seconds: float | None = None, ticket: str | None = None) -> Call:
         return Call("a-call", deadline=None if seconds is None else self.clock.now + seconds, ticket=ticket)
@@ -222,8 +223,18 @@ async def test_a_job_that_can_never_be_asked_about_ends_in_time_and_not_as_retry
     assert world.clock.passed <= 300
     assert not error.retryable, "a caller would buy it again"
     assert KEY not in str(error)
+    lost = name in ("500", "502", "503 with Retry-After", "429", "connection refused", "no answer")
     expected = {"403": ProviderCredentials, "ready without a picture": ProviderFailed}
-    assert isinstance(error, expected.get(name, OutcomeUnknown | DeadlineExceeded))
+    assert type(error) is expected.get(name, DeadlineExceeded if lost else OutcomeUnknown)
+    if type(error) is OutcomeUnknown:
+        assert error.metadata["final"] == "true" and world.clock.passed < 100
+    assert error.metadata["owed"] == "true"
+
+
+async def test_only_refusals_in_a_row_end_it() -> None:
+    refused = [answer({"detail": "not yet"}, 404)] * 7
+    world = World(TAKEN, *refused, WORKING, *refused, DONE, PNG)
+    assert (await world.events())[-1] == PICTURE
 
 
 async def test_retry_after_is_honoured_between_polls() -> None:
@@ -257,6 +268,7 @@ async def test_a_job_that_ends_badly(reply: dict[str, Any], error: type[CelesteE
     events, raised = await world.outcome()
     assert (events, type(raised)) == ([Submitted(POLL, "played")], error)
     assert text in str(raised) and KEY not in str(raised)
+    assert raised.metadata["owed"] == "unknown"
     if error is SafetyBlocked:
         assert raised.metadata["stage"] == "output"
 
@@ -334,6 +346,16 @@ async def test_a_result_that_is_no_picture_is_the_vendors_failure() -> None:
     assert type(error) is ProviderFailed
 
 
+@pytest.mark.parametrize(
+    "out",
+    [[{"url": OUT, "nsfw": False}], {"url": OUT}, [OUT], "UE5HIGFuZCBtb3Jl", "data:image/png;base64,UE5HIGFuZCBtb3Jl"],
+    ids=str,
+)
+async def test_results_come_as_urls_objects_or_base64(out: Any) -> None:
+    world = World(TAKEN, answer({"status": "done", "out": out, "seed": 7}), PNG)
+    assert (await world.events())[-1] == PICTURE
+
+
 @pytest.mark.parametrize("seed", [True, -1, 1 << 64, "7", 1.5, None])
 async def test_seeds_of_another_kind_are_left_out(seed: Any) -> None:
     world = World(TAKEN, answer({"status": "done", "out": OUT, "seed": seed}), PNG)
@@ -341,7 +363,100 @@ async def test_seeds_of_another_kind_are_left_out(seed: Any) -> None:
     assert picture.seed is None
 
 
+# Other forms of job
+
+BY_STATUS = Polling(
+    states={"202": State.RUNNING, "200": State.READY, "refused": State.MODERATED},
+    status=(("why",),),
+    poll="/jobs/{id}",
+    results=(("first",), ("out",)),
+)
+INSIDE = answer({"out": base64.b64encode(b"PNG and more").decode(), "seed": 7, "why": "fine"})
+
+
+async def test_the_state_may_be_the_status_and_the_picture_inside() -> None:
+    world = World(answer({"id": "1"}), answer({}, 202), answer({}, 201), INSIDE, profile=BY_STATUS)
+    assert await world.events() == [Submitted("1", "played"), PICTURE]
+    assert world.script.sent() == ["POST /submit", *["GET /jobs/1"] * 3], "201 says nothing"
+
+
+async def test_a_word_in_the_body_goes_before_the_status() -> None:
+    refused = answer({"out": base64.b64encode(b"PNG blurred").decode(), "why": "refused"})
+    _, error = await World(answer({"id": "1"}), refused, profile=BY_STATUS).outcome()
+    assert type(error) is SafetyBlocked
+    assert error.metadata == {"provider": "played", "stage": "unknown", "owed": "unknown"}
+
+
+async def test_what_is_submitted_may_be_a_form() -> None:
+    world = World(answer({"id": "1"}), INSIDE, profile=BY_STATUS)
+    files = [("prompt", (None, b"a fox", None))]
+    headers = {"accept": "application/json"}
+    await events_of(lambda call: world.jobs.run("/submit", call, files=files, headers=headers), world.call())
+    submit = world.script.requests[0]
+    assert submit.headers["content-type"].startswith("multipart/form-data")
+    assert submit.headers["accept"] == "application/json"
+    assert b"a fox" in submit.content
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (INSIDE, PICTURE),
+        (answer({"why": "refused"}), SafetyBlocked),
+        (answer({"error": "out of memory"}), ProviderFailed),
+        (answer({"id": "1"}, 202), ProviderFailed),
+        (raw(b"{"), OutcomeUnknown),
+        (answer({}, 429), ProviderRateLimited),
+    ],
+)
+async def test_an_answer_that_is_no_job_is_the_result_and_nobody_is_asked(reply: Step, expected: Any) -> None:
+    world = World(reply, profile=BY_STATUS)
+
+    def run(call: Call) -> AsyncGenerator[Event, None]:
+        return world.jobs.run("/submit", call, at_once=True, json={})
+
+    if isinstance(expected, Picture):
+        assert await events_of(run, world.call()) == [expected]
+    else:
+        events, error = await outcome_of(run, world.call())
+        assert (events, type(error)) == ([], expected)
+    assert world.script.sent() == ["POST /submit"]
+
+
+async def test_a_result_may_be_apart_from_the_state() -> None:
+    apart = replace(BY_ID, result="/jobs/{id}/out")
+    world = World(TAKEN, answer({"status": "done"}), answer({}, 502), answer({"status": "done"}), INSIDE, profile=apart)
+    assert (await world.events())[-1] == PICTURE
+    assert world.script.sent()[1:] == ["GET /jobs/1", "GET /jobs/1/out"] * 2
+    assert all(request.headers["x-key"] == KEY for request in world.script.requests)
+
+
 # Time
+
+
+@pytest.mark.parametrize("profile", [PROFILE, replace(PROFILE, interval_seconds=10)])
+async def test_the_operator_says_how_often_a_job_is_asked_for(profile: Polling) -> None:
+    world = World(TAKEN, WORKING, DONE, PNG, profile=profile, poll_seconds=0.25)
+    await world.events()
+    assert world.clock.pauses == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 301, float("inf"), float("nan")])
+def test_an_interval_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(ValidationError, match="poll_seconds"):
+        VendorSettings(poll_seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [9, 11, 25, 39.9, 600])
+@pytest.mark.parametrize("reply", [WORKING, answer({}, 503), answer({}, 429, retry_after="1"), answer({}, 404)])
+async def test_polls_are_never_closer_than_the_interval(reply: Step, seconds: float) -> None:
+    profile = replace(PROFILE, interval_seconds=10.0)
+    world = World(TAKEN, reply)
+    world.jobs = Jobs(world.vendor, profile, sleep=world.clock.sleep, clock=world.clock)
+    _, error = await world.outcome(seconds=seconds)
+    assert not error.retryable
+    assert all(10.0 <= pause <= 12.0 for pause in world.clock.pauses)
+    assert bool(world.clock.pauses) == (seconds > 10)
 
 
 async def test_the_deadline_ends_it_and_says_that_it_is_owed() -> None:
@@ -392,7 +507,8 @@ async def test_with_a_ticket_it_resumes_and_submits_nothing(ticket: str, path: s
 async def test_a_ticket_that_is_not_one_of_ours_is_refused(ticket: str) -> None:
     world = World(*NORMAL)
     events, error = await world.outcome(ticket=ticket)
-    assert (events, type(error), world.script.sent()) == ([], ProviderFailed, [])
+    assert (events, type(error), world.script.sent()) == ([], OutcomeUnknown, [])
+    assert error.metadata["final"] == "true", "it can't be asked, and may be paid"
 
 
 # Leaving
@@ -461,6 +577,8 @@ async def test_what_is_over_is_not_cancelled() -> None:
 def test_a_job_known_by_its_url_can_not_have_a_cancel_by_id() -> None:
     with pytest.raises(ValueError, match="cancel"):
         replace(PROFILE, cancel=("POST", "/cancel/{id}"))
+    with pytest.raises(ValueError, match="result"):
+        replace(PROFILE, result="/out/{id}")
 
 
 # Progress and previews

@@ -45,6 +45,7 @@ from celeste_image.core.edits import (
 )
 from celeste_image.core.errors import (
     CelesteError,
+    DeadlineExceeded,
     InvalidRequest,
     OutcomeUnknown,
     ProviderBilling,
@@ -54,7 +55,7 @@ from celeste_image.core.errors import (
     ProviderUnavailable,
     SafetyBlocked,
 )
-from celeste_image.core.events import Fitted, Picture, Progress, Submitted
+from celeste_image.core.events import Fitted, Picture, Submitted
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     Edit,
@@ -65,9 +66,10 @@ from celeste_image.core.request import (
     Upscale,
     UpscaleMethod,
 )
+from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.families.multipart import Bounds
 from celeste_image.providers.families.stable_image import OPERATIONS
-from celeste_image.providers.stability import Stability
+from celeste_image.providers.stability import JOBS, Stability
 
 IMAGE, IMAGE2, MASK = fixture_image("IMAGE"), fixture_image("IMAGE2"), Mask(fixture_image("MASK_WHITE"))
 RESULT = fixture("RESULT")
@@ -141,7 +143,7 @@ class Time:
 
 def keep(time: Time) -> Callable[[Stability], None]:
     def prepare(made: Stability) -> None:
-        made.sleep, made.clock = time.sleep, time  # type: ignore[method-assign]
+        made.jobs = Jobs(made, JOBS, sleep=time.sleep, clock=time, jitter=lambda seconds: seconds)
         made.http._clock = time
 
     return prepare
@@ -178,7 +180,7 @@ async def test_it_speaks_as_others_do(call: str) -> None:
     events = await played(Stability, recording, REQUESTS[call], "/v2beta", IGNORED.get(call, ()), keep(time))
     assert events[-1] == Picture(RESULT, "image/png", *pictures.opened(RESULT).size, seed=42)
     if call == "upscale_creative_async":
-        assert events[:-1] == [Submitted(JOB, "stability"), Progress(0.0, "in progress", reported=False)]
+        assert events[:-1] == [Submitted(JOB, "stability")]
         assert time.slept == [10.0, 10.0]
     else:
         assert len(events) == 1
@@ -467,14 +469,13 @@ async def test_no_key_is_told() -> None:
 
 async def test_with_a_ticket_it_submits_nothing() -> None:
     made, transport, time = stability(running(), done("result"))
-    progress, picture = await events_of(made, CREATIVE, replace(CALL, ticket=JOB))
-    assert isinstance(progress, Progress)
+    (picture,) = await events_of(made, CREATIVE, replace(CALL, ticket=JOB))
     assert isinstance(picture, Picture)
     assert [(request.method, request.url.path) for request in transport.requests] == [
         ("GET", f"/v2beta/results/{JOB}")
     ] * 2
     assert all(request.headers["accept"] == "application/json" for request in transport.requests)
-    assert time.slept == [0.0, 10.0]
+    assert time.slept == [10.0], "it may be over already"
 
 
 async def test_lost_polls_are_repeated() -> None:
@@ -487,27 +488,50 @@ async def test_lost_polls_are_repeated() -> None:
 
 
 async def test_a_job_that_can_no_longer_be_asked_for_is_not_sent_again() -> None:
-    made, transport, _ = stability(answer({"id": JOB}), *[failing(503, "busy") for _ in range(12)])
+    made, transport, time = stability(answer({"id": JOB}), *[failing(503, "busy") for _ in range(200)])
     error = await error_of(made, CREATIVE)
     assert type(error) is OutcomeUnknown
     assert not error.retryable
     assert error.metadata == {"provider": "stability", "owed": "true", "final": "false"}
-    assert len(transport.requests) == 13
+    assert [request.method for request in transport.requests].count("POST") == 1
+    assert min(time.slept) >= 10.0
+    assert time.now < 1900
 
 
 @pytest.mark.parametrize(
-    ("response", "error"),
+    ("response", "error", "metadata"),
     [
-        (failing(404, "not_found"), OutcomeUnknown),
-        (failing(400, "bad_request"), OutcomeUnknown),
-        (failing(401, "unauthorized"), ProviderCredentials),
-        (failing(403, "content_moderation"), SafetyBlocked),
-        (done("result", finish_reason="CONTENT_FILTERED"), SafetyBlocked),
+        (lambda: failing(404, "not_found"), OutcomeUnknown, {"owed": "true", "final": "true"}),
+        (lambda: failing(400, "bad_request"), OutcomeUnknown, {"owed": "true", "final": "true"}),
+        (lambda: failing(401, "unauthorized"), ProviderCredentials, {"owed": "true"}),
+        (lambda: failing(403, "content_moderation"), SafetyBlocked, {"owed": "unknown", "stage": "unknown"}),
+        (
+            lambda: done("result", finish_reason="CONTENT_FILTERED"),
+            SafetyBlocked,
+            {"owed": "unknown", "stage": "output"},
+        ),
+        (lambda: done("result", data=b"no picture"), ProviderFailed, {"owed": "true"}),
     ],
 )
-async def test_jobs_that_end_badly(response: httpx.Response, error: type[CelesteError]) -> None:
-    made, _, _ = stability(answer({"id": JOB}), running(), response)
-    assert type(await error_of(made, CREATIVE)) is error
+async def test_jobs_that_end_badly(
+    response: Callable[[], httpx.Response], error: type[CelesteError], metadata: dict[str, str]
+) -> None:
+    made, transport, time = stability(answer({"id": JOB}), running(), *[response] * 8)
+    found = await error_of(made, CREATIVE)
+    assert type(found) is error
+    assert metadata.items() <= found.metadata.items()
+    assert not found.retryable
+    assert time.now <= 1100, "told within two minutes"
+    if error is SafetyBlocked:
+        assert len(transport.requests) == 3, "at once"
+
+
+async def test_a_job_that_is_not_known_yet_is_asked_for_again() -> None:
+    made, transport, time = stability(answer({"id": JOB}), failing(404, "not_found"), running(), done("result"))
+    *_, picture = await events_of(made, CREATIVE)
+    assert isinstance(picture, Picture)
+    assert [request.method for request in transport.requests] == ["POST", "GET", "GET", "GET"]
+    assert time.slept == [10.0, 10.0, 10.0]
 
 
 async def test_a_job_that_takes_too_long_is_given_up() -> None:
@@ -518,7 +542,8 @@ async def test_a_job_that_takes_too_long_is_given_up() -> None:
     assert time.now < 1900
     made, transport, time = stability(answer({"id": JOB}), running(), running())
     error = await error_of(made, CREATIVE, replace(CALL, deadline=1025.0))
-    assert type(error) is OutcomeUnknown
+    assert type(error) is DeadlineExceeded
+    assert error.metadata == {"provider": "stability", "owed": "true"}
     assert len(transport.requests) == 3
     assert time.now == 1020.0
 
@@ -566,12 +591,28 @@ async def test_closing_early_closes_the_connection() -> None:
 
 
 async def test_closing_early_leaves_a_job() -> None:
-    made, transport, _ = stability(answer({"id": JOB}), running(), running())
-    async with aclosing(made.run(CREATIVE, CALL)) as events:
-        async for event in events:
-            if isinstance(event, Progress):
-                break
-    assert len(transport.requests) == 2
+    made, transport, time = stability(answer({"id": JOB}), running(), running())
+    asleep, seen = asyncio.Event(), []
+
+    async def sleep(seconds: float) -> None:
+        await time.sleep(seconds)
+        if len(time.slept) == 2:
+            asleep.set()
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with aclosing(made.run(CREATIVE, CALL)) as events:
+            async for event in events:
+                seen.append(event)
+
+    made.jobs = Jobs(made, JOBS, sleep=sleep, clock=time)
+    task = asyncio.create_task(run())
+    await asleep.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == [Submitted(JOB, "stability")]
+    assert [request.method for request in transport.requests] == ["POST", "GET"], "there is no call that cancels it"
     await made.close()
 
 

@@ -26,7 +26,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Completed, FidelityLine, OperationResult, Preview, Retrying, Submitted, Warned
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import Edit, Generate, OperationKind, RequestOptions
+from celeste_image.core.request import Edit, Generate, OperationKind, RequestOptions, Upscale
 
 RESULT = pictures.plain(1024, 1024)
 SOURCE = ImageInput(data=pictures.photo(128))
@@ -122,6 +122,25 @@ async def test_stability() -> None:
     assert len(result.images) == 1
 
 
+async def test_stability_as_a_job_is_asked_for_as_often_as_the_operator_says() -> None:
+    fake = Fake(
+        {
+            "/v2beta/stable-image/upscale/creative": [says({"id": "a" * 64})],
+            f"/v2beta/results/{'a' * 64}": [
+                says({"id": "a" * 64, "status": "in-progress"}, "202 Accepted"),
+                says({"errors": ["busy"], "name": "busy"}, "503 Service Unavailable"),
+                says({"result": B64, "finish_reason": "SUCCESS", "seed": 42}),
+            ],
+        }
+    )
+    async with listening(fake.host), vendor(fake, "stability", "/v2beta", poll_seconds=0.01) as server:
+        request = Upscale(model="stability/upscale-creative", image=SOURCE, factor=4.0, prompt="a boat")
+        result, events = await result_of(server, request)
+    assert [image.seed for image in result.images] == [42]
+    assert [event for event in events if isinstance(event, Submitted)]
+    assert [asked.line.split()[0] for asked in fake.host.asked] == ["POST", "GET", "GET", "GET"]
+
+
 async def test_black_forest_labs_is_polled_and_its_result_fetched_without_the_key() -> None:
     fake = Fake({})
     async with listening(fake.host):
@@ -134,7 +153,7 @@ async def test_black_forest_labs_is_polled_and_its_result_fetched_without_the_ke
             ],
             "/files/out.png": [reply("200 OK", RESULT, "image/png")],
         }
-        async with vendor(fake, "bfl") as server:
+        async with vendor(fake, "bfl", poll_seconds=0.01) as server:
             request = Generate(model="bfl/flux-pro-1.1", prompt="a boat", size=Size(1024, 1024))
             result, events = await result_of(server, request)
     assert len(result.images) == 1

@@ -20,7 +20,19 @@ from celeste_image.core.errors import (
 )
 from celeste_image.providers.exchange import ExchangeFailed, OriginRefused, Reply, Stage
 
-__all__ = ["at", "duration_seconds", "error_for_failure", "error_for_status", "retry_after", "vendor_text"]
+__all__ = [
+    "Pointer",
+    "at",
+    "duration_seconds",
+    "error_for_failure",
+    "error_for_status",
+    "retry_after",
+    "value_in",
+    "vendor_text",
+]
+
+Pointer = tuple[str | int, ...]
+"""Where a value is in an answer: names and indexes, as `at` takes them."""
 
 MOST_SECONDS = 86_400.0
 TEXT_CHARACTERS = 300
@@ -121,6 +133,14 @@ def duration_seconds(value: Any) -> float | None:
     """Returns the seconds of a duration in protobuf's JSON form, `8s`; None for anything else."""
     found = DURATION.fullmatch(value) if isinstance(value, str) else None
     return min(MOST_SECONDS, float(found[1])) if found else None
+
+
+def value_in(reply: Reply) -> Any:
+    """Returns what an answer has in it as JSON; None where that is none, as in errors whose status says it all."""
+    try:
+        return reply.json()
+    except ExchangeFailed:
+        return None
 
 
 def at(value: Any, *path: str | int) -> Any:

@@ -15,7 +15,8 @@ from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.families.polling import Jobs, Polling, State
+from celeste_image.providers.families.jobs import Jobs
+from celeste_image.providers.families.polling import Polling, State
 from celeste_image.providers.vendor import Vendor
 
 __all__ = ["PROVIDER", "Bfl", "BflOptions"]
@@ -40,7 +41,6 @@ JOBS = Polling(
     seed=("result", "seed"),
     previews=(("preview",), ("preview", "sample")),
     headers={"accept": "application/json", "content-type": "application/json"},  # as its SDK does
-    texts=(("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",)),
 )
 
 
@@ -66,9 +66,11 @@ class Bfl(Vendor):
     key_form = r"[\w-]{20,}"
     key_header = "x-key"
     key_prefix = ""
+    key_path = "v1/credits"
     # A job is asked for in the region that has it, `api.us1.bfl.ai`; its picture is at `delivery-us1.bfl.ai`.
     own_hosts = ("*.bfl.ai",)
     result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")
+    texts = (("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",))
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
@@ -79,7 +81,8 @@ class Bfl(Vendor):
         card = self.card(request.model)
         body = {} if call.ticket else await self._body(request, card)
         previews = request.options.preview_count
-        async with aclosing(self.jobs.run(f"/v1/{card.name_on_wire}", body, call, previews=previews)) as events:
+        run = self.jobs.run(f"/v1/{card.name_on_wire}", call, previews=previews, json=body)
+        async with aclosing(run) as events:
             async for event in events:
                 yield event
 

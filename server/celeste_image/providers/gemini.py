@@ -41,7 +41,7 @@ class Gemini(Vendor):
     base_url = "https://generativelanguage.googleapis.com/v1"
     key_variable = "GEMINI_API_KEY"
     key_form = r"(AIza[\w-]{35}|AQ\.[\w.-]{20,})"
-    key_path = "/models?pageSize=1"
+    key_path = "models?pageSize=1"
     key_header = "x-goog-api-key"
     key_prefix = ""
 

@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urljoin
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.providers.answers import error_for_failure, error_for_status
@@ -56,7 +57,7 @@ async def check_key(vendor: Vendor, *, online: bool = True) -> Checked:
     try:
         reply = await vendor.http.send(
             "GET",
-            vendor.url + vendor.key_path,
+            urljoin(f"{vendor.url}/", vendor.key_path),
             deadline=time.monotonic() + SECONDS,
             headers={"content-type": "application/json"},  # as Google's SDK does; nobody minds
             secrets=vendor.secrets,

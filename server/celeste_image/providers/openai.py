@@ -32,7 +32,7 @@ class OpenAI(OpenAILike):
     base_url = "https://api.openai.com/v1"
     key_variable = "OPENAI_API_KEY"
     key_form = r"sk-[\w-]{20,}"
-    key_path = "/models"
+    key_path = "models"
 
 
 PROVIDER = OpenAI

@@ -3,17 +3,17 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
 from celeste_image.core.card import LifecycleState, ModelCard
-from celeste_image.core.errors import ProviderCredentials
+from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
-from celeste_image.providers.answers import vendor_text
+from celeste_image.providers.answers import Pointer, at, error_for_status, value_in, vendor_text
 from celeste_image.providers.base import Options, ProviderSettings
-from celeste_image.providers.exchange import Limits, OriginRefused, Secret
+from celeste_image.providers.exchange import Limits, OriginRefused, Reply, Secret
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
@@ -36,6 +36,9 @@ class VendorSettings(ProviderSettings):
     allow_private: bool = Field(default=False, description="Whether base_url may be on this machine or network.")
     result_hosts: tuple[str, ...] = Field(
         default=(), description="More hosts that results may be fetched from: example.com, or *.example.com."
+    )
+    poll_seconds: Annotated[float, Field(gt=0, le=300)] | None = Field(
+        default=None, description="Seconds between polls of a job; unset is the vendor's own interval."
     )
 
     @model_validator(mode="after")
@@ -71,7 +74,10 @@ class Vendor:
     key_form: ClassVar[str] = r"\S{8,}"
     """What its keys look like, as far as is known."""
     key_path: ClassVar[str] = ""
-    """A GET below the base URL that needs the key and costs nothing; empty when none is known."""
+    """A GET that needs the key and costs nothing, relative to the base URL: `models`, `../v1/balance`; empty when none
+    is known."""
+    texts: ClassVar[Sequence[Pointer]] = (("detail",), ("detail", 0, "msg"), ("error",), ("message",))
+    """Where its answers say why something failed: the first that is there."""
     own_hosts: ClassVar[Sequence[str]] = ()
     """Hosts of the vendor's own, as `Hosts` takes them, that its answers may name for the next call; the key goes
     there too."""
@@ -142,6 +148,14 @@ class Vendor:
     def said(self, value: Any) -> str:
         """Returns what the vendor says, fit to be shown, without the key."""
         return vendor_text(value, (self.key,))
+
+    def text_in(self, answer: Any) -> str:
+        """Returns why something failed, as an answer says it for people; empty when it does not."""
+        return next((text for path in self.texts if (text := self.said(at(answer, *path)))), "")
+
+    def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
+        """Returns the error for an answer of status 400 or above; `idempotent` is for polls, which cost nothing."""
+        return error_for_status(self.name, reply, self.text_in(value_in(reply)), idempotent=idempotent)
 
     async def sendable(self, image: ImageInput, types: Collection[str]) -> bytes:
         """Returns a request's picture as the vendor may have it: of one of `types`, upright, without metadata.

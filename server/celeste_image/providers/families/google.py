@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderFailed, SafetyBlocked
-from celeste_image.providers.answers import at, duration_seconds, error_for_status
-from celeste_image.providers.exchange import ExchangeFailed, Reply
+from celeste_image.providers.answers import at, duration_seconds, error_for_status, value_in
+from celeste_image.providers.exchange import Reply
 
 __all__ = ["body_of", "error_of", "image_part", "image_size_for", "picture_in"]
 
@@ -90,10 +90,7 @@ def picture_in(provider: str, answer: Any, said: Said) -> bytes:
 
 def error_of(provider: str, reply: Reply, said: Said) -> CelesteError:
     """Returns the error for an answer of another status, `google.rpc.Status` in JSON."""
-    try:
-        error = at(reply.json(), "error")
-    except ExchangeFailed:
-        return error_for_status(provider, reply)
+    error = at(value_in(reply), "error")
     text = said(at(error, "message"))
     details = at(error, "details")
     details = details if isinstance(details, list) else []

@@ -1,49 +1,20 @@
 """Operations that are forms of their own: a table says what of a request goes into which part of which form."""
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import structlog
+from typing import Any
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Mask
-from celeste_image.core.errors import (
-    CelesteError,
-    InvalidRequest,
-    OutcomeUnknown,
-    ProviderBilling,
-    ProviderCredentials,
-    SafetyBlocked,
-    Violation,
-)
-from celeste_image.core.events import Progress
+from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, Edit, ImageRequest
+from celeste_image.core.request import Edit, ImageRequest
 from celeste_image.providers.base import Options
-from celeste_image.providers.exchange import ExchangeFailed, Reply
 from celeste_image.providers.families.pictures import MaskForm
 from celeste_image.providers.vendor import Vendor
 
-__all__ = [
-    "JSON",
-    "Bounds",
-    "Operation",
-    "Part",
-    "Watching",
-    "check",
-    "named",
-    "parts_of",
-    "value_at",
-    "watched",
-]
-
-log = structlog.get_logger("celeste_image.jobs")
-
-JSON: Final = {"accept": "application/json"}
+__all__ = ["Bounds", "Operation", "Part", "check", "named", "parts_of", "value_at"]
 
 Part = tuple[str, tuple[str | None, bytes, str | None]]
 """A part of a form, as httpx takes it among `files`: its name, file name, content and media type. One without a file
@@ -88,7 +59,6 @@ class Operation:
         fixed: Parts that are always sent; a value of the request goes before.
         bounds: What the picture called `image` must be.
         mask: What it wants a mask to be.
-        result: Where the picture is in the answer's JSON, as base64.
         job: Whether the answer to the form is a job to be asked about.
     """
 
@@ -98,17 +68,7 @@ class Operation:
     fixed: Mapping[str, str] = field(default_factory=dict)
     bounds: Bounds | None = None
     mask: MaskForm = "white"
-    result: tuple[str | int, ...] = ("image",)
     job: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """How jobs are asked for: so many seconds between polls, so many in all, so many polls in a row without answer."""
-
-    interval_seconds: float
-    longest_seconds: float = 900.0
-    most_lost: int = 12
 
 
 def value_at(request: ImageRequest, path: str, options: Options) -> Any:
@@ -172,64 +132,6 @@ async def parts_of(
         kind = media_type(data[:16])
         parts.append((name, (f"{name}.{kind.removeprefix('image/')}", data, kind)))
     return parts
-
-
-async def watched(
-    vendor: Vendor,
-    url: str,
-    call: Call,
-    watching: Watching,
-    error_of: Callable[..., CelesteError],
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> AsyncGenerator[Progress | Reply, None]:
-    """Yields a Progress for each poll of a job, then its result: the answer of status 200; 202 is one of a job at work.
-
-    A poll costs nothing, so one that is lost is repeated here. Nothing that is raised is retryable: whoever sends it
-    all again pays again.
-
-    Args:
-        vendor: Whose job it is.
-        url: Where to ask for it.
-        call: The call; with a ticket the first poll is at once.
-        watching: How often and how long.
-        error_of: Returns the error for an answer; takes `idempotent`.
-        sleep: Waits between polls.
-        clock: What deadlines are read by.
-
-    Raises:
-        OutcomeUnknown: It is not over in time, with metadata `final` of `false`, or nobody knows what became of it.
-        CelesteError: It was refused, or the key was.
-    """
-    until = clock() + watching.longest_seconds
-    until = until if call.deadline is None else min(until, call.deadline)
-    pause, lost = watching.interval_seconds if call.ticket is None else 0.0, 0
-    facts = {"provider": vendor.name, "owed": "true"}
-    while clock() + pause < until and lost < watching.most_lost:
-        await sleep(pause)
-        pause = watching.interval_seconds
-        try:
-            reply = await vendor.http.send("GET", url, deadline=until, headers=JSON, secrets=vendor.secrets)
-        except ExchangeFailed as failure:
-            log.warning("poll lost", provider=vendor.name, why=str(failure))
-            lost += 1
-            continue
-        if reply.status == 200:
-            yield reply
-            return
-        if reply.status == 202:
-            lost = 0
-            yield Progress(0.0, "in progress", reported=False)
-            continue
-        error = error_of(reply, idempotent=True)
-        if isinstance(error, SafetyBlocked | ProviderCredentials | ProviderBilling):
-            raise error
-        if not error.retryable:
-            text = f"{vendor.name}: it does not say what became of the job: {error.message}"
-            raise OutcomeUnknown(text, metadata=facts | {"final": "true"})
-        lost, pause = lost + 1, max(pause, error.retry_after or 0.0)
-    text = f"{vendor.name}: the job was not over in time; it goes on there and has to be paid"
-    raise OutcomeUnknown(text, metadata=facts | {"final": "false"})
 
 
 def _text(value: Any) -> str:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, ProviderFailed, ProviderUnavailable
-from celeste_image.providers.answers import at, error_for_status, retry_after
-from celeste_image.providers.exchange import ExchangeFailed, Reply
+from celeste_image.providers.answers import at, error_for_status, retry_after, value_in
+from celeste_image.providers.exchange import Reply
 
 __all__ = ["openai_error"]
 
@@ -28,10 +28,7 @@ def openai_error(provider: str, reply: Reply, said: Callable[[Any], str], *, str
         said: Makes a vendor's text fit to be shown.
         streamed: Whether it is an event of a stream, the status of which says nothing.
     """
-    try:
-        body = reply.json()
-    except ExchangeFailed:
-        body = None
+    body = value_in(reply)
     error = at(body, "error") or body
     named = (at(error, "code"), at(error, "type"), at(error, "innererror", "code"))
     words = [word for word in named if isinstance(word, str)]

@@ -4,7 +4,7 @@ Source: Stability's OpenAPI as mirrored in tryAGI/StabilityAI, read on 2026-11-2
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -54,7 +54,6 @@ class StableImageOptions(Options):
     light_source_strength: Share = None
 
 
-JOB: Mapping[str, Any] = {"job": True, "result": ("result",)}
 STYLED = ("negative_prompt", "options.style_preset")
 RELIGHTING = (
     *("negative_prompt", "options.foreground_prompt"),
@@ -83,8 +82,8 @@ def _control(path: str, strength: str, *more: str) -> dict[str, Operation]:
     return {"control": Operation(path, named("image"), texts, bounds=USUAL)}
 
 
-def _upscale(path: str, bounds: Bounds, *texts: str, **job: Any) -> dict[str, Operation]:
-    return {"upscale": Operation(path, named("image"), named(*texts), bounds=bounds, **job)}
+def _upscale(path: str, bounds: Bounds, *texts: str, job: bool = False) -> dict[str, Operation]:
+    return {"upscale": Operation(path, named("image"), named(*texts), bounds=bounds, job=job)}
 
 
 BACKGROUND = "edit/replace-background-and-relight"
@@ -150,7 +149,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
                 background_prompt="replace_background.prompt",
             ),
             bounds=USUAL,
-            **JOB,
+            job=True,
         ),
         "relight": Operation(
             BACKGROUND,
@@ -163,7 +162,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             ),
             {"keep_original_background": "true"},
             bounds=USUAL,
-            **JOB,
+            job=True,
         ),
     },
     "control-sketch": _control("control/sketch", "control_strength"),
@@ -182,7 +181,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     },
     "upscale-fast": _upscale("upscale/fast", Bounds(32, 1_536, 1_024, 1_048_576)),
     "upscale-conservative": _upscale("upscale/conservative", USUAL, "prompt", "creativity"),
-    "upscale-creative": _upscale("upscale/creative", SMALL, "prompt", "creativity", "options.style_preset", **JOB),
+    "upscale-creative": _upscale("upscale/creative", SMALL, "prompt", "creativity", "options.style_preset", job=True),
 }
 """Per model what it does: `generate`, `upscale`, or the field of an edit."""
 

@@ -1,0 +1,67 @@
+"""What a vendor's answers hold or name: pictures as base64 or at URLs, which are fetched without the key."""
+
+import base64
+
+from celeste_image.core.errors import CelesteError, ProviderFailed
+from celeste_image.core.events import Picture, Preview
+from celeste_image.providers.answers import error_for_status
+from celeste_image.providers.exchange import ExchangeFailed, OriginRefused, Stage
+from celeste_image.providers.http import PICTURES
+from celeste_image.providers.vendor import Vendor
+
+__all__ = ["Again", "lost", "picture_of", "preview_of"]
+
+
+class Again(Exception):
+    """An answer that says nothing: lost, or refused with an `error` that is the job's if the refusal stays."""
+
+    def __init__(self, error: CelesteError | None = None, after: float | None = None) -> None:
+        super().__init__(str(error or "lost"))
+        self.error = error
+        self.after = after
+
+    @classmethod
+    def of(cls, failure: ExchangeFailed, error: CelesteError) -> "Again":
+        """Returns what a failed exchange is: refused with an error where an answer came or never will, else lost."""
+        answered = failure.stage is Stage.ANSWERED and failure.status in range(200, 400)
+        return cls(error if answered or isinstance(failure, OriginRefused) else None)
+
+
+def lost(vendor: Vendor, text: str) -> ProviderFailed:
+    """Returns the error for a picture that was made and can't be had."""
+    return ProviderFailed(f"{vendor.name}: {text}", metadata={"provider": vendor.name, "owed": "true"})
+
+
+async def picture_of(vendor: Vendor, value: str, index: int, seed: int | None, deadline: float | None) -> Picture:
+    """Returns a picture from its base64 or its URL, measured. Raises Again; ProviderFailed if it can't be read."""
+    data = await _bytes_of(vendor, value, deadline)
+    return Picture(data, *await vendor.pictures.facts(data), index, seed)
+
+
+async def preview_of(vendor: Vendor, value: str, deadline: float) -> Preview | None:
+    """Returns a first look from its base64 or its URL; None if it can't be had, which ends nothing."""
+    try:
+        return Preview(*await vendor.pictures.preview(await _bytes_of(vendor, value, deadline)))
+    except (CelesteError, Again):
+        return None
+
+
+async def _bytes_of(vendor: Vendor, value: str, deadline: float | None) -> bytes:
+    """Returns what a URL or base64 is of. Raises Again; ProviderFailed where that can never be had."""
+    if not value.startswith(("http://", "https://")):
+        try:
+            return base64.b64decode(value.rpartition(";base64,")[2], validate=True)
+        except ValueError:
+            raise lost(vendor, "the picture in its answer is neither a URL nor base64") from None
+    try:
+        reply = await vendor.http.send("GET", value, deadline=deadline, headers={"accept": "image/*"})
+    except OriginRefused as refused:
+        raise lost(vendor, f"the picture is where nothing is fetched from ({refused})") from refused
+    except ExchangeFailed as failure:
+        raise Again.of(failure, lost(vendor, f"the picture can't be fetched: {failure}")) from failure
+    if reply.status == 200 and reply.is_of(PICTURES) and reply.body:
+        return reply.body
+    if reply.status == 429 or reply.status >= 500:
+        raise Again(after=error_for_status(vendor.name, reply, idempotent=True).retry_after)
+    # A URL that expired may be named anew.
+    raise Again(lost(vendor, f"the picture can't be fetched (HTTP status {reply.status})"))
