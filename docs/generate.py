@@ -12,7 +12,7 @@ PAGE = Path(__file__).parent / "providers.md"
 HEAD = """# Providers and models
 
 Made from the catalogue by `make docs`: `server/celeste_image/providers/catalog/` for vendors,
-`providers/local/cards.py` for this machine. `celeste models --json` shows the same of a running server, with every
+`providers/local/models/` for this machine. `celeste models --json` shows the same of a running server, with every
 parameter and its range.
 
 *Evidence* says how a model's facts are known: `wire-proven` means that our requests equal those recorded from the
