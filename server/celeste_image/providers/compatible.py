@@ -76,7 +76,7 @@ class CompatibleModel(BaseModel):
     title: str = ""
     summary: str = "A model of a server that the operator named."
     generates: bool = True
-    edits: tuple[Literal["instruct", "inpaint", "outpaint"], ...] = ()
+    edits: tuple[Literal["instruct", "inpaint", "outpaint", "vary"], ...] = ()
     sizes: tuple[str, ...] = Field(default=(), description="The only ones there are, as 1024x1024; empty means any.")
     multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(default=8, description="Of both sides, without `sizes`.")
     maximum_side: Annotated[int, Field(ge=64, le=16_384)] = 4096
@@ -209,6 +209,8 @@ def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
 
 def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
     pictures = ImageRange(IMAGE_TYPES, 40)
+    if kind == "vary":
+        return [Parameter("vary", TextRange(), "Vary", "Makes another like it, without words.")]
     prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What to make of it.", required=kind != "outpaint")
     match kind:
         case "instruct":

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from celeste_image.core.card import ModelCard, SizeRange
-from celeste_image.core.edits import Inpaint, Instruct, Outpaint
+from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
 from celeste_image.core.errors import OperationNotOffered, ProviderFailed, UriFailed, UriRefused
 from celeste_image.core.events import Event, Picture, Preview, Warned
 from celeste_image.core.image import ImageInput, Size
@@ -24,7 +24,7 @@ from celeste_image.providers.families.openai_errors import openai_error
 from celeste_image.providers.families.sse import server_sent_events
 from celeste_image.providers.vendor import Vendor
 
-__all__ = ["OpenAILike", "Profile"]
+__all__ = ["OpenAILike", "Order", "Profile"]
 
 FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 """Media types that are taken and made, by the API's word for them."""
@@ -43,6 +43,7 @@ class Profile:
     Attributes:
         generate_path: Where pictures are made, after the base URL; `{model}` is the model's name.
         edit_path: Where they are changed.
+        vary_path: Where others like one are made, which takes no words.
         query: Of every request, such as the API's version.
         size: Written as `WxH` in `size`, as `width` and `height`, or as a ratio in `aspect_ratio`.
         names: Its names for fields that it calls otherwise; with an empty name a field is not sent.
@@ -52,6 +53,7 @@ class Profile:
 
     generate_path: str = "/images/generations"
     edit_path: str = "/images/edits"
+    vary_path: str = "/images/variations"
     query: Mapping[str, str] = field(default_factory=dict)
     size: Literal["WxH", "sides", "ratio"] = "WxH"
     names: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +130,8 @@ class OpenAILike(Vendor):
                 source = await self.sendable(request.image, ("image/png",))
                 cut = await self.pictures.mask(request.image, mask, "alpha")
                 return replace(order, prompt=prompt, files=_files(source, cut))
+            case Vary():
+                return replace(order, path=self.profile.vary_path, files=[await self._file("image", request.image)])
             case Outpaint() as grow:
                 kept = (facts.width + grow.left + grow.right, facts.height + grow.top + grow.bottom)
                 step = _step(card)
