@@ -28,6 +28,9 @@ API_VERSION = "2025-04-01-preview"
 LIFECYCLE = ("state", "ends_on", "replacement", "prices")
 """What OpenAI says of its own service, and Microsoft decides for itself."""
 
+EVIDENCE = {"gpt-image-2": "wire-proven"}
+"""How deployments of a model are known, where that is not from the specification: the recordings are of Azure's own."""
+
 
 class Deployment(BaseModel):
     """One deployment: its name in the resource, and the model of OpenAI's that it runs."""
@@ -106,8 +109,11 @@ def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard,
     models = []
     for deployment in deployments:
         known = {name: value for name, value in entries[deployment.model].items() if name not in LIFECYCLE}
-        title = f"{known['title']} ({deployment.id})"
-        models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title})
+        title, evidence = (
+            f"{known['title']} ({deployment.id})",
+            EVIDENCE.get(deployment.model, "from the specification"),
+        )
+        models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title, "evidence": evidence})
     return cards_from(provider, {**catalogue, "models": models})
 
 
