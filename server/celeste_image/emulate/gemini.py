@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from celeste_image.core.card import ChoiceRange, ModelCard, SizeRange
@@ -97,12 +98,17 @@ class FakeGemini(FakeVendor):
             else {"type": "text", "text": part["text"]}
             for part in made
         ]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         return Answer(
             {
                 "id": envelope["responseId"],
                 "object": "interaction",
                 "model": asked.entry.model,
                 "status": "completed" if steps else "failed",
+                "role": "model",
+                "created": now,
+                "updated": now,
+                "outputs": [step for step in steps if step["type"] == "image"],
                 "steps": [{"type": "model_output", "content": steps}],
             }
         )

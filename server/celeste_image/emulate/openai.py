@@ -124,7 +124,9 @@ class FakeOpenAI(FakeVendor):
             text = {"type": "output_text", "text": "I have no tool to draw with."}
             return Answer({"object": "response", "output": [{"type": "message", "content": [text]}]})
         given = asked.fields.get("input")
-        content: list[dict[str, Any]] = given[-1]["content"] if isinstance(given, list) else [{"type": "input_text", "text": given}]
+        content: list[dict[str, Any]] = (
+            given[-1]["content"] if isinstance(given, list) else [{"type": "input_text", "text": given}]
+        )
         words = " ".join(part["text"] for part in content if part["type"] == "input_text")
         urls = [part["image_url"] for part in content if part["type"] == "input_image"]
         fields = {"model": asked.fields.get("model"), "prompt": words, **tools[0]}
@@ -136,8 +138,9 @@ class FakeOpenAI(FakeVendor):
             {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": item["b64_json"]}
             for item in answer.value["data"]
         ]
-        about = {"id": f"resp_{time.time_ns()}", "object": "response", "status": "completed"}
-        return Answer({**about, "model": fields["model"], "output": calls, "error": None})
+        about = {"id": f"resp_{time.time_ns()}", "object": "response", "created_at": int(time.time())}
+        how = {"status": "completed", "parallel_tool_calls": True, "tool_choice": "auto", "tools": tools}
+        return Answer({**about, **how, "model": fields["model"], "output": calls, "error": None})
 
     def _title(self, card: ModelCard) -> str:
         return f"{card.id}, emulated"
