@@ -4,23 +4,23 @@ What differs from API to API is in a `Profile`, what differs from model to model
 not have is not sent.
 """
 
-import base64
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
-from celeste_image.core.errors import OperationNotOffered, ProviderFailed, UriFailed, UriRefused
-from celeste_image.core.events import Event, Picture, Preview, Warned
+from celeste_image.core.errors import OperationNotOffered, ProviderFailed
+from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.exchange import ExchangeFailed, Reply, Stage
 from celeste_image.providers.families.openai_errors import openai_error
+from celeste_image.providers.families.results import picture_at_once, preview_of
 from celeste_image.providers.families.sse import server_sent_events
 from celeste_image.providers.vendor import Vendor
 
@@ -96,19 +96,20 @@ class OpenAILike(Vendor):
         made = 0
         async with aclosing(self._answers(request, order, card, previews, call)) as answers:
             async for is_final, item in answers:
+                value = at(item, "b64_json") or at(item, "url")
+                value = value if isinstance(value, str) and value else "?"
                 if not is_final:
-                    preview = None
-                    with suppress(ProviderFailed):  # the picture may still come, and is what is paid for
-                        preview = Preview(*await self.pictures.preview(await self._bytes(item, call)))
-                    if preview:
+                    # Without it the picture may still come, and is what is paid for.
+                    if preview := await preview_of(self, value, call.deadline):
                         yield preview
                 elif made < MOST_PICTURES:
-                    data = await self._bytes(item, call)
+                    seed = request.seed if request.count <= 1 else None
+                    picture = await picture_at_once(self, value, made, seed, call.deadline)
                     if revised := self.said(at(item, "revised_prompt")):
                         yield Warned("", f"the model changed the prompt: {revised}")
-                    async with aclosing(self._finished(request, order, data)) as events:
+                    async with aclosing(self._finished(request, order, picture)) as events:
                         async for event in events:
-                            yield replace(event, index=made) if isinstance(event, Picture) else event
+                            yield event
                     made += 1
         if not made:
             raise ProviderFailed(f"{self.name}: the answer has no picture", metadata={"provider": self.name})
@@ -222,34 +223,20 @@ class OpenAILike(Vendor):
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
 
-    async def _bytes(self, item: Any, call: Call) -> bytes:
-        """Returns the bytes of a picture that an answer holds, or names by a URL, where no key is sent."""
-        inside, url = at(item, "b64_json"), at(item, "url")
-        try:
-            if isinstance(inside, str):
-                return base64.b64decode(inside.rpartition(",")[2], validate=True)
-            if isinstance(url, str):
-                return (await self.http.download(url, deadline=call.deadline)).body
-            text = "the answer has no picture"
-        except ValueError:
-            text = "the picture in the answer is not base64"
-        except (UriRefused, UriFailed) as error:  # the vendor named it, not the caller
-            text = f"its picture could not be fetched: {error.message}"
-        raise ProviderFailed(f"{self.name}: {text}", metadata={"provider": self.name})
-
-    async def _finished(self, request: Generate | Edit, order: Order, data: bytes) -> AsyncGenerator[Event, None]:
+    async def _finished(self, request: Generate | Edit, order: Order, picture: Picture) -> AsyncGenerator[Event, None]:
         """Yields the picture as it was asked for: cut to what an outpaint keeps."""
-        kind, width, height = await self.pictures.facts(data)
+        made = (picture.width, picture.height)
         if order.canvas and order.keep and not request.size:
-            if not _alike((width, height), order.canvas):
-                text = f"the model made {width} x {height} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
+            if not _alike(made, order.canvas):
+                text = f"the model made {made[0]} x {made[1]} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
                 # It is paid for: with `strict` a warning about a field would throw it away.
                 yield Warned("" if request.options.strict else "outpaint", text)
-            elif (width, height) != order.keep:
-                kind = kind if kind in FORMATS else "image/png"
-                data = await self.pictures.cropped(data, order.canvas, *order.keep, kind)
+            elif made != order.keep:
+                kind = picture.media_type if picture.media_type in FORMATS else "image/png"
+                data = await self.pictures.cropped(picture.data, order.canvas, *order.keep, kind)
                 width, height = order.keep
-        yield Picture(data, kind, width, height, seed=request.seed if request.count <= 1 else None)
+                picture = replace(picture, data=data, media_type=kind, width=width, height=height)
+        yield picture
 
 
 def _free_size(card: ModelCard, width: int, height: int) -> Size:
