@@ -346,13 +346,14 @@ def _failure(error: Exception, stage: Stage, status: int | None) -> ExchangeFail
     match error:
         case TimeoutError():
             text = "there was no connection in time" if stage is Stage.NOT_SENT else "there was no whole answer in time"
-            return ExchangeFailed(text, stage, status)
+            return ExchangeFailed(text, stage, status, cut=stage is Stage.ANSWERED)
         case AddressForbidden():
             return OriginRefused(str(error))
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return ExchangeFailed(str(error), Stage.NOT_SENT)
         case _:
-            return ExchangeFailed(str(error), stage, status)
+            cut = stage is Stage.ANSWERED and isinstance(error, httpx.NetworkError)
+            return ExchangeFailed(str(error), stage, status, cut=cut)
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

@@ -17,10 +17,14 @@ MAY_PASS = (408, 425, 429)
 
 
 class Again(Exception):
-    """An answer that says nothing: lost, or refused with an `error` that is the job's if the refusal stays."""
+    """An answer that says nothing: lost, or refused with an `error` that is the job's if the refusal stays.
 
-    def __init__(self, error: CelesteError | None = None, after: float | None = None) -> None:
+    `cut` is that of ExchangeFailed, `after` the seconds that were named to wait.
+    """
+
+    def __init__(self, error: CelesteError | None = None, after: float | None = None, *, cut: bool = False) -> None:
         super().__init__(str(error or "lost"))
+        self.cut = cut
         self.error = error
         self.after = after
 
@@ -29,7 +33,7 @@ class Again(Exception):
         """Returns what a failed exchange is: refused with an error where an answer came or never will, else lost."""
         status = failure.status or 0
         answered = failure.stage is Stage.ANSWERED and 200 <= status < 500 and status not in MAY_PASS
-        return cls(error if answered or isinstance(failure, OriginRefused) else None)
+        return cls(error if answered or isinstance(failure, OriginRefused) else None, cut=failure.cut)
 
 
 def lost(vendor: Vendor, text: str) -> ProviderFailed:
@@ -53,7 +57,7 @@ async def picture_at_once(vendor: Vendor, value: str, index: int, seed: int | No
         try:
             return await picture_of(vendor, value, index, seed, deadline)
         except Again as again:
-            if again.error or pause is None:
+            if (again.error and not again.cut) or pause is None:
                 raise again.error or lost(vendor, "the picture can't be fetched") from again
         await asyncio.sleep(pause)
     raise AssertionError("the last try returns or raises")
