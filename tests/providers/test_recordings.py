@@ -1,19 +1,14 @@
 """Every recording of a vendor's SDK has a request of ours that equals it, and the catalogue says no more than that."""
 
 import pytest
-from tests.providers.evidence import SPECIFIED, best, operations_of, proofs_of
+from tests.providers.evidence import SPECIFIED, best, cards, operations_of, proofs_of
 from tests.providers.recorded import CASES, LEFT_OUT, play, prove
 from tests.providers.recordings import all_recordings
 
-from celeste_image.app import build_providers
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Progress, Submitted
-from celeste_image.emulate import EMULATED
 
-TABLES = {name: cls(None).table("http://127.0.0.1:1") for name, cls in EMULATED.items()}  # type: ignore[arg-type]
-PROVIDERS = {name: provider for name, provider in build_providers(TABLES).items() if name in EMULATED}
-CARDS = {card.id: card for provider in PROVIDERS.values() for card in provider.cards}
-PROOFS = [proof for name in CASES for proof in proofs_of(name, CARDS)]
+PROOFS = [proof for name in CASES for proof in proofs_of(name, cards())]
 
 
 def test_every_recording_has_a_case_or_a_reason() -> None:
@@ -34,11 +29,11 @@ async def test_another_request_does_not_pass_for_it(name: str, monkeypatch: pyte
 
 
 def test_what_is_proven_is_offered() -> None:
-    offered = {(card.id, operation) for card in CARDS.values() for operation in operations_of(card)}
-    assert {(proof.model, proof.operation) for proof in PROOFS if proof.model in CARDS} <= offered
+    offered = {(card.id, operation) for card in cards().values() for operation in operations_of(card)}
+    assert {(proof.model, proof.operation) for proof in PROOFS if proof.model in cards()} <= offered
 
 
-@pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.id)
+@pytest.mark.parametrize("card", cards().values(), ids=lambda card: card.id)
 def test_the_catalogue_states_the_evidence_that_there_is(card: ModelCard) -> None:
     if card.provider == "compatible":
         assert card.evidence == "from the configuration"
