@@ -147,6 +147,7 @@ class Compatible(OpenAILike):
     Options = CompatibleOptions
     base_url = ""
     key_variable = ""
+    model_form = r"[\w.:/-]{1,150}"
 
     def __init__(
         self,
