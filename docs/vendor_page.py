@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.examples import examples
-from docs.words import accepts, state, table
+from docs.words import state, table
 from tests.providers.evidence import RANKS, known_by, operations_of
 
+from celeste_image.cli.words import accepts
 from celeste_image.core.card import LifecycleState, ModelCard, Parameter
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.catalog import load_notes

@@ -176,7 +176,8 @@ def card_of(provider: str, model: CompatibleModel) -> ModelCard:
     """Returns a model's card: what is known of it is what its table says."""
     shared = list(_shared(provider, model))
     generate = [Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)]
-    edit = [parameter for kind in model.edits for parameter in _edit(kind, model)]
+    image = Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to change.", required=True)
+    edit = [image, *(parameter for kind in model.edits for parameter in _edit(kind, model))] if model.edits else []
     parameters = {
         OperationKind.GENERATE: (*generate, *shared) if model.generates else (),
         OperationKind.EDIT: (*edit, *shared) if edit else (),
