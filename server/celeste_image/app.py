@@ -149,12 +149,13 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
 
 def _overlay(providers: Mapping[str, Provider], overlay: Overlay) -> None:
     """Gives providers the cards that the operator wants them to have. Raises ValueError."""
-    for model in overlay.models:
-        if (name := model.id.partition("/")[0]) not in providers:
-            raise ValueError(f"catalogue: {model.id}: there is no provider {name!r}; they are {', '.join(providers)}")
+    names = {model.id: model.id.partition("/")[0] for model in overlay.models}
+    for model, name in names.items():
+        if name not in providers:
+            raise ValueError(f"catalogue: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
     cards = overlaid(overlay, [card for provider in providers.values() for card in provider.cards])
-    for name, provider in providers.items():
-        provider.cards = tuple(card for card in cards if card.provider == name)
+    for name in set(names.values()):
+        providers[name].cards = tuple(card for card in cards if card.provider == name)
 
 
 def _open_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
