@@ -102,7 +102,8 @@ def load_overlay(path: Path) -> Overlay:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"catalogue.file {path}: is no YAML: {error}") from error
     except ValidationError as error:
-        raise ValueError(explain(error, f"catalogue.file {path}")) from error
+        lines = explain(error).splitlines()
+        raise ValueError("\n".join(f"catalogue.file {path}: {line}" for line in lines)) from error
 
 
 def overlaid(overlay: Overlay, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
