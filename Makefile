@@ -46,10 +46,10 @@ stubs: .venv-generate/ready ## Check that the generated files are what the contr
 	.venv-generate/bin/python clients/generate.py --check
 
 docs: .venv/dev ## Make the generated pages of the docs
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
-check-docs: .venv/dev ## Check that the generated pages are what the catalogue says
-	$(BIN)/python docs/generate.py --check
+check-docs: .venv/dev ## Check that the generated pages are what the catalogue and the recordings say
+	$(BIN)/python -m docs.generate --check
 
 generate: .venv-generate/ready ## Make the generated files from the contract
 	.venv-generate/bin/python clients/generate.py

@@ -22,6 +22,7 @@ from celeste_image.providers.exchange import Limits
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
+from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.worker.pool import WorkerPool
 
@@ -66,7 +67,9 @@ def build_app(settings: Settings) -> App:
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers)
-    routes = Routes(providers, settings.defaults)
+    if settings.catalogue.file:
+        _overlay(providers, load_overlay(settings.catalogue.file))
+    routes = Routes(providers, settings.defaults, _open_ids(providers, settings.catalogue.allow_unknown))
     for kind, models in settings.defaults.items():
         for model in models:
             if model not in routes.offering(kind):
@@ -142,6 +145,25 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
         except ValidationError as error:
             raise ValueError(explain(error, f"providers.{name}")) from error
     return providers
+
+
+def _overlay(providers: Mapping[str, Provider], overlay: Overlay) -> None:
+    """Gives providers the cards that the operator wants them to have. Raises ValueError."""
+    names = {model.id: model.id.partition("/")[0] for model in overlay.models}
+    for model, name in names.items():
+        if name not in providers:
+            raise ValueError(f"catalogue: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
+    cards = overlaid(overlay, [card for provider in providers.values() for card in provider.cards])
+    for name in set(names.values()):
+        providers[name].cards = tuple(card for card in cards if card.provider == name)
+
+
+def _open_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
+    """Returns for each provider that takes ids which no catalogue has what they look like. Raises ValueError."""
+    forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
+    if wrong := [name for name in names if name not in forms]:
+        raise ValueError(f"catalogue.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
+    return {name: forms[name] for name in names}
 
 
 def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:

@@ -113,6 +113,15 @@ class UriSettings(Section):
     """Longest time for one."""
 
 
+class CatalogueSettings(Section):
+    """`[catalogue]`: the operator's own word on models."""
+
+    file: Path | None = None
+    """A YAML file with models more, and other limits, prices and lifecycles: see `providers/overlay.py`."""
+    allow_unknown: list[str] = []
+    """Providers that may be called with ids of no model that is known; what they accept is a guess."""
+
+
 class LogSettings(Section):
     """`[log]`: what is logged, to standard error."""
 
@@ -136,6 +145,7 @@ class Settings(BaseSettings):
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
     log: LogSettings = LogSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
     providers: dict[str, dict[str, Any]] = {}
     """`[providers.NAME]`: each provider checks its own table."""
     defaults: dict[OperationKind, list[str]] = {}

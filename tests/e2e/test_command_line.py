@@ -119,12 +119,26 @@ def test_models(celeste: Celeste) -> None:
     (compose,) = [model for model in listed if model["id"] == "local/compose"]
     assert "prompt" in {parameter["path"] for parameter in compose["parameters"]}
     assert celeste("models", "pull", "local/lanczos").returncode == 2
+    shown = celeste("models", "show", "bfl/flux-pro-1.1").stdout.decode()
+    for words in ("  evidence: wire-proven", "  prompt*: text", "sides 256 to 1440", "0.04 USD per image; docs.bfl.ai"):
+        assert words in shown
+    assert json.loads(celeste("models", "show", "local/compose", "--json").stdout) == compose
+    assert celeste("models", "show", "bfl/nobody").returncode == 7
 
 
 def test_providers(celeste: Celeste) -> None:
     listed = {provider["name"]: provider for provider in json.loads(celeste("providers", "--json").stdout)}
     assert listed["local"]["configured"]
     assert "openai/gpt-image-2" in listed["openai"]["models"]
+    assert listed["openai"]["key_variable"] == "OPENAI_API_KEY"
+    assert listed["compatible"] == {
+        "name": "compatible",
+        "title": "OpenAI-compatible server",
+        "configured": False,
+        "kind": "compatible",
+        "key_variable": "",
+        "models": [],
+    }
     assert b"openai" in celeste("providers").stdout
 
 

@@ -8,18 +8,43 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from tests.providers.recorded import CASES, prove
 from tests.providers.recordings import Recording
 
+from celeste_image.app import build_providers
 from celeste_image.core.card import ChoiceRange, ModelCard
 from celeste_image.core.edits import EDITS, Control
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
+from celeste_image.emulate import EMULATED
+from celeste_image.providers.vendor import Vendor
 
-__all__ = ["SPECIFIED", "Proof", "best", "operations_of", "proofs_of", "run_recordings"]
+__all__ = [
+    "RANKS",
+    "SPECIFIED",
+    "Proof",
+    "best",
+    "cards",
+    "known_by",
+    "offered",
+    "operations_of",
+    "proofs",
+    "run_recordings",
+    "vendors",
+]
 
 SPECIFIED = "from the specification"
 RANKS = ("wire-proven", "second source", SPECIFIED)
+ORDER = (
+    *(kind.value for kind in OperationKind if kind is OperationKind.GENERATE),
+    "previews",
+    *(name.replace("_", " ") for name in EDITS),
+    OperationKind.UPSCALE.value,
+    "key check",
+    "errors",
+)
+"""Operations as tables have them; those by a word, such as `control (style)`, stand where the first word does."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,51 @@ class Proof:
     model: str
     operation: str
     evidence: str
+
+
+@cache
+def vendors() -> Mapping[str, Vendor]:
+    """Returns every provider behind an API, set up for its emulator: those by configuration have models there."""
+    tables: dict[str, Any] = {name: cls(None).table("http://127.0.0.1:1") for name, cls in EMULATED.items()}  # type: ignore[arg-type]
+    made = build_providers(tables)
+    return {name: vendor for name in EMULATED if isinstance(vendor := made[name], Vendor)}
+
+
+@cache
+def cards() -> Mapping[str, ModelCard]:
+    """Returns every card of theirs by its id."""
+    return {card.id: card for vendor in vendors().values() for card in vendor.cards}
+
+
+@cache
+def proofs() -> Sequence[Proof]:
+    """Returns what is proven by the recordings that hold, as they were played just now."""
+    held = [name for name, problem in run_recordings().items() if not problem]
+    return [proof for name in held for proof in proofs_of(name, cards())]
+
+
+def offered() -> Sequence[str]:
+    """Returns every operation that any of them offers, in the order of tables."""
+    found = {operation for card in cards().values() for operation in operations_of(card)}
+    return sorted(found | {"key check", "errors"}, key=lambda name: (ORDER.index(name.partition(" (")[0]), name))
+
+
+def known_by(provider: str, operation: str, model: str = "") -> str:
+    """Returns how an operation of a provider, or of one of its models, is known; `-` where it is not offered."""
+    vendor = vendors()[provider]
+    chosen = [card for card in vendor.cards if model in ("", card.id)]
+    match operation:
+        case "key check" if not vendor.key_path:
+            return "-"
+        case "key check" | "errors":
+            pass
+        case _ if not any(operation in operations_of(card) for card in chosen):
+            return "-"
+    return best(
+        proof
+        for proof in proofs()
+        if (proof.provider, proof.operation) == (provider, operation) and model in ("", proof.model)
+    )
 
 
 def best(proofs: Iterable[Proof]) -> str:

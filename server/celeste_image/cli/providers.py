@@ -31,6 +31,8 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
             "name": provider.name,
             "title": provider.display_name,
             "configured": provider.configured,
+            "kind": provider.kind,
+            "key_variable": provider.key_variable,
             "models": [model.id for model in models if model.provider == provider.name],
         }
         for provider in providers
@@ -39,7 +41,9 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         click.echo(json.dumps(listed, indent=2))
         return 0
     for provider_facts in listed:
-        state = "configured" if provider_facts["configured"] else "no key"
+        kind, state = provider_facts["kind"], "configured" if provider_facts["configured"] else "no key"
+        if kind == provider_facts["name"] and not provider_facts["models"]:
+            state = "no table"  # a kind that the configuration makes nothing of
         count = len(provider_facts["models"])
         click.echo(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
     return 0

@@ -198,6 +198,15 @@ class AsyncClient:
             if not request.page_token:
                 return
 
+    async def model(self, model: str) -> model_service_pb2.Model:
+        """Returns one model with all its parameters and prices. Raises CelesteError."""
+        try:
+            answer = await self._models.GetModel(model_service_pb2.GetModelRequest(model=model))
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        found: model_service_pb2.Model = answer.model
+        return found
+
     async def providers(self) -> Sequence[model_service_pb2.Provider]:
         """Returns the server's providers. Raises CelesteError."""
         try:

@@ -194,6 +194,15 @@ class Client:
             if not request.page_token:
                 return
 
+    def model(self, model: str) -> model_service_pb2.Model:
+        """Returns one model with all its parameters and prices. Raises CelesteError."""
+        try:
+            answer = self._models.GetModel(model_service_pb2.GetModelRequest(model=model))
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        found: model_service_pb2.Model = answer.model
+        return found
+
     def providers(self) -> Sequence[model_service_pb2.Provider]:
         """Returns the server's providers. Raises CelesteError."""
         try:

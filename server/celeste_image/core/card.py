@@ -1,7 +1,8 @@
 """ModelCard: what one model accepts and makes, as data. Forms, checks and `ListModels` all read it."""
 
+import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from celeste_image.core.request import OperationKind
@@ -19,6 +20,7 @@ __all__ = [
     "Price",
     "SizeRange",
     "TextRange",
+    "card_in",
 ]
 
 
@@ -159,6 +161,7 @@ class ModelCard:
         evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
             local models.
         prices: What it costs, each with the conditions, the source and the day.
+        like: Id of the model whose card this is, for one that is not in the catalogue; empty for all others.
     """
 
     id: str
@@ -177,6 +180,7 @@ class ModelCard:
     replacement: str = ""
     evidence: str = ""
     prices: tuple[Price, ...] = ()
+    like: str = ""
 
     @property
     def provider(self) -> str:
@@ -196,3 +200,29 @@ class ModelCard:
     def parameter(self, operation: OperationKind, path: str) -> Parameter | None:
         """Returns what it reads in the field at `path`, None when it reads nothing there."""
         return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)
+
+
+def card_in(cards: Sequence[ModelCard], model: str) -> ModelCard:
+    """Returns a model's card among those of its provider; the way decides before which ids are let in.
+
+    One that is not there gets the card of the model in use whose name is nearest to its own, under its own name and
+    without prices.
+    """
+    if known := next((card for card in cards if card.id == model), None):
+        return known
+    names = {card.id: card for card in cards if card.state is not LifecycleState.RETIRED}
+    base = names[difflib.get_close_matches(model, names, n=1, cutoff=0)[0]]
+    name = model.partition("/")[2]
+    return replace(
+        base,
+        id=model,
+        title=name,
+        summary=f"Not in the catalogue; taken to be like {base.id}.",
+        wire_id="",
+        state=LifecycleState.ACTIVE,
+        ends_on="",
+        replacement="",
+        evidence="not in the catalogue",
+        prices=(),
+        like=base.id,
+    )

@@ -21,6 +21,7 @@ from celeste_image.core.card import (
     ParameterRange,
     SizeRange,
     TextRange,
+    card_in,
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
@@ -71,11 +72,12 @@ def draw_seed() -> int:
 
 def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -> Run:
     """Fits each request to its model's card, and holds what came out against it."""
-    cards = {card.id: card for card in provider.cards}
 
     async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        fit = Fit(cards[request.model], request, draw)
+        fit = Fit(card_in(provider.cards, request.model), request, draw)
         concrete = fit.request(provider)
+        if fit.unknown:
+            yield Warned("model", fit.unknown)
         for line in fit.lines:
             if line.path not in MEASURED:
                 yield Fitted(line)
@@ -106,6 +108,7 @@ class Fit:
         self._card = card
         self._asked = request
         self._draw = draw
+        self.unknown = f"{card.id} is not in the catalogue; taken to be like {card.like}" if card.like else ""
         self.lines: list[FidelityLine] = []
         self.violations: list[Violation] = []
 
@@ -118,6 +121,8 @@ class Fit:
             UnknownField: `strict` was asked for and there are fields that this server does not know.
         """
         asked = self._asked
+        if self.unknown:
+            self._line("model", HONORED, asked=asked.model, sent=self._card.name_on_wire, note=self.unknown)
         for path in asked.options.unknown:
             self._line(path, DROPPED, note="this server does not know the field")
         match asked:

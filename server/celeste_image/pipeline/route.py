@@ -1,11 +1,12 @@
 """routing: which model does it."""
 
 import difflib
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.core.card import LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -29,13 +30,18 @@ class Routes:
     Args:
         providers: All providers, by name.
         defaults: Per operation the ids to try in order; what is missing here comes in the order of the cards.
+        open_ids: Per provider that is called with ids of no card, too, what such ids look like, as a pattern.
     """
 
     def __init__(
-        self, providers: Mapping[str, Provider], defaults: Mapping[OperationKind, Sequence[str]] | None = None
+        self,
+        providers: Mapping[str, Provider],
+        defaults: Mapping[OperationKind, Sequence[str]] | None = None,
+        open_ids: Mapping[str, str] | None = None,
     ) -> None:
         self._providers = providers
         self._defaults = defaults or {}
+        self._open_ids = open_ids or {}
         self.cards = {card.id: card for p in providers.values() for card in p.cards}
 
     def ready(self, card: ModelCard) -> bool:
@@ -62,13 +68,16 @@ class Routes:
         raise _not_ready(self.find(candidates[0]))
 
     def find(self, model: str) -> ModelCard:
-        """Returns a model's card.
+        """Returns a model's card; for an id that is in no catalogue and may pass, one like its neighbour's.
 
         Raises:
             ModelNotFound: There is no such model.
         """
         if card := self.cards.get(model):
             return card
+        provider, _, name = model.partition("/")
+        if (form := self._open_ids.get(provider)) and re.fullmatch(form, name):
+            return card_in(self._providers[provider].cards, model)
         nearest = ", ".join(difflib.get_close_matches(model, self.cards, n=5, cutoff=0.4))
         hint = f"; near it: {nearest}" if nearest else ""
         raise ModelNotFound(

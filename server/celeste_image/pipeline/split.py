@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
 from celeste_image.core.events import Analyzed, Event, ImageOutput, Measured, Missed, Preview, Progress, Run, Saved
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
@@ -21,7 +21,6 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     Raises:
         ProviderFailed: Nothing was made, and nothing failed.
     """
-    models = {card.id: card for card in cards}
 
     async def whole(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         made = False
@@ -30,10 +29,10 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 made |= isinstance(event, Saved | Analyzed)
                 yield event
         if not made:
-            raise _failed(models[request.model], "made nothing")
+            raise _failed(card_in(cards, request.model), "made nothing")
 
     async def split(request: Generate | Edit, call: Call) -> AsyncGenerator[Event, None]:
-        card, count = models[request.model], max(1, request.count)
+        card, count = card_in(cards, request.model), max(1, request.count)
         places = Places(count)
         missed: list[Missed] = []
         saved: set[int] = set()

@@ -71,22 +71,28 @@ class CompatibleModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")] = Field(
+        description="What requests call it, behind the provider's name."
+    )
     wire_id: str = Field(default="", description="What the server calls it, if that is not its id.")
-    title: str = ""
-    summary: str = "A model of a server that the operator named."
-    generates: bool = True
-    edits: tuple[Literal["instruct", "inpaint", "outpaint", "vary"], ...] = ()
+    title: str = Field(default="", description="Its name for people; empty is its id.")
+    summary: str = Field(default="A model of a server that the operator named.", description="What it is, for people.")
+    generates: bool = Field(default=True, description="Whether it makes pictures from words.")
+    edits: tuple[Literal["instruct", "inpaint", "outpaint", "vary"], ...] = Field(
+        default=(), description="Edits that it does."
+    )
     sizes: tuple[str, ...] = Field(default=(), description="The only ones there are, as 1024x1024; empty means any.")
     multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(default=8, description="Of both sides, without `sizes`.")
-    maximum_side: Annotated[int, Field(ge=64, le=16_384)] = 4096
-    max_count: Annotated[int, Field(ge=1, le=16)] = 1
-    references: Annotated[int, Field(ge=0, le=15)] = 0
-    seed: bool = False
-    negative_prompt: bool = False
-    previews: bool = False
-    output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = ()
-    options: tuple[str, ...] = ()
+    maximum_side: Annotated[int, Field(ge=64, le=16_384, description="In pixels, without `sizes`.")] = 4096
+    max_count: Annotated[int, Field(ge=1, le=16, description="Pictures in one call; more are split.")] = 1
+    references: Annotated[int, Field(ge=0, le=15, description="More pictures that `instruct` takes.")] = 0
+    seed: bool = Field(default=False, description="Whether it takes seeds.")
+    negative_prompt: bool = Field(default=False, description="Whether it takes what not to show.")
+    previews: bool = Field(default=False, description="Whether it streams previews.")
+    output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = Field(
+        default=(), description="Formats to choose from; empty means the server's own."
+    )
+    options: tuple[str, ...] = Field(default=(), description="Options that it reads.")
 
     @field_validator("sizes")
     @classmethod
@@ -143,6 +149,7 @@ class Compatible(OpenAILike):
     Options = CompatibleOptions
     base_url = ""
     key_variable = ""
+    model_form = r"[\w.:/-]{1,150}"
 
     def __init__(
         self,
@@ -171,7 +178,8 @@ def card_of(provider: str, model: CompatibleModel) -> ModelCard:
     """Returns a model's card: what is known of it is what its table says."""
     shared = list(_shared(provider, model))
     generate = [Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)]
-    edit = [parameter for kind in model.edits for parameter in _edit(kind, model)]
+    image = Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to change.", required=True)
+    edit = [image, *(parameter for kind in model.edits for parameter in _edit(kind, model))] if model.edits else []
     parameters = {
         OperationKind.GENERATE: (*generate, *shared) if model.generates else (),
         OperationKind.EDIT: (*edit, *shared) if edit else (),

@@ -49,6 +49,7 @@ class Stability(Vendor):
     key_variable = "STABILITY_API_KEY"
     key_form = r"sk-\w{20,}"
     key_path = "../v1/user/balance"
+    model_form = ""  # each service has a form of its own
     texts = (("finish_reason",),)
 
     def __init__(self, *arguments: Any, **others: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
-from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.core.card import LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
 from celeste_image.providers.answers import Pointer, at, error_for_status, value_in, vendor_text
@@ -76,6 +76,9 @@ class Vendor:
     key_path: ClassVar[str] = ""
     """A GET that needs the key and costs nothing, relative to the base URL: `models`, `../v1/balance`; empty when none
     is known."""
+    model_form: ClassVar[str] = r"[A-Za-z0-9][\w.-]{0,99}"
+    """What it may be called with that is in no catalogue, where the operator lets such ids pass: no path but a model's.
+    Empty where that can't be."""
     texts: ClassVar[Sequence[Pointer]] = (("detail",), ("detail", 0, "msg"), ("error",), ("message",))
     """Where its answers say why something failed: the first that is there."""
     own_hosts: ClassVar[Sequence[str]] = ()
@@ -178,8 +181,8 @@ class Vendor:
         return bool(self.key) and card.state is not LifecycleState.RETIRED
 
     def card(self, model: str) -> ModelCard:
-        """Returns a model's card; the pipeline sends no others."""
-        return next(card for card in self.cards if card.id == model)
+        """Returns a model's card; the pipeline sends no others but those whose ids fit `model_form`."""
+        return card_in(self.cards, model)
 
     def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
         """Returns the request's options for this provider, checked by the pipeline before."""
