@@ -12,6 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from celeste_image.config import Settings, explain
+from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Routes, build_pipeline
@@ -66,12 +67,18 @@ def build_app(settings: Settings) -> App:
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers)
-    routes = Routes(providers, settings.defaults)
+    routes = Routes(providers, settings.defaults, settings.aliases)
     for kind, models in settings.defaults.items():
         for model in models:
             if model not in routes.offering(kind):
                 offering = ", ".join(routes.offering(kind))
                 raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
+    for alias, models in settings.aliases.items():
+        for model in models:
+            try:
+                routes.find(model)
+            except ModelNotFound as error:
+                raise ValueError(f"aliases.{alias}: {error.message}") from error
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(

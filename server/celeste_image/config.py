@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,10 @@ __all__ = ["ImageSettings", "LogSettings", "ServerSettings", "Settings", "StoreS
 MIB = 1 << 20
 OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
 """Variables with our prefix that are no settings of a server."""
+
+
+AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""Has no slash, as every model's id has, so it is never one."""
 
 
 def explain(error: ValidationError, table: str = "") -> str:
@@ -140,6 +144,8 @@ class Settings(BaseSettings):
     """`[providers.NAME]`: each provider checks its own table."""
     defaults: dict[OperationKind, list[str]] = {}
     """Models for requests that name none, per operation: the first that is ready. Unset means the providers' own."""
+    aliases: dict[AliasName, Annotated[list[str], Field(min_length=1, max_length=8)]] = {}
+    """Names of the operator's own, each for models to try in order."""
 
     @model_validator(mode="after")
     def _one_call_fits(self) -> Self:

@@ -61,10 +61,12 @@ class Tries:
         self.longest.append(most)
         return most * self._jitter
 
-    async def outcome(self, deadline: float | None = None) -> tuple[list[Event], CelesteError | None]:
+    async def outcome(
+        self, deadline: float | None = None, *, hurried: bool = False
+    ) -> tuple[list[Event], CelesteError | None]:
         seen: list[Event] = []
         try:
-            async with aclosing(self.run(REQUEST, Call("a-call", deadline=deadline))) as events:
+            async with aclosing(self.run(REQUEST, Call("a-call", deadline=deadline, hurried=hurried))) as events:
                 async for event in events:
                     seen.append(event)
         except CelesteError as error:
@@ -173,6 +175,15 @@ async def test_a_retry_after_beyond_all_patience_is_told_to_the_caller(after: fl
     events, error = await tries.outcome()
     assert events == [] and tries.pauses == []
     assert isinstance(error, ProviderRateLimited) and error.retry_after == after
+
+
+async def test_while_another_model_waits_no_pause_is_long() -> None:
+    tries = Tries([ProviderRateLimited("busy", retry_after=5.0)], [saved()])
+    events, error = await tries.outcome(hurried=True)
+    assert (events, type(error), tries.pauses) == ([], ProviderRateLimited, [])
+    tries = Tries([ProviderRateLimited("busy", retry_after=1.0)], [saved()])
+    _, error = await tries.outcome(hurried=True)
+    assert (error, tries.pauses) == (None, [1.25])
 
 
 # Deadlines

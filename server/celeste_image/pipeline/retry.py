@@ -23,6 +23,7 @@ class RetryPolicy:
         first_seconds: Longest pause before the second try; it doubles from try to try.
         longest_seconds: Longest pause of all, unless the vendor names a longer one.
         patience_seconds: A longer pause than this, named by the vendor, is not waited for: the caller is told of it.
+        hurried_seconds: The same of every pause, while another model waits to be asked.
     """
 
     tries: Mapping[str, int] = field(default_factory=lambda: {"PROVIDER_RATE_LIMITED": 5, "PROVIDER_UNAVAILABLE": 4})
@@ -30,6 +31,7 @@ class RetryPolicy:
     first_seconds: float = 0.5
     longest_seconds: float = 20.0
     patience_seconds: float = 60.0
+    hurried_seconds: float = 2.0
 
 
 def retrying(
@@ -66,8 +68,9 @@ def retrying(
                 return
             except CelesteError as error:
                 pause = _pause(policy, error, attempt, jitter)
-                late = call.deadline is not None and pause is not None and clock() + pause >= call.deadline
-                if saved or pause is None or late:
+                if pause is None or saved or (call.hurried and pause > policy.hurried_seconds):
+                    raise
+                if call.deadline is not None and clock() + pause >= call.deadline:
                     raise
                 attempt += 1
                 retry = Retrying(error.reason, pause, attempt)
