@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from celeste_image.app import build_app
 from celeste_image.config import Settings, explain
 from celeste_image.core.request import OperationKind
+from celeste_image.core.secret import Secret
 
 MIB = 1 << 20
 
@@ -83,7 +84,7 @@ def test_the_environment_reads_lists_and_tables_as_json(monkeypatch: pytest.Monk
 def test_providers_have_tables_of_their_own(write: Callable[[str], None]) -> None:
     write("[providers.local]\nthreads = 2\n[providers.other]\nkey = 'x'\n[defaults]\ngenerate = ['local/compose']\n")
     settings = Settings()
-    assert settings.providers == {"local": {"threads": 2}, "other": {"key": "x"}}
+    assert settings.providers == {"local": {"threads": 2}, "other": {"key": Secret("x")}}
     assert settings.defaults == {OperationKind.GENERATE: ["local/compose"]}
 
 

@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 import structlog
 from pydantic import ValidationError
 
-from celeste_image.config import Settings, explain
+from celeste_image.config import Settings, explain, revealed
 from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard, ImageLimits
@@ -106,7 +106,7 @@ def build_app(settings: Settings) -> App:
     store = open_store(
         settings.store.url,
         spool,
-        options={name: value.get_secret_value() for name, value in settings.store.options.items()},
+        options={name: value.reveal() for name, value in settings.store.options.items()},
         retention_seconds=settings.store.retention_hours * 3600,
         reserve_bytes=settings.store.reserve_bytes,
     )
@@ -135,7 +135,7 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
     classes, kinds = discover(), discover_kinds()
     providers: dict[str, Provider] = {}
     for name in [*classes, *(name for name in tables if name not in classes)]:
-        table = dict(tables.get(name, {}))
+        table = revealed(tables.get(name, {}))
         kind = str(table.pop("kind", "" if name in classes else name))
         if kind and (name in classes or kind not in kinds):
             raise ValueError(_no_provider(name, kind, classes, kinds))

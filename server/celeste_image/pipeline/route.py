@@ -205,5 +205,7 @@ def _not_ready(card: ModelCard) -> CelesteError:
     if card.pull:
         text = f"the weights of {card.id} are not on the server; get them with: {card.pull}"
         return WeightsMissing(text, metadata={"command": card.pull})
-    text = f"the server has no key for {card.provider}; celeste providers check {card.provider} says more"
+    text = (
+        f"the server has no key for {card.provider} that can be used; celeste providers check {card.provider} says more"
+    )
     return ProviderCredentials(text, metadata={"provider": card.provider})

@@ -15,7 +15,7 @@ __all__ = ["Options", "Provider", "ProviderSettings"]
 class ProviderSettings(BaseModel):
     """The table `[providers.NAME]`; `concurrency` is how many calls run at a time, `queue` how many may wait."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     concurrency: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=0)] = 100
