@@ -94,7 +94,7 @@ class Key:
         self._file: Path | None = None
         self._state: tuple[int, ...] = ()
         self._looked, self._lost = clock(), False
-        self._texts: list[str] = []
+        self._keys: list[Secret] = []
         self.problem = ""
         """Why it is not used, without any of it; empty when it is, or when there is none."""
         text = given.reveal().strip() if given else environment.get(variable, "")
@@ -117,16 +117,16 @@ class Key:
         if self._file and self._clock() >= self._looked + LOOK_SECONDS:
             self._looked = self._clock()
             self._look(self._file)
-        return Secret("" if self.problem else self._texts[-1])
+        return Secret("") if self.problem else self._keys[-1]
 
     def verdict(self) -> tuple[Verdict, str]:
         """Returns what is wrong with it by its form: see `form_problem`."""
-        return form_problem(self._texts[-1], self._form)
+        return form_problem(self._keys[-1].reveal(), self._form)
 
     @property
     def known(self) -> Sequence[str]:
-        """The keys that there were of late: a vendor may still tell of the one before."""
-        return self._texts
+        """The texts of the keys that there were of late: a vendor may still tell of the one before."""
+        return [key.reveal() for key in self._keys]
 
     def _look(self, file: Path) -> None:
         try:
@@ -150,7 +150,7 @@ class Key:
     def _take(self, text: str) -> None:
         text = text.strip()
         verdict, problem = form_problem(text, self._form)
-        self._texts = [*self._texts[-1:], text]
+        self._keys = [*self._keys[-1:], Secret(text)]
         self.problem = problem if text and verdict is Verdict.FAILED else ""
         if text and verdict is not Verdict.OK:
             log.warning("key", provider=self._provider, verdict=verdict.value, why=problem)
