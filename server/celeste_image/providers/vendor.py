@@ -118,7 +118,10 @@ class Vendor:
         )
         self.pictures = pictures or Pictures(self.name)
         given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key
-        self._key = Key(self.name, given, self.key_variable, environment, self.key_form)
+        # Another place for the same API has keys of its own.
+        elsewhere = bool(settings.base_url and self.base_url)
+        form = "" if elsewhere else self.key_form
+        self._key = Key(self.name, given, self.key_variable, environment, form)
 
     @property
     def has_key(self) -> bool:
