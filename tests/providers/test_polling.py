@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
 from celeste_image.core.errors import (
@@ -29,7 +30,7 @@ from celeste_image.core.events import Event, Picture, Preview, Progress, Submitt
 from celeste_image.core.request import Call
 from celeste_image.core.secret import Secret
 from celeste_image.providers.addresses import AddressForbidden
-from celeste_image.providers.families.jobs import Jobs
+from celeste_image.providers.families.jobs import TELL_SECONDS, Jobs
 from celeste_image.providers.families.polling import Polling, State
 from celeste_image.providers.vendor import Vendor, VendorSettings
 
@@ -567,6 +568,42 @@ async def test_a_cancelled_task_cancels_the_job() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert world.script.sent() == ["POST /submit", "DELETE /jobs/1"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.6, 10), st.floats(0.3, 12))
+def test_a_deadline_leaves_time_to_tell_the_caller_what_is_owed(seconds: float, interval: float) -> None:
+    world = World(TAKEN, WORKING, poll_seconds=interval)
+    _, error = asyncio.run(world.outcome(seconds=seconds))
+    assert type(error) is DeadlineExceeded and error.metadata["owed"] == "true"
+    assert world.clock.passed <= seconds - TELL_SECONDS
+
+
+async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
+    sending = asyncio.Event()
+
+    class Slow(Script):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answered = await super().handle_async_request(request)
+            if request.method == "DELETE" and not sending.is_set():
+                sending.set()
+                await asyncio.Event().wait()
+            return answered
+
+    world = World(TAKEN, WORKING, profile=BY_ID)
+    script = Slow(TAKEN, answer({"id": "1", "status": "working"}))
+    vendor = Played(VendorSettings(key=Secret(KEY)), script, {}, Measured())
+    jobs = Jobs(vendor, BY_ID, sleep=world.clock.sleep, clock=world.clock)
+    with capture_logs() as logs:
+        task = asyncio.create_task(events_of(lambda call: jobs.run("/submit", call), world.call(seconds=2)))
+        await sending.wait()
+        task.cancel()  # as gRPC does at the deadline
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [sent for sent in script.sent() if sent.startswith("DELETE")] == ["DELETE /jobs/1"] * 2
+    assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "job left"] == [
+        ("unknown", world.call().request_id)
+    ]
 
 
 async def test_what_is_over_is_not_cancelled() -> None:

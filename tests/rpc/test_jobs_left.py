@@ -206,10 +206,7 @@ async def test_a_cancelled_call_ends_the_polls_and_asks_for_the_vendors_cancel(
 
 @pytest.mark.parametrize(("name", "owed"), [("printer", "unknown"), ("bfl", "true")])
 async def test_at_the_deadline_the_caller_learns_what_is_owed(place: Place, name: str, owed: str) -> None:
-    table = place.emulator[name].table | {"poll_seconds": 0.4}
-    more = [Printer(Printer.Settings(**table))] if name == "printer" else []
-    tables = {} if more else {name: table}
-    async with running(more, providers=tables) as server, AsyncClient(server.address) as client:
+    async with AsyncClient(place.server.address) as client:
         with pytest.raises(DeadlineExceeded) as caught:
             await client.run(Generate(model=MODELS[name], prompt=LONG), request_id=ID, timeout=1.2)
     assert caught.value.metadata["owed"] == owed, "it is told before gRPC itself ends the call"

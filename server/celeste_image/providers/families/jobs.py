@@ -44,6 +44,8 @@ LONGEST_PAUSE_SECONDS = 10.0
 REFUSALS = 8
 """Refused polls in a row after which a job is given up: about a minute."""
 CANCEL_SECONDS = 3.0
+TELL_SECONDS = 0.5
+"""Before a caller's deadline: for the cancel, and for the caller to be told what is owed before gRPC ends the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,9 @@ class Jobs:
             CelesteError: The submit was refused, or the key since. Once there is a job, metadata `owed` of every error
                 is `true`, or `unknown` after a cancel and where the vendor ended it.
         """
-        until = self._clock() + self._profile.longest_seconds
-        until = until if call.deadline is None else min(until, call.deadline)
+        until, late = self._clock() + self._profile.longest_seconds, False
+        if call.deadline is not None and call.deadline - TELL_SECONDS < until:
+            until, late = call.deadline - TELL_SECONDS, True
         if call.ticket is None:
             word, answer = await self._submit(path, call, submit)
             if at_once:
@@ -126,9 +129,10 @@ class Jobs:
                 async for event in events:
                     over = over or isinstance(event, Picture)
                     yield event
-        except _Late as late:
+        except _Late as end:
+            owed = await self._leave(job, call)
             over = True
-            raise self._given_up(str(late), await self._leave(job, call), deadline=until == call.deadline) from None
+            raise self._given_up(str(end), owed, deadline=late) from None
         except CelesteError as error:
             over = True
             error.metadata.setdefault("owed", "unknown" if isinstance(error, SafetyBlocked) else "true")
