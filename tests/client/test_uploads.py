@@ -20,8 +20,9 @@ async def test_a_large_picture_is_analyzed_by_both_clients() -> None:
     async with running() as server:
         async with AsyncClient(server.address) as client:
             result = await client.analyze(LARGE)
-            assert result.metadata
-            assert result.metadata.sha256 == digest
+            assert result.analysis
+            assert result.analysis.metadata
+            assert result.analysis.metadata.sha256 == digest
             again = await client.upload(LARGE)
             assert (again.sha256, again.size_bytes) == (digest, len(LARGE))
 
@@ -29,7 +30,9 @@ async def test_a_large_picture_is_analyzed_by_both_clients() -> None:
             with Client(server.address) as client:
                 result = client.analyze(LARGE)
                 assert client.upload(b"few").size_bytes == 3
-                return result.metadata.sha256 if result.metadata else ""
+                assert result.analysis
+                assert result.analysis.metadata
+                return result.analysis.metadata.sha256
 
         assert await asyncio.to_thread(analyze) == digest
 

@@ -17,8 +17,9 @@ PHOTO = pictures.photo(40)
 async def analyze(address: str, uri: str, **image: str) -> str:
     async with AsyncClient(address) as client:
         result = await client.run(Analyze(image=ImageInput(uri=uri, **image)), timeout=20)
-        assert result.metadata
-        return result.metadata.sha256
+        assert result.analysis
+        assert result.analysis.metadata
+        return result.analysis.metadata.sha256
 
 
 def picture_host() -> Host:

@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from celeste_image.core.analysis import Analysis, ImageMetadata, MetadataEntry
 from celeste_image.core.edits import (
     Erase,
     Inpaint,
@@ -16,9 +17,7 @@ from celeste_image.core.errors import ERRORS, CelesteError, Violation
 from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
-    ImageMetadata,
     ImageOutput,
-    MetadataEntry,
     OperationResult,
     Usage,
 )
@@ -141,6 +140,7 @@ metadata = st.builds(
     icc_profile=texts,
     entries=st.lists(st.builds(MetadataEntry, texts, texts, json_values), max_size=4).map(tuple),
 )
+analyses = st.builds(Analysis, metadata=st.none() | metadata)
 usages = st.builds(
     Usage,
     images=counts,
@@ -153,7 +153,7 @@ results = st.builds(
     model=texts,
     images=st.lists(images, max_size=3).map(tuple),
     failures=st.dictionaries(counts, errors(), max_size=3),
-    metadata=st.none() | metadata,
+    analysis=st.none() | analyses,
     fidelity=st.lists(lines, max_size=3).map(tuple),
     usage=usages,
 )

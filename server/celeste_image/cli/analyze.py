@@ -29,8 +29,8 @@ def command(image: str, **common: Any) -> int:
         result = show(client, request, common["timeout"])
     if common["as_json"]:
         print_result(result)
-    elif result.metadata is not None:
-        facts = result.metadata
+    elif result.analysis and result.analysis.metadata:
+        facts = result.analysis.metadata
         click.echo(
             f"{facts.media_type}  {facts.width} x {facts.height}  {facts.color_mode}  {facts.size_bytes:,} bytes"
         )

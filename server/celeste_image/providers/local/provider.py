@@ -7,12 +7,11 @@ from functools import partial
 
 import structlog
 
+from celeste_image.core.analysis import Analysis, ImageMetadata, MetadataEntry
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import (
     Analyzed,
     Event,
-    ImageMetadata,
-    MetadataEntry,
     Picture,
     Preview,
     Progress,
@@ -99,6 +98,6 @@ def _events(frame: Frame) -> Iterator[Event]:
             yield Picture(frame.payload, fields["media_type"], fields["width"], fields["height"], seed=seed)
         case "metadata":
             entries = tuple(MetadataEntry(**entry) for entry in fields.pop("entries"))
-            yield Analyzed(ImageMetadata(**fields, entries=entries))
+            yield Analyzed(Analysis(metadata=ImageMetadata(**fields, entries=entries)))
         case other:
             raise ValueError(f"an engine sent {other!r}")
