@@ -19,6 +19,7 @@ EDITS = {
     "recolor": 'Recolor("the suit", "yellow")',
     "search replace": 'SearchReplace("the helmet", "a straw hat")',
     "relight": 'Relight("warm evening light")',
+    "vary": "Vary()",
     "control": 'Control("{word}", "a castle on a hill")',
 }
 """How each edit is said in Python."""

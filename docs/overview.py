@@ -9,7 +9,7 @@ from celeste_image.providers.discover import discover
 HEAD = """# Providers and models
 
 Made by `make docs` from the catalogue (`server/celeste_image/providers/catalog/` for vendors,
-`providers/local/cards.py` for this machine) and from the recordings of vendors' SDKs that hold when they are played
+`providers/local/models/` for this machine) and from the recordings of vendors' SDKs that hold when they are played
 (`tests/providers/recorded.py`); `make check` fails when it differs. `celeste models` shows what a running server has.
 
 ## How each operation is known

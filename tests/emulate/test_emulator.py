@@ -19,12 +19,10 @@ from celeste_image.emulate import EMULATED, Behaviour, BehaviourUnknown, Emulato
 in_loop = pytest.mark.asyncio(loop_scope="module")
 BOAT = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024"}
 LEFT_OUT = {
-    "openai/responses_image_tool": "the Responses API is not emulated",
-    "openai/variation": "the endpoint is gone",
+    "openai/variation": "the endpoint is gone; the compatible server has it",
     "openai/generate_dalle3": "the model is gone",
     "openai/error_401": "its key is in order here; see test_sdks.py",
     "openai/error_429": "nothing in it asks for that answer",
-    "gemini/interactions": "the Interactions API is not emulated",
     "gemini/error_429": "nothing in it asks for that answer",
     "azure_openai/generate": "its deployment is not one of the emulator's",
     "azure_openai/generate_stream": "its deployment is not one of the emulator's",

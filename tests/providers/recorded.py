@@ -23,6 +23,7 @@ from celeste_image.core.edits import (
     Outpaint,
     RemoveBackground,
     SearchReplace,
+    Vary,
 )
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderRateLimited
 from celeste_image.core.events import Event, Picture, Preview
@@ -71,11 +72,14 @@ class Place:
 
 DEPLOYMENT = {"models": [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]}
 DALLE = {"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"]}
+DALLE_2 = {"id": "dall-e-2", "sizes": ["256x256"], "edits": ["vary"]}
 OPENAI = Place(OpenAI, "/v1")
 AZURE = Place(AzureOpenAI, table=DEPLOYMENT)
 AZURE_V1 = Place(AzureOpenAI, table=DEPLOYMENT | {"api_version": ""})
 COMPATIBLE = Place(Compatible, "/v1", {"models": [DALLE], "response_format": "url"})
+VARYING = Place(Compatible, "/v1", {"models": [DALLE_2]})
 GEMINI = Place(Gemini, "/v1")
+INTERACTIONS = Place(Gemini, "/v1", {"api": "interactions"})
 STABILITY = Place(Stability, "/v2beta")
 BFL = Place(Bfl, subset=True)  # its SDK sends the defaults of its schemas along
 
@@ -150,6 +154,15 @@ CASES: Mapping[str, Case] = {
             options=options(openai={"quality": "high", "background": "auto"}),
         ),
     ),
+    "openai/responses_image_tool": Case(
+        OPENAI,
+        Generate(
+            model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), options=options(openai={"quality": "low"})
+        ),
+    ),
+    "openai/variation": Case(  # OpenAI takes none any more; LocalAI does
+        VARYING, edit("compatible/dall-e-2", Vary(), size=Size(256, 256), count=1)
+    ),
     "openai/error_401": Case(OPENAI, MINIMAL, ProviderCredentials),
     "openai/error_429": Case(OPENAI, MINIMAL, ProviderRateLimited),
     "openai/key_check": Case(OPENAI),
@@ -172,6 +185,10 @@ CASES: Mapping[str, Case] = {
     "gemini/edit": Case(
         GEMINI,
         edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(fixture_image("IMAGE2"),)),
+    ),
+    "gemini/interactions": Case(
+        INTERACTIONS,
+        Generate(model="gemini/gemini-3.1-flash-image", prompt=PROMPT, size=Size(aspect_ratio="16:9")),
     ),
     "gemini/error_429": Case(
         GEMINI,
@@ -259,11 +276,7 @@ CASES: Mapping[str, Case] = {
         ),
     ),
 }
-LEFT_OUT: Mapping[str, str] = {
-    "gemini/interactions": "another API for the same; generateContent is the one that is implemented",
-    "openai/responses_image_tool": "the Responses API is a conversation; pictures are made by the image API",
-    "openai/variation": "OpenAI takes no more variations, and the contract has none",
-}
+LEFT_OUT: Mapping[str, str] = {}
 """Recordings that no request of ours makes, and why."""
 
 

@@ -7,9 +7,20 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from tests import pictures
 from tests.providers.recordings import KEY, fixture
-from tests.providers.vendors import CALL, Answering, answer, error_of, events_of, fixture_image, vendor
+from tests.providers.vendors import (
+    BASE,
+    CALL,
+    Answering,
+    answer,
+    error_of,
+    events_of,
+    fixture_image,
+    in_process,
+    vendor,
+)
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -269,3 +280,22 @@ async def test_the_deadline_holds() -> None:
     error = await error_of(made, GENERATE, replace(CALL, deadline=0.0))
     assert isinstance(error, ProviderUnavailable)  # nothing was sent
     assert not transport.requests
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"status": "failed", "steps": []}, "it made no picture (failed)"),
+        ({"status": "completed", "steps": [{"content": [{"type": "text", "text": "No."}]}]}, "it made no picture: No."),
+        ({"status": "completed", "outputs": [{"type": "image", "data": "%"}]}, "the picture is not base64"),
+        ({"steps": 7, "outputs": {}}, "it made no picture"),
+        ([], "it made no picture"),
+    ],
+)
+async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
+    transport = Answering(answer(value))
+    settings = Gemini.Settings(key=SecretStr(KEY), base_url=f"{BASE}/v1", api="interactions")
+    error = await error_of(Gemini(settings, transport, {}, in_process("gemini")), GENERATE)
+    assert isinstance(error, ProviderFailed)
+    assert said in error.message
+    assert transport.requests[0].url.path == "/v1/interactions"

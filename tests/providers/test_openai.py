@@ -495,3 +495,23 @@ def test_retired_models_name_the_one_to_use() -> None:
     for name in retired:
         assert cards[name].ends_on and cards[cards[name].replacement].state is LifecycleState.ACTIVE
     assert all(price.source and price.checked_on for card in cards.values() for price in card.prices)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "I'd rather not."}]}]}, "FAILED"),
+        ({"output": [{"type": "image_generation_call", "error": {"code": "moderation_blocked"}}]}, "SAFETY"),
+        ({"error": {"code": "server_error", "message": "It broke."}, "output": []}, "OUTCOME"),
+        ({"output": [{"type": "image_generation_call", "result": None}]}, "FAILED"),
+        ({"output": 7}, "FAILED"),
+        ([], "FAILED"),
+    ],
+)
+@in_loop
+async def test_a_language_model_that_draws_nothing(work: Pictures, value: Any, reason: str) -> None:
+    provider = Answering(answer(value))
+    with pytest.raises(CelesteError) as caught:
+        await events_of(openai(provider, work), replace(MINIMAL, model="openai/gpt-5"))
+    assert reason in caught.value.reason
+    assert provider.requests[0].url.path == "/v1/responses"

@@ -298,7 +298,7 @@ async def test_the_key_goes_to_the_regions_of_the_vendor() -> None:
         raw(b"<html>", **{"content-type": "text/html"}),
         raw(b"", **{"content-type": "image/png"}),
         httpx.ReadError("cut"),
-        raw(b"", 302, location="http://169.254.169.254/"),
+        raw(b"", 302),
     ],
 )
 async def test_a_result_that_did_not_come_is_asked_for_anew(step: Step) -> None:
@@ -328,10 +328,17 @@ async def test_a_result_from_elsewhere_is_not_fetched(url: str) -> None:
     assert world.script.sent() == ["POST /submit", "GET /jobs/1"]
 
 
-async def test_a_result_at_a_private_address_is_not_fetched() -> None:
-    world = World(TAKEN, DONE, AddressForbidden())
+@pytest.mark.parametrize("step", [AddressForbidden(), raw(b"", 302, location="http://169.254.169.254/")])
+async def test_a_result_at_a_private_address_is_not_fetched(step: Step) -> None:
+    world = World(TAKEN, DONE, step)
     _, error = await world.outcome()
-    assert type(error) is ProviderFailed
+    assert type(error) is ProviderFailed and error.metadata["owed"] == "true"
+
+
+async def test_a_redirect_to_where_results_may_be_is_followed() -> None:
+    world = World(TAKEN, DONE, raw(b"", 302, location="https://cdn.results.test/moved.png"), PNG)
+    assert (await world.events())[-1] == PICTURE
+    assert world.script.sent()[-1] == "GET /moved.png"
 
 
 @pytest.mark.parametrize("out", [7, {}, [7], ["", None], [[OUT]]])

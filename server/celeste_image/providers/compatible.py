@@ -78,7 +78,9 @@ class CompatibleModel(BaseModel):
     title: str = Field(default="", description="Its name for people; empty is its id.")
     summary: str = Field(default="A model of a server that the operator named.", description="What it is, for people.")
     generates: bool = Field(default=True, description="Whether it makes pictures from words.")
-    edits: tuple[Literal["instruct", "inpaint", "outpaint"], ...] = Field(default=(), description="Edits that it does.")
+    edits: tuple[Literal["instruct", "inpaint", "outpaint", "vary"], ...] = Field(
+        default=(), description="Edits that it does."
+    )
     sizes: tuple[str, ...] = Field(default=(), description="The only ones there are, as 1024x1024; empty means any.")
     multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(default=8, description="Of both sides, without `sizes`.")
     maximum_side: Annotated[int, Field(ge=64, le=16_384, description="In pixels, without `sizes`.")] = 4096
@@ -215,6 +217,8 @@ def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
 
 def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
     pictures = ImageRange(IMAGE_TYPES, 40)
+    if kind == "vary":
+        return [Parameter("vary", TextRange(), "Vary", "Makes another like it, without words.")]
     prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What to make of it.", required=kind != "outpaint")
     match kind:
         case "instruct":

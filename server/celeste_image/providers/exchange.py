@@ -37,12 +37,16 @@ class Stage(Enum):
 
 
 class ExchangeFailed(Exception):
-    """There is no usable answer. The text is for people and has no address, path, query or header in it."""
+    """There is no usable answer. The text is for people and has no address, path, query or header in it.
 
-    def __init__(self, text: str, stage: Stage, status: int | None = None) -> None:
+    `cut` says that the connection ended, or the time, within an answer: the same may come whole another time.
+    """
+
+    def __init__(self, text: str, stage: Stage, status: int | None = None, *, cut: bool = False) -> None:
         super().__init__(text)
         self.stage = stage
         self.status = status
+        self.cut = cut
 
 
 class OriginRefused(ExchangeFailed):

@@ -233,6 +233,7 @@ class EditRequest(_message.Message):
     RECOLOR_FIELD_NUMBER: _builtins.int
     SEARCH_REPLACE_FIELD_NUMBER: _builtins.int
     RELIGHT_FIELD_NUMBER: _builtins.int
+    VARY_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in GenerateRequest."""
@@ -303,6 +304,10 @@ class EditRequest(_message.Message):
         """Light it anew."""
 
     @_builtins.property
+    def vary(self) -> _edit_pb2.VaryEdit:
+        """Make another like it."""
+
+    @_builtins.property
     def control(self) -> _edit_pb2.ControlEdit:
         """Keep one aspect."""
 
@@ -329,15 +334,16 @@ class EditRequest(_message.Message):
         recolor: _edit_pb2.RecolorEdit | None = ...,
         search_replace: _edit_pb2.SearchReplaceEdit | None = ...,
         relight: _edit_pb2.RelightEdit | None = ...,
+        vary: _edit_pb2.VaryEdit | None = ...,
         control: _edit_pb2.ControlEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "control"]  # noqa: Y015
+    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "vary", "control"]  # noqa: Y015
     _WhichOneofArgType_edit: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...

@@ -31,7 +31,7 @@ from celeste_image.core.request import Call
 from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.exchange import ExchangeFailed, Reply
 from celeste_image.providers.families.polling import Polling, State
-from celeste_image.providers.families.results import Again, lost, picture_of, preview_of
+from celeste_image.providers.families.results import Again, lost, picture_at_once, picture_of, preview_of
 from celeste_image.providers.vendor import Vendor
 
 __all__ = ["Jobs"]
@@ -254,18 +254,22 @@ class Jobs:
         """Returns the pictures of an answer that nobody can be asked for again."""
         try:
             self._state(word, answer)
-            return await self._made(answer, deadline)
+            values, seed = self._values(answer), self._profile.seed_in(answer)
         except Again as again:
-            raise again.error or lost(self._vendor, "the picture can't be fetched") from again
+            raise again.error or lost(self._vendor, "there is no picture in its answer") from again
+        return [await picture_at_once(self._vendor, value, n, seed, deadline) for n, value in enumerate(values)]
 
     async def _made(self, answer: Any, until: float | None) -> list[Picture]:
         """Returns the pictures of an answer, fetched and measured. Raises ProviderFailed, Again."""
-        values = self._profile.pictures_in(answer)
-        if not values:
-            said = self._vendor.text_in(answer) or "it does not say why"
-            raise Again(lost(self._vendor, f"there is no picture in its answer ({said})"))
-        seed = self._profile.seed_in(answer)
+        values, seed = self._values(answer), self._profile.seed_in(answer)
         return [await picture_of(self._vendor, value, index, seed, until) for index, value in enumerate(values)]
+
+    def _values(self, answer: Any) -> list[str]:
+        """Returns URLs and base64 of an answer's pictures, at least one. Raises Again."""
+        if values := self._profile.pictures_in(answer):
+            return values
+        said = self._vendor.text_in(answer) or "it does not say why"
+        raise Again(lost(self._vendor, f"there is no picture in its answer ({said})"))
 
     def _url(self, path: str, name: str) -> str:
         return self._vendor.url + path.format(id=quote(name, safe=""))
