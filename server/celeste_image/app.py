@@ -11,7 +11,8 @@ from urllib.request import url2pathname
 import structlog
 from pydantic import ValidationError
 
-from celeste_image.config import Settings, explain
+from celeste_image.config import Settings, explain, revealed
+from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Routes, build_pipeline
@@ -69,12 +70,19 @@ def build_app(settings: Settings) -> App:
     providers = build_providers(settings.providers)
     if settings.catalogue.file:
         _overlay(providers, load_overlay(settings.catalogue.file))
-    routes = Routes(providers, settings.defaults, _open_ids(providers, settings.catalogue.allow_unknown))
+    open_ids = _open_ids(providers, settings.catalogue.allow_unknown)
+    routes = Routes(providers, settings.defaults, settings.aliases, open_ids)
     for kind, models in settings.defaults.items():
         for model in models:
             if model not in routes.offering(kind):
                 offering = ", ".join(routes.offering(kind))
                 raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
+    for alias, models in settings.aliases.items():
+        for model in models:
+            try:
+                routes.find(model)
+            except ModelNotFound as error:
+                raise ValueError(f"aliases.{alias}: {error.message}") from error
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
@@ -102,7 +110,7 @@ def build_app(settings: Settings) -> App:
     store = open_store(
         settings.store.url,
         spool,
-        options={name: value.get_secret_value() for name, value in settings.store.options.items()},
+        options={name: value.reveal() for name, value in settings.store.options.items()},
         retention_seconds=settings.store.retention_hours * 3600,
         reserve_bytes=settings.store.reserve_bytes,
     )
@@ -131,7 +139,7 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
     classes, kinds = discover(), discover_kinds()
     providers: dict[str, Provider] = {}
     for name in [*classes, *(name for name in tables if name not in classes)]:
-        table = dict(tables.get(name, {}))
+        table = revealed(tables.get(name, {}))
         kind = str(table.pop("kind", "" if name in classes else name))
         if kind and (name in classes or kind not in kinds):
             raise ValueError(_no_provider(name, kind, classes, kinds))

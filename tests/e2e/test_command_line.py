@@ -18,6 +18,15 @@ def test_a_prompt_alone_makes_a_picture_and_prints_its_path(celeste: Celeste, tm
     assert image.size == (256, 128)
 
 
+def test_a_model_that_can_not_be_used_gives_way_to_the_fallback(celeste: Celeste) -> None:
+    done = celeste("a fish", "--size", "64x64", "-m", "openai/gpt-image-2", "--fallback", "local/compose", "--json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    (line,) = [line for line in result["fidelity"] if line["path"] == "model"]
+    assert (line["asked"], line["sent"], result["model"]) == ("openai/gpt-image-2", "local/compose", "local/compose")
+    assert b"openai/gpt-image-2 was left (PROVIDER_CREDENTIALS)" in b" ".join(done.stderr.split())
+
+
 def test_nothing_is_overwritten(celeste: Celeste, tmp_path: Path) -> None:
     first = celeste("a fish", "--seed", "1", "--size", "64x64")
     second = celeste("a fish", "--seed", "1", "--size", "64x64")

@@ -20,7 +20,16 @@ from tests.pipeline.fakes import (
     saved,
 )
 
-from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, EngineLost, NotAnImage, ProviderFailed
+from celeste_image.core.errors import (
+    Cancelled,
+    CelesteError,
+    DeadlineExceeded,
+    EngineLost,
+    NotAnImage,
+    OutcomeUnknown,
+    ProviderFailed,
+    ProviderUnavailable,
+)
 from celeste_image.core.events import (
     Analyzed,
     Event,
@@ -172,6 +181,13 @@ async def result_of(fake: Fake, most: int, count: int, **fields: object) -> Oper
 
 def lines(result: OperationResult) -> list[tuple]:
     return [(e.outcome, e.asked, e.measured, e.note) for e in result.fidelity if e.path == "count"]
+
+
+@pytest.mark.parametrize("gravest", [OutcomeUnknown("?"), ProviderFailed("x", metadata={"owed": "true"})])
+async def test_of_several_failures_that_counts_after_which_nobody_else_may_be_asked(gravest: CelesteError) -> None:
+    failures = iter([ProviderUnavailable("down"), gravest, ProviderUnavailable("down")])
+    _, error = await collect_until_error(splitting(Fake(lambda _: next(failures)), cards()), asked(3))
+    assert error is gravest
 
 
 async def test_images_that_do_not_come_are_missed() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from tests.providers.played import Clock, Measured, Script, answer, events_of, outcome_of, raw
 from tests.providers.recorded import play
 from tests.providers.recordings import KEY, fixture
@@ -42,6 +41,7 @@ from celeste_image.core.request import (
     ImageRequest,
     RequestOptions,
 )
+from celeste_image.core.secret import Secret
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.retry import retrying
 from celeste_image.providers.bfl import JOBS, Bfl
@@ -77,7 +77,7 @@ def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
 
 def world(transport: httpx.AsyncBaseTransport, pictures: Pictures | None = None, **table: Any) -> tuple[Bfl, Clock]:
     clock = Clock()
-    vendor = Bfl(VendorSettings(**{"key": SecretStr(KEY)} | table), transport, {}, pictures or Measured())
+    vendor = Bfl(VendorSettings(**{"key": Secret(KEY)} | table), transport, {}, pictures or Measured())
     vendor.jobs = Jobs(vendor, JOBS, sleep=clock.sleep, clock=clock)
     return vendor, clock
 

@@ -6,8 +6,9 @@ from tests.providers.recordings import KEY
 
 from celeste_image.providers.bfl import PROVIDER as BFL
 from celeste_image.providers.gemini import PROVIDER as GEMINI
-from celeste_image.providers.keys import Verdict, check_key, form_problem
+from celeste_image.providers.keys import check_key
 from celeste_image.providers.openai import PROVIDER as OPENAI
+from celeste_image.providers.secrets import Verdict, form_problem
 from celeste_image.providers.stability import PROVIDER as STABILITY
 from celeste_image.providers.vendor import Vendor
 

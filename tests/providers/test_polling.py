@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
 from celeste_image.core.errors import (
@@ -27,6 +27,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
 from celeste_image.core.request import Call
+from celeste_image.core.secret import Secret
 from celeste_image.providers.addresses import AddressForbidden
 from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.families.polling import Polling, State
@@ -77,7 +78,7 @@ class World:
 
     def __init__(self, *steps: Step, profile: Polling = PROFILE, **table: Any) -> None:
         self.script, self.clock = Script(*steps), Clock()
-        self.vendor = Played(VendorSettings(key=SecretStr(KEY), **table), self.script, {}, Measured())
+        self.vendor = Played(VendorSettings(key=Secret(KEY), **table), self.script, {}, Measured())
         self.jobs = Jobs(self.vendor, profile, sleep=self.clock.sleep, clock=self.clock, jitter=lambda seconds: seconds)
         self.previews = 0
 

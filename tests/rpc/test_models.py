@@ -113,3 +113,20 @@ async def test_defaults_are_the_operators(server: Running) -> None:
         async with grpc.aio.insecure_channel(other.address) as channel:
             model = (await ModelServiceStub(channel).GetModel(pb.GetModelRequest(model="local/lanczos"))).model
     assert list(model.default_for) == [operation_pb2.OPERATION_KIND_UPSCALE]
+
+
+async def test_aliases_are_listed_and_stand_for_their_first_model() -> None:
+    draft, sharp = ["local/compose", "openai/gpt-image-2"], ["local/lanczos"]
+    async with running(aliases={"sharp": sharp, "draft": draft}) as server:
+        async with AsyncClient(server.address) as client:
+            assert await client.aliases() == {"draft": tuple(draft), "sharp": tuple(sharp)}
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = ModelServiceStub(channel)
+            first = await stub.ListModels(ListModelsRequest(page_size=1))
+            second = await stub.ListModels(ListModelsRequest(page_size=1, page_token=first.next_page_token))
+            upscale = await stub.ListModels(ListModelsRequest(operation=operation_pb2.OPERATION_KIND_UPSCALE))
+            model = (await stub.GetModel(pb.GetModelRequest(model="draft"))).model
+    assert [alias.name for alias in first.aliases] == ["draft", "sharp"]
+    assert not second.aliases
+    assert [alias.name for alias in upscale.aliases] == ["sharp"]
+    assert model.id == "local/compose"

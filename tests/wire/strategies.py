@@ -12,7 +12,7 @@ from celeste_image.core.edits import (
     Outpaint,
     Polarity,
 )
-from celeste_image.core.errors import ERRORS, CelesteError, Violation
+from celeste_image.core.errors import ERRORS, Attempt, CelesteError, Violation
 from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
@@ -29,6 +29,7 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     RequestOptions,
+    Routing,
     Upscale,
 )
 
@@ -61,6 +62,7 @@ options = st.builds(
     provider_options=provider_options,
     inline_limit_bytes=st.none() | counts,
     preview_count=st.integers(0, 8),
+    routing=st.builds(Routing, st.lists(texts, max_size=8).map(tuple)),
 )
 inputs = st.builds(ImageInput, data=st.binary(max_size=20), sha256=st.just("") | digests) | st.builds(
     ImageInput, artifact=artifacts
@@ -95,12 +97,14 @@ violations = st.lists(st.builds(Violation, texts, texts), max_size=5)
 def errors(draw: st.DrawFn) -> CelesteError:
     """Draws an error of any class that fits a status as a whole."""
     seconds = st.none() | st.integers(0, 86_400_000).map(lambda ms: ms / 1000)
+    attempts = st.lists(st.builds(Attempt, texts, texts, texts, seconds), max_size=3)
     return draw(st.sampled_from(list(ERRORS.values())))(
         draw(texts),
         metadata=draw(st.dictionaries(texts, texts, max_size=5)),
         violations=draw(violations),
         resource=draw(texts),
         retry_after=draw(seconds),
+        attempts=draw(attempts),
     )
 
 
@@ -161,7 +165,15 @@ results = st.builds(
 
 def as_facts(error: CelesteError) -> tuple[object, ...]:
     """Returns all that there is to an error: errors are equal to themselves alone."""
-    return type(error), error.message, error.metadata, error.violations, error.resource, error.retry_after
+    return (
+        type(error),
+        error.message,
+        error.metadata,
+        error.violations,
+        error.resource,
+        error.retry_after,
+        error.attempts,
+    )
 
 
 def is_json(value: object) -> bool:

@@ -21,6 +21,7 @@ def command(image: str, **common: Any) -> int:
 
     parameters: AnalyzeParameters = {
         "model": common["model"],
+        "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
     }

@@ -37,6 +37,7 @@ def command(
     text = sys.stdin.read().strip() if prompt == ("-",) else " ".join(prompt)
     parameters: GenerateParameters = {
         "model": common["model"],
+        "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
         "negative_prompt": negative,

@@ -31,6 +31,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
 
     with connect(address) as client:
         models = list(client.models(full=as_json))
+        aliases = {} if as_json else client.aliases()
     if as_json:
         click.echo(json.dumps([json_format.MessageToDict(model) for model in models], indent=2))
         return 0
@@ -38,6 +39,8 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
         star = "*" if model.default_for else " "
         click.echo(f"{star} {model.id:34} {kinds:10} {_state(model):16} {model.display_name}")
+    for name, ids in aliases.items():
+        click.echo(f"  {name:34} alias of {', '.join(ids)}")
     click.echo("* used when no model is named", err=True)
     return 0
 

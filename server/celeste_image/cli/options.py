@@ -24,7 +24,14 @@ def operation_options(command: Command) -> Command:
     """Adds the options that all operations have."""
     for option in reversed(
         (
-            click.option("-m", "--model", default="", help="Model, from `celeste models`."),
+            click.option("-m", "--model", default="", help="Model or alias, from `celeste models`."),
+            click.option(
+                "--fallback",
+                "fallbacks",
+                multiple=True,
+                metavar="MODEL",
+                help="Model to try when the one before could not do it and did nothing; may be repeated.",
+            ),
             click.option("--strict", is_flag=True, help="Refuse what can't be done to the letter."),
             click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait at most."),
             click.option(

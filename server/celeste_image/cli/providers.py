@@ -60,7 +60,8 @@ def check(names: tuple[str, ...], offline: bool) -> int:
 
     from celeste_image.app import build_providers
     from celeste_image.config import Settings, explain
-    from celeste_image.providers.keys import Checked, Verdict, check_key
+    from celeste_image.providers.keys import Checked, check_key
+    from celeste_image.providers.secrets import Verdict
     from celeste_image.providers.vendor import Vendor
 
     async def checked() -> list[Checked]:
@@ -68,7 +69,7 @@ def check(names: tuple[str, ...], offline: bool) -> int:
         vendors = {name: provider for name, provider in providers.items() if isinstance(provider, Vendor)}
         if unknown := [name for name in names if name not in vendors]:
             raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")
-        wanted = names or [name for name, vendor in vendors.items() if vendor.key]
+        wanted = names or [name for name, vendor in vendors.items() if vendor.has_key]
         try:
             return list(await asyncio.gather(*(check_key(vendors[name], online=not offline) for name in wanted)))
         finally:

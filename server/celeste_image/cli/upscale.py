@@ -30,6 +30,7 @@ def command(image: str, factor: float | None, size: str | None, out: Path | None
 
     parameters: UpscaleParameters = {
         "model": common["model"],
+        "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
         "factor": factor or (0.0 if size else 4.0),

@@ -207,6 +207,15 @@ class AsyncClient:
         found: model_service_pb2.Model = answer.model
         return found
 
+    async def aliases(self) -> dict[str, Sequence[str]]:
+        """Returns the operator's names for models, each with their ids in order. Raises CelesteError."""
+        request = model_service_pb2.ListModelsRequest(page_size=1)
+        try:
+            page = await self._models.ListModels(request)
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        return {alias.name: tuple(alias.models) for alias in page.aliases}
+
     async def providers(self) -> Sequence[model_service_pb2.Provider]:
         """Returns the server's providers. Raises CelesteError."""
         try:

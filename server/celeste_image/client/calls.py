@@ -17,6 +17,7 @@ from celeste_image.core.request import (
     Generate,
     ImageRequest,
     RequestOptions,
+    Routing,
     Upscale,
 )
 from celeste_image.v1 import artifact_service_pb2
@@ -133,9 +134,14 @@ def size_of(size: SizeLike | None) -> Size:
 
 
 class CommonParameters(TypedDict, total=False):
-    """What all operations have: `model` id, `strict` to refuse what can't be done to the letter, provider options."""
+    """What all operations have.
+
+    `model` is an id or an alias, `fallback_models` are those to try after it, in order; `strict` refuses what can't be
+    done to the letter; `provider_options` are what only one provider knows, by its name.
+    """
 
     model: str
+    fallback_models: Sequence[str]
     strict: bool
     provider_options: dict[str, dict[str, Any]]
 
@@ -190,13 +196,27 @@ def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    options = options_of(parameters.get("strict", False), parameters.get("provider_options"))
+    options = options_of(
+        parameters.get("strict", False),
+        parameters.get("provider_options"),
+        fallback_models=parameters.get("fallback_models", ()),
+    )
     return {"model": parameters.get("model", ""), "options": options}
 
 
-def options_of(strict: bool, provider_options: dict[str, dict[str, Any]] | None, previews: int = 0) -> RequestOptions:
+def options_of(
+    strict: bool,
+    provider_options: dict[str, dict[str, Any]] | None,
+    previews: int = 0,
+    fallback_models: Sequence[str] = (),
+) -> RequestOptions:
     """Returns the options that calls have as arguments."""
-    return RequestOptions(strict=strict, provider_options=provider_options or {}, preview_count=previews)
+    return RequestOptions(
+        strict=strict,
+        provider_options=provider_options or {},
+        preview_count=previews,
+        routing=Routing(tuple(fallback_models)),
+    )
 
 
 def error_of(error: grpc.RpcError) -> CelesteError:

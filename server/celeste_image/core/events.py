@@ -4,7 +4,7 @@ Each event has one author, so there is one place to look:
 
     Queued      pipeline/limit.py    waiting for a slot
     Started     pipeline/route.py    a model was chosen
-    Fitted      pipeline/fit.py      what became of one field of the request
+    Fitted      pipeline/fit.py      what became of one field of the request; of `model`, by pipeline/route.py
     Retrying    pipeline/retry.py    the same model, again
     Submitted   provider             a remote job runs; retries carry its ticket, so a lost poll buys nothing twice
     Progress    provider             nearer to the end
@@ -157,7 +157,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A model works on it; `attempt` counts from 1."""
+    """A model works on it; `attempt` counts the models that were tried, from 1."""
 
     provider: str
     model: str

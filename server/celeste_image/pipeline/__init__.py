@@ -10,7 +10,7 @@ from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.lock import locking
 from celeste_image.pipeline.record import recording
-from celeste_image.pipeline.retry import retrying
+from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import Routes, routing
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
@@ -37,7 +37,7 @@ def build_pipeline(
         run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
         run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
-        run = retrying(run)  # until something was saved; carries the ticket
+        run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
         attempt[name] = fitting(run, provider)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model

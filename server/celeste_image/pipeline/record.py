@@ -48,6 +48,7 @@ class Record:
         match event:
             case Started():
                 self.model = event.model
+                self.fidelity.clear()  # of a model that was left
             case Saved():
                 self.images.append(event.image)
             case Missed():

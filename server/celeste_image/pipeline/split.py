@@ -8,6 +8,7 @@ from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
 from celeste_image.core.events import Analyzed, Event, ImageOutput, Measured, Missed, Preview, Progress, Run, Saved
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.pipeline.trail import may_go_on
 
 __all__ = ["splitting"]
 
@@ -15,8 +16,9 @@ __all__ = ["splitting"]
 def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     """Makes the images one call after another; what fails, or does not come, is missed while others are made.
 
-    When no call made an image, the first failure is the operation's. Images beyond those that a call was asked for are
-    paid for like the others, and kept: their indexes come after all that were asked for.
+    When no call made an image, the first failure after which nothing else may be asked is the operation's, else the
+    first. Images beyond those that a call was asked for are paid for like the others, and kept: their indexes come
+    after all that were asked for.
 
     Raises:
         ProviderFailed: Nothing was made, and nothing failed.
@@ -58,7 +60,8 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 short = _failed(card, f"made {len(saved) - before} of {size} images")
             missed += [Missed(i, short) for i in range(start, start + size) if i not in saved]
         if not saved:
-            raise missed[0].error
+            # A call that may have done something says more than one that did nothing: another model may do it then.
+            raise next((event.error for event in missed if not may_go_on(event.error)), missed[0].error)
         for event in missed:
             yield event
         text = "" if len(saved) == count else f"{len(saved)} were made"

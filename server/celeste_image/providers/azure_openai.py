@@ -14,8 +14,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from celeste_image.core.card import ModelCard
+from celeste_image.core.secret import Secret
 from celeste_image.providers.catalog import cards_from, load_catalogue
-from celeste_image.providers.exchange import Secret
+from celeste_image.providers.exchange import SecretHeader
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.openai import OpenAIOptions
@@ -96,10 +97,14 @@ class AzureOpenAI(OpenAILike):
         )
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def secrets(self) -> tuple[SecretHeader, ...]:
         """The headers with the key: the v1 surface takes it as OpenAI does, too."""
         (key,) = super().secrets
-        return (key, replace(key, header="authorization", value=f"Bearer {key.value}")) if self._is_v1 else (key,)
+        return (
+            (key, replace(key, header="authorization", value=Secret(f"Bearer {key.value.reveal()}")))
+            if self._is_v1
+            else (key,)
+        )
 
 
 def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:

@@ -32,7 +32,7 @@ from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.base import Options
-from celeste_image.providers.exchange import Secret
+from celeste_image.providers.exchange import SecretHeader
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.origins import Origin
@@ -165,9 +165,9 @@ class Compatible(OpenAILike):
         self.profile = Profile(response_format=settings.response_format)
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def secrets(self) -> tuple[SecretHeader, ...]:
         """The header with the key, if there is one."""
-        return super().secrets if self.key else ()
+        return super().secrets if self.has_key else ()
 
     def ready(self, card: ModelCard) -> bool:
         """Tells that the model is there: the operator said so."""

@@ -19,7 +19,7 @@ import orjson
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.providers.addresses import AddressForbidden
 from celeste_image.providers.connections import Connections
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, Secret, Stage
+from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
 from celeste_image.providers.origins import Origin, Rule, parse_url
 
 __all__ = ["Http", "Streamed"]
@@ -71,7 +71,7 @@ class Http:
         *,
         deadline: float | None,
         headers: Mapping[str, str] | None = None,
-        secrets: Collection[Secret] = (),
+        secrets: Collection[SecretHeader] = (),
         json: Any = None,
         content: bytes | None = None,
         data: Mapping[str, Any] | None = None,
@@ -110,7 +110,7 @@ class Http:
         *,
         deadline: float | None,
         headers: Mapping[str, str] | None = None,
-        secrets: Collection[Secret] = (),
+        secrets: Collection[SecretHeader] = (),
         json: Any = None,
         content: bytes | None = None,
         data: Mapping[str, Any] | None = None,
@@ -236,7 +236,7 @@ class Http:
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        secrets: Collection[Secret],
+        secrets: Collection[SecretHeader],
         json: Any,
         content: bytes | None,
         data: Mapping[str, Any] | None,
@@ -251,7 +251,7 @@ class Http:
         for secret in secrets:
             if Origin.of(target) not in secret.origins:
                 raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
-            kept[secret.header.lower()] = secret.value
+            kept[secret.header.lower()] = secret.value.reveal()
         request = httpx.Request(method, target, headers=kept, content=content, data=data, files=files)
         await request.aread()
         return request

@@ -13,7 +13,7 @@ from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover_kinds
 from celeste_image.rpc.check import check_message
 from celeste_image.v1 import model_service_pb2 as pb
-from celeste_image.v1 import model_service_pb2_grpc
+from celeste_image.v1 import model_service_pb2_grpc, operation_pb2
 from celeste_image.wire.models import KINDS, parameter_to_proto
 
 __all__ = ["ModelServicer"]
@@ -48,6 +48,12 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         if request.page_token and request.page_token not in self._routes.cards:
             raise InvalidRequest.at("page_token", "is not one that this server gave")
         response = pb.ListModelsResponse()
+        if not request.page_token:
+            response.aliases.extend(
+                pb.ModelAlias(name=name, models=models)
+                for name, models in sorted(self._routes.aliases.items())
+                if not request.operation or any(self._does(model, request.operation) for model in models)
+            )
         size = 0
         for id_, card in sorted(self._routes.cards.items()):
             if id_ <= request.page_token:
@@ -65,7 +71,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Returns one model with its parameters."""
         check_message(request)
-        return pb.GetModelResponse(model=self._model(self._routes.find(request.model), full=True))
+        first, *_ = self._routes.models(request.model)
+        return pb.GetModelResponse(model=self._model(self._routes.find(first), full=True))
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Returns version and limits."""
@@ -79,6 +86,9 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             kind=next((kind for kind, cls in kinds.items() if isinstance(provider, cls)), ""),
             key_variable=getattr(provider, "key_variable", ""),
         )
+
+    def _does(self, model: str, operation: operation_pb2.OperationKind.ValueType) -> bool:
+        return any(KINDS[kind] == operation for kind in self._routes.find(model).operations)
 
     def _model(self, card: ModelCard, *, full: bool) -> pb.Model:
         model = pb.Model(

@@ -163,7 +163,9 @@ class GenerateRequest(_message.Message):
     request_id: _builtins.str
     """Names the call in events, results and logs: a UUID of any version. Unset, the server makes one and returns it."""
     model: _builtins.str
-    """Id of a model from `ListModels`, `provider/model`. Empty means the server's default for this operation."""
+    """Id of a model from `ListModels`, `provider/model`, or an alias from there: then its models are tried in order, as
+    those of `options.routing` are. Empty means the server's default for this operation.
+    """
     prompt: _builtins.str
     """What to make, 1 to 32,000 characters."""
     negative_prompt: _builtins.str
@@ -516,6 +518,37 @@ class Operation(_message.Message):
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
+class Routing(_message.Message):
+    """Which models may do a request besides the one that it names.
+
+    The next model is tried when the one before says that nothing was done: it can't do the request (with STRICT, not to
+    the letter), it is not there or not set up, its provider is down, busy or not paid, or its queue is full. What was sent
+    and not answered (OUTCOME_UNKNOWN), submitted as a job, or refused by a safety system (SAFETY_BLOCKED) is never given to
+    another model. Each model that is tried is a `started` event; why those before it were left is in the fidelity line of
+    `model` and in its warning event.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FALLBACK_MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fallback_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Models to try after `model`, in order: ids or aliases, at most 8. One that this server does not know is refused."""
+
+    def __init__(
+        self,
+        *,
+        fallback_models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_models", b"fallback_models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Routing: _TypeAlias = Routing  # noqa: Y015
+
+@_typing.final
 class RequestOptions(_message.Message):
     """What all operations have in common."""
 
@@ -546,6 +579,7 @@ class RequestOptions(_message.Message):
     PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
     INLINE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     PREVIEW_COUNT_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     strictness: Global___Strictness.ValueType
     """What to do about a request that can't be fulfilled to the letter. Unset means BEST_EFFORT."""
     inline_limit_bytes: _builtins.int
@@ -560,6 +594,10 @@ class RequestOptions(_message.Message):
         not know is refused; it never reaches another provider. Integers above 2^53 are written as strings.
         """
 
+    @_builtins.property
+    def routing(self) -> Global___Routing:
+        """Which models may do it besides `model`. Unset means no other."""
+
     def __init__(
         self,
         *,
@@ -567,10 +605,11 @@ class RequestOptions(_message.Message):
         provider_options: _abc.Mapping[_builtins.str, _struct_pb2.Struct] | None = ...,
         inline_limit_bytes: _builtins.int | None = ...,
         preview_count: _builtins.int = ...,
+        routing: Global___Routing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes", "routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes", "preview_count", b"preview_count", "provider_options", b"provider_options", "strictness", b"strictness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__inline_limit_bytes: _TypeAlias = _typing.Literal["inline_limit_bytes"]  # noqa: Y015
     _WhichOneofArgType__inline_limit_bytes: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes"]  # noqa: Y015
@@ -592,7 +631,11 @@ class FidelityLine(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     IMAGE_INDEX_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path of the field: proto names, dots, `[index]`, `["key"]`; a field this server does not know by number, `size.#9`."""
+    """Path of the field: proto names, dots, `[index]`, `["key"]`; a field this server does not know by number, `size.#9`.
+    The line of `model` is there when another name was asked for than that of the model that did it: HONORED for the
+    first model of an alias, ADJUSTED after others were left, with the reasons in `note`. The request allows that, so
+    STRICT does not refuse it.
+    """
     outcome: Global___FidelityOutcome.ValueType
     """What became of it."""
     note: _builtins.str

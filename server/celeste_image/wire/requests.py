@@ -15,6 +15,7 @@ from celeste_image.core.request import (
     Generate,
     ImageRequest,
     RequestOptions,
+    Routing,
     Upscale,
     UpscaleMethod,
 )
@@ -141,6 +142,7 @@ def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) ->
         provider_options={name: _provider_options(name, s) for name, s in message.provider_options.items()},
         inline_limit_bytes=message.inline_limit_bytes if message.HasField("inline_limit_bytes") else None,
         preview_count=message.preview_count,
+        routing=Routing(tuple(message.routing.fallback_models)),
         unknown=unknown,
     )
 
@@ -161,6 +163,8 @@ def _options_proto(options: RequestOptions) -> operation_pb2.RequestOptions:
     )
     if options.inline_limit_bytes is not None:
         message.inline_limit_bytes = options.inline_limit_bytes
+    if options.routing != Routing():
+        message.routing.fallback_models.extend(options.routing.fallback_models)
     for name, values in options.provider_options.items():
         message.provider_options[name].update(dict(values))
     return message

@@ -108,7 +108,7 @@ class Jobs:
         until = self._clock() + self._profile.longest_seconds
         until = until if call.deadline is None else min(until, call.deadline)
         if call.ticket is None:
-            word, answer = await self._submit(path, call.deadline, submit)
+            word, answer = await self._submit(path, call, submit)
             if at_once:
                 for picture in await self._at_once(word, answer, call.deadline):
                     yield picture
@@ -128,28 +128,28 @@ class Jobs:
                     yield event
         except _Late as late:
             over = True
-            raise self._given_up(str(late), await self._leave(job), deadline=until == call.deadline) from None
+            raise self._given_up(str(late), await self._leave(job, call), deadline=until == call.deadline) from None
         except CelesteError as error:
             over = True
             error.metadata.setdefault("owed", "unknown" if isinstance(error, SafetyBlocked) else "true")
             raise
         finally:
             if not over:
-                await self._leave(job)
+                await self._leave(job, call)
 
-    async def _submit(self, path: str, deadline: float | None, submit: Mapping[str, Any]) -> tuple[str, Any]:
+    async def _submit(self, path: str, call: Call, submit: Mapping[str, Any]) -> tuple[str, Any]:
         """Sends what is paid for; returns what `_read` does. Raises CelesteError, retryable if nothing was done."""
         vendor = self._vendor
         url, secrets = vendor.url + path, vendor.secrets
         try:
-            reply = await vendor.http.send("POST", url, deadline=deadline, secrets=secrets, **submit)
+            reply = await vendor.http.send("POST", url, deadline=call.deadline, secrets=secrets, **submit)
             if reply.status >= 400:
                 raise vendor.error(reply)
             return self._read(reply)
         except ExchangeFailed as failure:
             raise error_for_failure(vendor.name, failure) from failure
         except asyncio.CancelledError:
-            log.warning("job left", provider=vendor.name, owed="unknown")
+            log.warning("job left", provider=vendor.name, owed="unknown", request_id=call.request_id)
             raise
 
     def _read(self, reply: Reply) -> tuple[str, Any]:
@@ -287,7 +287,7 @@ class Jobs:
         text = f"{name}: the job is not over after {self._profile.longest_seconds:g} s ({said}); it {end}"
         return OutcomeUnknown(text, metadata=facts | {"final": "false"})
 
-    async def _leave(self, job: Job) -> str:
+    async def _leave(self, job: Job, call: Call) -> str:
         """Cancels a job that nobody waits for any more; returns whether it has to be paid, `true` or `unknown`."""
         owed, name = "true", self._vendor.name
         if self._profile.cancel:
@@ -295,8 +295,11 @@ class Jobs:
             url, deadline = self._url(path, job.ticket), self._clock() + CANCEL_SECONDS
             try:
                 reply = await self._vendor.http.send(verb, url, deadline=deadline, secrets=self._vendor.secrets)
-                owed = "unknown" if reply.status < 300 else owed
+                if reply.status < 300:
+                    owed = "unknown"
+                else:
+                    log.warning("cancel failed", provider=name, why=f"HTTP {reply.status}", request_id=call.request_id)
             except (ExchangeFailed, CelesteError) as error:
-                log.warning("cancel failed", provider=name, why=str(error))
-        log.warning("job left", provider=name, owed=owed)
+                log.warning("cancel failed", provider=name, why=str(error), request_id=call.request_id)
+        log.warning("job left", provider=name, owed=owed, request_id=call.request_id)
         return owed
