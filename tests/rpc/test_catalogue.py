@@ -35,6 +35,9 @@ models:
     like: openai/gpt-image-2
     title: House model
     wire_id: gpt-image-2
+  - id: stability/cheap
+    like: stability/core
+    prices: [{unit: image, amount: "0.02"}]
   - id: openai/gpt-image-2.6-flare
     state: retired
     ends_on: 2026-12-24
@@ -51,7 +54,7 @@ async def test_an_overlay_adds_and_changes_models(tmp_path: Path) -> None:
     file = tmp_path / "models.yaml"
     file.write_text(OVERLAY)
     async with (
-        emulating([EMULATED["openai"]]) as emulator,
+        emulating([EMULATED["openai"], EMULATED["stability"]]) as emulator,
         running(providers=emulator.tables, catalogue={"file": str(file)}) as server,
         AsyncClient(server.address) as client,
     ):
@@ -72,6 +75,7 @@ async def test_an_overlay_adds_and_changes_models(tmp_path: Path) -> None:
         assert not house.prices, "those of the other are not its own"
         result = await client.generate("a boat", model="openai/house", size="1024x1024")
         assert (result.images[0].width, result.model) == (1024, "openai/house")
+        assert (await client.generate("a boat", model="stability/cheap")).images, "by the form of stability/core"
         with pytest.raises(InvalidRequest) as caught:
             await client.generate("a boat", model="openai/gpt-image-2", size="1536x512")
         assert caught.value.violations[0].field == "size.width"

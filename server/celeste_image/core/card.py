@@ -23,6 +23,9 @@ __all__ = [
     "card_in",
 ]
 
+STRANGER = "not in the catalogue"
+"""Evidence of a model that the operator lets pass unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextRange:
@@ -161,7 +164,7 @@ class ModelCard:
         evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
             local models.
         prices: What it costs, each with the conditions, the source and the day.
-        like: Id of the model whose card this is, for one that is not in the catalogue; empty for all others.
+        like: Id of the model of the catalogue that it was made like; empty for those of the catalogue.
     """
 
     id: str
@@ -193,6 +196,16 @@ class ModelCard:
         return self.wire_id or self.id.partition("/")[2]
 
     @property
+    def called_like(self) -> str:
+        """Name of the model that it is called as, where a provider calls some in another way: its own, or `like`."""
+        return (self.like or self.id).partition("/")[2]
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nobody said anything of it: the catalogue has it not, nor has the operator."""
+        return self.evidence == STRANGER
+
+    @property
     def operations(self) -> tuple[OperationKind, ...]:
         """What it does."""
         return tuple(self.parameters)
@@ -217,12 +230,12 @@ def card_in(cards: Sequence[ModelCard], model: str) -> ModelCard:
         base,
         id=model,
         title=name,
-        summary=f"Not in the catalogue; taken to be like {base.id}.",
+        summary=f"Not in the catalogue; taken to be like {base.like or base.id}.",
         wire_id="",
         state=LifecycleState.ACTIVE,
         ends_on="",
         replacement="",
-        evidence="not in the catalogue",
+        evidence=STRANGER,
         prices=(),
-        like=base.id,
+        like=base.like or base.id,
     )

@@ -53,7 +53,7 @@ class OpenAI(OpenAILike):
     async def _answers(
         self, request: Generate | Edit, order: Order, card: ModelCard, previews: int, call: Call
     ) -> AsyncGenerator[tuple[bool, Any], None]:
-        if card.name_on_wire in DRAW_BY_TOOL:
+        if card.called_like in DRAW_BY_TOOL:
             yield True, await self._drawn_by_tool(request, order, card, call)
             return
         async with aclosing(super()._answers(request, order, card, previews, call)) as answers:

@@ -149,6 +149,7 @@ def _base(where: str, entry: OverlayModel, made: Mapping[str, ModelCard]) -> Mod
         replacement="",
         prices=(),
         evidence="from the configuration",
+        like=base.like or base.id,
     )
 
 
