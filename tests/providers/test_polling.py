@@ -30,7 +30,7 @@ from celeste_image.core.events import Event, Picture, Preview, Progress, Submitt
 from celeste_image.core.request import Call
 from celeste_image.core.secret import Secret
 from celeste_image.providers.addresses import AddressForbidden
-from celeste_image.providers.families.jobs import TELL_SECONDS, Jobs
+from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.families.polling import Polling, State
 from celeste_image.providers.vendor import Vendor, VendorSettings
 
@@ -576,7 +576,7 @@ def test_a_deadline_leaves_time_to_tell_the_caller_what_is_owed(seconds: float, 
     world = World(TAKEN, WORKING, poll_seconds=interval)
     _, error = asyncio.run(world.outcome(seconds=seconds))
     assert type(error) is DeadlineExceeded and error.metadata["owed"] == "true"
-    assert world.clock.passed <= seconds - TELL_SECONDS
+    assert world.clock.passed <= seconds - PROFILE.tell_seconds
 
 
 async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:

@@ -44,8 +44,6 @@ LONGEST_PAUSE_SECONDS = 10.0
 REFUSALS = 8
 """Refused polls in a row after which a job is given up: about a minute."""
 CANCEL_SECONDS = 3.0
-TELL_SECONDS = 0.5
-"""Before a caller's deadline: for the cancel, and for the caller to be told what is owed before gRPC ends the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,8 @@ class Jobs:
                 is `true`, or `unknown` after a cancel and where the vendor ended it.
         """
         until, late = self._clock() + self._profile.longest_seconds, False
-        if call.deadline is not None and call.deadline - TELL_SECONDS < until:
-            until, late = call.deadline - TELL_SECONDS, True
+        if call.deadline is not None and call.deadline - self._profile.tell_seconds < until:
+            until, late = call.deadline - self._profile.tell_seconds, True
         if call.ticket is None:
             word, answer = await self._submit(path, call, submit)
             if at_once:
