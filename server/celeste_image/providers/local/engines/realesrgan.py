@@ -96,9 +96,10 @@ def enlarge(network: Network, picture: Image.Image, box: Box, crop: Box, size: S
     """Returns the tile at `box` of the picture's next size, from the pixels in `crop` of the picture."""
     left, top, right, bottom = crop
     inside = max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height)
-    # Beyond its border the picture goes on as it ends: black there would draw a frame.
+    # Beyond its border the picture goes on mirrored: black there would draw a frame, and of the last row, repeated,
+    # the large network makes streaks.
     beyond = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)
-    grown = Image.fromarray(network(np.pad(np.asarray(picture.crop(inside)), beyond, mode="edge")))
+    grown = Image.fromarray(network(np.pad(np.asarray(picture.crop(inside)), beyond, mode="symmetric")))
     edges = zip(scaled(box, size, picture.size), (left, top, left, top), strict=True)
     x0, y0, x1, y1 = ((edge - start) * FACTOR for edge, start in edges)
     return resampled(grown, (x0, y0, x1, y1), (box[2] - box[0], box[3] - box[1]))
