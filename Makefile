@@ -6,7 +6,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs check-docs format lint types layers buf hadolint stubs generate baseline lock art clean coverage
+.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ stubs: .venv-generate/ready ## Check that the generated files are what the contr
 
 docs: .venv/dev ## Make the generated pages of the docs
 	$(BIN)/python -m docs.generate
+
+pictures: .venv/local ## Make the pictures of docs/engines/ anew, with the engines of this machine
+	$(BIN)/python docs/pictures.py
 
 check-docs: .venv/dev ## Check that the generated pages are what the catalogue and the recordings say
 	$(BIN)/python -m docs.generate --check

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from celeste_image.core.card import LifecycleState, ModelCard, card_in
+from celeste_image.core.card import ChoiceRange, LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -21,7 +21,7 @@ from celeste_image.core.errors import (
     WeightsMissing,
 )
 from celeste_image.core.events import Analyzed, Event, Fitted, Progress, Run, Saved, Started, Submitted
-from celeste_image.core.request import Call, ImageRequest, OperationKind
+from celeste_image.core.request import Call, Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.pipeline.trail import Trail, may_go_on
 from celeste_image.providers.base import Provider
 
@@ -80,6 +80,19 @@ class Routes:
             raise OperationNotOffered(f"no model of this server can {kind.value}")
         return next((card for card in cards if self.ready(card)), cards[0])
 
+    def _default_for(self, request: ImageRequest) -> ModelCard:
+        """Returns the model for a request that names none: among the defaults the first that is ready and suits it.
+
+        Where the operator set no defaults, they are of one provider: a key for another one changes nothing.
+
+        Raises:
+            OperationNotOffered: No model does the operation.
+        """
+        first, chosen = self._default(request.kind), self._defaults.get(request.kind)
+        cards = [self.find(model) for model in chosen or self.offering(request.kind)]
+        suited = [c for c in cards if suits(c, request) and (chosen or c.provider == first.provider)] or [first]
+        return next((card for card in suited if self.ready(card)), suited[0])
+
     def find(self, model: str) -> ModelCard:
         """Returns a model's card; for an id that is in no catalogue and may pass, one like its neighbour's.
 
@@ -124,7 +137,7 @@ class Routes:
         if request.model:
             yield from map(self.find, self.models(request.model))
         else:
-            yield self._default(request.kind)
+            yield self._default_for(request)
         for index, name in enumerate(request.options.routing.fallback_models):
             try:
                 yield from map(self.find, self.models(name))
@@ -156,6 +169,17 @@ class Routes:
         if not self.ready(card):
             raise _not_ready(card)
         return card
+
+
+def suits(card: ModelCard, request: ImageRequest) -> bool:
+    """Tells whether a model that does an operation does it in the way that is asked for: an edit's kind, a method."""
+    match request:
+        case Edit(edit=edit):
+            return card.parameter(request.kind, edit.field) is not None
+        case Upscale(method=method) if method:
+            known = card.parameter(request.kind, "method")
+            return known is not None and isinstance(known.range, ChoiceRange) and method in known.range.values
+    return True
 
 
 def routing(attempt: Mapping[str, Run], routes: Routes, *, clock: Callable[[], float] = time.monotonic) -> Run:

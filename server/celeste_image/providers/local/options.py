@@ -23,5 +23,5 @@ class LocalOptions(Options):
     `tile` is the side of an upscaler's tiles in pixels of the source; `ocr` False leaves out text from an analysis.
     """
 
-    tile: Annotated[int, Field(ge=32, le=512)] = 128
+    tile: Annotated[int, Field(ge=32, le=512)] | None = None
     ocr: bool = True
