@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import grpc
 
@@ -16,6 +16,7 @@ from celeste_image.core.request import (
     Analyze,
     Generate,
     ImageRequest,
+    OutputMetadata,
     RequestOptions,
     Upscale,
 )
@@ -132,7 +133,14 @@ def size_of(size: SizeLike | None) -> Size:
             return Size(width, height)
 
 
-class CommonParameters(TypedDict, total=False):
+class LabelParameters(TypedDict, total=False):
+    """What images say of themselves: metadata that they come with and their recipe; None is the server's setting."""
+
+    output_metadata: Literal["keep", "strip"] | None
+    embed_recipe: bool | None
+
+
+class CommonParameters(LabelParameters, total=False):
     """What all operations have: `model` id, `strict` to refuse what can't be done to the letter, provider options."""
 
     model: str
@@ -190,7 +198,12 @@ def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    options = options_of(parameters.get("strict", False), parameters.get("provider_options"))
+    kept = parameters.get("output_metadata")
+    options = replace(
+        options_of(parameters.get("strict", False), parameters.get("provider_options")),
+        output_metadata=OutputMetadata(kept) if kept else None,
+        embed_recipe=parameters.get("embed_recipe"),
+    )
     return {"model": parameters.get("model", ""), "options": options}
 
 

@@ -158,6 +158,7 @@ class ModelCard:
         replacement: Id of the model to use in its place; empty when none is known.
         evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
             local models.
+        trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
     """
 
@@ -176,6 +177,7 @@ class ModelCard:
     ends_on: str = ""
     replacement: str = ""
     evidence: str = ""
+    trained: bool = True
     prices: tuple[Price, ...] = ()
 
     @property

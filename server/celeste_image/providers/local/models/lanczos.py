@@ -15,6 +15,7 @@ CARD = ModelCard(
     parameters={OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET)},
     checked_on="2026-11-22",
     previews=True,
+    trained=False,
 )
 
 

@@ -41,6 +41,7 @@ CARD = ModelCard(
     },
     source="pypatchmatch 2.2.0 on PyPI, MIT",
     checked_on="2026-11-22",
+    trained=False,
 )
 
 
