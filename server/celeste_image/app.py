@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 from celeste_image.config import Settings, explain, revealed
 from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
+from celeste_image.core.request import OutputMetadata
 from celeste_image.guard import Guard, ImageLimits
-from celeste_image.pipeline import Routes, build_pipeline
+from celeste_image.pipeline import Labels, Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
@@ -118,7 +120,12 @@ def build_app(settings: Settings) -> App:
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
     pictures = Pictures("pipeline", size=2)
-    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures)
+    labels = Labels(
+        output_metadata=None if images.output_metadata is OutputMetadata.KEEP else images.output_metadata,
+        embed_recipe=images.embed_recipe,
+        software=f"Celeste {version('celeste-image')}",
+    )
+    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures, labels)
     return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
 
 

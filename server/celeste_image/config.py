@@ -29,7 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from celeste_image.core.request import OperationKind
+from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
 
 __all__ = [
@@ -141,6 +141,10 @@ class ImageSettings(Section):
     """EXIF, XMP, and the text chunks of a PNG together, each of the three."""
     max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
     """Colour profile, unpacked."""
+    output_metadata: OutputMetadata = OutputMetadata.KEEP
+    """What becomes of metadata that images have when they are made, unless the request says otherwise."""
+    embed_recipe: bool = False
+    """Whether the recipe is written into the images, unless the request says otherwise."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode pictures from outside."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB

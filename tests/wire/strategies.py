@@ -41,6 +41,7 @@ from celeste_image.core.request import (
     Analyze,
     Edit,
     Generate,
+    OutputMetadata,
     RequestOptions,
     Routing,
     Upscale,
@@ -76,6 +77,8 @@ options = st.builds(
     inline_limit_bytes=st.none() | counts,
     preview_count=st.integers(0, 8),
     routing=st.builds(Routing, st.lists(texts, max_size=8).map(tuple)),
+    output_metadata=st.none() | st.sampled_from(OutputMetadata),
+    embed_recipe=st.none() | st.booleans(),
 )
 inputs = st.builds(ImageInput, data=st.binary(max_size=20), sha256=st.just("") | digests) | st.builds(
     ImageInput, artifact=artifacts

@@ -49,43 +49,48 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     return 0
 
 
+def say(line: str) -> None:
+    """Prints a line; what a terminal would take for a command, since texts of files are anybody's, is escaped."""
+    click.echo("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
+
+
 def print_metadata(facts: "ImageMetadata") -> None:
     """Prints what a picture says about itself, a line for each tag."""
-    click.echo(f"{facts.media_type}  {facts.width} x {facts.height}  {facts.color_mode}  {facts.size_bytes:,} bytes")
-    click.echo(f"sha256  {facts.sha256}")
+    say(f"{facts.media_type}  {facts.width} x {facts.height}  {facts.color_mode}  {facts.size_bytes:,} bytes")
+    say(f"sha256  {facts.sha256}")
     if facts.icc_profile:
-        click.echo(f"icc  {facts.icc_profile}")
+        say(f"icc  {facts.icc_profile}")
     if made := facts.generation:
-        click.echo(f"made by  {made.tool}  {made.model}")
+        say(f"made by  {made.tool}  {made.model}")
         for name in ("prompt", "negative_prompt", "seed", "steps", "sampler"):
             value = getattr(made, name)
             if value or (name == "seed" and value is not None):
-                click.echo(f"made by  {name}  {value}")
+                say(f"made by  {name}  {value}")
     if claimed := facts.credentials:
         size = f"{claimed.size_bytes:,} bytes" if claimed.size_bytes else claimed.remote_uri
-        click.echo(f"c2pa  not verified  {size}  {claimed.generator}  {claimed.digital_source_type}".rstrip())
+        say(f"c2pa  not verified  {size}  {claimed.generator}  {claimed.digital_source_type}".rstrip())
     for entry in facts.entries:
-        click.echo(f"{entry.group}  {entry.name}  {entry.value}")
+        say(f"{entry.group}  {entry.name}  {entry.value}")
 
 
 def print_content(content: "ImageContent") -> None:
     """Prints what a picture shows."""
     if content.caption:
-        click.echo(f"caption ({content.caption_method})  {content.caption}")
+        say(f"caption ({content.caption_method})  {content.caption}")
     for tag in content.tags:
-        click.echo(f"tag  {tag.name}  {tag.score:.2f}")
+        say(f"tag  {tag.name}  {tag.score:.2f}")
     for thing in content.objects:
         place = thing.region
-        click.echo(f"object  {thing.name}  {thing.score:.2f}  {place.width} x {place.height} at {place.x}, {place.y}")
+        say(f"object  {thing.name}  {thing.score:.2f}  {place.width} x {place.height} at {place.x}, {place.y}")
     for color in content.colors:
-        click.echo(f"color  {color.hex}  {color.name}  {color.share:.0%}")
+        say(f"color  {color.hex}  {color.name}  {color.share:.0%}")
     for line in content.texts:
-        click.echo(f"text  {line.text}  {line.score:.2f}")
+        say(f"text  {line.text}  {line.score:.2f}")
 
 
 def print_quality(quality: "ImageQuality") -> None:
     """Prints how well a picture was taken."""
-    click.echo(f"sharpness  {quality.sharpness:.2f}")
-    click.echo(f"brightness  {quality.brightness:.2f}  contrast  {quality.contrast:.2f}")
-    click.echo(f"clipped  {quality.clipped_shadows:.1%} black  {quality.clipped_highlights:.1%} white")
-    click.echo(f"noise  {quality.noise:.1f} of 255")
+    say(f"sharpness  {quality.sharpness:.2f}")
+    say(f"brightness  {quality.brightness:.2f}  contrast  {quality.contrast:.2f}")
+    say(f"clipped  {quality.clipped_shadows:.1%} black  {quality.clipped_highlights:.1%} white")
+    say(f"noise  {quality.noise:.1f} of 255")

@@ -8,7 +8,7 @@ import click
 if TYPE_CHECKING:
     from celeste_image.core.image import Size
 
-__all__ = ["address_option", "checked_size", "operation_options", "provider_options"]
+__all__ = ["address_option", "checked_size", "label_options", "operation_options", "provider_options"]
 
 Command = Callable[..., Any]
 
@@ -47,6 +47,14 @@ def operation_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def label_options(command: Command) -> Command:
+    """Adds the options of what the images made say of themselves."""
+    keep = click.Choice(["keep", "strip"])
+    recipe = "Write model, prompt, seed and the like into the images, or not."
+    command = click.option("--recipe/--no-recipe", default=None, help=recipe)(command)
+    return click.option("--metadata", type=keep, help="What becomes of metadata that the images come with.")(command)
 
 
 def checked_size(size: str | None) -> "Size":

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, operation_options, provider_options
+from celeste_image.cli.options import checked_size, label_options, operation_options, provider_options
 
 __all__ = ["command"]
 
@@ -21,6 +21,7 @@ __all__ = ["command"]
 @click.option("--size", help="Exact size, such as 2048x2048.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder.")
 @click.option("--force", is_flag=True, help="Overwrite files.")
+@label_options
 @operation_options
 def command(image: str, factor: float | None, size: str | None, out: Path | None, force: bool, **common: Any) -> int:
     """Make a picture larger. IMAGE is a file, or the name of an artifact."""
@@ -33,6 +34,8 @@ def command(image: str, factor: float | None, size: str | None, out: Path | None
         "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
+        "output_metadata": common["metadata"],
+        "embed_recipe": common["recipe"],
         "factor": factor or (0.0 if size else 4.0),
         "size": checked_size(size),
     }

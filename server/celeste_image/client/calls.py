@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import grpc
 
@@ -18,6 +18,7 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
+    OutputMetadata,
     RequestOptions,
     Routing,
     Upscale,
@@ -137,7 +138,14 @@ def size_of(size: SizeLike | None) -> Size:
             return Size(width, height)
 
 
-class CommonParameters(TypedDict, total=False):
+class LabelParameters(TypedDict, total=False):
+    """What images say of themselves: metadata that they come with and their recipe; None is the server's setting."""
+
+    output_metadata: Literal["keep", "strip"] | None
+    embed_recipe: bool | None
+
+
+class CommonParameters(LabelParameters, total=False):
     """What all operations have.
 
     `model` is an id or an alias, `fallback_models` are those to try after it, in order; `strict` refuses what can't be
@@ -226,10 +234,16 @@ def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    options = options_of(
+    kept = parameters.get("output_metadata")
+    given = options_of(
         parameters.get("strict", False),
         parameters.get("provider_options"),
         fallback_models=parameters.get("fallback_models", ()),
+    )
+    options = replace(
+        given,
+        output_metadata=OutputMetadata(kept) if kept else None,
+        embed_recipe=parameters.get("embed_recipe"),
     )
     return {"model": parameters.get("model", ""), "options": options}
 

@@ -163,6 +163,7 @@ class ModelCard:
         replacement: Id of the model to use in its place; empty when none is known.
         evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
             local models.
+        trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
         like: Id of the model of the catalogue that it was made like; empty for those of the catalogue.
     """
@@ -182,6 +183,7 @@ class ModelCard:
     ends_on: str = ""
     replacement: str = ""
     evidence: str = ""
+    trained: bool = True
     prices: tuple[Price, ...] = ()
     like: str = ""
 

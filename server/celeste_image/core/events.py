@@ -13,6 +13,7 @@ Each event has one author, so there is one place to look:
     Picture     provider             bytes; they go no higher than pipeline/save.py
     Saved       pipeline/save.py     the picture is stored; above, an image is a digest
     Measured    pipeline/lock.py     what a step found on what was made, about one field; fit.py puts it into the line
+                pipeline/label.py
                 pipeline/split.py
     Missed      pipeline/split.py    one of several images could not be made
     Analyzed    provider             what an analysis found

@@ -21,6 +21,7 @@ __all__ = [
     "Generate",
     "ImageRequest",
     "OperationKind",
+    "OutputMetadata",
     "RequestOptions",
     "Routing",
     "Upscale",
@@ -49,6 +50,13 @@ class AnalysisKind(StrEnum):
     QUALITY = "quality"
 
 
+class OutputMetadata(StrEnum):
+    """What becomes of metadata that a picture has when it is made: it stays, or all but what its pixels need goes."""
+
+    KEEP = "keep"
+    STRIP = "strip"
+
+
 class UpscaleMethod(StrEnum):
     """How a picture is made larger: at once, keeping to what is there, or inventing detail."""
 
@@ -74,6 +82,8 @@ class RequestOptions:
         inline_limit_bytes: Bytes of images to send inside the response; None is the server's default.
         preview_count: Previews wanted, 0 to 8.
         routing: Which models may do it besides the one it names.
+        output_metadata: What becomes of metadata that the images have; None is the server's setting.
+        embed_recipe: Whether the recipe is written into the images; None is the server's setting.
         unknown: Paths of fields that this server does not know, from a newer client.
     """
 
@@ -82,6 +92,8 @@ class RequestOptions:
     inline_limit_bytes: int | None = None
     preview_count: int = 0
     routing: Routing = Routing()
+    output_metadata: OutputMetadata | None = None
+    embed_recipe: bool | None = None
     unknown: tuple[str, ...] = ()
 
 

@@ -16,6 +16,7 @@ RIFF_START: Final = 12
 SCAN_END: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 BARE: Final = (0x01, *range(0xD0, 0xDA))
 """Markers of a JPEG without a length."""
+EOI: Final = 0xD9
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def _png(data: bytes) -> Iterator[Part]:
 
 
 def _jpeg(data: bytes) -> Iterator[Part]:
-    """Yields the segments; that of a scan holds its header and all its coded pixels."""
+    """Yields the segments up to the end of the image; that of a scan holds its header and all its coded pixels."""
     yield Part(b"\xd8", 0, 2, 2, 2)
     at = 2
     while found := SCAN_END.search(data, at):
@@ -75,6 +76,8 @@ def _jpeg(data: bytes) -> Iterator[Part]:
         body = found.end()
         if marker in BARE:
             yield Part(found[1], start, body, body, body)
+            if marker == EOI:
+                return
             at = body
             continue
         stop = body + int.from_bytes(data[body : body + 2], "big")

@@ -45,6 +45,7 @@ from celeste_image.core.request import (
     ImageRequest,
     Upscale,
 )
+from celeste_image.pipeline.label import AS_MADE, Labels
 from celeste_image.pipeline.measure import MEASURED, measure
 from celeste_image.pipeline.sizes import fit_size, sides, size_json
 from celeste_image.providers.base import Provider
@@ -70,11 +71,11 @@ def draw_seed() -> int:
     return secrets.randbits(32)
 
 
-def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -> Run:
-    """Fits each request to its model's card, and holds what came out against it."""
+def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, labels: Labels = AS_MADE) -> Run:
+    """Fits each request to its model's card, and holds what came out against it; `labels` is the server's choice."""
 
     async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        fit = Fit(card_in(provider.cards, request.model), request, draw)
+        fit = Fit(card_in(provider.cards, request.model), request, draw, labels)
         concrete = fit.request(provider)
         if fit.unknown:
             yield Warned("model", fit.unknown)
@@ -104,11 +105,12 @@ def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -
 class Fit:
     """One request on its way to one model: collects lines and violations, all of them, before it fails."""
 
-    def __init__(self, card: ModelCard, request: ImageRequest, draw: Callable[[], int]) -> None:
+    def __init__(self, card: ModelCard, request: ImageRequest, draw: Callable[[], int], labels: Labels) -> None:
         self._card = card
         self._asked = request
         self._draw = draw
         self.unknown = f"{card.id} is not in the catalogue; taken to be like {card.like}" if card.is_stranger else ""
+        self._labels = labels
         self.lines: list[FidelityLine] = []
         self.violations: list[Violation] = []
 
@@ -138,6 +140,8 @@ class Fit:
             case _:
                 raise TypeError(f"{asked!r} is no request")
         self._options(provider)
+        fitted, lines = self._labels.concrete(fitted)
+        self.lines += lines
         if self.violations:
             raise InvalidRequest.of(self.violations)
         if asked.options.strict:

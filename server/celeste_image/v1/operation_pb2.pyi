@@ -109,6 +109,30 @@ STRICTNESS_STRICT: Strictness.ValueType  # 2
 """Any difference is INVALID_ARGUMENT, before any work is done."""
 Global___Strictness: _TypeAlias = Strictness  # noqa: Y015
 
+class _OutputMetadata:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutputMetadataEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputMetadata.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTPUT_METADATA_UNSPECIFIED: _OutputMetadata.ValueType  # 0
+    """The server's setting, which is KEEP unless its operator chose otherwise."""
+    OUTPUT_METADATA_KEEP: _OutputMetadata.ValueType  # 1
+    """It stays as it is."""
+    OUTPUT_METADATA_STRIP: _OutputMetadata.ValueType  # 2
+    """All goes but what the pixels need: color profile, orientation, resolution. Content credentials go too."""
+
+class OutputMetadata(_OutputMetadata, metaclass=_OutputMetadataEnumTypeWrapper):
+    """What becomes of metadata that an image has when it is made: what an engine or a vendor wrote into it."""
+
+OUTPUT_METADATA_UNSPECIFIED: OutputMetadata.ValueType  # 0
+"""The server's setting, which is KEEP unless its operator chose otherwise."""
+OUTPUT_METADATA_KEEP: OutputMetadata.ValueType  # 1
+"""It stays as it is."""
+OUTPUT_METADATA_STRIP: OutputMetadata.ValueType  # 2
+"""All goes but what the pixels need: color profile, orientation, resolution. Content credentials go too."""
+Global___OutputMetadata: _TypeAlias = OutputMetadata  # noqa: Y015
+
 class _FidelityOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -580,6 +604,8 @@ class RequestOptions(_message.Message):
     INLINE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     PREVIEW_COUNT_FIELD_NUMBER: _builtins.int
     ROUTING_FIELD_NUMBER: _builtins.int
+    OUTPUT_METADATA_FIELD_NUMBER: _builtins.int
+    EMBED_RECIPE_FIELD_NUMBER: _builtins.int
     strictness: Global___Strictness.ValueType
     """What to do about a request that can't be fulfilled to the letter. Unset means BEST_EFFORT."""
     inline_limit_bytes: _builtins.int
@@ -588,6 +614,15 @@ class RequestOptions(_message.Message):
     """
     preview_count: _builtins.int
     """Previews wanted in a `Stream`, 0 to 8. Models without previews send none."""
+    output_metadata: Global___OutputMetadata.ValueType
+    """What becomes of metadata that an image has when it is made. Pixels are not coded anew."""
+    embed_recipe: _builtins.bool
+    """Whether the recipe is written into each image: model, prompt, seed, parameters, request id, this program, and the
+    IPTC digital source type; as XMP, and in the lines that common tools read (PNG text `parameters`, EXIF UserComment).
+    What is there already stays, and pixels are not coded anew. Images with content credentials, which a change of
+    the file would break, get none unless these are stripped. Unset means the server's setting, which is no unless its
+    operator chose otherwise.
+    """
     @_builtins.property
     def provider_options(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Struct]:
         """What only one provider knows, by its name: `{"local": {"tile": 128}}`. A name or a value that the provider does
@@ -606,13 +641,20 @@ class RequestOptions(_message.Message):
         inline_limit_bytes: _builtins.int | None = ...,
         preview_count: _builtins.int = ...,
         routing: Global___Routing | None = ...,
+        output_metadata: Global___OutputMetadata.ValueType = ...,
+        embed_recipe: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes", "routing", b"routing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "output_metadata", b"output_metadata", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__embed_recipe: _TypeAlias = _typing.Literal["embed_recipe"]  # noqa: Y015
+    _WhichOneofArgType__embed_recipe: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe"]  # noqa: Y015
     _WhichOneofReturnType__inline_limit_bytes: _TypeAlias = _typing.Literal["inline_limit_bytes"]  # noqa: Y015
     _WhichOneofArgType__inline_limit_bytes: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__embed_recipe) -> _WhichOneofReturnType__embed_recipe | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__inline_limit_bytes) -> _WhichOneofReturnType__inline_limit_bytes | None: ...
 
 Global___RequestOptions: _TypeAlias = RequestOptions  # noqa: Y015

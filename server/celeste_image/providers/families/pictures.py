@@ -1,6 +1,6 @@
 """Pictures: pixel work for a vendor's requests and answers, in worker processes, never on the event loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
@@ -136,6 +136,17 @@ class Pictures:
         frame = await self._answered(task, [image.data, mask.image.data, data], _limits([image, mask.image]))
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
+
+    async def labelled(
+        self, data: bytes, *, strip: bool, label: Mapping[str, str] | None
+    ) -> tuple[bytes, dict[str, str]]:
+        """Returns a picture's file without metadata, with a label written into it, or both; its pixels stay.
+
+        `label` has the attributes of `Label` in labels.py. The second value says for `output_metadata` and
+        `embed_recipe` why it could not be done, if so.
+        """
+        frame = await self._answered({"do": "label", "strip": strip, "label": label}, [data])
+        return frame.payload, dict(frame.fields["failed"])
 
     async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
         """Returns how far what a vendor made of an image and a mask is from the image.

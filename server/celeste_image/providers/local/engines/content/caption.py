@@ -6,7 +6,8 @@ from typing import Any
 
 __all__ = ["compose"]
 
-SURE_OBJECT, SURE_TAG = 0.5, 0.35
+SURE_OBJECT, SURE_TAG = 0.5, 0.8
+"""From these scores on nearly all are right; see docs/engines/analyze.md."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 PLURALS = {
     "person": "people",

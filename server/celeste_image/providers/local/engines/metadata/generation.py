@@ -2,7 +2,7 @@
 
 Where they write, as known on 2026-11-28 from their sources:
 
-    celeste         XMP, one property with JSON; see pipeline/label.py
+    celeste         XMP, one property with JSON; see core/recipe.py
     automatic1111   PNG text `parameters`, EXIF UserComment; Forge, SD.Next, Civitai and others write the same
     comfyui         PNG text `prompt` and `workflow`, JSON graphs; in WebP EXIF Make and Model, as `prompt:{...}`
     invokeai        PNG text `invokeai_metadata`, before 3.0 `sd-metadata`, JSON
@@ -27,7 +27,7 @@ MAX_PARAMETERS = 8192
 """Characters of the last line of `parameters`; the pattern below takes time by the square of it at worst."""
 PAIR = re.compile(r'([A-Za-z][\w \-/]{0,60}):\s{0,4}("(?:\\.|[^\\"])+"|[^,]*)')
 NEGATIVE = "Negative prompt:"
-STEPS = re.compile(r"^Steps: \d", re.M)
+LAST = re.compile(r"^(?:Steps|Seed): \d", re.M)
 
 Json = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def find_generation(texts: Mapping[str, str], comment: str, properties: Json) ->
         return _from_names("fooocus", meta, prompt="prompt", negative="negative_prompt", model="base_model")
     if graph := _json(texts.get("prompt")):
         return _from_graph(graph)
-    if STEPS.search(written[-MAX_PARAMETERS:]):
+    if LAST.search(written[-MAX_PARAMETERS:]):
         return _from_lines(written, "fooocus" if "fooocus_scheme" in texts else "automatic1111")
     return None
 
