@@ -30,6 +30,7 @@ from celeste_image.core.request import (
     RequestOptions,
     Upscale,
 )
+from celeste_image.core.safety import SafetyAnalysis, SafetyScore
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -140,7 +141,9 @@ metadata = st.builds(
     icc_profile=texts,
     entries=st.lists(st.builds(MetadataEntry, texts, texts, json_values), max_size=4).map(tuple),
 )
-analyses = st.builds(Analysis, metadata=st.none() | metadata)
+scores = st.builds(SafetyScore, texts, st.floats(0, 1), texts)
+safety = st.builds(SafetyAnalysis, st.lists(scores, max_size=3).map(tuple))
+analyses = st.builds(Analysis, metadata=st.none() | metadata, safety=st.none() | safety)
 usages = st.builds(
     Usage,
     images=counts,

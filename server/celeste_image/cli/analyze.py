@@ -39,4 +39,7 @@ def command(image: str, **common: Any) -> int:
             click.echo(f"icc  {facts.icc_profile}")
         for entry in facts.entries:
             click.echo(f"{entry.group}  {entry.name}  {entry.value}")
+    if not common["as_json"] and result.analysis and result.analysis.safety:
+        for each in result.analysis.safety.scores:
+            click.echo(f"safety  {each.category}  {each.score:.3f}  {each.network}".rstrip())
     return 0

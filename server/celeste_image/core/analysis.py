@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from celeste_image.core.safety import SafetyAnalysis
+
 __all__ = ["Analysis", "ImageMetadata", "MetadataEntry"]
 
 
@@ -36,6 +38,7 @@ class Analysis:
     """What was found, one attribute for each member of AnalysisKind, of the same name."""
 
     metadata: ImageMetadata | None = None
+    safety: SafetyAnalysis | None = None
 
     def with_parts_of(self, other: "Analysis") -> "Analysis":
         """Returns it with the parts that another has, which replace its own."""

@@ -159,6 +159,7 @@ class ModelCard:
         evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
             local models.
         prices: What it costs, each with the conditions, the source and the day.
+        safety_categories: Of what it gives scores when it is asked for SAFETY; empty when it does not.
     """
 
     id: str
@@ -177,6 +178,7 @@ class ModelCard:
     replacement: str = ""
     evidence: str = ""
     prices: tuple[Price, ...] = ()
+    safety_categories: tuple[str, ...] = ()
 
     @property
     def provider(self) -> str:

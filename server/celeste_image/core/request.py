@@ -44,6 +44,7 @@ class AnalysisKind(StrEnum):
     """What an analysis can look for."""
 
     METADATA = "metadata"
+    SAFETY = "safety"
 
 
 class UpscaleMethod(StrEnum):

@@ -25,19 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x65leste/image/v1/analysis.proto\x12\x10\x63\x65leste.image.v1\x1a\x1cgoogle/protobuf/struct.proto\"G\n\x08\x41nalysis\x12;\n\x08metadata\x18\x01 \x01(\x0b\x32\x1f.celeste.image.v1.ImageMetadataR\x08metadata\"\xcd\x02\n\rImageMetadata\x12\x1d\n\nmedia_type\x18\x01 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n\ncolor_mode\x18\x06 \x01(\tR\tcolorMode\x12\x1b\n\thas_alpha\x18\x07 \x01(\x08R\x08hasAlpha\x12 \n\x0borientation\x18\x08 \x01(\x05R\x0borientation\x12\x1f\n\x0bicc_profile\x18\t \x01(\tR\niccProfile\x12\x39\n\x07\x65ntries\x18\n \x03(\x0b\x32\x1f.celeste.image.v1.MetadataEntryR\x07\x65ntries\"g\n\rMetadataEntry\x12\x14\n\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05value*I\n\x0c\x41nalysisKind\x12\x1d\n\x19\x41NALYSIS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NALYSIS_KIND_METADATA\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x65leste/image/v1/analysis.proto\x12\x10\x63\x65leste.image.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x81\x01\n\x08\x41nalysis\x12;\n\x08metadata\x18\x01 \x01(\x0b\x32\x1f.celeste.image.v1.ImageMetadataR\x08metadata\x12\x38\n\x06safety\x18\x04 \x01(\x0b\x32 .celeste.image.v1.SafetyAnalysisR\x06safety\"\xcd\x02\n\rImageMetadata\x12\x1d\n\nmedia_type\x18\x01 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n\ncolor_mode\x18\x06 \x01(\tR\tcolorMode\x12\x1b\n\thas_alpha\x18\x07 \x01(\x08R\x08hasAlpha\x12 \n\x0borientation\x18\x08 \x01(\x05R\x0borientation\x12\x1f\n\x0bicc_profile\x18\t \x01(\tR\niccProfile\x12\x39\n\x07\x65ntries\x18\n \x03(\x0b\x32\x1f.celeste.image.v1.MetadataEntryR\x07\x65ntries\"g\n\rMetadataEntry\x12\x14\n\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05value\"G\n\x0eSafetyAnalysis\x12\x35\n\x06scores\x18\x01 \x03(\x0b\x32\x1d.celeste.image.v1.SafetyScoreR\x06scores\"Y\n\x0bSafetyScore\x12\x1a\n\x08\x63\x61tegory\x18\x01 \x01(\tR\x08\x63\x61tegory\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x18\n\x07network\x18\x03 \x01(\tR\x07network*c\n\x0c\x41nalysisKind\x12\x1d\n\x19\x41NALYSIS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NALYSIS_KIND_METADATA\x10\x01\x12\x18\n\x14\x41NALYSIS_KIND_SAFETY\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.analysis_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANALYSISKIND']._serialized_start=597
-  _globals['_ANALYSISKIND']._serialized_end=670
-  _globals['_ANALYSIS']._serialized_start=83
-  _globals['_ANALYSIS']._serialized_end=154
-  _globals['_IMAGEMETADATA']._serialized_start=157
-  _globals['_IMAGEMETADATA']._serialized_end=490
-  _globals['_METADATAENTRY']._serialized_start=492
-  _globals['_METADATAENTRY']._serialized_end=595
+  _globals['_ANALYSISKIND']._serialized_start=820
+  _globals['_ANALYSISKIND']._serialized_end=919
+  _globals['_ANALYSIS']._serialized_start=84
+  _globals['_ANALYSIS']._serialized_end=213
+  _globals['_IMAGEMETADATA']._serialized_start=216
+  _globals['_IMAGEMETADATA']._serialized_end=549
+  _globals['_METADATAENTRY']._serialized_start=551
+  _globals['_METADATAENTRY']._serialized_end=654
+  _globals['_SAFETYANALYSIS']._serialized_start=656
+  _globals['_SAFETYANALYSIS']._serialized_end=727
+  _globals['_SAFETYSCORE']._serialized_start=729
+  _globals['_SAFETYSCORE']._serialized_end=818
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,8 @@ class _AnalysisKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Analysis
     """Not a kind; refused."""
     ANALYSIS_KIND_METADATA: _AnalysisKind.ValueType  # 1
     """Format, size, colour and what was written into the file: EXIF, GPS, PNG text, ICC profile."""
+    ANALYSIS_KIND_SAFETY: _AnalysisKind.ValueType  # 4
+    """Scores of what should not be shown to everybody."""
 
 class AnalysisKind(_AnalysisKind, metaclass=_AnalysisKindEnumTypeWrapper):
     """A kind of finding that `Analyze` can be asked for."""
@@ -38,6 +40,8 @@ ANALYSIS_KIND_UNSPECIFIED: AnalysisKind.ValueType  # 0
 """Not a kind; refused."""
 ANALYSIS_KIND_METADATA: AnalysisKind.ValueType  # 1
 """Format, size, colour and what was written into the file: EXIF, GPS, PNG text, ICC profile."""
+ANALYSIS_KIND_SAFETY: AnalysisKind.ValueType  # 4
+"""Scores of what should not be shown to everybody."""
 Global___AnalysisKind: _TypeAlias = AnalysisKind  # noqa: Y015
 
 @_typing.final
@@ -47,18 +51,24 @@ class Analysis(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     METADATA_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def metadata(self) -> Global___ImageMetadata:
         """Set for METADATA."""
+
+    @_builtins.property
+    def safety(self) -> Global___SafetyAnalysis:
+        """Set for SAFETY."""
 
     def __init__(
         self,
         *,
         metadata: Global___ImageMetadata | None = ...,
+        safety: Global___SafetyAnalysis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "safety", b"safety"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "safety", b"safety"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,3 +167,57 @@ class MetadataEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MetadataEntry: _TypeAlias = MetadataEntry  # noqa: Y015
+
+@_typing.final
+class SafetyAnalysis(_message.Message):
+    """What a safety model makes of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SafetyScore]:
+        """A score per category: first those that the model made of all that it knows, then those of each network in it."""
+
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___SafetyScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyAnalysis: _TypeAlias = SafetyAnalysis  # noqa: Y015
+
+@_typing.final
+class SafetyScore(_message.Message):
+    """How sure it is that a picture is of a category."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """The category, as the model calls it: `explicit`, `suggestive`, `hentai` ..."""
+    score: _builtins.float
+    """0 to 1. It is no probability: what score means what depends on the model."""
+    network: _builtins.str
+    """The network that says so: `open_nsfw`, `nsfwjs`. Empty for a score that was made of those of several."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        score: _builtins.float = ...,
+        network: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "network", b"network", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyScore: _TypeAlias = SafetyScore  # noqa: Y015

@@ -1,6 +1,7 @@
 """What an analysis found to messages of `celeste.image.v1` and back."""
 
 from celeste_image.core.analysis import Analysis, ImageMetadata, MetadataEntry
+from celeste_image.core.safety import SafetyAnalysis, SafetyScore
 from celeste_image.v1 import analysis_pb2
 from celeste_image.wire.values import value_from_proto, value_to_proto
 
@@ -17,12 +18,21 @@ def analysis_to_proto(analysis: Analysis) -> analysis_pb2.Analysis:
     message = analysis_pb2.Analysis()
     if analysis.metadata is not None:
         message.metadata.CopyFrom(_metadata_proto(analysis.metadata))
+    if analysis.safety is not None:
+        scores = [
+            analysis_pb2.SafetyScore(category=each.category, score=each.score, network=each.network)
+            for each in analysis.safety.scores
+        ]
+        message.safety.CopyFrom(analysis_pb2.SafetyAnalysis(scores=scores))
     return message
 
 
 def analysis_from_proto(message: analysis_pb2.Analysis) -> Analysis:
     """Returns what was found."""
-    return Analysis(metadata=_metadata(message.metadata) if message.HasField("metadata") else None)
+    return Analysis(
+        metadata=_metadata(message.metadata) if message.HasField("metadata") else None,
+        safety=_safety(message.safety) if message.HasField("safety") else None,
+    )
 
 
 def _metadata_proto(metadata: ImageMetadata) -> analysis_pb2.ImageMetadata:
@@ -36,3 +46,7 @@ def _metadata_proto(metadata: ImageMetadata) -> analysis_pb2.ImageMetadata:
 def _metadata(message: analysis_pb2.ImageMetadata) -> ImageMetadata:
     entries = tuple(MetadataEntry(entry.group, entry.name, value_from_proto(entry.value)) for entry in message.entries)
     return ImageMetadata(**{name: getattr(message, name) for name in METADATA_FIELDS}, entries=entries)
+
+
+def _safety(message: analysis_pb2.SafetyAnalysis) -> SafetyAnalysis:
+    return SafetyAnalysis(tuple(SafetyScore(each.category, each.score, each.network) for each in message.scores))

@@ -19,6 +19,7 @@ from celeste_image.core.events import (
     Warned,
 )
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.safety import SafetyAnalysis, SafetyScore
 from celeste_image.providers.local.models import MODELS
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
@@ -99,5 +100,8 @@ def _events(frame: Frame) -> Iterator[Event]:
         case "metadata":
             entries = tuple(MetadataEntry(**entry) for entry in fields.pop("entries"))
             yield Analyzed(Analysis(metadata=ImageMetadata(**fields, entries=entries)))
+        case "safety":
+            scores = tuple(SafetyScore(**score) for score in fields["scores"])
+            yield Analyzed(Analysis(safety=SafetyAnalysis(scores)))
         case other:
             raise ValueError(f"an engine sent {other!r}")

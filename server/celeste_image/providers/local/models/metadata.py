@@ -15,7 +15,7 @@ CARD = ModelCard(
     parameters={
         OperationKind.ANALYZE: (
             SOURCE,
-            Parameter("kinds", ChoiceRange(tuple(AnalysisKind)), "Kinds", "What to find; empty means all."),
+            Parameter("kinds", ChoiceRange((AnalysisKind.METADATA,)), "Kinds", "What to find; empty means all."),
         )
     },
     checked_on="2026-11-22",
