@@ -16,6 +16,7 @@ from celeste_image.core.events import Run
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
+from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.exchange import Limits
@@ -62,7 +63,7 @@ def build_app(settings: Settings) -> App:
     """Returns the App for some settings.
 
     Raises:
-        ValueError: A provider's table or the store's address is wrong; the text says where and how.
+        ValueError: A provider's table, the safety policy or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers)
@@ -72,6 +73,8 @@ def build_app(settings: Settings) -> App:
             if model not in routes.offering(kind):
                 offering = ", ".join(routes.offering(kind))
                 raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
+    pictures = Pictures("pipeline", size=2)
+    policy = Policy(settings.safety, providers, pictures)
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
@@ -106,8 +109,7 @@ def build_app(settings: Settings) -> App:
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    pictures = Pictures("pipeline", size=2)
-    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures)
+    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures, policy)
     return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
 
 

@@ -30,7 +30,7 @@ from celeste_image.core.request import (
     RequestOptions,
     Upscale,
 )
-from celeste_image.core.safety import SafetyAnalysis, SafetyScore
+from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -144,6 +144,19 @@ metadata = st.builds(
 scores = st.builds(SafetyScore, texts, st.floats(0, 1), texts)
 safety = st.builds(SafetyAnalysis, st.lists(scores, max_size=3).map(tuple))
 analyses = st.builds(Analysis, metadata=st.none() | metadata, safety=st.none() | safety)
+verdicts = st.builds(
+    SafetyVerdict,
+    stage=st.sampled_from(SafetyStage),
+    category=texts,
+    action=st.sampled_from(SafetyAction),
+    score=st.none() | st.floats(0, 1),
+    threshold=st.none() | st.floats(0, 1),
+    path=texts,
+    image_index=st.none() | counts,
+    engine=texts,
+    billed=st.none() | st.booleans(),
+    note=texts,
+)
 usages = st.builds(
     Usage,
     images=counts,
@@ -159,6 +172,7 @@ results = st.builds(
     analysis=st.none() | analyses,
     fidelity=st.lists(lines, max_size=3).map(tuple),
     usage=usages,
+    safety=st.lists(verdicts, max_size=3).map(tuple),
 )
 
 

@@ -77,8 +77,13 @@ class SafetyVerdict:
         done = {"allow": "allowed", "flag": "flagged", "blur": "blurred", "block": "blocked"}.get(
             self.action, "checked"
         )
+        return f"{done}: {self.why}"
+
+    @property
+    def why(self) -> str:
+        """What was found, in words: `explicit 0.91, from 0.8 on`."""
         if self.note:
-            return f"{done}: {self.note}"
+            return self.note
         score = "" if self.score is None else f" {self.score:.2f}"
         limit = "" if self.threshold is None else f", from {self.threshold:g} on"
-        return f"{done}: {self.category}{score}{limit}"
+        return f"{self.category}{score}{limit}"

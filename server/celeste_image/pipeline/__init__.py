@@ -9,9 +9,11 @@ from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.lock import locking
+from celeste_image.pipeline.policy import Policy
 from celeste_image.pipeline.record import recording
 from celeste_image.pipeline.retry import retrying
 from celeste_image.pipeline.route import Routes, routing
+from celeste_image.pipeline.safety import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
@@ -30,16 +32,20 @@ def build_pipeline(
     budget: ByteBudget,
     uris: Http,
     pictures: Pictures,
+    policy: Policy,
 ) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
         run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
+        run = checking_outputs(run, policy, provider.cards)
         run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
         run = retrying(run)  # until something was saved; carries the ticket
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
         attempt[name] = fitting(run, provider)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model
+    run = checking_inputs(run, policy)
     run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
+    run = checking_prompts(run, policy)
     return recording(run)  # outermost, so refusals are counted too

@@ -7,6 +7,7 @@ from celeste_image.v1 import analysis_pb2 as _analysis_pb2
 from celeste_image.v1 import edit_pb2 as _edit_pb2
 from celeste_image.v1 import image_pb2 as _image_pb2
 from celeste_image.v1 import money_pb2 as _money_pb2
+from celeste_image.v1 import safety_pb2 as _safety_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -669,6 +670,7 @@ class OperationResult(_message.Message):
     ANALYSIS_FIELD_NUMBER: _builtins.int
     FIDELITY_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's id, or the one that the server made."""
     model: _builtins.str
@@ -697,6 +699,12 @@ class OperationResult(_message.Message):
     def usage(self) -> _money_pb2.Usage:
         """What it used."""
 
+    @_builtins.property
+    def safety(self) -> _containers.RepeatedCompositeFieldContainer[_safety_pb2.SafetyVerdict]:
+        """Verdicts of the operator's safety policy, one per category and text or picture that was checked: prompts that have
+        words of a list, and every picture, allowed ones too. Empty where the operator has no policy.
+        """
+
     def __init__(
         self,
         *,
@@ -707,10 +715,11 @@ class OperationResult(_message.Message):
         analysis: _analysis_pb2.Analysis | None = ...,
         fidelity: _abc.Iterable[Global___FidelityLine] | None = ...,
         usage: _money_pb2.Usage | None = ...,
+        safety: _abc.Iterable[_safety_pb2.SafetyVerdict] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "safety", b"safety", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
