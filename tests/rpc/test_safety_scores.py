@@ -8,7 +8,7 @@ from PIL import Image
 from tests import pictures
 from tests.servers import running
 
-from celeste_image.v1 import ANALYSIS_KIND_SAFETY, AnalyzeRequest, ImageInput, ImageServiceStub
+from celeste_image.v1 import ANALYSIS_KIND_METADATA, ANALYSIS_KIND_SAFETY, AnalyzeRequest, ImageInput, ImageServiceStub
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,18 +63,42 @@ async def test_the_smallest_and_a_long_picture(channel: grpc.aio.Channel) -> Non
     assert fits(await scores(channel, pictures.plain(5000, 2)))
 
 
+async def test_it_finds_nothing_else(channel: grpc.aio.Channel) -> None:
+    kinds = [ANALYSIS_KIND_SAFETY, ANALYSIS_KIND_METADATA]
+    request = AnalyzeRequest(model="local/safety", image=ImageInput(data=pictures.plain(8, 8)), kinds=kinds)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ImageServiceStub(channel).Analyze(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (caught.value.details() or "").startswith("kinds[1]: ")
+
+
+async def test_the_default_model_scores_too(channel: grpc.aio.Channel) -> None:
+    data = (IMAGES / "fox.png").read_bytes()
+    request = AnalyzeRequest(image=ImageInput(data=data), kinds=[ANALYSIS_KIND_SAFETY, ANALYSIS_KIND_METADATA])
+    result = (await ImageServiceStub(channel).Analyze(request)).result
+    assert result.model == "local/analyze"
+    assert result.analysis.metadata.width == 768
+    found = {each.category: each.score for each in result.analysis.safety.scores}
+    assert found == pytest.approx(await scores(channel, data))
+
+
 async def test_weights_that_are_not_there_or_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = AnalyzeRequest(model="local/safety", image=ImageInput(data=pictures.plain(8, 8)))
+    image = ImageInput(data=pictures.plain(8, 8))
+    requests = [
+        AnalyzeRequest(model="local/safety", image=image),
+        AnalyzeRequest(model="local/analyze", image=image, kinds=[ANALYSIS_KIND_SAFETY]),
+    ]
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(tmp_path))
     async with running() as server, grpc.aio.insecure_channel(server.address) as channel:
         for make in (lambda: None, lambda: damaged(tmp_path / "safety" / "open-nsfw.onnx")):
             make()
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await ImageServiceStub(channel).Analyze(request)
-            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-            trailers = dict(caught.value.trailing_metadata() or ())
-            assert b"WEIGHTS_MISSING" in trailers["grpc-status-details-bin"]
-            assert b"celeste models pull local/safety" in trailers["grpc-status-details-bin"]
+            for request in requests:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await ImageServiceStub(channel).Analyze(request)
+                assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+                trailers = dict(caught.value.trailing_metadata() or ())
+                assert b"WEIGHTS_MISSING" in trailers["grpc-status-details-bin"]
+                assert b"celeste models pull local/safety" in trailers["grpc-status-details-bin"]
 
 
 def damaged(path: Path) -> None:

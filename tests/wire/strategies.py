@@ -5,7 +5,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from celeste_image.core.analysis import Analysis, ImageMetadata, MetadataEntry
+from celeste_image.core.analysis import (
+    Analysis,
+    ContentCredentials,
+    DetectedObject,
+    DominantColor,
+    GenerationParameters,
+    ImageContent,
+    ImageMetadata,
+    ImageQuality,
+    ImageRegion,
+    ImageTag,
+    LeftOutFinding,
+    MetadataEntry,
+    TextLine,
+)
 from celeste_image.core.edits import (
     Erase,
     Inpaint,
@@ -140,10 +154,47 @@ metadata = st.builds(
     orientation=st.integers(0, 8),
     icc_profile=texts,
     entries=st.lists(st.builds(MetadataEntry, texts, texts, json_values), max_size=4).map(tuple),
+    generation=st.none()
+    | st.builds(
+        GenerationParameters,
+        tool=texts,
+        prompt=texts,
+        negative_prompt=texts,
+        seed=st.none() | seeds,
+        steps=counts,
+        sampler=texts,
+        model=texts,
+        more=st.dictionaries(texts, json_values, max_size=3),
+    ),
+    credentials=st.none() | st.builds(ContentCredentials, texts, texts, st.integers(0, 2**63 - 1), texts),
+    left_out_entries=counts,
 )
-scores = st.builds(SafetyScore, texts, st.floats(0, 1), texts)
-safety = st.builds(SafetyAnalysis, st.lists(scores, max_size=3).map(tuple))
-analyses = st.builds(Analysis, metadata=st.none() | metadata, safety=st.none() | safety)
+regions = st.builds(ImageRegion, counts, counts, counts, counts)
+
+
+def several(value: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(value, max_size=3).map(tuple)
+
+
+content = st.builds(
+    ImageContent,
+    tags=several(st.builds(ImageTag, texts, numbers)),
+    objects=several(st.builds(DetectedObject, texts, numbers, regions)),
+    colors=several(st.builds(DominantColor, texts, texts, numbers)),
+    texts=several(st.builds(TextLine, texts, numbers, regions)),
+    caption=texts,
+    caption_method=texts,
+    left_out=several(st.builds(LeftOutFinding, texts, texts)),
+)
+quality = st.builds(ImageQuality, *[numbers] * 7)
+safety = st.builds(SafetyAnalysis, several(st.builds(SafetyScore, texts, st.floats(0, 1), texts)))
+analyses = st.builds(
+    Analysis,
+    metadata=st.none() | metadata,
+    content=st.none() | content,
+    quality=st.none() | quality,
+    safety=st.none() | safety,
+)
 verdicts = st.builds(
     SafetyVerdict,
     stage=st.sampled_from(SafetyStage),

@@ -32,7 +32,7 @@ Network = Callable[[Shares], Shares]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Emits `safety`: `scores`, a list of `category`, `score` (0 to 1) and `network`.
+    """Emits `analysis` with part `safety`: `scores`, a list of `category`, `score` (0 to 1) and `network`.
 
     Task: `model_dir` (a folder with open-nsfw.onnx), `threads`, `limits` (of the picture, as ImageLimits; may be
     absent). `explicit` is the highest of `nsfw`, `hentai` and `porn`, so one network is enough; `suggestive` that of
@@ -55,7 +55,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         *((("explicit", explicit, ""), ("suggestive", suggestive, ""), ("nsfw", nsfw, OPEN_NSFW))),
         *((name, share, NSFWJS) for name, share in shares.items()),
     ]
-    emit("safety", {"scores": [{"category": c, "score": min(1.0, s), "network": n} for c, s, n in scores]})
+    found = [{"category": c, "score": min(1.0, s), "network": n} for c, s, n in scores]
+    emit("analysis", {"part": "safety", "found": {"scores": found}})
 
 
 def on_white(picture: Image.Image) -> Image.Image:
