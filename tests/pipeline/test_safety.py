@@ -1,5 +1,6 @@
 """The policy's steps, with an engine that does what it is told, and what the steps around them make of a refusal."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -135,6 +136,23 @@ async def test_pictures_after_a_blocked_one_are_not_looked_at() -> None:
     assert isinstance(error, SafetyBlocked)
     assert verdicts(events) == [("bad", "block")]
     assert (len(judge.asked), model.asked) == (1, [])
+
+
+async def test_a_caller_that_leaves_ends_the_check() -> None:
+    waiting = asyncio.Event()
+
+    async def wait() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    judged, judge = policy(lambda request: wait(), outputs={"bad": "block"})
+    made = Fake(picture())
+    task = asyncio.create_task(collect(checking_outputs(made, judged, [CARD])))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (judge.closed, made.closed) == (1, 1)
 
 
 def refused(index: int) -> Missed:

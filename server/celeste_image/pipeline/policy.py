@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -153,7 +154,7 @@ def _engine(model: str, providers: Mapping[str, Provider]) -> tuple[Provider, Mo
     raise ValueError(f"safety.engine: {model!r} does not score pictures; these do: {', '.join(able)}")
 
 
-def _word_list(path: str, words: Sequence[str], files: Sequence[Any]) -> WordList:
+def _word_list(path: str, words: Sequence[str], files: Sequence[Path]) -> WordList:
     """Returns the list of a category. Raises ValueError when a file can't be read, or there is nothing to look for."""
     terms = list(words)
     for file in files:
