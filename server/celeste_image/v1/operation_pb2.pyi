@@ -631,7 +631,7 @@ Global___FidelityLine: _TypeAlias = FidelityLine  # noqa: Y015
 
 @_typing.final
 class ImageFailure(_message.Message):
-    """An image that was asked for and not made, while others were."""
+    """An image that was asked for and not made, or that may not be shown, while others were made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -684,7 +684,8 @@ class OperationResult(_message.Message):
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageFailure]:
         """Images asked for and not made, while others were; a provider may also make fewer than it was asked for without
-        saying why (PROVIDER_FAILED). When none was made the call fails instead.
+        saying why (PROVIDER_FAILED), and the safety policy of the server may keep one back (SAFETY_BLOCKED). When there is
+        none at all the call fails instead.
         """
 
     @_builtins.property
