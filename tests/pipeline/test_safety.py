@@ -88,17 +88,23 @@ async def test_what_the_judge_does_not_answer_is_not_let_through_unsaid(
 class BrokenBlur(Pictures):
     """Can't blur."""
 
+    def __init__(self, error: Exception) -> None:
+        super().__init__("test")
+        self._error = error
+
     async def blurred(self, image: ImageInput, media_type: str = "image/png") -> bytes:
-        raise EngineLost("gone")
+        raise self._error
 
 
-async def test_what_can_not_be_blurred_is_not_shown() -> None:
-    judged, _ = policy(scores(0.9), outputs={"bad": "blur"}, on_error="flag", pictures_=BrokenBlur("test"))
-    events = await collect(checking_outputs(Fake(picture()), judged, [CARD]))
+@pytest.mark.parametrize(("error", "reason"), [(EngineLost("gone"), "ENGINE_LOST"), (RuntimeError("x"), "INTERNAL")])
+async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: str) -> None:
+    judged, _ = policy(scores(0.9), outputs={"bad": "blur"}, on_error="flag", pictures_=BrokenBlur(error))
+    with capture_logs():
+        events = await collect(checking_outputs(Fake(picture()), judged, [CARD]))
     assert not [event for event in events if isinstance(event, Picture)]
     missed = events[-1]
     assert isinstance(missed, Missed)
-    assert missed.error.metadata["note"] == "it could not be blurred (ENGINE_LOST)"
+    assert missed.error.metadata["note"] == f"it could not be blurred ({reason})"
 
 
 @pytest.mark.parametrize(

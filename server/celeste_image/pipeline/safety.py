@@ -124,9 +124,10 @@ async def _checked(policy: Policy, made: Picture, call: Call, about: SafetyVerdi
     elif verdict.action is SafetyAction.BLUR:
         try:
             data = await policy.pictures.blurred(image, made.media_type)
-        except CelesteError as error:  # not to be shown as it is, whatever happens
-            log.warning("unblurred", reason=error.reason, error=error.message, request_id=call.request_id)
-            yield Missed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({error.reason})")))
+        except Exception as error:  # not to be shown as it is, whatever happens
+            reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
+            log.warning("unblurred", reason=reason, request_id=call.request_id, exc_info=True)
+            yield Missed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
         else:
             yield replace(made, data=data)
     else:
