@@ -19,6 +19,7 @@ from celeste_image.core.request import OutputMetadata
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline import Labels, Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
+from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.exchange import Limits
@@ -66,7 +67,7 @@ def build_app(settings: Settings) -> App:
     """Returns the App for some settings.
 
     Raises:
-        ValueError: A provider's table or the store's address is wrong; the text says where and how.
+        ValueError: A provider's table, the safety policy or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers)
@@ -85,6 +86,8 @@ def build_app(settings: Settings) -> App:
                 routes.find(model)
             except ModelNotFound as error:
                 raise ValueError(f"aliases.{alias}: {error.message}") from error
+    pictures = Pictures("pipeline", size=2)
+    policy = Policy(settings.safety, providers, pictures)
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
@@ -119,13 +122,12 @@ def build_app(settings: Settings) -> App:
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    pictures = Pictures("pipeline", size=2)
     labels = Labels(
         output_metadata=None if images.output_metadata is OutputMetadata.KEEP else images.output_metadata,
         embed_recipe=images.embed_recipe,
         software=f"Celeste {version('celeste-image')}",
     )
-    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures, labels)
+    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures, labels, policy)
     return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
 
 

@@ -35,6 +35,8 @@ from celeste_image.core.secret import Secret
 __all__ = [
     "ImageSettings",
     "LogSettings",
+    "PictureRule",
+    "SafetySettings",
     "SecretText",
     "ServerSettings",
     "Settings",
@@ -173,6 +175,43 @@ class CatalogueSettings(Section):
     """Providers that may be called with ids of no model that is known; what they accept is a guess."""
 
 
+class WordRule(Section):
+    """`[safety.prompts.CATEGORY]`: words that a prompt may not have, or that are told of."""
+
+    action: Literal["off", "flag", "block"] = "block"
+    words: list[str] = []
+    """Terms; `*` stands for any letters of a word, `?` for one. See `pipeline/words.py`."""
+    files: list[Path] = []
+    """Files of terms, UTF-8, one a line; empty lines and lines that begin with `#` are none."""
+
+
+class PictureRule(Section):
+    """`CATEGORY` of `[safety.inputs]` and `[safety.outputs]`: what is done from which score on; may be the action."""
+
+    action: Literal["off", "flag", "blur", "block"] = "block"
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
+
+    @model_validator(mode="before")
+    @classmethod
+    def _action_alone(cls, value: Any) -> Any:
+        return {"action": value} if isinstance(value, str) else value
+
+
+class SafetySettings(Section):
+    """`[safety]`: what the operator does not want to be asked for, given or made. Nothing is checked by default."""
+
+    prompts: dict[str, WordRule] = {}
+    """Lists of words by category."""
+    inputs: dict[str, PictureRule] = {}
+    """What is done about pictures of requests, by category of the engine."""
+    outputs: dict[str, PictureRule] = {}
+    """The same about pictures that were made."""
+    engine: str = "local/safety"
+    """The model that scores pictures."""
+    on_error: Literal["block", "flag"] = "block"
+    """What is done with a picture that could not be checked."""
+
+
 class LogSettings(Section):
     """`[log]`: what is logged, to standard error."""
 
@@ -196,6 +235,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
+    safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     providers: dict[str, dict[str, Any]] = {}

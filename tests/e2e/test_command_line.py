@@ -115,6 +115,25 @@ def test_failures_say_what_and_exit_by_the_table(
     assert b"Traceback" not in done.stderr
 
 
+def test_what_the_policy_does_is_told(celeste: Celeste) -> None:
+    prompts = json.dumps({"weapons": {"words": ["gun*"]}, "gore": {"action": "flag", "words": ["blood"]}})
+    alone = {"CELESTE_ADDRESS": "", "CELESTE_STORE__URL": "memory:///", "CELESTE_SAFETY__PROMPTS": prompts}
+    refused = celeste("two guns and blood", **alone)
+    assert refused.returncode == 5
+    assert b"error: prompt: blocked by the safety policy of this server: weapons" in refused.stderr
+    flagged = celeste("blood on the moon", "--json", **alone)
+    assert flagged.returncode == 0
+    assert b"warning: prompt: flagged: gore" in flagged.stderr
+    (verdict,) = json.loads(flagged.stdout)["safety"]
+    assert verdict == {
+        "stage": "SAFETY_STAGE_PROMPT",
+        "category": "gore",
+        "action": "SAFETY_ACTION_FLAG",
+        "path": "prompt",
+        "billed": False,
+    }
+
+
 def test_an_unreachable_server(celeste: Celeste) -> None:
     done = celeste("a fish", CELESTE_ADDRESS="127.0.0.1:1")
     assert done.returncode == 9

@@ -46,6 +46,7 @@ from celeste_image.core.request import (
     Routing,
     Upscale,
 )
+from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -193,7 +194,27 @@ content = st.builds(
     left_out=several(st.builds(LeftOutFinding, texts, texts)),
 )
 quality = st.builds(ImageQuality, *[numbers] * 7)
-analyses = st.builds(Analysis, metadata=st.none() | metadata, content=st.none() | content, quality=st.none() | quality)
+safety = st.builds(SafetyAnalysis, several(st.builds(SafetyScore, texts, st.floats(0, 1), texts)))
+analyses = st.builds(
+    Analysis,
+    metadata=st.none() | metadata,
+    content=st.none() | content,
+    quality=st.none() | quality,
+    safety=st.none() | safety,
+)
+verdicts = st.builds(
+    SafetyVerdict,
+    stage=st.sampled_from(SafetyStage),
+    category=texts,
+    action=st.sampled_from(SafetyAction),
+    score=st.none() | st.floats(0, 1),
+    threshold=st.none() | st.floats(0, 1),
+    path=texts,
+    image_index=st.none() | counts,
+    engine=texts,
+    billed=st.none() | st.booleans(),
+    note=texts,
+)
 usages = st.builds(
     Usage,
     images=counts,
@@ -209,6 +230,7 @@ results = st.builds(
     analysis=st.none() | analyses,
     fidelity=st.lists(lines, max_size=3).map(tuple),
     usage=usages,
+    safety=st.lists(verdicts, max_size=3).map(tuple),
 )
 
 

@@ -8,13 +8,14 @@ from celeste_image.cli.options import operation_options, provider_options
 
 if TYPE_CHECKING:
     from celeste_image.core.analysis import ImageContent, ImageMetadata, ImageQuality
+    from celeste_image.core.safety import SafetyAnalysis
 
 __all__ = ["command"]
 
 
 @click.command(name="analyze")
 @click.argument("image")
-@click.option("--kind", "kinds", multiple=True, help="What to find, of metadata, content, quality; else all.")
+@click.option("--kind", "kinds", multiple=True, help="What to find, of metadata, content, quality, safety; else all.")
 @operation_options
 def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     """Find out about a picture. IMAGE is a file, or the name of an artifact."""
@@ -46,6 +47,8 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
             print_content(found.content)
         if found.quality:
             print_quality(found.quality)
+        if found.safety:
+            print_safety(found.safety)
     return 0
 
 
@@ -94,3 +97,9 @@ def print_quality(quality: "ImageQuality") -> None:
     say(f"brightness  {quality.brightness:.2f}  contrast  {quality.contrast:.2f}")
     say(f"clipped  {quality.clipped_shadows:.1%} black  {quality.clipped_highlights:.1%} white")
     say(f"noise  {quality.noise:.1f} of 255")
+
+
+def print_safety(safety: "SafetyAnalysis") -> None:
+    """Prints a line for each category, with the network that gave the score where it was one alone."""
+    for each in safety.scores:
+        say(f"safety  {each.category}  {each.score:.3f}  {each.network}".rstrip())

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from celeste_image.core.safety import SafetyAnalysis
+
 __all__ = [
     "Analysis",
     "ContentCredentials",
@@ -162,6 +164,7 @@ class Analysis:
     metadata: ImageMetadata | None = None
     content: ImageContent | None = None
     quality: ImageQuality | None = None
+    safety: SafetyAnalysis | None = None
 
     def with_parts_of(self, other: "Analysis") -> "Analysis":
         """Returns it with the parts that another has, which replace its own."""

@@ -166,6 +166,7 @@ class ModelCard:
         trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
         like: Id of the model of the catalogue that it was made like; empty for those of the catalogue.
+        safety_categories: Of what it gives scores when it is asked for SAFETY; empty when it does not.
     """
 
     id: str
@@ -186,6 +187,7 @@ class ModelCard:
     trained: bool = True
     prices: tuple[Price, ...] = ()
     like: str = ""
+    safety_categories: tuple[str, ...] = ()
 
     @property
     def provider(self) -> str:

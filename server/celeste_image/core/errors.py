@@ -256,7 +256,10 @@ class ModelRetired(CelesteError):
 
 
 class SafetyBlocked(CelesteError):
-    """A safety system refused; metadata `stage` says what: `prompt`, `input`, `output` or `unknown`."""
+    """A safety system refused; metadata `stage` says what: `prompt`, `input`, `output` or `unknown`.
+
+    Where it was the policy of this server, metadata has the members of a SafetyVerdict.
+    """
 
     reason = "SAFETY_BLOCKED"
     code = "FAILED_PRECONDITION"

@@ -15,8 +15,10 @@ Each event has one author, so there is one place to look:
     Measured    pipeline/lock.py     what a step found on what was made, about one field; fit.py puts it into the line
                 pipeline/label.py
                 pipeline/split.py
-    Missed      pipeline/split.py    one of several images could not be made
+    Missed      pipeline/split.py    one of several images could not be made, or may not be shown
+                pipeline/safety.py
     Analyzed    provider             what an analysis found
+    Judged      pipeline/safety.py   what the operator's policy says of a text or a picture
     Used        provider             time that an engine of ours worked
     Completed   pipeline/record.py   the result, last, once
 
@@ -31,6 +33,7 @@ from typing import Any
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
     "Analyzed",
@@ -40,6 +43,7 @@ __all__ = [
     "FidelityOutcome",
     "Fitted",
     "ImageOutput",
+    "Judged",
     "Measured",
     "Missed",
     "OperationResult",
@@ -121,6 +125,7 @@ class OperationResult:
     analysis: Analysis | None = None
     fidelity: tuple[FidelityLine, ...] = ()
     usage: Usage = Usage()
+    safety: tuple[SafetyVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +234,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Image `index` could not be made; the others go on."""
+    """Image `index` could not be made, or may not be shown; the others go on."""
 
     index: int
     error: CelesteError
@@ -240,6 +245,13 @@ class Analyzed:
     """What an analysis found, of some kinds or all; what comes later adds to it."""
 
     analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the operator's safety policy says of a text or a picture."""
+
+    verdict: SafetyVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +282,7 @@ Event = (
     | Saved
     | Missed
     | Analyzed
+    | Judged
     | Used
     | Completed
 )

@@ -48,6 +48,7 @@ class AnalysisKind(StrEnum):
     METADATA = "metadata"
     CONTENT = "content"
     QUALITY = "quality"
+    SAFETY = "safety"
 
 
 class OutputMetadata(StrEnum):

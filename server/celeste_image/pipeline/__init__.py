@@ -10,9 +10,11 @@ from celeste_image.pipeline.label import Labels, labelling
 from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.lock import locking
+from celeste_image.pipeline.policy import Policy
 from celeste_image.pipeline.record import recording
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import Routes, routing
+from celeste_image.pipeline.safety import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
@@ -32,11 +34,13 @@ def build_pipeline(
     uris: Http,
     pictures: Pictures,
     labels: Labels,
+    policy: Policy,
 ) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
         run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
+        run = checking_outputs(run, policy, provider.cards)
         run = labelling(run, provider.cards, pictures.of(name), labels.software)  # metadata taken out, or written
         run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
@@ -44,5 +48,7 @@ def build_pipeline(
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
         attempt[name] = fitting(run, provider, labels=labels)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model
+    run = checking_inputs(run, policy)
     run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
+    run = checking_prompts(run, policy)
     return recording(run)  # outermost, so refusals are counted too

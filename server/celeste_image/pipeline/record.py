@@ -17,6 +17,7 @@ from celeste_image.core.events import (
     FidelityLine,
     Fitted,
     ImageOutput,
+    Judged,
     Missed,
     OperationResult,
     Run,
@@ -26,6 +27,7 @@ from celeste_image.core.events import (
     Used,
 )
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.safety import SafetyVerdict
 
 __all__ = ["recording"]
 
@@ -42,6 +44,7 @@ class Record:
         self.analysis: Analysis | None = None
         self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
+        self.safety: list[SafetyVerdict] = []
 
     def add(self, event: Event) -> None:
         """Takes note of an event."""
@@ -57,6 +60,8 @@ class Record:
                 self.analysis = (self.analysis or Analysis()).with_parts_of(event.analysis)
             case Fitted():
                 self.fidelity[event.line.path, event.line.image_index] = event.line
+            case Judged():
+                self.safety.append(event.verdict)
             case Used():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
 
@@ -72,6 +77,7 @@ class Record:
             analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
             usage=Usage(len(images), megapixels, self.compute_seconds),
+            safety=tuple(self.safety),
         )
 
 

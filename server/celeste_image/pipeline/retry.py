@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.events import Event, Progress, Retrying, Run, Saved, Submitted
+from celeste_image.core.events import Event, Missed, Progress, Retrying, Run, Saved, Submitted
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.providers.base import ProviderSettings
 
@@ -52,7 +52,7 @@ def retrying(
     clock: Callable[[], float] = time.monotonic,
     jitter: Callable[[float], float] = lambda most: random.uniform(0, most),  # noqa: S311
 ) -> Run:
-    """Tries again after failures that say nothing was done, until something was saved.
+    """Tries again after failures that say nothing was done, until something was saved or refused.
 
     A ticket that a try left is carried to the next, which resumes that job and submits nothing. What was sent and not
     answered is not retryable, and so never sent again.
@@ -66,7 +66,7 @@ def retrying(
             try:
                 async with aclosing(run(request, call)) as events:
                     async for event in events:
-                        saved |= isinstance(event, Saved)
+                        saved |= isinstance(event, Saved | Missed)  # a picture that may not be shown was made
                         if isinstance(event, Submitted):
                             call = replace(call, ticket=event.ticket)
                         if isinstance(event, Progress):

@@ -36,6 +36,8 @@ class _AnalysisKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Analysis
     """What the picture shows: tags, objects, colors, text."""
     ANALYSIS_KIND_QUALITY: _AnalysisKind.ValueType  # 3
     """How well it was taken: sharpness, exposure, contrast, noise."""
+    ANALYSIS_KIND_SAFETY: _AnalysisKind.ValueType  # 4
+    """Scores of what should not be shown to everybody."""
 
 class AnalysisKind(_AnalysisKind, metaclass=_AnalysisKindEnumTypeWrapper):
     """A kind of finding that `Analyze` can be asked for."""
@@ -50,6 +52,8 @@ ANALYSIS_KIND_CONTENT: AnalysisKind.ValueType  # 2
 """What the picture shows: tags, objects, colors, text."""
 ANALYSIS_KIND_QUALITY: AnalysisKind.ValueType  # 3
 """How well it was taken: sharpness, exposure, contrast, noise."""
+ANALYSIS_KIND_SAFETY: AnalysisKind.ValueType  # 4
+"""Scores of what should not be shown to everybody."""
 Global___AnalysisKind: _TypeAlias = AnalysisKind  # noqa: Y015
 
 @_typing.final
@@ -61,6 +65,7 @@ class Analysis(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def metadata(self) -> Global___ImageMetadata:
         """Set for METADATA."""
@@ -73,16 +78,21 @@ class Analysis(_message.Message):
     def quality(self) -> Global___ImageQuality:
         """Set for QUALITY."""
 
+    @_builtins.property
+    def safety(self) -> Global___SafetyAnalysis:
+        """Set for SAFETY."""
+
     def __init__(
         self,
         *,
         metadata: Global___ImageMetadata | None = ...,
         content: Global___ImageContent | None = ...,
         quality: Global___ImageQuality | None = ...,
+        safety: Global___SafetyAnalysis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "metadata", b"metadata", "quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "metadata", b"metadata", "quality", b"quality", "safety", b"safety"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "metadata", b"metadata", "quality", b"quality"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "metadata", b"metadata", "quality", b"quality", "safety", b"safety"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -574,3 +584,57 @@ class ImageQuality(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImageQuality: _TypeAlias = ImageQuality  # noqa: Y015
+
+@_typing.final
+class SafetyAnalysis(_message.Message):
+    """What a safety model makes of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SafetyScore]:
+        """A score per category: first those that the model made of all that it knows, then those of each network in it."""
+
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___SafetyScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyAnalysis: _TypeAlias = SafetyAnalysis  # noqa: Y015
+
+@_typing.final
+class SafetyScore(_message.Message):
+    """How sure it is that a picture is of a category."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """The category, as the model calls it: `explicit`, `suggestive`, `hentai` ..."""
+    score: _builtins.float
+    """0 to 1. It is no probability: what score means what depends on the model."""
+    network: _builtins.str
+    """The network that says so: `open_nsfw`, `nsfwjs`. Empty for a score that was made of those of several."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        score: _builtins.float = ...,
+        network: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "network", b"network", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyScore: _TypeAlias = SafetyScore  # noqa: Y015

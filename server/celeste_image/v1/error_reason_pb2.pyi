@@ -90,7 +90,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
     ERROR_REASON_SAFETY_BLOCKED: _ErrorReason.ValueType  # 28
     """FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
-    (`prompt`, `input`, `output` or `unknown`). The same request is refused again.
+    (`prompt`, `input`, `output` or `unknown`). The same request is refused again. Where it was the policy of this
+    server, metadata has what a SafetyVerdict has (`category`, `score`, `threshold`, `engine`, `path`) and `billed`:
+    `true`, `false` or `unknown`.
     """
     ERROR_REASON_PROVIDER_CREDENTIALS: _ErrorReason.ValueType  # 29
     """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
@@ -186,7 +188,9 @@ ERROR_REASON_MODEL_RETIRED: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
 ERROR_REASON_SAFETY_BLOCKED: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
-(`prompt`, `input`, `output` or `unknown`). The same request is refused again.
+(`prompt`, `input`, `output` or `unknown`). The same request is refused again. Where it was the policy of this
+server, metadata has what a SafetyVerdict has (`category`, `score`, `threshold`, `engine`, `path`) and `billed`:
+`true`, `false` or `unknown`.
 """
 ERROR_REASON_PROVIDER_CREDENTIALS: ErrorReason.ValueType  # 29
 """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""

@@ -7,6 +7,7 @@ from celeste_image.v1 import analysis_pb2 as _analysis_pb2
 from celeste_image.v1 import edit_pb2 as _edit_pb2
 from celeste_image.v1 import image_pb2 as _image_pb2
 from celeste_image.v1 import money_pb2 as _money_pb2
+from celeste_image.v1 import safety_pb2 as _safety_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -721,7 +722,7 @@ Global___FidelityLine: _TypeAlias = FidelityLine  # noqa: Y015
 
 @_typing.final
 class ImageFailure(_message.Message):
-    """An image that was asked for and not made, while others were."""
+    """An image that was asked for and not made, or that may not be shown, while others were made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -760,6 +761,7 @@ class OperationResult(_message.Message):
     ANALYSIS_FIELD_NUMBER: _builtins.int
     FIDELITY_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's id, or the one that the server made."""
     model: _builtins.str
@@ -773,7 +775,8 @@ class OperationResult(_message.Message):
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageFailure]:
         """Images asked for and not made, while others were; a provider may also make fewer than it was asked for without
-        saying why (PROVIDER_FAILED). When none was made the call fails instead.
+        saying why (PROVIDER_FAILED), and the safety policy of the server may keep one back (SAFETY_BLOCKED). When there is
+        none at all the call fails instead.
         """
 
     @_builtins.property
@@ -788,6 +791,12 @@ class OperationResult(_message.Message):
     def usage(self) -> _money_pb2.Usage:
         """What it used."""
 
+    @_builtins.property
+    def safety(self) -> _containers.RepeatedCompositeFieldContainer[_safety_pb2.SafetyVerdict]:
+        """Verdicts of the operator's safety policy, one per category and text or picture that was checked: prompts that have
+        words of a list, and every picture, allowed ones too. Empty where the operator has no policy.
+        """
+
     def __init__(
         self,
         *,
@@ -798,10 +807,11 @@ class OperationResult(_message.Message):
         analysis: _analysis_pb2.Analysis | None = ...,
         fidelity: _abc.Iterable[Global___FidelityLine] | None = ...,
         usage: _money_pb2.Usage | None = ...,
+        safety: _abc.Iterable[_safety_pb2.SafetyVerdict] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "safety", b"safety", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

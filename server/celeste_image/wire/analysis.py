@@ -20,6 +20,7 @@ from celeste_image.core.analysis import (
     MetadataEntry,
     TextLine,
 )
+from celeste_image.core.safety import SafetyAnalysis, SafetyScore
 from celeste_image.v1 import analysis_pb2
 from celeste_image.wire.values import value_from_proto, value_to_proto, whole_numbers
 
@@ -46,6 +47,9 @@ def analysis_to_proto(analysis: Analysis) -> analysis_pb2.Analysis:
         message.content.CopyFrom(_content_proto(analysis.content))
     if analysis.quality is not None:
         message.quality.CopyFrom(analysis_pb2.ImageQuality(**asdict(analysis.quality)))
+    if analysis.safety is not None:
+        scores = [analysis_pb2.SafetyScore(**asdict(each)) for each in analysis.safety.scores]
+        message.safety.CopyFrom(analysis_pb2.SafetyAnalysis(scores=scores))
     return message
 
 
@@ -56,6 +60,7 @@ def analysis_from_proto(message: analysis_pb2.Analysis) -> Analysis:
         metadata=_metadata(message.metadata) if message.HasField("metadata") else None,
         content=_content(message.content) if message.HasField("content") else None,
         quality=ImageQuality(**quality) if message.HasField("quality") else None,
+        safety=_safety(message.safety) if message.HasField("safety") else None,
     )
 
 
@@ -130,3 +135,7 @@ def _region_proto(region: ImageRegion) -> analysis_pb2.ImageRegion:
 
 def _region(message: analysis_pb2.ImageRegion) -> ImageRegion:
     return ImageRegion(message.x, message.y, message.width, message.height)
+
+
+def _safety(message: analysis_pb2.SafetyAnalysis) -> SafetyAnalysis:
+    return SafetyAnalysis(tuple(SafetyScore(each.category, each.score, each.network) for each in message.scores))

@@ -9,6 +9,7 @@ from celeste_image.core.events import (
     FidelityOutcome,
     Fitted,
     ImageOutput,
+    Judged,
     OperationResult,
     Preview,
     Progress,
@@ -20,8 +21,10 @@ from celeste_image.core.events import (
     Usage,
     Warned,
 )
+from celeste_image.core.safety import SafetyAction
 from celeste_image.v1 import event_pb2, image_pb2, money_pb2, operation_pb2
 from celeste_image.wire.analysis import analysis_from_proto, analysis_to_proto
+from celeste_image.wire.safety import verdict_from_proto, verdict_to_proto
 from celeste_image.wire.status import error_from_status, status_from_error
 from celeste_image.wire.values import enum_number, enum_word, value_from_proto, value_to_proto
 
@@ -64,6 +67,8 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
             message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, text=event.text))
         case Fitted(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
             message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, text=line.note or line.outcome.value))
+        case Judged(verdict) if verdict.action is not SafetyAction.ALLOW:
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=verdict.path, text=str(verdict)))
         case Completed():
             message.completed.result.CopyFrom(result_to_proto(event.result))
         case _:
@@ -112,6 +117,7 @@ def result_to_proto(result: OperationResult) -> operation_pb2.OperationResult:
         ],
         fidelity=[_line_proto(line) for line in result.fidelity],
         usage=money_pb2.Usage(images=result.usage.images, megapixels=result.usage.megapixels),
+        safety=[verdict_to_proto(verdict) for verdict in result.safety],
     )
     if result.usage.compute_seconds is not None:
         message.usage.compute_time.FromTimedelta(timedelta(seconds=result.usage.compute_seconds))
@@ -132,6 +138,7 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
         analysis=analysis_from_proto(message.analysis) if message.HasField("analysis") else None,
         fidelity=tuple(_line(line) for line in message.fidelity),
         usage=Usage(usage.images, usage.megapixels, seconds),
+        safety=tuple(verdict_from_proto(verdict) for verdict in message.safety),
     )
 
 

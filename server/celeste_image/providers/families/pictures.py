@@ -90,6 +90,16 @@ class Pictures:
         (frame,) = await self._given({"do": "png"}, [image])
         return frame.payload
 
+    async def blurred(self, image: ImageInput, media_type: str = "image/png") -> bytes:
+        """Returns a picture of the same size in which nothing can be made out, as JPEG, PNG or WebP.
+
+        Raises:
+            NotAnImage: See `open_upright`.
+            ImageTooLarge: See `open_upright`.
+        """
+        (frame,) = await self._given({"do": "blur", "media_type": media_type}, [image])
+        return frame.payload
+
     async def facts(self, data: bytes) -> tuple[str, int, int]:
         """Returns the media type, the width and the height of a vendor's picture, decoded to its last pixel.
 

@@ -28,6 +28,8 @@ CELL = 16
 PREVIEW_BYTES = 256 << 10
 PREVIEW_SIDE = 512
 PNG_LEVEL = 3
+BLUR_SIDE, BLUR_RADIUS = 32, 2
+"""A picture is made this small, then blurred: a Gaussian of a sixteenth of its longer side."""
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
@@ -38,6 +40,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     * `measure`: the picture; no bytes.
     * `shrink`: the picture, made small enough for a preview where it is not.
     * `png`: the picture, upright, as PNG without metadata.
+    * `blur`: the picture, so blurred that nothing can be made out; `media_type`.
     * `mask`: a mask; `polarity`, `feather`, `form`, `width` and `height` of the picture that it is for.
     * `pad`: the picture; `left`, `right`, `top`, `bottom`, `form` of the mask that is the second result.
     * `crop`: the picture; `canvas`, the size to have first, `width` and `height` to keep of it; `media_type`.
@@ -66,6 +69,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
                 _emit(emit, opened[0], _encoded(opened[0], "image/jpeg", 80), "image/jpeg")
         case "png":
             _emit_png(emit, opened[0])
+        case "blur":
+            _emit(emit, opened[0], _encoded(_blurred(opened[0]), task["media_type"]), task["media_type"])
         case "mask":
             grey = _changes(opened[0], task)
             size = (int(task["width"]), int(task["height"]))
@@ -98,6 +103,14 @@ def _labelled(data: bytes, strip: bool, label: dict[str, str] | None) -> tuple[b
     except CannotLabel as error:
         failed["embed_recipe"] = str(error)
     return data, failed
+
+
+def _blurred(picture: Image.Image) -> Image.Image:
+    alpha = picture.mode == "RGBA"  # premultiplied while it is blurred, so that unseen colours stay unseen
+    small = picture.convert("RGBa") if alpha else picture.copy()
+    small.thumbnail((BLUR_SIDE, BLUR_SIDE))
+    small = small.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
+    return (small.convert("RGBA") if alpha else small).resize(picture.size, Image.Resampling.BICUBIC)
 
 
 def _changes(mask: Image.Image, task: dict[str, Any]) -> Image.Image:

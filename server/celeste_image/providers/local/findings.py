@@ -19,6 +19,7 @@ from celeste_image.core.analysis import (
     TextLine,
 )
 from celeste_image.core.request import AnalysisKind
+from celeste_image.core.safety import SafetyAnalysis, SafetyScore
 
 __all__ = ["analysis_of"]
 
@@ -32,6 +33,8 @@ def analysis_of(kind: str, found: Mapping[str, Any]) -> Analysis:
             return Analysis(content=_content(found))
         case AnalysisKind.QUALITY:
             return Analysis(quality=ImageQuality(**found))
+        case AnalysisKind.SAFETY:
+            return Analysis(safety=SafetyAnalysis(tuple(SafetyScore(**score) for score in found["scores"])))
 
 
 def _metadata(

@@ -6,9 +6,11 @@ from importlib.util import find_spec
 from itertools import groupby
 
 from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, Parameter
+from celeste_image.core.errors import WeightsMissing
 from celeste_image.core.events import Warned
 from celeste_image.core.request import AnalysisKind, Analyze, ImageRequest, OperationKind
 from celeste_image.providers.local import weights
+from celeste_image.providers.local.models import safety
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
 from celeste_image.providers.local.options import LocalOptions
@@ -20,8 +22,8 @@ CARD = ModelCard(
     title="Analyzer",
     summary=(
         "Reads what a picture says about itself (EXIF, XMP, IPTC, ICC, generation parameters, content credentials), "
-        "what it shows (tags, objects, colors, text) and how well it was taken. Tags and objects need weights, text "
-        "needs the extra `ocr`; without them the rest is found."
+        "what it shows (tags, objects, colors, text), how well it was taken, and the scores of local/safety. Tags, "
+        "objects and scores need weights, text needs the extra `ocr`; without them the rest is found."
     ),
     parameters={
         OperationKind.ANALYZE: (
@@ -44,6 +46,9 @@ CARD = ModelCard(
 )
 
 
+MISSING = "the weights are not on the server; get them with: "
+
+
 def picture_alone(request: Analyze, options: LocalOptions) -> Task:
     """Returns a task of nothing but the picture."""
     return {}, (request.image.data,)
@@ -53,9 +58,7 @@ def left_out(options: LocalOptions) -> list[dict[str, str]]:
     """Returns the fields of ImageContent that can't be looked for now, each with the reason."""
     reasons: dict[str, str] = {}
     if not weights.installed("analyze"):
-        reasons |= dict.fromkeys(
-            ("tags", "objects"), f"their weights are not on the server; get them with: {CARD.pull}"
-        )
+        reasons |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
         reasons["texts"] = "the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
     return [{"field": name, "reason": reason} for name, reason in reasons.items()]
@@ -82,6 +85,8 @@ class Analyzer(LocalModel):
     def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
         """Yields what will be missing; about the kind, where it was asked for by name, so that `strict` refuses it."""
         asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
+        if not asked and not safety.MODEL.ready():
+            yield Warned("kinds", f"safety is left out: {MISSING}{safety.CARD.pull}")
         if asked and AnalysisKind.CONTENT not in asked:
             return
         path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
@@ -89,15 +94,26 @@ class Analyzer(LocalModel):
             yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are left out: {reason}")
 
     def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
-        """Returns the engines of the kinds that are asked for, in the order of the kinds."""
+        """Returns the engines of the kinds that are asked for, in the order of the kinds.
+
+        Raises:
+            WeightsMissing: Safety scores are asked for by name, and their weights are not here.
+        """
         asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
-        return tuple(part for kind, part in self.parts.items() if not asked or kind in asked)
+        ready = safety.MODEL.ready()
+        if AnalysisKind.SAFETY in asked and not ready:
+            raise WeightsMissing(f"safety: {MISSING}{safety.CARD.pull}", metadata={"command": safety.CARD.pull})
+        found = {kind: part for kind, part in self.parts.items() if not asked or kind in asked}
+        if request is not None and not ready:
+            found.pop(AnalysisKind.SAFETY, None)
+        return tuple(found.values())
 
 
 PARTS = {
     AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, picture_alone),
     AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, picture_alone),
     AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
+    AnalysisKind.SAFETY: safety.MODEL,
 }
 
 MODEL = Analyzer(CARD, "", 0, picture_alone, parts=PARTS)
