@@ -176,6 +176,31 @@ async def test_a_prompt_beside_a_background_is_not_used(channel: grpc.aio.Channe
     assert "progress" not in seen
 
 
+async def test_strict_refuses_words_that_are_not_understood_before_the_cut(channel: grpc.aio.Channel) -> None:
+    edit = edits.ReplaceBackgroundEdit(prompt="a beach with a flumph")
+    request = EditRequest(image=given(pictures.photo(96)), replace_background=edit, options=STRICT)
+    stream = StreamRequest(operation=pb.Operation(edit=request))
+    phases = []
+    with pytest.raises(grpc.aio.AioRpcError, match="flumph"):
+        async for response in ImageServiceStub(channel).Stream(stream):
+            phases.append(response.event.progress.phase)
+    assert "cut out" not in phases
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+async def test_a_background_of_another_mode(channel: grpc.aio.Channel, mode: str) -> None:
+    back = Image.new("RGB", (40, 40), "green").convert(mode)
+    if mode == "RGBA":
+        back.putalpha(100)
+    edit = edits.ReplaceBackgroundEdit(background=given(pictures.encoded(back)))
+    picture, _ = await made(channel, EditRequest(image=given(COFFEE), replace_background=edit))
+    assert picture.mode == ("RGB" if mode == "L" else "RGBA")
+    behind = picture.getpixel((2, 2)), back.convert(picture.mode).getpixel((0, 0))
+    assert np.abs(np.subtract(*behind)).max() <= 1
+    cup, source = picture.convert("RGB").getpixel((280, 130)), pictures.opened(COFFEE).getpixel((280, 130))
+    assert np.abs(np.subtract(cup, source)).max() <= 2
+
+
 async def test_an_inpainted_square_beats_the_mean_colour_around_it(channel: grpc.aio.Channel) -> None:
     """On stripes; on cloth and grain no filling beats the mean by this measure."""
     data, box = pictures.PHOTO.read_bytes(), (20, 150, 60, 190)
