@@ -250,6 +250,23 @@ async def test_the_method_chooses_the_upscaler(channel: grpc.aio.Channel, method
     assert line(result, "method").outcome == pb.FIDELITY_OUTCOME_HONORED
 
 
+async def test_real_esrgan_is_no_resize_and_no_invention(channel: grpc.aio.Channel) -> None:
+    async def upscaled(data: bytes, model: str) -> Image.Image:
+        request = pb.UpscaleRequest(image=given(data), factor=4, model=model)
+        request.options.inline_limit_bytes = 2_000_000
+        return pictures.opened((await ImageServiceStub(channel).Upscale(request)).result.images[0].data)
+
+    edge = Image.new("L", (96, 96), 60)
+    edge.paste(190, (48, 0, 96, 96))
+    soft = pictures.encoded(edge.filter(ImageFilter.GaussianBlur(1.2)).convert("RGB"))
+    network, classic = "local/realesrgan-animevideov3", "local/lanczos"
+    steepest = [np.diff(values((await upscaled(soft, model)).convert("L"))[192]).max() for model in (network, classic)]
+    assert steepest[0] > 1.5 * steepest[1]
+    again = (await upscaled(pictures.photo(96), network)).resize((96, 96), Image.Resampling.BOX)
+    apart = values(again) - values(pictures.opened(pictures.photo(96)))
+    assert 10 * np.log10(255**2 / np.mean(apart**2)) >= 30
+
+
 async def test_no_local_upscaler_invents(channel: grpc.aio.Channel) -> None:
     request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, method=pb.UPSCALE_METHOD_CREATIVE)
     with pytest.raises(grpc.aio.AioRpcError, match="method: must be one of fast") as caught:
