@@ -37,9 +37,9 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
     Task: `field` (of the edit); for another background `prompt`, a colour or what local/compose draws, with `seed`, or
     a second picture, which is cropped to the shape of the first; `unread`, a path and a text of what was asked for and
-    is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be
-    absent). What is transparent stays so. Emits "progress", "warned" where something is not read or not understood,
-    "measured" with the share of the picture that is foreground, one "picture".
+    is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be absent). What is
+    transparent stays so. Emits "progress", "warned" where something is not read or not understood, "measured" with the
+    share of the picture that is foreground, one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
