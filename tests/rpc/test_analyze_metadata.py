@@ -139,6 +139,13 @@ async def test_every_directory_is_read(channel: grpc.aio.Channel) -> None:
     assert values(metadata, "interop") == {"InteropIndex": "R98"}
 
 
+async def test_the_thumbnails_directory_is_told_apart(channel: grpc.aio.Channel) -> None:
+    compressed = struct.pack("<HHHII", 1, 0x0103, 3, 1, 6) + bytes(4)  # one entry: Compression, 6
+    exif = b"Exif\x00\x00II*\x00" + struct.pack("<IHHHIIII", 8, 1, 0x0112, 3, 1, 3, 26, 0)[:22] + compressed
+    metadata = await analyzed(channel, with_segment(0xE1, exif))
+    assert (metadata.orientation, values(metadata, "thumbnail")) == (3, {"Compression": 6})
+
+
 # XMP, IPTC, ICC, comments
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
