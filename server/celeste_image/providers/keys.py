@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
 from urllib.parse import urljoin
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials
@@ -11,7 +12,7 @@ from celeste_image.providers.answers import error_for_failure, error_for_status
 from celeste_image.providers.exchange import ExchangeFailed
 from celeste_image.providers.vendor import Vendor
 
-__all__ = ["Checked", "Verdict", "check_key", "form_problem"]
+__all__ = ["Checked", "Checks", "Verdict", "check_key", "form_problem"]
 
 SECONDS = 15.0
 FOREIGN = {"r8_": "Replicate", "hf_": "Hugging Face", "xai-": "xAI", "AIza": "Google", "AKIA": "AWS", "key_": "Runway"}
@@ -33,6 +34,15 @@ class Checked:
     provider: str
     verdict: Verdict
     text: str
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A provider that has a check of its own."""
+
+    async def check(self, *, online: bool = True) -> Checked:
+        """Checks that it can be used, by what costs nothing; offline, by its settings alone."""
+        ...
 
 
 def form_problem(key: str, form: str) -> tuple[Verdict, str]:
