@@ -20,12 +20,12 @@ from tests.pipeline.fakes import (
     saved,
 )
 
+from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, EngineLost, NotAnImage, ProviderFailed
 from celeste_image.core.events import (
     Analyzed,
     Event,
     Fitted,
-    ImageMetadata,
     Measured,
     Missed,
     OperationResult,
@@ -254,7 +254,7 @@ async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> N
         _, error = await collect_until_error(splitting(Fake(Used(1.0)), cards()), request)
         assert isinstance(error, ProviderFailed)
         assert error.message == "fake: it made nothing"
-    found = Analyzed(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False))
+    found = Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False)))
     assert await collect(splitting(Fake(found), cards()), analyze) == [found]
     assert await collect(splitting(Fake(saved()), cards()), upscale) == [saved()]
 

@@ -5,6 +5,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from celeste_image.core.analysis import (
+    Analysis,
+    ContentCredentials,
+    DetectedObject,
+    DominantColor,
+    GenerationParameters,
+    ImageContent,
+    ImageMetadata,
+    ImageQuality,
+    ImageRegion,
+    ImageTag,
+    LeftOutFinding,
+    MetadataEntry,
+    TextLine,
+)
 from celeste_image.core.edits import (
     Erase,
     Inpaint,
@@ -16,9 +31,7 @@ from celeste_image.core.errors import ERRORS, CelesteError, Violation
 from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
-    ImageMetadata,
     ImageOutput,
-    MetadataEntry,
     OperationResult,
     Usage,
 )
@@ -140,7 +153,40 @@ metadata = st.builds(
     orientation=st.integers(0, 8),
     icc_profile=texts,
     entries=st.lists(st.builds(MetadataEntry, texts, texts, json_values), max_size=4).map(tuple),
+    generation=st.none()
+    | st.builds(
+        GenerationParameters,
+        tool=texts,
+        prompt=texts,
+        negative_prompt=texts,
+        seed=st.none() | seeds,
+        steps=counts,
+        sampler=texts,
+        model=texts,
+        more=st.dictionaries(texts, json_values, max_size=3),
+    ),
+    credentials=st.none() | st.builds(ContentCredentials, texts, texts, st.integers(0, 2**63 - 1), texts),
+    left_out_entries=counts,
 )
+regions = st.builds(ImageRegion, counts, counts, counts, counts)
+
+
+def several(value: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(value, max_size=3).map(tuple)
+
+
+content = st.builds(
+    ImageContent,
+    tags=several(st.builds(ImageTag, texts, numbers)),
+    objects=several(st.builds(DetectedObject, texts, numbers, regions)),
+    colors=several(st.builds(DominantColor, texts, texts, numbers)),
+    texts=several(st.builds(TextLine, texts, numbers, regions)),
+    caption=texts,
+    caption_method=texts,
+    left_out=several(st.builds(LeftOutFinding, texts, texts)),
+)
+quality = st.builds(ImageQuality, *[numbers] * 7)
+analyses = st.builds(Analysis, metadata=st.none() | metadata, content=st.none() | content, quality=st.none() | quality)
 usages = st.builds(
     Usage,
     images=counts,
@@ -153,7 +199,7 @@ results = st.builds(
     model=texts,
     images=st.lists(images, max_size=3).map(tuple),
     failures=st.dictionaries(counts, errors(), max_size=3),
-    metadata=st.none() | metadata,
+    analysis=st.none() | analyses,
     fidelity=st.lists(lines, max_size=3).map(tuple),
     usage=usages,
 )

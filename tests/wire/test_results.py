@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.wire import strategies
 from tests.wire.strategies import as_facts, counts, texts
 
+from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.errors import NotAnImage
 from celeste_image.core.events import (
     Analyzed,
@@ -17,7 +18,6 @@ from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
     Fitted,
-    ImageMetadata,
     Missed,
     OperationResult,
     Picture,
@@ -76,7 +76,7 @@ def test_every_result_comes_back_as_it_was(result: OperationResult) -> None:
     "event",
     [
         Missed(1, NotAnImage("x")),
-        Analyzed(ImageMetadata("image/png", 1, 1, 1, "", "L", False)),
+        Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "", "L", False))),
         Used(1.5),
         Picture(b"", "image/png", 1, 1),
         Fitted(FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)),

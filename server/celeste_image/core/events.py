@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.request import Call, ImageRequest
 
@@ -37,10 +38,8 @@ __all__ = [
     "FidelityLine",
     "FidelityOutcome",
     "Fitted",
-    "ImageMetadata",
     "ImageOutput",
     "Measured",
-    "MetadataEntry",
     "Missed",
     "OperationResult",
     "Picture",
@@ -102,31 +101,6 @@ class ImageOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataEntry:
-    """One tag of a file: its group (`exif`, `gps`, `png`), its name and its JSON value."""
-
-    group: str
-    name: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ImageMetadata:
-    """Facts about a file and what was written into it; see `ImageMetadata` in `analysis.proto`."""
-
-    media_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-    color_mode: str
-    has_alpha: bool
-    orientation: int = 0
-    icc_profile: str = ""
-    entries: tuple[MetadataEntry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """What an operation used; `compute_seconds` is None when no engine of this server worked on it."""
 
@@ -143,7 +117,7 @@ class OperationResult:
     model: str
     images: tuple[ImageOutput, ...] = ()
     failures: Mapping[int, CelesteError] = field(default_factory=dict)
-    metadata: ImageMetadata | None = None
+    analysis: Analysis | None = None
     fidelity: tuple[FidelityLine, ...] = ()
     usage: Usage = Usage()
 
@@ -262,9 +236,9 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Analyzed:
-    """What an analysis found."""
+    """What an analysis found, of some kinds or all; what comes later adds to it."""
 
-    metadata: ImageMetadata
+    analysis: Analysis
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class AnalysisKind(StrEnum):
     """What an analysis can look for."""
 
     METADATA = "metadata"
+    CONTENT = "content"
+    QUALITY = "quality"
 
 
 class UpscaleMethod(StrEnum):

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import structlog
 
+from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError, InternalError
 from celeste_image.core.events import (
     Analyzed,
@@ -15,7 +16,6 @@ from celeste_image.core.events import (
     Event,
     FidelityLine,
     Fitted,
-    ImageMetadata,
     ImageOutput,
     Missed,
     OperationResult,
@@ -39,7 +39,7 @@ class Record:
         self.model = ""
         self.images: list[ImageOutput] = []
         self.failures: dict[int, CelesteError] = {}
-        self.metadata: ImageMetadata | None = None
+        self.analysis: Analysis | None = None
         self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
 
@@ -53,7 +53,7 @@ class Record:
             case Missed():
                 self.failures[event.index] = event.error
             case Analyzed():
-                self.metadata = event.metadata
+                self.analysis = (self.analysis or Analysis()).with_parts_of(event.analysis)
             case Fitted():
                 self.fidelity[event.line.path, event.line.image_index] = event.line
             case Used():
@@ -68,7 +68,7 @@ class Record:
             model=self.model,
             images=images,
             failures=self.failures,
-            metadata=self.metadata,
+            analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
             usage=Usage(len(images), megapixels, self.compute_seconds),
         )
