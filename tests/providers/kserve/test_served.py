@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image
+from tests import pictures
 from tests.providers.kserve.conftest import Served
 from tests.servers import CuttingProxy, Running, running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import CelesteError, Violation
 from celeste_image.core.events import Completed, Preview, Progress
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Call, Generate, RequestOptions, Upscale
+from celeste_image.core.request import AnalysisKind, Call, Generate, RequestOptions, Upscale
 from celeste_image.v1 import ImageInput as ImageMessage
 from celeste_image.v1 import ImageServiceStub, UpscaleRequest
 
@@ -30,12 +31,21 @@ CALL = Call("00000000-0000-4000-8000-000000000000")
 IN_PROCESS = "local/realesrgan-animevideov3"
 TILE = 64
 PAINTER = {"operation": "generate", "prompt": "PROMPT", "seed": "SEED", "width": "WIDTH", "height": "HEIGHT"}
+IMAGENET = {"input": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, "scores": "logits"}
 BGR = {"colors": "BGR"}
 MODELS: list[dict[str, Any]] = [
     {"id": "x4", "operation": "upscale", "model": "realesrgan", "tile": TILE, "overlap": 12},
     {"id": "bytes", "operation": "upscale", "model": "realesrgan-bytes", "overlap": 18, "input": BGR, "output": BGR},
     {**PAINTER, "id": "painter", "steps": "STEPS"},
     {**PAINTER, "id": "encoder", "constants": {"STEPS": 9}, "multiple_of": 1},
+    {
+        "id": "colors",
+        "operation": "classify",
+        "model": "classifier",
+        "labels": ["", "red", "green", "blue"],
+        **IMAGENET,
+    },
+    {"id": "short", "operation": "classify", "model": "classifier", "labels": ["red"], **IMAGENET},
     {"id": "gone", "operation": "upscale", "model": "nobody"},
     {"id": "twisted", "operation": "upscale", "model": "realesrgan", "input": {"layout": "NHWC"}},
     {"id": "renamed", "operation": "upscale", "model": "realesrgan", "output": {"name": "LARGER"}},
@@ -146,6 +156,22 @@ async def test_options_get_there(client: AsyncClient) -> None:
     assert np.asarray(Image.open(BytesIO(await client.read(result.images[0]))))[0, 0, 0] == 41
 
 
+async def test_a_picture_gets_tags(client: AsyncClient) -> None:
+    """Of 0.9 red, 0.5 green and 0.2 blue: by e to the power of ten times these."""
+    result = await client.analyze(pictures.plain(200, 100, color="#e68033"), model="cluster/colors")
+    assert result.analysis
+    content = result.analysis.content
+    assert content
+    assert [tag.name for tag in content.tags] == ["red"]
+    assert content.tags[0].score == pytest.approx(0.981, abs=0.002)
+    assert {left.field for left in content.left_out} == {"objects", "colors", "texts"}
+    with pytest.raises(CelesteError) as caught:
+        await client.analyze(pictures.plain(9, 9), model="cluster/colors", kinds=[AnalysisKind.METADATA])
+    assert caught.value.violations[0] == Violation("kinds[0]", "must be one of content for cluster/colors")
+    with pytest.raises(CelesteError, match="it made 4 scores, and its table has 1 labels"):
+        await client.analyze(pictures.plain(9, 9), model="cluster/short")
+
+
 @pytest.mark.parametrize(
     ("model", "reason", "text"),
     [
@@ -233,8 +259,8 @@ async def test_no_proxy_of_the_environment_is_used(served: Served, monkeypatch: 
 @pytest.mark.parametrize(
     ("models", "code", "text"),
     [
-        (MODELS[:4], 0, "OK       cluster          the server is ready, and so are its 4 models"),
-        (MODELS[:5], 4, "FAILED   cluster          gone: cluster: Model with name nobody does not exist."),
+        (MODELS[:6], 0, "OK       cluster          the server is ready, and so are its 6 models"),
+        (MODELS[:7], 4, "FAILED   cluster          gone: cluster: Model with name nobody does not exist."),
     ],
     ids=["all", "one too many"],
 )

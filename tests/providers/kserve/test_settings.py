@@ -13,6 +13,7 @@ from celeste_image.core.request import OperationKind
 
 X4: dict[str, Any] = {"id": "x4", "operation": "upscale"}
 PAINT: dict[str, Any] = {"id": "paint", "operation": "generate", "width": "W", "height": "H"}
+NORMAL: dict[str, Any] = {"mean": [0, 0, 0], "std": [1, 1, 1]}
 TABLE: dict[str, Any] = {"kind": "kserve", "url": "grpc://127.0.0.1:8001", "models": [X4, PAINT]}
 
 
@@ -72,7 +73,7 @@ async def test_a_model_of_one_size_needs_no_inputs_for_it() -> None:
         ({"models": [{"id": "a"}]}, "models.0: Unable to extract tag using discriminator 'operation'"),
         (
             {"models": [{"id": "a", "operation": "sing"}]},
-            "does not match any of the expected tags: 'upscale', 'generate'",
+            "does not match any of the expected tags: 'upscale', 'generate', 'classify'",
         ),
         ({"models": [{**X4, "tyle": 3}]}, "models.0.upscale.tyle: "),
         ({"models": [{**X4, "input": {"layout": "CWH"}}]}, "'CWH' is no layout; they are NCHW, NHWC, CHW, HWC"),
@@ -80,6 +81,10 @@ async def test_a_model_of_one_size_needs_no_inputs_for_it() -> None:
         ({"models": [{**X4, "input": {"black": 1, "white": 1}}]}, "black and white can't be the same"),
         ({"models": [{**X4, "output": {"datatype": "BYTES"}}]}, "tiles are tensors of FP32, FP16 or UINT8, not BYTES"),
         ({"models": [{**X4, "tile": 4096}]}, "at most 134217728 are taken: make tile smaller"),
+        ({"models": [{**X4, "input": {"mean": [0, 0, 0]}}]}, "mean and std are set together"),
+        ({"models": [{**X4, "input": {"mean": [0, 0, 0], "std": [0, 1, 1]}}]}, "input.std.0: Input should be greater"),
+        ({"models": [{**X4, "input": {**NORMAL, "black": 0, "white": 1}}]}, "either black and white or mean and std"),
+        ({"models": [{"id": "a", "operation": "classify"}]}, "either labels or labels_file is set"),
         ({"models": [{**PAINT, "height": ""}]}, "width and height are set together"),
         ({"models": [{**PAINT, "width": "", "height": ""}]}, "has one size: set sizes = [[width, height]]"),
         ({"models": [{**PAINT, "maximum_side": 512}]}, "the default size is beyond maximum_side"),

@@ -13,28 +13,60 @@ from celeste_image.providers.kserve.forms import LAYOUTS, Form
 from celeste_image.providers.kserve.inputs import inputs_of
 from celeste_image.providers.kserve.settings import PictureTensor
 from celeste_image.providers.kserve.signature import Signature, Tensor, form_of, layout_of
-from celeste_image.providers.kserve.tensors import pixels_of, tensor_of
+from celeste_image.providers.kserve.tensors import pixels_of, scores_of, tensor_of
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
 RANGES = [("UINT8", 0, 255), ("FP32", 0, 1), ("FP32", -1, 1), ("FP32", 255, 0), ("FP16", 0, 1), ("FP16", -1, 1)]
 
 
+def ends(black: float, white: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (black,) * 3, (white,) * 3
+
+
 @given(st.sampled_from(LAYOUTS), st.sampled_from(["RGB", "BGR"]), st.sampled_from(RANGES))
 def test_what_is_written_is_read(layout: str, colors: str, kind: tuple[str, float, float]) -> None:
-    form = Form("x", kind[0], layout, colors, *kind[1:])
+    form = Form("x", kind[0], layout, colors, *ends(*kind[1:]))
     shape, data = tensor_of(PIXELS, form)
     assert [dict(zip(layout, shape, strict=True)).get(axis) for axis in "HWC"] == [5, 7, 3]
     assert (pixels_of(data, kind[0], shape, form) == PIXELS).all()
 
 
 def test_planes_of_blue_first() -> None:
-    shape, data = tensor_of(PIXELS, Form("x", "FP32", "NCHW", "BGR", -1.0, 1.0))
+    shape, data = tensor_of(PIXELS, Form("x", "FP32", "NCHW", "BGR", *ends(-1, 1)))
     values = np.frombuffer(data, "<f4").reshape(shape)
     assert values[0, 0, 2, 3] == pytest.approx(PIXELS[2, 3, 2] / 127.5 - 1, abs=1e-6)
 
 
+def test_channels_may_have_means_and_deviations() -> None:
+    found = PictureTensor(mean=(0.5, 0.4, 0.25), std=(0.5, 0.2, 0.25)).ends
+    assert found
+    assert np.allclose(found, [(-1, -2, -1), (1, 3, 3)])
+    form = Form("x", "FP32", "HWC", "BGR", *found)
+    shape, data = tensor_of(PIXELS, form)
+    assert np.frombuffer(data, "<f4").reshape(shape)[1, 2, 1] == pytest.approx((PIXELS[1, 2, 1] / 255 - 0.4) / 0.2)
+    assert (pixels_of(data, "FP32", shape, form) == PIXELS).all()
+
+
+@pytest.mark.parametrize(
+    ("form", "scores"),
+    [("probabilities", [0, 0.5, 1]), ("logits", [0.0996, 0.1642, 0.7361]), ("independent", [0.5, 0.622, 0.881])],
+)
+def test_scores_are_from_0_to_1(form: str, scores: list[float]) -> None:
+    data = np.array([[0, 0.5, 2]], "<f4").tobytes()
+    assert np.allclose(scores_of(data, "FP32", [1, 3], form), scores, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape"), [("UINT8", [12]), ("FP64", [1]), ("FP32", [4]), ("FP16", [3]), ("FP32", [0])]
+)
+def test_what_is_no_scores_is_refused(datatype: str, shape: list[int]) -> None:
+    data = b"" if shape == [0] else np.array([1, 2, 3], "<f4").tobytes()
+    with pytest.raises(ProviderFailed, match="scores"):
+        scores_of(data, datatype, shape, "logits")
+
+
 def test_a_form_of_fixed_size_is_filled_by_what_is_at_the_border() -> None:
-    shape, data = tensor_of(PIXELS, Form("x", "UINT8", "HWC", white=255.0, height=8, width=9))
+    shape, data = tensor_of(PIXELS, Form("x", "UINT8", "HWC", "RGB", *ends(0, 255), height=8, width=9))
     assert shape == [8, 9, 3]
     values = np.frombuffer(data, np.uint8).reshape(shape)
     assert (values[:5, :7] == PIXELS).all()
@@ -76,10 +108,10 @@ def test_layouts_are_read_off_shapes(shape: tuple[int, ...], layout: str) -> Non
 
 def test_metadata_says_what_the_table_does_not() -> None:
     offered = [Tensor("scale", "FP32", (1,)), Tensor("image", "UINT8", (-1, 96, 64, 3))]
-    assert form_of(PictureTensor(), offered, "input") == Form("image", "UINT8", "NHWC", "RGB", 0, 255, 96, 64)
+    assert form_of(PictureTensor(), offered, "input") == Form("image", "UINT8", "NHWC", "RGB", *ends(0, 255), 96, 64)
     assert form_of(PictureTensor(name="x", layout="CHW"), [], "input") == Form("x", "FP32", "CHW")
     given = PictureTensor(name="image", black=-1, white=1, colors="BGR", datatype="FP16")
-    assert form_of(given, offered, "input") == Form("image", "FP16", "NHWC", "BGR", -1, 1, 96, 64)
+    assert form_of(given, offered, "input") == Form("image", "FP16", "NHWC", "BGR", *ends(-1, 1), 96, 64)
 
 
 @pytest.mark.parametrize(

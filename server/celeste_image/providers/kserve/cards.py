@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from celeste_image.core.card import (
+    ChoiceRange,
     ImageRange,
     IntegerRange,
     ModelCard,
@@ -13,8 +14,8 @@ from celeste_image.core.card import (
     TextRange,
 )
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.request import OperationKind
-from celeste_image.providers.kserve.settings import GenerateModel, KServeModel, UpscaleModel
+from celeste_image.core.request import AnalysisKind, OperationKind
+from celeste_image.providers.kserve.settings import ClassifyModel, GenerateModel, KServeModel, UpscaleModel
 
 __all__ = ["card_of"]
 
@@ -31,12 +32,15 @@ def card_of(provider: str, model: KServeModel) -> ModelCard:
             kind, parameters = OperationKind.UPSCALE, (*_upscale(),)
         case GenerateModel():
             kind, parameters = OperationKind.GENERATE, (*_generate(provider, model),)
+        case ClassifyModel():
+            kind, parameters = OperationKind.ANALYZE, (*_classify(),)
     return ModelCard(
         id=f"{provider}/{model.id}",
         title=model.title or model.id,
         summary=model.summary,
         parameters={kind: parameters},
         license=model.license,
+        max_count=0 if kind is OperationKind.ANALYZE else 1,
         previews=kind is OperationKind.UPSCALE,
         wire_id=model.on_server,
         evidence="from the configuration",
@@ -49,6 +53,11 @@ def _upscale() -> Iterator[Parameter]:
         "factor", NumberRange(1, 16), "Factor", "Times the width and height; exactly one of factor and size."
     )
     yield Parameter("size", SizeRange(1, 16_384, 40), "Size", "In pixels; exactly one of factor and size.")
+
+
+def _classify() -> Iterator[Parameter]:
+    yield Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to look at.", required=True)
+    yield Parameter("kinds", ChoiceRange((AnalysisKind.CONTENT,)), "Kinds", "What to find: tags of the content.")
 
 
 def _generate(provider: str, model: GenerateModel) -> Iterator[Parameter]:

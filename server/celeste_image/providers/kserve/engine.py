@@ -7,18 +7,21 @@ and raw bytes, or "failed", which ends the task.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.kserve.forms import Form
-from celeste_image.providers.kserve.tensors import pixels_of, tensor_of
-from celeste_image.providers.local.engines.canvas import png
+from celeste_image.providers.kserve.tensors import pixels_of, scores_of, tensor_of
+from celeste_image.providers.local.engines.canvas import opaque, png
 from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.worker.engine import Dialogue
+from celeste_image.worker.frames import Frame
 
 __all__ = ["run"]
 
@@ -32,6 +35,9 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
 
     * `upscale`: the picture to `width` and `height`, by `factor`, `tile`, `overlap`, with `in_flight` tiles ahead;
       `input` and `output`, the forms of the tensors; `limits` of the picture, `preview_count`. Emits as `upscale` does.
+    * `classify`: the picture, made `width` by `height` as `fit` says, in the form `input`; `scores`, what is made;
+      `tags` at most, of `minimum_score`. Emits one "tags" with the classes' indexes and scores, the surest first, and
+      how many `classes` there are.
     * `paint`: the tensor to a picture; `datatype`, `shape`, `output`. Emits one "picture".
 
     Raises:
@@ -44,10 +50,12 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
             source = open_upright(pictures[0], ImageLimits(**task["limits"]))
             tiling = Tiling(task["factor"], task["tile"], task["overlap"])
             size, network = (task["width"], task["height"]), _Network(task, emit)
-            try:
+            with suppress(Failed):
                 upscale(source, size, network, tiling, emit, preview_count=task["preview_count"])
-            except Failed:
-                return
+        case "classify":
+            source = open_upright(pictures[0], ImageLimits(**task["limits"]))
+            with suppress(Failed):
+                _classify(task, opaque(source), emit)
         case "paint":
             output = Form.of(task["output"])
             picture = Image.fromarray(pixels_of(pictures[0], task["datatype"], task["shape"], output))
@@ -55,6 +63,26 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
             emit("picture", fields, png(picture))
         case other:
             raise ValueError(f"there is nothing called {other!r} to do")
+
+
+def _classify(task: dict[str, Any], picture: Image.Image, emit: Dialogue) -> None:
+    size, how = (task["width"], task["height"]), Image.Resampling.BICUBIC
+    small = ImageOps.fit(picture, size, how) if task["fit"] == "crop" else picture.resize(size, how)
+    shape, data = tensor_of(np.asarray(small), Form.of(task["input"]))
+    emit("ask", {"shape": shape}, data)
+    answer = _taken(emit)
+    scores = scores_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], task["scores"])
+    best = [int(index) for index in np.argsort(-scores, kind="stable")]
+    tags = [[index, round(float(scores[index]), 3)] for index in best if scores[index] >= task["minimum_score"]]
+    emit("tags", {"tags": tags[: task["tags"]], "classes": int(scores.size)})
+
+
+def _taken(emit: Dialogue) -> Frame:
+    """Returns the answer to what was asked first. Raises Failed when there is none."""
+    answer = emit.take()
+    if answer.kind == "failed":
+        raise Failed
+    return answer
 
 
 class _Network:
@@ -78,9 +106,7 @@ class _Network:
 
     def _take(self, height: int, width: int) -> Pixels:
         """Returns what was made of the piece of this size that was asked for first."""
-        answer = self._emit.take()
-        if answer.kind == "failed":
-            raise Failed
+        answer = _taken(self._emit)
         made = pixels_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], self._output)
         sent = max(height, self._input.height), max(width, self._input.width)
         if made.shape[:2] != (sent[0] * self._factor, sent[1] * self._factor):

@@ -1,6 +1,6 @@
 """Forms of tensors that are pictures: the protocol's words for them. Read by the provider and by its engine alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ class Form:
         datatype: One of ITEM_BYTES, or BYTES for an encoded picture.
         layout: One of LAYOUTS; N is a batch of one.
         colors: RGB or BGR.
-        black: The value of a channel at its least.
-        white: The value of a channel at its most.
+        black: The least value of each channel, in the order of `colors`.
+        white: The most, the same.
         height: The only one there is, in pixels; 0 is any.
         width: The same.
     """
@@ -29,10 +29,15 @@ class Form:
     datatype: str
     layout: str
     colors: str = "RGB"
-    black: float = 0.0
-    white: float = 1.0
+    black: Sequence[float] = (0.0, 0.0, 0.0)
+    white: Sequence[float] = (1.0, 1.0, 1.0)
     height: int = 0
     width: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Tells whether values are those of pixels as they are."""
+        return self.datatype == "UINT8" and set(self.black) == {0} and set(self.white) == {255}
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> "Form":

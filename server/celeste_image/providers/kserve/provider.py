@@ -21,16 +21,19 @@ from typing import Any
 
 import structlog
 
+from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
-from celeste_image.core.events import Event, Picture, Preview, Progress
-from celeste_image.core.request import Call, Generate, ImageRequest, Upscale
+from celeste_image.core.events import Analyzed, Event, Picture, Preview, Progress
+from celeste_image.core.request import Analyze, Call, Generate, ImageRequest, Upscale
 from celeste_image.providers.families.pictures import Pictures, limits_of
 from celeste_image.providers.keys import Checked, Verdict
 from celeste_image.providers.kserve.cards import card_of
 from celeste_image.providers.kserve.client import Contents, Inference
+from celeste_image.providers.kserve.forms import Form
 from celeste_image.providers.kserve.inputs import inputs_of
 from celeste_image.providers.kserve.settings import (
+    ClassifyModel,
     GenerateModel,
     KServeModel,
     KServeOptions,
@@ -47,6 +50,7 @@ log = structlog.get_logger("celeste_image.engines")
 
 MEMORY_BYTES = 3 << 30
 """Of a process that cuts pictures into tiles; they and the result are at most 40 megapixels."""
+NOT_LOOKED_FOR = tuple(LeftOutFinding(field, "the model finds tags alone") for field in ("objects", "colors", "texts"))
 SEAM = 2
 """Pixels of the source that a tile may be larger than it should be, by rounding."""
 
@@ -67,6 +71,7 @@ class KServe:
         self.cards: Sequence[ModelCard] = [card_of(self.name, model) for model in settings.models]
         self._models = {card.id: model for card, model in zip(self.cards, settings.models, strict=True)}
         self._server = Inference(self.name, settings, max(model.most_bytes for model in settings.models))
+        self._labels = {model.id: model.names() for model in settings.models if isinstance(model, ClassifyModel)}
         self._signatures: dict[str, Signature] = {}
         self._pool = WorkerPool(
             "celeste_image.providers.kserve.engine",
@@ -90,6 +95,8 @@ class KServe:
                     events = self._upscale(request, model, signature, call)
                 case Generate(), GenerateModel():
                     events = self._generate(request, model, signature, call)
+                case Analyze(), ClassifyModel():
+                    events = self._classify(request, model, signature, call)
                 case _:
                     raise OperationNotOffered(f"{request.model} can't {request.kind.value}")
             async with aclosing(events):
@@ -168,14 +175,47 @@ class KServe:
             "limits": limits_of([request.image]).as_task(),
             "preview_count": request.options.preview_count,
         }
-
-        async def infer(asked: Frame) -> Contents:
-            tile = Contents(given.name, given.datatype, asked.fields["shape"], asked.payload)
-            return await self._server.infer(model.on_server, model.version, [tile], made.name, call.deadline)
-
+        infer = self._inferring(model, given, made.name, call)
         async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
             async for frame in frames:
                 yield _event(frame)
+
+    async def _classify(
+        self, request: Analyze, model: ClassifyModel, signature: Signature, call: Call
+    ) -> AsyncGenerator[Event, None]:
+        given = form_of(model.input, signature.inputs, "input")
+        labels = self._labels[model.id]
+        task = {
+            "do": "classify",
+            "width": given.width or model.width,
+            "height": given.height or model.height,
+            "fit": model.fit,
+            "input": asdict(given),
+            "scores": model.scores,
+            "tags": model.tags,
+            "minimum_score": model.minimum_score,
+            "limits": limits_of([request.image]).as_task(),
+        }
+        infer = self._inferring(model, given, model.output, call)
+        async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
+            async for frame in frames:
+                if frame.fields["classes"] != len(labels):
+                    text = f"it made {frame.fields['classes']} scores, and its table has {len(labels)} labels"
+                    raise ProviderFailed(text)
+                named = [(labels[index], score) for index, score in frame.fields["tags"]]
+                tags = tuple(ImageTag(name, score) for name, score in named if name)
+                yield Analyzed(Analysis(content=ImageContent(tags, left_out=NOT_LOOKED_FOR)))
+
+    def _inferring(
+        self, model: KServeModel, given: Form, output: str, call: Call
+    ) -> Callable[[Frame], Awaitable[Contents]]:
+        """Returns what answers an engine: by one inference on the tensor that it asks about."""
+
+        async def infer(asked: Frame) -> Contents:
+            tensor = Contents(given.name, given.datatype, asked.fields["shape"], asked.payload)
+            return await self._server.infer(model.on_server, model.version, [tensor], output, call.deadline)
+
+        return infer
 
     async def _generate(
         self, request: Generate, model: GenerateModel, signature: Signature, call: Call

@@ -19,7 +19,15 @@ from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.kserve.forms import ITEM_BYTES, LAYOUTS
 from celeste_image.providers.origins import Origin
 
-__all__ = ["GenerateModel", "KServeModel", "KServeOptions", "KServeSettings", "PictureTensor", "UpscaleModel"]
+__all__ = [
+    "ClassifyModel",
+    "GenerateModel",
+    "KServeModel",
+    "KServeOptions",
+    "KServeSettings",
+    "PictureTensor",
+    "UpscaleModel",
+]
 
 MIB = 1 << 20
 MOST_BYTES = 128 * MIB
@@ -30,6 +38,8 @@ OWN_HEADERS = ("authorization", "host", "te", "content-type", "user-agent")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")]
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Above0 = Annotated[float, Field(gt=0)]
+Triple = tuple[float, ...]
 Side = Annotated[int, Field(ge=1, le=16_384)]
 
 
@@ -42,7 +52,8 @@ class Table(BaseModel):
 class PictureTensor(Table):
     """A tensor that is a picture. What is not said is as the model's metadata says, else the first value allowed.
 
-    Values go from `black` to `white`; unset, these are 0 and 1 for floating point, 0 and 255 for UINT8.
+    Values go from `black` to `white`; unset, these are 0 and 1 for floating point, 0 and 255 for UINT8. Or channels,
+    in the order of `colors`, have `mean` and `std`, by which a value from 0 to 1 becomes (value - mean) / std.
     """
 
     name: Annotated[str, StringConstraints(max_length=200)] = ""
@@ -53,6 +64,8 @@ class PictureTensor(Table):
     colors: Literal["RGB", "BGR"] = "RGB"
     black: float | None = None
     white: float | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[Above0, Above0, Above0] | None = None
 
     @field_validator("layout")
     @classmethod
@@ -67,7 +80,23 @@ class PictureTensor(Table):
             raise ValueError("black and white are set together or not at all")
         if self.black is not None and self.black == self.white:
             raise ValueError("black and white can't be the same")
+        if (self.mean is None) is not (self.std is None):
+            raise ValueError("mean and std are set together or not at all")
+        if self.mean is not None and self.black is not None:
+            raise ValueError("values have either black and white or mean and std")
         return self
+
+    @property
+    def ends(self) -> tuple[Triple, Triple] | None:
+        """The values of black and of white for each channel; None where they are those of the type."""
+        if self.mean is not None and self.std is not None:
+            black, white = [
+                tuple((value - mean) / std for mean, std in zip(self.mean, self.std, strict=True)) for value in (0, 1)
+            ]
+            return black, white
+        if self.black is not None and self.white is not None:
+            return (self.black,) * 3, (self.white,) * 3
+        return None
 
 
 class Model(Table):
@@ -79,7 +108,6 @@ class Model(Table):
     title: str = ""
     summary: str = "A model of an inference server that the operator named."
     license: str = ""
-    output: PictureTensor = PictureTensor()
 
     @property
     def on_server(self) -> str:
@@ -92,6 +120,7 @@ class UpscaleModel(Model):
 
     operation: Literal["upscale"]
     input: PictureTensor = PictureTensor()
+    output: PictureTensor = PictureTensor()
     factor: Annotated[int, Field(ge=1, le=16)] = 4
     """What one pass multiplies each side by."""
     tile: Annotated[int, Field(ge=16, le=4096)] = 128
@@ -132,6 +161,7 @@ class GenerateModel(Model):
     guidance_scale: str = ""
     constants: dict[TensorName, bool | int | float | str] = {}
     """More inputs, always the same, by their names; what a request sets replaces them."""
+    output: PictureTensor = PictureTensor()
     sizes: tuple[tuple[Side, Side], ...] = ()
     """The only ones there are, as [width, height]; the first is the default. Empty means any within the bounds."""
     multiple_of: Annotated[int, Field(ge=1, le=512)] = 8
@@ -158,7 +188,45 @@ class GenerateModel(Model):
         return pixels * 3 * ITEM_BYTES.get(self.output.datatype, 4)
 
 
-KServeModel = Annotated[UpscaleModel | GenerateModel, Field(discriminator="operation")]
+class ClassifyModel(Model):
+    """A network that tells what a picture is about: the tags of an analysis's content."""
+
+    operation: Literal["classify"]
+    input: PictureTensor = PictureTensor()
+    output: str = Field(default="", max_length=200, description="The tensor with the scores; empty is the only one.")
+    width: Annotated[int, Field(ge=8, le=2048)] = 224
+    height: Annotated[int, Field(ge=8, le=2048)] = 224
+    """What the picture is made before; a model of fixed size sets its own."""
+    fit: Literal["stretch", "crop"] = "stretch"
+    """Whether the whole picture is seen, in another shape, or the middle of it, in its own."""
+    scores: Literal["probabilities", "logits", "independent"] = "probabilities"
+    """What the output is: `logits` of classes that exclude each other, or logits of `independent` ones."""
+    labels: tuple[str, ...] = ()
+    labels_file: Path | None = None
+    """Names of the classes in the order of the scores, or a file with one a line; an empty one is no class."""
+    tags: Annotated[int, Field(ge=1, le=100)] = 5
+    """Tags at most."""
+    minimum_score: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _has_labels(self) -> "ClassifyModel":
+        if bool(self.labels) is bool(self.labels_file):
+            raise ValueError("either labels or labels_file is set")
+        if self.input.datatype == "BYTES":
+            raise ValueError("the input is of FP32, FP16 or UINT8, not BYTES")
+        return self
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of the largest input that there can be, at four bytes a value."""
+        return max(self.width * self.height, 2048 * 2048) * 3 * 4
+
+    def names(self) -> tuple[str, ...]:
+        """Returns the names of the classes. Raises OSError where the file can't be read."""
+        return self.labels or tuple(self.labels_file.read_text().splitlines() if self.labels_file else ())
+
+
+KServeModel = Annotated[UpscaleModel | GenerateModel | ClassifyModel, Field(discriminator="operation")]
 
 
 def _without_slash(url: object) -> object:

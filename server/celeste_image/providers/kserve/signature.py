@@ -73,13 +73,14 @@ def form_of(wanted: PictureTensor, offered: Sequence[Tensor], field: str) -> For
     is_picture = channels == CHANNELS or (channels == -1 and CHANNELS not in shape)
     if datatype != "BYTES" and shape and not is_picture:
         raise ProviderFailed(f"the model's {field} has shape {list(shape)}, which is no {layout}")
+    ends = wanted.ends or ((0.0,) * CHANNELS, (255.0 if datatype == "UINT8" else 1.0,) * CHANNELS)
     return Form(
         name=wanted.name or (found.name if found else ""),
         datatype=datatype,
         layout=layout,
         colors=wanted.colors,
-        black=wanted.black or 0.0,
-        white=(255.0 if datatype == "UINT8" else 1.0) if wanted.white is None else wanted.white,
+        black=ends[0],
+        white=ends[1],
         height=max(0, shape[layout.index("H")]) if is_picture else 0,
         width=max(0, shape[layout.index("W")]) if is_picture else 0,
     )

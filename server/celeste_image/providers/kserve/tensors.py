@@ -9,7 +9,7 @@ from celeste_image.core.errors import ProviderFailed
 from celeste_image.providers.kserve.forms import Form
 from celeste_image.providers.local.engines.tiling import Pixels
 
-__all__ = ["pixels_of", "tensor_of"]
+__all__ = ["pixels_of", "scores_of", "tensor_of"]
 
 TYPES = {"FP32": "<f4", "FP16": "<f2", "UINT8": "|u1"}
 """The protocol's raw bytes are little-endian."""
@@ -27,11 +27,11 @@ def tensor_of(pixels: Pixels, form: Form) -> tuple[list[int], bytes]:
         pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
     if form.colors == "BGR":
         pixels = pixels[:, :, ::-1]
-    if form.datatype != "UINT8" or (form.black, form.white) != (0, MOST):
-        scaled = pixels.astype(np.float32) * np.float32((form.white - form.black) / MOST) + np.float32(form.black)
+    values: NDArray[np.generic] = pixels
+    if not form.is_plain:
+        black, white = np.array(form.black), np.array(form.white)
+        scaled = pixels.astype(np.float32) * ((white - black) / MOST).astype(np.float32) + black.astype(np.float32)
         values = scaled.round().clip(0, MOST) if form.datatype == "UINT8" else scaled
-    else:
-        values = pixels
     values = values.transpose([("HWC").index(axis) for axis in form.layout.removeprefix("N")])
     if form.layout.startswith("N"):
         values = values[np.newaxis]
@@ -56,11 +56,36 @@ def pixels_of(data: bytes, datatype: str, shape: Sequence[int], form: Form) -> P
         raise ProviderFailed(f"the model made {given} with {values.size} values")
     axes = form.layout.removeprefix("N")
     values = values.reshape(shape[-3:]).transpose([axes.index(axis) for axis in "HWC"])
+    if not form.is_plain:
+        black, white = np.array(form.black), np.array(form.white)
+        steps = (MOST / (white - black)).astype(np.float32)
+        values = (values.astype(np.float32) - black.astype(np.float32)) * steps + 0.5
+        if not np.isfinite(values).all():
+            raise ProviderFailed(f"the model made {given} with values that are no numbers")
+        values = values.clip(0, MOST)
     if form.colors == "BGR":
         values = values[:, :, ::-1]
-    if form.datatype == "UINT8" and (form.black, form.white) == (0, MOST):
-        return np.ascontiguousarray(values, dtype=np.uint8)
-    levels = (values.astype(np.float32) - np.float32(form.black)) * np.float32(MOST / (form.white - form.black)) + 0.5
-    if not np.isfinite(levels).all():
-        raise ProviderFailed(f"the model made {given} with values that are no numbers")
-    return np.ascontiguousarray(levels.clip(0, MOST).astype(np.uint8))
+    return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def scores_of(data: bytes, datatype: str, shape: Sequence[int], form: str) -> NDArray[np.float32]:
+    """Returns the scores, 0 to 1, of the classes in a tensor that a server sent, whatever its shape.
+
+    `form` is what its values are: `probabilities`, `logits` of classes that exclude each other, or `independent`, logits
+    of classes that do not.
+
+    Raises:
+        ProviderFailed: It is no such tensor.
+    """
+    if datatype not in TYPES or datatype == "UINT8":
+        raise ProviderFailed(f"the model made scores of {datatype}, not of FP32 or FP16")
+    values = np.frombuffer(data, TYPES[datatype]).astype(np.float32)
+    if not values.size or values.size != np.prod(shape) or not np.isfinite(values).all():
+        raise ProviderFailed(f"the model made {values.size} scores in shape {list(shape)}, or some that are no numbers")
+    match form:
+        case "logits":
+            values = np.exp(values - values.max())
+            values /= values.sum()
+        case "independent":
+            values = 1 / (1 + np.exp(-values.clip(-60, 60)))
+    return values.clip(0, 1)
