@@ -10,6 +10,7 @@ from celeste_image.app import App, build_app
 from celeste_image.config import Settings
 from celeste_image.core.card import ChoiceRange, SizeRange
 from celeste_image.core.request import OperationKind
+from celeste_image.providers.kserve import provider
 
 X4: dict[str, Any] = {"id": "x4", "operation": "upscale"}
 PAINT: dict[str, Any] = {"id": "paint", "operation": "generate", "width": "W", "height": "H"}
@@ -96,6 +97,12 @@ def test_what_is_wrong_is_said(change: dict[str, Any], text: str) -> None:
         app_of({**TABLE, **change})
     assert text in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+def test_without_numpy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"\[providers\.cluster\]: needs numpy: pip install 'celeste-image\[kserve\]'"):
+        app_of(TABLE)
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

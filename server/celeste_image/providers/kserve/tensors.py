@@ -71,8 +71,8 @@ def pixels_of(data: bytes, datatype: str, shape: Sequence[int], form: Form) -> P
 def scores_of(data: bytes, datatype: str, shape: Sequence[int], form: str) -> NDArray[np.float32]:
     """Returns the scores, 0 to 1, of the classes in a tensor that a server sent, whatever its shape.
 
-    `form` is what its values are: `probabilities`, `logits` of classes that exclude each other, or `independent`, logits
-    of classes that do not.
+    `form` is what its values are: `probabilities`; `logits` of classes that exclude each other; or `independent`, which
+    are logits of classes that do not.
 
     Raises:
         ProviderFailed: It is no such tensor.
