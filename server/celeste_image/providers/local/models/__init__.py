@@ -1,8 +1,35 @@
 """The local models, one file each with its card and its task; facts measured in LOCAL-ENGINES and in `bench/`."""
 
-from celeste_image.providers.local.models import compose, lanczos, metadata, patchmatch, realesrgan
+from celeste_image.providers.local.models import compose, diffusion, lanczos, metadata, patchmatch, realesrgan
+from celeste_image.providers.local.models.model import LocalModel
 
-__all__ = ["MODELS"]
+__all__ = ["MODELS", "all_models"]
 
-MODELS = (compose.MODEL, patchmatch.MODEL, realesrgan.COMPACT, lanczos.MODEL, metadata.MODEL)
-"""In the order of preference: for a request that names no model, the first that does it and is ready."""
+MODELS: tuple[LocalModel, ...] = (
+    patchmatch.MODEL,
+    diffusion.SD_TURBO,
+    compose.MODEL,
+    realesrgan.COMPACT,
+    lanczos.MODEL,
+    metadata.MODEL,
+)
+"""In the order of preference: for a request that names no model, the first that does it and is ready.
+
+What diffuses is before what composes, and after what erases: an edit without a model is most often that.
+"""
+
+
+def all_models() -> tuple[LocalModel, ...]:
+    """Returns these and the diffusion models in the models folder, which stand where the known one does.
+
+    One in the folder takes the place of the one that is known by its name, and never that of another.
+    """
+    found = {model.card.id: model for model in diffusion.found()}
+    models: list[LocalModel] = []
+    for model in MODELS:
+        if model is diffusion.SD_TURBO:
+            models.append(found.pop(model.card.id, model))
+            models += [other for id_, other in found.items() if id_ not in {known.card.id for known in MODELS}]
+        else:
+            models.append(model)
+    return tuple(models)
