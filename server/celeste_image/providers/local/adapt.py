@@ -121,6 +121,10 @@ def convert(words: Mapping[str, int], merges: list[str], pad: str, place: Path) 
     made = change_outputs_type(pipeline.get_tokenizer_ov_subgraph(), openvino.Type.i64)
     for name, number in marks.items():
         made.set_rt_info(number, f"{name}_token_id")
+    # Names would have a counter of this process in them; so the same words make the same bytes.
+    made.inputs[0].get_tensor().set_names({"text"})
+    for number, node in enumerate(made.get_ordered_ops()):
+        node.set_friendly_name(f"node_{number}")
     xml = place / "openvino_tokenizer.xml"
     openvino.save_model(made, os.fspath(xml), compress_to_fp16=False)
     return [xml, xml.with_suffix(".bin")]

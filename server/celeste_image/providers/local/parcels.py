@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -90,6 +90,7 @@ def import_model(source: Path, *, ready: Callable[[Lock, Path], object]) -> tupl
     root = weights.root()
     try:
         root.mkdir(parents=True, exist_ok=True)
+        shelf.sweep()
         staging = Path(tempfile.mkdtemp(prefix=".import-", dir=root))
         try:
             with tarfile.open(source, "r:") as tar:
@@ -156,7 +157,7 @@ def _pinned(name: str, files: Sequence[LockedFile], lock: Lock | None) -> Sequen
             raise WeightsMissing(f"the parcel's lock is for another model than {name!r}")
         pinned = set(lock.present.values())
         before = shelf.read_lock(name)
-        if before and before != lock:
+        if before and replace(before, made=()) != replace(lock, made=()):
             raise WeightsMissing(f"the parcel's local/{name} is another than {shelf.lock_path(name).name} here says")
     if set(files) != pinned or len(files) != len(pinned):
         raise WeightsMissing(f"the parcel's files are not those that local/{name} has")

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "place",
     "read_lock",
     "refused",
+    "sweep",
     "wanted",
     "write_lock",
 ]
@@ -43,6 +45,7 @@ LOCK = ".lock.json"
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 FOLDERS = ("scheduler", "text_encoder", "tokenizer", "transformer", "unet", "vae", "feature_extractor")
 SUFFIXES = (".json", ".txt", ".xml", ".bin")
+ABANDONED_SECONDS = 86_400.0
 PAPERS = ("license", "licence", "readme", "notice")
 
 
@@ -211,6 +214,13 @@ def place(made: Path, lock: Lock) -> Path:
     write_lock(lock)
     made.chmod(0o755)  # mkdtemp's 0700 would hide a shared folder's models from other users
     return made.rename(here)
+
+
+def sweep() -> None:
+    """Removes what copies and imports left behind whose process was killed."""
+    for old in (*weights.root().glob(".add-*"), *weights.root().glob(".import-*")):
+        if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:  # a younger one may be at work now
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def refused(name: str, what: str) -> WeightsMissing:

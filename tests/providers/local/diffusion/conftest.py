@@ -8,7 +8,7 @@ import pytest
 from tests.providers.local.diffusion.hubs import Hub
 
 CELESTE = [sys.executable, "-m", "celeste_image.cli.main"]
-Celeste = Callable[..., subprocess.CompletedProcess[str]]
+Celeste = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -28,11 +28,17 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def celeste(models: Path, hub: Hub) -> Celeste:
-    """Runs the command line with the hub on loopback for the hub."""
+def celeste(models: Path, hub: Hub) -> Iterator[Celeste]:
+    """Starts the command line with the hub on loopback for the hub."""
+    started = []
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def start(*arguments: str) -> "subprocess.Popen[str]":
         environment = os.environ | {"HF_ENDPOINT": hub.address}
-        return subprocess.run([*CELESTE, *arguments], capture_output=True, text=True, env=environment, timeout=60)
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen([*CELESTE, *arguments], stdout=pipe, stderr=pipe, text=True, env=environment))
+        return started[-1]
 
-    return run
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,54 +1,68 @@
 """Diffusion models come from a hub on loopback, whole and checked, or not at all."""
 
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
-from tests.providers.local.diffusion.conftest import CELESTE, Celeste
+from tests.providers.local.diffusion.conftest import Celeste
 from tests.providers.local.diffusion.hubs import BULK, COMMIT, REPO, TINY, Hub, tiny_files
 
 from celeste_image.cli.models import command
+from celeste_image.core.errors import WeightsMissing
 from celeste_image.providers.local import shelf
+from celeste_image.providers.local.hub import pull
 
 UNET = "unet/openvino_model.bin"
 VOCABULARY = "tokenizer/vocab.json"
 MADE = {"model_index.json", "tokenizer/openvino_tokenizer.xml", "tokenizer/openvino_tokenizer.bin"}
+ADD = ("models", "add", REPO, "--name", "tiny")
 
 
-def flipped(data: bytes) -> bytes:
+def flipped(path: str) -> bytes:
+    data = tiny_files()[path]
     return data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
 
 
-def test_a_pull_that_was_cut_and_killed_goes_on_and_completes(celeste: Celeste, hub: Hub, models: Path) -> None:
-    hub.cut[BULK] = [15 << 20]
-    first = celeste("models", "add", REPO, "--name", "tiny")
-    assert first.returncode == 0, first.stderr
-    assert first.stdout == f"{models}/tiny\n"
-    assert [begin for path, begin in hub.asked if path == BULK] == [0, 10 << 20]
+def pulled(hub: Hub, name: str = "tiny", repo: str = REPO) -> list[str]:
+    """Pulls in this process; returns the lines that were told."""
+    lines: list[str] = []
+    pull(name, repo, on_line=lines.append, endpoint=hub.address)
+    return lines
 
-    shutil.rmtree(models)
-    hub.asked.clear()
+
+def refusal(hub: Hub, name: str = "tiny", repo: str = REPO) -> str:
+    with pytest.raises(WeightsMissing) as caught:
+        pulled(hub, name, repo)
+    assert hub.address not in caught.value.message
+    return caught.value.message
+
+
+def add(*arguments: str) -> Result:
+    """Runs the command in this process, which needs no hub."""
+    return CliRunner().invoke(command, ["add", *arguments])
+
+
+def test_a_pull_that_was_killed_goes_on_and_completes(celeste: Celeste, hub: Hub, models: Path) -> None:
     hub.stall[BULK] = 21 << 20
-    environment = os.environ | {"HF_ENDPOINT": hub.address}
-    killed = subprocess.Popen([*CELESTE, "models", "add", REPO, "--name", "tiny"], env=environment, stderr=-3)
-    part = models / ".pull-tiny" / "unet"
+    killed = celeste(*ADD)
     assert hub.stalled.wait(60)
-    while not [file for file in part.glob("bulk.bin.*.part") if file.stat().st_size >= 20 << 20]:
+    while not [part for part in models.glob(".pull-tiny/unet/*.part") if part.stat().st_size >= 20 << 20]:
         assert killed.poll() is None
     killed.kill()
     killed.wait()
-    assert not (models / "tiny").exists()
-    assert not (models / "tiny.lock.json").exists()
+    assert not list(models.glob("[!.]*"))
 
     hub.stall.clear()
     hub.asked.clear()
-    second = celeste("models", "add", REPO, "--name", "tiny")
-    assert second.returncode == 0, second.stderr
+    # Two at once: one waits for the other, and finds all there.
+    for process in [celeste(*ADD), celeste(*ADD)]:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, f"{models}/tiny\n"), err
     assert [begin for path, begin in hub.asked if path == BULK] == [20 << 20]
     assert (UNET, 0) in hub.asked
+    assert (VOCABULARY, 0) not in hub.asked  # it was there
     lock = shelf.read_lock("tiny")
     assert lock is not None
     assert (lock.repo, lock.revision, lock.license) == (REPO, COMMIT, "cc0-1.0")
@@ -58,67 +72,74 @@ def test_a_pull_that_was_cut_and_killed_goes_on_and_completes(celeste: Celeste, 
     assert {path.name for path in models.iterdir()} == {"tiny", "tiny.lock.json", ".pull-tiny.lock"}
 
 
+def test_a_connection_that_breaks_is_gone_on_with(hub: Hub, models: Path) -> None:
+    hub.cut[BULK] = [15 << 20]
+    pulled(hub)
+    assert [begin for path, begin in hub.asked if path == BULK] == [0, 10 << 20]
+
+
 def test_wrong_bytes_are_refused_and_nothing_is_seen(celeste: Celeste, hub: Hub, models: Path) -> None:
-    for path, words in ((VOCABULARY, "Git blob"), (UNET, "SHA-256")):
-        hub.served = {path: flipped(tiny_files()[path])}
-        done = celeste("models", "add", REPO, "--name", "tiny")
-        assert done.returncode == 1
-        assert path in done.stderr
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
-        assert not (models / "tiny").exists()
-        assert not (models / "tiny.lock.json").exists()
-        assert not list(models.rglob("*.part"))
+    hub.served = {VOCABULARY: flipped(VOCABULARY)}
+    assert f"{VOCABULARY} is not the file that the hub says (its Git blob id differs)" in refusal(hub)
+    hub.served = {UNET: flipped(UNET)}
+    process = celeste(*ADD)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert f"{UNET} is not the file that the hub says (its SHA-256 differs)" in err
+    assert "Traceback" not in err
+    assert not list(models.glob("[!.]*"))
+    assert not list(models.rglob("*.part"))
+    hub.served.clear()
+    pulled(hub)
 
 
-def test_a_lock_holds_later_pulls_to_what_the_first_one_found(celeste: Celeste, hub: Hub, models: Path) -> None:
-    assert celeste("models", "add", REPO, "--name", "tiny").returncode == 0
+def test_a_lock_holds_later_pulls_to_what_the_first_one_found(hub: Hub, models: Path) -> None:
+    pulled(hub)
     lock = (models / "tiny.lock.json").read_bytes()
-    moved = tiny_files() | {UNET: flipped(tiny_files()[UNET])}
-    hub.revisions["2" * 40], hub.head = moved, "2" * 40
+    hub.revisions["2" * 40], hub.head = tiny_files() | {UNET: flipped(UNET)}, "2" * 40
 
     hub.asked.clear()
-    assert celeste("models", "pull", "local/tiny").returncode == 0
+    assert pulled(hub) == []
     assert hub.asked == []  # whole: nothing is asked for
 
-    damaged = models / "tiny" / VOCABULARY
-    damaged.write_bytes(flipped(damaged.read_bytes()))
-    assert celeste("models", "pull", "local/tiny").returncode == 0
+    (models / "tiny" / VOCABULARY).write_bytes(flipped(VOCABULARY))
+    pulled(hub)
     assert {path for path, _ in hub.asked} == {VOCABULARY, "model_index.json"}
     assert (models / "tiny.lock.json").read_bytes() == lock
 
     shutil.rmtree(models / "tiny")
-    hub.revisions[COMMIT] = moved  # a history that was rewritten
-    done = celeste("models", "pull", "local/tiny")
-    assert done.returncode == 1
-    assert f"the hub has other bytes for {UNET} than tiny.lock.json says" in done.stderr
-    hub.revisions[COMMIT] = tiny_files() | {VOCABULARY: flipped(tiny_files()[VOCABULARY])}
-    done = celeste("models", "pull", "local/tiny")
-    assert done.returncode == 1
-    assert f"{VOCABULARY} is not the file that the lock says" in done.stderr
+    assert "is from nobody/tiny-openvino, not from nobody/other" in refusal(hub, repo="nobody/other")
+    hub.revisions[COMMIT] = hub.revisions["2" * 40]  # a history that was rewritten
+    assert f"the hub has other bytes for {UNET} than tiny.lock.json says" in refusal(hub)
+    hub.revisions[COMMIT] = tiny_files() | {VOCABULARY: flipped(VOCABULARY)}
+    assert f"{VOCABULARY} is not the file that the lock says" in refusal(hub)
     del hub.revisions[COMMIT]
-    assert "has no revision" in celeste("models", "pull", "local/tiny").stderr
+    assert "has no revision" in refusal(hub)
     assert not (models / "tiny").exists()
     assert (models / "tiny.lock.json").read_bytes() == lock
+    hub.revisions[COMMIT] = tiny_files()
+    pulled(hub)
+    assert (models / "tiny" / UNET).read_bytes() == tiny_files()[UNET]
+
+
+def test_what_can_not_be_run_is_refused_before_its_weights_come(hub: Hub, models: Path) -> None:
+    index = json.loads(tiny_files()["model_index.json"]) | {"_class_name": "OVSomethingPipeline"}
+    hub.revisions[COMMIT]["model_index.json"] = json.dumps(index).encode()
+    assert "SomethingPipeline is none of the pipelines" in refusal(hub)
+    assert not [path for path, _ in hub.asked if path.endswith(".bin")]
+    assert not list(models.glob("[!.]*"))
 
 
 def test_what_can_not_be_pulled_is_said(celeste: Celeste, hub: Hub, models: Path) -> None:
-    assert "has no repository" in celeste("models", "add", "nobody/nothing").stderr
+    assert "the hub has no repository nobody/nothing" in refusal(hub, repo="nobody/nothing")
+    assert "neither a folder here nor a repository's name" in refusal(hub, repo="no/repo/sitory")
     hub.revisions[COMMIT] = {"model_index.json": b"{}", "unet/model.safetensors": b"x", "../../up.json": b"x"}
-    done = celeste("models", "add", REPO)
-    assert (done.returncode, "vae_decoder/openvino_model.xml is not in it" in done.stderr) == (1, True)
-    done = celeste("models", "add", REPO, "--name", "sd-turbo")
-    assert (done.returncode, "is a model of ours" in done.stderr) == (2, True)
+    assert "unet/openvino_model.bin is not in it" in refusal(hub)
     hub.address = "http://127.0.0.1:9"
-    done = celeste("models", "pull", "local/sd-turbo")
-    assert (done.returncode, "can't be reached" in done.stderr) == (1, True)
-    assert "127.0.0.1" not in done.stderr
-    assert list(models.glob("[!.]*")) == []
-
-
-def add(*arguments: str) -> Result:
-    """Runs the command in this process, which needs no hub."""
-    return CliRunner().invoke(command, ["add", *arguments])
+    process = celeste("models", "pull", "local/sd-turbo")
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "the hub can't be reached" in err, "127.0.0.1" in err) == (1, True, False)
+    assert not list(models.glob("[!.]*"))
 
 
 def test_a_folder_is_copied_and_made_ready(models: Path, tmp_path: Path) -> None:

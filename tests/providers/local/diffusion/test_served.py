@@ -137,7 +137,7 @@ async def test_sizes_are_whole_cells(channel: grpc.aio.Channel) -> None:
 
 async def test_cancelling_at_step_2_of_20_stops_within_one_step(channel: grpc.aio.Channel) -> None:
     request = asked(
-        GenerateRequest(prompt="a red fox", size=Size(width=224, height=224), seed=1), steps=20, guidance=2.0
+        GenerateRequest(prompt="a red fox", size=Size(width=160, height=160), seed=1), steps=20, guidance=2.0
     )
     call = ImageServiceStub(channel).Stream(request)
     steps = []

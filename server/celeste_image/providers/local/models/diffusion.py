@@ -38,13 +38,16 @@ CLASSES = {
     "FluxPipeline": (28, 3.5),
 }
 """The pipelines that GenAI has, with steps and guidance that their papers and diffusers' defaults go by."""
+EDITING = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline", "StableDiffusionXLPipeline")
+"""Those whose parts can also start from a picture; of the others we do not know."""
 TURBO = (2, 1.0)
 """For distilled models without guidance, which no configuration tells from others: they have `turbo` in the name."""
 NOT_RUN = "not run by us"
-BASE_BYTES = 4096 * MIB
-"""Address space of a process beside its weights. A tiny model takes 1.8 GiB, most of it never touched; a U-Net of 3.4
-GB took 4.2 GB of memory in all (2026-11)."""
-PULL = "celeste models pull local/sd-turbo"
+BASE_BYTES = 6144 * MIB
+"""Address space of a process beside four times its weights, which may be mapped, widened and packed anew.
+
+A tiny model takes 1.8 GiB, most of it never touched; a U-Net of 3.4 GB took 4.2 GB of memory in all (2026-11).
+"""
 INSTALL = "pip install 'celeste-image[diffusion]'"
 
 
@@ -100,7 +103,7 @@ def describe(lock: Lock, folder: Path) -> DiffusionModel:
         source=source,
         facts=facts,
     )
-    return _model(lock.name, card, facts, BASE_BYTES + lock.size_bytes * 5 // 2)
+    return _model(lock.name, card, facts, BASE_BYTES + 4 * lock.size_bytes)
 
 
 def found() -> tuple[DiffusionModel, ...]:
@@ -136,7 +139,7 @@ def _facts(lock: Lock, folder: Path) -> Facts:
         steps=steps,
         guidance=guidance,
         negative=not distilled and kind != "FluxPipeline",
-        edits=(folder / "vae_encoder").is_dir(),
+        edits=kind in EDITING and (folder / "vae_encoder").is_dir(),
     )
 
 
