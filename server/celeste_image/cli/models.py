@@ -130,8 +130,12 @@ def import_command(file: Path) -> int:
 
 
 def _built_in() -> set[str]:
-    """Returns the names of our models that no hub has. Needs the extra `local`."""
+    """Returns the names of our models that no hub has. Raises click.ClickException without the extra `diffusion`."""
     from celeste_image.providers.local import hub
-    from celeste_image.providers.local.models import MODELS
+
+    try:
+        from celeste_image.providers.local.models import MODELS
+    except ImportError as error:
+        raise click.ClickException(hub.EXTRA) from error
 
     return {model.card.id.removeprefix("local/") for model in MODELS} - set(hub.KNOWN)

@@ -24,7 +24,7 @@ from celeste_image.providers.local import shelf, weights
 from celeste_image.providers.local.adapt import adapt
 from celeste_image.providers.local.shelf import Lock, LockedFile, refused
 
-__all__ = ["KNOWN", "add_folder", "pull"]
+__all__ = ["EXTRA", "KNOWN", "add_folder", "pull"]
 
 KNOWN: Mapping[str, str] = {"sd-turbo": "rupeshs/sd-turbo-openvino"}
 """Models that have a name here, and their repositories. Not run by us: hubs can't be reached where this is built."""

@@ -51,6 +51,8 @@ def export_model(name: str, target: Path) -> None:
         here, files = shelf.folder(name), tuple(lock.present.values())
         shelf.check(here, files, f"local/{name}")
     else:
+        if name not in weights.load_manifest():
+            raise ModelNotFound(f"there is no local/{name} with weights on this machine")
         model = weights.named(name)
         weights.verify(model)
         here = weights.folder(model)

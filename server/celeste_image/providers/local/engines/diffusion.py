@@ -154,8 +154,11 @@ def within(task: dict[str, Any], opened: Sequence[Image.Image]) -> Size:
     """Returns the size at which a network sees a picture: whole cells, not too many, near the picture's shape."""
     cell, (width, height) = int(task["multiple_of"]), opened[0].size
     shrink = min(1.0, sqrt(int(task["most_pixels"]) / (width * height)))
-    sides = [max(cell, int(side * shrink / cell) * cell) for side in (width, height)]
-    # A long strip would have to be wider than it can be to stay one cell high.
+    cells = [side * shrink / cell for side in (width, height)]
+    sides = [max(1, round(count)) * cell for count in cells]
+    if sides[0] * sides[1] > int(task["most_pixels"]):
+        sides = [max(1, int(count)) * cell for count in cells]
+    # A strip that had to become one cell high may still be too long.
     longest = int(task["most_pixels"]) // min(sides) // cell * cell
     return min(sides[0], longest), min(sides[1], longest)
 
