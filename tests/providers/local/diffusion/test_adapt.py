@@ -76,7 +76,7 @@ import openvino, openvino_genai
 sent = type(sys.modules["openvino.tools.ovc"].telemetry).__module__
 print(sent, sorted(asked) if {quiet} else "")
 """
-    environment = {"PATH": "/usr/bin", "CI": "1", "HOME": "/nonexistent"}  # CI: the package itself sends nothing then
+    environment = {"PATH": "/usr/bin", "CI": "true", "HOME": "/nonexistent"}  # CI: nothing is sent then, even so
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
     module = "openvino.tools.ovc.telemetry_stub []" if quiet else "openvino_telemetry.main"
     assert done.stdout.strip() == module, done.stderr

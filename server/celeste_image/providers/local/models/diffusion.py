@@ -22,6 +22,7 @@ from celeste_image.core.errors import OperationNotOffered, WeightsMissing
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, Generate, OperationKind
 from celeste_image.providers.local import shelf
+from celeste_image.providers.local.hub import KNOWN
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
 from celeste_image.providers.local.options import LocalOptions
@@ -93,7 +94,7 @@ def describe(lock: Lock, folder: Path) -> DiffusionModel:
         facts = _facts(lock, folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise refused(lock.name, f"its configuration can't be read ({type(error).__name__}: {error})") from error
-    known = SD_TURBO if lock.name == SD_TURBO.name else None
+    known = SD_TURBO if lock.name == SD_TURBO.name and lock.repo == KNOWN[lock.name] else None
     source = f"{lock.repo} at {lock.revision[:12]}" if lock.repo else "a folder of the operator"
     card = _card(
         lock.name,
@@ -114,7 +115,7 @@ def found() -> tuple[DiffusionModel, ...]:
             try:
                 models.append(describe(lock, shelf.folder(lock.name)))
             except WeightsMissing:
-                continue  # it was whole when it was placed; `celeste models pull` says what is wrong
+                continue  # it could be described when it was placed, so somebody changed it
     return tuple(sorted(models, key=lambda model: model.name != SD_TURBO.name))
 
 
@@ -257,7 +258,7 @@ SD_TURBO = _model(
             "picture takes minutes. Its weights come from a model hub and were not run by us."
         ),
         license="LicenseRef-Stability-AI-Community",
-        source="rupeshs/sd-turbo-openvino on the model hub, after stabilityai/sd-turbo",
+        source=f"{KNOWN['sd-turbo']} on the model hub, after stabilityai/sd-turbo",
         facts=FACTS,
     ),
     FACTS,
