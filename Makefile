@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group build --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
+TINY := tests/providers/local/diffusion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs clean coverage
+.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,12 +68,16 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/vendors.lock tests/emulate/sdks/vendors.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/litellm.lock tests/emulate/sdks/litellm.in
 	$(subst --group build,,$(LOCK)) --output-file tests/providers/kserve/server/kserve.lock tests/providers/kserve/server/kserve.in
+	$(subst --group build,,$(LOCK)) --output-file $(TINY)/make.lock $(TINY)/make.in
 
 art: ## Pack the vector art of local/compose anew, from npm
 	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
 
 nsfwjs: .venv/dev ## Pack the drawings network of local/safety anew, from npm
 	$(BIN)/uv run --quiet --no-project --with onnx==1.23.2 --with numpy server/celeste_image/providers/local/engines/safety/drawings/pack.py
+
+tiny-diffusion: .venv-tiny/ready ## Make the tiny diffusion model of the tests anew
+	.venv-tiny/bin/python $(TINY)/make.py
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-* out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
@@ -111,4 +116,11 @@ clean: ## Remove everything that make made
 .venv-kserve/ready: tests/providers/kserve/server/kserve.lock
 	$(PYTHON) -m venv .venv-kserve
 	.venv-kserve/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes -r tests/providers/kserve/server/kserve.lock
+	touch $@
+
+# Which wheel of torch there is depends on the index, CPU or CUDA, so it has a version and no hash.
+.venv-tiny/ready: $(TINY)/make.lock
+	$(PYTHON) -m venv .venv-tiny
+	.venv-tiny/bin/python -m pip install --quiet torch==2.13.0
+	.venv-tiny/bin/python -m pip install --quiet --no-deps --require-hashes -r $(TINY)/make.lock
 	touch $@

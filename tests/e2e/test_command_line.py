@@ -153,6 +153,7 @@ def test_an_unreachable_server(celeste: Celeste) -> None:
 def test_models(celeste: Celeste) -> None:
     done = celeste("models")
     assert b"* local/compose" in done.stdout
+    assert b"SD-Turbo (not run by us): celeste models pull local/sd-turbo" in done.stdout
     listed = json.loads(celeste("models", "--json").stdout)
     (compose,) = [model for model in listed if model["id"] == "local/compose"]
     assert "prompt" in {parameter["path"] for parameter in compose["parameters"]}

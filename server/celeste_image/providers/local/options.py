@@ -18,10 +18,16 @@ class LocalSettings(ProviderSettings):
 
 
 class LocalOptions(Options):
-    """`options.provider_options["local"]`.
+    """`options.provider_options["local"]`; None is the model's default.
 
-    `tile` is the side of an upscaler's tiles in pixels of the source; `ocr` False leaves out text from an analysis.
+    Attributes:
+        tile: Side of an upscaler's tiles in pixels of the source.
+        ocr: Whether an analysis looks for text.
+        steps: How often a diffusion model takes noise away.
+        guidance: How much a diffusion model minds the words; up to 1 it reads them alone, and no negative prompt.
     """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
     ocr: bool = True
+    steps: Annotated[int, Field(ge=1, le=150)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=30)] | None = None

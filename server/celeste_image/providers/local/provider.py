@@ -20,7 +20,7 @@ from celeste_image.core.events import (
 )
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.providers.local.findings import analysis_of
-from celeste_image.providers.local.models import MODELS
+from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.worker.frames import Frame
@@ -32,7 +32,10 @@ log = structlog.get_logger("celeste_image.engines")
 
 
 class LocalProvider:
-    """The engines of this machine. A call that is closed early ends its process."""
+    """The engines of this machine. A call that is closed early ends its process.
+
+    `cards` of the class are those of every installation; an instance has those of the models folder, too.
+    """
 
     name = "local"
     title = "This machine"
@@ -42,16 +45,18 @@ class LocalProvider:
 
     def __init__(self, settings: LocalSettings) -> None:
         self.settings = settings
-        self._models: Mapping[str, LocalModel] = {model.card.id: model for model in MODELS}
+        models = all_models()
+        self.cards = tuple(model.card for model in models)
+        self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
         self._pools = {
             (stage.card.id, stage.engine): WorkerPool(
                 f"celeste_image.providers.local.engines.{stage.engine}",
-                size=settings.concurrency,
+                size=stage.processes or settings.concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
                 on_log=partial(_log, stage.engine),
             )
-            for model in MODELS
+            for model in models
             for stage in model.stages()
         }
 

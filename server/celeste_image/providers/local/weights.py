@@ -40,6 +40,7 @@ __all__ = [
     "load_manifest",
     "named",
     "pull",
+    "root",
     "verify",
 ]
 
@@ -129,14 +130,15 @@ def named(model: ModelWeights | str) -> ModelWeights:
     raise ModelNotFound(f"there are no weights to pull for {model!r}", metadata={"nearest": nearest})
 
 
-def folder(model: ModelWeights | str) -> Path:
-    """Returns where a model's files are or will be; it need not exist.
-
-    `CELESTE_MODELS_DIR` names the folder above it; unset or empty, that is `models` in the user's cache.
-    """
+def root() -> Path:
+    """Returns the folder of all models, `CELESTE_MODELS_DIR`; unset or empty, `models` in the user's cache."""
     chosen = os.environ.get("CELESTE_MODELS_DIR")
-    root = Path(chosen) if chosen else platformdirs.user_cache_path("celeste") / "models"
-    return root / named(model).id
+    return Path(chosen) if chosen else platformdirs.user_cache_path("celeste") / "models"
+
+
+def folder(model: ModelWeights | str) -> Path:
+    """Returns where a model's files are or will be, inside `root`; it need not exist."""
+    return root() / named(model).id
 
 
 def installed(model: ModelWeights | str) -> bool:

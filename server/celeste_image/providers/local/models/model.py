@@ -28,12 +28,14 @@ class LocalModel:
         memory_bytes: Address space that its process may have.
         task: Returns the engine's task for a request that the card accepts; the provider adds `limits` (of the
             pictures), `threads` and, where the model has weights to pull, `model_dir`.
+        processes: How many may run it at a time; 0 means as many as the provider's `concurrency`.
     """
 
     card: ModelCard
     engine: str
     memory_bytes: int
     task: Callable[[Any, LocalOptions], Task]
+    processes: int = 0
 
     @property
     def weights_id(self) -> str:
