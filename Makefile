@@ -14,10 +14,10 @@ help: ## List the targets
 demo: .venv/local ## Start the server, make and upscale pictures into out/, stop it
 	$(BIN)/python clients/python/demo.py
 
-test: .venv/dev .venv-sdks/ready .venv-litellm/ready ## Run the tests
+test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready ## Run the tests and report what they cover
+coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests and report what they cover
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml
 
 check: format lint types layers buf hadolint stubs check-docs ## Everything but the tests: format, lint, types, layers, contract, stubs
@@ -66,6 +66,7 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/vendors.lock tests/emulate/sdks/vendors.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/litellm.lock tests/emulate/sdks/litellm.in
+	$(subst --group build,,$(LOCK)) --output-file tests/providers/kserve/server/kserve.lock tests/providers/kserve/server/kserve.in
 
 art: ## Pack the vector art of local/compose anew, from npm
 	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
@@ -105,4 +106,9 @@ clean: ## Remove everything that make made
 .venv-litellm/ready: tests/emulate/sdks/litellm.lock
 	$(PYTHON) -m venv .venv-litellm
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/litellm.lock
+	touch $@
+
+.venv-kserve/ready: tests/providers/kserve/server/kserve.lock
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes -r tests/providers/kserve/server/kserve.lock
 	touch $@

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -155,7 +155,7 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
         try:
             if kind:
                 found = kinds[kind]
-                providers[name] = cast(Provider, found(found.Settings.model_validate(table), name=name))
+                providers[name] = found(found.Settings.model_validate(table), name=name)  # type: ignore[call-arg]
             else:
                 cls = classes[name]
                 providers[name] = cls(cls.Settings.model_validate(table))  # type: ignore[call-arg]

@@ -80,6 +80,16 @@ def test_analyze(celeste: Celeste) -> None:
     assert b"exif  Artist  NASA" in done.stdout
 
 
+def test_a_recipe_is_written_and_read_and_no_text_of_a_file_commands_the_terminal(celeste: Celeste) -> None:
+    celeste("a fox \x1b[31m", "--recipe", "--metadata", "strip", "--size", "64x64", "--seed", "4", "-o", "fox.png")
+    done = celeste("analyze", "fox.png", "--kind", "metadata")
+    assert b"made by  celeste  local/compose" in done.stdout
+    assert b"made by  prompt  a fox \\x1b[31m" in done.stdout
+    assert b"made by  seed  4" in done.stdout
+    assert b"\x1b" not in done.stdout
+    assert celeste("analyze", "fox.png", "--kind", "smell").returncode == 2
+
+
 def test_json_is_the_contracts(celeste: Celeste, tmp_path: Path) -> None:
     done = celeste("a house", "--json", "--size", "64x64", "--seed", "4", "-o", "house.png")
     result = json.loads(done.stdout)

@@ -12,6 +12,7 @@ from tests.pipeline.fakes import CALL, PLAIN, REQUEST, Fake, FakeProvider, colle
 
 from celeste_image.core.events import Event, Fitted, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
+from celeste_image.guard.limits import ImageLimits
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.label import Labels, labelling
 from celeste_image.providers.families.pictures import Pictures
@@ -60,6 +61,15 @@ async def test_a_vendors_words_are_stripped_and_the_recipe_is_written(work: Pict
     assert b"made by a vendor" not in own and b"celeste:Recipe" in own
     images = [pictures.opened(data).tobytes() for data in (VENDORS, bare, told, own)]
     assert images == images[:1] * 4
+
+
+async def test_a_picture_that_is_too_large_to_touch_is_not_lost() -> None:
+    work = Pictures("pipeline", limits=ImageLimits(max_bytes=10))
+    events = await made(work, picture(VENDORS), saved(0), embed_recipe=True)
+    await work.close()
+    assert pictures_of(events) == [VENDORS]
+    (line,) = [e.line for e in events if isinstance(e, Fitted) and e.line.path == "options.embed_recipe"]
+    assert line.outcome == "adjusted" and "at most 10 are allowed" in line.note
 
 
 async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(work: Pictures) -> None:

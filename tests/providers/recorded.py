@@ -35,8 +35,9 @@ from celeste_image.providers.bfl import Bfl
 from celeste_image.providers.compatible import Compatible
 from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.gemini import Gemini
-from celeste_image.providers.keys import Verdict, check_key
+from celeste_image.providers.keys import check_key
 from celeste_image.providers.openai import OpenAI
+from celeste_image.providers.secrets import Verdict
 from celeste_image.providers.stability import Stability
 from celeste_image.providers.vendor import Vendor
 

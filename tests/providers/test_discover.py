@@ -16,7 +16,8 @@ from celeste_image.client import AsyncClient
 from celeste_image.core.errors import InvalidRequest, ProviderCredentials, ProviderFailed
 from celeste_image.core.request import Generate, RequestOptions
 from celeste_image.providers.discover import ENTRY_POINT_GROUP, discover
-from celeste_image.providers.keys import Verdict, check_key
+from celeste_image.providers.keys import check_key
+from celeste_image.providers.secrets import Verdict
 from celeste_image.providers.vendor import Vendor
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, ListModelsRequest, ModelServiceStub
 

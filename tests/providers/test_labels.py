@@ -1,5 +1,7 @@
 """What files say besides their pixels: taken out and put in, in each format, with every pixel as it was."""
 
+import contextlib
+import random
 import struct
 import zlib
 
@@ -162,6 +164,31 @@ def test_what_is_not_whole_stays_as_it_is(form: str, share: float) -> None:
     for change in (strip_label, lambda data: add_label(data, LABEL)):
         with pytest.raises(CannotLabel):
             change(cut)
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(draw.randint(1, 6)):
+        at = draw.randrange(len(changed))
+        match draw.randrange(3):
+            case 0:
+                changed[at] = draw.choice((0, 255, draw.randrange(256)))
+            case 1:
+                del changed[at : at + draw.randint(1, 50)]
+            case 2:
+                changed[at:at] = draw.randbytes(draw.randint(1, 8))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_damage_is_refused_or_passed_on(form: str) -> None:
+    """Never anything else: what it was that raised would be taken for a bug, and the picture be lost."""
+    draw, whole = random.Random(form), (rich(form), written(form))
+    for _ in range(400):
+        data = damaged(draw.choice(whole), draw)
+        for change in (strip_label, lambda data: add_label(data, LABEL)):
+            with contextlib.suppress(CannotLabel):
+                assert change(data)
 
 
 def test_other_formats_and_too_long_recipes_are_refused() -> None:

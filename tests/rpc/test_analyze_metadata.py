@@ -139,6 +139,13 @@ async def test_every_directory_is_read(channel: grpc.aio.Channel) -> None:
     assert values(metadata, "interop") == {"InteropIndex": "R98"}
 
 
+async def test_the_thumbnails_directory_is_told_apart(channel: grpc.aio.Channel) -> None:
+    compressed = struct.pack("<HHHII", 1, 0x0103, 3, 1, 6) + bytes(4)  # one entry: Compression, 6
+    exif = b"Exif\x00\x00II*\x00" + struct.pack("<IHHHIIII", 8, 1, 0x0112, 3, 1, 3, 26, 0)[:22] + compressed
+    metadata = await analyzed(channel, with_segment(0xE1, exif))
+    assert (metadata.orientation, values(metadata, "thumbnail")) == (3, {"Compression": 6})
+
+
 # XMP, IPTC, ICC, comments
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -291,6 +298,7 @@ async def test_generation_parameters_in_exif(channel: grpc.aio.Channel, form: st
         {"prompt": '{"3": {"class_type": "KSampler", "inputs": {"positive": ["3", 0], "seed": -1}}}'},
         {"prompt": "{}", "Software": "NovelAI", "Comment": "null"},
         {"invokeai_metadata": '{"seed": 1e400, "steps": NaN, "model": [[]], "positive_prompt": 7}'},
+        {"invokeai_metadata": '{"positive_prompt": "\\ud800", "model": "\\udfff", "\\udc00": "\\ud83e"}'},
         {"parameters": "x\nSteps: 1, " + "a: " * 3000},
         {"parameters": "x\nSteps: 1, " + "a " * 50_000},
         {"parameters": 'x\nSteps: 1, Seed: 99999999999999999999999, a: "' + "\\" * 5000},

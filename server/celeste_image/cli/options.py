@@ -8,7 +8,14 @@ import click
 if TYPE_CHECKING:
     from celeste_image.core.image import Size
 
-__all__ = ["address_option", "checked_size", "label_options", "operation_options", "provider_options"]
+__all__ = [
+    "address_option",
+    "checked_size",
+    "format_option",
+    "label_options",
+    "operation_options",
+    "provider_options",
+]
 
 Command = Callable[..., Any]
 
@@ -17,6 +24,21 @@ address_option = click.option(
     envvar="CELESTE_ADDRESS",
     default="",
     help="Server: host:port or unix:PATH. Without it a server of its own is started.",
+)
+
+FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+def _media_type(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    return FORMATS[value] if value else ""
+
+
+format_option = click.option(
+    "--format",
+    "media_type",
+    type=click.Choice(list(FORMATS)),
+    callback=_media_type,
+    help="Format of the result; else the model's own.",
 )
 
 

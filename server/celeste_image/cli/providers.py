@@ -60,18 +60,22 @@ def check(names: tuple[str, ...], offline: bool) -> int:
 
     from celeste_image.app import build_providers
     from celeste_image.config import Settings, explain
-    from celeste_image.providers.keys import Checked, check_key
+    from celeste_image.providers.keys import Checked, Checks, check_key
     from celeste_image.providers.secrets import Verdict
     from celeste_image.providers.vendor import Vendor
 
+    async def checking(vendor: Vendor | Checks) -> Checked:
+        online = not offline
+        return await (vendor.check(online=online) if isinstance(vendor, Checks) else check_key(vendor, online=online))
+
     async def checked() -> list[Checked]:
         providers: dict[str, Any] = dict(build_providers(Settings().providers))
-        vendors = {name: provider for name, provider in providers.items() if isinstance(provider, Vendor)}
+        vendors = {name: each for name, each in providers.items() if isinstance(each, Vendor | Checks)}
         if unknown := [name for name in names if name not in vendors]:
             raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")
-        wanted = names or [name for name, vendor in vendors.items() if vendor.has_key]
+        wanted = names or [name for name, vendor in vendors.items() if isinstance(vendor, Checks) or vendor.has_key]
         try:
-            return list(await asyncio.gather(*(check_key(vendors[name], online=not offline) for name in wanted)))
+            return list(await asyncio.gather(*(checking(vendors[name]) for name in wanted)))
         finally:
             for provider in providers.values():
                 await provider.close()

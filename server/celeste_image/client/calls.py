@@ -1,6 +1,7 @@
 """What both clients share: requests from arguments, checks of what came back."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from celeste_image.core.request import (
     RequestOptions,
     Routing,
     Upscale,
+    UpscaleMethod,
 )
 from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
@@ -55,7 +57,9 @@ ImageLike = str | Path | bytes | ImageInput | ImageOutput
 """A file's path, encoded bytes, the name of an artifact (`artifacts/...`), or an earlier result's image."""
 
 SizeLike = Size | tuple[int, int] | str
-"""A Size, (width, height), "768x512" or "16:9"."""
+"""A Size, (width, height), "768x512", "16:9" or "12mp", which is an area in megapixels."""
+
+AREA = re.compile(r"\d+(?:\.\d+)?mp", re.IGNORECASE)
 
 READ_TRIES = 5
 """Connections that may drop in a row, without a byte between them, before a read is given up."""
@@ -117,7 +121,7 @@ def image_input(image: ImageLike) -> ImageInput:
 
 
 def size_of(size: SizeLike | None) -> Size:
-    """Returns a size from (width, height), "768x512", "16:9" or a Size; None is the model's default.
+    """Returns a size from (width, height), "768x512", "16:9", "12mp" or a Size; None is the model's default.
 
     Raises:
         ValueError: The text is none of these.
@@ -129,10 +133,12 @@ def size_of(size: SizeLike | None) -> Size:
             return size
         case str() if ":" in size:
             return Size(aspect_ratio=size)
+        case str() if AREA.fullmatch(size):
+            return Size(megapixels=float(size[:-2]))
         case str():
             width, _, height = size.lower().partition("x")
             if not (width.isdecimal() and height.isdecimal()):
-                raise ValueError(f"a size is like 768x512 or 16:9, not {size!r}")
+                raise ValueError(f"a size is like 768x512, 16:9 or 12mp, not {size!r}")
             return Size(int(width), int(height))
         case (width, height):
             return Size(width, height)
@@ -172,6 +178,11 @@ class UpscaleParameters(CommonParameters, total=False):
 
     factor: float
     size: SizeLike
+    method: UpscaleMethod
+    prompt: str
+    creativity: float
+    seed: int
+    output_media_type: str
 
 
 class EditParameters(CommonParameters, total=False):
@@ -210,6 +221,11 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
         image=image_input(image),
         factor=parameters.get("factor", 0.0),
         size=size_of(parameters.get("size")),
+        method=parameters.get("method"),
+        prompt=parameters.get("prompt", ""),
+        creativity=parameters.get("creativity"),
+        seed=parameters.get("seed"),
+        output_media_type=parameters.get("output_media_type", ""),
     )
 
 

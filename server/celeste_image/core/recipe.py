@@ -2,6 +2,7 @@
 
 import html
 import json
+from dataclasses import fields
 from typing import Any, Final
 
 from celeste_image.core.card import ModelCard
@@ -27,19 +28,26 @@ def recipe_of(
         width: Of the picture, in pixels.
         height: The same.
     """
+    asked: dict[str, Any]
     match request:
         case Generate():
             asked = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
-        case Edit():
-            prompt = getattr(request.edit, "prompt", "")
-            asked = {"edit": request.edit.field, "prompt": prompt, "negative_prompt": request.negative_prompt}
+        case Edit(edit=edit):
+            given = {part.name: getattr(edit, part.name) for part in fields(edit)}  # type: ignore[arg-type]
+            words = {name: value for name, value in given.items() if isinstance(value, str | int | float) and value}
+            prompt = words.pop("prompt", "")
+            asked = {
+                "edit": {"kind": edit.field, **words},
+                "prompt": prompt,
+                "negative_prompt": request.negative_prompt,
+            }
         case Upscale():
-            asked = {"prompt": request.prompt, "method": request.method.value if request.method else ""}
+            method = request.method.value if request.method else ""
+            asked = {"prompt": request.prompt, "method": method, "creativity": request.creativity}
         case _:
             asked = {}
     options = dict(request.options.provider_options.get(request.model.partition("/")[0], {}))
-    given = {
-        **asked,
+    asked |= {
         "steps": options.get("steps"),
         "options": options,
         "sources": [image.facts.sha256 for _, image in request.images() if image.facts],
@@ -51,7 +59,11 @@ def recipe_of(
         "request_id": request_id,
         "size": f"{width}x{height}",
     }
-    return facts | {name: value for name, value in given.items() if value} | ({} if seed is None else {"seed": seed})
+    return (
+        facts
+        | {name: value for name, value in asked.items() if value not in (None, "", {}, [])}
+        | ({} if seed is None else {"seed": seed})
+    )
 
 
 def source_type(card: ModelCard, kind: OperationKind) -> str:

@@ -364,7 +364,7 @@ class Fit:
     def _analyze(self, asked: Analyze) -> Analyze:
         known = self._card.parameter(asked.kind, "kinds")
         for index, kind in enumerate(asked.kinds):
-            if known and (text := out_of_range(known.range, kind)):
+            if known and (text := out_of_range(known.range, kind.value)):
                 self._wrong(f"kinds[{index}]", f"{text} for {self._card.id}")
             self._line(f"kinds[{index}]", HONORED, asked=kind.value)
         return asked

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from celeste_image.core.card import ModelCard, card_in
+from celeste_image.core.errors import EngineMemory, ProviderFailed
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Measured, Picture, Run
 from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
 from celeste_image.core.request import Analyze, Call, ImageRequest, OutputMetadata
@@ -56,8 +57,12 @@ def labelling(run: Run, cards: Sequence[ModelCard], pictures: Pictures, software
                     yield event
                     continue
                 label = _label(card_in(cards, request.model), request, call, event, software) if embed else None
-                data, failed = await pictures.labelled(event.data, strip=strip, label=label)
-                for name in ["output_metadata"] * strip + ["embed_recipe"] * embed:
+                names = ["output_metadata"] * strip + ["embed_recipe"] * embed
+                try:
+                    data, failed = await pictures.labelled(event.data, strip=strip, label=label)
+                except (ProviderFailed, EngineMemory) as error:  # too large for us to touch, say
+                    data, failed = event.data, dict.fromkeys(names, error.message)
+                for name in names:
                     yield Measured(f"options.{name}", text=failed.get(name, ""), index=event.index)
                 yield replace(event, data=data)
 

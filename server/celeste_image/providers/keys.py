@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 from urllib.parse import urljoin
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials
@@ -10,7 +11,7 @@ from celeste_image.providers.exchange import ExchangeFailed
 from celeste_image.providers.secrets import Verdict
 from celeste_image.providers.vendor import Vendor
 
-__all__ = ["Checked", "check_key"]
+__all__ = ["Checked", "Checks", "check_key"]
 
 SECONDS = 15.0
 
@@ -22,6 +23,15 @@ class Checked:
     provider: str
     verdict: Verdict
     text: str
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A provider that has a check of its own."""
+
+    async def check(self, *, online: bool = True) -> Checked:
+        """Checks that it can be used, by what costs nothing; offline, by its settings alone."""
+        ...
 
 
 async def check_key(vendor: Vendor, *, online: bool = True) -> Checked:

@@ -36,7 +36,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         kinds = discover_kinds()
         found = [self._provider(name, provider, kinds) for name, provider in self._providers.items()]
         found += [
-            pb.Provider(name=name, display_name=kind.title, kind=name, key_variable=kind.key_variable)
+            pb.Provider(name=name, display_name=kind.title, kind=name, key_variable=getattr(kind, "key_variable", ""))
             for name, kind in kinds.items()
             if not any(provider.kind == name for provider in found)
         ]

