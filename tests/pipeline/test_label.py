@@ -93,3 +93,10 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
         assert (told[path, 1].outcome, told[path, 1].note) == ("adjusted", note)
         assert (path, None) not in told
     assert not [event for event in events if isinstance(event, Measured)]
+
+
+async def test_a_model_that_is_in_no_catalogue_gets_its_recipe_too(work: Pictures) -> None:
+    request = replace(REQUEST, model="fake/newer", options=RequestOptions(embed_recipe=True))
+    events = await collect(labelling(Fake(picture(VENDORS)), FakeProvider().cards, work, "Celeste 1"), request, CALL)
+    (data,) = pictures_of(events)
+    assert b"fake/newer" in data

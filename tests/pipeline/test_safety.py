@@ -125,6 +125,14 @@ async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], billed: tupl
     assert (event.verdict.billed, missed.error.metadata["billed"]) == billed
 
 
+async def test_an_id_that_is_in_no_catalogue_has_no_price_that_is_known() -> None:
+    judged, _ = policy(scores(0.9), outputs={"bad": "flag"})
+    cards = [replace(CARD, prices=(Price("image", "0.04"),), evidence="wire-proven")]
+    events = await collect(checking_outputs(Fake(picture()), judged, cards), replace(REQUEST, model="fake/newer"))
+    (event,) = [event for event in events if isinstance(event, Judged)]
+    assert event.verdict.billed is None
+
+
 async def test_a_preview_that_comes_unasked_is_held_back_too() -> None:
     judged, _ = policy(scores(0.0), outputs={"bad": "block"})
     made = Fake(Preview(b"p", "image/png", 1, 1), picture())
@@ -186,6 +194,13 @@ async def test_when_the_only_picture_is_refused_the_operation_is(request_: Any) 
     seen, error = await collect_until_error(splitting(Fake(refused(0)), [CARD]), request_)
     assert isinstance(error, SafetyBlocked)
     assert not [event for event in seen if isinstance(event, Missed)]
+
+
+async def test_an_upscale_that_breaks_off_after_its_picture_was_refused_stays_refused() -> None:
+    request = Upscale(model="fake/one", image=ImageInput(b"x"), factor=2)
+    made = Fake(refused(0), ProviderUnavailable("down"))
+    _, error = await collect_until_error(splitting(made, [CARD]), request)
+    assert isinstance(error, SafetyBlocked), "else another model would be asked for what is paid"
 
 
 async def test_verdicts_move_with_their_pictures() -> None:

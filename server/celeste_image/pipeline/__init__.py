@@ -40,7 +40,7 @@ def build_pipeline(
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
         run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
-        run = checking_outputs(run, policy, provider.cards)
+        run = checking_outputs(run, policy, provider.cards)  # what may not be shown goes no higher
         run = labelling(run, provider.cards, pictures.of(name), labels.software)  # metadata taken out, or written
         run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
@@ -48,7 +48,7 @@ def build_pipeline(
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
         attempt[name] = fitting(run, provider, labels=labels)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model
-    run = checking_inputs(run, policy)
+    run = checking_inputs(run, policy)  # nor reaches a model
     run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
-    run = checking_prompts(run, policy)
+    run = checking_prompts(run, policy)  # before anything is fetched
     return recording(run)  # outermost, so refusals are counted too

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import EngineMemory, ProviderFailed
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Measured, Picture, Run
 from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
@@ -48,7 +48,6 @@ def labelling(run: Run, cards: Sequence[ModelCard], pictures: Pictures, software
     Pixels are not coded anew. What can't be done is told of the picture, which goes on as it is: it is paid for.
     `software` is this program's name and version.
     """
-    models = {card.id: card for card in cards}
 
     async def labelled(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         strip, embed = request.options.output_metadata is OutputMetadata.STRIP, bool(request.options.embed_recipe)
@@ -57,7 +56,7 @@ def labelling(run: Run, cards: Sequence[ModelCard], pictures: Pictures, software
                 if not isinstance(event, Picture) or not (strip or embed):
                     yield event
                     continue
-                label = _label(models[request.model], request, call, event, software) if embed else None
+                label = _label(card_in(cards, request.model), request, call, event, software) if embed else None
                 names = ["output_metadata"] * strip + ["embed_recipe"] * embed
                 try:
                     data, failed = await pictures.labelled(event.data, strip=strip, label=label)

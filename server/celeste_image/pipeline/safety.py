@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import structlog
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
 from celeste_image.core.events import Event, Judged, Missed, Picture, Preview, Run, Used, Warned
 from celeste_image.core.image import ImageFacts, ImageInput
@@ -88,11 +88,12 @@ def checking_outputs(run: Run, policy: Policy, cards: Sequence[ModelCard]) -> Ru
     """
     if not policy.outputs:
         return run
-    models = {card.id: card for card in cards}
     hides = any(rule.action in HIDES for rule in policy.outputs.values())
 
     async def checked(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, billed=_is_paid(models[request.model]))
+        about = SafetyVerdict(
+            SafetyStage.OUTPUT, "", SafetyAction.ALLOW, billed=_is_paid(card_in(cards, request.model))
+        )
         if hides and request.options.preview_count:
             text = "there are none: the safety policy of this server can't judge what is not finished"
             yield Warned("options.preview_count", text)

@@ -37,13 +37,18 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
 
     async def whole(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         made, missed = False, list[Missed]()
-        async with aclosing(run(request, call)) as events:
-            async for event in events:
-                made |= isinstance(event, Saved | Analyzed)
-                if isinstance(event, Missed):
-                    missed.append(event)
-                else:
-                    yield event
+        try:
+            async with aclosing(run(request, call)) as events:
+                async for event in events:
+                    made |= isinstance(event, Saved | Analyzed)
+                    if isinstance(event, Missed):
+                        missed.append(event)
+                    else:
+                        yield event
+        except CelesteError as error:
+            if missed and not made:  # it was made, so no other model is to make it again
+                raise missed[0].error from error
+            raise
         if not made:
             raise missed[0].error if missed else _failed(card_in(cards, request.model), "made nothing")
         for refused in missed:
