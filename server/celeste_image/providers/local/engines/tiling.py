@@ -106,9 +106,10 @@ def seen(picture: Image.Image, crop: Box) -> Pixels:
     """Returns the pixels in `crop`, which may reach beyond the picture."""
     left, top, right, bottom = crop
     inside = max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height)
-    # Beyond its border the picture goes on as it ends: black there would draw a frame.
+    # Beyond its border the picture goes on mirrored: black there would draw a frame, and of the last row, repeated,
+    # the large network makes streaks.
     beyond = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)
-    return np.pad(np.asarray(picture.crop(inside)), beyond, mode="edge")
+    return np.pad(np.asarray(picture.crop(inside)), beyond, mode="symmetric")
 
 
 def area(box: Box) -> int:
