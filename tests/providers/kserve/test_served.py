@@ -18,10 +18,11 @@ from tests.providers.kserve.conftest import Served
 from tests.servers import CuttingProxy, Running, running
 
 from celeste_image.client import AsyncClient
+from celeste_image.core.edits import Instruct, RemoveBackground
 from celeste_image.core.errors import CelesteError, Violation
 from celeste_image.core.events import Completed, Preview, Progress
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import AnalysisKind, Call, Generate, RequestOptions, Upscale
+from celeste_image.core.request import AnalysisKind, Call, Edit, Generate, RequestOptions, Upscale
 from celeste_image.v1 import ImageInput as ImageMessage
 from celeste_image.v1 import ImageServiceStub, UpscaleRequest
 
@@ -46,6 +47,7 @@ MODELS: list[dict[str, Any]] = [
         **IMAGENET,
     },
     {"id": "short", "operation": "classify", "model": "classifier", "labels": ["red"], **IMAGENET},
+    {"id": "cutter", "operation": "remove_background"},
     {"id": "gone", "operation": "upscale", "model": "nobody"},
     {"id": "twisted", "operation": "upscale", "model": "realesrgan", "input": {"layout": "NHWC"}},
     {"id": "renamed", "operation": "upscale", "model": "realesrgan", "output": {"name": "LARGER"}},
@@ -172,6 +174,23 @@ async def test_a_picture_gets_tags(client: AsyncClient) -> None:
         await client.analyze(pictures.plain(9, 9), model="cluster/short")
 
 
+async def test_a_background_is_removed(client: AsyncClient) -> None:
+    picture = Image.new("RGBA", (200, 120), (20, 30, 40, 255))
+    picture.paste((250, 240, 230, 255), (50, 30, 150, 90))
+    picture.paste((250, 240, 230, 0), (120, 30, 150, 90))
+    request = Edit(model="cluster/cutter", image=ImageInput(data=encoded(picture)), edit=RemoveBackground())
+    result = await client.run(request)
+    made = np.asarray(Image.open(BytesIO(await client.read(result.images[0]))))
+    assert made.shape == (120, 200, 4)
+    assert (made[40:80, 60:110] == (250, 240, 230, 255)).all()
+    assert made[60, 135, 3] == 0, "what was transparent stays so"
+    assert made[10, 10, 3] == 0
+    refused = Edit(model="cluster/cutter", image=ImageInput(data=encoded(picture)), edit=Instruct("make it blue"))
+    with pytest.raises(CelesteError) as caught:
+        await client.run(refused)
+    assert caught.value.reason == "OPERATION_NOT_OFFERED"
+
+
 @pytest.mark.parametrize(
     ("model", "reason", "text"),
     [
@@ -259,8 +278,8 @@ async def test_no_proxy_of_the_environment_is_used(served: Served, monkeypatch: 
 @pytest.mark.parametrize(
     ("models", "code", "text"),
     [
-        (MODELS[:6], 0, "OK       cluster          the server is ready, and so are its 6 models"),
-        (MODELS[:7], 4, "FAILED   cluster          gone: cluster: Model with name nobody does not exist."),
+        (MODELS[:7], 0, "OK       cluster          the server is ready, and so are its 7 models"),
+        (MODELS[:8], 4, "FAILED   cluster          gone: cluster: Model with name nobody does not exist."),
     ],
     ids=["all", "one too many"],
 )

@@ -14,6 +14,7 @@ from celeste_image.providers.kserve import provider
 
 X4: dict[str, Any] = {"id": "x4", "operation": "upscale"}
 PAINT: dict[str, Any] = {"id": "paint", "operation": "generate", "width": "W", "height": "H"}
+CUT: dict[str, Any] = {"id": "cut", "operation": "remove_background"}
 NORMAL: dict[str, Any] = {"mean": [0, 0, 0], "std": [1, 1, 1]}
 TABLE: dict[str, Any] = {"kind": "kserve", "url": "grpc://127.0.0.1:8001", "models": [X4, PAINT]}
 
@@ -74,7 +75,7 @@ async def test_a_model_of_one_size_needs_no_inputs_for_it() -> None:
         ({"models": [{"id": "a"}]}, "models.0: Unable to extract tag using discriminator 'operation'"),
         (
             {"models": [{"id": "a", "operation": "sing"}]},
-            "does not match any of the expected tags: 'upscale', 'generate', 'classify'",
+            "does not match any of the expected tags: 'upscale', 'generate', 'remove_background', 'classify'",
         ),
         ({"models": [{**X4, "tyle": 3}]}, "models.0.upscale.tyle: "),
         ({"models": [{**X4, "input": {"layout": "CWH"}}]}, "'CWH' is no layout; they are NCHW, NHWC, CHW, HWC"),
@@ -86,6 +87,7 @@ async def test_a_model_of_one_size_needs_no_inputs_for_it() -> None:
         ({"models": [{**X4, "input": {"mean": [0, 0, 0], "std": [0, 1, 1]}}]}, "input.std.0: Input should be greater"),
         ({"models": [{**X4, "input": {**NORMAL, "black": 0, "white": 1}}]}, "either black and white or mean and std"),
         ({"models": [{"id": "a", "operation": "classify"}]}, "either labels or labels_file is set"),
+        ({"models": [{**CUT, "input": {"datatype": "BYTES"}}]}, "the input is of FP32, FP16 or UINT8, not BYTES"),
         ({"models": [{**PAINT, "height": ""}]}, "width and height are set together"),
         ({"models": [{**PAINT, "width": "", "height": ""}]}, "has one size: set sizes = [[width, height]]"),
         ({"models": [{**PAINT, "maximum_side": 512}]}, "the default size is beyond maximum_side"),

@@ -13,7 +13,7 @@ from celeste_image.providers.kserve.forms import LAYOUTS, Form
 from celeste_image.providers.kserve.inputs import inputs_of
 from celeste_image.providers.kserve.settings import PictureTensor
 from celeste_image.providers.kserve.signature import Signature, Tensor, form_of, layout_of
-from celeste_image.providers.kserve.tensors import pixels_of, scores_of, tensor_of
+from celeste_image.providers.kserve.tensors import matte_of, pixels_of, scores_of, tensor_of
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (5, 7, 3), np.uint8)
 RANGES = [("UINT8", 0, 255), ("FP32", 0, 1), ("FP32", -1, 1), ("FP32", 255, 0), ("FP16", 0, 1), ("FP16", -1, 1)]
@@ -45,6 +45,16 @@ def test_channels_may_have_means_and_deviations() -> None:
     shape, data = tensor_of(PIXELS, form)
     assert np.frombuffer(data, "<f4").reshape(shape)[1, 2, 1] == pytest.approx((PIXELS[1, 2, 1] / 255 - 0.4) / 0.2)
     assert (pixels_of(data, "FP32", shape, form) == PIXELS).all()
+
+
+def test_a_matte_is_one_plane() -> None:
+    data = np.array([[0, 1, 0.5], [0.2, 2, -1]], "<f2").tobytes()
+    for shape in ([2, 3], [1, 1, 2, 3], [1, 2, 3, 1]):
+        assert matte_of(data, "FP16", shape, "probabilities").tolist() == [[0, 255, 128], [51, 255, 0]]
+    assert matte_of(bytes(12), "FP16", [2, 3], "logits").tolist() == [[128] * 3] * 2
+    for shape in ([6], [1, 6], [1, 2, 2, 3], [2, 1, 1, 3]):
+        with pytest.raises(ProviderFailed, match="not one plane"):
+            matte_of(data, "FP16", shape, "probabilities")
 
 
 @pytest.mark.parametrize(

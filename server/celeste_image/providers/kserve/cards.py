@@ -15,7 +15,7 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import AnalysisKind, OperationKind
-from celeste_image.providers.kserve.settings import ClassifyModel, GenerateModel, KServeModel, UpscaleModel
+from celeste_image.providers.kserve.settings import ClassifyModel, CutModel, GenerateModel, KServeModel, UpscaleModel
 
 __all__ = ["card_of"]
 
@@ -32,6 +32,8 @@ def card_of(provider: str, model: KServeModel) -> ModelCard:
             kind, parameters = OperationKind.UPSCALE, (*_upscale(),)
         case GenerateModel():
             kind, parameters = OperationKind.GENERATE, (*_generate(provider, model),)
+        case CutModel():
+            kind, parameters = OperationKind.EDIT, (*_cut(),)
         case ClassifyModel():
             kind, parameters = OperationKind.ANALYZE, (*_classify(),)
     return ModelCard(
@@ -53,6 +55,12 @@ def _upscale() -> Iterator[Parameter]:
         "factor", NumberRange(1, 16), "Factor", "Times the width and height; exactly one of factor and size."
     )
     yield Parameter("size", SizeRange(1, 16_384, 40), "Size", "In pixels; exactly one of factor and size.")
+
+
+def _cut() -> Iterator[Parameter]:
+    pictures = ImageRange(IMAGE_TYPES, 40)
+    yield Parameter("image", pictures, "Picture", "What to cut out of.", required=True)
+    yield Parameter("remove_background", pictures, "Remove background", "It becomes transparent.")
 
 
 def _classify() -> Iterator[Parameter]:

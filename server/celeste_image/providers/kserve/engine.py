@@ -11,13 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.kserve.forms import Form
-from celeste_image.providers.kserve.tensors import pixels_of, scores_of, tensor_of
+from celeste_image.providers.kserve.tensors import matte_of, pixels_of, scores_of, tensor_of
 from celeste_image.providers.local.engines.canvas import opaque, png
 from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.worker.engine import Dialogue
@@ -38,6 +38,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
     * `classify`: the picture, made `width` by `height` as `fit` says, in the form `input`; `scores`, what is made;
       `tags` at most, of `minimum_score`. Emits one "tags" with the classes' indexes and scores, the surest first, and
       how many `classes` there are.
+    * `cut`: the picture, made `width` by `height` in the form `input`; `values`, what is made. Emits one "picture",
+      as large as the picture was, transparent where nothing is in front.
     * `paint`: the tensor to a picture; `datatype`, `shape`, `output`. Emits one "picture".
 
     Raises:
@@ -56,11 +58,13 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
             source = open_upright(pictures[0], ImageLimits(**task["limits"]))
             with suppress(Failed):
                 _classify(task, opaque(source), emit)
+        case "cut":
+            source = open_upright(pictures[0], ImageLimits(**task["limits"]))
+            with suppress(Failed):
+                _cut(task, source, emit)
         case "paint":
             output = Form.of(task["output"])
-            picture = Image.fromarray(pixels_of(pictures[0], task["datatype"], task["shape"], output))
-            fields = {"media_type": "image/png", "width": picture.width, "height": picture.height}
-            emit("picture", fields, png(picture))
+            _emit(emit, Image.fromarray(pixels_of(pictures[0], task["datatype"], task["shape"], output)))
         case other:
             raise ValueError(f"there is nothing called {other!r} to do")
 
@@ -68,13 +72,32 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
 def _classify(task: dict[str, Any], picture: Image.Image, emit: Dialogue) -> None:
     size, how = (task["width"], task["height"]), Image.Resampling.BICUBIC
     small = ImageOps.fit(picture, size, how) if task["fit"] == "crop" else picture.resize(size, how)
-    shape, data = tensor_of(np.asarray(small), Form.of(task["input"]))
-    emit("ask", {"shape": shape}, data)
-    answer = _taken(emit)
+    answer = _made_of(small, task, emit)
     scores = scores_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], task["scores"])
     best = [int(index) for index in np.argsort(-scores, kind="stable")]
     tags = [[index, round(float(scores[index]), 3)] for index in best if scores[index] >= task["minimum_score"]]
     emit("tags", {"tags": tags[: task["tags"]], "classes": int(scores.size)})
+
+
+def _cut(task: dict[str, Any], source: Image.Image, emit: Dialogue) -> None:
+    small = opaque(source).resize((task["width"], task["height"]), Image.Resampling.BICUBIC)
+    answer = _made_of(small, task, emit)
+    plane = matte_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], task["values"])
+    matte = Image.fromarray(plane).resize(source.size, Image.Resampling.BICUBIC)
+    cut = source.convert("RGBA")
+    cut.putalpha(ImageChops.multiply(matte, cut.getchannel("A")))  # what is transparent stays so
+    _emit(emit, cut)
+
+
+def _emit(emit: Dialogue, picture: Image.Image) -> None:
+    emit("picture", {"media_type": "image/png", "width": picture.width, "height": picture.height}, png(picture))
+
+
+def _made_of(picture: Image.Image, task: dict[str, Any], emit: Dialogue) -> Frame:
+    """Returns what the network makes of a whole picture. Raises Failed."""
+    shape, data = tensor_of(np.asarray(picture), Form.of(task["input"]))
+    emit("ask", {"shape": shape}, data)
+    return _taken(emit)
 
 
 def _taken(emit: Dialogue) -> Frame:

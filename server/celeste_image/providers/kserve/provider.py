@@ -23,9 +23,11 @@ import structlog
 
 from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
 from celeste_image.core.card import ModelCard
+from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
 from celeste_image.core.events import Analyzed, Event, Picture, Preview, Progress
-from celeste_image.core.request import Analyze, Call, Generate, ImageRequest, Upscale
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import Analyze, Call, Edit, Generate, ImageRequest, Upscale
 from celeste_image.providers.families.pictures import Pictures, limits_of
 from celeste_image.providers.keys import Checked
 from celeste_image.providers.kserve.cards import card_of
@@ -34,11 +36,14 @@ from celeste_image.providers.kserve.forms import Form
 from celeste_image.providers.kserve.inputs import inputs_of
 from celeste_image.providers.kserve.settings import (
     ClassifyModel,
+    CutModel,
     GenerateModel,
     KServeModel,
     KServeOptions,
     KServeSettings,
+    Model,
     UpscaleModel,
+    WholeModel,
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
 from celeste_image.providers.secrets import Verdict
@@ -96,6 +101,8 @@ class KServe:
                     events = self._upscale(request, model, signature, call)
                 case Generate(), GenerateModel():
                     events = self._generate(request, model, signature, call)
+                case Edit(edit=RemoveBackground()), CutModel():
+                    events = self._cut(request, model, signature, call)
                 case Analyze(), ClassifyModel():
                     events = self._classify(request, model, signature, call)
                 case _:
@@ -184,21 +191,15 @@ class KServe:
     async def _classify(
         self, request: Analyze, model: ClassifyModel, signature: Signature, call: Call
     ) -> AsyncGenerator[Event, None]:
-        given = form_of(model.input, signature.inputs, "input")
         labels = self._labels[model.id]
         task = {
             "do": "classify",
-            "width": given.width or model.width,
-            "height": given.height or model.height,
             "fit": model.fit,
-            "input": asdict(given),
             "scores": model.scores,
             "tags": model.tags,
             "minimum_score": model.minimum_score,
-            "limits": limits_of([request.image]).as_task(),
         }
-        infer = self._inferring(model, given, model.output, call)
-        async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
+        async with aclosing(self._seen(task, request.image, model, signature, call)) as frames:
             async for frame in frames:
                 if frame.fields["classes"] != len(labels):
                     text = f"it made {frame.fields['classes']} scores, and its table has {len(labels)} labels"
@@ -207,9 +208,28 @@ class KServe:
                 tags = tuple(ImageTag(name, score) for name, score in named if name)
                 yield Analyzed(Analysis(content=ImageContent(tags, left_out=NOT_LOOKED_FOR)))
 
-    def _inferring(
-        self, model: KServeModel, given: Form, output: str, call: Call
-    ) -> Callable[[Frame], Awaitable[Contents]]:
+    async def _cut(
+        self, request: Edit, model: CutModel, signature: Signature, call: Call
+    ) -> AsyncGenerator[Event, None]:
+        task = {"do": "cut", "values": model.values}
+        async with aclosing(self._seen(task, request.image, model, signature, call)) as frames:
+            async for frame in frames:
+                yield _event(frame)
+
+    def _seen(
+        self, task: dict[str, Any], image: ImageInput, model: WholeModel, signature: Signature, call: Call
+    ) -> AsyncGenerator[Frame, None]:
+        """Runs a task on a picture that the network sees as a whole."""
+        given = form_of(model.input, signature.inputs, "input")
+        task |= {
+            "width": given.width or model.width,
+            "height": given.height or model.height,
+            "input": asdict(given),
+            "limits": limits_of([image]).as_task(),
+        }
+        return self._answered(task, [image.data], self._inferring(model, given, model.output, call))
+
+    def _inferring(self, model: Model, given: Form, output: str, call: Call) -> Callable[[Frame], Awaitable[Contents]]:
         """Returns what answers an engine: by one inference on the tensor that it asks about."""
 
         async def infer(asked: Frame) -> Contents:

@@ -21,12 +21,15 @@ from celeste_image.providers.origins import Origin
 
 __all__ = [
     "ClassifyModel",
+    "CutModel",
     "GenerateModel",
     "KServeModel",
     "KServeOptions",
     "KServeSettings",
+    "Model",
     "PictureTensor",
     "UpscaleModel",
+    "WholeModel",
 ]
 
 MIB = 1 << 20
@@ -188,15 +191,40 @@ class GenerateModel(Model):
         return pixels * 3 * ITEM_BYTES.get(self.output.datatype, 4)
 
 
-class ClassifyModel(Model):
-    """A network that tells what a picture is about: the tags of an analysis's content."""
+class WholeModel(Model):
+    """What networks have in common that see a whole picture at once, made as large as they want it."""
 
-    operation: Literal["classify"]
     input: PictureTensor = PictureTensor()
-    output: str = Field(default="", max_length=200, description="The tensor with the scores; empty is the only one.")
+    output: str = Field(default="", max_length=200, description="The tensor that is made; empty is the only one.")
     width: Annotated[int, Field(ge=8, le=2048)] = 224
     height: Annotated[int, Field(ge=8, le=2048)] = 224
     """What the picture is made before; a model of fixed size sets its own."""
+
+    @field_validator("input")
+    @classmethod
+    def _is_a_tensor(cls, given: PictureTensor) -> PictureTensor:
+        if given.datatype == "BYTES":
+            raise ValueError("the input is of FP32, FP16 or UINT8, not BYTES")
+        return given
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of the largest input that there can be, at four bytes a value."""
+        return 2048 * 2048 * 3 * 4
+
+
+class CutModel(WholeModel):
+    """A network that tells what is in front: the edit `remove_background`."""
+
+    operation: Literal["remove_background"]
+    values: Literal["probabilities", "logits"] = "probabilities"
+    """What the output is, for each pixel that the network sees: how far it is in front."""
+
+
+class ClassifyModel(WholeModel):
+    """A network that tells what a picture is about: the tags of an analysis's content."""
+
+    operation: Literal["classify"]
     fit: Literal["stretch", "crop"] = "stretch"
     """Whether the whole picture is seen, in another shape, or the middle of it, in its own."""
     scores: Literal["probabilities", "logits", "independent"] = "probabilities"
@@ -212,21 +240,14 @@ class ClassifyModel(Model):
     def _has_labels(self) -> "ClassifyModel":
         if bool(self.labels) is bool(self.labels_file):
             raise ValueError("either labels or labels_file is set")
-        if self.input.datatype == "BYTES":
-            raise ValueError("the input is of FP32, FP16 or UINT8, not BYTES")
         return self
-
-    @property
-    def most_bytes(self) -> int:
-        """Bytes of the largest input that there can be, at four bytes a value."""
-        return max(self.width * self.height, 2048 * 2048) * 3 * 4
 
     def names(self) -> tuple[str, ...]:
         """Returns the names of the classes. Raises OSError where the file can't be read."""
         return self.labels or tuple(self.labels_file.read_text().splitlines() if self.labels_file else ())
 
 
-KServeModel = Annotated[UpscaleModel | GenerateModel | ClassifyModel, Field(discriminator="operation")]
+KServeModel = Annotated[UpscaleModel | GenerateModel | CutModel | ClassifyModel, Field(discriminator="operation")]
 
 
 def _without_slash(url: object) -> object:

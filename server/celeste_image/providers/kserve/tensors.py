@@ -9,7 +9,7 @@ from celeste_image.core.errors import ProviderFailed
 from celeste_image.providers.kserve.forms import Form
 from celeste_image.providers.local.engines.tiling import Pixels
 
-__all__ = ["pixels_of", "scores_of", "tensor_of"]
+__all__ = ["matte_of", "pixels_of", "scores_of", "tensor_of"]
 
 TYPES = {"FP32": "<f4", "FP16": "<f2", "UINT8": "|u1"}
 """The protocol's raw bytes are little-endian."""
@@ -66,6 +66,21 @@ def pixels_of(data: bytes, datatype: str, shape: Sequence[int], form: Form) -> P
     if form.colors == "BGR":
         values = values[:, :, ::-1]
     return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def matte_of(data: bytes, datatype: str, shape: Sequence[int], form: str) -> Pixels:
+    """Returns the one plane, as (height, width), in a tensor that a server sent: 255 is in front.
+
+    `form` is what its values are: `probabilities` or `logits`.
+
+    Raises:
+        ProviderFailed: It is no such tensor.
+    """
+    plane = [side for side in shape[-3:] if side != 1] if len(shape) > 1 else []
+    if len(plane) != 2 or np.prod(shape) != plane[0] * plane[1]:
+        raise ProviderFailed(f"the model made a tensor of shape {list(shape)}, which is not one plane")
+    values = scores_of(data, datatype, shape, "independent" if form == "logits" else form)
+    return (values.reshape(plane) * MOST + 0.5).astype(np.uint8)
 
 
 def scores_of(data: bytes, datatype: str, shape: Sequence[int], form: str) -> NDArray[np.float32]:

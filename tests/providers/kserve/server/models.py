@@ -144,6 +144,17 @@ class Classifier(Served):
         return self.answer(payload, np.array([[-50, *means]], np.float32))
 
 
+class Cutter(Served):
+    """Takes what is bright for what is in front."""
+
+    inputs: ClassVar = [tensor("image", "FP32", 1, 3, 64, 64)]
+    outputs: ClassVar = [tensor("matte", "FP16", 1, 1, 64, 64)]
+
+    async def predict(self, payload: InferRequest, headers: dict | None = None) -> InferResponse:
+        bright = payload.inputs[0].as_numpy().mean(axis=1, keepdims=True) > 0.5
+        return self.answer(payload, bright.astype(np.float16))
+
+
 class Sleeper(Served):
     """Does not answer while it is not cancelled; writes down that it was, into the file that the variable names."""
 
@@ -179,5 +190,5 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path, required=True)
     net = network(parser.parse_args().weights)
     models = [Upscaler("realesrgan", net), ByteUpscaler("realesrgan-bytes", net)]
-    models += [Painter("painter"), Encoder("encoder"), Classifier("classifier"), Sleeper("sleeper")]
+    models += [Painter("painter"), Encoder("encoder"), Classifier("classifier"), Cutter("cutter"), Sleeper("sleeper")]
     ModelServer().start(models)
