@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from celeste_image.worker.engine import Emit
 
-from . import backdrop, things
+from . import abstract, backdrop, things
+from .grammar import read
 from .scene import Scene
-from .vocabulary import read
 
 __all__ = ["run"]
 
@@ -35,7 +35,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     if reading.known:
         backdrop.paint(scene)
     else:
-        backdrop.paint_abstract(scene)
+        abstract.paint(scene)
     emit("progress", {"fraction": 0.1, "phase": "scene"})
     if task.get("preview"):
         share = min(1, PREVIEW_SIDE / max(width, height))

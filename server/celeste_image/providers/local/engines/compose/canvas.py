@@ -26,19 +26,22 @@ def blend(one: str, other: str, share: float) -> str:
     return web(a + (b - a) * share for a, b in zip(rgb(one), rgb(other), strict=True))
 
 
-def recoloured(body: str, colour: str) -> str:
-    """Returns a drawing with its hues moved to `colour`, its lights and darks kept; near-greys stay."""
-    hue, _, strength = colorsys.rgb_to_hls(*rgb(colour))
+def recoloured(body: str, colour: str, greys: bool = False) -> str:
+    """Returns a drawing with its hues moved to `colour`, its lights and darks kept.
+
+    Near-greys stay, but for a drawing that has little else, `greys`; near-black and white stay always.
+    """
+    hue, own, strength = colorsys.rgb_to_hls(*rgb(colour))
     lightness = sum(rgb(colour)) / 3
 
     def moved(match: re.Match[str]) -> str:
         _, light, saturation = colorsys.rgb_to_hls(*rgb(match[0]))
-        if saturation < 0.25 or light < 0.12 or light > 0.93:
+        if (saturation < 0.25 and not greys) or light < 0.1 or light > 0.97:
             return match[0]
-        if strength < 0.1:
-            return web([light * 0.35 + lightness * 0.65] * 3)
-        strong = min(0.8, max(saturation * 0.9, strength * 0.7))
-        return web(colorsys.hls_to_rgb(hue, light * 0.6 + lightness * 0.4, strong))
+        if strength < 0.12:
+            return web([light * 0.4 + lightness * 0.6] * 3)
+        strong = 0.35 * saturation + 0.65 * strength
+        return web(colorsys.hls_to_rgb(hue, light * 0.5 + own * 0.5, strong))
 
     return re.sub(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?!\))", moved, body)
 
