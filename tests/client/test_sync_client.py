@@ -12,6 +12,7 @@ import pytest
 
 from celeste_image.client import AsyncClient, Client
 from celeste_image.client.calls import image_input, path_for, size_of
+from celeste_image.core.edits import Restyle
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, ModelNotFound, ServerUnavailable, Violation
 from celeste_image.core.events import ImageOutput, Progress, Warned
 from celeste_image.core.image import ImageInput, Size
@@ -91,6 +92,17 @@ def test_generate_sends_its_arguments_and_returns_the_result() -> None:
     assert (sent.prompt, sent.size.width, sent.size.height, sent.count, sent.model) == ("a fox", 64, 32, 2, "m/x")
     assert sent.HasField("seed")
     assert sent.options.strictness == 2
+
+
+def test_edit_sends_its_arguments_and_returns_the_result() -> None:
+    scripted = Scripted()
+    change = Restyle(style="ember", strength=0.0)
+    future = scripted.start(scripted.client.edit, b"photo", change, references=[b"one", b"two"], seed=3, size="16:9")
+    sent = scripted.events(completed(model="m/x")).operation.edit
+    assert future.result(5).model == "m/x"
+    assert (sent.image.data, [reference.data for reference in sent.references]) == (b"photo", [b"one", b"two"])
+    assert (sent.restyle.style, sent.restyle.HasField("strength")) == ("ember", True)
+    assert (sent.seed, sent.size.aspect_ratio) == (3, "16:9")
 
 
 def test_unknown_kinds_of_events_are_skipped() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import pytest
 import pytest_asyncio
@@ -49,7 +50,14 @@ class Case:
 PROVIDERS = discover()
 LOCAL = [p for p in PROVIDERS.values() if not issubclass(p, Vendor)]
 """Those that need no network. Vendors are held to their recordings instead, in tests/providers."""
-CASES = [Case(card, request) for p in LOCAL for card in p.cards for request in requests_for(card)]
+SLOW = ("local/realesrgan-x4plus",)
+"""One request is enough: its engine is held to all of them with other weights."""
+CASES = [
+    Case(card, request)
+    for p in LOCAL
+    for card in p.cards
+    for request in islice(requests_for(card), 1 if card.id in SLOW else None)
+]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_card = pytest.mark.parametrize("card", [c for p in PROVIDERS.values() for c in p.cards], ids=lambda card: card.id)
 
@@ -121,7 +129,10 @@ async def test_it_makes_what_it_offers(server: Running, case: Case) -> None:
     assert picture.size == (image.width, image.height) == expected_size(case)
     assert image.media_type in IMAGE_TYPES
     lines = {line.path: line for line in completed.result.fidelity}
-    assert not {line.outcome for line in lines.values()} & {"dropped", "adjusted"}
+    assert not {line.outcome for line in lines.values()} & {"adjusted"}
+    # The contract wants a prompt for some edits, whether the model reads it or not.
+    dropped = {path for path, line in lines.items() if line.outcome == "dropped"}
+    assert not [path for path in dropped if case.card.parameter(case.request.kind, path)]
 
 
 def expected_size(case: Case) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from celeste_image.core.card import ModelCard, Parameter, TextRange
-from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint
+from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint, Recolor
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, Progress
 from celeste_image.core.image import ImageFacts, ImageInput
@@ -28,7 +28,7 @@ PAINTER = replace(
     id="local/painter",
     parameters={
         OperationKind.EDIT: (
-            Parameter("inpaint", TextRange(), "Inpaint", ""),
+            Parameter("recolor", TextRange(), "Recolor", ""),
             Parameter("outpaint", TextRange(), "Outpaint", ""),
             Parameter("outpaint.prompt", TextRange(), "Prompt", ""),
         )
@@ -87,8 +87,8 @@ async def test_an_erasure_is_honoured_and_gets_a_seed() -> None:
 async def test_an_edit_that_the_model_does_not_do_is_refused(
     cards: tuple[ModelCard, ...], models: str, strict: bool
 ) -> None:
-    request = edit(Inpaint(Mask(picture(8, 8)), "a cat"), strict=strict)
-    with pytest.raises(OperationNotOffered, match=r"local/patchmatch can't inpaint; ") as caught:
+    request = edit(Recolor("the hat", "red"), strict=strict)
+    with pytest.raises(OperationNotOffered, match=r"local/patchmatch can't recolor; ") as caught:
         await fit(request, *cards)
     assert caught.value.metadata == {"models": models}
 
@@ -105,6 +105,17 @@ async def test_a_prompt_that_the_model_can_not_use_is_dropped() -> None:
     assert lines["outpaint.prompt"].note == "local/patchmatch does not read it"
     with pytest.raises(InvalidRequest, match=r"outpaint\.prompt"):
         await fit(edit(Outpaint(left=8, prompt="more sky"), strict=True))
+
+
+async def test_an_inpainting_goes_without_a_prompt_that_the_model_can_not_use() -> None:
+    lines, _ = await fit(edit(Inpaint(Mask(picture(), feather=3), "a cat")))
+    assert {path: line.outcome.value for path, line in lines.items() if path != "seed"} == {
+        "inpaint": "honored",
+        "inpaint.mask.feather": "honored",
+        "inpaint.prompt": "dropped",
+    }
+    with pytest.raises(InvalidRequest, match=r"inpaint\.prompt"):
+        await fit(edit(Inpaint(Mask(picture()), "a cat"), strict=True))
 
 
 async def test_a_prompt_that_the_model_reads_is_honoured() -> None:

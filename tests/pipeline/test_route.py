@@ -1,17 +1,22 @@
 """routing: which model does it, and what is said when none does."""
 
 import pytest
-from tests.pipeline.fakes import Fake, FakeProvider, card, collect, collect_until_error
+from tests.pipeline.fakes import Fake, FakeProvider, card, collect, collect_until_error, parameter
 
+from celeste_image.core.card import ChoiceRange, TextRange
+from celeste_image.core.edits import AnyEdit, Erase, Instruct, Mask, Restyle
 from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, WeightsMissing
 from celeste_image.core.events import Progress, Started
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import (
     Analyze,
+    Edit,
     Generate,
+    ImageRequest,
     OperationKind,
     RequestOptions,
     Upscale,
+    UpscaleMethod,
 )
 from celeste_image.pipeline.route import Routes, routing
 
@@ -109,6 +114,65 @@ async def test_what_no_model_does_is_told(model: str) -> None:
     _, error = await collect_until_error(routing({}, routes()), Analyze(model=model, image=ImageInput(b"x")))
     assert isinstance(error, OperationNotOffered)
     assert error.metadata.get("models", "") == ""
+
+
+EDIT = OperationKind.EDIT
+EDITORS = {
+    "fake": FakeProvider(
+        [
+            card("fake/eraser", EDIT, parameter("erase", TextRange())),
+            card("fake/styles", EDIT, parameter("restyle", TextRange()), pull="celeste models pull fake/styles"),
+            card("fake/more", EDIT, parameter("restyle", TextRange())),
+            card("fake/quick", UPSCALE, parameter("method", ChoiceRange(("fast",)))),
+            card("fake/careful", UPSCALE, parameter("method", ChoiceRange(("conservative", "fast")))),
+        ],
+        missing=["fake/styles"],
+    ),
+    "other": FakeProvider(
+        [
+            card("other/all", EDIT, *(parameter(field, TextRange()) for field in ("restyle", "erase", "instruct"))),
+            card("other/wild", UPSCALE, parameter("method", ChoiceRange(("creative",)))),
+        ],
+        name="other",
+    ),
+}
+
+
+def edit(change: AnyEdit) -> Edit:
+    return Edit(image=ImageInput(b"x"), edit=change)
+
+
+def upscale(method: UpscaleMethod | None) -> Upscale:
+    return Upscale(image=ImageInput(b"x"), method=method)
+
+
+@pytest.mark.parametrize(
+    ("request_", "model"),
+    [
+        (edit(Erase(Mask(ImageInput(b"x")))), "fake/eraser"),
+        (edit(Restyle(style="x")), "fake/more"),
+        (edit(Instruct("x")), "fake/eraser"),
+        (upscale(None), "fake/quick"),
+        (upscale(UpscaleMethod.FAST), "fake/quick"),
+        (upscale(UpscaleMethod.CONSERVATIVE), "fake/careful"),
+        (upscale(UpscaleMethod.CREATIVE), "fake/quick"),
+    ],
+)
+def test_without_a_name_the_first_that_suits_does_it(request_: ImageRequest, model: str) -> None:
+    """What no model of the first provider does stays there to be refused: a key for another one changes nothing."""
+    assert Routes(EDITORS).default_for(request_) == model
+
+
+def test_what_the_operator_set_may_be_of_any_provider() -> None:
+    set_ = Routes(EDITORS, {EDIT: ["fake/eraser", "other/all"]})
+    assert set_.default_for(edit(Instruct("x"))) == "other/all"
+    assert set_.default_for(edit(Erase(Mask(ImageInput(b"x"))))) == "fake/eraser"
+
+
+def test_the_only_ones_that_suit_may_lack_their_weights() -> None:
+    styles = FakeProvider(EDITORS["fake"].cards[:2], missing=["fake/styles"])
+    with pytest.raises(WeightsMissing, match="celeste models pull fake/styles"):
+        Routes({"fake": styles}).choose(edit(Restyle(style="x")))
 
 
 async def test_missing_weights_say_how_to_get_them() -> None:

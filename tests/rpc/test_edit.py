@@ -55,8 +55,8 @@ async def test_an_empty_mask_warns(channel: grpc.aio.Channel) -> None:
     assert [event.warning.path for event in events if event.HasField("warning")] == ["erase.mask.image"]
 
 
-async def test_inpaint_is_refused(channel: grpc.aio.Channel) -> None:
-    inpaint = edits.InpaintEdit(mask=mask(0, 0, 9, 9), prompt="a cat")
+async def test_what_no_local_model_does_is_refused(channel: grpc.aio.Channel) -> None:
+    instruct = edits.InstructEdit(prompt="a cat")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await ImageServiceStub(channel).Edit(EditRequest(image=ImageInput(data=SOURCE), inpaint=inpaint))
+        await ImageServiceStub(channel).Edit(EditRequest(image=ImageInput(data=SOURCE), instruct=instruct))
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION

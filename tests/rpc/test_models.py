@@ -38,7 +38,7 @@ async def test_a_filter_and_the_views(channel: grpc.aio.Channel) -> None:
     stub = ModelServiceStub(channel)
     basic = await stub.ListModels(ListModelsRequest(operation=operation_pb2.OPERATION_KIND_UPSCALE))
     local = {model.id for model in basic.models if model.id.startswith("local/")}
-    assert local == {"local/lanczos", "local/realesrgan-animevideov3"}
+    assert local == {"local/lanczos", "local/realesrgan-animevideov3", "local/realesrgan-x4plus"}
     assert not any(model.parameters for model in basic.models)
     upscale = operation_pb2.OPERATION_KIND_UPSCALE
     full = await stub.ListModels(ListModelsRequest(view=pb.MODEL_VIEW_FULL, operation=upscale))

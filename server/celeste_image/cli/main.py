@@ -15,6 +15,7 @@ __all__ = ["celeste", "main"]
 
 COMMANDS = {
     "generate": "Make pictures from words (the default command).",
+    "edit": "Change a picture.",
     "upscale": "Make a picture larger.",
     "analyze": "Find out about a picture.",
     "models": "List the models, or get the weights of one.",

@@ -12,12 +12,14 @@ import grpc
 from celeste_image.client.calls import (
     CHANNEL_OPTIONS,
     AnalyzeParameters,
+    EditParameters,
     GenerateParameters,
     ImageLike,
     Tries,
     UpscaleParameters,
     analyze_request,
     check_digest,
+    edit_request,
     error_of,
     generate_request,
     path_for,
@@ -27,6 +29,7 @@ from celeste_image.client.calls import (
     upscale_request,
 )
 from celeste_image.core.artifact import Artifact, artifact_name
+from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
 from celeste_image.core.events import Completed, Event, ImageOutput, OperationResult
 from celeste_image.core.request import ImageRequest
@@ -77,6 +80,16 @@ class AsyncClient:
     ) -> OperationResult:
         """Makes pictures from words. Raises CelesteError, and ValueError for a size that is none."""
         return await self.run(generate_request(prompt, parameters), timeout=timeout)
+
+    async def edit(
+        self, image: ImageLike, edit: AnyEdit, *, timeout: float | None = None, **parameters: Unpack[EditParameters]
+    ) -> OperationResult:
+        """Changes a picture. Raises CelesteError, OSError for a file, ValueError for a size that is none.
+
+        `edit` is one of `core/edits.py`, such as `Restyle(style="starry-night")`; `image_input` makes pictures for it.
+        """
+        request = await asyncio.to_thread(edit_request, image, edit, parameters)
+        return await self.run(request, timeout=timeout)
 
     async def upscale(
         self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[UpscaleParameters]

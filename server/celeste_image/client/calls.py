@@ -8,12 +8,14 @@ from typing import Any, TypedDict
 
 import grpc
 
+from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ArtifactDamaged, CelesteError
 from celeste_image.core.events import ImageOutput
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
+    Edit,
     Generate,
     ImageRequest,
     RequestOptions,
@@ -26,6 +28,7 @@ __all__ = [
     "CHANNEL_OPTIONS",
     "MEDIA_SUFFIXES",
     "AnalyzeParameters",
+    "EditParameters",
     "GenerateParameters",
     "ImageLike",
     "SizeLike",
@@ -33,6 +36,7 @@ __all__ = [
     "UpscaleParameters",
     "analyze_request",
     "check_digest",
+    "edit_request",
     "error_of",
     "generate_request",
     "image_input",
@@ -156,6 +160,17 @@ class UpscaleParameters(CommonParameters, total=False):
     size: SizeLike
 
 
+class EditParameters(CommonParameters, total=False):
+    """What `edit` takes besides the picture and the edit."""
+
+    references: Sequence[ImageLike]
+    negative_prompt: str
+    size: SizeLike
+    count: int
+    seed: int
+    output_media_type: str
+
+
 class AnalyzeParameters(CommonParameters, total=False):
     """What `analyze` takes besides the picture; no `kinds` means all that the model can find."""
 
@@ -181,6 +196,21 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
         image=image_input(image),
         factor=parameters.get("factor", 0.0),
         size=size_of(parameters.get("size")),
+    )
+
+
+def edit_request(image: ImageLike, edit: AnyEdit, parameters: EditParameters) -> Edit:
+    """Returns the request. Raises OSError for a file, ValueError for a size that is none."""
+    return Edit(
+        **_common(parameters),
+        image=image_input(image),
+        edit=edit,
+        references=tuple(image_input(reference) for reference in parameters.get("references", ())),
+        negative_prompt=parameters.get("negative_prompt", ""),
+        size=size_of(parameters.get("size")),
+        count=parameters.get("count", 0),
+        seed=parameters.get("seed"),
+        output_media_type=parameters.get("output_media_type", ""),
     )
 
 

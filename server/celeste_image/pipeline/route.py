@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.core.card import ChoiceRange, LifecycleState, ModelCard
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -17,7 +17,7 @@ from celeste_image.core.errors import (
     WeightsMissing,
 )
 from celeste_image.core.events import Event, Run, Started
-from celeste_image.core.request import Call, ImageRequest, OperationKind
+from celeste_image.core.request import Call, Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.providers.base import Provider
 
 __all__ = ["Routes", "routing"]
@@ -61,6 +61,22 @@ class Routes:
                 return model
         raise _not_ready(self.find(candidates[0]))
 
+    def default_for(self, request: ImageRequest) -> str:
+        """Returns the model for a request that names none: among the defaults the first that is ready and suits it.
+
+        Where the operator set no defaults, they are of one provider: a key for another one changes nothing.
+
+        Raises:
+            OperationNotOffered: No model does the operation.
+            WeightsMissing: None of those that do can be used.
+        """
+        first = self.find(self.default(request.kind))
+        candidates = [self.find(model) for model in self._defaults.get(request.kind) or self.offering(request.kind)]
+        if request.kind not in self._defaults:
+            candidates = [card for card in candidates if card.provider == first.provider]
+        suited = [card for card in candidates if suits(card, request)] or [first]
+        return next((card.id for card in suited if self.ready(card)), suited[0].id)
+
     def find(self, model: str) -> ModelCard:
         """Returns a model's card.
 
@@ -92,7 +108,7 @@ class Routes:
                 known = ", ".join(sorted(self._providers))
                 path = f'options.provider_options["{name}"]'
                 raise InvalidRequest.at(path, f"is for no provider of this server; they are {known}")
-        card = self.find(request.model or self.default(request.kind))
+        card = self.find(request.model or self.default_for(request))
         if request.kind not in card.operations:
             models = ", ".join(self.offering(request.kind))
             raise OperationNotOffered(
@@ -106,6 +122,17 @@ class Routes:
         if not self.ready(card):
             raise _not_ready(card)
         return card
+
+
+def suits(card: ModelCard, request: ImageRequest) -> bool:
+    """Tells whether a model that does an operation does it in the way that is asked for: an edit's kind, a method."""
+    match request:
+        case Edit(edit=edit):
+            return card.parameter(request.kind, edit.field) is not None
+        case Upscale(method=method) if method:
+            known = card.parameter(request.kind, "method")
+            return known is not None and isinstance(known.range, ChoiceRange) and method in known.range.values
+    return True
 
 
 def routing(attempt: Mapping[str, Run], routes: Routes) -> Run:

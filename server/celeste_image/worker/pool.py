@@ -52,6 +52,7 @@ class WorkerPool:
             "OMP_NUM_THREADS": str(threads),
             "OMP_WAIT_POLICY": "passive",  # spinning threads trebled the CPU time of the upscaler
             "OPENBLAS_NUM_THREADS": "1",
+            "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime tells its maker of each model it loads, unless told not to
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._free = asyncio.Semaphore(size)

@@ -19,6 +19,7 @@ Message = tuple[str, dict[str, Any], bytes]
 Values = NDArray[np.float64]
 
 HOLE = (30, 40, 60, 64)
+MASKED = {"field": "erase", "polarity": "white", "feather": 0}
 
 
 class Said:
@@ -29,6 +30,7 @@ class Said:
         sent = [one if isinstance(one, bytes) else pictures.encoded(one) for one in given]
         patchmatch.run({"seed": 7, "preview_count": 0} | task, sent, self._emit)
         self.warnings = [(f["path"], f["text"]) for kind, f, _ in self.messages if kind == "warned"]
+        self.measured = [f for kind, f, _ in self.messages if kind == "measured"]
         self.progress = [(f["fraction"], f["phase"]) for kind, f, _ in self.messages if kind == "progress"]
         ((self.facts, self.png),) = [(f, data) for kind, f, data in self.messages if kind == "picture"]
         self.picture = pictures.opened(self.png)
@@ -38,8 +40,7 @@ class Said:
 
 
 def erase(source: Image.Image, mask: Image.Image | bytes, seed: int = 7, **how: Any) -> Said:
-    task = {"polarity": "white", "feather": 0, "pixel_lock": True} | how
-    return Said({"erase": task, "seed": seed}, source, mask)
+    return Said({"fill": MASKED | how, "seed": seed}, source, mask)
 
 
 def outpaint(source: Image.Image, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Said:
@@ -88,11 +89,10 @@ def test_it_beats_the_mean_colour_of_what_is_around(photo: Image.Image, box: Box
     assert filled > psnr(original[ring].mean(axis=0)) + margin
 
 
-@pytest.mark.parametrize("lock", [True, False])
 @pytest.mark.parametrize("feather", [0, 5, 256])
-def test_what_the_mask_keeps_is_bit_for_bit_the_source(part: Image.Image, feather: int, lock: bool) -> None:
+def test_what_the_mask_keeps_is_bit_for_bit_the_source(part: Image.Image, feather: int) -> None:
     mask = marked(part.size, HOLE, (100, 100, 128, 128))
-    made = np.asarray(erase(part, mask, feather=feather, pixel_lock=lock).picture)
+    made = np.asarray(erase(part, mask, feather=feather).picture)
     kept = np.asarray(mask) == 0
     assert (made[kept] == np.asarray(part)[kept]).all()
     assert (made[~kept] != np.asarray(part)[~kept]).any()
@@ -205,10 +205,46 @@ def test_masks_that_leave_nothing_to_do(source: Image.Image, mask: Image.Image) 
     assert [violation.field for violation in caught.value.violations] == ["erase.mask.image"]
 
 
+def scratched(part: Image.Image, width: int) -> tuple[Image.Image, Image.Image]:
+    """A picture with a line across it, and the mask of that line."""
+    marred, mask = part.copy(), Image.new("L", part.size)
+    for image, fill in ((marred, (0, 255, 0)), (mask, 255)):
+        ImageDraw.Draw(image).line((10, 20, 110, 100), fill=fill, width=width)
+    return marred, mask
+
+
+@pytest.mark.parametrize(("width", "method"), [(3, "telea"), (7, "telea"), (12, "patchmatch")])
+def test_a_thin_mask_is_done_by_telea(part: Image.Image, width: int, method: str) -> None:
+    marred, mask = scratched(part, width)
+    said = erase(marred, mask)
+    assert said.measured == [{"path": "erase", "value": {"method": method}}]
+    hole = np.asarray(mask) > 0
+    mended, worse = (np.abs(values(one) - values(part))[hole].mean() for one in (said.picture, marred))
+    assert mended < worse / 8
+    assert (np.asarray(said.picture)[~hole] == np.asarray(part)[~hole]).all()
+
+
+def test_a_thin_mask_beside_what_nobody_sees_is_not_done_by_telea(part: Image.Image) -> None:
+    marred, mask = scratched(part, 3)
+    marred = marred.convert("RGBA")
+    marred.paste((255, 0, 255, 0), (60, 0, 128, 60))
+    said = erase(marred, mask)
+    assert said.measured == [{"path": "erase", "value": {"method": "patchmatch"}}]
+
+
+def test_inpainting_is_filling(part: Image.Image) -> None:
+    mask = marked(part.size, HOLE)
+    said = erase(part, mask, field="inpaint")
+    assert said.png == erase(part, mask).png
+    assert said.measured == [{"path": "inpaint", "value": {"method": "patchmatch"}}]
+    ((path, _),) = erase(part, marked(part.size, (0, 0, 64, 64)), field="inpaint").warnings
+    assert path == "inpaint.mask.image"
+
+
 def test_the_mask_is_held_to_the_limits(part: Image.Image) -> None:
     with pytest.raises(ImageTooLarge):
         Said(
-            {"erase": {"polarity": "white", "feather": 0, "pixel_lock": True}, "limits": {"max_side": 200}},
+            {"fill": MASKED, "limits": {"max_side": 200}},
             part,
             Image.new("L", (300, 8)),
         )
@@ -279,8 +315,7 @@ def test_upright_before_all_else(part: Image.Image) -> None:
     wide = part.crop((0, 0, 128, 60))
     wide.save(turned, "PNG", exif=exif)
     mask = marked((60, 128), (20, 50, 40, 70))
-    task = {"polarity": "white", "feather": 0, "pixel_lock": True}
-    said = Said({"erase": task}, turned.getvalue(), mask)
+    said = Said({"fill": MASKED}, turned.getvalue(), mask)
     upright = np.asarray(wide.transpose(Image.Transpose.ROTATE_270))
     kept = np.asarray(mask) == 0
     assert (np.asarray(said.picture)[kept] == upright[kept]).all()

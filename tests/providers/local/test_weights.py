@@ -319,6 +319,8 @@ def test_the_module_needs_no_more_than_the_light_base() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-def test_real_weights(pulled_model_dir: Path) -> None:
-    weights.verify(weights.load_manifest()["realesrgan-animevideov3"])
-    assert sorted(path.suffix for path in pulled_model_dir.iterdir()) == [".bin", ".param"]
+@pytest.mark.parametrize("name", ["realesrgan-animevideov3", "realesrgan-x4plus", "restyle", "u2netp"])
+def test_real_weights(pulled: Callable[[str], Path], name: str) -> None:
+    folder, model = pulled(name), weights.load_manifest()[name]
+    weights.verify(model)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(file.name for file in model.files)

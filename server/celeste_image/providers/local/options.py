@@ -18,6 +18,6 @@ class LocalSettings(ProviderSettings):
 
 
 class LocalOptions(Options):
-    """`options.provider_options["local"]`; `tile` is the side of an upscaler's tiles in pixels of the source."""
+    """`options.provider_options["local"]`; `tile` is the side of an upscaler's tiles, in pixels of the source."""
 
-    tile: Annotated[int, Field(ge=32, le=512)] = 128
+    tile: Annotated[int, Field(ge=32, le=512)] | None = None

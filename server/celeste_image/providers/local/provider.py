@@ -12,6 +12,7 @@ from celeste_image.core.events import (
     Analyzed,
     Event,
     ImageMetadata,
+    Measured,
     MetadataEntry,
     Picture,
     Preview,
@@ -92,6 +93,8 @@ def _events(frame: Frame) -> Iterator[Event]:
             yield Preview(frame.payload, fields["media_type"], fields["width"], fields["height"])
         case "warned":
             yield Warned(fields["path"], fields["text"])
+        case "measured":
+            yield Measured(fields["path"], fields.get("value"), fields.get("text", ""))
         case "picture":
             if unmatched := fields.get("unmatched"):
                 yield Warned("prompt", f"not understood and so not drawn: {', '.join(unmatched)}")

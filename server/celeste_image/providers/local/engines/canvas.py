@@ -1,14 +1,14 @@
-"""What the upscalers share: a picture that grows piece by piece, tells how far it is, and shows itself."""
+"""What engines share: a picture that grows piece by piece, tells how far it is, and shows itself."""
 
 import io
 from itertools import pairwise
 from math import ceil, floor
 
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from celeste_image.worker.engine import Emit
 
-__all__ = ["Box", "Canvas", "Place", "Size", "cuts", "png", "resampled", "scaled"]
+__all__ = ["Box", "Canvas", "Place", "Size", "cuts", "flat", "opaque", "png", "resampled", "scaled"]
 
 Size = tuple[int, int]
 """Width, height."""
@@ -118,6 +118,18 @@ def resampled(picture: Image.Image, place: Place, size: Size) -> Image.Image:
     start, end = max(0, floor(left) - reach), min(picture.width, ceil(right) + reach)
     rows = picture.resize((end - start, height), LANCZOS, box=(start, top, end, bottom))
     return rows.resize((width, height), LANCZOS, box=(left - start, 0, right - start, height))
+
+
+def opaque(source: Image.Image) -> Image.Image:
+    """Returns a picture's colours alone; unseen ones near the seen become like them.
+
+    A network does not know of alpha, and would draw the edge between seen and unseen into what is seen.
+    """
+    if source.mode != "RGBA":
+        return source.convert("RGB")
+    around = source.convert("RGBa").filter(ImageFilter.BoxBlur(4)).convert("RGBA")
+    seen = source.getchannel("A").point([0] + [255] * 255)
+    return Image.composite(source, around, seen).convert("RGB")
 
 
 def flat(picture: Image.Image) -> Image.Image:

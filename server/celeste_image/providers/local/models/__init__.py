@@ -1,8 +1,17 @@
-"""The local models, one file each with its card and its task; facts measured in LOCAL-ENGINES and in `bench/`."""
+"""The local models, one file each with its card and its task; figures are those of docs/engines and `bench/`."""
 
-from celeste_image.providers.local.models import compose, lanczos, metadata, patchmatch, realesrgan
+from celeste_image.providers.local.models import background, compose, lanczos, metadata, patchmatch, realesrgan, restyle
 
 __all__ = ["MODELS"]
 
-MODELS = (compose.MODEL, patchmatch.MODEL, realesrgan.COMPACT, lanczos.MODEL, metadata.MODEL)
+MODELS = (
+    compose.MODEL,
+    patchmatch.MODEL,
+    restyle.MODEL,
+    background.MODEL,
+    realesrgan.COMPACT,
+    realesrgan.LARGE,
+    lanczos.MODEL,
+    metadata.MODEL,
+)
 """In the order of preference: for a request that names no model, the first that does it and is ready."""

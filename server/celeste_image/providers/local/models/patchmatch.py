@@ -1,7 +1,7 @@
-"""local/patchmatch: erases and outpaints by copying pieces of what is there."""
+"""local/patchmatch: erases, inpaints and outpaints by copying pieces of what is there."""
 
 from celeste_image.core.card import ChoiceRange, ImageRange, IntegerRange, ModelCard, Parameter, SizeRange
-from celeste_image.core.edits import Erase, Outpaint, Polarity
+from celeste_image.core.edits import Erase, Inpaint, Outpaint, Polarity
 from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, OperationKind
@@ -11,25 +11,32 @@ from celeste_image.providers.local.options import LocalOptions
 
 __all__ = ["MODEL"]
 
+
+def masked(edit: str, title: str, text: str) -> tuple[Parameter, ...]:
+    """Returns the parameters of an edit under a mask."""
+    polarity = ChoiceRange(tuple(Polarity), default=Polarity.WHITE)
+    text = f"A mask as large as the picture: {text}"
+    feather = f"{edit}.mask.feather", IntegerRange(0, 256, default=0), "Feather"
+    return (
+        Parameter(edit, ImageRange(IMAGE_TYPES, 40), title, text),
+        Parameter(f"{edit}.mask.polarity", polarity, "Polarity", "Which values mean change.", advanced=True),
+        Parameter(*feather, "Soft border inwards, in pixels."),
+    )
+
+
 CARD = ModelCard(
     id="local/patchmatch",
     title="PatchMatch",
     summary=(
-        "Erases by filling from the surroundings, and grows a picture at its borders, by copying pieces of it. Good "
-        "with texture and small things; large holes get copies of whole objects. It reads no prompt."
+        "Fills what is under a mask from its surroundings, and grows a picture at its borders, by copying pieces of "
+        "it; thin strokes by Telea's method. Good with texture and small things; large holes get copies of whole "
+        "objects. It is no generator and reads no prompt, for inpainting neither."
     ),
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            Parameter("erase", ImageRange(IMAGE_TYPES, 40), "Erase", "A mask as large as the picture: what to remove."),
-            Parameter(
-                "erase.mask.polarity",
-                ChoiceRange(tuple(Polarity), default=Polarity.WHITE),
-                "Polarity",
-                "Which values of the mask mean remove.",
-                advanced=True,
-            ),
-            Parameter("erase.mask.feather", IntegerRange(0, 256, default=0), "Feather", "Soft border in pixels."),
+            *masked("erase", "Erase", "what to remove."),
+            *masked("inpaint", "Inpaint", "where to fill from what is around; the prompt is not read."),
             Parameter(
                 "outpaint",
                 SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40),
@@ -39,18 +46,17 @@ CARD = ModelCard(
             Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same picture; it counts modulo 2^32."),
         )
     },
-    source="pypatchmatch 2.2.0 on PyPI, MIT",
-    checked_on="2026-11-22",
+    source="pypatchmatch 2.2.0 (MIT) and opencv-python-headless 5.0 (Apache-2.0) on PyPI; no weights",
+    checked_on="2026-11-28",
 )
 
 
 def task(request: Edit, options: LocalOptions) -> Task:
     """Returns the engine's task. Raises OperationNotOffered for other edits."""
     match request.edit:
-        case Erase() as erase:
-            mask = erase.mask
-            how = {"polarity": mask.polarity.value, "feather": mask.feather, "pixel_lock": erase.pixel_lock}
-            return {"erase": how, "seed": request.seed}, (request.image.data, mask.image.data)
+        case Erase(mask=mask) | Inpaint(mask=mask) as edit:
+            how = {"field": edit.field, "polarity": mask.polarity.value, "feather": mask.feather}
+            return {"fill": how, "seed": request.seed}, (request.image.data, mask.image.data)
         case Outpaint() as grow:
             sides = {"left": grow.left, "right": grow.right, "top": grow.top, "bottom": grow.bottom}
             return {"outpaint": sides, "seed": request.seed}, (request.image.data,)

@@ -1,0 +1,146 @@
+"""Takes the background away, or puts another there, by the matte that the U-2-Net network makes of a picture."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageChops, ImageColor, ImageOps
+
+from celeste_image.guard.decode import open_upright
+from celeste_image.guard.limits import ImageLimits
+from celeste_image.providers.local.engines import compose
+from celeste_image.providers.local.engines.canvas import Size, opaque, png
+from celeste_image.providers.local.engines.mask import alpha
+from celeste_image.providers.local.engines.onnx import Values, load
+from celeste_image.worker.engine import Emit
+
+__all__ = ["colour_of", "run"]
+
+SIDE = 320
+"""What the network sees, whatever the shape of the picture."""
+MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
+"""Of ImageNet's channels, by which it was trained."""
+GUIDE_SIDE, RADIUS, SMOOTHNESS = 1024, 8, 1e-4
+"""The matte is as coarse as what the network sees; a guided filter (He, Sun, Tang, 2010) lays it along the edges of the
+picture. It is found at this size at most, and holds for any."""
+UNSURE = 0.5
+"""The network's highest value, below which nothing stands out: pictures with a subject have 0.94 and more; gravel,
+grass, a sky of stars, print and plain colours 0.43 at most. A wall of bricks has 0.97 (2026-11-28)."""
+COMPOSED_SIDE, LEAST_COMPOSED = 2048, 64
+"""What local/compose draws; a background of another size is resampled."""
+
+
+def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Cuts out the foreground of one picture, at its size.
+
+    Task: `field` (of the edit); for another background `prompt`, a colour or what local/compose draws, with `seed`, or
+    a second picture, which is cropped to the shape of the first; `unread`, a path and a text of what was asked for and
+    is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be
+    absent). What is transparent stays so. Emits "progress", "warned" where something is not read or not understood,
+    "measured" with the share of the picture that is foreground, one "picture".
+
+    Raises:
+        NotAnImage: See `open_upright`.
+        ImageTooLarge: See `open_upright`.
+        WeightsMissing: `model_dir` has no weights that load.
+    """
+    if task["unread"]:
+        emit("warned", task["unread"])
+    emit("progress", {"fraction": 0.0, "phase": "decode"})
+    limits = ImageLimits(**task.get("limits", {}))
+    source, *behind = [open_upright(data, limits) for data in pictures]
+    emit("progress", {"fraction": 0.1, "phase": "cut out"})
+    colours = opaque(source)
+    matte, sure = found(colours, load(str(task["model_dir"]), "u2netp.onnx", int(task["threads"])))
+    cut = ImageChops.multiply(matte, alpha(source))
+    text = "" if sure >= UNSURE else "nothing stands out from the background, so the cut is a guess"
+    share = round(float(np.asarray(cut, np.float32).mean()) / 255, 4)
+    emit("measured", {"path": task["field"], "value": {"foreground": share}, "text": text})
+    emit("progress", {"fraction": 0.6, "phase": "compose"})
+    facts: dict[str, Any] = {}
+    if task["field"] == "remove_background":
+        colours.putalpha(cut)
+        made = colours
+    else:
+        if behind:
+            back = ImageOps.fit(behind[0], source.size, Image.Resampling.LANCZOS)
+        elif colour := colour_of(task["prompt"]):
+            back = Image.new("RGB", source.size, colour)
+        else:
+            facts = {"seed": task["seed"]}
+            back = composed(task, source.size, emit)
+        front = colours.convert(back.mode)
+        made = Image.composite(front, back, cut) if back.mode != "RGBA" else over(front, back, cut)
+    emit("progress", {"fraction": 0.8, "phase": "encode"})
+    encoded = png(made)
+    emit("progress", {"fraction": 1.0, "phase": "encode"})
+    emit("picture", {"media_type": "image/png", "width": made.width, "height": made.height, **facts}, encoded)
+
+
+def found(picture: Image.Image, network: Any) -> tuple[Image.Image, float]:
+    """Returns how much of each pixel is foreground, and the network's highest value, 0 to 1."""
+    given = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0), np.float32)
+    given = ((given / max(1.0, float(given.max())) - MEAN) / DEVIATION).astype(np.float32)
+    made: Values = network({"input.1": given.transpose(2, 0, 1)[np.newaxis]})[0, 0]
+    least, most = float(made.min()), float(made.max())
+    coarse = (made - least) / max(1e-6, most - least)
+    return guided(coarse, picture.convert("L")), most
+
+
+def guided(coarse: Values, guide: Image.Image) -> Image.Image:
+    """Returns a matte of the size of its guide, with the guide's edges."""
+    share = min(1.0, GUIDE_SIDE / max(guide.size))
+    size = max(1, round(guide.width * share)), max(1, round(guide.height * share))
+    light = np.asarray(guide.resize(size, Image.Resampling.BOX), np.float32) / 255
+    matte = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    window = (2 * max(1, round(RADIUS * max(size) / GUIDE_SIDE)) + 1,) * 2
+
+    def mean(values: Any) -> Any:
+        return cv2.blur(values, window, borderType=cv2.BORDER_REFLECT)
+
+    light_mean, matte_mean = mean(light), mean(matte)
+    slope = (mean(light * matte) - light_mean * matte_mean) / (mean(light * light) - light_mean**2 + SMOOTHNESS)
+    offset = mean(matte_mean - slope * light_mean)
+    slope, offset = (cv2.resize(part, guide.size, interpolation=cv2.INTER_LINEAR) for part in (mean(slope), offset))
+    slope *= np.asarray(guide, np.float32)
+    slope /= 255
+    slope += offset
+    slope *= 255
+    return Image.fromarray(slope.clip(0, 255, out=slope).astype(np.uint8))
+
+
+def composed(task: dict[str, Any], size: Size, emit: Emit) -> Image.Image:
+    """Returns what local/compose draws of a prompt, at a size in pixels; tells of words that it does not know."""
+    share = min(1.0, COMPOSED_SIDE / max(size))
+    width, height = (max(LEAST_COMPOSED, round(side * share)) for side in size)
+    drawn: list[bytes] = []
+
+    def hear(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        if kind == "picture":
+            drawn.append(payload)
+            if words := (fields or {}).get("unmatched"):
+                text = f"not understood and so not drawn: {', '.join(words)}"
+                emit("warned", {"path": "replace_background.prompt", "text": text})
+
+    wanted = {"prompt": task["prompt"], "negative_prompt": "", "seed": task["seed"], "width": width, "height": height}
+    compose.run(wanted, (), hear)
+    return open_upright(drawn[0], ImageLimits()).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def colour_of(prompt: str) -> tuple[int, ...] | None:
+    """Returns the red, green and blue of a prompt that names a colour and nothing else, None for all others."""
+    word = prompt.strip().lower()
+    if not re.fullmatch(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})|[a-z]+", word):
+        return None
+    try:
+        return ImageColor.getrgb(word)
+    except ValueError:
+        return None
+
+
+def over(front: Image.Image, back: Image.Image, cut: Image.Image) -> Image.Image:
+    """Returns a cut-out over a background that has transparency of its own."""
+    front.putalpha(cut)
+    return Image.alpha_composite(back, front)

@@ -1,0 +1,106 @@
+"""Paints a picture in another style with small networks: one of 26 by name, or that of any picture."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from celeste_image.guard.decode import open_upright
+from celeste_image.guard.limits import ImageLimits
+from celeste_image.providers.local.engines.canvas import Size, flat, opaque, png
+from celeste_image.providers.local.engines.onnx import Values, load
+from celeste_image.worker.engine import Emit
+
+__all__ = ["run"]
+
+NAMED_SIDE, STYLES = 1024, 26
+"""The longer side at which the network of named styles works at most: its strokes are meant for 500 to 1,000 pixels,
+and 1024 x 1024 takes 480 MiB (2026-11-28)."""
+PICTURE_SIDE, PICTURE_STYLE_SIDE = 384, 256
+"""What the networks for any picture's style take, no more and no less."""
+STEP, LEAST = 4, 32
+"""The network of named styles halves its picture twice, and pads it by reflection."""
+
+LANCZOS = Image.Resampling.LANCZOS
+
+
+def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Restyles one picture at its size.
+
+    Task: `style`, the number of a style, or None for that of the second picture; `unread`, a path and a text of what
+    was asked for and is not read, or None; `strength`, 0 to 1, which blends the source with what the network made;
+    `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be absent). Alpha is kept. Emits "progress",
+    "warned" where something is not read, "measured" with the size that the network worked at, one "picture".
+
+    Raises:
+        NotAnImage: See `open_upright`.
+        ImageTooLarge: See `open_upright`.
+        WeightsMissing: `model_dir` has no weights that load.
+    """
+    if task["unread"]:
+        emit("warned", task["unread"])
+    emit("progress", {"fraction": 0.0, "phase": "decode"})
+    limits = ImageLimits(**task.get("limits", {}))
+    source, *style = [open_upright(data, limits) for data in pictures]
+    emit("progress", {"fraction": 0.1, "phase": "restyle"})
+    colours = opaque(source)
+    folder, threads = str(task["model_dir"]), int(task["threads"])
+    if task["style"] is None:
+        made = like_picture(colours, flat(style[0]).convert("RGB"), folder, threads)
+    else:
+        made = like_name(colours, int(task["style"]), folder, threads)
+    emit("measured", {"path": "restyle", "value": {"worked_at": {"width": made.width, "height": made.height}}})
+    emit("progress", {"fraction": 0.8, "phase": "encode"})
+    made = Image.blend(colours, made.resize(source.size, LANCZOS), float(task["strength"]))
+    if source.mode == "RGBA":
+        made.putalpha(source.getchannel("A"))
+    encoded = png(made)
+    emit("progress", {"fraction": 1.0, "phase": "encode"})
+    emit("picture", {"media_type": "image/png", "width": made.width, "height": made.height}, encoded)
+
+
+def like_name(picture: Image.Image, style: int, folder: str, threads: int) -> Image.Image:
+    """Returns a picture in one of the styles, at most NAMED_SIDE large."""
+    small = shrunk(picture, NAMED_SIDE)
+    given = values(small)
+    size = [max(LEAST, -(-side // STEP) * STEP) for side in given.shape[:2]]
+    given = np.pad(given, [(0, size[0] - small.height), (0, size[1] - small.width), (0, 0)], mode="edge")
+    weights = np.zeros(STYLES, np.float32)
+    weights[style] = 1
+    network = load(folder, "multistyle26.onnx", threads)
+    made = network({"image": given[np.newaxis].transpose(0, 3, 1, 2), "style_weights": weights})
+    return pixels(made[0].transpose(1, 2, 0), small.size)
+
+
+def like_picture(picture: Image.Image, style: Image.Image, folder: str, threads: int) -> Image.Image:
+    """Returns a picture in the style of another, PICTURE_SIDE large."""
+    predict, transform = (load(folder, f"arbitrary_{name}.onnx", threads) for name in ("predict", "transform"))
+    square = min(style.size)
+    left, top = (style.width - square) // 2, (style.height - square) // 2
+    middle = (left, top, left + square, top + square)
+    seen = style.resize((PICTURE_STYLE_SIDE,) * 2, LANCZOS, box=middle, reducing_gap=3.0)
+    bottleneck = predict({"style_image": values(seen)[np.newaxis]})
+    share = PICTURE_SIDE / max(picture.size)
+    size = max(1, round(picture.width * share)), max(1, round(picture.height * share))
+    given = values(picture.resize(size, LANCZOS, reducing_gap=3.0))
+    beside = (0, PICTURE_SIDE - size[1]), (0, PICTURE_SIDE - size[0]), (0, 0)
+    given = np.pad(given, beside, mode="symmetric")[np.newaxis]
+    return pixels(transform({"content_image": given, "mobilenet_conv/Conv/BiasAdd": bottleneck})[0], size)
+
+
+def shrunk(picture: Image.Image, side: int) -> Image.Image:
+    """Returns a picture with a longer side of at most `side` pixels."""
+    share = min(1.0, side / max(picture.size))
+    size = max(1, round(picture.width * share)), max(1, round(picture.height * share))
+    return picture if size == picture.size else picture.resize(size, LANCZOS, reducing_gap=3.0)
+
+
+def values(picture: Image.Image) -> Values:
+    """Returns a picture's values, 0 to 1, by row, column and channel."""
+    return (np.asarray(picture) / 255).astype(np.float32)
+
+
+def pixels(made: Values, size: Size) -> Image.Image:
+    """Returns the picture of such values, without what was padded."""
+    return Image.fromarray((made[: size[1], : size[0]].clip(0, 1) * 255 + 0.5).astype(np.uint8))

