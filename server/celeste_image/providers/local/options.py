@@ -18,6 +18,11 @@ class LocalSettings(ProviderSettings):
 
 
 class LocalOptions(Options):
-    """`options.provider_options["local"]`; `tile` is the side of an upscaler's tiles, in pixels of the source."""
+    """`options.provider_options["local"]`.
+
+    `tile` is the side of an upscaler's tiles, in pixels of the source; `style` one of local/restyle's, for a picture
+    that local/compose makes.
+    """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
+    style: str | None = None
