@@ -246,6 +246,31 @@ def test_relations_go_with_the_things_that_and_joins() -> None:
     assert all(overlap(one, other) == 0 for one in goods for other in goods if one is not other)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a lamp left of a chair and a mirror above a cabinet", ["lamp left chair", "mirror above cabinet"]),
+        ("a man holding a cup and a book", ["man held cup", "man held book"]),
+        ("A man sits on a bench and holding a cup", ["man on bench", "man held cup"]),
+        ("a bowl of strawberries next to a bottle of milk", ["strawberry inside bowl", "bowl beside bottle"]),
+        ("a cat in a sunny window", ["cat inside window"]),
+        ("a cat on the beach", []),
+        ("The cat was on a mat. A dog was behind the cat.", ["cat on mat", "dog behind cat"]),
+    ],
+)
+def test_clauses(prompt: str, expected: list[str]) -> None:
+    reading = read(prompt)
+    word = [subject.word for subject in reading.subjects]
+    assert [f"{word[one.source]} {one.kind} {word[one.target]}" for one in reading.relations] == expected
+
+
+def test_what_is_left_out_takes_its_relations_along() -> None:
+    reading = read("a cat on a chair next to a lamp", "chairs")
+    assert [subject.name for subject in reading.subjects] == ["cat", "lamp"]
+    assert reading.relations == []
+    assert read("a dog next to a cat on a chair", "dogs").relations[0].kind == "on"
+
+
 def test_who_holds_what() -> None:
     girl, balloon = (only("a girl holding a balloon", name) for name in ("girl", "balloon"))
     assert girl.y - girl.height < balloon.y < girl.y

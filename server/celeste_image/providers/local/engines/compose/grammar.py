@@ -135,6 +135,8 @@ class Reader:
         head: The things that the clause is about, which a verb goes back to.
         relation: What joins the last noun to the next one, and the things on its near side.
         joined: Whether "and" or a comma came since the last noun.
+        made: The relations that the last noun is the target of.
+        shared: What a thing that "and" joined to a target would have in common with it.
         hidden: Whether the next noun is what a bottle or a cup holds.
     """
 
@@ -145,12 +147,15 @@ class Reader:
         self.last: list[int] = []
         self.head: list[int] = []
         self.relation: tuple[str, Sequence[int]] | None = None
+        self.shared: list[Relation] = []
+        self.made: list[Relation] = []
         self.joined = self.hidden = False
         self.article = ""
         self.forget()
         at = 0
         while at < len(self.tokens):
             at += self.step(at)
+        self.share()
         self.reading.known = bool(self.reading.subjects or self.reading.settings)
 
     def forget(self) -> None:
@@ -162,10 +167,14 @@ class Reader:
         for length in range(min(LONGEST, len(self.tokens) - at), 0, -1):
             yield " ".join(self.tokens[at : at + length])
 
+    def form(self, phrase: str) -> str:
+        """Returns a phrase as the vocabulary has it, which may be its singular, or nothing."""
+        return next((form for form in singulars(phrase) if form in ALIASES or form in self.words), "")
+
     def name(self, phrase: str) -> str:
         """Returns the name of the drawing that a phrase means, or nothing."""
-        known = (form for form in singulars(phrase) if form in ALIASES or form in self.words)
-        return next((ALIASES.get(form) or self.words[form] for form in known), "")
+        form = self.form(phrase)
+        return (ALIASES.get(form) or self.words[form]) if form else ""
 
     def step(self, at: int) -> int:
         """Takes in what starts at a word; returns how many words it took."""
@@ -174,12 +183,14 @@ class Reader:
         if not word.isalnum():
             self.joined = word == ","
             self.relation, self.hidden = None, False
+            if not self.joined:
+                self.made = []
             self.forget()
             return 1
         for phrase in self.phrases(at):
             setting = next((SETTINGS[form] for form in singulars(phrase) if form in SETTINGS), "")
             name = self.name(phrase)
-            if phrase in MEDIA and (after == "of" or self.article != "noun"):
+            if phrase in MEDIA and (after == "of" or not (self.count or self.article)):
                 setting = name = ""
             if (phrase in MATERIALS or phrase in COLOURS) and self.noun(at + 1):
                 name = ""
@@ -213,11 +224,19 @@ class Reader:
     def relate(self, kind: str, length: int) -> int:
         """Notes what joins the last things to those that come; after "and" it is the clause's own things again."""
         near = self.head if self.joined and self.head else self.last
+        self.shared, self.made = [], []
         self.relation = (kind, near) if near else None
         self.joined = False
         self.article = ""
         self.forget()
         return length
+
+    def share(self) -> None:
+        """Lets a thing after "and" lie as the one before it does: "holding a cup and a book"."""
+        self.reading.relations += [
+            one for one in self.shared if one.kind in ("held", "beside") and one.source != one.target
+        ]
+        self.shared = []
 
     def open(self, name: str) -> int:
         """Takes in "of" after a thing: what a dish holds lies in it, what a bottle holds is not seen."""
@@ -245,7 +264,7 @@ class Reader:
             self.hidden = False
             self.forget()
             return
-        subjects, word = self.reading.subjects, singulars(phrase)[-1]
+        subjects, word = self.reading.subjects, self.form(phrase)
         several = 2 if phrase.rpartition(" ")[2] in PAIRED else 3
         single = CROWDS.get(phrase) or (1 if phrase in ALIASES or phrase in self.words else several)
         found = Subject(name, self.count or single, self.colour or self.material, self.size, word)
@@ -260,16 +279,23 @@ class Reader:
         else:
             self.miss(phrase)
             return
+        self.share()
         if self.relation:
             kind, sources = self.relation
             if kind == "holds":
-                self.reading.relations += [Relation("inside", index, at) for at in sources if at != index]
+                made = [Relation("inside", index, at) for at in sources if at != index]
             else:
-                self.reading.relations += [Relation(kind, at, index) for at in sources if at != index]
+                made = self.made = [Relation(kind, at, index) for at in sources if at != index]
+            self.reading.relations += made
             self.last = list(sources) if kind == "holds" else [index]
+        elif self.joined and self.made:
+            # Either another target, or the start of a clause of its own: what comes next tells.
+            self.shared = [replace(one, target=index) for one in self.made]
+            self.last = self.head = [index]
         else:
             self.last = [*self.last, index] if self.joined else [index]
             self.head = self.last
+            self.made = []
         self.relation, self.joined, self.article = None, False, ""
         self.forget()
 

@@ -8,7 +8,7 @@ __all__ = ["paint"]
 WALLS = (
     "#e8d9c3", "#a9cbc6", "#d2c0e0", "#e6bfa8", "#a8c4e0", "#cfdba8", "#f0dc9c", "#e4b4bd", "#9fb0bf", "#f1ece2",
 )  # fmt: skip
-FLOORS = ("#b9814f", "#8a5a36", "#d2a877", "#6f5140", "#a89888")
+FLOORS = ("#c9a070", "#b98a5a", "#d9b78c", "#a8927c", "#c8bba9")
 
 
 def paint(scene: Scene) -> None:

@@ -150,7 +150,7 @@ def scale(blocks: Sequence[Block], lines: Sequence[Sequence[int]], room: Room) -
     if len(lines) == 1:
         return min(across, (room.near - room.top) / tall[0])
     spacing = (room.near - room.far) / (len(lines) - 1)
-    return min(across, (room.far - room.top) / tall[0], 1.12 * spacing / max(tall[1:]))
+    return min(across, (room.far - room.top) / tall[0], spacing / max(tall[1:]))
 
 
 def columns(scene: Scene, blocks: Sequence[Block], line: Sequence[int], room: Room, share: float) -> list[float]:

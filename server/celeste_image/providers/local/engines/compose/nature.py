@@ -6,6 +6,7 @@ __all__ = [
     "ALOFT",
     "CANOPIES",
     "CRAWLING",
+    "DIVING",
     "FRAMES",
     "HATS",
     "HOME",
@@ -51,6 +52,8 @@ AFLOAT = listed("duck, swan, person surfing, person swimming, person rowing boat
 GROUNDED = listed("seat, anchor, ring buoy, aerial tramway, mountain cableway, suspension railway")
 SURFACING = listed("whale, spouting whale, dolphin, orca, seal")
 """Of the sea's animals, those that are seen from above the water."""
+DIVING = listed("turtle, mermaid, person swimming, treasure chest, anchor, diving mask, crocodile")
+"""Of other things, those that the bottom of the sea is no wonder for."""
 CRAWLING = listed("crab, lobster, coral, spiral shell, oyster")
 INDOORS = (
     "food-", "drink", "dishware", "book", "computer", "phone", "writing", "office", "household", "light",

@@ -11,7 +11,6 @@ from .grammar import Reading
 __all__ = ["Scene"]
 
 SKIES: dict[str, tuple[str, ...]] = {
-    "day": ("#3b8ad6", "#82bfec", "#e3f2f8"),
     "sunset": ("#2b2a62", "#8c3f78", "#e9725a", "#ffcb74"),
     "dawn": ("#5a80c4", "#b9a6d6", "#ffcdb2", "#fff0d2"),
     "night": ("#060a22", "#132152", "#2d437f", "#5a70a8"),
@@ -19,6 +18,16 @@ SKIES: dict[str, tuple[str, ...]] = {
     "underwater": ("#7fdcec", "#2a9fc9", "#12639b", "#0b3d70"),
 }
 """Colours of the sky from its top to the horizon, by time of day."""
+
+DAY_SKIES = (
+    ("#3b8ad6", "#82bfec", "#e3f2f8"),
+    ("#1f6fc4", "#5aa6e4", "#cfe6f6"),
+    ("#5aa9d6", "#a8d8e6", "#f6f3df"),
+    ("#4a7fc9", "#a9c4ee", "#f3e9ee"),
+)
+"""The same by day, for the seed to choose from."""
+GRASSES = ("#9cc766", "#4c8a38"), ("#b9c95e", "#6f8a35"), ("#7fc07a", "#3a7f4a"), ("#a8cf8a", "#5c9a52")
+"""Meadows, for the seed to choose from."""
 
 LIGHTS: dict[str, tuple[float, float, float]] = {
     "day": (1, 1, 1),
@@ -31,7 +40,6 @@ LIGHTS: dict[str, tuple[float, float, float]] = {
 """What the light does to red, green and blue of everything that it falls on."""
 
 FLOORS: dict[str, tuple[str, str]] = {
-    "grass": ("#9cc766", "#4c8a38"),
     "snow": ("#fbfdff", "#c9daec"),
     "sand": ("#f4dba6", "#d8a963"),
     "autumn": ("#d9b45c", "#94682c"),
@@ -41,7 +49,7 @@ FLOORS: dict[str, tuple[str, str]] = {
     "table": ("#c99a66", "#a06a3e"),
     "room": ("#c08a54", "#9a6636"),
 }
-"""Colours of the ground, far and near."""
+"""Colours of the ground, far and near; of grass see GRASSES."""
 
 
 MOST = 48
@@ -63,6 +71,7 @@ class Scene(Canvas):
         grey: How much of the sky's colour the weather takes, 0 to 1.
         left: Whether the land of a coast is on the left.
         reach: How far that land reaches into the picture; 0 without any.
+        grass: Its colours, far and near.
         lamp: Where sun or moon stands.
         blocks: What the prompt names, put together, with the tallest thing about 1 high.
         unit: The largest that this height may become.
@@ -76,13 +85,14 @@ class Scene(Canvas):
         self.lamp: Point = (0, 0)
         self.horizon = self.high * self.random.uniform(0.52, 0.6)
         self.left = self.random.random() < 0.5
+        self.grass = self.random.choice(GRASSES)
         crowded = sum(subject.count for subject in reading.subjects) > MOST
         self.blocks = build(reading, self.random, 2 if crowded else MOST)
         natural = max((nature.height(subject.name) * subject.size for subject in reading.subjects), default=0)
         self.unit = (
             self.random.uniform(0.84, 1)
             * 1000
-            * (0.42 + 0.35 * min(0.9, natural))
+            * (0.48 + 0.34 * min(0.9, natural))
             * min(1.4, (self.high / 1000) ** 0.5)
         )
         self.choose_place()
@@ -92,8 +102,8 @@ class Scene(Canvas):
         """Decides between land, coast, beach, open water, deep water, space, another planet, a room and a table."""
         names = [subject.name for subject in self.reading.subjects]
         anchors = [block.anchor for block in self.blocks]
-        marine = bool(names) and all(nature.kind(name) == "animal-marine" for name in names)
-        deep = marine and not {*names} <= nature.SURFACING | nature.CRAWLING
+        marine = {name for name in names if nature.kind(name) == "animal-marine"}
+        deep = {*names} <= marine | nature.DIVING and not marine <= nature.SURFACING | nature.CRAWLING
         self.underwater = self.wants("underwater") or (deep and not self.wants("beach", "sunset", "night"))
         self.space = self.wants("space") and not self.underwater
         self.planet = self.wants("planet")
@@ -139,7 +149,8 @@ class Scene(Canvas):
         if self.winter and self.time == "day":
             self.grey = max(self.grey, 0.25)
         self.light = LIGHTS[self.time]
-        self.sky = [blend(colour, self.lit("#aab4bd"), self.grey) for colour in SKIES[self.time]]
+        colours = self.random.choice(DAY_SKIES) if self.time == "day" else SKIES[self.time]
+        self.sky = [blend(colour, self.lit("#aab4bd"), self.grey) for colour in colours]
         self.haze = self.sky[-1]
 
     def wants(self, *settings: str) -> bool:
@@ -156,7 +167,8 @@ class Scene(Canvas):
 
     def ground(self) -> tuple[str, str]:
         """Returns the colours of the ground, far and near, as they are lit; snow holds more of the light."""
-        far, near = (self.lit(colour) for colour in FLOORS[self.floor])
+        colours = self.grass if self.floor == "grass" else FLOORS[self.floor]
+        far, near = (self.lit(colour) for colour in colours)
         if self.floor == "snow":
             return blend(far, "#ffffff", 0.3), blend(near, "#ffffff", 0.12)
         return far, near

@@ -4,7 +4,7 @@ import re
 
 from . import nature
 from .blocks import Placed
-from .canvas import blend, path, recoloured
+from .canvas import blend, lighted, path, recoloured
 from .grammar import Subject
 from .layout import place
 from .scene import Scene
@@ -15,11 +15,6 @@ __all__ = ["paint"]
 
 def paint(scene: Scene) -> None:
     """Paints all things."""
-    red, green, blue = (0.42 + 0.58 * part for part in scene.light)
-    matrix = f"{red:.3f} 0 0 0 0 0 {green:.3f} 0 0 0 0 0 {blue:.3f} 0 0 0 0 0 1 0"
-    scene.defs.append(
-        f'<filter id="lit" color-interpolation-filters="sRGB"><feColorMatrix values="{matrix}"/></filter>'
-    )
     dark = "#000018"
     shadow = scene.gradient(dark, dark, dark, opacity=(0.42, 0.28, 0), radial=True)
     scene.drawn[:0] = [subject.name for subject in scene.reading.subjects]
@@ -33,7 +28,7 @@ def paint(scene: Scene) -> None:
             scene.ellipse(x, y - 2, width * 0.56, max(6, width * 0.09), shadow)
         if thing.subject.name == "lighthouse" and scene.time in ("night", "sunset", "dawn"):
             paint_beam(scene, x, y - thing.height * 0.79, thing.height)
-        scene.add(f'<g filter="url(#lit)">{use}</g>')
+        scene.add(use)
         if thing.anchor == "ground" and not nature.kind(thing.subject.name).startswith(("place-", "furniture")):
             paint_footing(scene, thing)
 
@@ -45,6 +40,9 @@ def define(scene: Scene, subject: Subject) -> str:
         body = str(art()["things"][subject.name]["body"])
         if subject.colour:
             body = recoloured(body, subject.colour, greys=art()["things"][subject.name]["grey"])
+        if scene.light != (1, 1, 1):
+            # Things keep more of their own colours than the ground does, so that they can be told.
+            body = lighted(body, [0.42 + 0.58 * part for part in scene.light])
         # Gradients inside two drawings may have one name.
         body = re.sub(r'id="|url\(#|href="#', lambda match: f"{match[0]}{name}-", body)
         scene.defs.append(f'<g id="{name}">{body}</g>')
@@ -68,7 +66,7 @@ def paint_afloat(scene: Scene, thing: Placed, use: str) -> None:
     sunk = nature.SUNK.get(thing.subject.name, 0.02) * thing.height
     clip = f"c{len(scene.defs)}"
     scene.defs.append(f'<clipPath id="{clip}"><path d="M-999 -999H{scene.wide + 999:.0f}V{y:.1f}H-999z"/></clipPath>')
-    lit = f'<g filter="url(#lit)" clip-path="url(#{clip})"><g transform="translate(0 {sunk:.1f})">{use}</g></g>'
+    lit = f'<g clip-path="url(#{clip})"><g transform="translate(0 {sunk:.1f})">{use}</g></g>'
     scene.add(f'<g transform="translate(0 {2 * y - 6:.1f}) scale(1 -1)" opacity=".2">{lit}</g>', lit)
     deep, step = 0.05 * thing.height + 4, width * 1.12 / 6
     crest = path("M", x - width * 0.56, y - deep * 0.5) + path("q", step / 2, -deep * 0.7, step, 0) * 6

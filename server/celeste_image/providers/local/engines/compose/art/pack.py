@@ -107,7 +107,7 @@ TAGS = listed(
     "kitty, ladybird, ladybug, lamb, lavender, lettuce, lilac, locust, log, lorry, magician, "
     "maize, mule, painter, parcel, peahen, piano, picnic, pine, piggy, planet, plane, prawn, puppy, "
     "pup, pumpkin, raft, raven, reef, rosebud, rowboat, sapling, sasquatch, saturn, sausage, sax, "
-    "serpent, shrub, skis, skyscraper, sledge, sleigh, slug, spaceship, squirrel, station, "
+    "serpent, shrub, skis, skyscraper, sledge, sleigh, slug, spaceship, squirrel, "
     "steak, suitcase, surfer, swimmer, tankard, teddy, timber, toadstool, tortoise, treasure, tropical, "
     "tyrannosaurus, ufo, van, violet, wheat, whirlwind, yacht, yeti, yurt"
 )
