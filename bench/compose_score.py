@@ -105,7 +105,11 @@ def claims(prompt: str) -> list[Claim]:
     colours = {value: name for name, value in COLOURS.items()}
     words = prompt.lower().split()
     counted = any(word in COUNTS or word.isdecimal() for word in words)
-    found = [Claim(one.word, one.count if counted else 0, colours.get(one.colour, "")) for one in reading.subjects]
+    found = [
+        Claim(one.word, one.count if counted else 0, colours.get(one.colour, ""))
+        for one in reading.subjects
+        if one.word
+    ]
     for setting, word in reading.places.items():
         if setting in SEEN_SETTINGS or word in SEEN_PARTS:
             found.append(Claim(word))

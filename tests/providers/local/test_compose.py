@@ -3,6 +3,7 @@ import io
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from typing import Any
@@ -13,7 +14,18 @@ from PIL import Image, ImageChops, ImageStat
 from celeste_image.providers.local.engines.compose import backdrop, layout, run
 from celeste_image.providers.local.engines.compose.grammar import Subject, read
 from celeste_image.providers.local.engines.compose.scene import Scene
-from celeste_image.providers.local.engines.compose.vocabulary import ALIASES, art
+from celeste_image.providers.local.engines.compose.vocabulary import (
+    ALIASES,
+    COLOURS,
+    COUNTS,
+    FURNITURE,
+    MATERIALS,
+    RELATIONS,
+    SETTINGS,
+    SIDES,
+    SIZES,
+    art,
+)
 
 Sent = list[tuple[str, dict[str, Any], bytes]]
 
@@ -410,8 +422,27 @@ def test_every_drawing_and_name_is_whole() -> None:
         assert top < bottom
 
 
+def test_an_empty_room_has_its_furniture() -> None:
+    assert {"refrigerator", "oven"} <= {*facts("a kitchen")["subjects"]}
+    assert "oven" not in facts("a kitchen", "oven")["subjects"]
+    assert [subject.name for subject in read("a cat, a dog and a cow in a kitchen").subjects] == ["cat", "dog", "cow"]
+
+
+def test_any_words_in_any_order_stay_in_the_frame() -> None:
+    draw = random.Random(11)
+    kinds = [[*art()["words"], *ALIASES], [*RELATIONS, *SIDES], [*SETTINGS], [*COLOURS, *COUNTS, *SIZES, *MATERIALS]]
+    kinds += [["the", "a", "and", ",", ".", "is", "of", "no"]] * 2
+    for seed in range(250):
+        prompt = " ".join(draw.choice(draw.choice(kinds)) for _ in range(draw.randint(1, 14)))
+        scene = Scene(read(prompt), *draw.choice([(768, 512), (512, 2048), (2048, 512), (64, 64)]), seed)
+        for thing in layout.place(scene):
+            assert thing.height > 8, prompt
+            assert -1 <= thing.x - thing.width / 2 < thing.x + thing.width / 2 <= scene.wide + 1, prompt
+            assert -1 <= thing.y - thing.height < thing.y <= scene.high + 1, prompt
+
+
 def test_aliases_lead_to_drawings() -> None:
-    assert {*ALIASES.values()} <= {*art()["things"]}
+    assert {*ALIASES.values()} | {*itertools.chain(*FURNITURE.values())} <= {*art()["things"]}
 
 
 def test_long_prompts_end_soon() -> None:

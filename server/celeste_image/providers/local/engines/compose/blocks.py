@@ -171,6 +171,8 @@ def meaning(relation: Relation, reading: Reading) -> str:
     tools = ("phone", "musical", "computer")
     if relation.kind == "on" and nature.kind(source).startswith("person") and nature.kind(target).startswith(tools):
         return "held"
+    if relation.kind == "on" and target == "window":
+        return "inside"
     if relation.kind == "held" and (not nature.living(source) or nature.living(target)):
         return "beside"
     return relation.kind
@@ -198,7 +200,7 @@ def join(relation: Relation, reading: Reading, near: Block, far: Block, draw: ra
         near.scaled(max(1, 0.3 * tall / max(near.width, near.height)))
     size, high = near.width, near.height
     x, foot, rank = middle, bottom, 1
-    flies = near.anchor in ("sky", "hover")
+    flies = near.anchor in ("sky", "hover", "wall")
     if kind == "on" and name not in nature.HATS:
         foot = top + nature.seat(base) * tall
         x += draw.uniform(-0.25, 0.25) * max(0, wide - size)
@@ -227,9 +229,9 @@ def join(relation: Relation, reading: Reading, near: Block, far: Block, draw: ra
         # Beside means beside all that is there already, not on top of it.
         outer = far.ends[2] if side > 0 else far.ends[0]
         x = outer + side * (size / 2 + GAP * max(wide, size)) - (near.ends[0] + near.ends[2]) / 2
-        if flies and far.anchor not in ("sky", "hover"):
+        if flies and far.anchor in ("ground", "water"):
             foot -= 0.45 * tall
-        elif far.anchor in ("sky", "hover") and not flies:
+        elif far.anchor in ("sky", "hover", "wall") and not flies:
             far.moved(0, -0.45 * high)
     if kind not in ("on", "inside", "above"):
         far.anchor = min(near.anchor, far.anchor, key=FIRMNESS.index)
@@ -247,7 +249,7 @@ def join(relation: Relation, reading: Reading, near: Block, far: Block, draw: ra
             for index, thing in enumerate(far.things)
         ]
     elif far.anchor == "ground" and kind == "beside" and not flies:
-        flying = ("sky", "hover")
+        flying = ("sky", "hover", "wall")
         far.things = [
             replace(thing, stands=False) if thing.anchor in flying and thing.y < 0 else thing for thing in far.things
         ]

@@ -15,6 +15,7 @@ from .vocabulary import (
     COUNTS,
     CROWDS,
     FUNCTIONS,
+    FURNITURE,
     HOLDERS,
     MATERIALS,
     MEDIA,
@@ -33,6 +34,8 @@ MOST = 12
 """Copies of one thing drawn at the most."""
 MOST_SUBJECTS = 24
 """Different things drawn at the most; the names of more are handed back as not understood."""
+FURNISHED = 3
+"""Things named, from which on a room gets no furniture of its own."""
 LONGEST = 5
 """Words of the longest phrase that is looked up."""
 
@@ -53,7 +56,8 @@ ARTICLES = frozenset({"a", "an", "one", "another"})
 class Subject:
     """One thing to draw, `count` times; `colour` is #rrggbb, or empty for its own colours.
 
-    `word` is what the prompt calls it, and `side` where in the picture it says: -1 left, 0 anywhere, 1 right.
+    `word` is what the prompt calls it, empty where it does not name it, and `side` where in the picture it says: -1
+    left, 0 anywhere, 1 right.
     """
 
     name: str
@@ -98,6 +102,10 @@ class Reading:
 def read(prompt: str, negative_prompt: str = "") -> Reading:
     """Returns what a prompt says, less what the negative prompt names, or itself by "no" or "without"."""
     reading = Reader(NEGATED.sub(" ", prompt)).reading
+    if len(reading.subjects) < FURNISHED:
+        named = {subject.name for subject in reading.subjects}
+        room = FURNITURE.get(reading.places.get("room", ""), frozenset())
+        reading.subjects += [Subject(name) for name in sorted(room - named)]
     negative = Reader(", ".join([negative_prompt, *NEGATED.findall(prompt)])).reading
     gone = {subject.name for subject in negative.subjects}
     reading.unwanted = negative.settings + ["forest"] * bool(gone & {"deciduous tree", "evergreen tree"})

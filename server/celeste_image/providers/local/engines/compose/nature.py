@@ -11,6 +11,7 @@ __all__ = [
     "HATS",
     "HOME",
     "INDOORS",
+    "LUMINOUS",
     "SUNK",
     "SURFACING",
     "anchor",
@@ -88,6 +89,11 @@ CANOPIES = listed(
 """Things that leave room under them."""
 FRAMES = listed("window, door, mirror, house, hut, tent, framed picture, television, castle, bed, cave")
 """Things that are seen behind what is in them; of others the rim is before it."""
+LUMINOUS = listed(
+    "fire, candle, star, glowing star, high voltage, lamp, desk lamp, light bulb, red paper lantern, jack-o-lantern"
+    ", diya lamp, comet, sparkles, flashlight"
+)
+"""Things with a light of their own."""
 ALOFT = listed("umbrella, umbrella with rain drops, balloon, kite, butterfly, flying disc")
 """Things that a hand holds above itself."""
 HATS = listed("top hat, woman’s hat, billed cap, crown, graduation cap, military helmet, rescue worker’s helmet")

@@ -28,6 +28,8 @@ def paint(scene: Scene) -> None:
             scene.ellipse(x, y - 2, width * 0.56, max(6, width * 0.09), shadow)
         if thing.subject.name == "lighthouse" and scene.time in ("night", "sunset", "dawn"):
             paint_beam(scene, x, y - thing.height * 0.79, thing.height)
+        if thing.subject.name in nature.LUMINOUS and scene.time == "night":
+            scene.glow(x, y - thing.height * 0.55, thing.height * 1.3, "#ffb347", 0.5)
         scene.add(use)
         if thing.anchor == "ground" and not nature.kind(thing.subject.name).startswith(("place-", "furniture")):
             paint_footing(scene, thing)
@@ -40,7 +42,7 @@ def define(scene: Scene, subject: Subject) -> str:
         body = str(art()["things"][subject.name]["body"])
         if subject.colour:
             body = recoloured(body, subject.colour, greys=art()["things"][subject.name]["grey"])
-        if scene.light != (1, 1, 1):
+        if scene.light != (1, 1, 1) and subject.name not in nature.LUMINOUS:
             # Things keep more of their own colours than the ground does, so that they can be told.
             body = lighted(body, [0.42 + 0.58 * part for part in scene.light])
         # Gradients inside two drawings may have one name.

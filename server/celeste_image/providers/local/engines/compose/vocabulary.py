@@ -14,6 +14,7 @@ __all__ = [
     "COUNTS",
     "CROWDS",
     "FUNCTIONS",
+    "FURNITURE",
     "HOLDERS",
     "MATERIALS",
     "MEDIA",
@@ -126,6 +127,16 @@ SETTINGS: dict[str, str] = {
      "living room": "room", "dining room": "room",
      "outer space": "space",
      "on mars": "planet", "on the moon": "planet", "snow capped": "mountains"}  # fmt: skip
+
+FURNITURE: dict[str, frozenset[str]] = {
+    room: listed(names)
+    for room, names in {
+        "kitchen": "refrigerator, oven, cabinet", "bedroom": "bed, lamp", "bathroom": "bathtub, toilet",
+        "living room": "sofa, lamp", "lounge": "sofa, lamp", "office": "desk, chair", "library": "bookshelf, armchair",
+        "classroom": "desk, chair", "dining room": "table, chair", "restaurant": "table, chair",
+    }.items()
+}  # fmt: skip
+"""What a room has by itself, where the prompt puts little into it."""
 
 RELATIONS: dict[str, str] = {
     phrase: kind
