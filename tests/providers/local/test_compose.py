@@ -401,6 +401,17 @@ def test_no_known_word_gives_an_abstract() -> None:
     assert facts("日本語")["unmatched"] == ["日本語"]
 
 
+def test_an_abstract_has_its_prompt_as_a_title_at_its_foot() -> None:
+    titled, other, bare = (pixels(prompt, width=480, height=320) for prompt in ("qwzx blorp", "qwzx vuts", "日本語"))
+    assert titled != other
+    for picture in (titled, other):
+        left, top, right, bottom = ImageChops.difference(picture, bare).getbbox() or (0, 0, 0, 0)
+        assert (top > 280, bottom < 320) == (True, True)
+        assert abs(left + right - 480) < 12
+        assert right - left > 60
+    assert max(titled.crop((0, 280, 480, 320)).convert("L").getextrema()) == 255
+
+
 def test_negative_prompt_takes_away() -> None:
     assert {"cat", "dog"} <= {*facts("a cat and a dog")["subjects"]}
     assert "dog" not in facts("a cat and a dog", "dogs")["subjects"]
