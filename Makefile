@@ -6,7 +6,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs check-docs format lint types layers buf hadolint stubs generate baseline lock art clean coverage
+.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,10 +14,10 @@ help: ## List the targets
 demo: .venv/local ## Start the server, make and upscale pictures into out/, stop it
 	$(BIN)/python clients/python/demo.py
 
-test: .venv/dev .venv-sdks/ready .venv-litellm/ready ## Run the tests
+test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready ## Run the tests and report what they cover
+coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests and report what they cover
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml
 
 check: format lint types layers buf hadolint stubs check-docs ## Everything but the tests: format, lint, types, layers, contract, stubs
@@ -46,10 +46,13 @@ stubs: .venv-generate/ready ## Check that the generated files are what the contr
 	.venv-generate/bin/python clients/generate.py --check
 
 docs: .venv/dev ## Make the generated pages of the docs
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
-check-docs: .venv/dev ## Check that the generated pages are what the catalogue says
-	$(BIN)/python docs/generate.py --check
+pictures: .venv/local ## Make the pictures of docs/engines/ anew, with the engines of this machine
+	$(BIN)/python docs/pictures.py
+
+check-docs: .venv/dev ## Check that the generated pages are what the catalogue and the recordings say
+	$(BIN)/python -m docs.generate --check
 
 generate: .venv-generate/ready ## Make the generated files from the contract
 	.venv-generate/bin/python clients/generate.py
@@ -63,9 +66,13 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/vendors.lock tests/emulate/sdks/vendors.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/litellm.lock tests/emulate/sdks/litellm.in
+	$(subst --group build,,$(LOCK)) --output-file tests/providers/kserve/server/kserve.lock tests/providers/kserve/server/kserve.in
 
 art: ## Pack the vector art of local/compose anew, from npm
 	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
+
+nsfwjs: .venv/dev ## Pack the drawings network of local/safety anew, from npm
+	$(BIN)/uv run --quiet --no-project --with onnx==1.23.2 --with numpy server/celeste_image/providers/local/engines/safety/drawings/pack.py
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-* out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
@@ -99,4 +106,9 @@ clean: ## Remove everything that make made
 .venv-litellm/ready: tests/emulate/sdks/litellm.lock
 	$(PYTHON) -m venv .venv-litellm
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/litellm.lock
+	touch $@
+
+.venv-kserve/ready: tests/providers/kserve/server/kserve.lock
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes -r tests/providers/kserve/server/kserve.lock
 	touch $@

@@ -27,7 +27,10 @@ from celeste_image.cli.main import celeste
 with contextlib.suppress(click.UsageError):
     celeste.main(["generat", "x"], standalone_mode=False)
 """
-ENGINE = "import celeste_image.providers.local.engines.metadata, celeste_image.worker.main, celeste_image.guard.engine"
+ENGINE = """
+import celeste_image.providers.local.engines.metadata, celeste_image.worker.main, celeste_image.guard.engine
+import celeste_image.providers.kserve.engine
+"""
 
 
 @pytest.mark.parametrize(

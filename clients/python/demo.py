@@ -1,4 +1,4 @@
-"""`make demo`: starts a real server, makes and upscales pictures into out/, stops the server.
+"""`make demo`: starts a real server, makes, upscales and edits pictures into out/, stops the server.
 
 Everything goes through the command line, as a user would type it; each command is shown before it runs.
 """
@@ -43,7 +43,8 @@ def main() -> int:
     began = time.monotonic()
     os.chdir(ROOT)
     OUT.mkdir(exist_ok=True)
-    run("models", "pull", UPSCALER)
+    for model in (UPSCALER, "local/restyle", "local/u2netp"):
+        run("models", "pull", model)
     address = f"127.0.0.1:{free_port()}"
     os.environ["CELESTE_ADDRESS"] = address
     server = subprocess.Popen(celeste("serve", "--listen", address, "--store", (ROOT / OUT / "artifacts").as_uri()))
@@ -56,6 +57,17 @@ def main() -> int:
         ):
             run("generate", prompt, "--seed", "7", "--out", f"{OUT}/{name}.png", "--force")
         run("upscale", str(PHOTO), "--model", UPSCALER, "--factor", "4", "--out", f"{OUT}/astronaut-4x.png", "--force")
+        run(
+            "edit",
+            "restyle",
+            str(PHOTO),
+            "--style",
+            "starry-night",
+            "--out",
+            f"{OUT}/astronaut-starry-night.png",
+            "--force",
+        )
+        run("edit", "remove-background", str(PHOTO), "--out", f"{OUT}/astronaut-cut.png", "--force")
         run("analyze", str(PHOTO))
     except subprocess.CalledProcessError as error:
         print(f"\nthe command above ended with exit status {error.returncode}", file=sys.stderr)

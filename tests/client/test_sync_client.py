@@ -214,6 +214,7 @@ def test_sizes_are_given_in_any_form() -> None:
     assert size_of(None) == Size()
     assert size_of("768x512") == size_of((768, 512)) == Size(768, 512)
     assert size_of("16:9") == Size(aspect_ratio="16:9")
+    assert size_of("12mp") == size_of("12.0MP") == Size(megapixels=12.0)
     for wrong in ("big", "768", "x512", "1.5x2"):
         with pytest.raises(ValueError, match="768x512"):
             size_of(wrong)

@@ -28,7 +28,7 @@ from celeste_image.providers.vendor import Vendor
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 
-VENDORS = {name for name, cls in discover().items() if issubclass(cls, Vendor)} | set(discover_kinds())
+VENDORS = {name for name, cls in (discover() | discover_kinds()).items() if issubclass(cls, Vendor)}
 TABLES: dict[str, Any] = {name: cls(None).table("http://127.0.0.1:1") for name, cls in EMULATED.items()}  # type: ignore[arg-type]
 CARDS = [
     card

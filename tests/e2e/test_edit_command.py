@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tests import pictures
 from tests.e2e.conftest import Celeste
 
-from celeste_image.cli import edit, run
+from celeste_image.cli import edit, run, upscale
 from celeste_image.core.edits import (
     EDITS,
     AnyEdit,
@@ -29,7 +29,7 @@ from celeste_image.core.edits import (
     SearchReplace,
 )
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import Edit
+from celeste_image.core.request import Edit, Upscale, UpscaleMethod
 
 FILES = {name: f"the bytes of {name}".encode() for name in ("photo.png", "mask.png", "other.png")}
 PHOTO, MASK, OTHER = (ImageInput(data=data) for data in FILES.values())
@@ -135,3 +135,19 @@ def test_what_is_dropped_is_said_and_strict_refuses_it(celeste: Celeste, tmp_pat
     refused = celeste("edit", "face.png", "a bird", "--mask", "mask.png", "--strict")
     assert (refused.returncode, refused.stdout) == (2, b"")
     assert b"inpaint.prompt" in refused.stderr
+
+
+def test_upscaling_has_its_options_too(asked: list[tuple[Any, str]]) -> None:
+    typed = "photo.png --size 12mp --method conservative --prompt fur --creativity 0 --seed 5 --format jpeg"
+    assert CliRunner().invoke(upscale.command, typed.split()).exit_code == 0
+    ((request, stem),) = asked
+    assert request == Upscale(
+        image=PHOTO,
+        size=Size(megapixels=12),
+        method=UpscaleMethod.CONSERVATIVE,
+        prompt="fur",
+        creativity=0.0,
+        seed=5,
+        output_media_type="image/jpeg",
+    )
+    assert stem == "photo upscaled"

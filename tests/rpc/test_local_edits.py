@@ -176,6 +176,31 @@ async def test_a_prompt_beside_a_background_is_not_used(channel: grpc.aio.Channe
     assert "progress" not in seen
 
 
+async def test_strict_refuses_words_that_are_not_understood_before_the_cut(channel: grpc.aio.Channel) -> None:
+    edit = edits.ReplaceBackgroundEdit(prompt="a beach with a flumph")
+    request = EditRequest(image=given(pictures.photo(96)), replace_background=edit, options=STRICT)
+    stream = StreamRequest(operation=pb.Operation(edit=request))
+    phases = []
+    with pytest.raises(grpc.aio.AioRpcError, match="flumph"):
+        async for response in ImageServiceStub(channel).Stream(stream):
+            phases.append(response.event.progress.phase)
+    assert "cut out" not in phases
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+async def test_a_background_of_another_mode(channel: grpc.aio.Channel, mode: str) -> None:
+    back = Image.new("RGB", (40, 40), "green").convert(mode)
+    if mode == "RGBA":
+        back.putalpha(100)
+    edit = edits.ReplaceBackgroundEdit(background=given(pictures.encoded(back)))
+    picture, _ = await made(channel, EditRequest(image=given(COFFEE), replace_background=edit))
+    assert picture.mode == ("RGB" if mode == "L" else "RGBA")
+    behind = picture.getpixel((2, 2)), back.convert(picture.mode).getpixel((0, 0))
+    assert np.abs(np.subtract(*behind)).max() <= 1
+    cup, source = picture.convert("RGB").getpixel((280, 130)), pictures.opened(COFFEE).getpixel((280, 130))
+    assert np.abs(np.subtract(cup, source)).max() <= 2
+
+
 async def test_an_inpainted_square_beats_the_mean_colour_around_it(channel: grpc.aio.Channel) -> None:
     """On stripes; on cloth and grain no filling beats the mean by this measure."""
     data, box = pictures.PHOTO.read_bytes(), (20, 150, 60, 190)
@@ -223,6 +248,23 @@ async def test_the_method_chooses_the_upscaler(channel: grpc.aio.Channel, method
     result = (await ImageServiceStub(channel).Upscale(request)).result
     assert (result.model, result.images[0].width) == (model, 72)
     assert line(result, "method").outcome == pb.FIDELITY_OUTCOME_HONORED
+
+
+async def test_real_esrgan_is_no_resize_and_no_invention(channel: grpc.aio.Channel) -> None:
+    async def upscaled(data: bytes, model: str) -> Image.Image:
+        request = pb.UpscaleRequest(image=given(data), factor=4, model=model)
+        request.options.inline_limit_bytes = 2_000_000
+        return pictures.opened((await ImageServiceStub(channel).Upscale(request)).result.images[0].data)
+
+    edge = Image.new("L", (96, 96), 60)
+    edge.paste(190, (48, 0, 96, 96))
+    soft = pictures.encoded(edge.filter(ImageFilter.GaussianBlur(1.2)).convert("RGB"))
+    network, classic = "local/realesrgan-animevideov3", "local/lanczos"
+    steepest = [np.diff(values((await upscaled(soft, model)).convert("L"))[192]).max() for model in (network, classic)]
+    assert steepest[0] > 1.5 * steepest[1]
+    again = (await upscaled(pictures.photo(96), network)).resize((96, 96), Image.Resampling.BOX)
+    apart = values(again) - values(pictures.opened(pictures.photo(96)))
+    assert 10 * np.log10(255**2 / np.mean(apart**2)) >= 30
 
 
 async def test_no_local_upscaler_invents(channel: grpc.aio.Channel) -> None:

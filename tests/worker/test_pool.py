@@ -1,6 +1,7 @@
 """WorkerPool with real processes that hang, crash, hoard, babble and leave."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable
@@ -52,6 +53,32 @@ async def test_a_task_gets_there_and_what_it_emits_gets_back(make_pool: MakePool
     assert frame.kind == "echo"
     assert frame.fields["task"] == {"act": "echo", **task}
     assert frame.payload == b"first||" + bytes(3 * MIB)
+
+
+async def test_an_engine_is_answered_in_the_middle_of_a_task(make_pool: MakePool) -> None:
+    pool = make_pool()
+    heard, answer, number = [], None, None
+    async with asyncio.timeout(30), aclosing(pool.run({"act": "converse", "count": 3})) as frames:
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                frame = await frames.asend(answer)
+                answer = None
+                match frame.kind:
+                    case "ask":
+                        number = frame.fields["number"]
+                    case "take":
+                        answer = Frame("answer", {"number": number}, bytes(2 * MIB))
+                    case "heard":
+                        heard.append((frame.fields["kind_of_answer"], frame.fields["number"], len(frame.payload)))
+    assert heard == [("answer", number, 2 * MIB) for number in range(3)]
+    assert len(pool.pids) == 1, "and it is kept for the next task"
+
+
+async def test_who_waits_for_an_answer_can_be_stopped(make_pool: MakePool) -> None:
+    pool = make_pool()
+    async with asyncio.timeout(30), aclosing(pool.run({"act": "converse", "count": 1})) as frames:
+        assert [(await anext(frames)).kind, (await anext(frames)).kind] == ["ask", "take"]
+    assert pool.pids == []
 
 
 async def test_frames_come_in_order_and_the_last_is_not_shown(make_pool: MakePool) -> None:
@@ -299,6 +326,7 @@ async def test_a_worker_has_no_secret(make_pool: MakePool, monkeypatch: pytest.M
     assert "a secret" not in fields.values()
     assert {"PATH", "PYTHONPATH"} <= set(fields)
     assert fields["OMP_NUM_THREADS"] == "3"
+    assert fields["ORT_DISABLE_TELEMETRY"] == "1", "onnxruntime 1.32 sends events to its maker"
 
 
 async def test_a_task_that_spins_is_ended_when_its_time_is_up(make_pool: MakePool) -> None:

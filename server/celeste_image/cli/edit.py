@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, operation_options, provider_options
+from celeste_image.cli.options import checked_size, format_option, operation_options, provider_options
 from celeste_image.core import edits
 from celeste_image.core.image import ImageInput
 
@@ -16,7 +16,6 @@ __all__ = ["command"]
 
 Make = Callable[..., edits.AnyEdit]
 
-FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 SIDE = click.IntRange(0, 8192)
 
 
@@ -113,7 +112,7 @@ def kind(function: Make) -> click.Command:
             "negative_prompt": values["negative"],
             "size": checked_size(values["size"]),
             "count": values["count"],
-            "output_media_type": FORMATS.get(values["format"], ""),
+            "output_media_type": values["media_type"],
         }
         if values["seed"] is not None:
             parameters["seed"] = values["seed"]
@@ -125,7 +124,7 @@ def kind(function: Make) -> click.Command:
         click.option("--reference", "references", type=PICTURE, multiple=True, help="A picture to go by; repeatable."),
         click.option("-n", "--negative", default="", help="What not to make."),
         click.option("--size", help="768x512, or a ratio such as 16:9; else that of the picture."),
-        click.option("--format", type=click.Choice(list(FORMATS)), help="Format of the result; else the model's own."),
+        format_option,
         click.option("--count", type=click.IntRange(1, 16), default=1, show_default=True, help="Images wanted."),
         click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="The same seed gives the same picture."),
         click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder."),

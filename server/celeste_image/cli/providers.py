@@ -31,6 +31,8 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
             "name": provider.name,
             "title": provider.display_name,
             "configured": provider.configured,
+            "kind": provider.kind,
+            "key_variable": provider.key_variable,
             "models": [model.id for model in models if model.provider == provider.name],
         }
         for provider in providers
@@ -39,7 +41,9 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         click.echo(json.dumps(listed, indent=2))
         return 0
     for provider_facts in listed:
-        state = "configured" if provider_facts["configured"] else "no key"
+        kind, state = provider_facts["kind"], "configured" if provider_facts["configured"] else "no key"
+        if kind == provider_facts["name"] and not provider_facts["models"]:
+            state = "no table"  # a kind that the configuration makes nothing of
         count = len(provider_facts["models"])
         click.echo(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
     return 0
@@ -56,17 +60,22 @@ def check(names: tuple[str, ...], offline: bool) -> int:
 
     from celeste_image.app import build_providers
     from celeste_image.config import Settings, explain
-    from celeste_image.providers.keys import Checked, Verdict, check_key
+    from celeste_image.providers.keys import Checked, Checks, check_key
+    from celeste_image.providers.secrets import Verdict
     from celeste_image.providers.vendor import Vendor
+
+    async def checking(vendor: Vendor | Checks) -> Checked:
+        online = not offline
+        return await (vendor.check(online=online) if isinstance(vendor, Checks) else check_key(vendor, online=online))
 
     async def checked() -> list[Checked]:
         providers: dict[str, Any] = dict(build_providers(Settings().providers))
-        vendors = {name: provider for name, provider in providers.items() if isinstance(provider, Vendor)}
+        vendors = {name: each for name, each in providers.items() if isinstance(each, Vendor | Checks)}
         if unknown := [name for name in names if name not in vendors]:
             raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")
-        wanted = names or [name for name, vendor in vendors.items() if vendor.key]
+        wanted = names or [name for name, vendor in vendors.items() if isinstance(vendor, Checks) or vendor.has_key]
         try:
-            return list(await asyncio.gather(*(check_key(vendors[name], online=not offline) for name in wanted)))
+            return list(await asyncio.gather(*(checking(vendors[name]) for name in wanted)))
         finally:
             for provider in providers.values():
                 await provider.close()

@@ -1,10 +1,11 @@
 """What both clients share: requests from arguments, checks of what came back."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import grpc
 
@@ -18,8 +19,11 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
+    OutputMetadata,
     RequestOptions,
+    Routing,
     Upscale,
+    UpscaleMethod,
 )
 from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
@@ -53,7 +57,9 @@ ImageLike = str | Path | bytes | ImageInput | ImageOutput
 """A file's path, encoded bytes, the name of an artifact (`artifacts/...`), or an earlier result's image."""
 
 SizeLike = Size | tuple[int, int] | str
-"""A Size, (width, height), "768x512" or "16:9"."""
+"""A Size, (width, height), "768x512", "16:9" or "12mp", which is an area in megapixels."""
+
+AREA = re.compile(r"\d+(?:\.\d+)?mp", re.IGNORECASE)
 
 READ_TRIES = 5
 """Connections that may drop in a row, without a byte between them, before a read is given up."""
@@ -115,7 +121,7 @@ def image_input(image: ImageLike) -> ImageInput:
 
 
 def size_of(size: SizeLike | None) -> Size:
-    """Returns a size from (width, height), "768x512", "16:9" or a Size; None is the model's default.
+    """Returns a size from (width, height), "768x512", "16:9", "12mp" or a Size; None is the model's default.
 
     Raises:
         ValueError: The text is none of these.
@@ -127,19 +133,33 @@ def size_of(size: SizeLike | None) -> Size:
             return size
         case str() if ":" in size:
             return Size(aspect_ratio=size)
+        case str() if AREA.fullmatch(size):
+            return Size(megapixels=float(size[:-2]))
         case str():
             width, _, height = size.lower().partition("x")
             if not (width.isdecimal() and height.isdecimal()):
-                raise ValueError(f"a size is like 768x512 or 16:9, not {size!r}")
+                raise ValueError(f"a size is like 768x512, 16:9 or 12mp, not {size!r}")
             return Size(int(width), int(height))
         case (width, height):
             return Size(width, height)
 
 
-class CommonParameters(TypedDict, total=False):
-    """What all operations have: `model` id, `strict` to refuse what can't be done to the letter, provider options."""
+class LabelParameters(TypedDict, total=False):
+    """What images say of themselves: metadata that they come with and their recipe; None is the server's setting."""
+
+    output_metadata: Literal["keep", "strip"] | None
+    embed_recipe: bool | None
+
+
+class CommonParameters(LabelParameters, total=False):
+    """What all operations have.
+
+    `model` is an id or an alias, `fallback_models` are those to try after it, in order; `strict` refuses what can't be
+    done to the letter; `provider_options` are what only one provider knows, by its name.
+    """
 
     model: str
+    fallback_models: Sequence[str]
     strict: bool
     provider_options: dict[str, dict[str, Any]]
 
@@ -158,6 +178,11 @@ class UpscaleParameters(CommonParameters, total=False):
 
     factor: float
     size: SizeLike
+    method: UpscaleMethod
+    prompt: str
+    creativity: float
+    seed: int
+    output_media_type: str
 
 
 class EditParameters(CommonParameters, total=False):
@@ -196,6 +221,11 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
         image=image_input(image),
         factor=parameters.get("factor", 0.0),
         size=size_of(parameters.get("size")),
+        method=parameters.get("method"),
+        prompt=parameters.get("prompt", ""),
+        creativity=parameters.get("creativity"),
+        seed=parameters.get("seed"),
+        output_media_type=parameters.get("output_media_type", ""),
     )
 
 
@@ -220,13 +250,33 @@ def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    options = options_of(parameters.get("strict", False), parameters.get("provider_options"))
+    kept = parameters.get("output_metadata")
+    given = options_of(
+        parameters.get("strict", False),
+        parameters.get("provider_options"),
+        fallback_models=parameters.get("fallback_models", ()),
+    )
+    options = replace(
+        given,
+        output_metadata=OutputMetadata(kept) if kept else None,
+        embed_recipe=parameters.get("embed_recipe"),
+    )
     return {"model": parameters.get("model", ""), "options": options}
 
 
-def options_of(strict: bool, provider_options: dict[str, dict[str, Any]] | None, previews: int = 0) -> RequestOptions:
+def options_of(
+    strict: bool,
+    provider_options: dict[str, dict[str, Any]] | None,
+    previews: int = 0,
+    fallback_models: Sequence[str] = (),
+) -> RequestOptions:
     """Returns the options that calls have as arguments."""
-    return RequestOptions(strict=strict, provider_options=provider_options or {}, preview_count=previews)
+    return RequestOptions(
+        strict=strict,
+        provider_options=provider_options or {},
+        preview_count=previews,
+        routing=Routing(tuple(fallback_models)),
+    )
 
 
 def error_of(error: grpc.RpcError) -> CelesteError:

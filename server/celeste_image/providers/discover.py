@@ -9,7 +9,6 @@ from typing import Any
 
 import celeste_image.providers as here
 from celeste_image.providers.base import Provider
-from celeste_image.providers.vendor import Vendor
 
 __all__ = ["ENTRY_POINT_GROUP", "discover", "discover_kinds"]
 
@@ -33,7 +32,7 @@ def discover() -> dict[str, type[Provider]]:
     return dict(sorted(found.items(), key=lambda item: item[0] != FIRST))
 
 
-def discover_kinds() -> dict[str, type[Vendor]]:
+def discover_kinds() -> dict[str, type[Provider]]:
     """Returns the kinds of providers by their names.
 
     A kind is an API that many places have, such as OpenAI's: its class makes a provider of each table of the

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from celeste_image.core.errors import CelesteError, EngineMemory
 from celeste_image.worker.engine import Engine
@@ -30,6 +30,25 @@ def limit_task(cpu_seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
+class _Pipe:
+    """The Dialogue of an engine with the server."""
+
+    def __init__(self, in_: BinaryIO, out: BinaryIO) -> None:
+        self._in, self._out = in_, out
+
+    def __call__(self, kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        frame = Frame(kind, fields or {}, payload)
+        self._out.write(frame.encode())
+        self._out.write(payload)
+        self._out.flush()
+
+    def take(self) -> Frame:
+        self("take")
+        if (frame := read_frame(self._in)) is None:
+            raise SystemExit  # the server is gone
+        return frame
+
+
 def main() -> None:
     """Serves tasks until the standard input ends."""
     module, memory_bytes, cpu_seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -39,12 +58,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the group; the server decides
     sandbox = confine(memory_bytes)
 
-    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
-        frame = Frame(kind, fields or {}, payload)
-        out.write(frame.encode())
-        out.write(payload)
-        out.flush()
-
+    emit = _Pipe(sys.stdin.buffer, out)
     engine = cast(Engine, importlib.import_module(module))
     if getattr(engine, "SEALED", False):
         sandbox |= seal()

@@ -66,8 +66,10 @@ class WorkerPool:
         """Process ids of the workers that wait for a task."""
         return [worker.pid for worker in self._idle if worker.alive]
 
-    async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, None]:
+    async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
         """Runs a task and yields what the engine emits.
+
+        An engine that emits "take" waits until a frame is sent back, by `asend`.
 
         A process that is not done when the generator is closed is killed and gone before `aclose` returns.
 
@@ -89,7 +91,8 @@ class WorkerPool:
                             if frame.kind == "error":
                                 raise _error_of(frame)
                             break
-                        yield frame
+                        if (answer := (yield frame)) is not None:
+                            await worker.send(answer)
             finally:
                 if not done:
                     await worker.kill()
@@ -157,13 +160,16 @@ class _Worker:
         return self._sandbox
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes]) -> AsyncGenerator[Frame, None]:
-        frame = task_frame(task, pictures)
+        await self.send(task_frame(task, pictures))
+        async with self._or_lost(at="work"):
+            while True:
+                yield await receive_frame(self._out)
+
+    async def send(self, frame: Frame) -> None:
         async with self._or_lost(at="work"):
             self._in.write(frame.encode())
             self._in.write(frame.payload)
             await self._in.drain()
-            while True:
-                yield await receive_frame(self._out)
 
     @contextlib.asynccontextmanager
     async def _or_lost(self, at: str) -> AsyncGenerator[None, None]:

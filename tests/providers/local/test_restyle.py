@@ -13,7 +13,7 @@ from PIL import Image
 from tests import pictures
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local.engines import background, onnx, restyle
+from celeste_image.providers.local.engines import onnx, restyle
 from celeste_image.providers.local.models.restyle import STYLES
 
 TASK = {"style": 19, "strength": 1.0, "unread": None, "threads": 2}
@@ -76,19 +76,3 @@ def test_nobody_is_told_of_it(folder: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     subprocess.run([sys.executable, "-c", load], check=True, env=environment | {"HOME": str(tmp_path)})
     assert not list(tmp_path.rglob("*"))
-
-
-@pytest.mark.parametrize(
-    ("prompt", "colour"),
-    [
-        ("#fff", (255, 255, 255)),
-        (" #FFcc00 ", (255, 204, 0)),
-        ("SteelBlue", (70, 130, 180)),
-        ("a white wall", None),
-        ("beach", None),
-        ("hsl(0,100%,50%)", None),
-        ("#ffcc0080", None),
-    ],
-)
-def test_a_prompt_may_be_a_colour(prompt: str, colour: tuple[int, ...] | None) -> None:
-    assert background.colour_of(prompt) == colour

@@ -302,6 +302,23 @@ def test_the_network_is_loaded_once(upscale: Upscale, face: Image.Image, pulled_
     assert realesrgan.load(str(pulled_model_dir), 2, False) is realesrgan.load(str(pulled_model_dir), 2, False)
 
 
+def test_the_network_sees_no_more_than_a_tile(
+    upscale: Upscale, monkeypatch: pytest.MonkeyPatch, face: Image.Image
+) -> None:
+    """So memory goes by the tile, whatever the picture."""
+    seen: list[tuple[int, ...]] = []
+
+    def enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        seen.append(pixels.shape)
+        return pixels.repeat(4, axis=0).repeat(4, axis=1)
+
+    monkeypatch.setattr(realesrgan, "load", lambda *_: enlarged)
+    made = upscale(realesrgan, face.resize((700, 500)), 2_100, 6_000, tile=64, overlap=12).picture
+    assert made.size == (2_100, 6_000)
+    assert len(seen) > 2 * 11 * 8
+    assert max(max(shape) for shape in seen) <= 64 + 2 * 12 + 2
+
+
 @pytest.mark.parametrize(("size", "columns", "rows"), [((100, 70), 3, 2), ((5, 1), 9, 4), ((64, 64), 1, 1)])
 def test_cuts_cover_every_pixel_once(size: tuple[int, int], columns: int, rows: int) -> None:
     covered = np.zeros((size[1], size[0]), int)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, InternalError, NotAnImage
-from celeste_image.worker.engine import Emit
+from celeste_image.worker.engine import Dialogue, Emit
 
 CALLS = 0
 
@@ -39,6 +39,13 @@ def echo(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 def several(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     for number in range(task["count"]):
         emit("number", {"number": number}, bytes(number))
+
+
+def converse(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None:
+    for number in range(task["count"]):
+        emit("ask", {"number": number})
+        answer = emit.take()
+        emit("heard", {"kind_of_answer": answer.kind, **answer.fields}, answer.payload)
 
 
 def environment(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:

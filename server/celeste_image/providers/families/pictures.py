@@ -1,6 +1,6 @@
 """Pictures: pixel work for a vendor's requests and answers, in worker processes, never on the event loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from celeste_image.guard.limits import ImageLimits
 from celeste_image.worker.frames import Frame
 from celeste_image.worker.pool import WorkerPool
 
-__all__ = ["Difference", "MaskForm", "Pictures"]
+__all__ = ["Difference", "MaskForm", "Pictures", "limits_of"]
 
 log = structlog.get_logger("celeste_image.engines")
 
@@ -90,6 +90,16 @@ class Pictures:
         (frame,) = await self._given({"do": "png"}, [image])
         return frame.payload
 
+    async def blurred(self, image: ImageInput, media_type: str = "image/png") -> bytes:
+        """Returns a picture of the same size in which nothing can be made out, as JPEG, PNG or WebP.
+
+        Raises:
+            NotAnImage: See `open_upright`.
+            ImageTooLarge: See `open_upright`.
+        """
+        (frame,) = await self._given({"do": "blur", "media_type": media_type}, [image])
+        return frame.payload
+
     async def facts(self, data: bytes) -> tuple[str, int, int]:
         """Returns the media type, the width and the height of a vendor's picture, decoded to its last pixel.
 
@@ -133,9 +143,20 @@ class Pictures:
             ProviderFailed: See `facts`.
         """
         task = {"do": "lock", "media_type": media_type, **_how(mask)}
-        frame = await self._answered(task, [image.data, mask.image.data, data], _limits([image, mask.image]))
+        frame = await self._answered(task, [image.data, mask.image.data, data], limits_of([image, mask.image]))
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
+
+    async def labelled(
+        self, data: bytes, *, strip: bool, label: Mapping[str, str] | None
+    ) -> tuple[bytes, dict[str, str]]:
+        """Returns a picture's file without metadata, with a label written into it, or both; its pixels stay.
+
+        `label` has the attributes of `Label` in labels.py. The second value says for `output_metadata` and
+        `embed_recipe` why it could not be done, if so.
+        """
+        frame = await self._answered({"do": "label", "strip": strip, "label": label}, [data])
+        return frame.payload, dict(frame.fields["failed"])
 
     async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
         """Returns how far what a vendor made of an image and a mask is from the image.
@@ -157,7 +178,7 @@ class Pictures:
 
     async def _given(self, task: dict[str, Any], images: Sequence[ImageInput]) -> list[Frame]:
         """Returns what becomes of a request's pictures."""
-        return await self._frames(task | {"limits": _limits(images).as_task()}, [image.data for image in images])
+        return await self._frames(task | {"limits": limits_of(images).as_task()}, [image.data for image in images])
 
     async def _answered(
         self, task: dict[str, Any], pictures: Sequence[bytes], given: ImageLimits | None = None
@@ -190,7 +211,7 @@ def _facts(frame: Frame) -> tuple[str, int, int]:
     return str(frame.fields["media_type"]), int(frame.fields["width"]), int(frame.fields["height"])
 
 
-def _limits(images: Sequence[ImageInput]) -> ImageLimits:
+def limits_of(images: Sequence[ImageInput]) -> ImageLimits:
     """Returns limits that the pictures keep: the guard has held them to the operator's before."""
     facts = [image.facts for image in images if image.facts]
     most_bytes = max((f.size_bytes for f in facts), default=0)

@@ -20,9 +20,10 @@ class LocalSettings(ProviderSettings):
 class LocalOptions(Options):
     """`options.provider_options["local"]`.
 
-    `tile` is the side of an upscaler's tiles, in pixels of the source; `style` one of local/restyle's, for a picture
-    that local/compose makes.
+    `tile` is the side of an upscaler's tiles in pixels of the source; `style` one of local/restyle's, for a picture
+    that local/compose makes; `ocr` False leaves out text from an analysis.
     """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
     style: str | None = None
+    ocr: bool = True

@@ -37,9 +37,9 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
     Task: `field` (of the edit); for another background `prompt`, a colour or what local/compose draws, with `seed`, or
     a second picture, which is cropped to the shape of the first; `unread`, a path and a text of what was asked for and
-    is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be
-    absent). What is transparent stays so. Emits "progress", "warned" where something is not read or not understood,
-    "measured" with the share of the picture that is foreground, one "picture".
+    is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be absent). What is
+    transparent stays so. Emits "progress", "warned" where something is not read or not understood, "measured" with the
+    share of the picture that is foreground, one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
@@ -51,32 +51,39 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     emit("progress", {"fraction": 0.0, "phase": "decode"})
     limits = ImageLimits(**task.get("limits", {}))
     source, *behind = [open_upright(data, limits) for data in pictures]
-    emit("progress", {"fraction": 0.1, "phase": "cut out"})
+    emit("progress", {"fraction": 0.1, "phase": "background"})
+    # First what may be refused: words that are not understood end a strict call before there was more work.
+    back, facts = background(task, behind, source.size, emit)
+    emit("progress", {"fraction": 0.3, "phase": "cut out"})
     colours = opaque(source)
     matte, sure = found(colours, load(str(task["model_dir"]), "u2netp.onnx", int(task["threads"])))
     cut = ImageChops.multiply(matte, alpha(source))
     text = "" if sure >= UNSURE else "nothing stands out from the background, so the cut is a guess"
     share = round(float(np.asarray(cut, np.float32).mean()) / 255, 4)
     emit("measured", {"path": task["field"], "value": {"foreground": share}, "text": text})
-    emit("progress", {"fraction": 0.6, "phase": "compose"})
-    facts: dict[str, Any] = {}
-    if task["field"] == "remove_background":
-        colours.putalpha(cut)
-        made = colours
+    if back is not None and back.mode == "RGB":
+        made = Image.composite(colours, back, cut)
     else:
-        if behind:
-            back = ImageOps.fit(behind[0], source.size, Image.Resampling.LANCZOS)
-        elif colour := colour_of(task["prompt"]):
-            back = Image.new("RGB", source.size, colour)
-        else:
-            facts = {"seed": task["seed"]}
-            back = composed(task, source.size, emit)
-        front = colours.convert(back.mode)
-        made = Image.composite(front, back, cut) if back.mode != "RGBA" else over(front, back, cut)
+        colours.putalpha(cut)
+        made = Image.alpha_composite(back, colours) if back else colours
     emit("progress", {"fraction": 0.8, "phase": "encode"})
     encoded = png(made)
     emit("progress", {"fraction": 1.0, "phase": "encode"})
     emit("picture", {"media_type": "image/png", "width": made.width, "height": made.height, **facts}, encoded)
+
+
+def background(
+    task: dict[str, Any], behind: Sequence[Image.Image], size: Size, emit: Emit
+) -> tuple[Image.Image | None, dict[str, Any]]:
+    """Returns the background asked for, in RGB or RGBA, None where it is to go, and what to say of it."""
+    if task["field"] == "remove_background":
+        return None, {}
+    if behind:
+        picture = behind[0] if behind[0].mode == "RGBA" else behind[0].convert("RGB")
+        return ImageOps.fit(picture, size, Image.Resampling.LANCZOS), {}
+    if colour := colour_of(task["prompt"]):
+        return Image.new("RGB", size, colour), {}
+    return composed(task, size, emit), {"seed": task["seed"]}
 
 
 def found(picture: Image.Image, network: Any) -> tuple[Image.Image, float]:
@@ -138,9 +145,3 @@ def colour_of(prompt: str) -> tuple[int, ...] | None:
         return ImageColor.getrgb(word)
     except ValueError:
         return None
-
-
-def over(front: Image.Image, back: Image.Image, cut: Image.Image) -> Image.Image:
-    """Returns a cut-out over a background that has transparency of its own."""
-    front.putalpha(cut)
-    return Image.alpha_composite(back, front)

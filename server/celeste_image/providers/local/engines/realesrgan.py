@@ -2,20 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from itertools import pairwise
-from math import ceil, floor
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from celeste_image.core.errors import EngineMemory, WeightsMissing
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import Box, Canvas, Size, cuts, opaque, resampled, scaled
+from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.worker.engine import Emit
 
 __all__ = ["run"]
@@ -23,7 +19,6 @@ __all__ = ["run"]
 FACTOR = 4
 """What one pass of the network multiplies each side by."""
 
-Pixels = NDArray[np.uint8]
 Network = Callable[[Pixels], Pixels]
 
 
@@ -43,70 +38,9 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """
     network = load(task["model_dir"], int(task["threads"]), bool(task["half"]))
     source = open_upright(pictures[0], ImageLimits(**task.get("limits", {})))
-    sizes = stages(source.size, (int(task["width"]), int(task["height"])))
-    tile, overlap = int(task["tile"]), int(task["overlap"])
-    tiled = [tiles(before, after, tile, overlap) for before, after in pairwise(sizes)]
-    work = sum(area(crop) for stage in tiled for _, crop in stage)
-    canvas = Canvas(source, sizes[-1], emit, work=work, preview_count=int(task["preview_count"]))
-
-    alpha = source.getchannel("A") if source.mode == "RGBA" else None
-    picture = opaque(source)
-    for size, stage in zip(sizes[1:-1], tiled[:-1], strict=True):
-        grown = Image.new("RGB", size)
-        for box, crop in stage:
-            grown.paste(enlarge(network, picture, box, crop, size), box)
-            canvas.advance(area(crop))
-        picture = grown
-    for box, crop in tiled[-1]:
-        piece = enlarge(network, picture, box, crop, sizes[-1]).convert(source.mode)
-        if alpha:
-            piece.putalpha(resampled(alpha, scaled(box, sizes[-1], source.size), piece.size))
-        canvas.place(piece, box)
-        canvas.advance(area(crop))
-    canvas.finish(passes=len(tiled))
-
-
-def stages(source: Size, target: Size) -> list[Size]:
-    """Returns the sizes from source to target, one network pass between each and the next.
-
-    A pass never makes more than the next needs: for x6 the first makes x1.5, so that the second makes x6 and
-    not x16, at a seventh of the time. There is always a pass: who wants none asks for Lanczos.
-    """
-    sizes = [target]
-    while max(sizes[0][0] / source[0], sizes[0][1] / source[1]) > FACTOR:
-        sizes.insert(0, (ceil(sizes[0][0] / FACTOR), ceil(sizes[0][1] / FACTOR)))
-    return [source, *sizes]
-
-
-def tiles(before: Size, after: Size, tile: int, overlap: int) -> list[tuple[Box, Box]]:
-    """Returns each tile's box in the result, and the source pixels that the network needs to see for it.
-
-    The latter may reach beyond the source. Tiles are cut in the result, so that each is resampled on its own
-    and nothing bigger than the result is ever held.
-    """
-    found = []
-    for box in cuts(after, ceil(before[0] / tile), ceil(before[1] / tile)):
-        left, top, right, bottom = scaled(box, after, before)
-        crop = floor(left) - overlap, floor(top) - overlap, ceil(right) + overlap, ceil(bottom) + overlap
-        found.append((box, crop))
-    return found
-
-
-def enlarge(network: Network, picture: Image.Image, box: Box, crop: Box, size: Size) -> Image.Image:
-    """Returns the tile at `box` of the picture's next size, from the pixels in `crop` of the picture."""
-    left, top, right, bottom = crop
-    inside = max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height)
-    # Beyond its border the picture goes on as it ends: black there would draw a frame.
-    beyond = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)
-    grown = Image.fromarray(network(np.pad(np.asarray(picture.crop(inside)), beyond, mode="edge")))
-    edges = zip(scaled(box, size, picture.size), (left, top, left, top), strict=True)
-    x0, y0, x1, y1 = ((edge - start) * FACTOR for edge, start in edges)
-    return resampled(grown, (x0, y0, x1, y1), (box[2] - box[0], box[3] - box[1]))
-
-
-def area(box: Box) -> int:
-    """Returns a box's pixels."""
-    return (box[2] - box[0]) * (box[3] - box[1])
+    tiling = Tiling(FACTOR, int(task["tile"]), int(task["overlap"]))
+    size = int(task["width"]), int(task["height"])
+    upscale(source, size, partial(map, network), tiling, emit, preview_count=int(task["preview_count"]))
 
 
 @lru_cache(maxsize=1)

@@ -37,6 +37,7 @@ CARD = ModelCard(
     source="Noto Emoji by @iconify-json/noto; names by emojibase-data; about 50 drawings of our own",
     checked_on="2026-11-28",
     previews=True,
+    trained=False,
 )
 
 

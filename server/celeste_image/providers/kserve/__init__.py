@@ -1,0 +1,1 @@
+"""Servers of the open inference protocol, KServe and Triton among them: see `provider`."""

@@ -1,0 +1,118 @@
+"""Pixel work for inference servers: cuts pictures into tensors and puts them together again.
+
+The network is elsewhere. Where a task needs it, this asks, some tiles ahead, and takes the answers in the same order:
+"ask" with `shape` and the tensor's raw bytes, then "take", which is answered by a frame "made" with `datatype`, `shape`
+and raw bytes, or "failed", which ends the task.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from celeste_image.core.errors import ProviderFailed
+from celeste_image.guard.decode import open_upright
+from celeste_image.guard.limits import ImageLimits
+from celeste_image.providers.kserve.forms import Form
+from celeste_image.providers.kserve.tensors import pixels_of, scores_of, tensor_of
+from celeste_image.providers.local.engines.canvas import opaque, png
+from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
+from celeste_image.worker.engine import Dialogue
+from celeste_image.worker.frames import Frame
+
+__all__ = ["run"]
+
+
+class Failed(Exception):
+    """The other side knows why."""
+
+
+def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None:
+    """Does the one thing that `task["do"]` names.
+
+    * `upscale`: the picture to `width` and `height`, by `factor`, `tile`, `overlap`, with `in_flight` tiles ahead;
+      `input` and `output`, the forms of the tensors; `limits` of the picture, `preview_count`. Emits as `upscale` does.
+    * `classify`: the picture, made `width` by `height` as `fit` says, in the form `input`; `scores`, what is made;
+      `tags` at most, of `minimum_score`. Emits one "tags" with the classes' indexes and scores, the surest first, and
+      how many `classes` there are.
+    * `paint`: the tensor to a picture; `datatype`, `shape`, `output`. Emits one "picture".
+
+    Raises:
+        NotAnImage: See `open_upright`.
+        ImageTooLarge: See `open_upright`.
+        ProviderFailed: A tensor is not of its form.
+    """
+    match task["do"]:
+        case "upscale":
+            source = open_upright(pictures[0], ImageLimits(**task["limits"]))
+            tiling = Tiling(task["factor"], task["tile"], task["overlap"])
+            size, network = (task["width"], task["height"]), _Network(task, emit)
+            with suppress(Failed):
+                upscale(source, size, network, tiling, emit, preview_count=task["preview_count"])
+        case "classify":
+            source = open_upright(pictures[0], ImageLimits(**task["limits"]))
+            with suppress(Failed):
+                _classify(task, opaque(source), emit)
+        case "paint":
+            output = Form.of(task["output"])
+            picture = Image.fromarray(pixels_of(pictures[0], task["datatype"], task["shape"], output))
+            fields = {"media_type": "image/png", "width": picture.width, "height": picture.height}
+            emit("picture", fields, png(picture))
+        case other:
+            raise ValueError(f"there is nothing called {other!r} to do")
+
+
+def _classify(task: dict[str, Any], picture: Image.Image, emit: Dialogue) -> None:
+    size, how = (task["width"], task["height"]), Image.Resampling.BICUBIC
+    small = ImageOps.fit(picture, size, how) if task["fit"] == "crop" else picture.resize(size, how)
+    shape, data = tensor_of(np.asarray(small), Form.of(task["input"]))
+    emit("ask", {"shape": shape}, data)
+    answer = _taken(emit)
+    scores = scores_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], task["scores"])
+    best = [int(index) for index in np.argsort(-scores, kind="stable")]
+    tags = [[index, round(float(scores[index]), 3)] for index in best if scores[index] >= task["minimum_score"]]
+    emit("tags", {"tags": tags[: task["tags"]], "classes": int(scores.size)})
+
+
+def _taken(emit: Dialogue) -> Frame:
+    """Returns the answer to what was asked first. Raises Failed when there is none."""
+    answer = emit.take()
+    if answer.kind == "failed":
+        raise Failed
+    return answer
+
+
+class _Network:
+    """A network at the server, as `Networked`."""
+
+    def __init__(self, task: dict[str, Any], emit: Dialogue) -> None:
+        self._input, self._output = Form.of(task["input"]), Form.of(task["output"])
+        self._factor, self._in_flight = task["factor"], task["in_flight"]
+        self._emit = emit
+
+    def __call__(self, pieces: Iterable[Pixels]) -> Iterator[Pixels]:
+        asked: deque[tuple[int, int]] = deque()
+        for piece in pieces:
+            if len(asked) == self._in_flight:
+                yield self._take(*asked.popleft())
+            shape, data = tensor_of(piece, self._input)
+            self._emit("ask", {"shape": shape}, data)
+            asked.append((piece.shape[0], piece.shape[1]))
+        while asked:
+            yield self._take(*asked.popleft())
+
+    def _take(self, height: int, width: int) -> Pixels:
+        """Returns what was made of the piece of this size that was asked for first."""
+        answer = _taken(self._emit)
+        made = pixels_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], self._output)
+        sent = max(height, self._input.height), max(width, self._input.width)
+        if made.shape[:2] != (sent[0] * self._factor, sent[1] * self._factor):
+            across, down = made.shape[1], made.shape[0]
+            text = (
+                f"of a tile of {sent[1]} x {sent[0]} the model made {across} x {down}: its factor is not {self._factor}"
+            )
+            raise ProviderFailed(text)
+        return made[: height * self._factor, : width * self._factor]

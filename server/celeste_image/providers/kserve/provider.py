@@ -1,0 +1,311 @@
+"""KServe and Triton: models on a cluster, by the open inference protocol (v2) over gRPC. Configuration alone.
+
+[providers.cluster]
+kind = "kserve"
+url = "grpcs://triton.example.com:8001"
+
+[[providers.cluster.models]]
+id = "realesrgan-x4"
+operation = "upscale"
+factor = 4
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import structlog
+
+from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
+from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
+from celeste_image.core.events import Analyzed, Event, Picture, Preview, Progress
+from celeste_image.core.request import Analyze, Call, Generate, ImageRequest, Upscale
+from celeste_image.providers.families.pictures import Pictures, limits_of
+from celeste_image.providers.keys import Checked
+from celeste_image.providers.kserve.cards import card_of
+from celeste_image.providers.kserve.client import Contents, Inference
+from celeste_image.providers.kserve.forms import Form
+from celeste_image.providers.kserve.inputs import inputs_of
+from celeste_image.providers.kserve.settings import (
+    ClassifyModel,
+    GenerateModel,
+    KServeModel,
+    KServeOptions,
+    KServeSettings,
+    UpscaleModel,
+)
+from celeste_image.providers.kserve.signature import Signature, form_of
+from celeste_image.providers.secrets import Verdict
+from celeste_image.worker.frames import Frame
+from celeste_image.worker.pool import WorkerPool
+
+__all__ = ["KIND", "KServe"]
+
+log = structlog.get_logger("celeste_image.engines")
+
+MEMORY_BYTES = 3 << 30
+"""Of a process that cuts pictures into tiles; they and the result are at most 40 megapixels."""
+NOT_LOOKED_FOR = tuple(LeftOutFinding(field, "the model finds tags alone") for field in ("objects", "colors", "texts"))
+SEAM = 2
+"""Pixels of the source that a tile may be larger than it should be, by rounding."""
+
+
+class KServe:
+    """Models that an inference server runs: KServe, Triton, or any other that speaks the open inference protocol."""
+
+    name = "kserve"
+    title = "Inference server"
+    Settings = KServeSettings
+    Options = KServeOptions
+
+    def __init__(self, settings: KServeSettings, *, name: str = "") -> None:
+        self.name = name or self.name
+        if find_spec("numpy") is None:
+            raise ValueError(f"[providers.{self.name}]: needs numpy: pip install 'celeste-image[kserve]'")
+        self.settings = settings
+        self.cards: Sequence[ModelCard] = [card_of(self.name, model) for model in settings.models]
+        self._models = {card.id: model for card, model in zip(self.cards, settings.models, strict=True)}
+        self._server = Inference(self.name, settings, max(model.most_bytes for model in settings.models))
+        self._labels = {model.id: model.names() for model in settings.models if isinstance(model, ClassifyModel)}
+        self._signatures: dict[str, Signature] = {}
+        self._pool = WorkerPool(
+            "celeste_image.providers.kserve.engine",
+            size=settings.concurrency,
+            memory_bytes=MEMORY_BYTES,
+            on_log=partial(log.warning, "engine", engine="kserve", provider=self.name),
+        )
+        self.pictures = Pictures(self.name)
+
+    def ready(self, card: ModelCard) -> bool:
+        """Tells that the model is there: the operator said so."""
+        return True
+
+    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        """Has the server do it."""
+        model = self._models[request.model]
+        try:
+            signature = await self._signature(model, call)
+            match request, model:
+                case Upscale(), UpscaleModel():
+                    events = self._upscale(request, model, signature, call)
+                case Generate(), GenerateModel():
+                    events = self._generate(request, model, signature, call)
+                case Analyze(), ClassifyModel():
+                    events = self._classify(request, model, signature, call)
+                case _:
+                    raise OperationNotOffered(f"{request.model} can't {request.kind.value}")
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except (InvalidRequest, ModelNotFound):
+            # Perhaps there is another version of the model now, which takes other tensors.
+            self._signatures.pop(model.id, None)
+            raise
+        except ProviderFailed as error:
+            self._signatures.pop(model.id, None)
+            text = error.message if error.metadata else f"{self.name}: {model.id}: {error.message}"
+            raise ProviderFailed(text, metadata={"provider": self.name} | error.metadata) from error
+
+    async def check(self, *, online: bool = True) -> Checked:
+        """Asks the server whether it and the models are ready, which makes nothing."""
+        if not online:
+            return Checked(self.name, Verdict.OK, "the table is right; the server was not asked")
+        try:
+            if not await self._server.is_ready():
+                return Checked(self.name, Verdict.FAILED, "the server is there and not ready")
+            asked = [self._is_ready(model) for model in self.settings.models]
+            missing = [text for text in await asyncio.gather(*asked) if text]
+        except CelesteError as error:
+            return Checked(self.name, Verdict.FAILED, error.message)
+        if missing:
+            return Checked(self.name, Verdict.FAILED, "; ".join(missing))
+        return Checked(self.name, Verdict.OK, f"the server is ready, and so are its {len(asked)} models")
+
+    async def close(self) -> None:
+        """Ends its calls and its processes."""
+        await self._server.close()
+        await self._pool.close()
+        await self.pictures.close()
+
+    async def _is_ready(self, model: KServeModel) -> str:
+        """Returns why a model is not ready; empty when it is."""
+        try:
+            ready = await self._server.is_ready(model.on_server, model.version)
+        except ModelNotFound as error:
+            return f"{model.id}: {error.message}"
+        return "" if ready else f"{model.id} is not ready"
+
+    async def _signature(self, model: KServeModel, call: Call) -> Signature:
+        """Returns what the server says of a model's tensors, asked once."""
+        if model.id not in self._signatures:
+            try:
+                found = await self._server.signature(model.on_server, model.version, call.deadline)
+            except ProviderFailed as error:
+                if error.metadata.get("status") != "UNIMPLEMENTED":
+                    raise
+                found = Signature()
+            self._signatures[model.id] = found
+        return self._signatures[model.id]
+
+    async def _upscale(
+        self, request: Upscale, model: UpscaleModel, signature: Signature, call: Call
+    ) -> AsyncGenerator[Event, None]:
+        given = form_of(model.input, signature.inputs, "input")
+        made = form_of(model.output, signature.outputs, "output")
+        tile = model.tile
+        if sides := [side for side in (given.height, given.width) if side]:
+            tile = min(sides) - 2 * model.overlap - SEAM
+            if tile < 1:
+                raise ProviderFailed(f"its tiles are {min(sides)} pixels, too few for an overlap of {model.overlap}")
+        task = {
+            "do": "upscale",
+            "width": request.size.width,
+            "height": request.size.height,
+            "factor": model.factor,
+            "tile": tile,
+            "overlap": model.overlap,
+            "in_flight": model.in_flight,
+            "input": asdict(given),
+            "output": asdict(made),
+            "limits": limits_of([request.image]).as_task(),
+            "preview_count": request.options.preview_count,
+        }
+        infer = self._inferring(model, given, made.name, call)
+        async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
+            async for frame in frames:
+                yield _event(frame)
+
+    async def _classify(
+        self, request: Analyze, model: ClassifyModel, signature: Signature, call: Call
+    ) -> AsyncGenerator[Event, None]:
+        given = form_of(model.input, signature.inputs, "input")
+        labels = self._labels[model.id]
+        task = {
+            "do": "classify",
+            "width": given.width or model.width,
+            "height": given.height or model.height,
+            "fit": model.fit,
+            "input": asdict(given),
+            "scores": model.scores,
+            "tags": model.tags,
+            "minimum_score": model.minimum_score,
+            "limits": limits_of([request.image]).as_task(),
+        }
+        infer = self._inferring(model, given, model.output, call)
+        async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
+            async for frame in frames:
+                if frame.fields["classes"] != len(labels):
+                    text = f"it made {frame.fields['classes']} scores, and its table has {len(labels)} labels"
+                    raise ProviderFailed(text)
+                named = [(labels[index], score) for index, score in frame.fields["tags"]]
+                tags = tuple(ImageTag(name, score) for name, score in named if name)
+                yield Analyzed(Analysis(content=ImageContent(tags, left_out=NOT_LOOKED_FOR)))
+
+    def _inferring(
+        self, model: KServeModel, given: Form, output: str, call: Call
+    ) -> Callable[[Frame], Awaitable[Contents]]:
+        """Returns what answers an engine: by one inference on the tensor that it asks about."""
+
+        async def infer(asked: Frame) -> Contents:
+            tensor = Contents(given.name, given.datatype, asked.fields["shape"], asked.payload)
+            return await self._server.infer(model.on_server, model.version, [tensor], output, call.deadline)
+
+        return infer
+
+    async def _generate(
+        self, request: Generate, model: GenerateModel, signature: Signature, call: Call
+    ) -> AsyncGenerator[Event, None]:
+        made = form_of(model.output, signature.outputs, "output")
+        options = KServeOptions.model_validate(request.options.provider_options.get(self.name, {}))
+        values = {
+            model.prompt: request.prompt,
+            model.negative_prompt: request.negative_prompt,
+            model.seed: request.seed,
+            model.width: request.size.width,
+            model.height: request.size.height,
+            model.steps: options.steps,
+            model.guidance_scale: options.guidance_scale,
+        }
+        asked = model.constants | {name: value for name, value in values.items() if name and value is not None}
+        inputs = inputs_of(asked, signature, model.seed)
+        contents = await self._server.infer(model.on_server, model.version, inputs, made.name, call.deadline)
+        if contents.datatype == "BYTES" == made.datatype:
+            data = _only(contents.data)
+            yield Picture(data, *await self.pictures.facts(data), seed=request.seed)
+            return
+        task = {"do": "paint", "datatype": contents.datatype, "shape": list(contents.shape), "output": asdict(made)}
+        async with aclosing(self._pool.run(task, [contents.data])) as frames:
+            async for frame in frames:
+                yield _event(frame, request.seed)
+
+    async def _answered(
+        self, task: dict[str, Any], pictures: Sequence[bytes], infer: Callable[[Frame], Awaitable[Contents]]
+    ) -> AsyncGenerator[Frame, None]:
+        """Runs a task of the engine, answers what it asks, and yields the rest.
+
+        Whatever is still at the server is cancelled at the end.
+
+        Raises:
+            CelesteError: The engine or `infer` raised it.
+        """
+        asked: deque[asyncio.Task[Contents]] = deque()
+        answer: Frame | None = None
+        failure: CelesteError | None = None
+        try:
+            async with aclosing(self._pool.run(task, pictures)) as frames:
+                while True:
+                    try:
+                        frame = await frames.asend(answer)
+                    except StopAsyncIteration:
+                        break
+                    answer = None
+                    match frame.kind:
+                        case "ask":
+                            asked.append(asyncio.ensure_future(infer(frame)))
+                        case "take":
+                            try:
+                                made = await asked[0]
+                                fields = {"datatype": made.datatype, "shape": list(made.shape)}
+                                answer = Frame("made", fields, made.data)
+                            except CelesteError as error:
+                                failure, answer = error, Frame("failed")  # it ends its task, and lives on
+                            asked.popleft()
+                        case _:
+                            yield frame
+        finally:
+            for task_ in asked:
+                task_.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        if failure:
+            raise failure
+
+
+def _only(data: bytes) -> bytes:
+    """Returns the one element of BYTES. Raises ProviderFailed when there is another number of them."""
+    size = int.from_bytes(data[:4], "little")
+    if len(data) < 4 or size != len(data) - 4:
+        raise ProviderFailed("the model made no single element of BYTES")
+    return data[4:]
+
+
+def _event(frame: Frame, seed: int | None = None) -> Event:
+    """Returns the event that an engine's message stands for."""
+    fields = frame.fields
+    match frame.kind:
+        case "progress":
+            return Progress(fields["fraction"], fields["phase"])
+        case "preview":
+            return Preview(frame.payload, fields["media_type"], fields["width"], fields["height"])
+        case "picture":
+            return Picture(frame.payload, fields["media_type"], fields["width"], fields["height"], seed=seed)
+        case other:
+            raise ValueError(f"an engine sent {other!r}")
+
+
+KIND = KServe
