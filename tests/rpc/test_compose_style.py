@@ -52,6 +52,14 @@ async def test_an_abstract_may_have_a_style(channel: grpc.aio.Channel) -> None:
     assert np.abs(values(result) - values(await made(channel, "", "qwzx blorp"))).mean() > 12
 
 
+async def test_a_recipe_tells_whether_a_network_had_a_part(channel: grpc.aio.Channel) -> None:
+    for style, told in (("", b"/algorithmicMedia"), ("ember", b"/trainedAlgorithmicMedia")):
+        asked = request(style)
+        asked.options.embed_recipe = True
+        result = (await ImageServiceStub(channel).Generate(asked)).result
+        assert told in result.images[0].data
+
+
 async def failed(channel: grpc.aio.Channel, asked: GenerateRequest) -> tuple[error_details_pb2.ErrorInfo, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ImageServiceStub(channel).Generate(asked)

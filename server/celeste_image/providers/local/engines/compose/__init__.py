@@ -65,6 +65,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         "width": width,
         "height": height,
         "seed": seed,
+        "trained": bool(task.get("style")),
         "subjects": scene.drawn,
         "unmatched": reading.unmatched,
     }
