@@ -298,6 +298,7 @@ async def test_generation_parameters_in_exif(channel: grpc.aio.Channel, form: st
         {"prompt": '{"3": {"class_type": "KSampler", "inputs": {"positive": ["3", 0], "seed": -1}}}'},
         {"prompt": "{}", "Software": "NovelAI", "Comment": "null"},
         {"invokeai_metadata": '{"seed": 1e400, "steps": NaN, "model": [[]], "positive_prompt": 7}'},
+        {"invokeai_metadata": '{"positive_prompt": "\\ud800", "model": "\\udfff", "\\udc00": "\\ud83e"}'},
         {"parameters": "x\nSteps: 1, " + "a: " * 3000},
         {"parameters": "x\nSteps: 1, " + "a " * 50_000},
         {"parameters": 'x\nSteps: 1, Seed: 99999999999999999999999, a: "' + "\\" * 5000},

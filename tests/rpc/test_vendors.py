@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tests import pictures
 from tests.providers.hosts import Asked, Host, listening
 from tests.providers.recordings import KEY
@@ -26,7 +27,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Completed, FidelityLine, OperationResult, Preview, Retrying, Submitted, Warned
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import Edit, Generate, OperationKind, RequestOptions, Upscale
+from celeste_image.core.request import Edit, Generate, OperationKind, OutputMetadata, RequestOptions, Upscale
 
 RESULT = pictures.plain(1024, 1024)
 SOURCE = ImageInput(data=pictures.photo(128))
@@ -83,6 +84,26 @@ async def test_openai() -> None:
     assert (image.width, image.height, image.media_type) == (1024, 1024, "image/png")
     assert json.loads(fake.host.asked[0].body)["model"] == "gpt-image-2"
     assert fake.host.asked[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_vendors_words_are_taken_out_and_the_recipe_is_written() -> None:
+    info = PngInfo()
+    info.add_text("Comment", "a vendor's words")
+    data = pictures.encoded(pictures.opened(RESULT), "PNG", pnginfo=info)
+    answer = {"created": 1, "data": [{"b64_json": base64.b64encode(data).decode()}]}
+    fake = Fake({"/v1/images/generations": [says(answer)]})
+    async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
+        options = RequestOptions(output_metadata=OutputMetadata.STRIP, embed_recipe=True)
+        request = Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1024, 1024), options=options)
+        result, _ = await result_of(server, request)
+        async with AsyncClient(server.address) as client:
+            made = pictures.opened(await client.read(result.images[0]))
+    assert made.tobytes() == pictures.opened(RESULT).tobytes()
+    assert "Comment" not in made.info
+    assert made.info["parameters"].startswith("a boat\nSize: 1024x1024, Model: openai/gpt-image-2, Version: Celeste ")
+    assert b"trainedAlgorithmicMedia" in made.info["xmp"]
+    told = {line.path: line.outcome for line in result.fidelity if line.path.startswith("options.")}
+    assert told == {"options.output_metadata": "honored", "options.embed_recipe": "honored"}
 
 
 async def test_another_size_than_asked_is_measured_and_said() -> None:

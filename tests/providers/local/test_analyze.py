@@ -39,9 +39,9 @@ def test_what_is_missing_is_named_with_the_way_to_get_it() -> None:
     assert weights.text.startswith("tags and objects are left out: ")
     assert weights.text.endswith("celeste models pull local/analyze")
     assert extra.text == "texts are left out: the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
-    assert [warning.path for warning in MODEL.warnings(asked(), LocalOptions())] == ["kinds", "kinds"]
+    assert [warning.path for warning in MODEL.warnings(asked(), LocalOptions())] == ["kinds"] * 3, "safety too"
     assert not list(MODEL.warnings(asked(AnalysisKind.METADATA), LocalOptions()))
-    assert len(list(MODEL.warnings(asked(), LocalOptions(ocr=False)))) == 1, "nobody misses what was not wanted"
+    assert len(list(MODEL.warnings(asked(), LocalOptions(ocr=False)))) == 2, "nobody misses what was not wanted"
 
 
 def test_the_engine_is_told_not_to_look_for_what_is_missing() -> None:

@@ -14,7 +14,7 @@ from celeste_image.providers.local.engines.metadata.credentials import find_cred
 from celeste_image.providers.local.engines.metadata.exif import BROKEN, exif_entries, orientation_of, text_of
 from celeste_image.providers.local.engines.metadata.generation import find_generation
 from celeste_image.providers.local.engines.metadata.iptc import iptc_entries
-from celeste_image.providers.local.engines.metadata.values import bounded, entry
+from celeste_image.providers.local.engines.metadata.values import bounded, entry, sound
 from celeste_image.providers.local.engines.metadata.xmp import PacketRefused, read_xmp, xmp_entries
 from celeste_image.worker.engine import Emit
 
@@ -150,6 +150,6 @@ def profile_name(profile: bytes | None) -> str:
     if not profile:
         return ""
     try:
-        return ImageCms.getProfileDescription(ImageCms.getOpenProfile(io.BytesIO(profile))).strip()
+        return sound(ImageCms.getProfileDescription(ImageCms.getOpenProfile(io.BytesIO(profile))).strip())
     except (ImageCms.PyCMSError, OSError, ValueError):
         return ""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celeste_image.core.recipe import RECIPE_PROPERTY
-from celeste_image.providers.local.engines.metadata.values import plain
+from celeste_image.providers.local.engines.metadata.values import plain, sound
 
 __all__ = ["find_generation"]
 
@@ -49,11 +49,11 @@ def find_generation(texts: Mapping[str, str], comment: str, properties: Json) ->
     if meta := _json(texts.get("sd-metadata")):
         image = meta.get("image")
         found = _from_names("invokeai", image if isinstance(image, dict) else {}, prompt="prompt")
-        return found | {"model": str(meta.get("model_weights", ""))[:200]}
+        return found | {"model": _word(meta.get("model_weights"))}
     if texts.get("Software") == "NovelAI" and (meta := _json(texts.get("Comment"))):
         found = _from_names("novelai", meta, prompt="prompt", negative="uc")
-        prompt = found["prompt"] or texts.get("Description", "")[:MAX_TEXT]
-        return found | {"prompt": prompt, "model": texts.get("Source", "")[:200]}
+        prompt = found["prompt"] or sound(texts.get("Description", "")[:MAX_TEXT])
+        return found | {"prompt": prompt, "model": _word(texts.get("Source"))}
     written = texts.get("parameters") or comment
     if (meta := _json(written)) and {"prompt", "base_model"} <= meta.keys():
         return _from_names("fooocus", meta, prompt="prompt", negative="negative_prompt", model="base_model")
@@ -158,12 +158,12 @@ def _parameters(
     found, count = _whole(seed, 1 << 64), _whole(steps, 1 << 31)
     return {
         "tool": tool,
-        "prompt": prompt[:MAX_TEXT] if isinstance(prompt, str) else "",
-        "negative_prompt": negative[:MAX_TEXT] if isinstance(negative, str) else "",
+        "prompt": sound(prompt[:MAX_TEXT]) if isinstance(prompt, str) else "",
+        "negative_prompt": sound(negative[:MAX_TEXT]) if isinstance(negative, str) else "",
         "seed": found,
         "steps": count or 0,
-        "sampler": sampler[:200] if isinstance(sampler, str) else "",
-        "model": model[:200] if isinstance(model, str) else _word(model, "name", "model_name", "key"),
+        "sampler": _word(sampler),
+        "model": _word(model, "name", "model_name", "key"),
         "more": _bounded(plain(dict(more))),
     }
 
@@ -189,7 +189,7 @@ def _word(value: Any, *names: str) -> str:
     """Returns the first text that an object has under one of these names, a text itself, else nothing."""
     if isinstance(value, dict):
         value = next((value[name] for name in names if isinstance(value.get(name), str)), "")
-    return value[:200] if isinstance(value, str) else ""
+    return sound(value[:200]) if isinstance(value, str) else ""
 
 
 def _unquoted(value: str) -> str:

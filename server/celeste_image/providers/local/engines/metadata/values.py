@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-__all__ = ["bounded", "entry", "plain"]
+__all__ = ["bounded", "entry", "plain", "sound"]
 
 MAX_VALUE_BYTES = 4096
 MAX_ENTRIES_BYTES = 512 << 10
@@ -56,6 +56,11 @@ def plain(value: Any, depth: int = 0) -> Any:
             return str(value)[:MAX_VALUE_BYTES]
 
 
+def sound(text: str) -> str:
+    """Returns a text without halves of surrogate pairs, which JSON may hold and no message."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _cut(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode()  # half a surrogate pair fits no message
+    text = sound(text)
     return text if len(text.encode()) <= MAX_VALUE_BYTES else text[: MAX_VALUE_BYTES // 4] + "..."

@@ -26,7 +26,7 @@ class Node:
     name: str
     attributes: dict[str, str]
     children: list["Node"] = field(default_factory=list)
-    text: str = ""
+    texts: list[str] = field(default_factory=list)
 
 
 def read_xmp(packet: bytes) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _parsed(packet: bytes) -> Node:
         path.pop()
 
     def text(data: str) -> None:
-        path[-1].text += data
+        path[-1].texts.append(data)
 
     def refuse(*_: Any) -> None:
         raise PacketRefused("has a document type, which XMP has no use for")
@@ -125,4 +125,4 @@ def _value(node: Node) -> Any:
                 return _properties(child)
     if node.children or any(not name.startswith(("rdf:", "xml:")) for name in node.attributes):
         return _properties(node)
-    return node.text.strip()
+    return "".join(node.texts).strip()
