@@ -198,7 +198,10 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture on its way to the store, with its size in pixels and the seed that makes it again."""
+    """An encoded picture on its way to the store, with its size in pixels and the seed that makes it again.
+
+    `trained` is whether a trained network had a part in it, where that is not as the model's card says.
+    """
 
     data: bytes = field(repr=False)
     media_type: str
@@ -206,6 +209,7 @@ class Picture:
     height: int
     index: int = 0
     seed: int | None = None
+    trained: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

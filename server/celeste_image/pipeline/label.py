@@ -74,5 +74,7 @@ def _label(card: ModelCard, request: ImageRequest, call: Call, made: Picture, so
     recipe = recipe_of(
         request, call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
     )
+    if made.trained is not None:
+        card = replace(card, trained=made.trained)
     described = description(recipe, source_type(card, request.kind))
     return {"packet": packet(described), "description": described, "parameters": parameters(recipe)}

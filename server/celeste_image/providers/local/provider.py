@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -107,8 +108,8 @@ def _events(frame: Frame) -> Iterator[Event]:
         case "picture":
             if unmatched := fields.get("unmatched"):
                 yield Warned("prompt", f"not understood and so not drawn: {', '.join(unmatched)}")
-            seed = fields.get("seed")
-            yield Picture(frame.payload, fields["media_type"], fields["width"], fields["height"], seed=seed)
+            made = Picture(frame.payload, fields["media_type"], fields["width"], fields["height"])
+            yield replace(made, seed=fields.get("seed"), trained=fields.get("trained"))
         case "analysis":
             yield Analyzed(analysis_of(fields["part"], fields["found"]))
         case other:

@@ -38,6 +38,7 @@ __all__ = [
     "folder",
     "installed",
     "load_manifest",
+    "missing",
     "named",
     "pull",
     "root",

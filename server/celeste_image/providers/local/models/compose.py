@@ -1,8 +1,10 @@
 """local/compose: vector art of what a prompt names, over a seeded scene."""
 
-from celeste_image.core.card import IntegerRange, ModelCard, Parameter, SizeRange, TextRange
+from celeste_image.core.card import ChoiceRange, IntegerRange, ModelCard, Parameter, SizeRange, TextRange
 from celeste_image.core.request import Generate, OperationKind
+from celeste_image.providers.local import weights
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
+from celeste_image.providers.local.models.restyle import STYLES
 from celeste_image.providers.local.models.shared import SEED
 from celeste_image.providers.local.options import LocalOptions
 
@@ -12,8 +14,9 @@ CARD = ModelCard(
     id="local/compose",
     title="Scene composer",
     summary=(
-        "Finds the things and settings in a prompt and composes vector art of them over a seeded scene. It follows "
-        "nouns, not sentences. It is not a diffusion model."
+        "Finds the things in a prompt, how they lie to one another, settings, counts and colours, and composes vector "
+        "art of them over a seeded scene; a small network can paint it in one of 26 styles. It reads nouns and what "
+        "joins them, not sentences. It is not a diffusion model."
     ),
     parameters={
         OperationKind.GENERATE: (
@@ -22,18 +25,29 @@ CARD = ModelCard(
             Parameter("size", SizeRange(64, 2048, 4.2, default_width=768, default_height=512), "Size", "Any ratio."),
             Parameter("count", IntegerRange(1, 16, default=1), "Count", "One call makes one; more are split."),
             SEED,
+            Parameter(
+                'options.provider_options["local"].style',
+                ChoiceRange(tuple(STYLES)),
+                "Style",
+                "Paints the picture in one of the styles of local/restyle, whose weights it needs; none by itself.",
+            ),
         )
     },
     license="Apache-2.0 AND MIT",
-    source="Noto Emoji by @iconify-json/noto; names by emojibase-data",
-    checked_on="2026-11-22",
+    source="Noto Emoji by @iconify-json/noto; names by emojibase-data; about 50 drawings of our own",
+    checked_on="2026-11-28",
     previews=True,
     trained=False,
 )
 
 
 def task(request: Generate, options: LocalOptions) -> Task:
-    """Returns the engine's task."""
+    """Returns the engine's task. Raises WeightsMissing where a style is asked for that can't be painted now."""
+    style = None
+    if options.style is not None:
+        if not weights.installed("restyle"):
+            raise weights.missing(weights.named("restyle"), "the weights for a style are not on this machine")
+        style = {"number": STYLES[options.style], "folder": str(weights.folder("restyle"))}
     fields = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,
@@ -41,8 +55,9 @@ def task(request: Generate, options: LocalOptions) -> Task:
         "height": request.size.height,
         "seed": request.seed,
         "preview": request.options.preview_count > 0,
+        "style": style,
     }
     return fields, ()
 
 
-MODEL = LocalModel(CARD, "compose", 1024 * MIB, task)
+MODEL = LocalModel(CARD, "compose", 3072 * MIB, task)

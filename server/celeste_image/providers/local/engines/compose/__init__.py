@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from celeste_image.worker.engine import Emit
 
-from . import backdrop, things
+from . import abstract, backdrop, things
+from .grammar import read
 from .scene import Scene
-from .vocabulary import read
 
 __all__ = ["run"]
 
@@ -26,7 +26,12 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Draws one picture.
 
     `task` has prompt, negative_prompt, width and height (pixels, 64 to 2048), seed, and preview, which asks
-    for a small picture of the empty scene on the way. Emits "progress", "preview" and at last one "picture".
+    for a small picture of the empty scene on the way; `style`, None or the number of one of restyle's styles and the
+    folder of its weights, and then `threads`. Emits "progress", "preview", with a style "measured" with the size that
+    its network worked at, and at last one "picture".
+
+    Raises:
+        WeightsMissing: A style is asked for, and its folder has no weights that load.
     """
     width, height, seed = int(task["width"]), int(task["height"]), int(task["seed"])
     emit("progress", {"fraction": 0.0, "phase": "scene"})
@@ -35,7 +40,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     if reading.known:
         backdrop.paint(scene)
     else:
-        backdrop.paint_abstract(scene)
+        abstract.paint(scene)
     emit("progress", {"fraction": 0.1, "phase": "scene"})
     if task.get("preview"):
         share = min(1, PREVIEW_SIDE / max(width, height))
@@ -48,6 +53,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         backdrop.paint_weather(scene)
     emit("progress", {"fraction": 0.3, "phase": "render"})
     picture = rendered(scene, width, height)
+    if task.get("style"):
+        picture = styled(picture, task["style"], int(task["threads"]), emit)
     if not reading.known:
         title(picture, task["prompt"])
     emit("progress", {"fraction": 0.8, "phase": "encode"})
@@ -58,6 +65,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         "width": width,
         "height": height,
         "seed": seed,
+        "trained": bool(task.get("style")),
         "subjects": scene.drawn,
         "unmatched": reading.unmatched,
     }
@@ -68,6 +76,18 @@ def rendered(scene: Scene, width: int, height: int) -> Image.Image:
     """Returns what is painted so far, at a size in pixels. No fonts of the system are looked for."""
     png = resvg_py.svg_to_bytes(svg_string=scene.svg(width, height), skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGB")
+
+
+def styled(picture: Image.Image, style: dict[str, Any], threads: int, emit: Emit) -> Image.Image:
+    """Returns a picture as local/restyle would paint it."""
+    # numpy and onnxruntime take longer to load than a scene takes to draw.
+    from celeste_image.providers.local.engines import restyle
+
+    emit("progress", {"fraction": 0.5, "phase": "style"})
+    made = restyle.like_name(picture, int(style["number"]), str(style["folder"]), threads)
+    value = {"worked_at": {"width": made.width, "height": made.height}}
+    emit("measured", {"path": 'options.provider_options["local"].style', "value": value})
+    return made.resize(picture.size, Image.Resampling.LANCZOS)
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:

@@ -1,65 +1,29 @@
 """Paints what lies behind the things of a scene, and the weather before them."""
 
-import colorsys
-from itertools import pairwise
-
-from .canvas import Point, blend, path, web
+from . import indoors, water
+from .canvas import blend, path
+from .outlines import fir, ridge
 from .scene import Scene
 
-__all__ = ["paint", "paint_abstract", "paint_weather"]
+__all__ = ["paint", "paint_weather"]
 
 
 def paint(scene: Scene) -> None:
     """Paints all that lies behind the things."""
     if scene.indoors:
-        paint_table(scene)
+        indoors.paint(scene)
         return
     paint_sky(scene)
     if scene.underwater:
-        paint_deep(scene)
+        water.paint_deep(scene)
     elif not scene.space:
         paint_ranges(scene)
         if scene.water or scene.beach:
-            paint_water(scene)
+            water.paint(scene)
         elif scene.floor == "street":
             paint_street(scene)
         else:
             paint_ground(scene)
-
-
-def ridge(scene: Scene, base: float, height: float, rough: float) -> list[Point]:
-    """Returns the outline of a range of hills (`rough` 0) to crags (1), from edge to edge."""
-    draw = scene.random
-    count = max(2, round(scene.wide / draw.uniform(380, 640)))
-    low = (0.3, 0.6) if rough == 1 else (0.1, 0.4)
-    heights = [draw.uniform(*low) if at % 2 else draw.uniform(0.6, 1) for at in range(count * 2 + 1)]
-    if draw.random() < 0.5:
-        heights = heights[1:]
-    spread = 0.22 * rough
-    # The middle of each stretch is moved up or down, by half as much each time.
-    for _ in range(6 if rough else 0):
-        halves = [(a, (a + b) / 2 + draw.uniform(-spread, spread)) for a, b in pairwise(heights)]
-        heights = [height for half in halves for height in half] + heights[-1:]
-        spread /= 2
-    step = (scene.wide + 80) / (len(heights) - 1)
-    return [(at * step - 40, base - height * value) for at, value in enumerate(heights)]
-
-
-def fir(x: float, foot: float, tall: float, snow: bool = False) -> str:
-    """Returns the outline of a fir, or of the snow that lies on its boughs."""
-    trunk = path("M", x - tall * 0.03, foot, "v", -tall * 0.2, "h", tall * 0.06, "v", tall * 0.2, "z")
-    outline = "" if snow else trunk
-    for low, high, half in ((0.1, 0.5, 0.23), (0.32, 0.74, 0.18), (0.56, 1.0, 0.125)):
-        bottom, top, wide = foot - tall * low, foot - tall * high, tall * half
-        deep = (bottom - top) * 0.16
-        if snow:
-            bottom, wide = top + (bottom - top) * 0.62, wide * 0.62
-        outline += path("M", x, top, "L", x + wide, bottom)
-        for at in range(4):
-            inward, drip = x + wide * (0.5 - 0.5 * at), bottom - deep * 0.2 * (at < 3)
-            outline += path("Q", inward + wide * 0.25, bottom + deep, inward, drip)
-        outline += "z"
-    return outline
 
 
 def paint_sky(scene: Scene) -> None:
@@ -101,7 +65,7 @@ def paint_sky(scene: Scene) -> None:
             scene.ellipse(x, scene.horizon, inner, inner, "none", stroke=colour, stroke_width=14.5, opacity=0.55)
         scene.drawn.append("rainbow")
     if "cloudy" not in scene.reading.unwanted:
-        paint_clouds(scene, round((3 + 14 * scene.grey + 3 * scene.wants("cloudy")) * max(1, scene.wide / 1500)))
+        paint_clouds(scene, round((3 + 14 * scene.grey + 2 * scene.wants("cloudy")) * max(1, scene.wide / 1500)))
 
 
 def paint_light(scene: Scene) -> None:
@@ -134,16 +98,17 @@ def paint_clouds(scene: Scene, count: int) -> None:
     """Paints soft heaps of cloud with flat feet, smaller towards the horizon."""
     draw = scene.random
     white = blend(scene.lit("#ffffff"), scene.haze, 0.35 if scene.time != "day" else 0.05)
-    fill = scene.gradient(white, blend(white, scene.sky[1], 0.45 + scene.grey / 3))
-    for _ in range(count):
+    asked = scene.wants("cloudy")
+    fill = scene.gradient(white, blend(white, scene.sky[1], 0.22 if asked else 0.45 + scene.grey / 3))
+    for at in range(count):
         y = scene.horizon * draw.uniform(0.06, 0.72)
         size = (1.25 - y / scene.horizon) * draw.uniform(90, 170)
-        x, puffs, outline = draw.uniform(0, scene.wide), draw.randint(4, 6), ""
-        for at in range(puffs):
-            across = (at - (puffs - 1) / 2) / puffs * 3.2
+        x, puffs, outline = scene.wide * (at + draw.random()) / count, draw.randint(4, 6), ""
+        for puff in range(puffs):
+            across = (puff - (puffs - 1) / 2) / puffs * 3.2
             r = size * (0.85 - abs(across) * 0.34) * draw.uniform(0.85, 1.1)
             outline += path("M", x + across * size - r, y, "a", r, r * 0.8, "0 0 1", 2 * r, "0z")
-        scene.shape(outline, fill, opacity=draw.uniform(0.6, 0.9))
+        scene.shape(outline, fill, opacity=0.95 if asked else draw.uniform(0.6, 0.9))
 
 
 def paint_ranges(scene: Scene) -> None:
@@ -317,108 +282,6 @@ def paint_street(scene: Scene) -> None:
     scene.shape(dashes, scene.lit("#e8e4d0"), opacity=0.8)
 
 
-def paint_table(scene: Scene) -> None:
-    """Paints a room with a window's light on its wall, and a wooden table."""
-    draw, edge = scene.random, scene.horizon + (scene.high - scene.horizon) * 0.12
-    wall = draw.choice(("#e8d9c3", "#c9dad6", "#d9cfe0", "#e6d0c4", "#cdd8e6"))
-    wood = draw.choice(("#b9814f", "#a06a3e", "#c99a66"))
-    scene.band(0, scene.high, scene.gradient(blend(wall, "#ffffff", 0.25), blend(wall, "#5a4a40", 0.25)))
-    x, tall = scene.wide * draw.uniform(0.1, 0.5), edge * 0.8
-    for left in (x, x + tall * 0.55):
-        pane = path("M", left, edge * 0.1, "h", tall * 0.5, "l", -tall * 0.16, tall * 0.9, "h", -tall * 0.5, "z")
-        scene.shape(pane, "#fffbe8", opacity=0.4)
-    tones = blend(wood, "#ffffff", 0.25), wood, blend(wood, "#3a2210", 0.35)
-    scene.band(edge, scene.high, scene.gradient(*tones))
-    scene.band(edge, edge + 6, "#ffffff", opacity=0.3)
-    for _ in range(40):
-        start = path("M", draw.uniform(-200, scene.wide), draw.uniform(edge + 20, scene.high))
-        grain = start + path("q90", draw.uniform(-8, 8), draw.uniform(180, 420), 0)
-        scene.shape(grain, stroke="#4a2c14", stroke_width=2, opacity=0.22)
-    scene.drawn.append("table")
-
-
-def paint_water(scene: Scene) -> None:
-    """Paints water that takes the sky's colour, its glints, and the land at its edge."""
-    draw, below, body = scene.random, scene.high - scene.horizon, scene.water_colour()
-    warm = scene.time in ("sunset", "dawn")
-    top = blend(scene.haze, scene.sky[-2] if warm else body, 0.35)
-    deep = blend(body, scene.lit("#0a2f55"), 0.55)
-    scene.band(scene.horizon, scene.high, scene.gradient(top, blend(top, body, 0.6), body, deep))
-    if {"sun", "moon"} & {*scene.drawn}:
-        tone = "#e9e6d0" if scene.time == "night" else "#fff1c4"
-        for at in range(1, 27):
-            down = at / 26
-            x = scene.lamp[0] + draw.uniform(-20, 20) * (1 + 2 * down)
-            r = (26 + 110 * down) * draw.uniform(0.5, 1.1)
-            y = scene.horizon + below * down**1.4 * 0.95
-            scene.ellipse(x, y, r, 2 + 5 * down, tone, opacity=0.55 * (1 - 0.75 * down))
-    for at in range(5):
-        length, y = 110 + 55 * at, scene.horizon + below * (0.12 + 0.2 * at)
-        start = path("M", -draw.uniform(0, 2 * length), y)
-        waves = path("q", length / 2, -6 - 6.4 * at, length, 0) * (int(scene.wide / length) + 4)
-        floor = path("V", scene.high + 5, "H", -900, "z")
-        scene.shape(start + waves + floor, blend(deep, body, 0.5 - 0.1 * at), opacity=0.22)
-        crest = blend(top, "#ffffff", 0.3)
-        scene.shape(start + waves, stroke=crest, stroke_width=1 + 0.5 * at, opacity=0.3)
-    if scene.wants("sea"):
-        scene.drawn.append("water")
-    if scene.beach:
-        paint_beach(scene)
-    elif scene.reach:
-        paint_headland(scene)
-
-
-def paint_beach(scene: Scene) -> None:
-    """Paints the beach across the foot of the picture, with foam at its edge."""
-    far, near = scene.ground()
-    y = scene.horizon + (scene.high - scene.horizon) * 0.42
-    points = [(x, y + scene.random.uniform(-14, 14)) for x in range(-60, int(scene.wide) + 260, 200)]
-    sand = scene.gradient(blend(near, far, 0.4), far, near)
-    for drop, fill, opacity in ((-14, "#ffffff", 0.35), (-5, "#ffffff", 0.85), (4, sand, 1)):
-        scene.land([(x, level + drop) for x, level in points], fill, opacity=opacity)
-    scene.drawn.append("beach")
-
-
-def paint_headland(scene: Scene) -> None:
-    """Paints a cape on one side: foam, rock, and on it what the season grows."""
-    high, top = scene.high, scene.horizon - 6
-    tip = scene.horizon + (high - scene.horizon) * 0.3
-    rock = scene.gradient(scene.lit("#8a7b70"), scene.lit("#4d4540"))
-    flip = "" if scene.left else f"translate({scene.wide:.1f} 0) scale(-1 1)"
-    for drop, more, fill, opacity in (
-        (52, 16, scene.lit("#ffffff"), 0.45),
-        (44, 4, rock, 1),
-        (20, 0, scene.lit("#a08d7d"), 1),
-        (0, -6, scene.gradient(*scene.ground()), 1),
-    ):
-        r, t, e = scene.reach + more, top + drop, tip + drop
-        brow = path("M", -10, t, "C", r * 0.3, t - 14, r * 0.62, t + 16, r * 0.86, e - 34)
-        point = path("S", r, e, r * 0.97, e + 22, "C", r * 0.8, e + 66, r * 0.74, e + 80, r * 0.6, high * 0.9 + drop)
-        foot = path("S", r * 0.4, high + 10, r * 0.38, high + 10, "H", -10, "z")
-        scene.shape(brow + point + foot, fill, opacity=opacity, transform=flip)
-
-
-def paint_deep(scene: Scene) -> None:
-    """Paints light from above, weed, bubbles and the bottom of the sea."""
-    draw, (far, near) = scene.random, scene.ground()
-    for _ in range(7):
-        x, width = draw.uniform(-0.1, 1) * scene.wide, draw.uniform(40, 130)
-        ray = path("M", x, -5, "h", width, "l", width + 190, scene.high * 0.85, "h", -width * 2.2, "z")
-        scene.shape(ray, scene.gradient("#ffffff", "#ffffff", opacity=(0.28, 0)))
-    for at in range(2):
-        y = scene.high * (0.8 + 0.08 * at)
-        tone = blend(blend(scene.sky[2], far, 0.45 + 0.4 * at), near, 0.2 * at)
-        scene.land(ridge(scene, y + 40, 70, 0), scene.gradient(tone, blend(tone, scene.sky[3], 0.4)))
-        for _ in range(round(7 * max(1, scene.wide / 1200))):
-            x, tall, foot = draw.uniform(0, scene.wide), draw.uniform(70, 190), y + draw.uniform(30, 80)
-            green = blend(scene.sky[2], draw.choice(("#2f9e6a", "#58b368", "#c25b7a")), 0.4 + 0.35 * at)
-            up = path("M", x, foot, "q-26", -tall / 3, 0, -tall / 2, "t4", -tall / 2)
-            scene.shape(up + path("q22", tall / 4, 8, tall / 2, "t2", tall / 2, "z"), green)
-    for _ in range(34):
-        x, y, r = draw.uniform(0, scene.wide), draw.uniform(0, scene.high * 0.85), draw.uniform(3, 12)
-        scene.ellipse(x, y, r, r, "#fff", fill_opacity=0.12, stroke="#fff", stroke_opacity=0.5, stroke_width=1.5)
-
-
 def paint_weather(scene: Scene) -> None:
     """Paints fog, rain, snowflakes, and the soft dark edge of the picture, in front of all things."""
     draw, wide, high = scene.random, scene.wide, scene.high
@@ -445,25 +308,3 @@ def paint_weather(scene: Scene) -> None:
     dark, where = "#000020", 'cx=".5" cy=".5" r=".78"'
     edge = scene.gradient(dark, dark, dark, opacity=(0, 0, 0.26), radial=True, where=where, middle=0.62)
     scene.band(0, high, edge)
-
-
-def paint_abstract(scene: Scene) -> None:
-    """Paints shapes that stand for nothing, in colours that go together, for a prompt of unknown words."""
-    draw, hue = scene.random, scene.random.random()
-    turns = ((0, 0.2), (0.06, 0.42), (0.12, 0.62), (0.5, 0.6), (0.56, 0.75), (0.94, 0.5))
-    tones = [web(colorsys.hls_to_rgb((hue + turn) % 1, light, 0.55)) for turn, light in turns]
-    scene.band(0, scene.high, scene.gradient(*tones[:3]))
-    for at in range(round(min(60, 16 * scene.wide * scene.high / 1e6))):
-        x, y, r = draw.uniform(0, scene.wide), draw.uniform(0, scene.high), 40 + 210 * draw.random() ** 2
-        fill = scene.gradient(draw.choice(tones[1:]), draw.choice(tones[2:]))
-        turn, opacity = f"rotate({draw.uniform(0, 360):.0f} {x:.0f} {y:.0f})", draw.uniform(0.35, 0.8)
-        if at % 3 == 0:
-            scene.ellipse(x, y, r, r, fill, opacity=opacity, transform=turn)
-        elif at % 3 == 1:
-            scene.ellipse(x, y, r, r, "none", stroke=fill, stroke_width=r * 0.16, opacity=opacity, transform=turn)
-        else:
-            arc = path("M", x - r, y, "a", r * 1.3, r * 1.3, "0 0 1", 2 * r, 0, "a", r * 1.3, r * 1.3, "0 0 1")
-            scene.shape(arc + path(-2 * r, "0z"), fill, opacity=opacity, transform=turn)
-    for at in range(4):
-        tone = blend(tones[1 + at % 3], tones[0], 0.2 + 0.2 * at)
-        scene.land(ridge(scene, scene.high * (0.8 + 0.07 * at), 160, 0), tone, opacity=0.75)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-__all__ = ["Canvas", "Point", "blend", "curve", "path", "recoloured", "rgb", "web"]
+__all__ = ["Canvas", "Point", "blend", "curve", "lighted", "path", "recoloured", "rgb", "web"]
 
 Point = tuple[float, float]
 
@@ -26,21 +26,34 @@ def blend(one: str, other: str, share: float) -> str:
     return web(a + (b - a) * share for a, b in zip(rgb(one), rgb(other), strict=True))
 
 
-def recoloured(body: str, colour: str) -> str:
-    """Returns a drawing with its hues moved to `colour`, its lights and darks kept; near-greys stay."""
-    hue, _, strength = colorsys.rgb_to_hls(*rgb(colour))
+HEX = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?!\))", re.I)
+"""A colour in a drawing; what has a bracket after it is the name of a gradient."""
+
+
+def lighted(body: str, light: Sequence[float]) -> str:
+    """Returns a drawing with its red, green and blue times those of a light."""
+    return HEX.sub(lambda match: web(a * b for a, b in zip(rgb(match[0]), light, strict=True)), body)
+
+
+def recoloured(body: str, colour: str, greys: bool = False) -> str:
+    """Returns a drawing with its hues moved to `colour`, its lights and darks kept.
+
+    Near-greys stay, but for a drawing that has little else, `greys`; near-black and white stay always.
+    """
+    hue, own, strength = colorsys.rgb_to_hls(*rgb(colour))
     lightness = sum(rgb(colour)) / 3
 
     def moved(match: re.Match[str]) -> str:
         _, light, saturation = colorsys.rgb_to_hls(*rgb(match[0]))
-        if saturation < 0.25 or light < 0.12 or light > 0.93:
+        if (saturation < 0.25 and not greys) or light < 0.1 or light > 0.97:
             return match[0]
-        if strength < 0.1:
-            return web([light * 0.35 + lightness * 0.65] * 3)
-        strong = min(0.8, max(saturation * 0.9, strength * 0.7))
-        return web(colorsys.hls_to_rgb(hue, light * 0.6 + lightness * 0.4, strong))
+        if strength < 0.12:
+            own_share = 0.2 if lightness > 0.85 else 0.4
+            return web([light * own_share + lightness * (1 - own_share)] * 3)
+        strong = 0.35 * saturation + 0.65 * strength
+        return web(colorsys.hls_to_rgb(hue, light * 0.5 + own * 0.5, strong))
 
-    return re.sub(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?!\))", moved, body)
+    return HEX.sub(moved, body)
 
 
 def path(*parts: str | float) -> str:

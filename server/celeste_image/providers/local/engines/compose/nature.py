@@ -1,21 +1,39 @@
-"""What a thing is by nature: how tall it is, and whether it belongs in the sky, in water or on the ground."""
+"""What a thing is by nature: how tall it is, where it belongs, and what other things can do with it."""
 
 from .vocabulary import art, listed
 
-__all__ = ["CRAWLING", "INDOORS", "SUNK", "SURFACING", "anchor", "height", "kind"]
+__all__ = [
+    "ALOFT",
+    "CANOPIES",
+    "CRAWLING",
+    "DIVING",
+    "FRAMES",
+    "HATS",
+    "HOME",
+    "INDOORS",
+    "LUMINOUS",
+    "SUNK",
+    "SURFACING",
+    "anchor",
+    "height",
+    "kind",
+    "living",
+    "seat",
+]
 
 HEIGHTS: dict[float, str] = {
     0.13: "animal-bug, mouse, star, glowing star",
-    0.16: "flying bird, dove, rat, hedgehog, shrimp",
-    0.19: "hamster, chipmunk, frog, bat, bat, duck, snake, lizard, crab, fire, comet",
-    0.22: "plant-flower, plant-other, eagle, owl, turtle, rock, wood",
-    0.25: "animal-bird, transport-air, rabbit, swan, fish, tropical fish, canoe",
-    0.29: "animal-marine, sky-weather, bicycle",
-    0.35: "animal-mammal, animal-reptile, transport-ground, transport-water, tent, phoenix, snowman without snow",
+    0.16: "flying bird, dove, rat, hedgehog, shrimp, seagull, leaf",
+    0.19: "hamster, chipmunk, frog, bat, bat, duck, snake, lizard, crab, fire, comet, goldfish, furniture-flat",
+    0.22: "plant-flower, plant-other, eagle, owl, turtle, rock, wood, furniture-small",
+    0.25: "animal-bird, transport-air, rabbit, swan, fish, tropical fish, canoe, place-small, sport-gear, stool",
+    0.29: "animal-marine, sky-weather, bicycle, chair, armchair, cabinet, sink, toilet",
+    0.35: "animal-mammal, animal-reptile, transport-ground, transport-water, tent, phoenix, snowman without snow"
+    ", boy, girl, furniture, bathtub, bed, couch and lamp",
     0.4: "person, person-activity, person-fantasy, person-sport, cactus, orca, fountain, hot air balloon, bus"
-    ", desert island",
+    ", desert island, refrigerator, bookshelf, coat rack, door, elevator, shower, statue",
     0.46: "horse, camel, two-hump camel, moose, ship, ferry, passenger ship, whale",
-    0.55: "elephant, mammoth, dragon, spouting whale",
+    0.55: "elephant, mammoth, dragon, spouting whale, bridge",
     0.61: "place-building, place-religious, place-geographic, place-other, deciduous tree, palm tree, t-rex"
     ", leafless tree, christmas tree",
     0.67: "evergreen tree, giraffe, windmill, castle, sauropod",
@@ -27,7 +45,7 @@ HEIGHT_BY_NAME = {name: share for share, names in HEIGHTS.items() for name in li
 DEFAULT_HEIGHT = 0.22
 
 FLYING = listed(
-    "dove, eagle, phoenix, flying bird, bat, comet, ringed planet, star, glowing star, high voltage, kite"
+    "dove, eagle, phoenix, flying bird, seagull, bat, comet, ringed planet, star, glowing star, high voltage, kite"
     ", balloon, fairy, superhero, genie, sparkles, snowflake, flying disc"
 )
 HOVERING = listed("butterfly, honeybee, fly, mosquito")
@@ -35,17 +53,50 @@ AFLOAT = listed("duck, swan, person surfing, person swimming, person rowing boat
 GROUNDED = listed("seat, anchor, ring buoy, aerial tramway, mountain cableway, suspension railway")
 SURFACING = listed("whale, spouting whale, dolphin, orca, seal")
 """Of the sea's animals, those that are seen from above the water."""
+DIVING = listed("turtle, mermaid, person swimming, treasure chest, anchor, diving mask, crocodile")
+"""Of other things, those that the bottom of the sea is no wonder for."""
 CRAWLING = listed("crab, lobster, coral, spiral shell, oyster")
 INDOORS = (
     "food-", "drink", "dishware", "book", "computer", "phone", "writing", "office", "household", "light",
-    "science", "time", "arts", "mail",
+    "science", "time", "arts", "mail", "furniture-small", "money", "lock",
 )  # fmt: skip
 """Kinds of things that, when there is nothing else, stand on a table and not in a meadow."""
+HOME = listed(
+    "bed, chair, couch and lamp, door, window, mirror, bathtub, toilet, shower, elevator, framed picture, piano"
+)
+"""Things beside the kinds of furniture that belong in a room."""
+HUNG = listed("window, mirror, framed picture, mantelpiece clock, towel")
+"""Things that hang on the wall of a room."""
 SUNK: dict[str, float] = {
     "duck": 0.2, "swan": 0.06, "whale": 0.07, "spouting whale": 0.07, "shark": 0.2, "fish": 0.3, "orca": 0.2,
     "dolphin": 0.2, "tropical fish": 0.3, "mermaid": 0.2, "octopus": 0.4, "seal": 0.1,
 }  # fmt: skip
 """The part of a thing, from its foot, that is under water when it swims; of others a fiftieth is."""
+
+SEATS: dict[float, str] = {
+    0.04: "cabinet, microwave, oven, refrigerator, bookshelf, toaster, box, package, television",
+    0.1: "table, stool, desk",
+    0.3: "horse, donkey, camel, two-hump camel, cow, elephant, unicorn, zebra, ox, motorcycle, bicycle, motor scooter",
+    0.42: "dishware-flat, furniture-flat, pillow, sofa, couch and lamp, armchair, mat, blanket",
+    0.55: "chair, bench, bed, toilet",
+    0.72: "sailboat, boat",
+}
+SEAT_BY_NAME = {name: share for share, names in SEATS.items() for name in listed(names)}
+CANOPIES = listed(
+    "table, desk, bench, bed, chair, stool, umbrella, umbrella on ground, beach with umbrella, deciduous tree"
+    ", evergreen tree, palm tree, leafless tree, bridge, christmas tree"
+)
+"""Things that leave room under them."""
+FRAMES = listed("window, door, mirror, house, hut, tent, framed picture, television, castle, bed, cave")
+"""Things that are seen behind what is in them; of others the rim is before it."""
+LUMINOUS = listed(
+    "fire, candle, star, glowing star, high voltage, lamp, desk lamp, light bulb, red paper lantern, jack-o-lantern"
+    ", diya lamp, comet, sparkles, flashlight"
+)
+"""Things with a light of their own."""
+ALOFT = listed("umbrella, umbrella with rain drops, balloon, kite, butterfly, flying disc")
+"""Things that a hand holds above itself."""
+HATS = listed("top hat, woman’s hat, billed cap, crown, graduation cap, military helmet, rescue worker’s helmet")
 
 
 def kind(name: str) -> str:
@@ -58,10 +109,22 @@ def height(name: str) -> float:
     return HEIGHT_BY_NAME.get(name, HEIGHT_BY_NAME.get(kind(name), DEFAULT_HEIGHT))
 
 
+def seat(name: str) -> float:
+    """Returns how far below its top, as a share of its height, a thing carries what is on it."""
+    return SEAT_BY_NAME.get(name, SEAT_BY_NAME.get(kind(name), 0.02))
+
+
+def living(name: str) -> bool:
+    """Tells whether a thing is a person or an animal."""
+    return kind(name).startswith(("person", "animal-"))
+
+
 def anchor(name: str) -> str:
-    """Returns where a thing belongs: sky, hover, water or ground."""
+    """Returns where a thing belongs: sky, hover, water, wall or ground."""
     if name in GROUNDED | CRAWLING:
         return "ground"
+    if name in HUNG:
+        return "wall"
     if name in FLYING or kind(name) == "transport-air":
         return "sky"
     if name in HOVERING:

@@ -1,15 +1,16 @@
 """What a scene is before anything is painted: its hour, its place, its light, where the horizon lies."""
 
 import random
+from collections.abc import Sequence
 
 from . import nature
+from .blocks import build
 from .canvas import Canvas, Point, blend, rgb, web
-from .vocabulary import Reading
+from .grammar import Reading
 
 __all__ = ["Scene"]
 
 SKIES: dict[str, tuple[str, ...]] = {
-    "day": ("#3b8ad6", "#82bfec", "#e3f2f8"),
     "sunset": ("#2b2a62", "#8c3f78", "#e9725a", "#ffcb74"),
     "dawn": ("#5a80c4", "#b9a6d6", "#ffcdb2", "#fff0d2"),
     "night": ("#060a22", "#132152", "#2d437f", "#5a70a8"),
@@ -17,6 +18,16 @@ SKIES: dict[str, tuple[str, ...]] = {
     "underwater": ("#7fdcec", "#2a9fc9", "#12639b", "#0b3d70"),
 }
 """Colours of the sky from its top to the horizon, by time of day."""
+
+DAY_SKIES = (
+    ("#3b8ad6", "#82bfec", "#e3f2f8"),
+    ("#1f6fc4", "#5aa6e4", "#cfe6f6"),
+    ("#5aa9d6", "#a8d8e6", "#f6f3df"),
+    ("#4a7fc9", "#a9c4ee", "#f3e9ee"),
+)
+"""The same by day, for the seed to choose from."""
+GRASSES = ("#9cc766", "#4c8a38"), ("#b9c95e", "#6f8a35"), ("#7fc07a", "#3a7f4a"), ("#a8cf8a", "#5c9a52")
+"""Meadows, for the seed to choose from."""
 
 LIGHTS: dict[str, tuple[float, float, float]] = {
     "day": (1, 1, 1),
@@ -29,7 +40,6 @@ LIGHTS: dict[str, tuple[float, float, float]] = {
 """What the light does to red, green and blue of everything that it falls on."""
 
 FLOORS: dict[str, tuple[str, str]] = {
-    "grass": ("#9cc766", "#4c8a38"),
     "snow": ("#fbfdff", "#c9daec"),
     "sand": ("#f4dba6", "#d8a963"),
     "autumn": ("#d9b45c", "#94682c"),
@@ -37,8 +47,19 @@ FLOORS: dict[str, tuple[str, str]] = {
     "moon": ("#b9b9c6", "#6f6f82"),
     "seabed": ("#d9cf9c", "#8fa08a"),
     "table": ("#c99a66", "#a06a3e"),
+    "room": ("#c08a54", "#9a6636"),
 }
-"""Colours of the ground, far and near."""
+"""Colours of the ground, far and near; of grass see GRASSES."""
+
+
+MOST = 48
+"""Things in one picture; beyond that, no more than two of each."""
+
+OUTDOORS = frozenset(
+    {"meadow", "forest", "mountains", "sea", "beach", "desert", "city", "rain", "snow", "fog", "rainbow", "sunset"}
+    | {"dawn", "moon", "autumn", "cloudy", "planet"}
+)
+"""Settings that furniture by itself does not turn into a room."""
 
 
 class Scene(Canvas):
@@ -50,7 +71,10 @@ class Scene(Canvas):
         grey: How much of the sky's colour the weather takes, 0 to 1.
         left: Whether the land of a coast is on the left.
         reach: How far that land reaches into the picture; 0 without any.
+        grass: Its colours, far and near.
         lamp: Where sun or moon stands.
+        blocks: What the prompt names, put together, with the tallest thing about 1 high.
+        unit: The largest that this height may become.
     """
 
     def __init__(self, reading: Reading, width: int, height: int, seed: int) -> None:
@@ -59,37 +83,58 @@ class Scene(Canvas):
         self.random = random.Random(seed)  # noqa: S311
         self.drawn: list[str] = []
         self.lamp: Point = (0, 0)
-        self.horizon = self.high * self.random.uniform(0.54, 0.6)
+        self.horizon = self.high * self.random.uniform(0.52, 0.6)
         self.left = self.random.random() < 0.5
+        self.grass = self.random.choice(GRASSES)
+        crowded = sum(subject.count for subject in reading.subjects) > MOST
+        self.blocks = build(reading, self.random, 2 if crowded else MOST)
+        natural = max((nature.height(subject.name) * subject.size for subject in reading.subjects), default=0)
+        self.unit = (
+            self.random.uniform(0.84, 1)
+            * 1000
+            * (0.48 + 0.34 * min(0.9, natural))
+            * min(1.4, (self.high / 1000) ** 0.5)
+        )
         self.choose_place()
         self.choose_time()
 
     def choose_place(self) -> None:
-        """Decides between land, coast, beach, open water, deep water, space, another planet and a table."""
+        """Decides between land, coast, beach, open water, deep water, space, another planet, a room and a table."""
         names = [subject.name for subject in self.reading.subjects]
-        anchors = [nature.anchor(name) for name in names]
-        marine = bool(names) and all(nature.kind(name) == "animal-marine" for name in names)
-        deep = marine and not {*names} <= nature.SURFACING | nature.CRAWLING
+        anchors = [block.anchor for block in self.blocks]
+        marine = {name for name in names if nature.kind(name) == "animal-marine"}
+        deep = {*names} <= marine | nature.DIVING and not marine <= nature.SURFACING | nature.CRAWLING
         self.underwater = self.wants("underwater") or (deep and not self.wants("beach", "sunset", "night"))
         self.space = self.wants("space") and not self.underwater
         self.planet = self.wants("planet")
         goods = bool(names) and all(nature.kind(name).startswith(nature.INDOORS) for name in names)
-        self.indoors = self.wants("table") or (goods and not self.reading.settings)
+        table = goods and not self.reading.settings
+        room = self.wants("room") or (not table and self.furnished(names))
+        self.indoors = table or (room and not (self.underwater or self.space))
         outside = not (self.underwater or self.space or self.indoors)
         self.beach = self.wants("beach") and outside
         self.water = outside and (self.wants("sea") or "water" in anchors)
         self.winter = self.wants("snow")
         places = {
-            "table": self.indoors, "seabed": self.underwater, "moon": self.planet, "snow": self.winter,
-            "sand": self.beach or self.wants("desert"), "street": self.wants("city"),
+            "room": self.indoors and room, "table": self.indoors, "seabed": self.underwater, "moon": self.planet,
+            "snow": self.winter, "sand": self.beach or self.wants("desert"), "street": self.wants("city"),
             "autumn": self.wants("autumn"),
         }  # fmt: skip
         self.floor = next((floor for floor, chosen in places.items() if chosen), "grass")
-        count = sum(
-            subject.count for subject, where in zip(self.reading.subjects, anchors, strict=True) if where == "ground"
-        )
+        if self.floor == "room":
+            self.horizon *= 1.12
+        count = sum(block.anchor == "ground" for block in self.blocks)
         coast = self.water and not self.beach and count
-        self.reach = self.wide * min(0.72, 0.32 + 0.12 * count) if coast else 0.0
+        self.reach = self.wide * min(0.66, 0.4 + 0.08 * count) if coast else 0.0
+
+    def furnished(self, names: Sequence[str]) -> bool:
+        """Tells whether there is furniture, and nothing that belongs out of doors."""
+        home = [nature.kind(name) == "furniture" or name in nature.HOME for name in names]
+        light = [nature.kind(name).startswith("furniture") for name in names]
+        outdoors = ("transport-", "place-", "sky-weather")
+        if any(nature.kind(name).startswith(outdoors) or nature.anchor(name) == "water" for name in names):
+            return False
+        return any(home + light) and not OUTDOORS.intersection(self.reading.settings)
 
     def choose_time(self) -> None:
         """Decides the time of day, and with weather and place the colours of sky and light."""
@@ -104,7 +149,8 @@ class Scene(Canvas):
         if self.winter and self.time == "day":
             self.grey = max(self.grey, 0.25)
         self.light = LIGHTS[self.time]
-        self.sky = [blend(colour, self.lit("#aab4bd"), self.grey) for colour in SKIES[self.time]]
+        colours = self.random.choice(DAY_SKIES) if self.time == "day" else SKIES[self.time]
+        self.sky = [blend(colour, self.lit("#aab4bd"), self.grey) for colour in colours]
         self.haze = self.sky[-1]
 
     def wants(self, *settings: str) -> bool:
@@ -121,7 +167,8 @@ class Scene(Canvas):
 
     def ground(self) -> tuple[str, str]:
         """Returns the colours of the ground, far and near, as they are lit; snow holds more of the light."""
-        far, near = (self.lit(colour) for colour in FLOORS[self.floor])
+        colours = self.grass if self.floor == "grass" else FLOORS[self.floor]
+        far, near = (self.lit(colour) for colour in colours)
         if self.floor == "snow":
             return blend(far, "#ffffff", 0.3), blend(near, "#ffffff", 0.12)
         return far, near

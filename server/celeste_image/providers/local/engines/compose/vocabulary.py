@@ -1,15 +1,32 @@
-"""Reads a prompt: which of its words are things to draw, which say where, when and in what weather."""
+"""The words that prompts are read by: for things, settings, colours, materials, numbers, sizes and relations."""
 
 import gzip
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Reading", "Subject", "art", "listed", "read"]
+__all__ = [
+    "ALIASES",
+    "CLOSED",
+    "COLOURS",
+    "COUNTS",
+    "CROWDS",
+    "FUNCTIONS",
+    "FURNITURE",
+    "HOLDERS",
+    "MATERIALS",
+    "MEDIA",
+    "PAIRED",
+    "RELATIONS",
+    "SETTINGS",
+    "SIDES",
+    "SIZES",
+    "STOPPED",
+    "art",
+    "listed",
+]
 
 
 def listed(names: str, mark: str = ", ") -> frozenset[str]:
@@ -17,18 +34,27 @@ def listed(names: str, mark: str = ", ") -> frozenset[str]:
     return frozenset(names.split(mark))
 
 
-STOPPED = listed(
-    "a an the of in on at to and or with by from for over under above below beneath beside near next "
-    "behind front between through across along into onto inside outside around against amid among off "
-    "up down out it its his her their that this these those is are was be as there some very really "
-    "quite while who which where has have no not without only picture image photo photograph painting "
-    "illustration drawing art scene view landscape portrait beautiful pretty nice lovely cute detailed "
-    "style high quality realistic colorful colourful vibrant bright soft standing sitting lying flying "
-    "swimming sailing running walking playing looking resting floating stands sits flies sails swims "
-    "rides glowing shining full wide deep old new young wild happy calm quiet peaceful open clear sky "
-    "air light",
+FUNCTIONS = listed(
+    "a an the of in on at to and or with by from for over under above below beneath beside near next behind "
+    "front between through across along into onto inside outside around against amid among off up down out it "
+    "its his her their that this these those is are was be as there some very really quite while who which "
+    "where what has have had been being no not without only them they he she we you i",
     " ",
 )
+"""Words that a sentence needs; no noun comes right after an adjective and one of these."""
+
+STOPPED = FUNCTIONS | listed(
+    "painting paintings picture pictures oil watercolor watercolour digital highly image photo photograph "
+    "illustration drawing art artwork scene view landscape portrait depicting showing close closeup side top "
+    "bottom back left right middle center centre corner edge part piece slice made about together set group "
+    "filled covered located placed hung beautiful pretty nice lovely cute detailed style high quality "
+    "realistic colorful colourful vibrant bright soft standing sitting lying flying swimming sailing running "
+    "walking playing looking resting floating stands sits flies sails swims sit stand lie fly run walk sail "
+    "swim sat stood lay lies hanging parked runs walks rides glowing shining full wide deep old new young "
+    "wild happy calm quiet peaceful open clear sky air light",
+    " ",
+)
+"""Words that say nothing that could be drawn."""
 
 COLOURS: dict[str, str] = {
     "red": "#e53935", "orange": "#fb8c00", "yellow": "#fdd835", "golden": "#f0b429",
@@ -36,35 +62,51 @@ COLOURS: dict[str, str] = {
     "green": "#43a047", "blue": "#1e88e5", "purple": "#8e24aa", "violet": "#7e57c2", "pink": "#ec407a",
     "brown": "#795548", "black": "#333333", "white": "#f5f5f5", "grey": "#9e9e9e", "gray": "#9e9e9e",
     "silver": "#b8c0c6", "turquoise": "#26c6c0",
+    "teal": "#1f8a8a", "cyan": "#22b8d6", "navy": "#24386e", "maroon": "#8a2432", "crimson": "#c2213c",
+    "magenta": "#d0399a", "beige": "#dcc9a3", "tan": "#cfa978", "cream": "#f1e6c6", "lime": "#9ccc3c",
+    "lavender": "#b39ddb", "peach": "#f6b48f", "scarlet": "#d82f22", "bronze": "#a8713a", "copper": "#b9693f",
 }  # fmt: skip
+
+MATERIALS: dict[str, str] = {
+    "wooden": "#a9713f", "wood": "#a9713f", "metallic": "#a3afb8", "metal": "#a3afb8", "steel": "#a3afb8",
+    "iron": "#7d878f", "stone": "#9a9a96", "marble": "#dddbd6", "leather": "#8a5a36", "glass": "#8fcbdc",
+    "rusty": "#a8552e", "brick": "#b0563f", "concrete": "#a7a7a3",
+}  # fmt: skip
+"""What a material makes of the colour of a thing; a colour that is named wins."""
+
+MEDIA = listed("painting paintings picture pictures", " ")
+"""Words for the whole prompt before "of" or without an article; else for a picture in a frame."""
 
 COUNTS: dict[str, int] = {
     "one": 1, "single": 1, "two": 2, "pair": 2, "couple": 2, "three": 3, "four": 4, "five": 5, "six": 6,
     "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "dozen": 12,
-    "several": 4, "few": 3, "many": 7, "group": 4, "flock": 6, "herd": 5, "fleet": 5,
+    "several": 4, "few": 3, "many": 7, "group": 4, "flock": 6, "herd": 5, "fleet": 5, "row": 4, "pile": 5,
+    "bunch": 4, "both": 2, "twenty": 12,
 }  # fmt: skip
-MOST = 12
-"""Copies of one thing drawn at the most."""
-MOST_SUBJECTS = 24
-"""Different things drawn at the most; the names of more are handed back as not understood."""
+CROWDS: dict[str, int] = {"couple": 2, "people": 3, "friends": 3, "children": 3, "family": 4, "crowd": 8, "team": 5}
+"""How many are meant by words that hold their own number."""
+PAIRED = listed("shoes boots socks gloves sneakers sandals skates skis heels slippers", " ")
+"""Plurals that mean two."""
 
 SIZES: dict[str, float] = {
     "big": 1.35, "large": 1.35, "huge": 1.6, "giant": 1.7, "tall": 1.3, "small": 0.7, "little": 0.7,
-    "tiny": 0.5,
+    "tiny": 0.5, "enormous": 1.6, "gigantic": 1.7, "short": 0.75, "miniature": 0.5,
 }  # fmt: skip
 
 WORDS_BY_SETTING: dict[str, str] = {
-    "meadow": "meadow field grassland grass park garden farm countryside hill prairie lawn savanna savannah",
-    "forest": "forest wood woods woodland jungle trees",
+    "meadow": "meadow field yard backyard playground grassland grass park garden farm countryside hill prairie"
+    " lawn savanna savannah",
+    "forest": "forest woods woodland jungle trees",
     "mountains": "mountain mountains alp alps peak valley fjord",
     "sea": "sea ocean lake river pond water harbour harbor bay waves wave seaside",
     "beach": "beach shore coast sand",
     "underwater": "underwater undersea seabed aquarium",
     "desert": "desert dune dunes sahara",
-    "city": "city town street skyline downtown cityscape road",
-    "table": "table indoors kitchen room",
+    "city": "city town street skyline downtown cityscape road sidewalk pavement",
+    "room": "room indoors kitchen bedroom bathroom lounge classroom class library museum studio lab"
+    " laboratory office hall hallway gym floor wall restaurant",
     "space": "space galaxy universe cosmos nebula",
-    "planet": "moonscape mars lunar",
+    "planet": "moonscape lunar",
     "night": "night midnight nighttime moonlit starry",
     "sunset": "sunset dusk evening twilight",
     "dawn": "dawn sunrise morning",
@@ -82,195 +124,220 @@ WORDS_BY_SETTING: dict[str, str] = {
 SETTINGS: dict[str, str] = {
     word: setting for setting, words in WORDS_BY_SETTING.items() for word in words.split()
 } | {"coral reef": "underwater", "under the sea": "underwater", "under water": "underwater",
+     "living room": "room", "dining room": "room",
      "outer space": "space",
      "on mars": "planet", "on the moon": "planet", "snow capped": "mountains"}  # fmt: skip
 
+FURNITURE: dict[str, frozenset[str]] = {
+    room: listed(names)
+    for room, names in {
+        "kitchen": "refrigerator, oven, cabinet", "bedroom": "bed, lamp", "bathroom": "bathtub, toilet",
+        "living room": "sofa, lamp", "lounge": "sofa, lamp", "office": "desk, chair", "library": "bookshelf, armchair",
+        "classroom": "desk, chair", "dining room": "table, chair", "restaurant": "table, chair",
+    }.items()
+}  # fmt: skip
+"""What a room has by itself, where the prompt puts little into it."""
+
+RELATIONS: dict[str, str] = {
+    phrase: kind
+    for kind, phrases in {
+        "on": "on, on top of, on the top of, atop, upon, onto, riding, riding on, resting on, lying on, sitting on"
+        ", standing on, perched on, covering",
+        "above": "above, over, hovering over, flying over, hung above, floating above",
+        "under": "under, below, beneath, underneath, on the bottom of, at the bottom of, under the shade of",
+        "beside": "next to, beside, near, by, alongside, close to, on side of, on the side of, at the side of"
+        ", by the side of, against, around, sitting next to, standing next to",
+        "left": "left of, on the left of, to the left of, on the left side of, at the left of",
+        "right": "right of, on the right of, to the right of, on the right side of, at the right of",
+        "front": "in front of, before",
+        "behind": "behind, at the back of",
+        "hidden": "hidden by, hidden behind, covered by, blocked by",
+        "inside": "in, inside, inside of, within, into, nestled in",
+        "held": "holding, carrying, with, playing, reading, eating, drinking, using, wearing, holding up, waving",
+    }.items()
+    for phrase in phrases.split(", ")
+}
+"""What stands between two things: "a cat on a chair" puts the cat on it; the last kind is of what the first holds."""
+
+HOLDERS = listed("bowl, plate, basket, box, bucket, pot of food, nest with eggs, cooking, vase, package, shopping cart")
+"""Things with "of" after them that show what they hold."""
+CLOSED = listed("bottle, water bottle, mug, jar, tumbler glass, wine glass, beer mug, block, cube, roll of paper")
+"""Things with "of" after them that hide what they hold, or are made of it."""
+
+SIDES: dict[str, int] = {"on the left": -1, "to the left": -1, "on the right": 1, "to the right": 1}
+"""Places in the picture, for a thing that is not beside another."""
+
 WORDS_BY_THING: dict[str, str] = {
-    "airplane": "plane, aeroplane",
-    "automobile": "car, jeep",
+    "airplane": "plane, aeroplane, jet plane, aircraft",
+    "alarm clock": "clock",
+    "artist": "painter",
+    "automobile": "car",
+    "backpack": "rucksack",
     "ballet dancer": "dancer",
-    "balloon": "balloon",
+    "bed": "mattress",
+    "bell pepper": "pepper",
     "bicycle": "bike",
+    "billed cap": "cap, baseball cap",
     "bird": "robin, sparrow",
     "birthday cake": "cake",
     "bison": "buffalo",
     "black bird": "crow, raven",
     "blossom": "wildflower, daisy",
     "blueberries": "blueberry",
+    "bookshelf": "shelf, bookcase, shelves",
+    "bouquet": "bouquet of flowers, flower bouquet",
+    "bowl": "dish",
+    "boy": "child, kid, son, toddler",
+    "bucket": "ice bucket, pail",
+    "cabinet": "dresser, cupboard, wardrobe, nightstand, drawer, closet, counter",
     "castle": "tower, palace",
     "cat": "kitten",
+    "cheese wedge": "cheese",
     "cherries": "cherry",
     "chipmunk": "squirrel",
     "christmas tree": "christmas",
+    "circus tent": "circus",
+    "closed mailbox with raised flag": "mailbox",
+    "coat": "jacket",
+    "construction worker": "builder, worker",
     "cook": "chef",
+    "cooking": "frying pan, pan",
     "deciduous tree": "tree, oak, apple tree",
     "desert island": "island",
+    "desktop computer": "computer, pc, monitor",
     "dog": "puppy",
     "doughnut": "donut",
-    "dove": "seagull, gull, pigeon",
+    "dove": "pigeon",
     "eagle": "hawk",
+    "ear of corn": "corn, maize",
+    "electric plug": "plug",
+    "envelope": "letter",
     "evergreen tree": "fir, pine tree, fir tree, pine",
     "ewe": "sheep, lamb",
-    "fire": "campfire, bonfire",
+    "cupcake": "muffin",
+    "fire engine": "fire truck, firetruck",
+    "fire": "campfire, bonfire, flame",
+    "firecracker": "dynamite",
     "flying bird": "bird, swallow, bluebird",
+    "flying disc": "frisbee",
     "flying saucer": "ufo",
     "fox": "red fox",
+    "framed picture": "painting, picture, picture frame, photo frame",
+    "french fries": "fries",
     "front-facing baby chick": "duckling, chick",
+    "girl": "daughter",
     "grapes": "grape",
     "hamburger": "burger",
+    "hair dryer": "hair drier, hairdryer",
+    "handbag": "bag",
+    "health worker": "doctor, nurse",
     "herb": "seaweed",
     "high voltage": "lightning",
+    "hiking boot": "boot",
     "hindu temple": "temple",
     "hippopotamus": "hippo",
     "honeybee": "bee",
     "horse": "pony",
-    "hot beverage": "cup, coffee cup",
+    "hot beverage": "coffee, tea",
     "house": "cabin, home, barn",
     "house with garden": "cottage",
     "houses": "village",
+    "ice": "ice cube",
     "jack-o-lantern": "pumpkin",
+    "jeans": "pants, trousers",
+    "keyboard": "computer keyboard",
+    "kitchen knife": "knife",
+    "lamp": "floor lamp, table lamp, lampshade",
+    "leaf": "leaves",
     "locomotive": "train, steam train",
+    "luggage": "suitcase",
     "man standing": "man",
-    "man walking": "boy",
+    "mat": "yoga mat",
+    "mobile phone": "phone, cell phone, cellphone, smartphone",
     "motor boat": "fishing boat",
     "motorcycle": "motorbike",
-    "office building": "building",
-    "open book": "book",
+    "mug": "cup, coffee cup, coffee mug, teacup, cup of coffee, cup of tea",
+    "necktie": "tie",
+    "office building": "building, skyscraper",
+    "oil drum": "barrel",
+    "old man": "grandfather, grandpa",
+    "old woman": "grandmother, grandma",
+    "open book": "book, diary, journal",
+    "oven": "stove, cooker",
     "ox": "bull",
+    "package": "parcel, cardboard box",
     "palm tree": "palm",
-    "person biking": "cyclist",
-    "person rowing boat": "rowboat",
+    "person biking": "cyclist, biker",
+    "person rowing boat": "rowboat, rower",
     "person running": "runner",
-    "person standing": "person, people, child",
+    "person standing": "person, people, friend, someone, couple, crowd, family, team, passenger, customer",
     "person surfing": "surfer",
     "pickup truck": "truck",
+    "pillow": "cushion",
     "police officer": "policeman",
+    "pot of food": "pot, cooking pot, soup",
+    "potted plant": "plant, houseplant, flower pot",
+    "poultry leg": "chicken leg",
     "prince": "king",
     "princess": "queen",
     "red apple": "apple",
     "red paper lantern": "lantern",
+    "refrigerator": "fridge",
+    "remote control": "remote",
     "rhinoceros": "rhino",
-    "ringed planet": "saturn, planet",
+    "ring": "wedding ring",
+    "ringed planet": "saturn, planet, mars, jupiter",
     "rock": "stone",
-    "rocket": "spaceship",
+    "rocket": "spaceship, spacecraft",
     "rooster": "hen, chicken",
+    "rug": "carpet",
+    "running shoe": "shoe, sneaker",
     "sailboat": "boat, sailing boat, sail, yacht",
+    "seagull": "gull",
+    "ship": "boat ship",
     "snowman without snow": "snowman",
-    "soccer ball": "ball, football",
+    "soccer ball": "ball, football, beach ball, sports ball",
+    "sofa": "couch, settee",
+    "spaghetti": "pasta, noodles",
+    "sphere": "orb",
     "spiral shell": "shell, seashell",
+    "sport utility vehicle": "suv, jeep",
+    "statue": "sculpture, monument",
+    "steaming bowl": "ramen, bowl of soup",
+    "stool": "bar stool",
+    "sunglasses": "shades",
+    "surfboard": "surf board",
     "t-rex": "dinosaur, trex",
-    "tangerine": "orange fruit",
+    "t-shirt": "shirt, tee",
+    "table": "dining table, coffee table, end table, picnic table, tabletop",
+    "tangerine": "orange fruit, orange, mandarin",
+    "teddy bear": "toy, stuffed animal, plush",
+    "television": "tv, screen",
+    "tennis": "tennis racket, tennis ball, racket",
+    "top hat": "hat",
     "treasure chest": "chest, treasure",
     "tulip": "flower",
+    "tumbler glass": "glass, drinking glass, glass of water",
+    "umbrella": "parasol",
+    "vase": "flower vase, urn",
+    "vertical traffic light": "traffic light, traffic signal, stoplight",
     "volcano": "volcanoes",
+    "wastebasket": "trash can, bin, garbage can",
+    "window": "windowsill, windows",
+    "wine glass": "glass of wine, wine",
     "wizard": "mage, witch",
     "woman standing": "woman",
-    "woman walking": "girl",
+    "woman’s clothes": "blouse",
+    "wood": "log, firewood, pile of wood",
     "wrapped gift": "present, gift",
 }
 ALIASES: dict[str, str] = {word: name for name, words in WORDS_BY_THING.items() for word in listed(words)}
 """Other words for things than their names; they win over names."""
 
-NEGATED = re.compile(
-    r"\b(?:no|without)\s+(?:an?\s+|any\s+)?([^,.;:\n]+?)"
-    r"(?=[,.;:\n]|\s(?:in|on|at|with|and|under|by|over)\s|\s*$)",
-    re.I,
-)
-"""What a prompt itself refuses: "a street without cars, at night"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One thing to draw, `count` times; `colour` is #rrggbb, or empty for its own colours."""
-
-    name: str
-    count: int = 1
-    colour: str = ""
-    size: float = 1.0
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a prompt says: things in its order, settings (keys of WORDS_BY_SETTING), words not understood.
-
-    `unwanted` are the settings that the negative prompt names, also those that nobody asked for.
-    `known` is whether the prompt had any word that is understood, even if it was taken away again.
-    """
-
-    subjects: list[Subject] = field(default_factory=list)
-    settings: list[str] = field(default_factory=list)
-    unwanted: list[str] = field(default_factory=list)
-    known: bool = False
-    unmatched: list[str] = field(default_factory=list)
-
 
 @cache
 def art() -> Mapping[str, Any]:
-    """Returns the drawings ("things": name to kind, body, box) and their index ("words": word to name)."""
+    """Returns the drawings ("things": name to kind, body, box, grey) and their index ("words": word to name)."""
     data = (Path(__file__).parent / "art" / "art.json.gz").read_bytes()
     loaded: dict[str, Any] = json.loads(gzip.decompress(data))
     return loaded
-
-
-def singulars(phrase: str) -> list[str]:
-    """Returns a phrase as it is, then the singulars its last word may have."""
-    irregular = {"wolves": "wolf", "geese": "goose", "mice": "mouse", "men": "man", "women": "woman",
-                 "children": "child", "leaves": "leaf", "oxen": "ox", "fishes": "fish"}  # fmt: skip
-    first, _, last = phrase.rpartition(" ")
-    found = [irregular[last]] if last in irregular else []
-    if last.endswith("ies"):
-        found.append(last[:-3] + "y")
-    if last.endswith("es"):
-        found.append(last[:-2])
-    if last.endswith("s") and not last.endswith("ss"):
-        found.append(last[:-1])
-    return [phrase, *(f"{first} {word}".strip() for word in found)]
-
-
-def read(prompt: str, negative_prompt: str = "") -> Reading:
-    """Returns what a prompt says, less what the negative prompt names, or itself by "no" or "without"."""
-    reading = understood(NEGATED.sub(" ", prompt))
-    negative = understood(", ".join([negative_prompt, *NEGATED.findall(prompt)]))
-    gone = {subject.name for subject in negative.subjects}
-    reading.unwanted = negative.settings + ["forest"] * bool(gone & {"deciduous tree", "evergreen tree"})
-    reading.subjects = [subject for subject in reading.subjects if subject.name not in gone]
-    reading.settings = [setting for setting in reading.settings if setting not in reading.unwanted]
-    return reading
-
-
-def understood(text: str) -> Reading:
-    """Returns the things and settings that a text names. Longer names win over shorter ones."""
-    reading = Reading()
-    words: Mapping[str, str] = art()["words"]
-    tokens = re.findall(r"\d+|[^\W\d_]+", re.sub("[’']s\\b", "", text.lower()))
-    count, colour, size = 0, "", 1.0
-    at = 0
-    while at < len(tokens):
-        for length in range(min(4, len(tokens) - at), 0, -1):
-            phrase = " ".join(tokens[at : at + length])
-            forms = singulars(phrase)
-            setting = next((SETTINGS[form] for form in forms if form in SETTINGS), "")
-            known = (form for form in forms if form in ALIASES or form in words)
-            name = next((ALIASES.get(form) or words[form] for form in known), "")
-            if setting or name:
-                break
-        at += length
-        if setting and not (count and name):
-            if setting not in reading.settings:
-                reading.settings.append(setting)
-            count, colour, size = 0, "", 1.0
-        elif phrase in COLOURS and at < len(tokens) and tokens[at] not in STOPPED:
-            colour = COLOURS[phrase]
-        elif phrase in COUNTS or phrase.isdecimal():
-            count = min(COUNTS.get(phrase) or int(phrase[:3]), MOST)
-        elif phrase in SIZES:
-            size = SIZES[phrase]
-        elif name and len(reading.subjects) < MOST_SUBJECTS:
-            plural = 1 if phrase in ALIASES or phrase in words else 3
-            if all(subject.name != name for subject in reading.subjects):
-                reading.subjects.append(Subject(name, count or plural, colour, size))
-            count, colour, size = 0, "", 1.0
-        elif phrase not in STOPPED and phrase not in reading.unmatched:
-            reading.unmatched.append(phrase)
-    reading.known = bool(reading.subjects or reading.settings)
-    return reading

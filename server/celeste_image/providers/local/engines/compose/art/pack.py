@@ -11,12 +11,13 @@ import re
 import subprocess
 import tarfile
 import tempfile
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import resvg_py
-from PIL import Image
+from PIL import Image, ImageChops
 
 HERE = Path(__file__).parent
 PACKAGES = {
@@ -85,19 +86,28 @@ STANDING = {
     "ninja": ("ninja", "#353b43", "#2b3037", "#1f2328", "#353b43"),
     "robot": ("robot", "#7c95a1", "#64808e", "#455a64", "#c62828"),
     "alien": ("alien", "#7d8fa0", "#6b7d8e", "#56677a", "#b0bec5"),
+    "boy": ("boy", "#3f9a5f", "#4a5f8a", "#8a5a33", "#fac036"),
+    "girl": ("girl", "#e0609a", "#6a5aa8", "#8a3f6a", "#fac036"),
+    "teacher": ("teacher", "#e88a2e", "#4a4f58", "#2e3338", "#fac036"),
+    "artist": ("artist", "#e6e9eb", "#4a4f58", "#2e3338", "#fac036"),
+    "scientist": ("scientist", "#eef1f3", "#5b6e82", "#2e3338", "#fac036"),
+    "health worker": ("health-worker", "#eef1f3", "#4fa3b8", "#dfe5e8", "#fac036"),
+    "construction worker": ("construction-worker", "#f0a02c", "#4a5f8a", "#5b4232", "#fac036"),
+    "old man": ("old-man", "#6f7f95", "#59616b", "#2e3338", "#fac036"),
+    "old woman": ("old-woman", "#8e6aa8", "#59616b", "#2e3338", "#fac036"),
 }
 """Name: drawing of the bust, coat, trousers, shoes, hands; on the body of own/standing.svg."""
 
 TAGS = listed(
     "alpaca, ape, apples, aubergine, auto, bee, bicyclist, bigfoot, bike, boulder, brachiosaurus, "
     "brontosaurus, bulb, bumblebee, bunny, buoy, burger, burro, cab, caboose, camcorder, cantaloupe, "
-    "carousel, cart, chick, clover, coffee, conch, copter, couch, cows, crane, cruise, cub, dandelion, "
+    "carousel, cart, chick, clover, coffee, conch, copter, cows, crane, cruise, cub, dandelion, "
     "dino, dinosaur, dolphins, donut, doughnuts, dromedary, duckling, dynamite, ferris, fries, gander, "
     "geese, ghosts, gift, golf, grasshopper, gun, hippo, hot-dog, iceberg, jet, jewel, joey, kitten, "
-    "kitty, ladybird, ladybug, lamb, lamp, lavender, lettuce, lilac, locust, log, lorry, magician, "
+    "kitty, ladybird, ladybug, lamb, lavender, lettuce, lilac, locust, log, lorry, magician, "
     "maize, mule, painter, parcel, peahen, piano, picnic, pine, piggy, planet, plane, prawn, puppy, "
     "pup, pumpkin, raft, raven, reef, rosebud, rowboat, sapling, sasquatch, saturn, sausage, sax, "
-    "serpent, shrub, skis, skyscraper, sledge, sleigh, slug, spaceship, squirrel, station, statue, "
+    "serpent, shrub, skis, skyscraper, sledge, sleigh, slug, spaceship, squirrel, "
     "steak, suitcase, surfer, swimmer, tankard, teddy, timber, toadstool, tortoise, treasure, tropical, "
     "tyrannosaurus, ufo, van, violet, wheat, whirlwind, yacht, yeti, yurt"
 )
@@ -134,15 +144,30 @@ def inner(svg: str) -> str:
     return re.sub(r"^\s*<svg[^>]*>|</svg>\s*$", "", svg).replace("\n", "")
 
 
-def box(body: str) -> list[int]:
-    """Returns left, top, right, bottom of what a drawing really covers, so that it stands on its own feet."""
+def measured(body: str) -> tuple[list[int], bool]:
+    """Returns left, top, right, bottom of what a drawing covers, so that it stands on its feet, and if it is grey.
+
+    Grey is a drawing with colour on less than a third of it: its greys have to take a colour that is asked for.
+    """
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -16 256 256">{body}</svg>'
     picture = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=512, height=512))))
     covered = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 60)).getbbox()
     if covered is None:
         raise SystemExit("a drawing is empty")
     left, top, right, bottom = (round(side / 2) for side in covered)
-    return [left, top - 16, right, bottom - 16]
+    strong = picture.convert("RGB").convert("HSV").getchannel("S").point(lambda strength: 255 * (strength > 100))
+    solid = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 60))
+    coloured = ImageChops.multiply(strong, solid).histogram()[255]
+    return [left, top - 16, right, bottom - 16], coloured * 3 < solid.histogram()[255]
+
+
+def framed(body: str) -> str:
+    """Returns an emoji's drawing, cut to its own 128 x 128 if it has something outside of them."""
+    (left, top, right, bottom), _ = measured(body)
+    if left >= -8 and top >= -8 and right <= 136 and bottom <= 136:
+        return body
+    frame = '<clipPath id="frame"><path d="M0 0h128v128H0z"/></clipPath>'
+    return f'{frame}<g clip-path="url(#frame)">{body}</g>'
 
 
 def main() -> None:
@@ -164,7 +189,7 @@ def main() -> None:
         if not icon or label in SITTING or label in STANDING or LEFT_OUT.search(label):
             continue
         if GROUPS.match(kind) or label in PEOPLE:
-            things[label.lower()] = {"kind": kind, "body": icon["body"]}
+            things[label.lower()] = {"kind": kind, "body": framed(icon["body"])}
             for tag in emoji.get("tags", []):
                 tagged[tag.lower()].append(label.lower())
     bodies = {name: (HERE / "own" / f"{name}.svg").read_text() for name in ("sitting", "standing")}
@@ -187,11 +212,13 @@ def main() -> None:
     for label, kind in DRAWN.items():
         body = inner((HERE / "own" / f"{label.replace(' ', '-')}.svg").read_text())
         things[label] = {"kind": kind, "body": body}
+    for label, drawing in tomllib.loads((HERE / "own" / "things.toml").read_text()).items():
+        things[label] = {"kind": drawing["kind"], "body": drawing["body"].replace("\n", "")}
 
     words = {tag: owners[0] for tag, owners in tagged.items() if tag in TAGS}
     words |= {" ".join(re.findall(r"\w+", name)): name for name in things}
     for thing in things.values():
-        thing["box"] = box(thing["body"])
+        thing["box"], thing["grey"] = measured(thing["body"])
     data = json.dumps({"things": things, "words": words}, sort_keys=True, separators=(",", ":"))
     packed = gzip.compress(data.encode(), 9, mtime=0)
     (HERE / "art.json.gz").write_bytes(packed)

@@ -1,0 +1,174 @@
+"""Draws the published prompts of local/compose for a judge, and scores what the judge named from the pictures alone.
+
+    .venv/bin/python bench/compose_score.py draw FOLDER        # NN.png, shuffled, without a word of the prompts
+    .venv/bin/python bench/compose_score.py sheet FILE.jpg     # the same pictures in the order of the prompts
+    .venv/bin/python bench/compose_score.py score JUDGED.txt
+    .venv/bin/python bench/compose_score.py examples           # the pictures of docs/engines/compose.md
+
+Prompts: docs/compose/prompts.txt, which came before the grammar. Prompt n is drawn once, 768 x 512, with seed n. The
+judge's file has one line per picture, "NN: 2 red apples; 1 table". A prompt is met where each thing that the vocabulary
+claims, as `read` finds it, is named under its own word or one of docs/compose/synonyms.toml; a prompt of which nothing
+is claimed is missed. Numbers and colours are counted beside that.
+"""
+
+import io
+import random
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from celeste_image.providers.local import weights
+from celeste_image.providers.local.engines.compose import run
+from celeste_image.providers.local.engines.compose.grammar import read, singulars
+from celeste_image.providers.local.engines.compose.vocabulary import COLOURS, COUNTS
+from celeste_image.providers.local.models.restyle import STYLES
+
+FOLDER = Path(__file__).parent.parent / "docs" / "compose"
+WIDTH, HEIGHT = 768, 512
+SHUFFLE = 40
+SEEN_SETTINGS = ("cloudy", "rainbow", "moon", "sun", "stars", "mountains", "forest", "sea", "beach", "snow", "rain")
+"""Settings of which something can be named; of a room only the parts, by these words."""
+SEEN_PARTS = ("floor", "wall")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A thing that the vocabulary claims to draw; `number` 0 and `colour` "" are what the prompt leaves open."""
+
+    word: str
+    number: int = 0
+    colour: str = ""
+
+
+def prompts() -> list[str]:
+    lines = (FOLDER / "prompts.txt").read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def shuffled(count: int) -> list[int]:
+    """Returns the number of the prompt behind each of the judge's numbers."""
+    return random.Random(SHUFFLE).sample(range(1, count + 1), count)
+
+
+def drawn(prompt: str, seed: int, width: int = WIDTH, height: int = HEIGHT, **more: Any) -> Image.Image:
+    made: list[bytes] = []
+
+    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        if kind == "picture":
+            made.append(payload)
+
+    run({"prompt": prompt, "width": width, "height": height, "seed": seed, "threads": 1} | more, [], emit)
+    return Image.open(io.BytesIO(made[0]))
+
+
+def draw(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = prompts()
+    for judged, number in enumerate(shuffled(len(asked)), 1):
+        drawn(asked[number - 1], number).save(folder / f"{judged:02}.png")
+
+
+def sheet(file: Path, columns: int = 5, width: int = 312) -> None:
+    asked, height = prompts(), width * HEIGHT // WIDTH
+    whole = Image.new("RGB", (columns * (width + 6), -(-len(asked) // columns) * (height + 6)), "white")
+    for at, prompt in enumerate(asked):
+        small = drawn(prompt, at + 1).resize((width, height), Image.Resampling.LANCZOS)
+        whole.paste(small, (at % columns * (width + 6) + 3, at // columns * (height + 6) + 3))
+    whole.save(file, quality=85)
+
+
+def examples(page: Path = FOLDER.parent / "engines" / "compose.md", width: int = 384) -> None:
+    """Draws the pictures of the page from their own texts: the prompt, and in the title seed, size and style."""
+    for prompt, name, title in re.findall(
+        r'!\[(.*?)\]\(\.\./compose/([\w-]+\.jpg)(?: "(.*?)")?\)', page.read_text("utf-8")
+    ):
+        if name == "sheet.jpg":
+            continue
+        told = dict(part.split("=") for part in title.split())
+        wide, high = (int(side) for side in told.get("size", f"{WIDTH}x{HEIGHT}").split("x"))
+        style = told.get("style")
+        more = {"style": {"number": STYLES[style], "folder": str(weights.folder("restyle"))}} if style else {}
+        made = drawn(prompt, int(told.get("seed", "1")), wide, high, **more)
+        if "size" not in told:
+            made = made.resize((width, width * high // wide), Image.Resampling.LANCZOS)
+        made.save(FOLDER / name, quality=85)
+
+
+def claims(prompt: str) -> list[Claim]:
+    """Returns what the vocabulary claims of a prompt."""
+    reading = read(prompt)
+    colours = {value: name for name, value in COLOURS.items()}
+    words = prompt.lower().split()
+    counted = any(word in COUNTS or word.isdecimal() for word in words)
+    found = [
+        Claim(one.word, one.count if counted else 0, colours.get(one.colour, ""))
+        for one in reading.subjects
+        if one.word
+    ]
+    for setting, word in reading.places.items():
+        if setting in SEEN_SETTINGS or word in SEEN_PARTS:
+            found.append(Claim(word))
+    return found
+
+
+def plain(text: str) -> str:
+    """Returns a text as single words in the singular, between blanks."""
+    return f" {' '.join(singulars(word)[-1] for word in re.findall(r'[a-z0-9]+', text.lower()))} "
+
+
+def matched(claimed: list[Claim], items: list[str], synonyms: dict[str, list[str]]) -> dict[Claim, str]:
+    """Returns the item that names each claim; one item names one claim, or as many as the number it starts with."""
+
+    def fitting(claim: Claim) -> list[int]:
+        accepted = [claim.word, *synonyms.get(claim.word, [])]
+        return [at for at, item in enumerate(items) if any(plain(word) in plain(item) for word in accepted)]
+
+    left = [int(number[0]) if (number := re.findall(r"^\d+", item)) else 1 for item in items]
+    found: dict[Claim, str] = {}
+    for claim in sorted(claimed, key=lambda claim: len(fitting(claim))):
+        if free := [at for at in fitting(claim) if left[at]]:
+            left[free[0]] -= 1
+            found[claim] = items[free[0]]
+    return found
+
+
+def score(file: Path) -> None:
+    asked = prompts()
+    synonyms = tomllib.loads((FOLDER / "synonyms.toml").read_text("utf-8"))
+    order = shuffled(len(asked))
+    seen: dict[int, list[str]] = {}
+    for line in file.read_text("utf-8").splitlines():
+        if match := re.match(r"(\d+)\s*[:.]\s*(.*)", line):
+            seen[order[int(match[1]) - 1]] = [item.strip() for item in match[2].split(";") if item.strip()]
+    met, numbers, colours = 0, [0, 0], [0, 0]
+    print("| | prompt | claimed | named | |\n| --- | --- | --- | --- | --- |")
+    for number, prompt in enumerate(asked, 1):
+        claimed, items = claims(prompt), seen.get(number, [])
+        named = matched(claimed, items, synonyms)
+        missed = [claim.word for claim in claimed if claim not in named]
+        passed = bool(claimed) and not missed
+        met += passed
+        for claim in claimed:
+            found = named.get(claim, "").lower()
+            if claim.number:
+                words = [word for word, value in COUNTS.items() if value == claim.number]
+                numbers[1] += 1
+                numbers[0] += bool(re.search(rf"\b({claim.number}|{'|'.join(words)})\b", found))
+            if claim.colour:
+                colours[1] += 1
+                colours[0] += claim.colour in found
+        verdict = "met" if passed else f"missed: {', '.join(missed)}" if missed else "nothing claimed"
+        words = ", ".join(claim.word for claim in claimed)
+        print(f"| {number} | {prompt} | {words} | {'; '.join(items)} | {verdict} |")
+    print(f"\n{met} of {len(asked)} prompts met; {numbers[0]} of {numbers[1]} numbers,", end=" ")
+    print(f"{colours[0]} of {colours[1]} colours")
+
+
+if __name__ == "__main__":
+    command = {"draw": draw, "sheet": sheet, "score": score, "examples": examples}[sys.argv[1]]
+    command(*map(Path, sys.argv[2:]))
