@@ -6,7 +6,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art clean coverage
+.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,13 +46,13 @@ stubs: .venv-generate/ready ## Check that the generated files are what the contr
 	.venv-generate/bin/python clients/generate.py --check
 
 docs: .venv/dev ## Make the generated pages of the docs
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 pictures: .venv/local ## Make the pictures of docs/engines/ anew, with the engines of this machine
 	$(BIN)/python docs/pictures.py
 
-check-docs: .venv/dev ## Check that the generated pages are what the catalogue says
-	$(BIN)/python docs/generate.py --check
+check-docs: .venv/dev ## Check that the generated pages are what the catalogue and the recordings say
+	$(BIN)/python -m docs.generate --check
 
 generate: .venv-generate/ready ## Make the generated files from the contract
 	.venv-generate/bin/python clients/generate.py
@@ -69,6 +69,9 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 
 art: ## Pack the vector art of local/compose anew, from npm
 	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
+
+nsfwjs: .venv/dev ## Pack the drawings network of local/safety anew, from npm
+	$(BIN)/uv run --quiet --no-project --with onnx==1.23.2 --with numpy server/celeste_image/providers/local/engines/safety/drawings/pack.py
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-* out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml

@@ -29,7 +29,7 @@ from tests.guard.kinds import KINDS, Kind, scans, solid  # noqa: E402
 from tests.pictures import bomb, encoded  # noqa: E402
 from tests.servers import Running, running, workers  # noqa: E402
 
-from celeste_image.v1 import AnalyzeRequest, ImageInput, ImageServiceStub  # noqa: E402
+from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub  # noqa: E402
 
 MIB = 1 << 20
 LARGEST = [
@@ -90,7 +90,7 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
 
 async def outcome(images: ImageServiceStub, data: bytes) -> str:
     try:
-        await images.Analyze(AnalyzeRequest(image=ImageInput(data=data)))
+        await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=data)))
     except grpc.aio.AioRpcError as error:
         return reason_of(error)
     return "read"

@@ -8,7 +8,7 @@ from celeste_image.providers.local import weights
 
 NEED_WEIGHTS = ("conformance", "e2e", "rpc", "client")
 """Folders whose tests use a server as users have it, with its weights."""
-WEIGHTS = ("realesrgan-animevideov3", "realesrgan-x4plus", "restyle", "u2netp")
+WEIGHTS = ("realesrgan-animevideov3", "realesrgan-x4plus", "restyle", "u2netp", "safety")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from celeste_image.core.edits import (
     ReplaceBackground,
     Restyle,
     SearchReplace,
+    Vary,
 )
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, OperationKind, Upscale
@@ -46,6 +47,7 @@ SAMPLES: Sequence[AnyEdit] = (
     SearchReplace("the helmet", "a hat"),
     Relight("warm evening light"),
     Control("", "a robot"),
+    Vary(),
 )
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from celeste_image.app import build_app
 from celeste_image.config import Settings, explain
 from celeste_image.core.request import OperationKind
+from celeste_image.core.secret import Secret
 
 MIB = 1 << 20
 
@@ -82,7 +84,7 @@ def test_the_environment_reads_lists_and_tables_as_json(monkeypatch: pytest.Monk
 def test_providers_have_tables_of_their_own(write: Callable[[str], None]) -> None:
     write("[providers.local]\nthreads = 2\n[providers.other]\nkey = 'x'\n[defaults]\ngenerate = ['local/compose']\n")
     settings = Settings()
-    assert settings.providers == {"local": {"threads": 2}, "other": {"key": "x"}}
+    assert settings.providers == {"local": {"threads": 2}, "other": {"key": Secret("x")}}
     assert settings.defaults == {OperationKind.GENERATE: ["local/compose"]}
 
 
@@ -170,3 +172,27 @@ def test_settings_do_not_change() -> None:
     settings = Settings()
     with pytest.raises(ValidationError):
         settings.server.drain_seconds = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("aliases", "words"),
+    [
+        ({"a/b": ["local/compose"]}, "aliases.a/b"),
+        ({"Draft": ["local/compose"]}, "aliases.Draft"),
+        ({"draft": []}, "aliases.draft"),
+        ({"draft": ["local/compose"] * 9}, "aliases.draft"),
+    ],
+)
+def test_aliases_that_can_not_be(aliases: dict[str, list[str]], words: str) -> None:
+    assert words in refusal(aliases=aliases)
+
+
+def test_aliases_by_file_and_environment(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[aliases]\ndraft = ['local/compose']\n")
+    monkeypatch.setenv("CELESTE_ALIASES__FINAL", '["bfl/flux-2-pro", "openai/gpt-image-2"]')
+    assert Settings().aliases == {"draft": ["local/compose"], "final": ["bfl/flux-2-pro", "openai/gpt-image-2"]}
+
+
+def test_an_alias_for_a_model_that_is_not_there_is_refused_at_start() -> None:
+    with pytest.raises(ValueError, match=r"aliases.draft: there is no model 'local/compos'; near it: local/compose"):
+        build_app(Settings(aliases={"draft": ["local/compos"]}))

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -11,17 +12,21 @@ from urllib.request import url2pathname
 import structlog
 from pydantic import ValidationError
 
-from celeste_image.config import Settings, explain
+from celeste_image.config import Settings, explain, revealed
+from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
+from celeste_image.core.request import OutputMetadata
 from celeste_image.guard import Guard, ImageLimits
-from celeste_image.pipeline import Routes, build_pipeline
+from celeste_image.pipeline import Labels, Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
+from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.exchange import Limits
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
+from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.worker.pool import WorkerPool
 
@@ -62,16 +67,27 @@ def build_app(settings: Settings) -> App:
     """Returns the App for some settings.
 
     Raises:
-        ValueError: A provider's table or the store's address is wrong; the text says where and how.
+        ValueError: A provider's table, the safety policy or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers)
-    routes = Routes(providers, settings.defaults)
+    if settings.catalogue.file:
+        _overlay(providers, load_overlay(settings.catalogue.file))
+    open_ids = _open_ids(providers, settings.catalogue.allow_unknown)
+    routes = Routes(providers, settings.defaults, settings.aliases, open_ids)
     for kind, models in settings.defaults.items():
         for model in models:
             if model not in routes.offering(kind):
                 offering = ", ".join(routes.offering(kind))
                 raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
+    for alias, models in settings.aliases.items():
+        for model in models:
+            try:
+                routes.find(model)
+            except ModelNotFound as error:
+                raise ValueError(f"aliases.{alias}: {error.message}") from error
+    pictures = Pictures("pipeline", size=2)
+    policy = Policy(settings.safety, providers, pictures)
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
@@ -99,15 +115,19 @@ def build_app(settings: Settings) -> App:
     store = open_store(
         settings.store.url,
         spool,
-        options={name: value.get_secret_value() for name, value in settings.store.options.items()},
+        options={name: value.reveal() for name, value in settings.store.options.items()},
         retention_seconds=settings.store.retention_hours * 3600,
         reserve_bytes=settings.store.reserve_bytes,
     )
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    pictures = Pictures("pipeline", size=2)
-    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures)
+    labels = Labels(
+        output_metadata=None if images.output_metadata is OutputMetadata.KEEP else images.output_metadata,
+        embed_recipe=images.embed_recipe,
+        software=f"Celeste {version('celeste-image')}",
+    )
+    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures, labels, policy)
     return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
 
 
@@ -128,7 +148,7 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
     classes, kinds = discover(), discover_kinds()
     providers: dict[str, Provider] = {}
     for name in [*classes, *(name for name in tables if name not in classes)]:
-        table = dict(tables.get(name, {}))
+        table = revealed(tables.get(name, {}))
         kind = str(table.pop("kind", "" if name in classes else name))
         if kind and (name in classes or kind not in kinds):
             raise ValueError(_no_provider(name, kind, classes, kinds))
@@ -142,6 +162,25 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
         except ValidationError as error:
             raise ValueError(explain(error, f"providers.{name}")) from error
     return providers
+
+
+def _overlay(providers: Mapping[str, Provider], overlay: Overlay) -> None:
+    """Gives providers the cards that the operator wants them to have. Raises ValueError."""
+    names = {model.id: model.id.partition("/")[0] for model in overlay.models}
+    for model, name in names.items():
+        if name not in providers:
+            raise ValueError(f"catalogue: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
+    cards = overlaid(overlay, [card for provider in providers.values() for card in provider.cards])
+    for name in set(names.values()):
+        providers[name].cards = tuple(card for card in cards if card.provider == name)
+
+
+def _open_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
+    """Returns for each provider that takes ids which no catalogue has what they look like. Raises ValueError."""
+    forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
+    if wrong := [name for name in names if name not in forms]:
+        raise ValueError(f"catalogue.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
+    return {name: forms[name] for name in names}
 
 
 def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:

@@ -5,11 +5,23 @@ variables such as `CELESTE_SERVER__LISTEN` or `CELESTE_STORE__URL`, arguments.
 """
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import core_schema
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,13 +29,50 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from celeste_image.core.request import OperationKind
+from celeste_image.core.request import OperationKind, OutputMetadata
+from celeste_image.core.secret import Secret
 
-__all__ = ["ImageSettings", "LogSettings", "ServerSettings", "Settings", "StoreSettings", "explain"]
+__all__ = [
+    "ImageSettings",
+    "LogSettings",
+    "PictureRule",
+    "SafetySettings",
+    "SecretText",
+    "ServerSettings",
+    "Settings",
+    "StoreSettings",
+    "explain",
+    "revealed",
+]
 
 MIB = 1 << 20
 OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
 """Variables with our prefix that are no settings of a server."""
+
+
+AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""Has no slash, as every model's id has, so it is never one."""
+
+
+SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)", re.IGNORECASE)
+"""Names of values in a provider's table that are never shown, whoever wrote the provider."""
+
+
+def _secret(value: Any) -> Secret:
+    if not isinstance(value, str | Secret):
+        raise ValueError("must be text")
+    return Secret(value) if isinstance(value, str) else value
+
+
+SecretText = Annotated[
+    Secret,
+    GetPydanticSchema(
+        lambda _, __: core_schema.no_info_plain_validator_function(
+            _secret, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+    ),
+]
+"""A field for a Secret, given as text; it stays hidden in what is made of its model."""
 
 
 def explain(error: ValidationError, table: str = "") -> str:
@@ -38,7 +87,7 @@ def explain(error: ValidationError, table: str = "") -> str:
 class Section(BaseModel):
     """A table of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
@@ -71,7 +120,7 @@ class StoreSettings(Section):
 
     url: str = (user_data_path("celeste") / "artifacts").as_uri()
     """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`."""
-    options: dict[str, SecretStr] = {}
+    options: dict[str, SecretText] = {}
     """For S3: `endpoint`, `region`, `aws_access_key_id` ...; what is missing comes from the usual AWS variables."""
     spool: Path | None = None
     """Folder of this machine for uploads that are not complete; each server has its own. Unset means `uploads` in the
@@ -94,6 +143,10 @@ class ImageSettings(Section):
     """EXIF, XMP, and the text chunks of a PNG together, each of the three."""
     max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
     """Colour profile, unpacked."""
+    output_metadata: OutputMetadata = OutputMetadata.KEEP
+    """What becomes of metadata that images have when they are made, unless the request says otherwise."""
+    embed_recipe: bool = False
+    """Whether the recipe is written into the images, unless the request says otherwise."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode pictures from outside."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
@@ -113,6 +166,52 @@ class UriSettings(Section):
     """Longest time for one."""
 
 
+class CatalogueSettings(Section):
+    """`[catalogue]`: the operator's own word on models."""
+
+    file: Path | None = None
+    """A YAML file with models more, and other limits, prices and lifecycles: see `providers/overlay.py`."""
+    allow_unknown: list[str] = []
+    """Providers that may be called with ids of no model that is known; what they accept is a guess."""
+
+
+class WordRule(Section):
+    """`[safety.prompts.CATEGORY]`: words that a prompt may not have, or that are told of."""
+
+    action: Literal["off", "flag", "block"] = "block"
+    words: list[str] = []
+    """Terms; `*` stands for any letters of a word, `?` for one. See `pipeline/words.py`."""
+    files: list[Path] = []
+    """Files of terms, UTF-8, one a line; empty lines and lines that begin with `#` are none."""
+
+
+class PictureRule(Section):
+    """`CATEGORY` of `[safety.inputs]` and `[safety.outputs]`: what is done from which score on; may be the action."""
+
+    action: Literal["off", "flag", "blur", "block"] = "block"
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
+
+    @model_validator(mode="before")
+    @classmethod
+    def _action_alone(cls, value: Any) -> Any:
+        return {"action": value} if isinstance(value, str) else value
+
+
+class SafetySettings(Section):
+    """`[safety]`: what the operator does not want to be asked for, given or made. Nothing is checked by default."""
+
+    prompts: dict[str, WordRule] = {}
+    """Lists of words by category."""
+    inputs: dict[str, PictureRule] = {}
+    """What is done about pictures of requests, by category of the engine."""
+    outputs: dict[str, PictureRule] = {}
+    """The same about pictures that were made."""
+    engine: str = "local/safety"
+    """The model that scores pictures."""
+    on_error: Literal["block", "flag"] = "block"
+    """What is done with a picture that could not be checked."""
+
+
 class LogSettings(Section):
     """`[log]`: what is logged, to standard error."""
 
@@ -128,6 +227,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
         nested_model_default_partial_update=True,
     )
 
@@ -135,11 +235,22 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
+    safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
     providers: dict[str, dict[str, Any]] = {}
-    """`[providers.NAME]`: each provider checks its own table."""
+    """`[providers.NAME]`: each provider checks its own table. What must not be shown is Secret: see `revealed`."""
     defaults: dict[OperationKind, list[str]] = {}
     """Models for requests that name none, per operation: the first that is ready. Unset means the providers' own."""
+    aliases: dict[AliasName, Annotated[list[str], Field(min_length=1, max_length=8)]] = {}
+    """Names of the operator's own, each for models to try in order."""
+
+    @field_validator("providers")
+    @classmethod
+    def _hide(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Returns the tables with secrets where texts have the name of one."""
+        hidden: dict[str, dict[str, Any]] = _hidden(tables)
+        return hidden
 
     @model_validator(mode="after")
     def _one_call_fits(self) -> Self:
@@ -170,3 +281,30 @@ class Settings(BaseSettings):
         if "CELESTE_CONFIG" in os.environ and not file.is_file():
             raise ValueError(f"CELESTE_CONFIG: there is no file {file}")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+def _hidden(value: Any, name: str = "") -> Any:
+    match value:
+        case dict():
+            return {key: _hidden(item, str(key)) for key, item in value.items()}
+        case list():
+            return [_hidden(item, name) for item in value]
+        case str() if SECRET_NAME.fullmatch(name):
+            return Secret(value)
+    return value
+
+
+def revealed(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a table with the texts of its secrets, for the model that checks it, and for nothing else."""
+
+    def shown(value: Any) -> Any:
+        match value:
+            case Secret():
+                return value.reveal()
+            case Mapping():
+                return {key: shown(item) for key, item in value.items()}
+            case list():
+                return [shown(item) for item in value]
+        return value
+
+    return {name: shown(value) for name, value in table.items()}

@@ -10,7 +10,7 @@ from tests.servers import CuttingProxy, running
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core.errors import RequestTooLarge
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Analyze
+from celeste_image.core.request import AnalysisKind, Analyze
 
 LARGE = pictures.noise(1300, 1300)  # 5.1 MB: more than a request takes
 
@@ -19,17 +19,20 @@ async def test_a_large_picture_is_analyzed_by_both_clients() -> None:
     digest = hashlib.sha256(LARGE).hexdigest()
     async with running() as server:
         async with AsyncClient(server.address) as client:
-            result = await client.analyze(LARGE)
-            assert result.metadata
-            assert result.metadata.sha256 == digest
+            result = await client.analyze(LARGE, kinds=[AnalysisKind.METADATA])
+            assert result.analysis
+            assert result.analysis.metadata
+            assert result.analysis.metadata.sha256 == digest
             again = await client.upload(LARGE)
             assert (again.sha256, again.size_bytes) == (digest, len(LARGE))
 
         def analyze() -> str:
             with Client(server.address) as client:
-                result = client.analyze(LARGE)
+                result = client.analyze(LARGE, kinds=[AnalysisKind.METADATA])
                 assert client.upload(b"few").size_bytes == 3
-                return result.metadata.sha256 if result.metadata else ""
+                assert result.analysis
+                assert result.analysis.metadata
+                return result.analysis.metadata.sha256
 
         assert await asyncio.to_thread(analyze) == digest
 

@@ -121,7 +121,7 @@ async def test_it_makes_what_it_offers(server: Running, case: Case) -> None:
     assert not [event for event in events if isinstance(event, Picture)]
     if case.request.kind is OperationKind.ANALYZE:
         assert [event for event in events if isinstance(event, Analyzed)]
-        assert completed.result.metadata
+        assert completed.result.analysis
         return
     (saved,) = [event for event in events if isinstance(event, Saved)]
     image = saved.image

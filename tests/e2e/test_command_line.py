@@ -18,6 +18,15 @@ def test_a_prompt_alone_makes_a_picture_and_prints_its_path(celeste: Celeste, tm
     assert image.size == (256, 128)
 
 
+def test_a_model_that_can_not_be_used_gives_way_to_the_fallback(celeste: Celeste) -> None:
+    done = celeste("a fish", "--size", "64x64", "-m", "openai/gpt-image-2", "--fallback", "local/compose", "--json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    (line,) = [line for line in result["fidelity"] if line["path"] == "model"]
+    assert (line["asked"], line["sent"], result["model"]) == ("openai/gpt-image-2", "local/compose", "local/compose")
+    assert b"openai/gpt-image-2 was left (PROVIDER_CREDENTIALS)" in b" ".join(done.stderr.split())
+
+
 def test_nothing_is_overwritten(celeste: Celeste, tmp_path: Path) -> None:
     first = celeste("a fish", "--seed", "1", "--size", "64x64")
     second = celeste("a fish", "--seed", "1", "--size", "64x64")
@@ -106,6 +115,25 @@ def test_failures_say_what_and_exit_by_the_table(
     assert b"Traceback" not in done.stderr
 
 
+def test_what_the_policy_does_is_told(celeste: Celeste) -> None:
+    prompts = json.dumps({"weapons": {"words": ["gun*"]}, "gore": {"action": "flag", "words": ["blood"]}})
+    alone = {"CELESTE_ADDRESS": "", "CELESTE_STORE__URL": "memory:///", "CELESTE_SAFETY__PROMPTS": prompts}
+    refused = celeste("two guns and blood", **alone)
+    assert refused.returncode == 5
+    assert b"error: prompt: blocked by the safety policy of this server: weapons" in refused.stderr
+    flagged = celeste("blood on the moon", "--json", **alone)
+    assert flagged.returncode == 0
+    assert b"warning: prompt: flagged: gore" in flagged.stderr
+    (verdict,) = json.loads(flagged.stdout)["safety"]
+    assert verdict == {
+        "stage": "SAFETY_STAGE_PROMPT",
+        "category": "gore",
+        "action": "SAFETY_ACTION_FLAG",
+        "path": "prompt",
+        "billed": False,
+    }
+
+
 def test_an_unreachable_server(celeste: Celeste) -> None:
     done = celeste("a fish", CELESTE_ADDRESS="127.0.0.1:1")
     assert done.returncode == 9
@@ -119,12 +147,26 @@ def test_models(celeste: Celeste) -> None:
     (compose,) = [model for model in listed if model["id"] == "local/compose"]
     assert "prompt" in {parameter["path"] for parameter in compose["parameters"]}
     assert celeste("models", "pull", "local/lanczos").returncode == 2
+    shown = celeste("models", "show", "bfl/flux-pro-1.1").stdout.decode()
+    for words in ("  evidence: wire-proven", "  prompt*: text", "sides 256 to 1440", "0.04 USD per image; docs.bfl.ai"):
+        assert words in shown
+    assert json.loads(celeste("models", "show", "local/compose", "--json").stdout) == compose
+    assert celeste("models", "show", "bfl/nobody").returncode == 7
 
 
 def test_providers(celeste: Celeste) -> None:
     listed = {provider["name"]: provider for provider in json.loads(celeste("providers", "--json").stdout)}
     assert listed["local"]["configured"]
     assert "openai/gpt-image-2" in listed["openai"]["models"]
+    assert listed["openai"]["key_variable"] == "OPENAI_API_KEY"
+    assert listed["compatible"] == {
+        "name": "compatible",
+        "title": "OpenAI-compatible server",
+        "configured": False,
+        "kind": "compatible",
+        "key_variable": "",
+        "models": [],
+    }
     assert b"openai" in celeste("providers").stdout
 
 

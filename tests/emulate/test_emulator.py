@@ -12,25 +12,22 @@ import httpx
 import pytest
 import pytest_asyncio
 from tests import pictures
-from tests.providers.recordings import KEY, Recording, all_of, fixture
+from tests.providers.recordings import KEY, Recording, all_recordings, fixture
 
 from celeste_image.emulate import EMULATED, Behaviour, BehaviourUnknown, Emulator, emulating, fingerprint
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 BOAT = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024"}
 LEFT_OUT = {
-    "openai/responses_image_tool": "the Responses API is not emulated",
-    "openai/variation": "the endpoint is gone",
+    "openai/variation": "the endpoint is gone; the compatible server has it",
     "openai/generate_dalle3": "the model is gone",
     "openai/error_401": "its key is in order here; see test_sdks.py",
     "openai/error_429": "nothing in it asks for that answer",
-    "gemini/interactions": "the Interactions API is not emulated",
     "gemini/error_429": "nothing in it asks for that answer",
     "azure_openai/generate": "its deployment is not one of the emulator's",
     "azure_openai/generate_stream": "its deployment is not one of the emulator's",
     "azure_openai/generate_v1": "its deployment is not one of the emulator's",
 }
-RECORDED = [f"{name}/{call}" for name in EMULATED if name != "compatible" for call in all_of(name)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -91,13 +88,12 @@ def sent(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {"files": files} if files else {}
 
 
-@pytest.mark.parametrize("call", [call for call in RECORDED if call not in LEFT_OUT])
+@pytest.mark.parametrize("call", [call for call in all_recordings() if call not in LEFT_OUT])
 @in_loop
 async def test_a_recorded_request_gets_an_answer_of_the_recorded_form(
     emulator: Emulator, client: httpx.AsyncClient, call: str
 ) -> None:
-    provider, _, name = call.partition("/")
-    recording, job, status = Recording.load(provider, name), "", ""
+    provider, recording, job, status = call.partition("/")[0], Recording.load(call), "", ""
     for exchange in recording.exchanges:
         wanted, reply = exchange["request"], exchange["reply"]
         headers = {n: v.replace("{API_KEY}", KEY) for n, v in wanted["headers"].items() if n != "content-type"}
@@ -129,7 +125,7 @@ async def test_a_recorded_request_gets_an_answer_of_the_recorded_form(
 
 
 def test_what_is_left_out_was_recorded() -> None:
-    assert set(RECORDED) >= LEFT_OUT.keys()
+    assert set(all_recordings()) >= LEFT_OUT.keys()
 
 
 @pytest.mark.parametrize(

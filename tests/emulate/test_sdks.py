@@ -52,10 +52,11 @@ async def test_openai() -> None:
             "key": ["AuthenticationError", "invalid_api_key"],
             "server": ["InternalServerError", None],
             "model": "model_not_found",
+            "responses": [[1024, 1024]],
             "azure": [[1024, 1024]],
             "models": True,
         }
-        assert [entry.images for entry in emulator.ledger.of("openai", "call")] == [2, 1, 1, 0, 0, 0, 0, 0]
+        assert [entry.images for entry in emulator.ledger.of("openai", "call")] == [2, 1, 1, 0, 0, 0, 0, 0, 1]
         assert {entry.ignored for entry in emulator.ledger.entries if entry.status == 200 and entry.ignored} == set()
         assert calls(emulator, "azure_openai") == [("generations", 200)]
 
@@ -66,6 +67,8 @@ async def test_gemini() -> None:
         (width, height), (_, edited) = seen.pop("generate")[0], seen.pop("edit")[0]
         assert width / height == pytest.approx(16 / 9, rel=0.02)
         assert edited == 768
+        status, (across, down) = seen.pop("interaction")
+        assert (status, across / down) == ("completed", pytest.approx(16 / 9, rel=0.02))
         assert seen == {
             "tokens": 1290,
             "stream": [[True], [False]],
@@ -76,7 +79,7 @@ async def test_gemini() -> None:
             "server": ["ServerError", 503, "UNAVAILABLE"],
             "models": True,
         }
-        assert sum(entry.images for entry in emulator.ledger.entries) == 3
+        assert sum(entry.images for entry in emulator.ledger.entries) == 4
 
 
 async def test_black_forest_labs() -> None:

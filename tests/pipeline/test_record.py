@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_error, output, saved
 
+from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
 from celeste_image.core.events import (
     Analyzed,
@@ -16,7 +17,6 @@ from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
     Fitted,
-    ImageMetadata,
     Missed,
     OperationResult,
     Progress,
@@ -28,7 +28,7 @@ from celeste_image.core.request import Call
 from celeste_image.pipeline.record import recording
 
 LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
-METADATA = ImageMetadata("image/png", 1, 1, 1, "0" * 64, "L", False)
+FOUND = Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "L", False))
 LOST = NotAnImage("no")
 
 
@@ -42,7 +42,7 @@ async def test_the_result_is_last_once_and_has_everything() -> None:
         Missed(1, LOST),
         Used(1.5),
         Used(0.5),
-        Analyzed(METADATA),
+        Analyzed(FOUND),
     ]
     *before, last = await collect(recording(Fake(*events)))
     assert before == events
@@ -52,7 +52,7 @@ async def test_the_result_is_last_once_and_has_everything() -> None:
             model="fake/one",
             images=(output(0, 1000, 1000), output(2, 1000, 500)),
             failures={1: LOST},
-            metadata=METADATA,
+            analysis=FOUND,
             fidelity=(LINE,),
             usage=Usage(2, 1.5, 2.0),
         )

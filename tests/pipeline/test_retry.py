@@ -21,6 +21,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Event, Progress, Retrying, Submitted
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.pipeline.retry import RetryPolicy, retrying
+from celeste_image.providers.base import ProviderSettings
 
 DOWN = ProviderUnavailable("down")
 BUSY = ProviderRateLimited("busy")
@@ -61,10 +62,12 @@ class Tries:
         self.longest.append(most)
         return most * self._jitter
 
-    async def outcome(self, deadline: float | None = None) -> tuple[list[Event], CelesteError | None]:
+    async def outcome(
+        self, deadline: float | None = None, *, hurried: bool = False
+    ) -> tuple[list[Event], CelesteError | None]:
         seen: list[Event] = []
         try:
-            async with aclosing(self.run(REQUEST, Call("a-call", deadline=deadline))) as events:
+            async with aclosing(self.run(REQUEST, Call("a-call", deadline=deadline, hurried=hurried))) as events:
                 async for event in events:
                     seen.append(event)
         except CelesteError as error:
@@ -96,6 +99,25 @@ async def test_tries_are_counted_by_reason(error: CelesteError, tries: int) -> N
     _, raised = await run.outcome()
     assert raised is error
     assert len(run.calls) == tries
+
+
+@pytest.mark.parametrize(("error", "given", "tries"), [(BUSY, None, 5), (DOWN, None, 4), (BUSY, 2, 2), (DOWN, 1, 1)])
+async def test_the_operator_says_how_often(error: CelesteError, given: int | None, tries: int) -> None:
+    run = Tries([error], policy=RetryPolicy.of(ProviderSettings(tries=given)))
+    _, raised = await run.outcome()
+    assert (raised, len(run.calls)) == (error, tries)
+
+
+async def test_the_operator_says_how_long() -> None:
+    policy = RetryPolicy.of(ProviderSettings(patience_seconds=2))
+    run = Tries([ProviderRateLimited("busy", retry_after=2.5)], policy=policy)
+    assert ((await run.outcome())[0], run.pauses) == ([], [])
+    run = Tries([BUSY], policy=policy, jitter=1.0)
+    await run.outcome()
+    assert run.longest == [0.5, 1, 2, 2]
+    run = Tries([BUSY], policy=RetryPolicy.of(ProviderSettings(patience_seconds=0)))
+    await run.outcome()
+    assert run.pauses == [0] * 4
 
 
 async def test_pauses_double_up_to_the_longest_and_are_drawn_from_all_of_it() -> None:
@@ -173,6 +195,15 @@ async def test_a_retry_after_beyond_all_patience_is_told_to_the_caller(after: fl
     events, error = await tries.outcome()
     assert events == [] and tries.pauses == []
     assert isinstance(error, ProviderRateLimited) and error.retry_after == after
+
+
+async def test_while_another_model_waits_no_pause_is_long() -> None:
+    tries = Tries([ProviderRateLimited("busy", retry_after=5.0)], [saved()])
+    events, error = await tries.outcome(hurried=True)
+    assert (events, type(error), tries.pauses) == ([], ProviderRateLimited, [])
+    tries = Tries([ProviderRateLimited("busy", retry_after=1.0)], [saved()])
+    _, error = await tries.outcome(hurried=True)
+    assert (error, tries.pauses) == (None, [1.25])
 
 
 # Deadlines

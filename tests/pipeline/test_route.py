@@ -160,19 +160,20 @@ def upscale(method: UpscaleMethod | None) -> Upscale:
 )
 def test_without_a_name_the_first_that_suits_does_it(request_: ImageRequest, model: str) -> None:
     """What no model of the first provider does stays there to be refused: a key for another one changes nothing."""
-    assert Routes(EDITORS).default_for(request_) == model
+    assert Routes(EDITORS).candidates(request_) == [model]
 
 
 def test_what_the_operator_set_may_be_of_any_provider() -> None:
     set_ = Routes(EDITORS, {EDIT: ["fake/eraser", "other/all"]})
-    assert set_.default_for(edit(Instruct("x"))) == "other/all"
-    assert set_.default_for(edit(Erase(Mask(ImageInput(b"x"))))) == "fake/eraser"
+    assert set_.candidates(edit(Instruct("x"))) == ["other/all"]
+    assert set_.candidates(edit(Erase(Mask(ImageInput(b"x"))))) == ["fake/eraser"]
 
 
 def test_the_only_ones_that_suit_may_lack_their_weights() -> None:
     styles = FakeProvider(EDITORS["fake"].cards[:2], missing=["fake/styles"])
+    request, found = edit(Restyle(style="x")), Routes({"fake": styles})
     with pytest.raises(WeightsMissing, match="celeste models pull fake/styles"):
-        Routes({"fake": styles}).choose(edit(Restyle(style="x")))
+        found.able(*found.candidates(request), request)
 
 
 async def test_missing_weights_say_how_to_get_them() -> None:

@@ -20,12 +20,21 @@ from tests.pipeline.fakes import (
     saved,
 )
 
-from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, EngineLost, NotAnImage, ProviderFailed
+from celeste_image.core.analysis import Analysis, ImageMetadata
+from celeste_image.core.errors import (
+    Cancelled,
+    CelesteError,
+    DeadlineExceeded,
+    EngineLost,
+    NotAnImage,
+    OutcomeUnknown,
+    ProviderFailed,
+    ProviderUnavailable,
+)
 from celeste_image.core.events import (
     Analyzed,
     Event,
     Fitted,
-    ImageMetadata,
     Measured,
     Missed,
     OperationResult,
@@ -174,6 +183,13 @@ def lines(result: OperationResult) -> list[tuple]:
     return [(e.outcome, e.asked, e.measured, e.note) for e in result.fidelity if e.path == "count"]
 
 
+@pytest.mark.parametrize("gravest", [OutcomeUnknown("?"), ProviderFailed("x", metadata={"owed": "true"})])
+async def test_of_several_failures_that_counts_after_which_nobody_else_may_be_asked(gravest: CelesteError) -> None:
+    failures = iter([ProviderUnavailable("down"), gravest, ProviderUnavailable("down")])
+    _, error = await collect_until_error(splitting(Fake(lambda _: next(failures)), cards()), asked(3))
+    assert error is gravest
+
+
 async def test_images_that_do_not_come_are_missed() -> None:
     result = await result_of(Fake(saved(0), saved(1), saved(3)), 4, 4)
     assert [image.index for image in result.images] == [0, 1, 3]
@@ -254,7 +270,7 @@ async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> N
         _, error = await collect_until_error(splitting(Fake(Used(1.0)), cards()), request)
         assert isinstance(error, ProviderFailed)
         assert error.message == "fake: it made nothing"
-    found = Analyzed(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False))
+    found = Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False)))
     assert await collect(splitting(Fake(found), cards()), analyze) == [found]
     assert await collect(splitting(Fake(saved()), cards()), upscale) == [saved()]
 

@@ -7,14 +7,24 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from tests import pictures
-from tests.providers.recordings import KEY, Recording, all_of, fixture
-from tests.providers.vendors import CALL, PROMPT, Answering, answer, error_of, events_of, fixture_image, played, vendor
+from tests.providers.recordings import KEY, fixture
+from tests.providers.vendors import (
+    BASE,
+    CALL,
+    Answering,
+    answer,
+    error_of,
+    events_of,
+    fixture_image,
+    in_process,
+    vendor,
+)
 
 from celeste_image.core.edits import (
     AnyEdit,
     Erase,
-    Instruct,
     Mask,
     Restyle,
 )
@@ -31,7 +41,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Fitted, Picture, Warned
 from celeste_image.core.image import Size
-from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
+from celeste_image.core.request import Edit, Generate, RequestOptions
 from celeste_image.providers.families.google import image_size_for
 from celeste_image.providers.gemini import Gemini
 
@@ -45,20 +55,6 @@ OPTION = 'options.provider_options["gemini"]'
 def options(strict: bool = False, **values: Any) -> RequestOptions:
     return RequestOptions(strict=strict, provider_options={"gemini": values} if values else {})
 
-
-REQUESTS: dict[str, ImageRequest] = {
-    "generate": Generate(
-        model=FLASH, prompt=PROMPT, size=Size(1344, 756, "16:9"), seed=7, options=options(image_size="2K")
-    ),
-    "edit": Edit(model=OLD, image=fixture_image("IMAGE"), references=(fixture_image("IMAGE2"),), edit=Instruct(PROMPT)),
-    "error_429": Generate(model=OLD, prompt=PROMPT),
-}
-LEFT_OUT = {
-    "interactions": "another API for the same; generateContent is the one that is implemented",
-    "key_check": "held in test_keys.py",
-}
-IGNORED = {"error_429": ("generation_config",)}
-"""That call of the SDK asked for no picture; ours always does."""
 
 GENERATE = Generate(model=FLASH, prompt="a fox", count=1)
 
@@ -79,24 +75,6 @@ def gemini(*answers: Any, key: str = KEY) -> tuple[Gemini, Answering]:
 def sent(transport: Answering) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(transport.requests[-1].content)
     return body
-
-
-def test_every_recording_is_tested_or_left_out_with_a_reason() -> None:
-    assert REQUESTS.keys() | LEFT_OUT.keys() == set(all_of("gemini"))
-
-
-@pytest.mark.parametrize("call", ["generate", "edit"])
-async def test_it_speaks_as_the_sdk_does(call: str) -> None:
-    (picture,) = await played(Gemini, Recording.load("gemini", call), REQUESTS[call], "/v1")
-    assert picture == Picture(RESULT, "image/png", *pictures.opened(RESULT).size, seed=REQUESTS[call].seed)  # type: ignore[attr-defined]
-
-
-async def test_it_says_when_to_come_back() -> None:
-    recording = Recording.load("gemini", "error_429")
-    with pytest.raises(ProviderRateLimited, match="gemini: Quota exceeded") as caught:
-        await played(Gemini, recording, REQUESTS["error_429"], "/v1", IGNORED["error_429"])
-    assert caught.value.retry_after == 8
-    assert KEY not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -302,3 +280,22 @@ async def test_the_deadline_holds() -> None:
     error = await error_of(made, GENERATE, replace(CALL, deadline=0.0))
     assert isinstance(error, ProviderUnavailable)  # nothing was sent
     assert not transport.requests
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"status": "failed", "steps": []}, "it made no picture (failed)"),
+        ({"status": "completed", "steps": [{"content": [{"type": "text", "text": "No."}]}]}, "it made no picture: No."),
+        ({"status": "completed", "outputs": [{"type": "image", "data": "%"}]}, "the picture is not base64"),
+        ({"steps": 7, "outputs": {}}, "it made no picture"),
+        ([], "it made no picture"),
+    ],
+)
+async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
+    transport = Answering(answer(value))
+    settings = Gemini.Settings(key=SecretStr(KEY), base_url=f"{BASE}/v1", api="interactions")
+    error = await error_of(Gemini(settings, transport, {}, in_process("gemini")), GENERATE)
+    assert isinstance(error, ProviderFailed)
+    assert said in error.message
+    assert transport.requests[0].url.path == "/v1/interactions"

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from tests.providers.hosts import Asked, Host, listening, reset, until
 
 from celeste_image.core.errors import UriFailed, UriRefused
+from celeste_image.core.secret import Secret
 from celeste_image.providers.connections import Connections
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, Secret, Stage
+from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Origin
 
@@ -556,7 +557,7 @@ async def test_send_follows_nowhere_and_takes_no_key_along() -> None:
     async with listening(other):
         host = Host(redirect(other.url, 307))
         async with speaking(host) as http:
-            secret = Secret("Authorization", "Bearer abc", frozenset({host.origin}))
+            secret = SecretHeader("Authorization", Secret("Bearer abc"), frozenset({host.origin}))
             failed = await failing(http, host.url, secrets=[secret])
             assert (failed.stage, failed.status) == (Stage.ANSWERED, 307)
     assert (len(host.asked), other.connections) == (1, 0)
@@ -662,7 +663,7 @@ async def test_the_deadline_is_for_all_redirects_together() -> None:
 async def test_a_key_goes_to_its_origins_and_nowhere_else() -> None:
     host, other = Host(), Host()
     async with speaking(host, other) as http:
-        secret = Secret("X-Key", "s3cret", frozenset({host.origin}))
+        secret = SecretHeader("X-Key", Secret("s3cret"), frozenset({host.origin}))
         await http.send("POST", host.url, deadline=soon(), secrets=[secret])
         with pytest.raises(OriginRefused, match=r"the key in X-Key is not for 127\.0\.0\.1") as raised:
             await http.send("POST", other.url, deadline=soon(), secrets=[secret])
@@ -679,7 +680,7 @@ async def test_a_key_goes_to_its_origins_and_nowhere_else() -> None:
 @pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nb", "ключ", "a\0"])
 def test_a_key_that_no_header_can_hold_is_not_repeated(value: str) -> None:
     with pytest.raises(ValueError, match="the value of X-Key") as raised:
-        Secret("X-Key", value, frozenset())
+        SecretHeader("X-Key", Secret(value), frozenset())
     assert value not in str(raised.value)
 
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Secret, Stage
+from celeste_image.core.secret import Secret
+from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, SecretHeader, Stage
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Origin
 
@@ -103,7 +104,7 @@ async def test_one_deadline_holds_for_all_of_it() -> None:
 
 async def test_a_key_goes_to_its_origin_alone() -> None:
     transport = Fake(Slow())
-    key = Secret("authorization", "canary", frozenset({Origin.of("https://other.test")}))
+    key = SecretHeader("authorization", Secret("canary"), frozenset({Origin.of("https://other.test")}))
     with pytest.raises(OriginRefused, match=r"is not for vendor\.test"):
         async with client(transport).stream("POST", URL, deadline=None, secrets=[key]):
             pass

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from email.parser import BytesParser
@@ -15,7 +15,8 @@ import httpx
 import pytest
 import pytest_asyncio
 from tests import pictures
-from tests.providers.recordings import KEY, Body, Playing, Recording, all_of, fixture
+from tests.providers.recorded import play
+from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
 
 from celeste_image.core.card import LifecycleState
 from celeste_image.core.edits import (
@@ -26,7 +27,7 @@ from celeste_image.core.edits import (
     Outpaint,
     Polarity,
 )
-from celeste_image.core.errors import CelesteError, ProviderRateLimited
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Picture, Preview, Warned
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.media import media_type
@@ -38,7 +39,6 @@ from celeste_image.core.request import (
     RequestOptions,
 )
 from celeste_image.pipeline.fit import fitting
-from celeste_image.providers.azure_openai import AzureOpenAI, AzureSettings
 from celeste_image.providers.compatible import Compatible, CompatibleSettings
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.families.pictures import Pictures
@@ -70,16 +70,6 @@ def openai(transport: httpx.AsyncBaseTransport, work: Pictures) -> OpenAILike:
     return OpenAI(settings, transport, {"OPENAI_API_KEY": KEY}, work)
 
 
-def azure(transport: httpx.AsyncBaseTransport, work: Pictures, **more: Any) -> OpenAILike:
-    models = [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]
-    settings = AzureSettings(base_url=HOST, models=models, **more)  # type: ignore[arg-type]
-    return AzureOpenAI(settings, transport, {"AZURE_OPENAI_API_KEY": KEY}, work)
-
-
-def azure_v1(transport: httpx.AsyncBaseTransport, work: Pictures) -> OpenAILike:
-    return azure(transport, work, api_version="")
-
-
 def studio(transport: httpx.AsyncBaseTransport, work: Pictures, **more: Any) -> OpenAILike:
     models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"], "seed": True}]
     given = {"base_url": f"{HOST}/v1", "models": models, "key": KEY, "response_format": "url"} | more
@@ -103,64 +93,6 @@ DALLE3 = Generate(
     options=options("studio", quality="hd", style="vivid", user="tenant-1"),
 )
 
-CASES: Mapping[tuple[str, str], tuple[Make, ImageRequest]] = {
-    ("openai", "generate"): (
-        openai,
-        replace(
-            MINIMAL,
-            count=2,
-            size=Size(1536, 1024),
-            output_media_type="image/webp",
-            options=options(
-                quality="high",
-                background="opaque",
-                moderation="low",
-                output_compression=80,
-                safety_identifier="tenant-1",
-            ),
-        ),
-    ),
-    ("openai", "generate_minimal"): (openai, replace(MINIMAL, model="openai/gpt-image-1-mini")),
-    ("openai", "generate_stream"): (
-        openai,
-        replace(MINIMAL, size=Size(1024, 1024), options=options(preview_count=2)),
-    ),
-    ("openai", "generate_dalle3"): (studio, DALLE3),
-    ("openai", "edit_mask"): (openai, MASKED),
-    ("openai", "error_401"): (openai, MINIMAL),
-    ("openai", "error_429"): (openai, MINIMAL),
-    ("azure_openai", "generate"): (
-        azure,
-        Generate(
-            model="azure_openai/my-gpt-image-deployment",
-            prompt=PROMPT,
-            count=1,
-            size=Size(1024, 1024),
-            options=options("azure_openai", quality="low"),
-        ),
-    ),
-    ("azure_openai", "generate_stream"): (
-        azure,
-        Generate(
-            model="azure_openai/my-gpt-image-deployment",
-            prompt=PROMPT,
-            options=options("azure_openai", preview_count=1),
-        ),
-    ),
-    ("azure_openai", "generate_v1"): (
-        azure_v1,
-        Generate(model="azure_openai/my-gpt-image-deployment", prompt=PROMPT),
-    ),
-}
-NOT_HELD = {
-    ("openai", "key_check"): "held in test_keys.py",
-    ("openai", "responses_image_tool"): "the Responses API is a conversation; pictures are made by the image API",
-    ("openai", "variation"): "OpenAI takes no more variations, and the contract has none",
-}
-"""Recordings that no request of ours makes, and why."""
-
-FAILS = {"error_401": "PROVIDER_CREDENTIALS", "error_429": "PROVIDER_RATE_LIMITED"}
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def work() -> AsyncIterator[Pictures]:
@@ -182,19 +114,6 @@ class Answering(httpx.AsyncBaseTransport):
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-
-class PlayingFiles(Playing):
-    """Plays a recording and serves the results that it names, to whoever asks without a key."""
-
-    fetched = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if not request.url.path.startswith("/files/"):
-            return await super().handle_async_request(request)
-        assert KEY not in str(request.headers) and KEY not in str(request.url)
-        self.fetched += 1
-        return httpx.Response(200, headers={"content-type": "image/png"}, stream=Body(RESULT))
 
 
 def answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
@@ -238,41 +157,10 @@ def parts(request: httpx.Request) -> dict[str, list[bytes]]:
     return found
 
 
-def test_every_recording_is_held_or_has_a_reason() -> None:
-    recorded = {(vendor, call) for vendor in ("openai", "azure_openai") for call in all_of(vendor)}
-    assert recorded == CASES.keys() | NOT_HELD.keys()
-    assert not CASES.keys() & NOT_HELD.keys()
-
-
-@pytest.mark.parametrize("case", CASES, ids="/".join)
 @in_loop
-async def test_the_request_is_that_of_the_sdk_and_the_reply_is_read(work: Pictures, case: tuple[str, str]) -> None:
-    make, request = CASES[case]
-    playing = PlayingFiles(Recording.load(*case), HOST)
-    provider = make(playing, work)
-    if reason := FAILS.get(case[1]):
-        with pytest.raises(CelesteError) as caught:
-            await events_of(provider, request)
-        assert caught.value.reason == reason
-        if isinstance(caught.value, ProviderRateLimited):
-            assert caught.value.retry_after == 2.0
-    else:
-        events = await events_of(provider, request)
-        (picture,) = (event for event in events if isinstance(event, Picture))
-        assert (picture.data, picture.media_type, picture.width, picture.height) == (RESULT, "image/png", 8, 8)
-        previews = [event for event in events if isinstance(event, Preview)]
-        assert len(previews) == (2 if request.options.preview_count else 0)
-        assert all((preview.data, preview.width) == (RESULT, 8) for preview in previews)
-        assert playing.fetched == (case[1] == "generate_dalle3")
-    playing.done()
-
-
-@in_loop
-async def test_the_polarity_of_a_mask_does_not_matter(work: Pictures) -> None:
+async def test_the_polarity_of_a_mask_does_not_matter() -> None:
     for name, polarity in (("MASK_BLACK", Polarity.BLACK), ("MASK_ALPHA", Polarity.TRANSPARENT)):
-        playing = Playing(Recording.load("openai", "edit_mask"), HOST)
-        await events_of(openai(playing, work), replace(MASKED, edit=Inpaint(Mask(image(name), polarity), PROMPT)))
-        playing.done()
+        await play("openai/edit_mask", replace(MASKED, edit=Inpaint(Mask(image(name), polarity), PROMPT)))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +174,7 @@ async def test_the_polarity_of_a_mask_does_not_matter(work: Pictures) -> None:
 )
 @in_loop
 async def test_results_are_fetched_from_allowed_hosts_alone(work: Pictures, base: str, reason: str) -> None:
-    playing = PlayingFiles(Recording.load("openai", "generate_dalle3"), base)
+    playing = Playing(Recording.load("openai/generate_dalle3"), base)
     provider = studio(playing, work, result_hosts=["files.example.net"])
     if reason:
         with pytest.raises(CelesteError) as caught:
@@ -607,3 +495,23 @@ def test_retired_models_name_the_one_to_use() -> None:
     for name in retired:
         assert cards[name].ends_on and cards[cards[name].replacement].state is LifecycleState.ACTIVE
     assert all(price.source and price.checked_on for card in cards.values() for price in card.prices)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "I'd rather not."}]}]}, "FAILED"),
+        ({"output": [{"type": "image_generation_call", "error": {"code": "moderation_blocked"}}]}, "SAFETY"),
+        ({"error": {"code": "server_error", "message": "It broke."}, "output": []}, "OUTCOME"),
+        ({"output": [{"type": "image_generation_call", "result": None}]}, "FAILED"),
+        ({"output": 7}, "FAILED"),
+        ([], "FAILED"),
+    ],
+)
+@in_loop
+async def test_a_language_model_that_draws_nothing(work: Pictures, value: Any, reason: str) -> None:
+    provider = Answering(answer(value))
+    with pytest.raises(CelesteError) as caught:
+        await events_of(openai(provider, work), replace(MINIMAL, model="openai/gpt-5"))
+    assert reason in caught.value.reason
+    assert provider.requests[0].url.path == "/v1/responses"

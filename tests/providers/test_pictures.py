@@ -1,6 +1,7 @@
 """Pixel work for vendors: masks in every form, canvases, locks; and that vendors' bytes are decoded elsewhere."""
 
 import io
+import itertools
 from typing import Any
 
 import pytest
@@ -200,3 +201,26 @@ async def test_a_png_stands_upright_and_tells_nothing() -> None:
         await work.close()
     assert pictures.opened(data).size == (20, 40)
     assert b"camera" not in data
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 400), (640, 480)])
+def test_a_blur_leaves_the_size_and_no_edge(size: tuple[int, int]) -> None:
+    half = Image.new("RGB", size, "white")
+    half.paste("black", (0, 0, size[0] // 2, size[1]))
+    (blurred,) = done(half, do="blur", media_type="image/png")
+    assert (blurred.size, blurred.mode) == (size, "RGB")
+    row = [blurred.convert("L").getpixel((x, size[1] // 2)) for x in range(size[0])]
+    assert max((abs(a - b) for a, b in itertools.pairwise(row)), default=0) <= (255 if size[0] < 32 else 8)
+
+
+def test_a_blur_of_what_is_clear_shows_no_colours_that_were_unseen() -> None:
+    picture = Image.new("RGBA", (64, 64), (0, 0, 255, 0))
+    picture.paste((255, 0, 0, 255), (0, 0, 32, 64))
+    (blurred,) = done(picture, do="blur", media_type="image/png")
+    assert blurred.mode == "RGBA"
+    red, _, blue, alpha = blurred.getpixel((32, 32))
+    assert red > 200
+    assert blue < 30
+    assert 60 < alpha < 200
+    (flat,) = done(picture, do="blur", media_type="image/jpeg")
+    assert flat.format == "JPEG"

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
+from structlog.testing import capture_logs
 from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
 from celeste_image.core.errors import (
@@ -27,6 +28,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
 from celeste_image.core.request import Call
+from celeste_image.core.secret import Secret
 from celeste_image.providers.addresses import AddressForbidden
 from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.families.polling import Polling, State
@@ -77,7 +79,7 @@ class World:
 
     def __init__(self, *steps: Step, profile: Polling = PROFILE, **table: Any) -> None:
         self.script, self.clock = Script(*steps), Clock()
-        self.vendor = Played(VendorSettings(key=SecretStr(KEY), **table), self.script, {}, Measured())
+        self.vendor = Played(VendorSettings(key=Secret(KEY), **table), self.script, {}, Measured())
         self.jobs = Jobs(self.vendor, profile, sleep=self.clock.sleep, clock=self.clock, jitter=lambda seconds: seconds)
         self.previews = 0
 
@@ -298,7 +300,7 @@ async def test_the_key_goes_to_the_regions_of_the_vendor() -> None:
         raw(b"<html>", **{"content-type": "text/html"}),
         raw(b"", **{"content-type": "image/png"}),
         httpx.ReadError("cut"),
-        raw(b"", 302, location="http://169.254.169.254/"),
+        raw(b"", 302),
     ],
 )
 async def test_a_result_that_did_not_come_is_asked_for_anew(step: Step) -> None:
@@ -328,10 +330,17 @@ async def test_a_result_from_elsewhere_is_not_fetched(url: str) -> None:
     assert world.script.sent() == ["POST /submit", "GET /jobs/1"]
 
 
-async def test_a_result_at_a_private_address_is_not_fetched() -> None:
-    world = World(TAKEN, DONE, AddressForbidden())
+@pytest.mark.parametrize("step", [AddressForbidden(), raw(b"", 302, location="http://169.254.169.254/")])
+async def test_a_result_at_a_private_address_is_not_fetched(step: Step) -> None:
+    world = World(TAKEN, DONE, step)
     _, error = await world.outcome()
-    assert type(error) is ProviderFailed
+    assert type(error) is ProviderFailed and error.metadata["owed"] == "true"
+
+
+async def test_a_redirect_to_where_results_may_be_is_followed() -> None:
+    world = World(TAKEN, DONE, raw(b"", 302, location="https://cdn.results.test/moved.png"), PNG)
+    assert (await world.events())[-1] == PICTURE
+    assert world.script.sent()[-1] == "GET /moved.png"
 
 
 @pytest.mark.parametrize("out", [7, {}, [7], ["", None], [[OUT]]])
@@ -559,6 +568,42 @@ async def test_a_cancelled_task_cancels_the_job() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert world.script.sent() == ["POST /submit", "DELETE /jobs/1"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.6, 10), st.floats(0.3, 12))
+def test_a_deadline_leaves_time_to_tell_the_caller_what_is_owed(seconds: float, interval: float) -> None:
+    world = World(TAKEN, WORKING, poll_seconds=interval)
+    _, error = asyncio.run(world.outcome(seconds=seconds))
+    assert type(error) is DeadlineExceeded and error.metadata["owed"] == "true"
+    assert world.clock.passed <= seconds - PROFILE.tell_seconds
+
+
+async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
+    sending = asyncio.Event()
+
+    class Slow(Script):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answered = await super().handle_async_request(request)
+            if request.method == "DELETE" and not sending.is_set():
+                sending.set()
+                await asyncio.Event().wait()
+            return answered
+
+    world = World(TAKEN, WORKING, profile=BY_ID)
+    script = Slow(TAKEN, answer({"id": "1", "status": "working"}))
+    vendor = Played(VendorSettings(key=Secret(KEY)), script, {}, Measured())
+    jobs = Jobs(vendor, BY_ID, sleep=world.clock.sleep, clock=world.clock)
+    with capture_logs() as logs:
+        task = asyncio.create_task(events_of(lambda call: jobs.run("/submit", call), world.call(seconds=2)))
+        await sending.wait()
+        task.cancel()  # as gRPC does at the deadline
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [sent for sent in script.sent() if sent.startswith("DELETE")] == ["DELETE /jobs/1"] * 2
+    assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "job left"] == [
+        ("unknown", world.call().request_id)
+    ]
 
 
 async def test_what_is_over_is_not_cancelled() -> None:

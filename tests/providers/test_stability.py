@@ -12,18 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from tests import pictures
-from tests.providers.recordings import KEY, Body, Recording, all_of, fixture
+from tests.providers.recorded import CASES
+from tests.providers.recordings import KEY, Body, fixture
 from tests.providers.vendors import (
     BASE,
     CALL,
-    PROMPT,
     Answering,
     answer,
     error_of,
     events_of,
     fixture_image,
     loaded,
-    played,
     vendor,
 )
 
@@ -31,7 +30,6 @@ from celeste_image.core.edits import (
     AnyEdit,
     Control,
     Erase,
-    Inpaint,
     Instruct,
     Mask,
     Outpaint,
@@ -41,7 +39,6 @@ from celeste_image.core.edits import (
     RemoveBackground,
     ReplaceBackground,
     Restyle,
-    SearchReplace,
 )
 from celeste_image.core.errors import (
     CelesteError,
@@ -88,29 +85,8 @@ def upscale(model: str, image: ImageInput = IMAGE, **more: Any) -> Upscale:
     return Upscale(model=f"stability/{model}", image=image, factor=4.0, **more)
 
 
-REQUESTS: dict[str, ImageRequest] = {
-    "generate_core": Generate(model="stability/core", prompt=PROMPT, size=Size(1344, 756, "16:9"), seed=42),
-    "generate_ultra": Generate(model="stability/ultra", prompt=PROMPT, size=Size(1024, 1024, "1:1")),
-    "generate_sd35": Generate(
-        model="stability/sd3.5-large",
-        prompt=PROMPT,
-        negative_prompt="blur",
-        size=Size(1024, 1024, "1:1"),
-        seed=42,
-        options=options(style_preset="photographic"),
-    ),
-    "edit_inpaint": edit("inpaint", Inpaint(MASK, PROMPT, pixel_lock=False), seed=42, options=options(grow_mask=5)),
-    "edit_outpaint": edit("outpaint", Outpaint(left=64, right=64, prompt=PROMPT)),
-    "edit_remove_background": edit("remove-background", RemoveBackground()),
-    "edit_search_and_replace": edit("search-and-replace", SearchReplace("bicycle", PROMPT)),
-    "edit_style": edit("control-style", Control("style", PROMPT)),
-    "upscale_fast": upscale("upscale-fast"),
-    "upscale_creative_async": upscale("upscale-creative", prompt=PROMPT, seed=42),
-}
-IGNORED = {"generate_sd35": ("model",)}
-"""litellm leaves the model out and gets the vendor's default, whatever it is by then; ours says which."""
-CREATIVE = REQUESTS["upscale_creative_async"]
-GENERATE = REQUESTS["generate_core"]
+CREATIVE = CASES["stability/upscale_creative_async"].request
+GENERATE = CASES["stability/generate_core"].request
 JOB = "a" * 64
 
 
@@ -168,22 +144,6 @@ def parts(request: httpx.Request) -> dict[str, bytes]:
 def texts(request: httpx.Request) -> dict[str, str]:
     """Returns the parts of a form that are no pictures."""
     return {name: data.decode() for name, data in parts(request).items() if not data.startswith(b"\x89PNG")}
-
-
-def test_every_recording_is_tested() -> None:
-    assert REQUESTS.keys() == set(all_of("stability"))
-
-
-@pytest.mark.parametrize("call", REQUESTS)
-async def test_it_speaks_as_others_do(call: str) -> None:
-    recording, time = Recording.load("stability", call), Time()
-    events = await played(Stability, recording, REQUESTS[call], "/v2beta", IGNORED.get(call, ()), keep(time))
-    assert events[-1] == Picture(RESULT, "image/png", *pictures.opened(RESULT).size, seed=42)
-    if call == "upscale_creative_async":
-        assert events[:-1] == [Submitted(JOB, "stability")]
-        assert time.slept == [10.0, 10.0]
-    else:
-        assert len(events) == 1
 
 
 async def test_a_form_without_files_is_multipart_and_wants_json() -> None:

@@ -1,4 +1,4 @@
-"""Vendors for tests: with recordings or answers of ours for a network, and their pixel work in this process."""
+"""Vendors for tests: with answers of ours for a network, and their pixel work in this process."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 from tests import pictures
-from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
+from tests.providers.recordings import KEY, Body, fixture
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
@@ -43,6 +43,13 @@ class InProcess:
         pass
 
 
+def in_process(name: str) -> Pictures:
+    """Returns what does a provider's pixel work, in this process."""
+    made = Pictures(name)
+    made._pool = InProcess()  # type: ignore[assignment]
+    return made
+
+
 class Answering(httpx.AsyncBaseTransport):
     """Answers with what it was given, in turn, and keeps what it was asked; a request more is an error."""
 
@@ -66,9 +73,7 @@ def answer(value: Any = None, status: int = 200, **headers: str) -> httpx.Respon
 
 def vendor(cls: type[V], transport: httpx.AsyncBaseTransport, path: str = "", key: str = KEY) -> V:
     """Returns a vendor behind a transport; `path` is the part of its base URL that its calls share."""
-    hands = Pictures(cls.name)
-    hands._pool = InProcess()  # type: ignore[assignment]
-    return cls(cls.Settings(key=key, base_url=BASE + path), transport, {}, hands)  # type: ignore[arg-type]
+    return cls(cls.Settings(key=key, base_url=BASE + path), transport, {}, in_process(cls.name))  # type: ignore[arg-type]
 
 
 async def events_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fit: bool = False) -> list[Event]:
@@ -87,23 +92,6 @@ async def error_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fi
         assert KEY not in told
         return error
     raise AssertionError(f"it did not fail: {events}")
-
-
-async def played(
-    cls: type[V],
-    recording: Recording,
-    request: ImageRequest,
-    path: str = "",
-    ignore: tuple[str, ...] = (),
-    prepare: Callable[[V], None] = lambda made: None,
-) -> list[Event]:
-    """Returns what happens to a request whose exchanges must be those of a recording."""
-    playing = Playing(recording, BASE, ignore=ignore)
-    made = vendor(cls, playing, path)
-    prepare(made)
-    events = await events_of(made, request)
-    playing.done()
-    return events
 
 
 def loaded(data: bytes) -> ImageInput:

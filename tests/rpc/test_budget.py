@@ -14,6 +14,7 @@ from tests.servers import running
 
 from celeste_image.rpc.parsing import MAX_ELEMENTS
 from celeste_image.v1 import (
+    ANALYSIS_KIND_METADATA,
     AnalyzeRequest,
     ArtifactServiceStub,
     GenerateRequest,
@@ -28,7 +29,7 @@ from celeste_image.v1.operation_pb2 import Operation
 
 MIB = 1 << 20
 IMAGES = {"max_bytes": MIB}
-ANALYZE = AnalyzeRequest(image=ImageInput(data=pictures.plain(8, 8)))
+ANALYZE = AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=pictures.plain(8, 8)))
 WRITE = "/celeste.image.v1.ArtifactService/WriteArtifact"
 
 
@@ -126,7 +127,9 @@ async def test_what_an_artifact_needs_is_in_the_budget() -> None:
         async with grpc.aio.insecure_channel(server.address) as channel:
             name = await stored(server, 3 * MIB)
             with server.app.budget.count(1), pytest.raises(grpc.aio.AioRpcError) as caught:
-                await ImageServiceStub(channel).Analyze(AnalyzeRequest(image=ImageInput(artifact=name)))
+                await ImageServiceStub(channel).Analyze(
+                    AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(artifact=name))
+                )
             assert reason(caught.value) == ("RESOURCE_EXHAUSTED", "MEMORY_BUDGET", True)
 
 
@@ -201,7 +204,7 @@ async def test_a_large_picture_and_many_options_are_no_matter() -> None:
         picture = pictures.noise(1000, 1000)
         assert len(picture) > 3 * 10**6
         assert (
-            await stub.Analyze(AnalyzeRequest(image=ImageInput(data=picture)))
+            await stub.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=picture)))
         ).result.analysis.metadata.width == 1000
 
 

@@ -15,7 +15,7 @@ from tests.guard.kinds import KINDS, Kind
 from tests.pictures import opened
 from tests.servers import Running, running, workers
 
-from celeste_image.v1 import AnalyzeRequest, ImageInput, ImageServiceStub, UpscaleRequest
+from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub, UpscaleRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +46,9 @@ def difference(image: Image.Image, kind: Kind) -> dict[str, object]:
 
 async def refusal(channel: grpc.aio.Channel, data: bytes) -> tuple[str, str, list[str], str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await ImageServiceStub(channel).Analyze(AnalyzeRequest(image=ImageInput(data=data)))
+        await ImageServiceStub(channel).Analyze(
+            AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=data))
+        )
     info, bad, status = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), status_pb2.Status()
     for key, value in caught.value.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
@@ -69,7 +71,8 @@ async def test_it_is_refused_for_what_it_is(channel: grpc.aio.Channel, kind: Kin
 async def test_it_is_read_rightly(channel: grpc.aio.Channel, kind: Kind) -> None:
     data = kind.make()
     images = ImageServiceStub(channel)
-    facts = (await images.Analyze(AnalyzeRequest(image=ImageInput(data=data)))).result.analysis.metadata
+    analyze = AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=data))
+    facts = (await images.Analyze(analyze)).result.analysis.metadata
     assert facts.size_bytes == len(data)
     if kind.size != (0, 0):
         assert (facts.width, facts.height) == kind.size
@@ -101,11 +104,11 @@ async def test_what_workers_print_reaches_the_log(server: Running) -> None:
 
 async def test_no_decoder_was_lost(server: Running, channel: grpc.aio.Channel) -> None:
     images = ImageServiceStub(channel)
-    await images.Analyze(AnalyzeRequest(image=ImageInput(data=SOUND[-1].make())))
+    await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=SOUND[-1].make())))
     before = workers("guard.engine")
     assert len(before) == 1
     for kind in KINDS[::7]:
         with contextlib.suppress(grpc.aio.AioRpcError):
-            await images.Analyze(AnalyzeRequest(image=ImageInput(data=kind.make())))
+            await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=kind.make())))
     assert workers("guard.engine") == before
     assert not server.app.guard._losses

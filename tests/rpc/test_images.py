@@ -8,6 +8,7 @@ import pytest
 from tests import pictures
 
 from celeste_image.v1 import (
+    ANALYSIS_KIND_METADATA,
     AnalyzeRequest,
     ArtifactServiceStub,
     GenerateRequest,
@@ -100,7 +101,11 @@ async def test_an_unknown_field_is_dropped_and_said_so(channel: grpc.aio.Channel
 
 async def test_analyze(channel: grpc.aio.Channel) -> None:
     data = pictures.PHOTO.read_bytes()
-    result = (await ImageServiceStub(channel).Analyze(AnalyzeRequest(image=ImageInput(data=data)))).result
+    result = (
+        await ImageServiceStub(channel).Analyze(
+            AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=data))
+        )
+    ).result
     metadata = result.analysis.metadata
     assert (metadata.media_type, metadata.width, metadata.height) == ("image/jpeg", 512, 512)
     assert metadata.sha256 == hashlib.sha256(data).hexdigest()

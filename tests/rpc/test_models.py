@@ -8,6 +8,7 @@ from celeste_image.client import AsyncClient
 from celeste_image.core.errors import RequestTooLarge
 from celeste_image.v1 import ListModelsRequest, ListProvidersRequest, ModelServiceStub, operation_pb2
 from celeste_image.v1 import model_service_pb2 as pb
+from celeste_image.wire.models import KINDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -17,6 +18,40 @@ async def test_providers(channel: grpc.aio.Channel) -> None:
     configured = {provider.name: provider.configured for provider in providers}
     assert configured["local"]
     assert {"openai", "gemini", "stability", "bfl"} <= configured.keys()
+    kinds = {provider.kind for provider in providers if provider.kind == provider.name}
+    assert kinds == {"azure_openai", "compatible"} and not any(configured[kind] for kind in kinds)
+    variables = {provider.name: provider.key_variable for provider in providers}
+    assert (variables["openai"], variables["azure_openai"], variables["local"]) == (
+        "OPENAI_API_KEY",
+        "AZURE_OPENAI_API_KEY",
+        "",
+    )
+
+
+async def test_a_kind_that_is_configured_is_listed_by_its_providers() -> None:
+    table = {"kind": "compatible", "base_url": "http://127.0.0.1:9/v1", "allow_private": True, "models": [{"id": "a"}]}
+    async with running(providers={"studio": table}) as server, AsyncClient(server.address) as client:
+        listed = {provider.name: (provider.kind, provider.configured) for provider in await client.providers()}
+    assert listed["studio"] == ("compatible", True)
+    assert "compatible" not in listed and "azure_openai" in listed
+
+
+async def test_everything_that_the_catalogue_says_is_served(server: Running) -> None:
+    async with AsyncClient(server.address) as client:
+        models = {model.id: model async for model in client.models(full=True)}
+        assert await client.model("openai/gpt-image-2") == models["openai/gpt-image-2"]
+    for provider in server.app.providers.values():
+        for card in provider.cards:
+            model = models[card.id]
+            assert [(p.operation, p.path) for p in model.parameters] == [
+                (KINDS[kind], p.path) for kind, parameters in card.parameters.items() for p in parameters
+            ]
+            assert [(p.amount, p.unit, p.condition, p.source, p.checked_on) for p in model.prices] == [
+                (p.amount, p.unit, p.when, p.source, p.checked_on) for p in card.prices
+            ]
+            assert (model.lifecycle.ends_on, model.lifecycle.replacement) == (card.ends_on, card.replacement)
+            assert (model.evidence, model.checked_on, model.source) == (card.evidence, card.checked_on, card.source)
+            assert (model.display_name, model.max_count, model.previews) == (card.title, card.max_count, card.previews)
 
 
 async def test_pages_hold_every_model_once(channel: grpc.aio.Channel) -> None:
@@ -78,3 +113,20 @@ async def test_defaults_are_the_operators(server: Running) -> None:
         async with grpc.aio.insecure_channel(other.address) as channel:
             model = (await ModelServiceStub(channel).GetModel(pb.GetModelRequest(model="local/lanczos"))).model
     assert list(model.default_for) == [operation_pb2.OPERATION_KIND_UPSCALE]
+
+
+async def test_aliases_are_listed_and_stand_for_their_first_model() -> None:
+    draft, sharp = ["local/compose", "openai/gpt-image-2"], ["local/lanczos"]
+    async with running(aliases={"sharp": sharp, "draft": draft}) as server:
+        async with AsyncClient(server.address) as client:
+            assert await client.aliases() == {"draft": tuple(draft), "sharp": tuple(sharp)}
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = ModelServiceStub(channel)
+            first = await stub.ListModels(ListModelsRequest(page_size=1))
+            second = await stub.ListModels(ListModelsRequest(page_size=1, page_token=first.next_page_token))
+            upscale = await stub.ListModels(ListModelsRequest(operation=operation_pb2.OPERATION_KIND_UPSCALE))
+            model = (await stub.GetModel(pb.GetModelRequest(model="draft"))).model
+    assert [alias.name for alias in first.aliases] == ["draft", "sharp"]
+    assert not second.aliases
+    assert [alias.name for alias in upscale.aliases] == ["sharp"]
+    assert model.id == "local/compose"

@@ -11,6 +11,7 @@ from tests import pictures
 from tests.servers import running, workers
 
 from celeste_image.v1 import (
+    ANALYSIS_KIND_METADATA,
     AnalyzeRequest,
     GenerateRequest,
     ImageInput,
@@ -156,7 +157,9 @@ async def test_a_killed_engine_is_one_callers_failure_and_nobody_elses() -> None
             )
         )
         generate = stub.Generate(GenerateRequest(prompt="a boat", size=Size(width=128, height=128)))
-        analyze = stub.Analyze(AnalyzeRequest(image=ImageInput(data=pictures.plain(8, 8))))
+        analyze = stub.Analyze(
+            AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=pictures.plain(8, 8)))
+        )
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in victim:
@@ -186,5 +189,5 @@ async def test_a_client_that_goes_away_after_the_result_harms_nobody(channel: gr
             break
     name = response.event.image.image.artifact
     call.cancel()
-    request = AnalyzeRequest(image=ImageInput(artifact=name))
+    request = AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(artifact=name))
     assert (await stub.Analyze(request)).result.analysis.metadata.width == 64

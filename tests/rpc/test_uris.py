@@ -9,16 +9,19 @@ from tests.servers import running
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError, NotAnImage, UriFailed, UriRefused
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Analyze
+from celeste_image.core.request import AnalysisKind, Analyze
 
 PHOTO = pictures.photo(40)
 
 
 async def analyze(address: str, uri: str, **image: str) -> str:
     async with AsyncClient(address) as client:
-        result = await client.run(Analyze(image=ImageInput(uri=uri, **image)), timeout=20)
-        assert result.metadata
-        return result.metadata.sha256
+        result = await client.run(
+            Analyze(kinds=(AnalysisKind.METADATA,), image=ImageInput(uri=uri, **image)), timeout=20
+        )
+        assert result.analysis
+        assert result.analysis.metadata
+        return result.analysis.metadata.sha256
 
 
 def picture_host() -> Host:

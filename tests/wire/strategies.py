@@ -5,6 +5,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from celeste_image.core.analysis import (
+    Analysis,
+    ContentCredentials,
+    DetectedObject,
+    DominantColor,
+    GenerationParameters,
+    ImageContent,
+    ImageMetadata,
+    ImageQuality,
+    ImageRegion,
+    ImageTag,
+    LeftOutFinding,
+    MetadataEntry,
+    TextLine,
+)
 from celeste_image.core.edits import (
     Erase,
     Inpaint,
@@ -12,13 +27,11 @@ from celeste_image.core.edits import (
     Outpaint,
     Polarity,
 )
-from celeste_image.core.errors import ERRORS, CelesteError, Violation
+from celeste_image.core.errors import ERRORS, Attempt, CelesteError, Violation
 from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
-    ImageMetadata,
     ImageOutput,
-    MetadataEntry,
     OperationResult,
     Usage,
 )
@@ -28,9 +41,12 @@ from celeste_image.core.request import (
     Analyze,
     Edit,
     Generate,
+    OutputMetadata,
     RequestOptions,
+    Routing,
     Upscale,
 )
+from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -61,6 +77,9 @@ options = st.builds(
     provider_options=provider_options,
     inline_limit_bytes=st.none() | counts,
     preview_count=st.integers(0, 8),
+    routing=st.builds(Routing, st.lists(texts, max_size=8).map(tuple)),
+    output_metadata=st.none() | st.sampled_from(OutputMetadata),
+    embed_recipe=st.none() | st.booleans(),
 )
 inputs = st.builds(ImageInput, data=st.binary(max_size=20), sha256=st.just("") | digests) | st.builds(
     ImageInput, artifact=artifacts
@@ -95,12 +114,14 @@ violations = st.lists(st.builds(Violation, texts, texts), max_size=5)
 def errors(draw: st.DrawFn) -> CelesteError:
     """Draws an error of any class that fits a status as a whole."""
     seconds = st.none() | st.integers(0, 86_400_000).map(lambda ms: ms / 1000)
+    attempts = st.lists(st.builds(Attempt, texts, texts, texts, seconds), max_size=3)
     return draw(st.sampled_from(list(ERRORS.values())))(
         draw(texts),
         metadata=draw(st.dictionaries(texts, texts, max_size=5)),
         violations=draw(violations),
         resource=draw(texts),
         retry_after=draw(seconds),
+        attempts=draw(attempts),
     )
 
 
@@ -140,6 +161,59 @@ metadata = st.builds(
     orientation=st.integers(0, 8),
     icc_profile=texts,
     entries=st.lists(st.builds(MetadataEntry, texts, texts, json_values), max_size=4).map(tuple),
+    generation=st.none()
+    | st.builds(
+        GenerationParameters,
+        tool=texts,
+        prompt=texts,
+        negative_prompt=texts,
+        seed=st.none() | seeds,
+        steps=counts,
+        sampler=texts,
+        model=texts,
+        more=st.dictionaries(texts, json_values, max_size=3),
+    ),
+    credentials=st.none() | st.builds(ContentCredentials, texts, texts, st.integers(0, 2**63 - 1), texts),
+    left_out_entries=counts,
+)
+regions = st.builds(ImageRegion, counts, counts, counts, counts)
+
+
+def several(value: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(value, max_size=3).map(tuple)
+
+
+content = st.builds(
+    ImageContent,
+    tags=several(st.builds(ImageTag, texts, numbers)),
+    objects=several(st.builds(DetectedObject, texts, numbers, regions)),
+    colors=several(st.builds(DominantColor, texts, texts, numbers)),
+    texts=several(st.builds(TextLine, texts, numbers, regions)),
+    caption=texts,
+    caption_method=texts,
+    left_out=several(st.builds(LeftOutFinding, texts, texts)),
+)
+quality = st.builds(ImageQuality, *[numbers] * 7)
+safety = st.builds(SafetyAnalysis, several(st.builds(SafetyScore, texts, st.floats(0, 1), texts)))
+analyses = st.builds(
+    Analysis,
+    metadata=st.none() | metadata,
+    content=st.none() | content,
+    quality=st.none() | quality,
+    safety=st.none() | safety,
+)
+verdicts = st.builds(
+    SafetyVerdict,
+    stage=st.sampled_from(SafetyStage),
+    category=texts,
+    action=st.sampled_from(SafetyAction),
+    score=st.none() | st.floats(0, 1),
+    threshold=st.none() | st.floats(0, 1),
+    path=texts,
+    image_index=st.none() | counts,
+    engine=texts,
+    billed=st.none() | st.booleans(),
+    note=texts,
 )
 usages = st.builds(
     Usage,
@@ -153,15 +227,24 @@ results = st.builds(
     model=texts,
     images=st.lists(images, max_size=3).map(tuple),
     failures=st.dictionaries(counts, errors(), max_size=3),
-    metadata=st.none() | metadata,
+    analysis=st.none() | analyses,
     fidelity=st.lists(lines, max_size=3).map(tuple),
     usage=usages,
+    safety=st.lists(verdicts, max_size=3).map(tuple),
 )
 
 
 def as_facts(error: CelesteError) -> tuple[object, ...]:
     """Returns all that there is to an error: errors are equal to themselves alone."""
-    return type(error), error.message, error.metadata, error.violations, error.resource, error.retry_after
+    return (
+        type(error),
+        error.message,
+        error.metadata,
+        error.violations,
+        error.resource,
+        error.retry_after,
+        error.attempts,
+    )
 
 
 def is_json(value: object) -> bool:

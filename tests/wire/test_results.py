@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.wire import strategies
 from tests.wire.strategies import as_facts, counts, texts
 
+from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.errors import NotAnImage
 from celeste_image.core.events import (
     Analyzed,
@@ -17,7 +18,7 @@ from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
     Fitted,
-    ImageMetadata,
+    Judged,
     Missed,
     OperationResult,
     Picture,
@@ -29,6 +30,7 @@ from celeste_image.core.events import (
     Used,
     Warned,
 )
+from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.v1 import event_pb2, operation_pb2
 from celeste_image.wire.results import event_from_proto, event_to_proto, result_from_proto, result_to_proto
 
@@ -76,8 +78,9 @@ def test_every_result_comes_back_as_it_was(result: OperationResult) -> None:
     "event",
     [
         Missed(1, NotAnImage("x")),
-        Analyzed(ImageMetadata("image/png", 1, 1, 1, "", "L", False)),
+        Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "", "L", False))),
         Used(1.5),
+        Judged(SafetyVerdict(SafetyStage.OUTPUT, "explicit", SafetyAction.ALLOW, 0.1, 0.8)),
         Picture(b"", "image/png", 1, 1),
         Fitted(FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)),
         Fitted(FidelityLine("seed", FidelityOutcome.HONORED, asked=7)),
@@ -97,6 +100,18 @@ def test_events_that_reach_callers_in_the_result_alone_have_no_message(event: Ev
 )
 def test_a_difference_from_what_was_asked_is_a_warning(line: FidelityLine, text: str) -> None:
     assert event_from_proto(through_bytes(Fitted(line))) == Warned("size", text)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (SafetyVerdict(SafetyStage.PROMPT, "gore", SafetyAction.FLAG, path="prompt"), "flagged: gore"),
+        (SafetyVerdict(SafetyStage.INPUT, "x", SafetyAction.BLUR, 0.914, 0.8, "image"), "blurred: x 0.91, from 0.8 on"),
+        (SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.BLOCK, note="not checked"), "blocked: not checked"),
+    ],
+)
+def test_a_verdict_that_does_something_is_a_warning(verdict: SafetyVerdict, text: str) -> None:
+    assert event_from_proto(through_bytes(Judged(verdict))) == Warned(verdict.path, text)
 
 
 def test_kinds_of_a_newer_server_are_no_event() -> None:

@@ -13,6 +13,7 @@ from tests.wire.strategies import as_facts
 
 from celeste_image.core.errors import (
     ERRORS,
+    Attempt,
     CelesteError,
     InternalError,
     InvalidRequest,
@@ -40,7 +41,20 @@ def full(cls: type[CelesteError]) -> CelesteError:
         violations=[Violation('options.provider_options["local"].tile', "must be 32 or more"), Violation("", "is odd")],
         resource="artifacts/sha256-00",
         retry_after=1.25,
+        attempts=[Attempt("bfl/flux", "QUEUE_FULL", "full", 1.5), Attempt("openai/gpt", "PROVIDER_BILLING")],
     )
+
+
+def test_attempts_lose_their_texts_before_a_status_is_too_large() -> None:
+    attempts = [Attempt(f"vendor/{i}", "QUEUE_FULL", "x" * 300, 1.0) for i in range(24)]
+    back = error_from_status(status_from_error(QueueFull("full", attempts=attempts)))
+    assert [(a.model, a.reason, a.text) for a in back.attempts] == [(a.model, a.reason, "") for a in attempts]
+    few = error_from_status(status_from_error(QueueFull("full", attempts=attempts[:2])))
+    assert [len(attempt.text) for attempt in few.attempts] == [200, 200]
+    long = [Attempt("vendor/" + "m" * 193, "QUEUE_FULL") for _ in range(72)]
+    status = status_from_error(QueueFull("full", attempts=long))
+    assert status.ByteSize() <= MOST
+    assert 0 < len(error_from_status(status).attempts) < 72
 
 
 def of(reason: str, domain: str, code: int) -> status_pb2.Status:
@@ -71,7 +85,8 @@ def test_details_are_only_those_that_fit_the_error() -> None:
     kinds = [detail.TypeName() for detail in status_from_error(QueueFull("full", retry_after=0.0)).details]
     assert kinds == ["google.rpc.ErrorInfo", "google.rpc.RetryInfo"]
     kinds = [detail.TypeName() for detail in status_from_error(full(QueueFull)).details]
-    assert kinds == [f"google.rpc.{kind}" for kind in ("ErrorInfo", "BadRequest", "ResourceInfo", "RetryInfo")]
+    standard = [f"google.rpc.{kind}" for kind in ("ErrorInfo", "BadRequest", "ResourceInfo", "RetryInfo")]
+    assert kinds == [*standard, "celeste.image.v1.FailureInfo"]
 
 
 @pytest.mark.parametrize("count", [1, 30, 1000])

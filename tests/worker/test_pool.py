@@ -299,6 +299,7 @@ async def test_a_worker_has_no_secret(make_pool: MakePool, monkeypatch: pytest.M
     assert "a secret" not in fields.values()
     assert {"PATH", "PYTHONPATH"} <= set(fields)
     assert fields["OMP_NUM_THREADS"] == "3"
+    assert fields["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 async def test_a_task_that_spins_is_ended_when_its_time_is_up(make_pool: MakePool) -> None:

@@ -1,42 +1,105 @@
 """celeste analyze IMAGE"""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from celeste_image.cli.options import operation_options, provider_options
+
+if TYPE_CHECKING:
+    from celeste_image.core.analysis import ImageContent, ImageMetadata, ImageQuality
+    from celeste_image.core.safety import SafetyAnalysis
 
 __all__ = ["command"]
 
 
 @click.command(name="analyze")
 @click.argument("image")
+@click.option("--kind", "kinds", multiple=True, help="What to find, of metadata, content, quality, safety; else all.")
 @operation_options
-def command(image: str, **common: Any) -> int:
+def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     """Find out about a picture. IMAGE is a file, or the name of an artifact."""
     from celeste_image.cli.files import picture
     from celeste_image.cli.run import print_result, show
     from celeste_image.client import connect
     from celeste_image.client.calls import AnalyzeParameters, analyze_request
+    from celeste_image.core.request import AnalysisKind
 
+    known = [kind.value for kind in AnalysisKind]
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}", param_hint="--kind")
     parameters: AnalyzeParameters = {
         "model": common["model"],
+        "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
+        "kinds": [AnalysisKind(kind) for kind in dict.fromkeys(kinds)],
     }
     request = analyze_request(picture(image), parameters)
     with connect(common["address"]) as client:
         result = show(client, request, common["timeout"])
     if common["as_json"]:
         print_result(result)
-    elif result.metadata is not None:
-        facts = result.metadata
-        click.echo(
-            f"{facts.media_type}  {facts.width} x {facts.height}  {facts.color_mode}  {facts.size_bytes:,} bytes"
-        )
-        click.echo(f"sha256  {facts.sha256}")
-        if facts.icc_profile:
-            click.echo(f"icc  {facts.icc_profile}")
-        for entry in facts.entries:
-            click.echo(f"{entry.group}  {entry.name}  {entry.value}")
+    elif found := result.analysis:
+        if found.metadata:
+            print_metadata(found.metadata)
+        if found.content:
+            print_content(found.content)
+        if found.quality:
+            print_quality(found.quality)
+        if found.safety:
+            print_safety(found.safety)
     return 0
+
+
+def say(line: str) -> None:
+    """Prints a line; what a terminal would take for a command, since texts of files are anybody's, is escaped."""
+    click.echo("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
+
+
+def print_metadata(facts: "ImageMetadata") -> None:
+    """Prints what a picture says about itself, a line for each tag."""
+    say(f"{facts.media_type}  {facts.width} x {facts.height}  {facts.color_mode}  {facts.size_bytes:,} bytes")
+    say(f"sha256  {facts.sha256}")
+    if facts.icc_profile:
+        say(f"icc  {facts.icc_profile}")
+    if made := facts.generation:
+        say(f"made by  {made.tool}  {made.model}")
+        for name in ("prompt", "negative_prompt", "seed", "steps", "sampler"):
+            value = getattr(made, name)
+            if value or (name == "seed" and value is not None):
+                say(f"made by  {name}  {value}")
+    if claimed := facts.credentials:
+        size = f"{claimed.size_bytes:,} bytes" if claimed.size_bytes else claimed.remote_uri
+        say(f"c2pa  not verified  {size}  {claimed.generator}  {claimed.digital_source_type}".rstrip())
+    for entry in facts.entries:
+        say(f"{entry.group}  {entry.name}  {entry.value}")
+
+
+def print_content(content: "ImageContent") -> None:
+    """Prints what a picture shows."""
+    if content.caption:
+        say(f"caption ({content.caption_method})  {content.caption}")
+    for tag in content.tags:
+        say(f"tag  {tag.name}  {tag.score:.2f}")
+    for thing in content.objects:
+        place = thing.region
+        say(f"object  {thing.name}  {thing.score:.2f}  {place.width} x {place.height} at {place.x}, {place.y}")
+    for color in content.colors:
+        say(f"color  {color.hex}  {color.name}  {color.share:.0%}")
+    for line in content.texts:
+        say(f"text  {line.text}  {line.score:.2f}")
+
+
+def print_quality(quality: "ImageQuality") -> None:
+    """Prints how well a picture was taken."""
+    say(f"sharpness  {quality.sharpness:.2f}")
+    say(f"brightness  {quality.brightness:.2f}  contrast  {quality.contrast:.2f}")
+    say(f"clipped  {quality.clipped_shadows:.1%} black  {quality.clipped_highlights:.1%} white")
+    say(f"noise  {quality.noise:.1f} of 255")
+
+
+def print_safety(safety: "SafetyAnalysis") -> None:
+    """Prints a line for each category, with the network that gave the score where it was one alone."""
+    for each in safety.scores:
+        say(f"safety  {each.category}  {each.score:.3f}  {each.network}".rstrip())

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, operation_options, provider_options
+from celeste_image.cli.options import checked_size, label_options, operation_options, provider_options
 
 __all__ = ["command"]
 
@@ -19,6 +19,7 @@ __all__ = ["command"]
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="The same seed gives the same picture.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder.")
 @click.option("--force", is_flag=True, help="Overwrite files.")
+@label_options
 @operation_options
 def command(
     prompt: tuple[str, ...],
@@ -37,8 +38,11 @@ def command(
     text = sys.stdin.read().strip() if prompt == ("-",) else " ".join(prompt)
     parameters: GenerateParameters = {
         "model": common["model"],
+        "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
+        "output_metadata": common["metadata"],
+        "embed_recipe": common["recipe"],
         "negative_prompt": negative,
         "size": checked_size(size),
         "count": count,

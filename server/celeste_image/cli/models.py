@@ -1,10 +1,15 @@
 """celeste models"""
 
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from celeste_image.cli.options import address_option
+
+if TYPE_CHECKING:
+    from celeste_image.v1.model_service_pb2 import Model
 
 __all__ = ["command"]
 
@@ -22,20 +27,43 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     from google.protobuf import json_format
 
     from celeste_image.client import connect
-    from celeste_image.v1.model_service_pb2 import ModelState
     from celeste_image.v1.operation_pb2 import OperationKind
 
     with connect(address) as client:
         models = list(client.models(full=as_json))
+        aliases = {} if as_json else client.aliases()
     if as_json:
         click.echo(json.dumps([json_format.MessageToDict(model) for model in models], indent=2))
         return 0
     for model in models:
-        state = ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower().replace("_", " ")
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
         star = "*" if model.default_for else " "
-        click.echo(f"{star} {model.id:34} {kinds:10} {state:16} {model.display_name}")
+        click.echo(f"{star} {model.id:34} {kinds:10} {_state(model):16} {model.display_name}")
+    for name, ids in aliases.items():
+        click.echo(f"  {name:34} alias of {', '.join(ids)}")
     click.echo("* used when no model is named", err=True)
+    return 0
+
+
+@command.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@address_option
+def show(model: str, as_json: bool, address: str) -> int:
+    """Show one model: what it accepts, what it costs, and how that is known."""
+    import json
+
+    from google.protobuf import json_format
+
+    from celeste_image.client import connect
+
+    with connect(address) as client:
+        found = client.model(model)
+    if as_json:
+        click.echo(json.dumps(json_format.MessageToDict(found), indent=2))
+        return 0
+    for line in _description(found):
+        click.echo(line)
     return 0
 
 
@@ -53,3 +81,43 @@ def pull(model: str) -> int:
     place = weights.pull(manifest[name], on_line=lambda line: click.echo(line, file=sys.stderr))
     click.echo(place)
     return 0
+
+
+def _description(model: "Model") -> Iterator[str]:
+    """Yields the lines of what there is to know of a model; a parameter that is needed has a star."""
+    from celeste_image.cli.words import accepts
+    from celeste_image.v1.operation_pb2 import OperationKind
+    from celeste_image.wire.models import parameter_from_proto
+
+    yield f"{model.id}  {model.display_name}"
+    yield f"  {model.summary}"
+    ends = f", ends {model.lifecycle.ends_on}" if model.lifecycle.ends_on else ""
+    instead = f", then {model.lifecycle.replacement}" if model.lifecycle.replacement else ""
+    facts = {
+        "state": _state(model) + (ends + instead if model.lifecycle.ending else ""),
+        "images per call": str(model.max_count),
+        "previews": "yes" if model.previews else "no",
+        "evidence": model.evidence,
+        "license": model.license,
+        "source": model.source,
+        "checked on": model.checked_on,
+    }
+    yield from (f"  {name}: {value}" for name, value in facts.items() if value)
+    for kind in model.operations:
+        yield ""
+        yield OperationKind.Name(kind).removeprefix("OPERATION_KIND_").lower()
+        for parameter in (parameter_from_proto(one) for one in model.parameters if one.operation == kind):
+            yield f"  {parameter.path}{'*' * parameter.required}: {accepts(parameter.range)}"
+            yield f"      {parameter.help}"
+    if model.prices:
+        yield ""
+        yield "prices"
+    for price in model.prices:
+        when = f" ({price.condition})" if price.condition else ""
+        yield f"  {price.amount} {price.currency_code} per {price.unit}{when}; {price.source}, {price.checked_on}"
+
+
+def _state(model: "Model") -> str:
+    from celeste_image.v1.model_service_pb2 import ModelState
+
+    return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower().replace("_", " ")

@@ -8,7 +8,14 @@ import click
 if TYPE_CHECKING:
     from celeste_image.core.image import Size
 
-__all__ = ["address_option", "checked_size", "format_option", "operation_options", "provider_options"]
+__all__ = [
+    "address_option",
+    "checked_size",
+    "format_option",
+    "label_options",
+    "operation_options",
+    "provider_options",
+]
 
 Command = Callable[..., Any]
 
@@ -39,7 +46,14 @@ def operation_options(command: Command) -> Command:
     """Adds the options that all operations have."""
     for option in reversed(
         (
-            click.option("-m", "--model", default="", help="Model, from `celeste models`."),
+            click.option("-m", "--model", default="", help="Model or alias, from `celeste models`."),
+            click.option(
+                "--fallback",
+                "fallbacks",
+                multiple=True,
+                metavar="MODEL",
+                help="Model to try when the one before could not do it and did nothing; may be repeated.",
+            ),
             click.option("--strict", is_flag=True, help="Refuse what can't be done to the letter."),
             click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait at most."),
             click.option(
@@ -55,6 +69,14 @@ def operation_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def label_options(command: Command) -> Command:
+    """Adds the options of what the images made say of themselves."""
+    keep = click.Choice(["keep", "strip"])
+    recipe = "Write model, prompt, seed and the like into the images, or not."
+    command = click.option("--recipe/--no-recipe", default=None, help=recipe)(command)
+    return click.option("--metadata", type=keep, help="What becomes of metadata that the images come with.")(command)
 
 
 def checked_size(size: str | None) -> "Size":

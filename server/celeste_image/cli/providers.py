@@ -31,6 +31,8 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
             "name": provider.name,
             "title": provider.display_name,
             "configured": provider.configured,
+            "kind": provider.kind,
+            "key_variable": provider.key_variable,
             "models": [model.id for model in models if model.provider == provider.name],
         }
         for provider in providers
@@ -39,7 +41,9 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         click.echo(json.dumps(listed, indent=2))
         return 0
     for provider_facts in listed:
-        state = "configured" if provider_facts["configured"] else "no key"
+        kind, state = provider_facts["kind"], "configured" if provider_facts["configured"] else "no key"
+        if kind == provider_facts["name"] and not provider_facts["models"]:
+            state = "no table"  # a kind that the configuration makes nothing of
         count = len(provider_facts["models"])
         click.echo(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
     return 0
@@ -56,7 +60,8 @@ def check(names: tuple[str, ...], offline: bool) -> int:
 
     from celeste_image.app import build_providers
     from celeste_image.config import Settings, explain
-    from celeste_image.providers.keys import Checked, Verdict, check_key
+    from celeste_image.providers.keys import Checked, check_key
+    from celeste_image.providers.secrets import Verdict
     from celeste_image.providers.vendor import Vendor
 
     async def checked() -> list[Checked]:
@@ -64,7 +69,7 @@ def check(names: tuple[str, ...], offline: bool) -> int:
         vendors = {name: provider for name, provider in providers.items() if isinstance(provider, Vendor)}
         if unknown := [name for name in names if name not in vendors]:
             raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")
-        wanted = names or [name for name, vendor in vendors.items() if vendor.key]
+        wanted = names or [name for name, vendor in vendors.items() if vendor.has_key]
         try:
             return list(await asyncio.gather(*(check_key(vendors[name], online=not offline) for name in wanted)))
         finally:

@@ -47,7 +47,8 @@ def show(client: Client, request: ImageRequest, timeout: float | None) -> Operat
                         told = int(event.fraction * 10)
                         console.print(f"  {event.fraction:4.0%} {event.phase}", highlight=False)
                 case events.Warned():
-                    console.print(f"warning: {event.path}: {event.text}", style="yellow", highlight=False, markup=False)
+                    told_of = f"{event.path}: {event.text}" if event.path else event.text
+                    console.print(f"warning: {told_of}", style="yellow", highlight=False, markup=False)
                 case events.Completed():
                     bar.update(task, completed=1.0)
                     result = event.result

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, format_option, operation_options, provider_options
+from celeste_image.cli.options import checked_size, format_option, label_options, operation_options, provider_options
 from celeste_image.core.request import UpscaleMethod
 
 __all__ = ["command"]
@@ -29,6 +29,7 @@ __all__ = ["command"]
 @format_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder.")
 @click.option("--force", is_flag=True, help="Overwrite files.")
+@label_options
 @operation_options
 def command(
     image: str,
@@ -50,8 +51,11 @@ def command(
 
     parameters: UpscaleParameters = {
         "model": common["model"],
+        "fallback_models": common["fallbacks"],
         "strict": common["strict"],
         "provider_options": provider_options(common["settings"]),
+        "output_metadata": common["metadata"],
+        "embed_recipe": common["recipe"],
         "factor": factor or (0.0 if size else 4.0),
         "size": checked_size(size),
         "prompt": prompt,

@@ -211,6 +211,24 @@ class AsyncClient:
             if not request.page_token:
                 return
 
+    async def model(self, model: str) -> model_service_pb2.Model:
+        """Returns one model with all its parameters and prices. Raises CelesteError."""
+        try:
+            answer = await self._models.GetModel(model_service_pb2.GetModelRequest(model=model))
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        found: model_service_pb2.Model = answer.model
+        return found
+
+    async def aliases(self) -> dict[str, Sequence[str]]:
+        """Returns the operator's names for models, each with their ids in order. Raises CelesteError."""
+        request = model_service_pb2.ListModelsRequest(page_size=1)
+        try:
+            page = await self._models.ListModels(request)
+        except grpc.RpcError as error:
+            raise error_of(error) from error
+        return {alias.name: tuple(alias.models) for alias in page.aliases}
+
     async def providers(self) -> Sequence[model_service_pb2.Provider]:
         """Returns the server's providers. Raises CelesteError."""
         try:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import grpc
 
@@ -19,7 +19,9 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
+    OutputMetadata,
     RequestOptions,
+    Routing,
     Upscale,
     UpscaleMethod,
 )
@@ -142,10 +144,22 @@ def size_of(size: SizeLike | None) -> Size:
             return Size(width, height)
 
 
-class CommonParameters(TypedDict, total=False):
-    """What all operations have: `model` id, `strict` to refuse what can't be done to the letter, provider options."""
+class LabelParameters(TypedDict, total=False):
+    """What images say of themselves: metadata that they come with and their recipe; None is the server's setting."""
+
+    output_metadata: Literal["keep", "strip"] | None
+    embed_recipe: bool | None
+
+
+class CommonParameters(LabelParameters, total=False):
+    """What all operations have.
+
+    `model` is an id or an alias, `fallback_models` are those to try after it, in order; `strict` refuses what can't be
+    done to the letter; `provider_options` are what only one provider knows, by its name.
+    """
 
     model: str
+    fallback_models: Sequence[str]
     strict: bool
     provider_options: dict[str, dict[str, Any]]
 
@@ -236,13 +250,33 @@ def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    options = options_of(parameters.get("strict", False), parameters.get("provider_options"))
+    kept = parameters.get("output_metadata")
+    given = options_of(
+        parameters.get("strict", False),
+        parameters.get("provider_options"),
+        fallback_models=parameters.get("fallback_models", ()),
+    )
+    options = replace(
+        given,
+        output_metadata=OutputMetadata(kept) if kept else None,
+        embed_recipe=parameters.get("embed_recipe"),
+    )
     return {"model": parameters.get("model", ""), "options": options}
 
 
-def options_of(strict: bool, provider_options: dict[str, dict[str, Any]] | None, previews: int = 0) -> RequestOptions:
+def options_of(
+    strict: bool,
+    provider_options: dict[str, dict[str, Any]] | None,
+    previews: int = 0,
+    fallback_models: Sequence[str] = (),
+) -> RequestOptions:
     """Returns the options that calls have as arguments."""
-    return RequestOptions(strict=strict, provider_options=provider_options or {}, preview_count=previews)
+    return RequestOptions(
+        strict=strict,
+        provider_options=provider_options or {},
+        preview_count=previews,
+        routing=Routing(tuple(fallback_models)),
+    )
 
 
 def error_of(error: grpc.RpcError) -> CelesteError:

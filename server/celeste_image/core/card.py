@@ -1,7 +1,8 @@
 """ModelCard: what one model accepts and makes, as data. Forms, checks and `ListModels` all read it."""
 
+import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from celeste_image.core.request import OperationKind
@@ -19,7 +20,11 @@ __all__ = [
     "Price",
     "SizeRange",
     "TextRange",
+    "card_in",
 ]
+
+STRANGER = "not in the catalogue"
+"""Evidence of a model that the operator lets pass unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,10 @@ class ModelCard:
         replacement: Id of the model to use in its place; empty when none is known.
         evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
             local models.
+        trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
+        like: Id of the model of the catalogue that it was made like; empty for those of the catalogue.
+        safety_categories: Of what it gives scores when it is asked for SAFETY; empty when it does not.
     """
 
     id: str
@@ -176,7 +184,10 @@ class ModelCard:
     ends_on: str = ""
     replacement: str = ""
     evidence: str = ""
+    trained: bool = True
     prices: tuple[Price, ...] = ()
+    like: str = ""
+    safety_categories: tuple[str, ...] = ()
 
     @property
     def provider(self) -> str:
@@ -189,6 +200,16 @@ class ModelCard:
         return self.wire_id or self.id.partition("/")[2]
 
     @property
+    def called_like(self) -> str:
+        """Name of the model that it is called as, where a provider calls some in another way: its own, or `like`."""
+        return (self.like or self.id).partition("/")[2]
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nobody said anything of it: the catalogue has it not, nor has the operator."""
+        return self.evidence == STRANGER
+
+    @property
     def operations(self) -> tuple[OperationKind, ...]:
         """What it does."""
         return tuple(self.parameters)
@@ -196,3 +217,29 @@ class ModelCard:
     def parameter(self, operation: OperationKind, path: str) -> Parameter | None:
         """Returns what it reads in the field at `path`, None when it reads nothing there."""
         return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)
+
+
+def card_in(cards: Sequence[ModelCard], model: str) -> ModelCard:
+    """Returns a model's card among those of its provider; the way decides before which ids are let in.
+
+    One that is not there gets the card of the model in use whose name is nearest to its own, under its own name and
+    without prices.
+    """
+    if known := next((card for card in cards if card.id == model), None):
+        return known
+    names = {card.id: card for card in cards if card.state is not LifecycleState.RETIRED}
+    base = names[difflib.get_close_matches(model, names, n=1, cutoff=0)[0]]
+    name = model.partition("/")[2]
+    return replace(
+        base,
+        id=model,
+        title=name,
+        summary=f"Not in the catalogue; taken to be like {base.like or base.id}.",
+        wire_id="",
+        state=LifecycleState.ACTIVE,
+        ends_on="",
+        replacement="",
+        evidence=STRANGER,
+        prices=(),
+        like=base.like or base.id,
+    )

@@ -23,6 +23,7 @@ __all__ = [
     "ReplaceBackground",
     "Restyle",
     "SearchReplace",
+    "Vary",
 ]
 
 
@@ -160,11 +161,18 @@ class Control(AnyEdit):
     strength: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Vary(AnyEdit):
+    """Makes another picture like it, without words."""
+
+    field = "vary"
+
+
 EDITS: Mapping[str, type[AnyEdit]] = {
     cls.field: cls
     for cls in (
         *(Erase, Inpaint, Outpaint, Instruct, RemoveBackground, ReplaceBackground),
-        *(Restyle, Recolor, SearchReplace, Relight, Control),
+        *(Restyle, Recolor, SearchReplace, Relight, Control, Vary),
     )
 }
 """Every kind of edit by its field."""

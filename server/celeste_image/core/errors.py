@@ -34,7 +34,8 @@
     ├── RequestTooLarge             REQUEST_TOO_LARGE         RESOURCE_EXHAUSTED
     ├── MemoryBudget                MEMORY_BUDGET             RESOURCE_EXHAUSTED   retryable
     ├── SlowReader                  SLOW_READER               RESOURCE_EXHAUSTED
-    └── StorageUnavailable          STORAGE_UNAVAILABLE       UNAVAILABLE          retryable
+    ├── StorageUnavailable          STORAGE_UNAVAILABLE       UNAVAILABLE          retryable
+    └── ProvidersUnavailable    PROVIDERS_UNAVAILABLE     UNAVAILABLE          retryable
 
 The reasons are the names of `ErrorReason` in `error_reason.proto` without their prefix; a test holds tree, table
 and enum equal. `wire/status.py` makes a `google.rpc.Status` of an error and reads one back, so a caller catches
@@ -49,6 +50,7 @@ __all__ = [
     "ERRORS",
     "ArtifactDamaged",
     "ArtifactNotFound",
+    "Attempt",
     "Cancelled",
     "CelesteError",
     "DeadlineExceeded",
@@ -70,6 +72,7 @@ __all__ = [
     "ProviderFailed",
     "ProviderRateLimited",
     "ProviderUnavailable",
+    "ProvidersUnavailable",
     "QueueFull",
     "RangeExceeded",
     "RequestTooLarge",
@@ -98,6 +101,16 @@ class Violation:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One model that did not do a request: why, as a reason and for people, and when it may be back, if known."""
+
+    model: str
+    reason: str
+    text: str = ""
+    retry_after: float | None = None
+
+
 class CelesteError(Exception):
     """A failure with a reason that programs can act on.
 
@@ -107,11 +120,15 @@ class CelesteError(Exception):
         violations: The fields at fault, all of them; empty when no field is.
         resource: The name of the thing that is missing or damaged; empty when there is none.
         retry_after: Seconds after which another try makes sense; None when nobody knows.
+        attempts: The models that were tried or passed over, in order, where a request allows more than one.
+        retryable: Whether the same request may pass later, and nothing was done that would have to be paid twice.
+        elsewhere: Whether another model may do the request, and nothing was done that would have to be paid twice.
     """
 
     reason: ClassVar[str] = ""
     code: ClassVar[str] = "UNKNOWN"
     retryable: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -121,6 +138,7 @@ class CelesteError(Exception):
         violations: Sequence[Violation] = (),
         resource: str = "",
         retry_after: float | None = None,
+        attempts: Sequence[Attempt] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -128,6 +146,7 @@ class CelesteError(Exception):
         self.violations = tuple(violations)
         self.resource = resource
         self.retry_after = retry_after
+        self.attempts = tuple(attempts)
 
 
 class InvalidRequest(CelesteError):
@@ -135,6 +154,7 @@ class InvalidRequest(CelesteError):
 
     reason = "INVALID_FIELD"
     code = "INVALID_ARGUMENT"
+    elsewhere = True
 
     @classmethod
     def at(cls, field: str, text: str, **metadata: object) -> "InvalidRequest":
@@ -194,6 +214,7 @@ class ModelNotFound(CelesteError):
 
     reason = "MODEL_NOT_FOUND"
     code = "NOT_FOUND"
+    elsewhere = True
 
 
 class ArtifactNotFound(CelesteError):
@@ -208,6 +229,7 @@ class OperationNotOffered(CelesteError):
 
     reason = "OPERATION_NOT_OFFERED"
     code = "FAILED_PRECONDITION"
+    elsewhere = True
 
 
 class WeightsMissing(CelesteError):
@@ -215,6 +237,7 @@ class WeightsMissing(CelesteError):
 
     reason = "WEIGHTS_MISSING"
     code = "FAILED_PRECONDITION"
+    elsewhere = True
 
 
 class UriFailed(CelesteError):
@@ -229,10 +252,14 @@ class ModelRetired(CelesteError):
 
     reason = "MODEL_RETIRED"
     code = "FAILED_PRECONDITION"
+    elsewhere = True
 
 
 class SafetyBlocked(CelesteError):
-    """A safety system refused; metadata `stage` says what: `prompt`, `input`, `output` or `unknown`."""
+    """A safety system refused; metadata `stage` says what: `prompt`, `input`, `output` or `unknown`.
+
+    Where it was the policy of this server, metadata has the members of a SafetyVerdict.
+    """
 
     reason = "SAFETY_BLOCKED"
     code = "FAILED_PRECONDITION"
@@ -243,6 +270,7 @@ class ProviderCredentials(CelesteError):
 
     reason = "PROVIDER_CREDENTIALS"
     code = "FAILED_PRECONDITION"
+    elsewhere = True
 
 
 class ProviderBilling(CelesteError):
@@ -250,6 +278,7 @@ class ProviderBilling(CelesteError):
 
     reason = "PROVIDER_BILLING"
     code = "FAILED_PRECONDITION"
+    elsewhere = True
 
 
 class ProviderRateLimited(CelesteError):
@@ -258,6 +287,7 @@ class ProviderRateLimited(CelesteError):
     reason = "PROVIDER_RATE_LIMITED"
     code = "RESOURCE_EXHAUSTED"
     retryable = True
+    elsewhere = True
 
 
 class ProviderUnavailable(CelesteError):
@@ -266,6 +296,7 @@ class ProviderUnavailable(CelesteError):
     reason = "PROVIDER_UNAVAILABLE"
     code = "UNAVAILABLE"
     retryable = True
+    elsewhere = True
 
 
 class ProviderFailed(CelesteError):
@@ -291,6 +322,7 @@ class QueueFull(CelesteError):
     reason = "QUEUE_FULL"
     code = "RESOURCE_EXHAUSTED"
     retryable = True
+    elsewhere = True
 
 
 class EngineMemory(CelesteError):
@@ -298,6 +330,7 @@ class EngineMemory(CelesteError):
 
     reason = "ENGINE_MEMORY"
     code = "RESOURCE_EXHAUSTED"
+    elsewhere = True
 
 
 class StorageFull(CelesteError):
@@ -321,6 +354,7 @@ class EngineLost(CelesteError):
     reason = "ENGINE_LOST"
     code = "UNAVAILABLE"
     retryable = True
+    elsewhere = True
 
 
 class ServerUnavailable(CelesteError):
@@ -385,6 +419,14 @@ class StorageUnavailable(CelesteError):
     """The artifact store can't be written or read at the moment."""
 
     reason = "STORAGE_UNAVAILABLE"
+    code = "UNAVAILABLE"
+    retryable = True
+
+
+class ProvidersUnavailable(CelesteError):
+    """All models that the request allows were tried or passed over, and for one at least that may pass."""
+
+    reason = "PROVIDERS_UNAVAILABLE"
     code = "UNAVAILABLE"
     retryable = True
 

@@ -4,7 +4,7 @@ Each event has one author, so there is one place to look:
 
     Queued      pipeline/limit.py    waiting for a slot
     Started     pipeline/route.py    a model was chosen
-    Fitted      pipeline/fit.py      what became of one field of the request
+    Fitted      pipeline/fit.py      what became of one field of the request; of `model`, by pipeline/route.py
     Retrying    pipeline/retry.py    the same model, again
     Submitted   provider             a remote job runs; retries carry its ticket, so a lost poll buys nothing twice
     Progress    provider             nearer to the end
@@ -13,9 +13,12 @@ Each event has one author, so there is one place to look:
     Picture     provider             bytes; they go no higher than pipeline/save.py
     Saved       pipeline/save.py     the picture is stored; above, an image is a digest
     Measured    pipeline/lock.py     what a step found on what was made, about one field; fit.py puts it into the line
+                pipeline/label.py
                 pipeline/split.py
-    Missed      pipeline/split.py    one of several images could not be made
+    Missed      pipeline/split.py    one of several images could not be made, or may not be shown
+                pipeline/safety.py
     Analyzed    provider             what an analysis found
+    Judged      pipeline/safety.py   what the operator's policy says of a text or a picture
     Used        provider             time that an engine of ours worked
     Completed   pipeline/record.py   the result, last, once
 
@@ -27,8 +30,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
     "Analyzed",
@@ -37,10 +42,9 @@ __all__ = [
     "FidelityLine",
     "FidelityOutcome",
     "Fitted",
-    "ImageMetadata",
     "ImageOutput",
+    "Judged",
     "Measured",
-    "MetadataEntry",
     "Missed",
     "OperationResult",
     "Picture",
@@ -102,31 +106,6 @@ class ImageOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataEntry:
-    """One tag of a file: its group (`exif`, `gps`, `png`), its name and its JSON value."""
-
-    group: str
-    name: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ImageMetadata:
-    """Facts about a file and what was written into it; see `ImageMetadata` in `analysis.proto`."""
-
-    media_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-    color_mode: str
-    has_alpha: bool
-    orientation: int = 0
-    icc_profile: str = ""
-    entries: tuple[MetadataEntry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """What an operation used; `compute_seconds` is None when no engine of this server worked on it."""
 
@@ -143,9 +122,10 @@ class OperationResult:
     model: str
     images: tuple[ImageOutput, ...] = ()
     failures: Mapping[int, CelesteError] = field(default_factory=dict)
-    metadata: ImageMetadata | None = None
+    analysis: Analysis | None = None
     fidelity: tuple[FidelityLine, ...] = ()
     usage: Usage = Usage()
+    safety: tuple[SafetyVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +137,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A model works on it; `attempt` counts from 1."""
+    """A model works on it; `attempt` counts the models that were tried, from 1."""
 
     provider: str
     model: str
@@ -254,7 +234,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Image `index` could not be made; the others go on."""
+    """Image `index` could not be made, or may not be shown; the others go on."""
 
     index: int
     error: CelesteError
@@ -262,9 +242,16 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Analyzed:
-    """What an analysis found."""
+    """What an analysis found, of some kinds or all; what comes later adds to it."""
 
-    metadata: ImageMetadata
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the operator's safety policy says of a text or a picture."""
+
+    verdict: SafetyVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +282,7 @@ Event = (
     | Saved
     | Missed
     | Analyzed
+    | Judged
     | Used
     | Completed
 )

@@ -21,7 +21,9 @@ __all__ = [
     "Generate",
     "ImageRequest",
     "OperationKind",
+    "OutputMetadata",
     "RequestOptions",
+    "Routing",
     "Upscale",
     "UpscaleMethod",
 ]
@@ -44,6 +46,16 @@ class AnalysisKind(StrEnum):
     """What an analysis can look for."""
 
     METADATA = "metadata"
+    CONTENT = "content"
+    QUALITY = "quality"
+    SAFETY = "safety"
+
+
+class OutputMetadata(StrEnum):
+    """What becomes of metadata that a picture has when it is made: it stays, or all but what its pixels need goes."""
+
+    KEEP = "keep"
+    STRIP = "strip"
 
 
 class UpscaleMethod(StrEnum):
@@ -55,6 +67,13 @@ class UpscaleMethod(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """Which models may do a request besides the one it names: `fallback_models`, ids or aliases, in this order."""
+
+    fallback_models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOptions:
     """What all operations have in common.
 
@@ -63,6 +82,9 @@ class RequestOptions:
         provider_options: What only one provider knows, by the provider's name.
         inline_limit_bytes: Bytes of images to send inside the response; None is the server's default.
         preview_count: Previews wanted, 0 to 8.
+        routing: Which models may do it besides the one it names.
+        output_metadata: What becomes of metadata that the images have; None is the server's setting.
+        embed_recipe: Whether the recipe is written into the images; None is the server's setting.
         unknown: Paths of fields that this server does not know, from a newer client.
     """
 
@@ -70,12 +92,15 @@ class RequestOptions:
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inline_limit_bytes: int | None = None
     preview_count: int = 0
+    routing: Routing = Routing()
+    output_metadata: OutputMetadata | None = None
+    embed_recipe: bool | None = None
     unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What all operations begin with; `model` is `provider/model`, or empty for the server's default."""
+    """What all operations begin with; `model` is `provider/model`, an alias, or empty for the server's default."""
 
     kind: ClassVar[OperationKind]
 
@@ -198,9 +223,11 @@ class Call:
         caller: Whose call it is, and so whose artifacts; everybody is ANONYMOUS while nobody authenticates.
         deadline: When the caller stops waiting, by `time.monotonic()`; None is never.
         ticket: The provider's own name for a job that an earlier attempt submitted; with one, nothing is submitted.
+        hurried: Whether another model waits to be asked, so that long pauses before another try are not worth it.
     """
 
     request_id: str
     caller: str = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
+    hurried: bool = False

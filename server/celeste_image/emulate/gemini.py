@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from celeste_image.core.card import ChoiceRange, ModelCard, SizeRange
@@ -46,6 +47,7 @@ class FakeGemini(FakeVendor):
             for route in (
                 Route("POST", version + "/models/{model}:generateContent", self.generate),
                 Route("POST", version + "/models/{model}:streamGenerateContent", self.stream),
+                Route("POST", version + "/interactions", self.interact),
                 Route("GET", version + "/models", self.models, "check"),
             )
         )
@@ -74,11 +76,46 @@ class FakeGemini(FakeVendor):
 
     async def generate(self, asked: Asked) -> Answer:
         """Answers with one envelope."""
-        return Answer(await self._envelope(asked))
+        return Answer(await self._envelope(asked, asked.params["model"], asked.fields))
+
+    async def interact(self, asked: Asked) -> Answer:
+        """Answers with an interaction: the same work in the newer API's form."""
+        given, form = asked.fields.get("input"), asked.fields.get("response_format") or {}
+        content = [{"type": "text", "text": given}] if isinstance(given, str) else given or ()
+        parts = [
+            {"inlineData": {"data": item.get("data", "")}} if item.get("type") == "image" else {"text": item["text"]}
+            for item in content
+        ]
+        shape = {"aspectRatio": form.get("aspect_ratio"), "imageSize": form.get("image_size")}
+        config = dict(asked.fields.get("generation_config") or {})
+        config["imageConfig"] = {name: value for name, value in shape.items() if value}
+        fields = {"contents": [{"parts": parts}], "generationConfig": config}
+        envelope = await self._envelope(asked, str(asked.fields.get("model", "")), fields)
+        made = envelope["candidates"][0].get("content", {}).get("parts", ())
+        steps = [
+            {"type": "image", "mime_type": "image/png", "data": part["inlineData"]["data"]}
+            if "inlineData" in part
+            else {"type": "text", "text": part["text"]}
+            for part in made
+        ]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Answer(
+            {
+                "id": envelope["responseId"],
+                "object": "interaction",
+                "model": asked.entry.model,
+                "status": "completed" if steps else "failed",
+                "role": "model",
+                "created": now,
+                "updated": now,
+                "outputs": [step for step in steps if step["type"] == "image"],
+                "steps": [{"type": "model_output", "content": steps}],
+            }
+        )
 
     async def stream(self, asked: Asked) -> Answer:
         """Answers with two: words first, then the picture, whole."""
-        envelope = await self._envelope(asked)
+        envelope = await self._envelope(asked, asked.params["model"], asked.fields)
         candidates = envelope.get("candidates")
         if not candidates or "content" not in candidates[0]:
             return Answer(events=[("", envelope)])
@@ -89,15 +126,17 @@ class FakeGemini(FakeVendor):
 
     async def blocked(self, asked: Asked) -> Answer:
         """Answers with an envelope that has no candidates."""
+        if asked.entry.path.endswith("/interactions"):
+            return Answer({"object": "interaction", "status": "failed", "steps": []})
         envelope = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {}}
         is_stream = asked.entry.path.endswith(":streamGenerateContent")
         return Answer(events=[("", envelope)]) if is_stream else Answer(envelope)
 
-    async def _envelope(self, asked: Asked) -> dict[str, Any]:
-        card = self.card(asked.params["model"])
+    async def _envelope(self, asked: Asked, model: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        card = self.card(model)
         asked.entry.model = card.name_on_wire
-        words, pictures = _read(asked.fields)
-        config = _at(asked.fields, "generationConfig", "generation_config") or {}
+        words, pictures = _read(fields)
+        config = _at(fields, "generationConfig", "generation_config") or {}
         kind = OperationKind.EDIT if pictures else OperationKind.GENERATE
         width, height = _size(card, kind, _at(config, "imageConfig", "image_config") or {})
         seed, title = seed_of(config.get("seed"), words), f"{card.id}, emulated"

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -54,6 +55,7 @@ class FakeOpenAI(FakeVendor):
         return (
             Route("POST", "/images/generations", self.generate),
             Route("POST", "/images/edits", self.edit),
+            Route("POST", "/responses", self.respond),
             Route("GET", "/models", self.models, "check"),
         )
 
@@ -114,6 +116,31 @@ class FakeOpenAI(FakeVendor):
 
             made.append(await painted(asked, paint, source))
         return self._answer(asked, card, OperationKind.EDIT, made, "image_edit")
+
+    async def respond(self, asked: Asked) -> Answer:
+        """Draws by the image tool of the Responses API: the same work in another form."""
+        tools = [tool for tool in asked.fields.get("tools") or () if tool.get("type") == "image_generation"]
+        if not tools:
+            text = {"type": "output_text", "text": "I have no tool to draw with."}
+            return Answer({"object": "response", "output": [{"type": "message", "content": [text]}]})
+        given = asked.fields.get("input")
+        content: list[dict[str, Any]] = (
+            given[-1]["content"] if isinstance(given, list) else [{"type": "input_text", "text": given}]
+        )
+        words = " ".join(part["text"] for part in content if part["type"] == "input_text")
+        urls = [part["image_url"] for part in content if part["type"] == "input_image"]
+        fields = {"model": asked.fields.get("model"), "prompt": words, **tools[0]}
+        fields.pop("type")
+        files = {"image": [base64.b64decode(url.rpartition(",")[2]) for url in urls]}
+        told = replace(asked, fields=fields, files=files)
+        answer = await (self.edit(told) if urls else self.generate(told))
+        calls = [
+            {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": item["b64_json"]}
+            for item in answer.value["data"]
+        ]
+        about = {"id": f"resp_{time.time_ns()}", "object": "response", "created_at": int(time.time())}
+        how = {"status": "completed", "parallel_tool_calls": True, "tool_choice": "auto", "tools": tools}
+        return Answer({**about, **how, "model": fields["model"], "output": calls, "error": None})
 
     def _title(self, card: ModelCard) -> str:
         return f"{card.id}, emulated"
@@ -242,8 +269,12 @@ class FakeCompatible(FakeOpenAI):
     path = "/v1"
 
     def routes(self) -> Sequence[Route]:
-        """Returns those of OpenAI, and the pictures."""
-        return (*super().routes(), Route("GET", "/files/{file}", self.file, "fetch"))
+        """Returns those of OpenAI, variations, and the pictures."""
+        return (
+            *super().routes(),
+            Route("POST", "/images/variations", self.vary),
+            Route("GET", "/files/{file}", self.file, "fetch"),
+        )
 
     @property
     def cards(self) -> Sequence[ModelCard]:
@@ -253,8 +284,14 @@ class FakeCompatible(FakeOpenAI):
 
     def table(self, url: str) -> dict[str, Any]:
         """Returns a table with one model that does all that such servers can."""
-        model = {"id": "studio-1", "edits": ["instruct", "inpaint", "outpaint"], "seed": True, "max_count": 4}
+        edits = ["instruct", "inpaint", "outpaint", "vary"]
+        model = {"id": "studio-1", "edits": edits, "seed": True, "max_count": 4}
         return super().table(url) | {"kind": "compatible", "models": [model], "response_format": "url"}
+
+    async def vary(self, asked: Asked) -> Answer:
+        """Makes pictures like one, which takes no words."""
+        asked.fields.setdefault("prompt", "another like it")
+        return await self.edit(asked)
 
     async def file(self, asked: Asked) -> Answer:
         """Hands out a picture that was made."""

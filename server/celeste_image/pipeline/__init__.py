@@ -6,12 +6,15 @@ from celeste_image.core.events import Run
 from celeste_image.guard import Guard
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.label import Labels, labelling
 from celeste_image.pipeline.limit import Slots, limiting
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.lock import locking
+from celeste_image.pipeline.policy import Policy
 from celeste_image.pipeline.record import recording
-from celeste_image.pipeline.retry import retrying
+from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import Routes, routing
+from celeste_image.pipeline.safety import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
@@ -19,7 +22,7 @@ from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.store import ArtifactStore
 
-__all__ = ["Routes", "build_pipeline"]
+__all__ = ["Labels", "Routes", "build_pipeline"]
 
 
 def build_pipeline(
@@ -30,16 +33,22 @@ def build_pipeline(
     budget: ByteBudget,
     uris: Http,
     pictures: Pictures,
+    labels: Labels,
+    policy: Policy,
 ) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
         run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
+        run = checking_outputs(run, policy, provider.cards)
+        run = labelling(run, provider.cards, pictures.of(name), labels.software)  # metadata taken out, or written
         run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
-        run = retrying(run)  # until something was saved; carries the ticket
+        run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
         run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
-        attempt[name] = fitting(run, provider)  # -> concrete, with a line for each difference
+        attempt[name] = fitting(run, provider, labels=labels)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model
+    run = checking_inputs(run, policy)
     run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
+    run = checking_prompts(run, policy)
     return recording(run)  # outermost, so refusals are counted too

@@ -21,6 +21,7 @@ from celeste_image.core.card import (
     ParameterRange,
     SizeRange,
     TextRange,
+    card_in,
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
@@ -44,6 +45,7 @@ from celeste_image.core.request import (
     ImageRequest,
     Upscale,
 )
+from celeste_image.pipeline.label import AS_MADE, Labels
 from celeste_image.pipeline.measure import MEASURED, measure
 from celeste_image.pipeline.sizes import fit_size, sides, size_json
 from celeste_image.providers.base import Provider
@@ -69,13 +71,14 @@ def draw_seed() -> int:
     return secrets.randbits(32)
 
 
-def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -> Run:
-    """Fits each request to its model's card, and holds what came out against it."""
-    cards = {card.id: card for card in provider.cards}
+def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, labels: Labels = AS_MADE) -> Run:
+    """Fits each request to its model's card, and holds what came out against it; `labels` is the server's choice."""
 
     async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        fit = Fit(cards[request.model], request, draw)
+        fit = Fit(card_in(provider.cards, request.model), request, draw, labels)
         concrete = fit.request(provider)
+        if fit.unknown:
+            yield Warned("model", fit.unknown)
         for line in fit.lines:
             if line.path not in MEASURED:
                 yield Fitted(line)
@@ -102,10 +105,12 @@ def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed) -
 class Fit:
     """One request on its way to one model: collects lines and violations, all of them, before it fails."""
 
-    def __init__(self, card: ModelCard, request: ImageRequest, draw: Callable[[], int]) -> None:
+    def __init__(self, card: ModelCard, request: ImageRequest, draw: Callable[[], int], labels: Labels) -> None:
         self._card = card
         self._asked = request
         self._draw = draw
+        self.unknown = f"{card.id} is not in the catalogue; taken to be like {card.like}" if card.is_stranger else ""
+        self._labels = labels
         self.lines: list[FidelityLine] = []
         self.violations: list[Violation] = []
 
@@ -118,6 +123,8 @@ class Fit:
             UnknownField: `strict` was asked for and there are fields that this server does not know.
         """
         asked = self._asked
+        if self.unknown:
+            self._line("model", HONORED, asked=asked.model, sent=self._card.name_on_wire, note=self.unknown)
         for path in asked.options.unknown:
             self._line(path, DROPPED, note="this server does not know the field")
         match asked:
@@ -133,6 +140,8 @@ class Fit:
             case _:
                 raise TypeError(f"{asked!r} is no request")
         self._options(provider)
+        fitted, lines = self._labels.concrete(fitted)
+        self.lines += lines
         if self.violations:
             raise InvalidRequest.of(self.violations)
         if asked.options.strict:
@@ -353,7 +362,10 @@ class Fit:
             self._wrong(edit.field, f"must make at most {most}, makes {width:,} x {height:,}")
 
     def _analyze(self, asked: Analyze) -> Analyze:
+        known = self._card.parameter(asked.kind, "kinds")
         for index, kind in enumerate(asked.kinds):
+            if known and (text := out_of_range(known.range, kind)):
+                self._wrong(f"kinds[{index}]", f"{text} for {self._card.id}")
             self._line(f"kinds[{index}]", HONORED, asked=kind.value)
         return asked
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.edits import Erase, Inpaint
 from celeste_image.core.events import Event, Measured, Picture, Run, Warned
 from celeste_image.core.request import Call, Edit, ImageRequest
@@ -40,13 +40,12 @@ def locking(run: Run, cards: Sequence[ModelCard], pictures: Pictures) -> Run:
     themselves. The provider is asked for a lossless picture. What can't be as asked is said before anything is sent,
     so that `strict` ends it there; what turns out later is measured, and refuses nothing.
     """
-    models = {card.id: card for card in cards}
 
     async def locked(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         lock = None
         match request:
             case Edit(edit=Erase() | Inpaint() as edit):
-                if models[request.model].parameter(request.kind, f"{edit.field}.pixel_lock"):
+                if card_in(cards, request.model).parameter(request.kind, f"{edit.field}.pixel_lock"):
                     lock = Lock(request, edit, pictures)
                     for warning in lock.warnings:
                         yield warning

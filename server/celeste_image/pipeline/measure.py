@@ -8,7 +8,10 @@ from celeste_image.pipeline.sizes import ratio_of, same_shape
 
 __all__ = ["MEASURED", "measure"]
 
-MEASURED = ("size", "count", "erase.pixel_lock", "inpaint.pixel_lock")
+MEASURED = (
+    *("size", "count", "erase.pixel_lock", "inpaint.pixel_lock"),
+    *("options.output_metadata", "options.embed_recipe"),
+)
 """Fields whose lines wait for the result."""
 
 

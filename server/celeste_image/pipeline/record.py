@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import structlog
 
+from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError, InternalError
 from celeste_image.core.events import (
     Analyzed,
@@ -15,8 +16,8 @@ from celeste_image.core.events import (
     Event,
     FidelityLine,
     Fitted,
-    ImageMetadata,
     ImageOutput,
+    Judged,
     Missed,
     OperationResult,
     Run,
@@ -26,6 +27,7 @@ from celeste_image.core.events import (
     Used,
 )
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.safety import SafetyVerdict
 
 __all__ = ["recording"]
 
@@ -39,23 +41,27 @@ class Record:
         self.model = ""
         self.images: list[ImageOutput] = []
         self.failures: dict[int, CelesteError] = {}
-        self.metadata: ImageMetadata | None = None
+        self.analysis: Analysis | None = None
         self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
+        self.safety: list[SafetyVerdict] = []
 
     def add(self, event: Event) -> None:
         """Takes note of an event."""
         match event:
             case Started():
                 self.model = event.model
+                self.fidelity.clear()  # of a model that was left
             case Saved():
                 self.images.append(event.image)
             case Missed():
                 self.failures[event.index] = event.error
             case Analyzed():
-                self.metadata = event.metadata
+                self.analysis = (self.analysis or Analysis()).with_parts_of(event.analysis)
             case Fitted():
                 self.fidelity[event.line.path, event.line.image_index] = event.line
+            case Judged():
+                self.safety.append(event.verdict)
             case Used():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
 
@@ -68,9 +74,10 @@ class Record:
             model=self.model,
             images=images,
             failures=self.failures,
-            metadata=self.metadata,
+            analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
             usage=Usage(len(images), megapixels, self.compute_seconds),
+            safety=tuple(self.safety),
         )
 
 

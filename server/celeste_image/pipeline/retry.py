@@ -8,8 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.events import Event, Progress, Retrying, Run, Saved, Submitted
+from celeste_image.core.events import Event, Missed, Progress, Retrying, Run, Saved, Submitted
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.providers.base import ProviderSettings
 
 __all__ = ["RetryPolicy", "retrying"]
 
@@ -22,7 +23,9 @@ class RetryPolicy:
         tries: Tries in all per reason; a reason that is not named has `other_tries`.
         first_seconds: Longest pause before the second try; it doubles from try to try.
         longest_seconds: Longest pause of all, unless the vendor names a longer one.
-        patience_seconds: A longer pause than this, named by the vendor, is not waited for: the caller is told of it.
+        patience_seconds: What the vendor names may be as long as this; a longer pause is not waited for: the caller is
+            told of it. Pauses of ours are never longer.
+        hurried_seconds: The same of every pause, while another model waits to be asked.
     """
 
     tries: Mapping[str, int] = field(default_factory=lambda: {"PROVIDER_RATE_LIMITED": 5, "PROVIDER_UNAVAILABLE": 4})
@@ -30,6 +33,15 @@ class RetryPolicy:
     first_seconds: float = 0.5
     longest_seconds: float = 20.0
     patience_seconds: float = 60.0
+    hurried_seconds: float = 2.0
+
+    @classmethod
+    def of(cls, settings: ProviderSettings) -> "RetryPolicy":
+        """Returns the policy for a provider."""
+        policy = cls(patience_seconds=settings.patience_seconds)
+        if settings.tries is None:
+            return policy
+        return replace(policy, tries=dict.fromkeys(policy.tries, settings.tries))
 
 
 def retrying(
@@ -40,7 +52,7 @@ def retrying(
     clock: Callable[[], float] = time.monotonic,
     jitter: Callable[[float], float] = lambda most: random.uniform(0, most),  # noqa: S311
 ) -> Run:
-    """Tries again after failures that say nothing was done, until something was saved.
+    """Tries again after failures that say nothing was done, until something was saved or refused.
 
     A ticket that a try left is carried to the next, which resumes that job and submits nothing. What was sent and not
     answered is not retryable, and so never sent again.
@@ -54,7 +66,7 @@ def retrying(
             try:
                 async with aclosing(run(request, call)) as events:
                     async for event in events:
-                        saved |= isinstance(event, Saved)
+                        saved |= isinstance(event, Saved | Missed)  # a picture that may not be shown was made
                         if isinstance(event, Submitted):
                             call = replace(call, ticket=event.ticket)
                         if isinstance(event, Progress):
@@ -66,8 +78,9 @@ def retrying(
                 return
             except CelesteError as error:
                 pause = _pause(policy, error, attempt, jitter)
-                late = call.deadline is not None and pause is not None and clock() + pause >= call.deadline
-                if saved or pause is None or late:
+                if pause is None or saved or (call.hurried and pause > policy.hurried_seconds):
+                    raise
+                if call.deadline is not None and clock() + pause >= call.deadline:
                     raise
                 attempt += 1
                 retry = Retrying(error.reason, pause, attempt)
@@ -81,6 +94,6 @@ def _pause(policy: RetryPolicy, error: CelesteError, attempt: int, jitter: Calla
     """Returns how long to wait before the next try, None when there is none: full jitter, never before Retry-After."""
     if not error.retryable or attempt >= policy.tries.get(error.reason, policy.other_tries):
         return None
-    drawn = jitter(min(policy.longest_seconds, policy.first_seconds * 2 ** (attempt - 1)))
+    drawn = jitter(min(policy.longest_seconds, policy.patience_seconds, policy.first_seconds * 2 ** (attempt - 1)))
     named = max(0.0, error.retry_after or 0.0)
     return None if named > policy.patience_seconds else named + drawn

@@ -4,10 +4,22 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
-from celeste_image.core.events import Analyzed, Event, ImageOutput, Measured, Missed, Preview, Progress, Run, Saved
+from celeste_image.core.events import (
+    Analyzed,
+    Event,
+    ImageOutput,
+    Judged,
+    Measured,
+    Missed,
+    Preview,
+    Progress,
+    Run,
+    Saved,
+)
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.pipeline.trail import may_go_on
 
 __all__ = ["splitting"]
 
@@ -15,28 +27,34 @@ __all__ = ["splitting"]
 def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     """Makes the images one call after another; what fails, or does not come, is missed while others are made.
 
-    When no call made an image, the first failure is the operation's. Images beyond those that a call was asked for are
-    paid for like the others, and kept: their indexes come after all that were asked for.
+    When no call made an image, the first failure after which nothing else may be asked is the operation's, else the
+    first. Images beyond those that a call was asked for are paid for like the others, and kept: their indexes come
+    after all that were asked for.
 
     Raises:
         ProviderFailed: Nothing was made, and nothing failed.
     """
-    models = {card.id: card for card in cards}
 
     async def whole(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        made = False
+        made, missed = False, list[Missed]()
         async with aclosing(run(request, call)) as events:
             async for event in events:
                 made |= isinstance(event, Saved | Analyzed)
-                yield event
+                if isinstance(event, Missed):
+                    missed.append(event)
+                else:
+                    yield event
         if not made:
-            raise _failed(models[request.model], "made nothing")
+            raise missed[0].error if missed else _failed(card_in(cards, request.model), "made nothing")
+        for refused in missed:
+            yield refused
 
     async def split(request: Generate | Edit, call: Call) -> AsyncGenerator[Event, None]:
-        card, count = models[request.model], max(1, request.count)
+        card, count = card_in(cards, request.model), max(1, request.count)
         places = Places(count)
         missed: list[Missed] = []
         saved: set[int] = set()
+        refused: dict[int, CelesteError] = {}
         for start in range(0, count, card.max_count):
             size = min(card.max_count, count - start)
             seed = None if request.seed is None else (request.seed + start) % (1 << 64)
@@ -46,6 +64,9 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 async with aclosing(run(part, call)) as events:
                     async for event in events:
                         moved = places.moved(event, start, size)
+                        if isinstance(moved, Missed):
+                            refused[moved.index] = moved.error
+                            continue
                         if isinstance(moved, Saved):
                             saved.add(moved.image.index)
                         yield moved
@@ -57,9 +78,10 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 short = error
             else:
                 short = _failed(card, f"made {len(saved) - before} of {size} images")
-            missed += [Missed(i, short) for i in range(start, start + size) if i not in saved]
+            missed += [Missed(i, refused.get(i, short)) for i in range(start, start + size) if i not in saved]
         if not saved:
-            raise missed[0].error
+            # A call that may have done something says more than one that did nothing: another model may do it then.
+            raise next((event.error for event in missed if not may_go_on(event.error)), missed[0].error)
         for event in missed:
             yield event
         text = "" if len(saved) == count else f"{len(saved)} were made"
@@ -85,6 +107,10 @@ class Places:
                 return replace(event, fraction=min(1.0, (start + event.fraction * size) / self._count))
             case Preview() | Measured(index=int()):
                 return replace(event, index=self._place(event.index or 0, start, size))
+            case Missed():
+                return replace(event, index=self._place(event.index, start, size))
+            case Judged(verdict) if verdict.image_index is not None:
+                return Judged(replace(verdict, image_index=self._place(verdict.image_index, start, size)))
             case Saved(ImageOutput() as image):
                 return Saved(replace(image, index=self._place(image.index, start, size)))
             case _:

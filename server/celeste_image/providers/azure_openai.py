@@ -14,8 +14,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from celeste_image.core.card import ModelCard
+from celeste_image.core.secret import Secret
 from celeste_image.providers.catalog import cards_from, load_catalogue
-from celeste_image.providers.exchange import Secret
+from celeste_image.providers.exchange import SecretHeader
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.openai import OpenAIOptions
@@ -27,6 +28,9 @@ __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 API_VERSION = "2025-04-01-preview"
 LIFECYCLE = ("state", "ends_on", "replacement", "prices")
 """What OpenAI says of its own service, and Microsoft decides for itself."""
+
+EVIDENCE = {"gpt-image-2": "wire-proven"}
+"""How deployments of a model are known, where that is not from the specification: the recordings are of Azure's own."""
 
 
 class Deployment(BaseModel):
@@ -93,10 +97,14 @@ class AzureOpenAI(OpenAILike):
         )
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def secrets(self) -> tuple[SecretHeader, ...]:
         """The headers with the key: the v1 surface takes it as OpenAI does, too."""
         (key,) = super().secrets
-        return (key, replace(key, header="authorization", value=f"Bearer {key.value}")) if self._is_v1 else (key,)
+        return (
+            (key, replace(key, header="authorization", value=Secret(f"Bearer {key.value.reveal()}")))
+            if self._is_v1
+            else (key,)
+        )
 
 
 def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:
@@ -106,8 +114,11 @@ def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard,
     models = []
     for deployment in deployments:
         known = {name: value for name, value in entries[deployment.model].items() if name not in LIFECYCLE}
-        title = f"{known['title']} ({deployment.id})"
-        models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title})
+        title, evidence = (
+            f"{known['title']} ({deployment.id})",
+            EVIDENCE.get(deployment.model, "from the specification"),
+        )
+        models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title, "evidence": evidence})
     return cards_from(provider, {**catalogue, "models": models})
 
 

@@ -13,12 +13,21 @@ __all__ = ["Options", "Provider", "ProviderSettings"]
 
 
 class ProviderSettings(BaseModel):
-    """The table `[providers.NAME]`; `concurrency` is how many calls run at a time, `queue` how many may wait."""
+    """The table `[providers.NAME]`.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Attributes:
+        concurrency: How many calls run at a time.
+        queue: How many may wait.
+        tries: Tries in all of a call that its provider did nothing about, being down or busy; None is the pipeline's.
+        patience_seconds: Longest pause before another try; a provider that names a longer one is not waited for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     concurrency: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=0)] = 100
+    tries: Annotated[int, Field(ge=1, le=20)] | None = None
+    patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
 
 
 class Options(BaseModel):

@@ -67,6 +67,7 @@ class Bfl(Vendor):
     key_header = "x-key"
     key_prefix = ""
     key_path = "v1/credits"
+    model_form = r"flux-[\w.-]{1,95}"  # a model is a path here, and not every path is one
     # A job is asked for in the region that has it, `api.us1.bfl.ai`; its picture is at `delivery-us1.bfl.ai`.
     own_hosts = ("*.bfl.ai",)
     result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")

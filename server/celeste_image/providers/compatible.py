@@ -32,7 +32,7 @@ from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.base import Options
-from celeste_image.providers.exchange import Secret
+from celeste_image.providers.exchange import SecretHeader
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.origins import Origin
@@ -71,22 +71,28 @@ class CompatibleModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")] = Field(
+        description="What requests call it, behind the provider's name."
+    )
     wire_id: str = Field(default="", description="What the server calls it, if that is not its id.")
-    title: str = ""
-    summary: str = "A model of a server that the operator named."
-    generates: bool = True
-    edits: tuple[Literal["instruct", "inpaint", "outpaint"], ...] = ()
+    title: str = Field(default="", description="Its name for people; empty is its id.")
+    summary: str = Field(default="A model of a server that the operator named.", description="What it is, for people.")
+    generates: bool = Field(default=True, description="Whether it makes pictures from words.")
+    edits: tuple[Literal["instruct", "inpaint", "outpaint", "vary"], ...] = Field(
+        default=(), description="Edits that it does."
+    )
     sizes: tuple[str, ...] = Field(default=(), description="The only ones there are, as 1024x1024; empty means any.")
     multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(default=8, description="Of both sides, without `sizes`.")
-    maximum_side: Annotated[int, Field(ge=64, le=16_384)] = 4096
-    max_count: Annotated[int, Field(ge=1, le=16)] = 1
-    references: Annotated[int, Field(ge=0, le=15)] = 0
-    seed: bool = False
-    negative_prompt: bool = False
-    previews: bool = False
-    output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = ()
-    options: tuple[str, ...] = ()
+    maximum_side: Annotated[int, Field(ge=64, le=16_384, description="In pixels, without `sizes`.")] = 4096
+    max_count: Annotated[int, Field(ge=1, le=16, description="Pictures in one call; more are split.")] = 1
+    references: Annotated[int, Field(ge=0, le=15, description="More pictures that `instruct` takes.")] = 0
+    seed: bool = Field(default=False, description="Whether it takes seeds.")
+    negative_prompt: bool = Field(default=False, description="Whether it takes what not to show.")
+    previews: bool = Field(default=False, description="Whether it streams previews.")
+    output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = Field(
+        default=(), description="Formats to choose from; empty means the server's own."
+    )
+    options: tuple[str, ...] = Field(default=(), description="Options that it reads.")
 
     @field_validator("sizes")
     @classmethod
@@ -143,6 +149,7 @@ class Compatible(OpenAILike):
     Options = CompatibleOptions
     base_url = ""
     key_variable = ""
+    model_form = r"[\w.:/-]{1,150}"
 
     def __init__(
         self,
@@ -158,9 +165,9 @@ class Compatible(OpenAILike):
         self.profile = Profile(response_format=settings.response_format)
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def secrets(self) -> tuple[SecretHeader, ...]:
         """The header with the key, if there is one."""
-        return super().secrets if self.key else ()
+        return super().secrets if self.has_key else ()
 
     def ready(self, card: ModelCard) -> bool:
         """Tells that the model is there: the operator said so."""
@@ -171,7 +178,8 @@ def card_of(provider: str, model: CompatibleModel) -> ModelCard:
     """Returns a model's card: what is known of it is what its table says."""
     shared = list(_shared(provider, model))
     generate = [Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)]
-    edit = [parameter for kind in model.edits for parameter in _edit(kind, model)]
+    image = Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to change.", required=True)
+    edit = [image, *(parameter for kind in model.edits for parameter in _edit(kind, model))] if model.edits else []
     parameters = {
         OperationKind.GENERATE: (*generate, *shared) if model.generates else (),
         OperationKind.EDIT: (*edit, *shared) if edit else (),
@@ -209,6 +217,8 @@ def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
 
 def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
     pictures = ImageRange(IMAGE_TYPES, 40)
+    if kind == "vary":
+        return [Parameter("vary", TextRange(), "Vary", "Makes another like it, without words.")]
     prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What to make of it.", required=kind != "outpaint")
     match kind:
         case "instruct":

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from celeste_image.core.secret import Secret
 from celeste_image.providers.origins import Origin
 
-__all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "Secret", "Stage"]
+__all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "SecretHeader", "Stage"]
 
 MIB = 1 << 20
 
@@ -37,12 +38,16 @@ class Stage(Enum):
 
 
 class ExchangeFailed(Exception):
-    """There is no usable answer. The text is for people and has no address, path, query or header in it."""
+    """There is no usable answer. The text is for people and has no address, path, query or header in it.
 
-    def __init__(self, text: str, stage: Stage, status: int | None = None) -> None:
+    `cut` says that the connection ended, or the time, within an answer: the same may come whole another time.
+    """
+
+    def __init__(self, text: str, stage: Stage, status: int | None = None, *, cut: bool = False) -> None:
         super().__init__(text)
         self.stage = stage
         self.status = status
+        self.cut = cut
 
 
 class OriginRefused(ExchangeFailed):
@@ -53,16 +58,17 @@ class OriginRefused(ExchangeFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """A header with a key in it, and the origins it is for; it is sent to no other. Its repr has no value."""
+class SecretHeader:
+    """A header with a key in it, and the origins it is for; it is sent to no other."""
 
     header: str
-    value: str = field(repr=False)
+    value: Secret
     origins: frozenset[Origin]
 
     def __post_init__(self) -> None:
         # Checked here, since the error of whoever else finds out has the key in it.
-        if not (self.value.isascii() and self.value.isprintable()):
+        text = self.value.reveal()
+        if not (text.isascii() and text.isprintable()):
             raise ValueError(f"the value of {self.header} has signs that no header can hold")
 
 

@@ -3,9 +3,11 @@
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
+from pydantic import Field
+
 from celeste_image.core.card import ChoiceRange, ModelCard
 from celeste_image.core.edits import Instruct, Restyle
-from celeste_image.core.errors import OperationNotOffered
+from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
@@ -13,9 +15,17 @@ from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.answers import error_for_failure
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.exchange import ExchangeFailed
-from celeste_image.providers.families.google import body_of, error_of, image_part, image_size_for, picture_in
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.exchange import ExchangeFailed, Reply
+from celeste_image.providers.families.google import (
+    body_of,
+    error_of,
+    image_part,
+    image_size_for,
+    interaction_of,
+    picture_in,
+    picture_in_interaction,
+)
+from celeste_image.providers.vendor import Vendor, VendorSettings
 
 __all__ = ["PROVIDER", "Gemini", "GeminiOptions"]
 
@@ -23,6 +33,15 @@ READS = ("image/png", "image/jpeg", "image/webp")
 """Those of our formats that it reads."""
 SEEDS = 1 << 31
 """Its seeds are signed 32-bit integers; those that the server draws may be larger and count modulo this."""
+
+
+class GeminiSettings(VendorSettings):
+    """`[providers.gemini]`."""
+
+    api: Literal["generate_content", "interactions"] = Field(
+        default="generate_content",
+        description="Which of its two APIs is asked: generateContent, or the newer interactions.",
+    )
 
 
 class GeminiOptions(Options):
@@ -37,6 +56,7 @@ class Gemini(Vendor):
     name = "gemini"
     title = load_title("gemini")
     cards = load_cards("gemini")
+    Settings = GeminiSettings
     Options = GeminiOptions
     base_url = "https://generativelanguage.googleapis.com/v1"
     key_variable = "GEMINI_API_KEY"
@@ -44,6 +64,8 @@ class Gemini(Vendor):
     key_path = "models?pageSize=1"
     key_header = "x-goog-api-key"
     key_prefix = ""
+
+    settings: GeminiSettings
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         """Makes one picture. It arrives whole, so there is no progress to tell of."""
@@ -54,21 +76,33 @@ class Gemini(Vendor):
             yield Warned("restyle", "done by instruction: the model is told which style to take over")
         card = self.card(request.model)
         seed = None if request.seed is None else request.seed % SEEDS
-        body = body_of(await self._parts(request), **self._shape(request, card), seed=seed)
+        parts, shape = await self._parts(request), self._shape(request, card)
+        if self.settings.api == "interactions":
+            path, body, read = (
+                "interactions",
+                interaction_of(card.name_on_wire, parts, **shape, seed=seed),
+                picture_in_interaction,
+            )
+        else:
+            path, body, read = (
+                f"models/{card.name_on_wire}:generateContent",
+                body_of(parts, **shape, seed=seed),
+                picture_in,
+            )
         try:
             reply = await self.http.send(
-                "POST",
-                f"{self.url}/models/{card.name_on_wire}:generateContent",
-                deadline=call.deadline,
-                secrets=self.secrets,
-                json=body,
+                "POST", f"{self.url}/{path}", deadline=call.deadline, secrets=self.secrets, json=body
             )
             if reply.status != 200:
-                raise error_of(self.name, reply, self.said)
-            data = picture_in(self.name, reply.json(), self.said)
+                raise self.error(reply)
+            data = read(self.name, reply.json(), self.said)
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
         yield Picture(data, *await self.pictures.facts(data), seed=seed)
+
+    def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
+        """Returns the error for an answer of another status."""
+        return error_of(self.name, reply, self.said)
 
     async def _parts(self, request: Generate | Edit) -> list[dict[str, Any]]:
         """Returns the parts of the one message: pictures first, then the words that are about them."""

@@ -19,7 +19,7 @@ import orjson
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.providers.addresses import AddressForbidden
 from celeste_image.providers.connections import Connections
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, Secret, Stage
+from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
 from celeste_image.providers.origins import Origin, Rule, parse_url
 
 __all__ = ["Http", "Streamed"]
@@ -71,7 +71,7 @@ class Http:
         *,
         deadline: float | None,
         headers: Mapping[str, str] | None = None,
-        secrets: Collection[Secret] = (),
+        secrets: Collection[SecretHeader] = (),
         json: Any = None,
         content: bytes | None = None,
         data: Mapping[str, Any] | None = None,
@@ -110,7 +110,7 @@ class Http:
         *,
         deadline: float | None,
         headers: Mapping[str, str] | None = None,
-        secrets: Collection[Secret] = (),
+        secrets: Collection[SecretHeader] = (),
         json: Any = None,
         content: bytes | None = None,
         data: Mapping[str, Any] | None = None,
@@ -172,13 +172,44 @@ class Http:
         # Errors name the host that the caller named, never one that it redirects to.
         host = _host(url)
         try:
-            reply = await self._follow(url, self._end(deadline), max_bytes, types)
+            return await self.follow(url, deadline=deadline, max_bytes=max_bytes, types=types)
         except OriginRefused as error:
             raise UriRefused(f"{host or 'uri'}: {error}", metadata={"host": host} if host else {}) from error
         except ExchangeFailed as error:
             status = {} if error.status is None else {"status": str(error.status)}
             raise UriFailed(f"{host}: {error}", metadata={"host": host, **status}) from error
-        return reply
+
+    async def follow(
+        self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = PICTURES
+    ) -> Reply:
+        """Fetches what an answer names, following redirects to where the same rules allow it; no key goes along.
+
+        Arguments are those of `download`.
+
+        Raises:
+            OriginRefused: It is, or redirects to, where nothing may be fetched from.
+            ExchangeFailed: There is no answer of status 200 to 299 and of one of the types; `status` is that of what
+                was answered instead.
+        """
+        target, end = self._target(url), self._end(deadline)
+        for _ in range(self._limits.redirects + 1):
+            # Made anew each time: no header of one host's goes to the next.
+            request = httpx.Request("GET", target, headers={"accept": "image/*, */*;q=0.1", **OWN_HEADERS})
+            reply = await self._exchange(request, end, max_bytes, lambda head: _is_ok(head) and head.is_of(types))
+            if _is_ok(reply):
+                if not reply.is_of(types):
+                    raise ExchangeFailed("the answer's media type is not a picture's", Stage.ANSWERED, reply.status)
+                return reply
+            if reply.status not in REDIRECTS or "location" not in reply.headers:
+                raise ExchangeFailed(f"the answer is HTTP status {reply.status}", Stage.ANSWERED, reply.status)
+            try:
+                onward = self._target(str(target.join(reply.headers["location"])))
+            except (OriginRefused, httpx.InvalidURL):
+                raise OriginRefused("it redirects to where it is not allowed") from None
+            if target.scheme == "https" and onward.scheme != "https":
+                raise OriginRefused("it redirects from https to http")
+            target = onward
+        raise ExchangeFailed(f"it redirects more than {self._limits.redirects} times", Stage.ANSWERED, reply.status)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -205,7 +236,7 @@ class Http:
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        secrets: Collection[Secret],
+        secrets: Collection[SecretHeader],
         json: Any,
         content: bytes | None,
         data: Mapping[str, Any] | None,
@@ -220,32 +251,10 @@ class Http:
         for secret in secrets:
             if Origin.of(target) not in secret.origins:
                 raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
-            kept[secret.header.lower()] = secret.value
+            kept[secret.header.lower()] = secret.value.reveal()
         request = httpx.Request(method, target, headers=kept, content=content, data=data, files=files)
         await request.aread()
         return request
-
-    async def _follow(self, url: str, end: float, max_bytes: int | None, types: Collection[str]) -> Reply:
-        """Returns the answer at the end of the redirects. Raises ExchangeFailed unless it is of the right type."""
-        target = self._target(url)
-        for _ in range(self._limits.redirects + 1):
-            # Made anew each time: no header of one host's goes to the next.
-            request = httpx.Request("GET", target, headers={"accept": "image/*, */*;q=0.1", **OWN_HEADERS})
-            reply = await self._exchange(request, end, max_bytes, lambda head: _is_ok(head) and head.is_of(types))
-            if _is_ok(reply):
-                if not reply.is_of(types):
-                    raise ExchangeFailed("the answer's media type is not a picture's", Stage.ANSWERED, reply.status)
-                return reply
-            if reply.status not in REDIRECTS or "location" not in reply.headers:
-                raise ExchangeFailed(f"the answer is HTTP status {reply.status}", Stage.ANSWERED, reply.status)
-            try:
-                onward = self._target(str(target.join(reply.headers["location"])))
-            except (OriginRefused, httpx.InvalidURL):
-                raise OriginRefused("it redirects to where it is not allowed") from None
-            if target.scheme == "https" and onward.scheme != "https":
-                raise OriginRefused("it redirects from https to http")
-            target = onward
-        raise ExchangeFailed(f"it redirects more than {self._limits.redirects} times", Stage.ANSWERED, reply.status)
 
     async def _exchange(
         self, request: httpx.Request, end: float, max_bytes: int | None, is_wanted: Callable[[Reply], bool]
@@ -337,13 +346,14 @@ def _failure(error: Exception, stage: Stage, status: int | None) -> ExchangeFail
     match error:
         case TimeoutError():
             text = "there was no connection in time" if stage is Stage.NOT_SENT else "there was no whole answer in time"
-            return ExchangeFailed(text, stage, status)
+            return ExchangeFailed(text, stage, status, cut=stage is Stage.ANSWERED)
         case AddressForbidden():
             return OriginRefused(str(error))
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return ExchangeFailed(str(error), Stage.NOT_SENT)
         case _:
-            return ExchangeFailed(str(error), stage, status)
+            cut = stage is Stage.ANSWERED and isinstance(error, httpx.NetworkError)
+            return ExchangeFailed(str(error), stage, status, cut=cut)
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

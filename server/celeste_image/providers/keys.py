@@ -1,29 +1,18 @@
 """Checks of keys: by their form, which costs nothing, and by the cheapest call of the vendor's, which makes nothing."""
 
-import re
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from urllib.parse import urljoin
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.providers.answers import error_for_failure, error_for_status
 from celeste_image.providers.exchange import ExchangeFailed
+from celeste_image.providers.secrets import Verdict
 from celeste_image.providers.vendor import Vendor
 
-__all__ = ["Checked", "Verdict", "check_key", "form_problem"]
+__all__ = ["Checked", "check_key"]
 
 SECONDS = 15.0
-FOREIGN = {"r8_": "Replicate", "hf_": "Hugging Face", "xai-": "xAI", "AIza": "Google", "AKIA": "AWS", "key_": "Runway"}
-"""How keys of other vendors begin, as gitleaks and trufflehog know them (VENDORS section 8)."""
-
-
-class Verdict(StrEnum):
-    """What a check found."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +24,9 @@ class Checked:
     text: str
 
 
-def form_problem(key: str, form: str) -> tuple[Verdict, str]:
-    """Returns what is wrong with a key as it stands: FAILED for what no vendor takes, WARNING for an unusual form."""
-    if not key:
-        return Verdict.FAILED, "there is no key"
-    if re.search(r"\s", key):
-        return Verdict.FAILED, "the key has white space in it"
-    for prefix, vendor in FOREIGN.items():
-        if key.startswith(prefix) and not re.match(form, key):
-            return Verdict.FAILED, f"the key looks like one of {vendor}"
-    if not re.fullmatch(form, key):
-        return Verdict.WARNING, "the key has an unusual form"
-    return Verdict.OK, ""
-
-
 async def check_key(vendor: Vendor, *, online: bool = True) -> Checked:
     """Checks a vendor's key by its form and, if that holds and the vendor has a free call for it, by asking."""
-    verdict, text = form_problem(vendor.key, vendor.key_form)
+    verdict, text = vendor.form_of_key()
     if verdict is Verdict.FAILED or not online or not vendor.key_path:
         return Checked(vendor.name, verdict, text or "the form is right; the vendor was not asked")
     try:

@@ -1,14 +1,30 @@
-"""OpenAI's image API: the GPT image models."""
+"""OpenAI: the GPT image models by its image API, language models by the image tool of its Responses API."""
 
-from typing import Annotated, Literal
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field, StringConstraints
 
+from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import ProviderFailed
+from celeste_image.core.request import Call, Edit, Generate
+from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.families.openai_like import OpenAILike
+from celeste_image.providers.exchange import ExchangeFailed
+from celeste_image.providers.families.openai_errors import openai_error
+from celeste_image.providers.families.openai_like import OpenAILike, Order
 
 __all__ = ["PROVIDER", "OpenAI", "OpenAIOptions"]
+
+
+TOOL = "image_generation"
+DRAW_BY_TOOL = frozenset({"gpt-5"})
+"""Models of the Responses API. Which image model they use is OpenAI's choice."""
 
 
 class OpenAIOptions(Options):
@@ -33,6 +49,51 @@ class OpenAI(OpenAILike):
     key_variable = "OPENAI_API_KEY"
     key_form = r"sk-[\w-]{20,}"
     key_path = "models"
+
+    async def _answers(
+        self, request: Generate | Edit, order: Order, card: ModelCard, previews: int, call: Call
+    ) -> AsyncGenerator[tuple[bool, Any], None]:
+        if card.called_like in DRAW_BY_TOOL:
+            yield True, await self._drawn_by_tool(request, order, card, call)
+            return
+        async with aclosing(super()._answers(request, order, card, previews, call)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _drawn_by_tool(self, request: Generate | Edit, order: Order, card: ModelCard, call: Call) -> Any:
+        """Returns what an answer of the Responses API says of its picture, as an item of the image API.
+
+        Raises:
+            ProviderFailed: The model answered in words; they are in the message.
+            CelesteError: It was refused, or is not known to have been done.
+        """
+        fields = self._fields(request, order, card, 0)
+        tool = {name: value for name, value in fields.items() if name not in ("model", "prompt", "n")}
+        given: Any = order.prompt
+        if order.files:
+            words = {"type": "input_text", "text": order.prompt}
+            urls = [f"data:{kind};base64,{base64.b64encode(data).decode()}" for _, (_, data, kind) in order.files]
+            given = [{"role": "user", "content": [words, *({"type": "input_image", "image_url": url} for url in urls)]}]
+        body = {"model": card.name_on_wire, "input": given, "tools": [{"type": TOOL, **tool}]}
+        try:
+            reply = await self.http.send(
+                "POST", f"{self.url}/responses", deadline=call.deadline, secrets=self.secrets, json=body
+            )
+            if reply.status != 200 or at(reply.json(), "error"):
+                raise openai_error(self.name, reply, self.said, streamed=reply.status == 200)
+            answer = reply.json()
+        except ExchangeFailed as error:
+            raise error_for_failure(self.name, error) from error
+        output = at(answer, "output")
+        output = output if isinstance(output, list) else []
+        for item in output:
+            if at(item, "type") == f"{TOOL}_call":
+                if at(item, "error"):
+                    reply = replace(reply, body=orjson.dumps({"error": at(item, "error")}))
+                    raise openai_error(self.name, reply, self.said, streamed=True)
+                return {"b64_json": at(item, "result"), "revised_prompt": at(item, "revised_prompt")}
+        words_said = self.said(" ".join(str(at(item, "content", 0, "text") or "") for item in output))
+        raise ProviderFailed(f"{self.name}: it made no picture: {words_said}", metadata={"provider": self.name})
 
 
 PROVIDER = OpenAI

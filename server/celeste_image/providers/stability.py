@@ -49,6 +49,7 @@ class Stability(Vendor):
     key_variable = "STABILITY_API_KEY"
     key_form = r"sk-\w{20,}"
     key_path = "../v1/user/balance"
+    model_form = ""  # each service has a form of its own
     texts = (("finish_reason",),)
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
@@ -58,7 +59,7 @@ class Stability(Vendor):
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         """Sends the form of a service and, where that makes it a job, asks for the job until it is over."""
         card, wanted = self.card(request.model), getattr(request, "output_media_type", "") or "image/png"
-        operation = operation_for(card.name_on_wire, request)
+        operation = operation_for(card.called_like, request)
         if operation is None:
             raise OperationNotOffered(f"{card.id} can't {request.kind.value} in this way")
         parts = []

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import httpx
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.config import SecretText
+from celeste_image.core.card import LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
+from celeste_image.core.secret import Secret
 from celeste_image.providers.answers import Pointer, at, error_for_status, value_in, vendor_text
 from celeste_image.providers.base import Options, ProviderSettings
-from celeste_image.providers.exchange import Limits, OriginRefused, Reply, Secret
+from celeste_image.providers.exchange import Limits, OriginRefused, Reply, SecretHeader
 from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
+from celeste_image.providers.secrets import Key, Verdict
 
 __all__ = ["Vendor", "VendorSettings"]
 
@@ -30,8 +33,11 @@ class VendorSettings(ProviderSettings):
     Its key comes from `key`, from the file `key_file`, or from the vendor's own variable, in this order.
     """
 
-    key: SecretStr | None = Field(default=None, description="The key itself; better in the environment than in a file.")
-    key_file: Path | None = Field(default=None, description="A file with the key and nothing else.")
+    key: SecretText | None = Field(
+        default=None,
+        description="The key itself, or better where it is: env:VARIABLE, or file:PATH, which may be replaced.",
+    )
+    key_file: Path | None = Field(default=None, description="The same as key = file:PATH.")
     base_url: str = Field(default="", description="Where the API is; empty means the vendor's own.")
     allow_private: bool = Field(default=False, description="Whether base_url may be on this machine or network.")
     result_hosts: tuple[str, ...] = Field(
@@ -71,11 +77,14 @@ class Vendor:
     """The environment variable that the vendor's own SDK reads."""
     key_header: ClassVar[str] = "authorization"
     key_prefix: ClassVar[str] = "Bearer "
-    key_form: ClassVar[str] = r"\S{8,}"
-    """What its keys look like, as far as is known."""
+    key_form: ClassVar[str] = ""
+    """A pattern of its keys, as far as is known; empty when it is not."""
     key_path: ClassVar[str] = ""
     """A GET that needs the key and costs nothing, relative to the base URL: `models`, `../v1/balance`; empty when none
     is known."""
+    model_form: ClassVar[str] = r"[A-Za-z0-9][\w.-]{0,99}"
+    """What it may be called with that is in no catalogue, where the operator lets such ids pass: no path but a model's.
+    Empty where that can't be."""
     texts: ClassVar[Sequence[Pointer]] = (("detail",), ("detail", 0, "msg"), ("error",), ("message",))
     """Where its answers say why something failed: the first that is there."""
     own_hosts: ClassVar[Sequence[str]] = ()
@@ -108,17 +117,23 @@ class Vendor:
             transport=transport,
         )
         self.pictures = pictures or Pictures(self.name)
-        self.key = self._find_key(environment)
-
-    def _find_key(self, environment: Mapping[str, str]) -> str:
-        if self.settings.key:
-            return self.settings.key.get_secret_value().strip()
-        if self.settings.key_file:
-            return self.settings.key_file.read_text().strip()
-        return environment.get(self.key_variable, "").strip()
+        given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key
+        # Another place for the same API has keys of its own.
+        elsewhere = bool(settings.base_url and self.base_url)
+        form = "" if elsewhere else self.key_form
+        self._key = Key(self.name, given, self.key_variable, environment, form)
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def has_key(self) -> bool:
+        """Tells whether it was given a key, if only one that can't be right."""
+        return bool(self._key.now or self._key.problem)
+
+    def form_of_key(self) -> tuple[Verdict, str]:
+        """Returns what is wrong with the key by its form, without any of it: see `form_problem`."""
+        return self._key.verdict()
+
+    @property
+    def secrets(self) -> tuple[SecretHeader, ...]:
         """The headers with the key, for the API's own origin alone.
 
         Raises:
@@ -126,7 +141,7 @@ class Vendor:
         """
         return self._secrets(self._origins)
 
-    def secrets_for(self, url: str) -> tuple[Secret, ...]:
+    def secrets_for(self, url: str) -> tuple[SecretHeader, ...]:
         """Returns the headers with the key for a URL that an answer named.
 
         Raises:
@@ -147,7 +162,7 @@ class Vendor:
 
     def said(self, value: Any) -> str:
         """Returns what the vendor says, fit to be shown, without the key."""
-        return vendor_text(value, (self.key,))
+        return vendor_text(value, self._key.known)
 
     def text_in(self, answer: Any) -> str:
         """Returns why something failed, as an answer says it for people; empty when it does not."""
@@ -167,19 +182,21 @@ class Vendor:
             return image.data
         return await self.pictures.png(image)
 
-    def _secrets(self, origins: frozenset[Origin]) -> tuple[Secret, ...]:
-        if not self.key:
+    def _secrets(self, origins: frozenset[Origin]) -> tuple[SecretHeader, ...]:
+        if not (key := self._key.now):
             text = f"there is no key for {self.name}: set {self.key_variable} or providers.{self.name}.key"
+            if self._key.problem:
+                text = f"the key for {self.name} is not used: {self._key.problem}"
             raise ProviderCredentials(text, metadata={"provider": self.name})
-        return (Secret(self.key_header, self.key_prefix + self.key, origins),)
+        return (SecretHeader(self.key_header, Secret(self.key_prefix + key.reveal()), origins),)
 
     def ready(self, card: ModelCard) -> bool:
-        """Tells whether there is a key, and the model is not retired."""
-        return bool(self.key) and card.state is not LifecycleState.RETIRED
+        """Tells whether there is a key that may be right, and the model is not retired."""
+        return bool(self._key.now) and card.state is not LifecycleState.RETIRED
 
     def card(self, model: str) -> ModelCard:
-        """Returns a model's card; the pipeline sends no others."""
-        return next(card for card in self.cards if card.id == model)
+        """Returns a model's card; the pipeline sends no others but those whose ids fit `model_form`."""
+        return card_in(self.cards, model)
 
     def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
         """Returns the request's options for this provider, checked by the pipeline before."""

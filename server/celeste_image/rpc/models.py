@@ -5,37 +5,21 @@ from typing import Any
 
 import grpc
 
-from celeste_image.core.card import (
-    BoolRange,
-    ChoiceRange,
-    ImageRange,
-    IntegerRange,
-    LifecycleState,
-    ModelCard,
-    NumberRange,
-    Parameter,
-    SizeRange,
-    TextRange,
-)
+from celeste_image.core.card import LifecycleState, ModelCard
 from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.route import Routes
 from celeste_image.providers.base import Provider
+from celeste_image.providers.discover import discover_kinds
 from celeste_image.rpc.check import check_message
 from celeste_image.v1 import model_service_pb2 as pb
 from celeste_image.v1 import model_service_pb2_grpc, operation_pb2
+from celeste_image.wire.models import KINDS, parameter_to_proto
 
 __all__ = ["ModelServicer"]
 
 PAGE_BYTES = 3 << 20
 DEFAULT_PAGE_SIZE = 100
-KINDS = {
-    OperationKind.GENERATE: operation_pb2.OPERATION_KIND_GENERATE,
-    OperationKind.EDIT: operation_pb2.OPERATION_KIND_EDIT,
-    OperationKind.UPSCALE: operation_pb2.OPERATION_KIND_UPSCALE,
-    OperationKind.ANALYZE: operation_pb2.OPERATION_KIND_ANALYZE,
-}
-
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -48,13 +32,15 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._info = info
 
     async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
-        """Lists the providers by name."""
-        return pb.ListProvidersResponse(
-            providers=[
-                pb.Provider(name=name, display_name=p.title, configured=any(p.ready(card) for card in p.cards))
-                for name, p in sorted(self._providers.items())
-            ]
-        )
+        """Lists the providers by name, and the kinds that no provider is of."""
+        kinds = discover_kinds()
+        found = [self._provider(name, provider, kinds) for name, provider in self._providers.items()]
+        found += [
+            pb.Provider(name=name, display_name=kind.title, kind=name, key_variable=kind.key_variable)
+            for name, kind in kinds.items()
+            if not any(provider.kind == name for provider in found)
+        ]
+        return pb.ListProvidersResponse(providers=sorted(found, key=lambda provider: provider.name))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """Lists the models by id. The page token is the last id of the page before."""
@@ -62,6 +48,12 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         if request.page_token and request.page_token not in self._routes.cards:
             raise InvalidRequest.at("page_token", "is not one that this server gave")
         response = pb.ListModelsResponse()
+        if not request.page_token:
+            response.aliases.extend(
+                pb.ModelAlias(name=name, models=models)
+                for name, models in sorted(self._routes.aliases.items())
+                if not request.operation or any(self._does(model, request.operation) for model in models)
+            )
         size = 0
         for id_, card in sorted(self._routes.cards.items()):
             if id_ <= request.page_token:
@@ -79,11 +71,24 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Returns one model with its parameters."""
         check_message(request)
-        return pb.GetModelResponse(model=self._model(self._routes.find(request.model), full=True))
+        first, *_ = self._routes.models(request.model)
+        return pb.GetModelResponse(model=self._model(self._routes.find(first), full=True))
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Returns version and limits."""
         return self._info
+
+    def _provider(self, name: str, provider: Provider, kinds: Mapping[str, type[Any]]) -> pb.Provider:
+        return pb.Provider(
+            name=name,
+            display_name=provider.title,
+            configured=any(provider.ready(card) for card in provider.cards),
+            kind=next((kind for kind, cls in kinds.items() if isinstance(provider, cls)), ""),
+            key_variable=getattr(provider, "key_variable", ""),
+        )
+
+    def _does(self, model: str, operation: operation_pb2.OperationKind.ValueType) -> bool:
+        return any(KINDS[kind] == operation for kind in self._routes.find(model).operations)
 
     def _model(self, card: ModelCard, *, full: bool) -> pb.Model:
         model = pb.Model(
@@ -106,7 +111,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         )
         if full:
             model.parameters.extend(
-                _parameter(kind, parameter) for kind in card.operations for parameter in card.parameters[kind]
+                parameter_to_proto(kind, parameter) for kind in card.operations for parameter in card.parameters[kind]
             )
             model.prices.extend(
                 pb.PriceRule(
@@ -133,51 +138,3 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             return self._routes.default(kind) == card.id
         except CelesteError:
             return False
-
-
-def _parameter(kind: OperationKind, parameter: Parameter) -> pb.Parameter:
-    message = pb.Parameter(
-        operation=KINDS[kind],
-        path=parameter.path,
-        title=parameter.title,
-        help=parameter.help,
-        required=parameter.required,
-        advanced=parameter.advanced,
-    )
-    match parameter.range:
-        case TextRange() as text:
-            message.text.CopyFrom(pb.TextParameter(max_length=text.max_length, default_value=text.default))
-        case IntegerRange() as i:
-            message.integer.CopyFrom(
-                pb.IntegerParameter(
-                    minimum=i.minimum, maximum=i.maximum, multiple_of=i.multiple_of, default_value=i.default
-                )
-            )
-        case NumberRange() as n:
-            message.number.CopyFrom(pb.NumberParameter(minimum=n.minimum, maximum=n.maximum, default_value=n.default))
-        case BoolRange() as b:
-            message.bool.CopyFrom(pb.BoolParameter(default_value=b.default))
-        case ChoiceRange() as c:
-            message.choice.CopyFrom(pb.ChoiceParameter(values=c.values, default_value=c.default))
-        case SizeRange() as s:
-            message.size.CopyFrom(
-                pb.SizeParameter(
-                    minimum_side=s.minimum_side,
-                    maximum_side=s.maximum_side,
-                    multiple_of=s.multiple_of,
-                    maximum_megapixels=s.maximum_megapixels,
-                    default_width=s.default_width,
-                    default_height=s.default_height,
-                    sizes=[f"{width}x{height}" for width, height in s.sizes],
-                    ratios=s.ratios,
-                )
-            )
-        case ImageRange() as image:
-            message.image.CopyFrom(
-                pb.ImageParameter(
-                    media_types=image.media_types,
-                    maximum_megapixels=image.maximum_megapixels,
-                    maximum_count=image.maximum_count,
-                )
-            )
-    return message

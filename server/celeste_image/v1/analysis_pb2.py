@@ -25,19 +25,43 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x65leste/image/v1/analysis.proto\x12\x10\x63\x65leste.image.v1\x1a\x1cgoogle/protobuf/struct.proto\"G\n\x08\x41nalysis\x12;\n\x08metadata\x18\x01 \x01(\x0b\x32\x1f.celeste.image.v1.ImageMetadataR\x08metadata\"\xcd\x02\n\rImageMetadata\x12\x1d\n\nmedia_type\x18\x01 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n\ncolor_mode\x18\x06 \x01(\tR\tcolorMode\x12\x1b\n\thas_alpha\x18\x07 \x01(\x08R\x08hasAlpha\x12 \n\x0borientation\x18\x08 \x01(\x05R\x0borientation\x12\x1f\n\x0bicc_profile\x18\t \x01(\tR\niccProfile\x12\x39\n\x07\x65ntries\x18\n \x03(\x0b\x32\x1f.celeste.image.v1.MetadataEntryR\x07\x65ntries\"g\n\rMetadataEntry\x12\x14\n\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05value*I\n\x0c\x41nalysisKind\x12\x1d\n\x19\x41NALYSIS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NALYSIS_KIND_METADATA\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x65leste/image/v1/analysis.proto\x12\x10\x63\x65leste.image.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf5\x01\n\x08\x41nalysis\x12;\n\x08metadata\x18\x01 \x01(\x0b\x32\x1f.celeste.image.v1.ImageMetadataR\x08metadata\x12\x38\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x1e.celeste.image.v1.ImageContentR\x07\x63ontent\x12\x38\n\x07quality\x18\x03 \x01(\x0b\x32\x1e.celeste.image.v1.ImageQualityR\x07quality\x12\x38\n\x06safety\x18\x04 \x01(\x0b\x32 .celeste.image.v1.SafetyAnalysisR\x06safety\"\x87\x04\n\rImageMetadata\x12\x1d\n\nmedia_type\x18\x01 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n\nsize_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n\ncolor_mode\x18\x06 \x01(\tR\tcolorMode\x12\x1b\n\thas_alpha\x18\x07 \x01(\x08R\x08hasAlpha\x12 \n\x0borientation\x18\x08 \x01(\x05R\x0borientation\x12\x1f\n\x0bicc_profile\x18\t \x01(\tR\niccProfile\x12\x39\n\x07\x65ntries\x18\n \x03(\x0b\x32\x1f.celeste.image.v1.MetadataEntryR\x07\x65ntries\x12\x46\n\ngeneration\x18\x0b \x01(\x0b\x32&.celeste.image.v1.GenerationParametersR\ngeneration\x12\x46\n\x0b\x63redentials\x18\x0c \x01(\x0b\x32$.celeste.image.v1.ContentCredentialsR\x0b\x63redentials\x12(\n\x10left_out_entries\x18\r \x01(\x05R\x0eleftOutEntries\"g\n\rMetadataEntry\x12\x14\n\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12,\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.ValueR\x05value\"\x80\x02\n\x14GenerationParameters\x12\x12\n\x04tool\x18\x01 \x01(\tR\x04tool\x12\x16\n\x06prompt\x18\x02 \x01(\tR\x06prompt\x12\'\n\x0fnegative_prompt\x18\x03 \x01(\tR\x0enegativePrompt\x12\x17\n\x04seed\x18\x04 \x01(\x04H\x00R\x04seed\x88\x01\x01\x12\x14\n\x05steps\x18\x05 \x01(\x05R\x05steps\x12\x18\n\x07sampler\x18\x06 \x01(\tR\x07sampler\x12\x14\n\x05model\x18\x07 \x01(\tR\x05model\x12+\n\x04more\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x04moreB\x07\n\x05_seed\"\xa0\x01\n\x12\x43ontentCredentials\x12\x1c\n\tgenerator\x18\x01 \x01(\tR\tgenerator\x12.\n\x13\x64igital_source_type\x18\x02 \x01(\tR\x11\x64igitalSourceType\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x1d\n\nremote_uri\x18\x04 \x01(\tR\tremoteUri\"\xe3\x02\n\x0cImageContent\x12.\n\x04tags\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ImageTagR\x04tags\x12:\n\x07objects\x18\x02 \x03(\x0b\x32 .celeste.image.v1.DetectedObjectR\x07objects\x12\x37\n\x06\x63olors\x18\x03 \x03(\x0b\x32\x1f.celeste.image.v1.DominantColorR\x06\x63olors\x12\x30\n\x05texts\x18\x04 \x03(\x0b\x32\x1a.celeste.image.v1.TextLineR\x05texts\x12\x18\n\x07\x63\x61ption\x18\x05 \x01(\tR\x07\x63\x61ption\x12%\n\x0e\x63\x61ption_method\x18\x06 \x01(\tR\rcaptionMethod\x12;\n\x08left_out\x18\x07 \x03(\x0b\x32 .celeste.image.v1.LeftOutFindingR\x07leftOut\"4\n\x08ImageTag\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\"q\n\x0e\x44\x65tectedObject\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x35\n\x06region\x18\x03 \x01(\x0b\x32\x1d.celeste.image.v1.ImageRegionR\x06region\"W\n\x0bImageRegion\x12\x0c\n\x01x\x18\x01 \x01(\x05R\x01x\x12\x0c\n\x01y\x18\x02 \x01(\x05R\x01y\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\"K\n\rDominantColor\x12\x10\n\x03hex\x18\x01 \x01(\tR\x03hex\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n\x05share\x18\x03 \x01(\x01R\x05share\"k\n\x08TextLine\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x35\n\x06region\x18\x03 \x01(\x0b\x32\x1d.celeste.image.v1.ImageRegionR\x06region\">\n\x0eLeftOutFinding\x12\x14\n\x05\x66ield\x18\x01 \x01(\tR\x05\x66ield\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\x85\x02\n\x0cImageQuality\x12\x1c\n\tsharpness\x18\x01 \x01(\x01R\tsharpness\x12-\n\x12laplacian_variance\x18\x02 \x01(\x01R\x11laplacianVariance\x12\x1e\n\nbrightness\x18\x03 \x01(\x01R\nbrightness\x12\x1a\n\x08\x63ontrast\x18\x04 \x01(\x01R\x08\x63ontrast\x12\'\n\x0f\x63lipped_shadows\x18\x05 \x01(\x01R\x0e\x63lippedShadows\x12-\n\x12\x63lipped_highlights\x18\x06 \x01(\x01R\x11\x63lippedHighlights\x12\x14\n\x05noise\x18\x07 \x01(\x01R\x05noise\"G\n\x0eSafetyAnalysis\x12\x35\n\x06scores\x18\x01 \x03(\x0b\x32\x1d.celeste.image.v1.SafetyScoreR\x06scores\"Y\n\x0bSafetyScore\x12\x1a\n\x08\x63\x61tegory\x18\x01 \x01(\tR\x08\x63\x61tegory\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x18\n\x07network\x18\x03 \x01(\tR\x07network*\x99\x01\n\x0c\x41nalysisKind\x12\x1d\n\x19\x41NALYSIS_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NALYSIS_KIND_METADATA\x10\x01\x12\x19\n\x15\x41NALYSIS_KIND_CONTENT\x10\x02\x12\x19\n\x15\x41NALYSIS_KIND_QUALITY\x10\x03\x12\x18\n\x14\x41NALYSIS_KIND_SAFETY\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.analysis_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANALYSISKIND']._serialized_start=597
-  _globals['_ANALYSISKIND']._serialized_end=670
-  _globals['_ANALYSIS']._serialized_start=83
-  _globals['_ANALYSIS']._serialized_end=154
-  _globals['_IMAGEMETADATA']._serialized_start=157
-  _globals['_IMAGEMETADATA']._serialized_end=490
-  _globals['_METADATAENTRY']._serialized_start=492
-  _globals['_METADATAENTRY']._serialized_end=595
+  _globals['_ANALYSISKIND']._serialized_start=2675
+  _globals['_ANALYSISKIND']._serialized_end=2828
+  _globals['_ANALYSIS']._serialized_start=84
+  _globals['_ANALYSIS']._serialized_end=329
+  _globals['_IMAGEMETADATA']._serialized_start=332
+  _globals['_IMAGEMETADATA']._serialized_end=851
+  _globals['_METADATAENTRY']._serialized_start=853
+  _globals['_METADATAENTRY']._serialized_end=956
+  _globals['_GENERATIONPARAMETERS']._serialized_start=959
+  _globals['_GENERATIONPARAMETERS']._serialized_end=1215
+  _globals['_CONTENTCREDENTIALS']._serialized_start=1218
+  _globals['_CONTENTCREDENTIALS']._serialized_end=1378
+  _globals['_IMAGECONTENT']._serialized_start=1381
+  _globals['_IMAGECONTENT']._serialized_end=1736
+  _globals['_IMAGETAG']._serialized_start=1738
+  _globals['_IMAGETAG']._serialized_end=1790
+  _globals['_DETECTEDOBJECT']._serialized_start=1792
+  _globals['_DETECTEDOBJECT']._serialized_end=1905
+  _globals['_IMAGEREGION']._serialized_start=1907
+  _globals['_IMAGEREGION']._serialized_end=1994
+  _globals['_DOMINANTCOLOR']._serialized_start=1996
+  _globals['_DOMINANTCOLOR']._serialized_end=2071
+  _globals['_TEXTLINE']._serialized_start=2073
+  _globals['_TEXTLINE']._serialized_end=2180
+  _globals['_LEFTOUTFINDING']._serialized_start=2182
+  _globals['_LEFTOUTFINDING']._serialized_end=2244
+  _globals['_IMAGEQUALITY']._serialized_start=2247
+  _globals['_IMAGEQUALITY']._serialized_end=2508
+  _globals['_SAFETYANALYSIS']._serialized_start=2510
+  _globals['_SAFETYANALYSIS']._serialized_end=2581
+  _globals['_SAFETYSCORE']._serialized_start=2583
+  _globals['_SAFETYSCORE']._serialized_end=2672
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,15 @@ class _AnalysisKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Analysis
     ANALYSIS_KIND_UNSPECIFIED: _AnalysisKind.ValueType  # 0
     """Not a kind; refused."""
     ANALYSIS_KIND_METADATA: _AnalysisKind.ValueType  # 1
-    """Format, size, colour and what was written into the file: EXIF, GPS, PNG text, ICC profile."""
+    """Format, size, colour and what was written into the file: EXIF, XMP, IPTC, ICC profile, texts, generation
+    parameters, content credentials.
+    """
+    ANALYSIS_KIND_CONTENT: _AnalysisKind.ValueType  # 2
+    """What the picture shows: tags, objects, colors, text."""
+    ANALYSIS_KIND_QUALITY: _AnalysisKind.ValueType  # 3
+    """How well it was taken: sharpness, exposure, contrast, noise."""
+    ANALYSIS_KIND_SAFETY: _AnalysisKind.ValueType  # 4
+    """Scores of what should not be shown to everybody."""
 
 class AnalysisKind(_AnalysisKind, metaclass=_AnalysisKindEnumTypeWrapper):
     """A kind of finding that `Analyze` can be asked for."""
@@ -37,7 +45,15 @@ class AnalysisKind(_AnalysisKind, metaclass=_AnalysisKindEnumTypeWrapper):
 ANALYSIS_KIND_UNSPECIFIED: AnalysisKind.ValueType  # 0
 """Not a kind; refused."""
 ANALYSIS_KIND_METADATA: AnalysisKind.ValueType  # 1
-"""Format, size, colour and what was written into the file: EXIF, GPS, PNG text, ICC profile."""
+"""Format, size, colour and what was written into the file: EXIF, XMP, IPTC, ICC profile, texts, generation
+parameters, content credentials.
+"""
+ANALYSIS_KIND_CONTENT: AnalysisKind.ValueType  # 2
+"""What the picture shows: tags, objects, colors, text."""
+ANALYSIS_KIND_QUALITY: AnalysisKind.ValueType  # 3
+"""How well it was taken: sharpness, exposure, contrast, noise."""
+ANALYSIS_KIND_SAFETY: AnalysisKind.ValueType  # 4
+"""Scores of what should not be shown to everybody."""
 Global___AnalysisKind: _TypeAlias = AnalysisKind  # noqa: Y015
 
 @_typing.final
@@ -47,18 +63,36 @@ class Analysis(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     METADATA_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def metadata(self) -> Global___ImageMetadata:
         """Set for METADATA."""
+
+    @_builtins.property
+    def content(self) -> Global___ImageContent:
+        """Set for CONTENT."""
+
+    @_builtins.property
+    def quality(self) -> Global___ImageQuality:
+        """Set for QUALITY."""
+
+    @_builtins.property
+    def safety(self) -> Global___SafetyAnalysis:
+        """Set for SAFETY."""
 
     def __init__(
         self,
         *,
         metadata: Global___ImageMetadata | None = ...,
+        content: Global___ImageContent | None = ...,
+        quality: Global___ImageQuality | None = ...,
+        safety: Global___SafetyAnalysis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "metadata", b"metadata", "quality", b"quality", "safety", b"safety"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "metadata", b"metadata", "quality", b"quality", "safety", b"safety"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -80,6 +114,9 @@ class ImageMetadata(_message.Message):
     ORIENTATION_FIELD_NUMBER: _builtins.int
     ICC_PROFILE_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_ENTRIES_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
     """Media type by content, for example `image/jpeg`."""
     width: _builtins.int
@@ -98,9 +135,19 @@ class ImageMetadata(_message.Message):
     """EXIF orientation as stored, 1 (upright) to 8. 0 when there is none."""
     icc_profile: _builtins.str
     """Name of the embedded ICC profile. Empty when there is none."""
+    left_out_entries: _builtins.int
+    """Tags that are not in `entries`, since all together would be more than 512 KiB: the largest."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetadataEntry]:
         """Every tag found, ordered by group, then name."""
+
+    @_builtins.property
+    def generation(self) -> Global___GenerationParameters:
+        """How the picture was generated, as the tool that made it says. Unset when none of the known tools does."""
+
+    @_builtins.property
+    def credentials(self) -> Global___ContentCredentials:
+        """Set when the file has content credentials (C2PA) or names some."""
 
     def __init__(
         self,
@@ -115,10 +162,13 @@ class ImageMetadata(_message.Message):
         orientation: _builtins.int = ...,
         icc_profile: _builtins.str = ...,
         entries: _abc.Iterable[Global___MetadataEntry] | None = ...,
+        generation: Global___GenerationParameters | None = ...,
+        credentials: Global___ContentCredentials | None = ...,
+        left_out_entries: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["color_mode", b"color_mode", "entries", b"entries", "has_alpha", b"has_alpha", "height", b"height", "icc_profile", b"icc_profile", "media_type", b"media_type", "orientation", b"orientation", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["color_mode", b"color_mode", "credentials", b"credentials", "entries", b"entries", "generation", b"generation", "has_alpha", b"has_alpha", "height", b"height", "icc_profile", b"icc_profile", "left_out_entries", b"left_out_entries", "media_type", b"media_type", "orientation", b"orientation", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -134,13 +184,16 @@ class MetadataEntry(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     group: _builtins.str
-    """Where it stands: `exif`, `gps` or `png` (text chunks)."""
+    """Where it stands: `exif` (the picture and how it was taken), `gps`, `interop`, `thumbnail` (EXIF of the embedded small
+    picture), `xmp`, `iptc` (IIM), `icc`, `png` (text chunks) or `jpeg` (comment).
+    """
     name: _builtins.str
-    """Name of the tag in its standard, for example `Model` or `ExposureTime`; unknown tags by number, `0x9999`."""
+    """Name of the tag in its standard, for example `Model`, `dc:title` or `Keywords`; unknown tags by number, `0x9999`."""
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
-        """Its value: strings and numbers as they are, rationals as strings (`1/250`), several values as a list, bytes as
-        lower-case hex. Values longer than 4 KiB are cut and end in `...`.
+        """Its value: strings and numbers as they are, rationals as strings (`1/250`), several values as a list, structures as
+        objects, bytes as lower-case hex, but texts of EXIF that declare their encoding as strings. Of a maker note the
+        size alone, `{"size_bytes": 812}`. Values longer than 4 KiB are cut and end in `...`.
         """
 
     def __init__(
@@ -157,3 +210,431 @@ class MetadataEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MetadataEntry: _TypeAlias = MetadataEntry  # noqa: Y015
+
+@_typing.final
+class GenerationParameters(_message.Message):
+    """How a picture was generated, by the words of the file: nothing of it is verified."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    SAMPLER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    tool: _builtins.str
+    """Whose words: `celeste`, `automatic1111` (and what writes like it), `comfyui`, `invokeai`, `novelai` or `fooocus`."""
+    prompt: _builtins.str
+    """What was asked for. Cut at 16,000 characters."""
+    negative_prompt: _builtins.str
+    """What was not to be made. Cut at 16,000 characters."""
+    seed: _builtins.int
+    """The seed. Unset when none is told."""
+    steps: _builtins.int
+    """Sampling steps. 0 when none are told."""
+    sampler: _builtins.str
+    """Name of the sampler or scheduler."""
+    model: _builtins.str
+    """Name or file of the model."""
+    @_builtins.property
+    def more(self) -> _struct_pb2.Struct:
+        """What else was written, by the tool's own names."""
+
+    def __init__(
+        self,
+        *,
+        tool: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        negative_prompt: _builtins.str = ...,
+        seed: _builtins.int | None = ...,
+        steps: _builtins.int = ...,
+        sampler: _builtins.str = ...,
+        model: _builtins.str = ...,
+        more: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "more", b"more", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "model", b"model", "more", b"more", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "sampler", b"sampler", "seed", b"seed", "steps", b"steps", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___GenerationParameters: _TypeAlias = GenerationParameters  # noqa: Y015
+
+@_typing.final
+class ContentCredentials(_message.Message):
+    """Content credentials by C2PA. They are found, not verified, and nothing is fetched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    DIGITAL_SOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    REMOTE_URI_FIELD_NUMBER: _builtins.int
+    generator: _builtins.str
+    """Program that made the claim, by its own words. Empty when it can't be read."""
+    digital_source_type: _builtins.str
+    """Last part of the IPTC digital source type that is declared, for example `trainedAlgorithmicMedia`."""
+    size_bytes: _builtins.int
+    """Size of the manifest store in the file. 0 when the file has none and only says where it is."""
+    remote_uri: _builtins.str
+    """Where the file says that its manifest is kept. It was not fetched."""
+    def __init__(
+        self,
+        *,
+        generator: _builtins.str = ...,
+        digital_source_type: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        remote_uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digital_source_type", b"digital_source_type", "generator", b"generator", "remote_uri", b"remote_uri", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentCredentials: _TypeAlias = ContentCredentials  # noqa: Y015
+
+@_typing.final
+class ImageContent(_message.Message):
+    """What a picture shows. Scores are the models' own, 0 to 1, and no probabilities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAGS_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    COLORS_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    CAPTION_FIELD_NUMBER: _builtins.int
+    CAPTION_METHOD_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    caption: _builtins.str
+    """A sentence about it. Empty when there is nothing to say."""
+    caption_method: _builtins.str
+    """How the sentence was made: `template`, from tags and objects. No model looked at the picture for it."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageTag]:
+        """What it is about, the surest first: at most 5 of the 1,000 classes of ImageNet."""
+
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetectedObject]:
+        """Things found in it, the surest first, of the 80 classes of COCO."""
+
+    @_builtins.property
+    def colors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DominantColor]:
+        """Its main colors, the largest first, at most 6."""
+
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextLine]:
+        """Lines of text, from the top."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOutFinding]:
+        """What could not be looked for."""
+
+    def __init__(
+        self,
+        *,
+        tags: _abc.Iterable[Global___ImageTag] | None = ...,
+        objects: _abc.Iterable[Global___DetectedObject] | None = ...,
+        colors: _abc.Iterable[Global___DominantColor] | None = ...,
+        texts: _abc.Iterable[Global___TextLine] | None = ...,
+        caption: _builtins.str = ...,
+        caption_method: _builtins.str = ...,
+        left_out: _abc.Iterable[Global___LeftOutFinding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caption", b"caption", "caption_method", b"caption_method", "colors", b"colors", "left_out", b"left_out", "objects", b"objects", "tags", b"tags", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageContent: _TypeAlias = ImageContent  # noqa: Y015
+
+@_typing.final
+class ImageTag(_message.Message):
+    """One thing that a picture is about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """English name of the class."""
+    score: _builtins.float
+    """How sure the model is, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageTag: _TypeAlias = ImageTag  # noqa: Y015
+
+@_typing.final
+class DetectedObject(_message.Message):
+    """One thing in a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """English name of the class."""
+    score: _builtins.float
+    """How sure the model is, 0 to 1."""
+    @_builtins.property
+    def region(self) -> Global___ImageRegion:
+        """Where it is."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        score: _builtins.float = ...,
+        region: Global___ImageRegion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "region", b"region", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectedObject: _TypeAlias = DetectedObject  # noqa: Y015
+
+@_typing.final
+class ImageRegion(_message.Message):
+    """A rectangle of a picture, in pixels after the EXIF orientation is applied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    x: _builtins.int
+    """First column, from 0 at the left."""
+    y: _builtins.int
+    """First row, from 0 at the top."""
+    width: _builtins.int
+    """Columns."""
+    height: _builtins.int
+    """Rows."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.int = ...,
+        y: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "width", b"width", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageRegion: _TypeAlias = ImageRegion  # noqa: Y015
+
+@_typing.final
+class DominantColor(_message.Message):
+    """One of the main colors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEX_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    hex: _builtins.str
+    """sRGB, `#rrggbb`."""
+    name: _builtins.str
+    """The CSS color that looks most like it, for example `darkslategray`."""
+    share: _builtins.float
+    """Share of the pixels that are seen, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        hex: _builtins.str = ...,
+        name: _builtins.str = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hex", b"hex", "name", b"name", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DominantColor: _TypeAlias = DominantColor  # noqa: Y015
+
+@_typing.final
+class TextLine(_message.Message):
+    """A line of text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What it says."""
+    score: _builtins.float
+    """How sure the model is, 0 to 1."""
+    @_builtins.property
+    def region(self) -> Global___ImageRegion:
+        """Where it is: the upright rectangle around it."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        score: _builtins.float = ...,
+        region: Global___ImageRegion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region", "score", b"score", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextLine: _TypeAlias = TextLine  # noqa: Y015
+
+@_typing.final
+class LeftOutFinding(_message.Message):
+    """A part of a kind that could not be looked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Name of the field that is empty for it, for example `tags`."""
+    reason: _builtins.str
+    """Why, and the command that mends it."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutFinding: _TypeAlias = LeftOutFinding  # noqa: Y015
+
+@_typing.final
+class ImageQuality(_message.Message):
+    """How well a picture was taken, measured on its luminance (Rec. 601 luma of sRGB, 0 black to 1 white), shrunk to at most
+    1,024 pixels a side. It says nothing of what is shown: fog is soft, night is dark.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARPNESS_FIELD_NUMBER: _builtins.int
+    LAPLACIAN_VARIANCE_FIELD_NUMBER: _builtins.int
+    BRIGHTNESS_FIELD_NUMBER: _builtins.int
+    CONTRAST_FIELD_NUMBER: _builtins.int
+    CLIPPED_SHADOWS_FIELD_NUMBER: _builtins.int
+    CLIPPED_HIGHLIGHTS_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
+    sharpness: _builtins.float
+    """Sharpness, 0 to 1: `v / (v + 0.002)` of `laplacian_variance`. Below 0.1 most pictures look blurred, above 0.5 crisp."""
+    laplacian_variance: _builtins.float
+    """Variance of the Laplacian of the luminance."""
+    brightness: _builtins.float
+    """Mean luminance, 0 to 1."""
+    contrast: _builtins.float
+    """Standard deviation of the luminance, 0 to 0.5."""
+    clipped_shadows: _builtins.float
+    """Share of pixels that are black or nearly so (at most 2 of 255), 0 to 1."""
+    clipped_highlights: _builtins.float
+    """Share of pixels that are white or nearly so (at least 253 of 255), 0 to 1."""
+    noise: _builtins.float
+    """Standard deviation of the noise in levels of 0 to 255, by Immerkaer's method on the picture as it is, before any
+    shrinking. Fine texture counts as noise.
+    """
+    def __init__(
+        self,
+        *,
+        sharpness: _builtins.float = ...,
+        laplacian_variance: _builtins.float = ...,
+        brightness: _builtins.float = ...,
+        contrast: _builtins.float = ...,
+        clipped_shadows: _builtins.float = ...,
+        clipped_highlights: _builtins.float = ...,
+        noise: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brightness", b"brightness", "clipped_highlights", b"clipped_highlights", "clipped_shadows", b"clipped_shadows", "contrast", b"contrast", "laplacian_variance", b"laplacian_variance", "noise", b"noise", "sharpness", b"sharpness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageQuality: _TypeAlias = ImageQuality  # noqa: Y015
+
+@_typing.final
+class SafetyAnalysis(_message.Message):
+    """What a safety model makes of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SafetyScore]:
+        """A score per category: first those that the model made of all that it knows, then those of each network in it."""
+
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___SafetyScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyAnalysis: _TypeAlias = SafetyAnalysis  # noqa: Y015
+
+@_typing.final
+class SafetyScore(_message.Message):
+    """How sure it is that a picture is of a category."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """The category, as the model calls it: `explicit`, `suggestive`, `hentai` ..."""
+    score: _builtins.float
+    """0 to 1. It is no probability: what score means what depends on the model."""
+    network: _builtins.str
+    """The network that says so: `open_nsfw`, `nsfwjs`. Empty for a score that was made of those of several."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        score: _builtins.float = ...,
+        network: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "network", b"network", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SafetyScore: _TypeAlias = SafetyScore  # noqa: Y015

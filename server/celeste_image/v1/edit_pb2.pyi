@@ -331,6 +331,23 @@ class RelightEdit(_message.Message):
 Global___RelightEdit: _TypeAlias = RelightEdit  # noqa: Y015
 
 @_typing.final
+class VaryEdit(_message.Message):
+    """Makes another picture like this one, without words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VaryEdit: _TypeAlias = VaryEdit  # noqa: Y015
+
+@_typing.final
 class ControlEdit(_message.Message):
     """Makes a new picture that keeps an aspect of this one."""
 

@@ -3,16 +3,20 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -86,7 +90,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
     ERROR_REASON_SAFETY_BLOCKED: _ErrorReason.ValueType  # 28
     """FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
-    (`prompt`, `input`, `output` or `unknown`). The same request is refused again.
+    (`prompt`, `input`, `output` or `unknown`). The same request is refused again. Where it was the policy of this
+    server, metadata has what a SafetyVerdict has (`category`, `score`, `threshold`, `engine`, `path`) and `billed`:
+    `true`, `false` or `unknown`.
     """
     ERROR_REASON_PROVIDER_CREDENTIALS: _ErrorReason.ValueType  # 29
     """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
@@ -105,6 +111,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 34
     """ABORTED. The request was sent to the provider and its outcome is not known: it may have been done, and paid for. It
     is not sent again. Metadata `final` is `true` when the provider can't be asked.
+    """
+    ERROR_REASON_PROVIDERS_UNAVAILABLE: _ErrorReason.ValueType  # 35
+    """UNAVAILABLE. Every model that the request allows was tried or passed over, and for one of them at least that may
+    pass. RetryInfo says when the first may be back, where that is known; `FailureInfo` has the attempts.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -178,7 +188,9 @@ ERROR_REASON_MODEL_RETIRED: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
 ERROR_REASON_SAFETY_BLOCKED: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
-(`prompt`, `input`, `output` or `unknown`). The same request is refused again.
+(`prompt`, `input`, `output` or `unknown`). The same request is refused again. Where it was the policy of this
+server, metadata has what a SafetyVerdict has (`category`, `score`, `threshold`, `engine`, `path`) and `billed`:
+`true`, `false` or `unknown`.
 """
 ERROR_REASON_PROVIDER_CREDENTIALS: ErrorReason.ValueType  # 29
 """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
@@ -198,4 +210,70 @@ ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 34
 """ABORTED. The request was sent to the provider and its outcome is not known: it may have been done, and paid for. It
 is not sent again. Metadata `final` is `true` when the provider can't be asked.
 """
+ERROR_REASON_PROVIDERS_UNAVAILABLE: ErrorReason.ValueType  # 35
+"""UNAVAILABLE. Every model that the request allows was tried or passed over, and for one of them at least that may
+pass. RetryInfo says when the first may be back, where that is known; `FailureInfo` has the attempts.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
+
+@_typing.final
+class FailureInfo(_message.Message):
+    """A detail of error statuses, of our own: what `google.rpc` has no message for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedAttempt]:
+        """Models that were tried or passed over, in order, where a request allows more than one. The last is the one whose
+        failure ended the call.
+        """
+
+    def __init__(
+        self,
+        *,
+        attempts: _abc.Iterable[Global___FailedAttempt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureInfo: _TypeAlias = FailureInfo  # noqa: Y015
+
+@_typing.final
+class FailedAttempt(_message.Message):
+    """One model that did not do a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Its id."""
+    reason: _builtins.str
+    """Why, as the reason of an error: `PROVIDER_RATE_LIMITED`."""
+    message: _builtins.str
+    """The same for people. Empty where there was no room for it."""
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """How long until it makes sense to try it again. Unset when nobody knows."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_after", b"retry_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "model", b"model", "reason", b"reason", "retry_after", b"retry_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedAttempt: _TypeAlias = FailedAttempt  # noqa: Y015

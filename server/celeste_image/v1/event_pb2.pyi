@@ -172,7 +172,7 @@ class StartedEvent(_message.Message):
     model: _builtins.str
     """Id of the model."""
     attempt: _builtins.int
-    """Which try it is, from 1."""
+    """Which of the models that were tried for the request it is, from 1."""
     def __init__(
         self,
         *,

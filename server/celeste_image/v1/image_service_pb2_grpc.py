@@ -35,7 +35,8 @@ class ImageServiceStub(object):
     * `NOT_FOUND`: no such model or artifact.
     * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
     * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost or the server is ending. Safe to repeat.
+    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
+    now. Safe to repeat.
     * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
 
     Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
@@ -84,7 +85,8 @@ class ImageServiceServicer(object):
     * `NOT_FOUND`: no such model or artifact.
     * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
     * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost or the server is ending. Safe to repeat.
+    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
+    now. Safe to repeat.
     * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
 
     Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
@@ -174,7 +176,8 @@ class ImageService(object):
     * `NOT_FOUND`: no such model or artifact.
     * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
     * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost or the server is ending. Safe to repeat.
+    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
+    now. Safe to repeat.
     * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
 
     Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come

@@ -36,7 +36,8 @@ class ImageServiceStub:
     * `NOT_FOUND`: no such model or artifact.
     * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
     * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost or the server is ending. Safe to repeat.
+    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
+      now. Safe to repeat.
     * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
 
     Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
@@ -72,7 +73,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
     * `NOT_FOUND`: no such model or artifact.
     * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
     * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost or the server is ending. Safe to repeat.
+    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
+      now. Safe to repeat.
     * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
 
     Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
@@ -104,7 +106,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     * `NOT_FOUND`: no such model or artifact.
     * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
     * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost or the server is ending. Safe to repeat.
+    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
+      now. Safe to repeat.
     * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
 
     Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come

@@ -78,29 +78,39 @@ Global___ModelView: _TypeAlias = ModelView  # noqa: Y015
 
 @_typing.final
 class Provider(_message.Message):
-    """Something that makes images."""
+    """Something that makes images, or a kind of it that a configuration can make one of."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     CONFIGURED_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    KEY_VARIABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the prefix of its model ids."""
     display_name: _builtins.str
     """Its name for people."""
     configured: _builtins.bool
     """Whether it has what it needs to work: keys, addresses, weights of at least one model."""
+    kind: _builtins.str
+    """Its kind, for one that is there by configuration alone, such as `compatible`. Empty for all others. A kind that the
+    configuration makes nothing of stands for itself, not configured and without models.
+    """
+    key_variable: _builtins.str
+    """Environment variable that its key comes from. Empty when it has none."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         display_name: _builtins.str = ...,
         configured: _builtins.bool = ...,
+        kind: _builtins.str = ...,
+        key_variable: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configured", b"configured", "display_name", b"display_name", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configured", b"configured", "display_name", b"display_name", "key_variable", b"key_variable", "kind", b"kind", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,8 +159,8 @@ class Model(_message.Message):
     previews: _builtins.bool
     """Whether it sends previews."""
     evidence: _builtins.str
-    """How its facts are known: `wire-proven` (by the vendor's own SDK), `second source`, `from the specification`. Empty
-    for models of this machine.
+    """How its facts are known, the best of what it does: `wire-proven` (by the vendor's own SDK), `second source`, `from the
+    specification`, `from the configuration`, `not in the catalogue`. Empty for models of this machine.
     """
     @_builtins.property
     def operations(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
@@ -534,6 +544,7 @@ class SizeParameter(_message.Message):
     DEFAULT_HEIGHT_FIELD_NUMBER: _builtins.int
     SIZES_FIELD_NUMBER: _builtins.int
     RATIOS_FIELD_NUMBER: _builtins.int
+    MINIMUM_MEGAPIXELS_FIELD_NUMBER: _builtins.int
     minimum_side: _builtins.int
     """Shortest side in pixels."""
     maximum_side: _builtins.int
@@ -546,6 +557,8 @@ class SizeParameter(_message.Message):
     """Width used when none is given. 0 when it depends on the input."""
     default_height: _builtins.int
     """Height used when none is given. 0 when it depends on the input."""
+    minimum_megapixels: _builtins.float
+    """Smallest area in millions of pixels. 0 means any."""
     @_builtins.property
     def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The only sizes there are, as `1024x1536`. Empty means any within the bounds."""
@@ -565,10 +578,11 @@ class SizeParameter(_message.Message):
         default_height: _builtins.int = ...,
         sizes: _abc.Iterable[_builtins.str] | None = ...,
         ratios: _abc.Iterable[_builtins.str] | None = ...,
+        minimum_megapixels: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_height", b"default_height", "default_width", b"default_width", "maximum_megapixels", b"maximum_megapixels", "maximum_side", b"maximum_side", "minimum_side", b"minimum_side", "multiple_of", b"multiple_of", "ratios", b"ratios", "sizes", b"sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_height", b"default_height", "default_width", b"default_width", "maximum_megapixels", b"maximum_megapixels", "maximum_side", b"maximum_side", "minimum_megapixels", b"minimum_megapixels", "minimum_side", b"minimum_side", "multiple_of", b"multiple_of", "ratios", b"ratios", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -632,7 +646,7 @@ class ListProvidersResponse(_message.Message):
     PROVIDERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
-        """All of them, ordered by name."""
+        """All of them, configured or not, ordered by name."""
 
     def __init__(
         self,
@@ -689,25 +703,59 @@ class ListModelsResponse(_message.Message):
 
     MODELS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Where the next page begins. Empty after the last."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
         """Models of this page."""
 
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelAlias]:
+        """The operator's aliases, ordered by name, those that have a model for the operation asked for. In the first page."""
+
     def __init__(
         self,
         *,
         models: _abc.Iterable[Global___Model] | None = ...,
         next_page_token: _builtins.str = ...,
+        aliases: _abc.Iterable[Global___ModelAlias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "models", b"models", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
+
+@_typing.final
+class ModelAlias(_message.Message):
+    """A name that the operator gave to models; requests may have it in place of an id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name. It has no slash, as every id has."""
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of its models, in the order in which they are tried."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelAlias: _TypeAlias = ModelAlias  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
@@ -717,7 +765,7 @@ class GetModelRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Its id."""
+    """Its id, or an alias, which stands for the first of its models here."""
     def __init__(
         self,
         *,

@@ -7,6 +7,7 @@ from celeste_image.v1 import analysis_pb2 as _analysis_pb2
 from celeste_image.v1 import edit_pb2 as _edit_pb2
 from celeste_image.v1 import image_pb2 as _image_pb2
 from celeste_image.v1 import money_pb2 as _money_pb2
+from celeste_image.v1 import safety_pb2 as _safety_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -109,6 +110,30 @@ STRICTNESS_STRICT: Strictness.ValueType  # 2
 """Any difference is INVALID_ARGUMENT, before any work is done."""
 Global___Strictness: _TypeAlias = Strictness  # noqa: Y015
 
+class _OutputMetadata:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutputMetadataEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputMetadata.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTPUT_METADATA_UNSPECIFIED: _OutputMetadata.ValueType  # 0
+    """The server's setting, which is KEEP unless its operator chose otherwise."""
+    OUTPUT_METADATA_KEEP: _OutputMetadata.ValueType  # 1
+    """It stays as it is."""
+    OUTPUT_METADATA_STRIP: _OutputMetadata.ValueType  # 2
+    """All goes but what the pixels need: color profile, orientation, resolution. Content credentials go too."""
+
+class OutputMetadata(_OutputMetadata, metaclass=_OutputMetadataEnumTypeWrapper):
+    """What becomes of metadata that an image has when it is made: what an engine or a vendor wrote into it."""
+
+OUTPUT_METADATA_UNSPECIFIED: OutputMetadata.ValueType  # 0
+"""The server's setting, which is KEEP unless its operator chose otherwise."""
+OUTPUT_METADATA_KEEP: OutputMetadata.ValueType  # 1
+"""It stays as it is."""
+OUTPUT_METADATA_STRIP: OutputMetadata.ValueType  # 2
+"""All goes but what the pixels need: color profile, orientation, resolution. Content credentials go too."""
+Global___OutputMetadata: _TypeAlias = OutputMetadata  # noqa: Y015
+
 class _FidelityOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -163,7 +188,9 @@ class GenerateRequest(_message.Message):
     request_id: _builtins.str
     """Names the call in events, results and logs: a UUID of any version. Unset, the server makes one and returns it."""
     model: _builtins.str
-    """Id of a model from `ListModels`, `provider/model`. Empty means the server's default for this operation."""
+    """Id of a model from `ListModels`, `provider/model`, or an alias from there: then its models are tried in order, as
+    those of `options.routing` are. Empty means the server's default for this operation.
+    """
     prompt: _builtins.str
     """What to make, 1 to 32,000 characters."""
     negative_prompt: _builtins.str
@@ -233,6 +260,7 @@ class EditRequest(_message.Message):
     RECOLOR_FIELD_NUMBER: _builtins.int
     SEARCH_REPLACE_FIELD_NUMBER: _builtins.int
     RELIGHT_FIELD_NUMBER: _builtins.int
+    VARY_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in GenerateRequest."""
@@ -303,6 +331,10 @@ class EditRequest(_message.Message):
         """Light it anew."""
 
     @_builtins.property
+    def vary(self) -> _edit_pb2.VaryEdit:
+        """Make another like it."""
+
+    @_builtins.property
     def control(self) -> _edit_pb2.ControlEdit:
         """Keep one aspect."""
 
@@ -329,15 +361,16 @@ class EditRequest(_message.Message):
         recolor: _edit_pb2.RecolorEdit | None = ...,
         search_replace: _edit_pb2.SearchReplaceEdit | None = ...,
         relight: _edit_pb2.RelightEdit | None = ...,
+        vary: _edit_pb2.VaryEdit | None = ...,
         control: _edit_pb2.ControlEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "control"]  # noqa: Y015
+    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "vary", "control"]  # noqa: Y015
     _WhichOneofArgType_edit: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
@@ -510,6 +543,37 @@ class Operation(_message.Message):
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
+class Routing(_message.Message):
+    """Which models may do a request besides the one that it names.
+
+    The next model is tried when the one before says that nothing was done: it can't do the request (with STRICT, not to
+    the letter), it is not there or not set up, its provider is down, busy or not paid, or its queue is full. What was sent
+    and not answered (OUTCOME_UNKNOWN), submitted as a job, or refused by a safety system (SAFETY_BLOCKED) is never given to
+    another model. Each model that is tried is a `started` event; why those before it were left is in the fidelity line of
+    `model` and in its warning event.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FALLBACK_MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fallback_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Models to try after `model`, in order: ids or aliases, at most 8. One that this server does not know is refused."""
+
+    def __init__(
+        self,
+        *,
+        fallback_models: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_models", b"fallback_models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Routing: _TypeAlias = Routing  # noqa: Y015
+
+@_typing.final
 class RequestOptions(_message.Message):
     """What all operations have in common."""
 
@@ -540,6 +604,9 @@ class RequestOptions(_message.Message):
     PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
     INLINE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     PREVIEW_COUNT_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
+    OUTPUT_METADATA_FIELD_NUMBER: _builtins.int
+    EMBED_RECIPE_FIELD_NUMBER: _builtins.int
     strictness: Global___Strictness.ValueType
     """What to do about a request that can't be fulfilled to the letter. Unset means BEST_EFFORT."""
     inline_limit_bytes: _builtins.int
@@ -548,11 +615,24 @@ class RequestOptions(_message.Message):
     """
     preview_count: _builtins.int
     """Previews wanted in a `Stream`, 0 to 8. Models without previews send none."""
+    output_metadata: Global___OutputMetadata.ValueType
+    """What becomes of metadata that an image has when it is made. Pixels are not coded anew."""
+    embed_recipe: _builtins.bool
+    """Whether the recipe is written into each image: model, prompt, seed, parameters, request id, this program, and the
+    IPTC digital source type; as XMP, and in the lines that common tools read (PNG text `parameters`, EXIF UserComment).
+    What is there already stays, and pixels are not coded anew. Images with content credentials, which a change of
+    the file would break, get none unless these are stripped. Unset means the server's setting, which is no unless its
+    operator chose otherwise.
+    """
     @_builtins.property
     def provider_options(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Struct]:
         """What only one provider knows, by its name: `{"local": {"tile": 128}}`. A name or a value that the provider does
         not know is refused; it never reaches another provider. Integers above 2^53 are written as strings.
         """
+
+    @_builtins.property
+    def routing(self) -> Global___Routing:
+        """Which models may do it besides `model`. Unset means no other."""
 
     def __init__(
         self,
@@ -561,13 +641,21 @@ class RequestOptions(_message.Message):
         provider_options: _abc.Mapping[_builtins.str, _struct_pb2.Struct] | None = ...,
         inline_limit_bytes: _builtins.int | None = ...,
         preview_count: _builtins.int = ...,
+        routing: Global___Routing | None = ...,
+        output_metadata: Global___OutputMetadata.ValueType = ...,
+        embed_recipe: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes", "inline_limit_bytes", b"inline_limit_bytes", "preview_count", b"preview_count", "provider_options", b"provider_options", "strictness", b"strictness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "output_metadata", b"output_metadata", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__embed_recipe: _TypeAlias = _typing.Literal["embed_recipe"]  # noqa: Y015
+    _WhichOneofArgType__embed_recipe: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe"]  # noqa: Y015
     _WhichOneofReturnType__inline_limit_bytes: _TypeAlias = _typing.Literal["inline_limit_bytes"]  # noqa: Y015
     _WhichOneofArgType__inline_limit_bytes: _TypeAlias = _typing.Literal["_inline_limit_bytes", b"_inline_limit_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__embed_recipe) -> _WhichOneofReturnType__embed_recipe | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__inline_limit_bytes) -> _WhichOneofReturnType__inline_limit_bytes | None: ...
 
 Global___RequestOptions: _TypeAlias = RequestOptions  # noqa: Y015
@@ -586,7 +674,11 @@ class FidelityLine(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     IMAGE_INDEX_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path of the field: proto names, dots, `[index]`, `["key"]`; a field this server does not know by number, `size.#9`."""
+    """Path of the field: proto names, dots, `[index]`, `["key"]`; a field this server does not know by number, `size.#9`.
+    The line of `model` is there when another name was asked for than that of the model that did it: HONORED for the
+    first model of an alias, ADJUSTED after others were left, with the reasons in `note`. The request allows that, so
+    STRICT does not refuse it.
+    """
     outcome: Global___FidelityOutcome.ValueType
     """What became of it."""
     note: _builtins.str
@@ -630,7 +722,7 @@ Global___FidelityLine: _TypeAlias = FidelityLine  # noqa: Y015
 
 @_typing.final
 class ImageFailure(_message.Message):
-    """An image that was asked for and not made, while others were."""
+    """An image that was asked for and not made, or that may not be shown, while others were made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -669,6 +761,7 @@ class OperationResult(_message.Message):
     ANALYSIS_FIELD_NUMBER: _builtins.int
     FIDELITY_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request's id, or the one that the server made."""
     model: _builtins.str
@@ -682,7 +775,8 @@ class OperationResult(_message.Message):
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageFailure]:
         """Images asked for and not made, while others were; a provider may also make fewer than it was asked for without
-        saying why (PROVIDER_FAILED). When none was made the call fails instead.
+        saying why (PROVIDER_FAILED), and the safety policy of the server may keep one back (SAFETY_BLOCKED). When there is
+        none at all the call fails instead.
         """
 
     @_builtins.property
@@ -697,6 +791,12 @@ class OperationResult(_message.Message):
     def usage(self) -> _money_pb2.Usage:
         """What it used."""
 
+    @_builtins.property
+    def safety(self) -> _containers.RepeatedCompositeFieldContainer[_safety_pb2.SafetyVerdict]:
+        """Verdicts of the operator's safety policy, one per category and text or picture that was checked: prompts that have
+        words of a list, and every picture, allowed ones too. Empty where the operator has no policy.
+        """
+
     def __init__(
         self,
         *,
@@ -707,10 +807,11 @@ class OperationResult(_message.Message):
         analysis: _analysis_pb2.Analysis | None = ...,
         fidelity: _abc.Iterable[Global___FidelityLine] | None = ...,
         usage: _money_pb2.Usage | None = ...,
+        safety: _abc.Iterable[_safety_pb2.SafetyVerdict] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "safety", b"safety", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,7 +14,9 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
+    OutputMetadata,
     RequestOptions,
+    Routing,
     Upscale,
     UpscaleMethod,
 )
@@ -141,6 +143,11 @@ def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) ->
         provider_options={name: _provider_options(name, s) for name, s in message.provider_options.items()},
         inline_limit_bytes=message.inline_limit_bytes if message.HasField("inline_limit_bytes") else None,
         preview_count=message.preview_count,
+        routing=Routing(tuple(message.routing.fallback_models)),
+        output_metadata=OutputMetadata(enum_word(operation_pb2.OutputMetadata, message.output_metadata))
+        if message.output_metadata
+        else None,
+        embed_recipe=message.embed_recipe if message.HasField("embed_recipe") else None,
         unknown=unknown,
     )
 
@@ -158,9 +165,13 @@ def _options_proto(options: RequestOptions) -> operation_pb2.RequestOptions:
     message = operation_pb2.RequestOptions(
         strictness=operation_pb2.STRICTNESS_STRICT if options.strict else operation_pb2.STRICTNESS_UNSPECIFIED,
         preview_count=options.preview_count,
+        output_metadata=enum_number(operation_pb2.OutputMetadata, options.output_metadata or "unspecified"),
+        embed_recipe=options.embed_recipe,
     )
     if options.inline_limit_bytes is not None:
         message.inline_limit_bytes = options.inline_limit_bytes
+    if options.routing != Routing():
+        message.routing.fallback_models.extend(options.routing.fallback_models)
     for name, values in options.provider_options.items():
         message.provider_options[name].update(dict(values))
     return message

@@ -8,9 +8,8 @@ from celeste_image.core.events import (
     FidelityLine,
     FidelityOutcome,
     Fitted,
-    ImageMetadata,
     ImageOutput,
-    MetadataEntry,
+    Judged,
     OperationResult,
     Preview,
     Progress,
@@ -22,7 +21,10 @@ from celeste_image.core.events import (
     Usage,
     Warned,
 )
-from celeste_image.v1 import analysis_pb2, event_pb2, image_pb2, money_pb2, operation_pb2
+from celeste_image.core.safety import SafetyAction
+from celeste_image.v1 import event_pb2, image_pb2, money_pb2, operation_pb2
+from celeste_image.wire.analysis import analysis_from_proto, analysis_to_proto
+from celeste_image.wire.safety import verdict_from_proto, verdict_to_proto
 from celeste_image.wire.status import error_from_status, status_from_error
 from celeste_image.wire.values import enum_number, enum_word, value_from_proto, value_to_proto
 
@@ -65,6 +67,8 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
             message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, text=event.text))
         case Fitted(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
             message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, text=line.note or line.outcome.value))
+        case Judged(verdict) if verdict.action is not SafetyAction.ALLOW:
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=verdict.path, text=str(verdict)))
         case Completed():
             message.completed.result.CopyFrom(result_to_proto(event.result))
         case _:
@@ -113,11 +117,12 @@ def result_to_proto(result: OperationResult) -> operation_pb2.OperationResult:
         ],
         fidelity=[_line_proto(line) for line in result.fidelity],
         usage=money_pb2.Usage(images=result.usage.images, megapixels=result.usage.megapixels),
+        safety=[verdict_to_proto(verdict) for verdict in result.safety],
     )
     if result.usage.compute_seconds is not None:
         message.usage.compute_time.FromTimedelta(timedelta(seconds=result.usage.compute_seconds))
-    if result.metadata is not None:
-        message.analysis.metadata.CopyFrom(_metadata_proto(result.metadata))
+    if result.analysis is not None:
+        message.analysis.CopyFrom(analysis_to_proto(result.analysis))
     return message
 
 
@@ -130,9 +135,10 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
         model=message.model,
         images=tuple(_output(image) for image in message.images),
         failures={failure.index: error_from_status(failure.status) for failure in message.failures},
-        metadata=_metadata(message.analysis.metadata) if message.analysis.HasField("metadata") else None,
+        analysis=analysis_from_proto(message.analysis) if message.HasField("analysis") else None,
         fidelity=tuple(_line(line) for line in message.fidelity),
         usage=Usage(usage.images, usage.megapixels, seconds),
+        safety=tuple(verdict_from_proto(verdict) for verdict in message.safety),
     )
 
 
@@ -195,22 +201,3 @@ def _line(message: operation_pb2.FidelityLine) -> FidelityLine:
         image_index=message.image_index if message.HasField("image_index") else None,
         **values,
     )
-
-
-METADATA_FIELDS = (
-    *("media_type", "width", "height", "size_bytes", "sha256"),
-    *("color_mode", "has_alpha", "orientation", "icc_profile"),
-)
-
-
-def _metadata_proto(metadata: ImageMetadata) -> analysis_pb2.ImageMetadata:
-    message = analysis_pb2.ImageMetadata(**{name: getattr(metadata, name) for name in METADATA_FIELDS})
-    for entry in metadata.entries:
-        value = value_to_proto(entry.value)
-        message.entries.append(analysis_pb2.MetadataEntry(group=entry.group, name=entry.name, value=value))
-    return message
-
-
-def _metadata(message: analysis_pb2.ImageMetadata) -> ImageMetadata:
-    entries = tuple(MetadataEntry(entry.group, entry.name, value_from_proto(entry.value)) for entry in message.entries)
-    return ImageMetadata(**{name: getattr(message, name) for name in METADATA_FIELDS}, entries=entries)

@@ -1,11 +1,22 @@
 """Errors to `google.rpc.Status` and back, from the one table in `core/errors.py`."""
 
+from dataclasses import replace
+
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
-from celeste_image.core.errors import ERRORS, CelesteError, InternalError, RequestTooLarge, ServerUnavailable, Violation
+from celeste_image.core.errors import (
+    ERRORS,
+    Attempt,
+    CelesteError,
+    InternalError,
+    RequestTooLarge,
+    ServerUnavailable,
+    Violation,
+)
+from celeste_image.v1 import error_reason_pb2
 
 __all__ = [
     "DETAILS",
@@ -22,6 +33,7 @@ MAX_STATUS_BYTES = 4096
 more, up to three times as long since gRPC writes what is not ASCII as `%F0`."""
 MAX_MESSAGE_BYTES = 1000
 MAX_FACT_BYTES = 500
+MAX_ATTEMPT_BYTES = 200
 
 DETAILS = "grpc-status-details-bin"
 CODES = {code.value[0]: code for code in StatusCode}
@@ -33,19 +45,24 @@ def status_code(error: CelesteError) -> StatusCode:
 
 
 def status_from_error(error: CelesteError) -> status_pb2.Status:
-    """Returns the status: ErrorInfo always, BadRequest, ResourceInfo and RetryInfo where they fit the error.
+    """Returns the status: ErrorInfo always, BadRequest, ResourceInfo, RetryInfo, FailureInfo where they fit the error.
 
-    At most 4 KiB: texts are cut, of many violations come the first, with the number of all in the metadata, and of
-    metadata beyond that the shortest.
+    At most 4 KiB: texts are cut, attempts lose theirs, of many violations come the first, with the number of all in
+    the metadata, then the first attempts, and of metadata beyond that the shortest.
     """
     violations = [Violation(_cut(v.field), _cut(v.text)) for v in error.violations]
     metadata = {key: _cut(value) for key, value in error.metadata.items()}
+    attempts = [replace(a, text=_cut(a.text, MAX_ATTEMPT_BYTES)) for a in error.attempts]
     while True:
-        status = _status(error, metadata, violations)
-        if status.ByteSize() <= MAX_STATUS_BYTES or not (violations or metadata):
+        status = _status(error, metadata, violations, attempts)
+        if status.ByteSize() <= MAX_STATUS_BYTES or not (violations or metadata or attempts):
             return status
-        if violations:
+        if any(attempt.text for attempt in attempts):
+            attempts = [replace(attempt, text="") for attempt in attempts]
+        elif violations:
             violations = violations[: len(violations) // 2]
+        elif attempts:
+            attempts = attempts[: len(attempts) // 2]
         else:
             del metadata[max(metadata, key=lambda key: len(key) + len(metadata[key]))]
 
@@ -56,7 +73,9 @@ def _cut(text: str, most: int = MAX_FACT_BYTES) -> str:
     return data.decode() if len(data) <= most else data[: most - 3].decode(errors="ignore") + "..."
 
 
-def _status(error: CelesteError, metadata: dict[str, str], violations: list[Violation]) -> status_pb2.Status:
+def _status(
+    error: CelesteError, metadata: dict[str, str], violations: list[Violation], attempts: list[Attempt]
+) -> status_pb2.Status:
     status = status_pb2.Status(code=status_code(error).value[0], message=_cut(error.message, MAX_MESSAGE_BYTES))
     if len(violations) < len(error.violations):
         metadata = {**metadata, "violations": str(len(error.violations))}
@@ -67,10 +86,23 @@ def _status(error: CelesteError, metadata: dict[str, str], violations: list[Viol
     if error.resource:
         _add(status, error_details_pb2.ResourceInfo(resource_name=_cut(error.resource)))
     if error.retry_after is not None:
-        delay = duration_pb2.Duration()
-        delay.FromNanoseconds(round(error.retry_after * 1e9))
-        _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
+        _add(status, error_details_pb2.RetryInfo(retry_delay=_duration(error.retry_after)))
+    if attempts:
+        _add(status, error_reason_pb2.FailureInfo(attempts=[_attempt(attempt) for attempt in attempts]))
     return status
+
+
+def _attempt(attempt: Attempt) -> error_reason_pb2.FailedAttempt:
+    message = error_reason_pb2.FailedAttempt(model=attempt.model, reason=attempt.reason, message=attempt.text)
+    if attempt.retry_after is not None:
+        message.retry_after.CopyFrom(_duration(attempt.retry_after))
+    return message
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
 
 
 def _add(status: status_pb2.Status, detail: object) -> None:
@@ -89,8 +121,9 @@ def error_from_status(status: status_pb2.Status) -> CelesteError:
     bad = error_details_pb2.BadRequest()
     resource = error_details_pb2.ResourceInfo()
     retry = error_details_pb2.RetryInfo()
+    failure = error_reason_pb2.FailureInfo()
     for detail in status.details:
-        for kind in (info, bad, resource, retry):
+        for kind in (info, bad, resource, retry, failure):
             detail.Unpack(kind)
     code = CODES.get(status.code, StatusCode.UNKNOWN).name
     cls = ERRORS.get(info.reason) if info.domain == DOMAIN else None
@@ -102,8 +135,16 @@ def error_from_status(status: status_pb2.Status) -> CelesteError:
         metadata=info.metadata,
         violations=[Violation(v.field, v.description) for v in bad.field_violations],
         resource=resource.resource_name,
-        retry_after=retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None,
+        retry_after=_seconds(retry.retry_delay) if retry.HasField("retry_delay") else None,
+        attempts=[
+            Attempt(a.model, a.reason, a.message, _seconds(a.retry_after) if a.HasField("retry_after") else None)
+            for a in failure.attempts
+        ],
     )
+
+
+def _seconds(duration: duration_pb2.Duration) -> float:
+    return duration.ToNanoseconds() / 1e9
 
 
 def error_from_trailers(code: StatusCode, details: str, trailers: object) -> CelesteError:

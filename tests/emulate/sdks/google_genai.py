@@ -1,5 +1,6 @@
 """Google's own SDK at an emulator: argv is its origin. Prints what it saw."""
 
+import base64
 import io
 import json
 import sys
@@ -43,6 +44,11 @@ blocked = client.models.generate_content(model=MODEL, contents=["a boat [emulate
 seen["moderation"] = [blocked.prompt_feedback.block_reason.value, blocked.candidates]
 filtered = client.models.generate_content(model=MODEL, contents=["a boat [emulate: moderate=output]"])
 seen["filtered"] = filtered.candidates[0].finish_reason.value
+interaction = client.interactions.create(
+    model=MODEL, input="a boat", response_format={"type": "image", "mime_type": "image/png", "aspect_ratio": "16:9"}
+)
+drawn = base64.b64decode(interaction.output_image.data)
+seen["interaction"] = [interaction.status, list(Image.open(io.BytesIO(drawn)).size)]
 seen["limit"] = refused("a boat [emulate: status=429]")
 seen["key"] = refused("a boat", key="invalid")
 seen["server"] = refused("a boat [emulate: status=503]")

@@ -64,6 +64,10 @@ try:
 except openai.NotFoundError as error:
     seen["model"] = error.code
 
+answer = client.responses.create(
+    model="gpt-5", input="a boat", tools=[{"type": "image_generation", "size": "1024x1024", "quality": "low"}]
+)
+seen["responses"] = [size(item.result or "") for item in answer.output if item.type == "image_generation_call"]
 azure = AzureOpenAI(api_key="emulated", azure_endpoint=endpoint, api_version="2025-04-01-preview", max_retries=0)
 seen["azure"] = [size(i.b64_json or "") for i in azure.images.generate(model="gpt-image-2", prompt="a boat").data or ()]
 seen["models"] = "gpt-image-2" in [model.id for model in client.models.list()]

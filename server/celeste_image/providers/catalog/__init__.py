@@ -3,6 +3,7 @@
 title: Black Forest Labs
 checked_on: 2026-11-22
 source: https://docs.bfl.ai
+notes: [...]                    # what is adjusted or special, for the provider's page
 parameters:                     # named once, used below by name
   prompt: {path: prompt, text: {max_length: 10000}, title: Prompt, help: What to show., required: true}
 models:
@@ -43,11 +44,11 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.request import OperationKind
 
-__all__ = ["cards_from", "load_cards", "load_catalogue", "load_title"]
+__all__ = ["cards_from", "load_cards", "load_catalogue", "load_notes", "load_title"]
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Every start of a server reads the catalogue: 9 ms in C, 76 in Python (2026-11-22)."""
-KEYS = {"title", "checked_on", "source", "parameters", "models"}
+KEYS = {"title", "checked_on", "source", "notes", "parameters", "models"}
 RATIO = re.compile(r"[1-9]\d*:[1-9]\d*")
 
 RANGES: Mapping[str, type[ParameterRange]] = {
@@ -71,6 +72,12 @@ def load_title(provider: str) -> str:
     return str(load_catalogue(provider)["title"])
 
 
+def load_notes(provider: str) -> Sequence[str]:
+    """Returns what is adjusted or special at a provider, in sentences for its page."""
+    notes: Sequence[str] = load_catalogue(provider).get("notes", ())
+    return notes
+
+
 def cards_from(provider: str, catalogue: Mapping[str, Any]) -> tuple[ModelCard, ...]:
     """Returns the cards of a catalogue, which may be an operator's own.
 
@@ -80,7 +87,7 @@ def cards_from(provider: str, catalogue: Mapping[str, Any]) -> tuple[ModelCard, 
     """
     if unknown := catalogue.keys() - KEYS:
         raise ValueError(f"{provider}: unknown keys {', '.join(sorted(unknown))}")
-    if missing := KEYS - catalogue.keys() - {"parameters", "source"}:
+    if missing := KEYS - catalogue.keys() - {"parameters", "source", "notes"}:
         raise ValueError(f"{provider}: there is no {', '.join(sorted(missing))}")
     parameters = {
         name: _parameter(f"{provider}: parameters.{name}", provider, values)

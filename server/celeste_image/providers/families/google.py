@@ -1,4 +1,4 @@
-"""Google's envelope: `generateContent` of Gemini and of Vertex, which differ in URL and key alone.
+"""Google's envelopes: `generateContent` of Gemini and of Vertex, which differ in URL and key alone; and interactions.
 
 Each chunk of `streamGenerateContent` is one more envelope of the same form; pictures arrive whole in it, so nobody here
 streams. Source: the types of google-genai 3.4.0 and its recordings, 2026-11-22.
@@ -12,7 +12,15 @@ from celeste_image.core.errors import CelesteError, ProviderCredentials, Provide
 from celeste_image.providers.answers import at, duration_seconds, error_for_status, value_in
 from celeste_image.providers.exchange import Reply
 
-__all__ = ["body_of", "error_of", "image_part", "image_size_for", "picture_in"]
+__all__ = [
+    "body_of",
+    "error_of",
+    "image_part",
+    "image_size_for",
+    "interaction_of",
+    "picture_in",
+    "picture_in_interaction",
+]
 
 REFUSED = frozenset(
     {
@@ -59,6 +67,50 @@ def body_of(
     return {"contents": [{"role": "user", "parts": list(parts)}], "generationConfig": config}
 
 
+def interaction_of(
+    model: str,
+    parts: Sequence[Mapping[str, Any]],
+    *,
+    aspect_ratio: str = "",
+    image_size: str = "",
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Returns the body of an interaction for one picture, of the same parts; what is empty or None is left out."""
+    content = [
+        {"type": "text", "text": part["text"]}
+        if "text" in part
+        else {"type": "image", "mime_type": part["inlineData"]["mimeType"], "data": part["inlineData"]["data"]}
+        for part in parts
+    ]
+    words_alone = len(content) == 1 and "text" in content[0]
+    form = {"type": "image", "mime_type": "image/png", "aspect_ratio": aspect_ratio, "image_size": image_size}
+    body = {
+        "model": model,
+        "input": content[0]["text"] if words_alone else content,
+        "response_format": {name: value for name, value in form.items() if value},
+    }
+    return body if seed is None else body | {"generation_config": {"seed": seed}}
+
+
+def picture_in_interaction(provider: str, answer: Any, said: Said) -> bytes:
+    """Returns the bytes of the first picture that an interaction made.
+
+    Raises:
+        ProviderFailed: There is none; the message has the status, or what the model said instead. The API's types have
+            no word for what a safety system refused, so that can't be told from other failures.
+    """
+    steps, outputs = at(answer, "steps"), at(answer, "outputs")
+    content = [item for step in steps for item in at(step, "content") or ()] if isinstance(steps, list) else []
+    content += outputs if isinstance(outputs, list) else []
+    for item in content:
+        if at(item, "type") == "image" and isinstance(data := at(item, "data"), str):
+            return _decoded(provider, data)
+    words = " ".join(text for item in content if isinstance(text := at(item, "text"), str))
+    status = said(at(answer, "status"))
+    why = "it made no picture" if status in ("", "completed") else f"it made no picture ({status})"
+    raise ProviderFailed(f"{provider}: {_joined(why, said(words))}", metadata={"provider": provider})
+
+
 def picture_in(provider: str, answer: Any, said: Said) -> bytes:
     """Returns the bytes of the picture in an answer of status 200: the first that is not a draft of its thoughts.
 
@@ -79,10 +131,7 @@ def picture_in(provider: str, answer: Any, said: Said) -> bytes:
     parts = [part for part in parts if not at(part, "thought")] if isinstance(parts, list) else []
     for part in parts:
         if isinstance(data := at(part, "inlineData", "data"), str):
-            try:
-                return base64.b64decode(data, validate=True)
-            except ValueError:
-                raise ProviderFailed(f"{provider}: the picture is not base64", metadata=metadata) from None
+            return _decoded(provider, data)
     words = [word for part in parts if isinstance(word := at(part, "text"), str)]
     why = "it made no picture" if reason in ("", "STOP") else f"it made no picture ({reason})"
     raise ProviderFailed(f"{provider}: {_joined(why, message or said(' '.join(words)))}", metadata=metadata)
@@ -107,6 +156,14 @@ def error_of(provider: str, reply: Reply, said: Said) -> CelesteError:
         billing=reply.status == 400 and at(error, "status") == "FAILED_PRECONDITION",
         after=next((delay for delay in delays if delay is not None), None),
     )
+
+
+def _decoded(provider: str, data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError:
+        text = f"{provider}: the picture is not base64"
+        raise ProviderFailed(text, metadata={"provider": provider}) from None
 
 
 def _joined(text: str, more: str) -> str:

@@ -31,7 +31,7 @@ from celeste_image.core.request import Call
 from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.exchange import ExchangeFailed, Reply
 from celeste_image.providers.families.polling import Polling, State
-from celeste_image.providers.families.results import Again, lost, picture_of, preview_of
+from celeste_image.providers.families.results import Again, lost, picture_at_once, picture_of, preview_of
 from celeste_image.providers.vendor import Vendor
 
 __all__ = ["Jobs"]
@@ -105,10 +105,11 @@ class Jobs:
             CelesteError: The submit was refused, or the key since. Once there is a job, metadata `owed` of every error
                 is `true`, or `unknown` after a cancel and where the vendor ended it.
         """
-        until = self._clock() + self._profile.longest_seconds
-        until = until if call.deadline is None else min(until, call.deadline)
+        until, late = self._clock() + self._profile.longest_seconds, False
+        if call.deadline is not None and call.deadline - self._profile.tell_seconds < until:
+            until, late = call.deadline - self._profile.tell_seconds, True
         if call.ticket is None:
-            word, answer = await self._submit(path, call.deadline, submit)
+            word, answer = await self._submit(path, call, submit)
             if at_once:
                 for picture in await self._at_once(word, answer, call.deadline):
                     yield picture
@@ -126,30 +127,31 @@ class Jobs:
                 async for event in events:
                     over = over or isinstance(event, Picture)
                     yield event
-        except _Late as late:
+        except _Late as end:
+            owed = await self._leave(job, call)
             over = True
-            raise self._given_up(str(late), await self._leave(job), deadline=until == call.deadline) from None
+            raise self._given_up(str(end), owed, deadline=late) from None
         except CelesteError as error:
             over = True
             error.metadata.setdefault("owed", "unknown" if isinstance(error, SafetyBlocked) else "true")
             raise
         finally:
             if not over:
-                await self._leave(job)
+                await self._leave(job, call)
 
-    async def _submit(self, path: str, deadline: float | None, submit: Mapping[str, Any]) -> tuple[str, Any]:
+    async def _submit(self, path: str, call: Call, submit: Mapping[str, Any]) -> tuple[str, Any]:
         """Sends what is paid for; returns what `_read` does. Raises CelesteError, retryable if nothing was done."""
         vendor = self._vendor
         url, secrets = vendor.url + path, vendor.secrets
         try:
-            reply = await vendor.http.send("POST", url, deadline=deadline, secrets=secrets, **submit)
+            reply = await vendor.http.send("POST", url, deadline=call.deadline, secrets=secrets, **submit)
             if reply.status >= 400:
                 raise vendor.error(reply)
             return self._read(reply)
         except ExchangeFailed as failure:
             raise error_for_failure(vendor.name, failure) from failure
         except asyncio.CancelledError:
-            log.warning("job left", provider=vendor.name, owed="unknown")
+            log.warning("job left", provider=vendor.name, owed="unknown", request_id=call.request_id)
             raise
 
     def _read(self, reply: Reply) -> tuple[str, Any]:
@@ -254,18 +256,22 @@ class Jobs:
         """Returns the pictures of an answer that nobody can be asked for again."""
         try:
             self._state(word, answer)
-            return await self._made(answer, deadline)
+            values, seed = self._values(answer), self._profile.seed_in(answer)
         except Again as again:
-            raise again.error or lost(self._vendor, "the picture can't be fetched") from again
+            raise again.error or lost(self._vendor, "there is no picture in its answer") from again
+        return [await picture_at_once(self._vendor, value, n, seed, deadline) for n, value in enumerate(values)]
 
     async def _made(self, answer: Any, until: float | None) -> list[Picture]:
         """Returns the pictures of an answer, fetched and measured. Raises ProviderFailed, Again."""
-        values = self._profile.pictures_in(answer)
-        if not values:
-            said = self._vendor.text_in(answer) or "it does not say why"
-            raise Again(lost(self._vendor, f"there is no picture in its answer ({said})"))
-        seed = self._profile.seed_in(answer)
+        values, seed = self._values(answer), self._profile.seed_in(answer)
         return [await picture_of(self._vendor, value, index, seed, until) for index, value in enumerate(values)]
+
+    def _values(self, answer: Any) -> list[str]:
+        """Returns URLs and base64 of an answer's pictures, at least one. Raises Again."""
+        if values := self._profile.pictures_in(answer):
+            return values
+        said = self._vendor.text_in(answer) or "it does not say why"
+        raise Again(lost(self._vendor, f"there is no picture in its answer ({said})"))
 
     def _url(self, path: str, name: str) -> str:
         return self._vendor.url + path.format(id=quote(name, safe=""))
@@ -283,7 +289,7 @@ class Jobs:
         text = f"{name}: the job is not over after {self._profile.longest_seconds:g} s ({said}); it {end}"
         return OutcomeUnknown(text, metadata=facts | {"final": "false"})
 
-    async def _leave(self, job: Job) -> str:
+    async def _leave(self, job: Job, call: Call) -> str:
         """Cancels a job that nobody waits for any more; returns whether it has to be paid, `true` or `unknown`."""
         owed, name = "true", self._vendor.name
         if self._profile.cancel:
@@ -291,8 +297,11 @@ class Jobs:
             url, deadline = self._url(path, job.ticket), self._clock() + CANCEL_SECONDS
             try:
                 reply = await self._vendor.http.send(verb, url, deadline=deadline, secrets=self._vendor.secrets)
-                owed = "unknown" if reply.status < 300 else owed
+                if reply.status < 300:
+                    owed = "unknown"
+                else:
+                    log.warning("cancel failed", provider=name, why=f"HTTP {reply.status}", request_id=call.request_id)
             except (ExchangeFailed, CelesteError) as error:
-                log.warning("cancel failed", provider=name, why=str(error))
-        log.warning("job left", provider=name, owed=owed)
+                log.warning("cancel failed", provider=name, why=str(error), request_id=call.request_id)
+        log.warning("job left", provider=name, owed=owed, request_id=call.request_id)
         return owed

@@ -4,27 +4,27 @@ What differs from API to API is in a `Profile`, what differs from model to model
 not have is not sent.
 """
 
-import base64
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from celeste_image.core.card import ModelCard, SizeRange
-from celeste_image.core.edits import Inpaint, Instruct, Outpaint
-from celeste_image.core.errors import OperationNotOffered, ProviderFailed, UriFailed, UriRefused
-from celeste_image.core.events import Event, Picture, Preview, Warned
+from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
+from celeste_image.core.errors import OperationNotOffered, ProviderFailed
+from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.exchange import ExchangeFailed, Reply, Stage
 from celeste_image.providers.families.openai_errors import openai_error
+from celeste_image.providers.families.results import picture_at_once, preview_of
 from celeste_image.providers.families.sse import server_sent_events
 from celeste_image.providers.vendor import Vendor
 
-__all__ = ["OpenAILike", "Profile"]
+__all__ = ["OpenAILike", "Order", "Profile"]
 
 FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 """Media types that are taken and made, by the API's word for them."""
@@ -43,6 +43,7 @@ class Profile:
     Attributes:
         generate_path: Where pictures are made, after the base URL; `{model}` is the model's name.
         edit_path: Where they are changed.
+        vary_path: Where others like one are made, which takes no words.
         query: Of every request, such as the API's version.
         size: Written as `WxH` in `size`, as `width` and `height`, or as a ratio in `aspect_ratio`.
         names: Its names for fields that it calls otherwise; with an empty name a field is not sent.
@@ -52,6 +53,7 @@ class Profile:
 
     generate_path: str = "/images/generations"
     edit_path: str = "/images/edits"
+    vary_path: str = "/images/variations"
     query: Mapping[str, str] = field(default_factory=dict)
     size: Literal["WxH", "sides", "ratio"] = "WxH"
     names: Mapping[str, str] = field(default_factory=dict)
@@ -94,19 +96,20 @@ class OpenAILike(Vendor):
         made = 0
         async with aclosing(self._answers(request, order, card, previews, call)) as answers:
             async for is_final, item in answers:
+                value = at(item, "b64_json") or at(item, "url")
+                value = value if isinstance(value, str) and value else "?"
                 if not is_final:
-                    preview = None
-                    with suppress(ProviderFailed):  # the picture may still come, and is what is paid for
-                        preview = Preview(*await self.pictures.preview(await self._bytes(item, call)))
-                    if preview:
+                    # Without it the picture may still come, and is what is paid for.
+                    if preview := await preview_of(self, value, call.deadline):
                         yield preview
                 elif made < MOST_PICTURES:
-                    data = await self._bytes(item, call)
+                    seed = request.seed if request.count <= 1 else None
+                    picture = await picture_at_once(self, value, made, seed, call.deadline)
                     if revised := self.said(at(item, "revised_prompt")):
                         yield Warned("", f"the model changed the prompt: {revised}")
-                    async with aclosing(self._finished(request, order, data)) as events:
+                    async with aclosing(self._finished(request, order, picture)) as events:
                         async for event in events:
-                            yield replace(event, index=made) if isinstance(event, Picture) else event
+                            yield event
                     made += 1
         if not made:
             raise ProviderFailed(f"{self.name}: the answer has no picture", metadata={"provider": self.name})
@@ -128,6 +131,8 @@ class OpenAILike(Vendor):
                 source = await self.sendable(request.image, ("image/png",))
                 cut = await self.pictures.mask(request.image, mask, "alpha")
                 return replace(order, prompt=prompt, files=_files(source, cut))
+            case Vary():
+                return replace(order, path=self.profile.vary_path, files=[await self._file("image", request.image)])
             case Outpaint() as grow:
                 kept = (facts.width + grow.left + grow.right, facts.height + grow.top + grow.bottom)
                 step = _step(card)
@@ -218,34 +223,20 @@ class OpenAILike(Vendor):
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
 
-    async def _bytes(self, item: Any, call: Call) -> bytes:
-        """Returns the bytes of a picture that an answer holds, or names by a URL, where no key is sent."""
-        inside, url = at(item, "b64_json"), at(item, "url")
-        try:
-            if isinstance(inside, str):
-                return base64.b64decode(inside.rpartition(",")[2], validate=True)
-            if isinstance(url, str):
-                return (await self.http.download(url, deadline=call.deadline)).body
-            text = "the answer has no picture"
-        except ValueError:
-            text = "the picture in the answer is not base64"
-        except (UriRefused, UriFailed) as error:  # the vendor named it, not the caller
-            text = f"its picture could not be fetched: {error.message}"
-        raise ProviderFailed(f"{self.name}: {text}", metadata={"provider": self.name})
-
-    async def _finished(self, request: Generate | Edit, order: Order, data: bytes) -> AsyncGenerator[Event, None]:
+    async def _finished(self, request: Generate | Edit, order: Order, picture: Picture) -> AsyncGenerator[Event, None]:
         """Yields the picture as it was asked for: cut to what an outpaint keeps."""
-        kind, width, height = await self.pictures.facts(data)
+        made = (picture.width, picture.height)
         if order.canvas and order.keep and not request.size:
-            if not _alike((width, height), order.canvas):
-                text = f"the model made {width} x {height} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
+            if not _alike(made, order.canvas):
+                text = f"the model made {made[0]} x {made[1]} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
                 # It is paid for: with `strict` a warning about a field would throw it away.
                 yield Warned("" if request.options.strict else "outpaint", text)
-            elif (width, height) != order.keep:
-                kind = kind if kind in FORMATS else "image/png"
-                data = await self.pictures.cropped(data, order.canvas, *order.keep, kind)
+            elif made != order.keep:
+                kind = picture.media_type if picture.media_type in FORMATS else "image/png"
+                data = await self.pictures.cropped(picture.data, order.canvas, *order.keep, kind)
                 width, height = order.keep
-        yield Picture(data, kind, width, height, seed=request.seed if request.count <= 1 else None)
+                picture = replace(picture, data=data, media_type=kind, width=width, height=height)
+        yield picture
 
 
 def _free_size(card: ModelCard, width: int, height: int) -> Size:

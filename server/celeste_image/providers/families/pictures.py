@@ -1,6 +1,6 @@
 """Pictures: pixel work for a vendor's requests and answers, in worker processes, never on the event loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
@@ -90,6 +90,16 @@ class Pictures:
         (frame,) = await self._given({"do": "png"}, [image])
         return frame.payload
 
+    async def blurred(self, image: ImageInput, media_type: str = "image/png") -> bytes:
+        """Returns a picture of the same size in which nothing can be made out, as JPEG, PNG or WebP.
+
+        Raises:
+            NotAnImage: See `open_upright`.
+            ImageTooLarge: See `open_upright`.
+        """
+        (frame,) = await self._given({"do": "blur", "media_type": media_type}, [image])
+        return frame.payload
+
     async def facts(self, data: bytes) -> tuple[str, int, int]:
         """Returns the media type, the width and the height of a vendor's picture, decoded to its last pixel.
 
@@ -136,6 +146,17 @@ class Pictures:
         frame = await self._answered(task, [image.data, mask.image.data, data], _limits([image, mask.image]))
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
+
+    async def labelled(
+        self, data: bytes, *, strip: bool, label: Mapping[str, str] | None
+    ) -> tuple[bytes, dict[str, str]]:
+        """Returns a picture's file without metadata, with a label written into it, or both; its pixels stay.
+
+        `label` has the attributes of `Label` in labels.py. The second value says for `output_metadata` and
+        `embed_recipe` why it could not be done, if so.
+        """
+        frame = await self._answered({"do": "label", "strip": strip, "label": label}, [data])
+        return frame.payload, dict(frame.fields["failed"])
 
     async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
         """Returns how far what a vendor made of an image and a mask is from the image.

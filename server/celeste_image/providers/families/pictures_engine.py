@@ -13,6 +13,7 @@ from celeste_image.core.edits import Polarity
 from celeste_image.core.media import media_type
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
+from celeste_image.providers.families.labels import CannotLabel, Label, add_label, strip_label
 from celeste_image.worker.engine import Emit
 
 __all__ = ["run"]
@@ -27,6 +28,8 @@ CELL = 16
 PREVIEW_BYTES = 256 << 10
 PREVIEW_SIDE = 512
 PNG_LEVEL = 3
+BLUR_SIDE, BLUR_RADIUS = 32, 2
+"""A picture is made this small, then blurred: a Gaussian of a sixteenth of its longer side."""
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
@@ -37,9 +40,12 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     * `measure`: the picture; no bytes.
     * `shrink`: the picture, made small enough for a preview where it is not.
     * `png`: the picture, upright, as PNG without metadata.
+    * `blur`: the picture, so blurred that nothing can be made out; `media_type`.
     * `mask`: a mask; `polarity`, `feather`, `form`, `width` and `height` of the picture that it is for.
     * `pad`: the picture; `left`, `right`, `top`, `bottom`, `form` of the mask that is the second result.
     * `crop`: the picture; `canvas`, the size to have first, `width` and `height` to keep of it; `media_type`.
+    * `label`: a picture's file; `strip`, whether its metadata goes, `label`, what is written into it, if anything. The
+      pixels are not looked at. It comes with `failed`, what could not be done, by the request's option.
     * `lock`: the source, its mask, what a model made of both; `polarity`, `feather`, `media_type`, which is empty for
       no bytes. It comes with how far the model's picture is from the source, see `_differences`.
 
@@ -47,6 +53,10 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
     """
+    if task["do"] == "label":
+        data, failed = _labelled(pictures[0], task["strip"], task["label"])
+        emit("picture", {"failed": failed}, data)
+        return
     opened = [open_upright(data, ImageLimits(**task["limits"])) for data in pictures]
     match task["do"]:
         case "measure":
@@ -59,6 +69,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
                 _emit(emit, opened[0], _encoded(opened[0], "image/jpeg", 80), "image/jpeg")
         case "png":
             _emit_png(emit, opened[0])
+        case "blur":
+            _emit(emit, opened[0], _encoded(_blurred(opened[0]), task["media_type"]), task["media_type"])
         case "mask":
             grey = _changes(opened[0], task)
             size = (int(task["width"]), int(task["height"]))
@@ -78,6 +90,27 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
             _emit(emit, made, _encoded(made, kind) if kind else b"", kind, **found)
         case other:
             raise ValueError(f"there is no task {other!r}")
+
+
+def _labelled(data: bytes, strip: bool, label: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:
+    failed = {}
+    try:
+        data = strip_label(data) if strip else data
+    except CannotLabel as error:
+        failed["output_metadata"] = str(error)
+    try:
+        data = add_label(data, Label(**label)) if label else data
+    except CannotLabel as error:
+        failed["embed_recipe"] = str(error)
+    return data, failed
+
+
+def _blurred(picture: Image.Image) -> Image.Image:
+    alpha = picture.mode == "RGBA"  # premultiplied while it is blurred, so that unseen colours stay unseen
+    small = picture.convert("RGBa") if alpha else picture.copy()
+    small.thumbnail((BLUR_SIDE, BLUR_SIDE))
+    small = small.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
+    return (small.convert("RGBA") if alpha else small).resize(picture.size, Image.Resampling.BICUBIC)
 
 
 def _changes(mask: Image.Image, task: dict[str, Any]) -> Image.Image:

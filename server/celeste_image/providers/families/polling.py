@@ -44,6 +44,8 @@ class Polling:
         cancel: Verb and path, with `{id}`; None where jobs can't be cancelled.
         interval_seconds: Between polls, at least.
         longest_seconds: After that long a job is given up.
+        tell_seconds: So long before a caller's deadline a job is given up: for the cancel, and for the caller to learn
+            what is owed before gRPC ends the call.
         answer_seconds: A poll that is not answered by then, with all that is in it, is lost.
     """
 
@@ -63,6 +65,7 @@ class Polling:
     cancel: tuple[str, str] | None = None
     interval_seconds: float = 1.0
     longest_seconds: float = 600.0
+    tell_seconds: float = 0.5
     answer_seconds: float = 20.0
 
     def __post_init__(self) -> None:

@@ -18,6 +18,10 @@ class LocalSettings(ProviderSettings):
 
 
 class LocalOptions(Options):
-    """`options.provider_options["local"]`; `tile` is the side of an upscaler's tiles, in pixels of the source."""
+    """`options.provider_options["local"]`.
+
+    `tile` is the side of an upscaler's tiles in pixels of the source; `ocr` False leaves out text from an analysis.
+    """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
+    ocr: bool = True

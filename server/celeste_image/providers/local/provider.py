@@ -11,9 +11,7 @@ from celeste_image.core.card import ModelCard
 from celeste_image.core.events import (
     Analyzed,
     Event,
-    ImageMetadata,
     Measured,
-    MetadataEntry,
     Picture,
     Preview,
     Progress,
@@ -21,6 +19,7 @@ from celeste_image.core.events import (
     Warned,
 )
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
@@ -45,14 +44,15 @@ class LocalProvider:
         self.settings = settings
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in MODELS}
         self._pools = {
-            model.card.id: WorkerPool(
-                f"celeste_image.providers.local.engines.{model.engine}",
+            (stage.card.id, stage.engine): WorkerPool(
+                f"celeste_image.providers.local.engines.{stage.engine}",
                 size=settings.concurrency,
-                memory_bytes=model.memory_bytes,
+                memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
-                on_log=partial(_log, model.engine),
+                on_log=partial(_log, stage.engine),
             )
             for model in MODELS
+            for stage in model.stages()
         }
 
     def ready(self, card: ModelCard) -> bool:
@@ -60,14 +60,18 @@ class LocalProvider:
         return self._models[card.id].ready()
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        """Has the model's engine do it."""
+        """Has the model's engine do it, or its engines, one after the other."""
         options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
-        task, pictures = self._models[request.model].task_for(request, options, self.settings.threads)
+        model = self._models[request.model]
+        for warning in model.warnings(request, options):
+            yield warning
         began = time.monotonic()
-        async with aclosing(self._pools[request.model].run(task, pictures)) as frames:
-            async for frame in frames:
-                for event in _events(frame):
-                    yield event
+        for stage in model.stages(request):
+            task, pictures = stage.task_for(request, options, self.settings.threads)
+            async with aclosing(self._pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
+                async for frame in frames:
+                    for event in _events(frame):
+                        yield event
         yield Used(time.monotonic() - began)
 
     async def close(self) -> None:
@@ -100,8 +104,7 @@ def _events(frame: Frame) -> Iterator[Event]:
                 yield Warned("prompt", f"not understood and so not drawn: {', '.join(unmatched)}")
             seed = fields.get("seed")
             yield Picture(frame.payload, fields["media_type"], fields["width"], fields["height"], seed=seed)
-        case "metadata":
-            entries = tuple(MetadataEntry(**entry) for entry in fields.pop("entries"))
-            yield Analyzed(ImageMetadata(**fields, entries=entries))
+        case "analysis":
+            yield Analyzed(analysis_of(fields["part"], fields["found"]))
         case other:
             raise ValueError(f"an engine sent {other!r}")

@@ -1,6 +1,15 @@
 """The local models, one file each with its card and its task; figures are those of docs/engines and `bench/`."""
 
-from celeste_image.providers.local.models import background, compose, lanczos, metadata, patchmatch, realesrgan, restyle
+from celeste_image.providers.local.models import (
+    analyze,
+    background,
+    compose,
+    lanczos,
+    patchmatch,
+    realesrgan,
+    restyle,
+    safety,
+)
 
 __all__ = ["MODELS"]
 
@@ -12,6 +21,7 @@ MODELS = (
     realesrgan.COMPACT,
     realesrgan.LARGE,
     lanczos.MODEL,
-    metadata.MODEL,
+    analyze.MODEL,
+    safety.MODEL,
 )
 """In the order of preference: for a request that names no model, the first that does it and is ready."""

@@ -28,6 +28,7 @@ CARD = ModelCard(
     source="Noto Emoji by @iconify-json/noto; names by emojibase-data",
     checked_on="2026-11-22",
     previews=True,
+    trained=False,
 )
 
 

@@ -17,6 +17,7 @@ CARD = ModelCard(
     },
     checked_on="2026-11-22",
     previews=True,
+    trained=False,
 )
 
 

@@ -1,10 +1,11 @@
 """LocalModel: one model of this machine: its card, its engine, and what it makes of a request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from celeste_image.core.card import ModelCard
+from celeste_image.core.events import Warned
 from celeste_image.core.request import ImageRequest
 from celeste_image.providers.local import weights
 from celeste_image.providers.local.options import LocalOptions
@@ -42,6 +43,14 @@ class LocalModel:
     def ready(self) -> bool:
         """Tells whether its weights, if it has any, are on this machine."""
         return not self.weights_id or weights.installed(self.weights_id)
+
+    def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
+        """Returns what does the work of a request, one engine after the other; of None all that there are."""
+        return (self,)
+
+    def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
+        """Yields what is known before any work not to be as asked."""
+        return iter(())
 
     def task_for(self, request: ImageRequest, options: LocalOptions, threads: int) -> Task:
         """Returns the engine's task for a request."""

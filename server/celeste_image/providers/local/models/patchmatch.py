@@ -48,6 +48,7 @@ CARD = ModelCard(
     },
     source="pypatchmatch 2.2.0 (MIT) and opencv-python-headless 5.0 (Apache-2.0) on PyPI; no weights",
     checked_on="2026-11-28",
+    trained=False,
 )
 
 

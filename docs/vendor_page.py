@@ -1,0 +1,142 @@
+"""The pages docs/providers/NAME.md: what a user and an operator of one provider want to know."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docs.examples import examples
+from docs.words import state, table
+from tests.providers.evidence import RANKS, known_by, operations_of
+
+from celeste_image.cli.words import accepts
+from celeste_image.core.card import LifecycleState, ModelCard, Parameter
+from celeste_image.core.request import OperationKind
+from celeste_image.providers.catalog import load_notes
+from celeste_image.providers.compatible import CompatibleModel, CompatibleOptions
+from celeste_image.providers.discover import discover
+from celeste_image.providers.vendor import Vendor
+
+LINKS = """Made by `make docs`. [All providers](../providers.md), what `wire-proven` and its like mean, and what is
+refused or adjusted at all of them · [settings](../configuration.md) · [emulator](../emulators.md)
+"""
+EXAMPLES = """## Examples
+
+Each runs as it stands, at the vendor or at its emulator (`celeste emulate {name} --write celeste.toml`); a test does.
+They read `photo.jpg`, a photograph, `mask.png`, as large and white where to change, and `style.jpg`. With
+`CELESTE_ADDRESS` they use the server there, else one of their own.
+"""
+
+
+def vendor_page(vendor: Vendor) -> str:
+    """Returns the page of a provider."""
+    lines = [f"# {vendor.title}", "", LINKS, *_set_up(vendor)]
+    lines += [EXAMPLES.format(name=vendor.name), *examples(vendor)]
+    if vendor.name in discover():
+        lines += [*_models(vendor), *_parameters(vendor), *_prices(vendor.cards), *_notes(vendor.name)]
+    elif vendor.name == "azure_openai":
+        lines += [*_models(vendor, "The emulator's, one deployment for each model that OpenAI has in use.")]
+        lines += ["What each reads is what [OpenAI's](openai.md#parameters) read; Microsoft has prices of its own.", ""]
+        lines += _notes("openai")
+    else:
+        lines += _model_settings()
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _set_up(vendor: Vendor) -> list[str]:
+    lines = ["## Set up", ""]
+    if vendor.name in discover():
+        lines += [
+            f"Put the key into `{vendor.key_variable}`, or into `key` or `key_file` of `[providers.{vendor.name}]`. It",
+            f"has the form `{vendor.key_form}`. The API is at `{vendor.base_url}`; `base_url` names another place.",
+        ]
+    else:
+        text = (sys.modules[type(vendor).__module__].__doc__ or "").strip()
+        words, _, example = text.partition("\n\n")
+        lines += [" ".join(words.split()), "", "```toml", example, "```", ""]
+        if vendor.key_variable:
+            lines += [f"The key comes from `{vendor.key_variable}`, or from `key` or `key_file` of the table."]
+        else:
+            lines += ["A key, if it wants one, comes from `key` or `key_file` of the table."]
+    return [*lines, ""]
+
+
+def _models(vendor: Vendor, words: str = "") -> list[str]:
+    rows = [
+        [f"`{card.id}`", card.summary, str(card.max_count), "yes" if card.previews else "no", state(card)]
+        for card in vendor.cards
+    ]
+    lines = ["## Models", "", *([words, ""] if words else [])]
+    if source := next((card.source for card in vendor.cards if card.source), ""):
+        lines += [f"Checked on {vendor.cards[0].checked_on}; source: {source}.", ""]
+    lines += table(["model", "what it is", "images per call", "previews", "state"], rows)
+    lines += ["How each operation is known:", ""]
+    return lines + table(["model", *RANKS], ([f"`{card.id}`", *_known(vendor, card)] for card in vendor.cards))
+
+
+def _known(vendor: Vendor, card: ModelCard) -> list[str]:
+    """Returns a model's operations by how they are known, in the order of RANKS."""
+    known = {operation: known_by(vendor.name, operation, card.id) for operation in operations_of(card)}
+    return [", ".join(name for name, evidence in known.items() if evidence == rank) or "-" for rank in RANKS]
+
+
+def _parameters(vendor: Vendor) -> list[str]:
+    """Returns a table for each operation and each set of parameters, for the models that share it."""
+    lines = ["## Parameters", ""]
+    groups: dict[tuple[OperationKind, Sequence[Parameter]], list[ModelCard]] = {}
+    for card in vendor.cards:
+        if card.state is not LifecycleState.RETIRED:
+            for kind, parameters in card.parameters.items():
+                groups.setdefault((kind, tuple(parameters)), []).append(card)
+    for kind in OperationKind:
+        for (one, parameters), cards in groups.items():
+            if one is kind:
+                models = ", ".join(f"`{card.id.partition('/')[2]}`" for card in cards)
+                rows = [
+                    [f"`{p.path}`{'*' * p.required}", accepts(p.range), p.help] for p in sorted(parameters, key=_rank)
+                ]
+                lines += [
+                    f"### {kind.value.capitalize()}: {models}",
+                    "",
+                    *table(["field", "accepts", "what it does"], rows),
+                ]
+    return [*lines, "\\* is needed.", ""]
+
+
+def _rank(parameter: Parameter) -> int:
+    return 2 if parameter.path.startswith("options.") else 1 if parameter.advanced else 0
+
+
+def _prices(cards: Sequence[ModelCard]) -> list[str]:
+    rows = [
+        [f"`{card.id}`", p.amount, p.currency, p.unit, p.when or "always", p.source, p.checked_on]
+        for card in cards
+        for p in card.prices
+    ]
+    return ["## Prices", "", *table(["model", "amount", "currency", "per", "when", "source", "checked on"], rows)]
+
+
+def _notes(name: str) -> list[str]:
+    return ["## What is different here", "", *(f"* {note}" for note in load_notes(name)), ""]
+
+
+def _model_settings() -> list[str]:
+    """Returns what a model's table in the configuration may say."""
+    rows = []
+    for name, known in CompatibleModel.model_json_schema()["properties"].items():
+        default = f"`{json.dumps(known['default'])}`" if "default" in known else "needed"
+        rows.append([f"`{name}`", _type(known), default, known.get("description", "-")])
+    lines = ["## What a model's entry in `models` says", "", "What it does not say is not sent.", ""]
+    lines += table(["key", "type", "default", "meaning"], rows)
+    options = ", ".join(f"`{name}`" for name in CompatibleOptions.model_fields)
+    return [*lines, f"The options are {options}. `outpaint` is ADJUSTED: the server paints the larger canvas anew."]
+
+
+def _type(known: Mapping[str, Any]) -> str:
+    """Returns what a JSON schema of one value says, in words."""
+    if choices := known.get("enum"):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if known["type"] == "array":
+        return f"list of {_type(known['items'])}"
+    words = str(known["type"])
+    return f"{words}, {known['minimum']} to {known['maximum']}" if "maximum" in known else words

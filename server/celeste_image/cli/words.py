@@ -1,0 +1,69 @@
+"""What a parameter accepts, in words for people."""
+
+from typing import Any
+
+from celeste_image.core.card import (
+    BoolRange,
+    ChoiceRange,
+    ImageRange,
+    IntegerRange,
+    NumberRange,
+    ParameterRange,
+    SizeRange,
+    TextRange,
+)
+from celeste_image.core.media import IMAGE_TYPES
+
+__all__ = ["accepts"]
+
+
+def accepts(known: ParameterRange) -> str:
+    """Returns what a parameter accepts."""
+    match known:
+        case TextRange():
+            words = [f"text, to {known.max_length:,} characters" if known.max_length else "text"]
+            return "; ".join(words + _default(known.default))
+        case IntegerRange() | NumberRange():
+            words = [_between(known.minimum, known.maximum)]
+            if isinstance(known, IntegerRange) and known.multiple_of:
+                words.append(f"multiples of {known.multiple_of}")
+            return "; ".join(words + _default(known.default))
+        case BoolRange():
+            return f"true, false; default {str(known.default).lower()}"
+        case ChoiceRange():
+            return "; ".join([", ".join(known.values) or "a word", *_default(known.default)])
+        case ImageRange():
+            all_types = set(known.media_types) == set(IMAGE_TYPES)
+            types = "any picture" if all_types else ", ".join(known.media_types)
+            most = f"; at most {known.maximum_count}" if known.maximum_count > 1 else ""
+            return f"{types}; to {known.maximum_megapixels:g} megapixels{most}"
+        case SizeRange():
+            return _size(known)
+
+
+def _size(known: SizeRange) -> str:
+    if known.sizes:
+        return ", ".join(f"{width}x{height}" for width, height in known.sizes)
+    if known.ratios:
+        return "ratios " + ", ".join(known.ratios)
+    area = f"to {known.maximum_megapixels:g} megapixels"
+    if known.minimum_megapixels:
+        area = f"{known.minimum_megapixels:g} {area}"
+    words = [f"sides {known.minimum_side} to {known.maximum_side}", area]
+    if known.multiple_of > 1:
+        words.append(f"multiples of {known.multiple_of}")
+    if known.default_width:
+        words.append(f"default {known.default_width}x{known.default_height}")
+    return "; ".join(words)
+
+
+def _between(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "a number" if least is None else f"{least:,} or more"
+    return f"{least:,} to {most:,}"
+
+
+def _default(value: Any) -> list[str]:
+    return (
+        [] if value in (None, "") else [f"default {value:,}" if isinstance(value, int | float) else f"default {value}"]
+    )

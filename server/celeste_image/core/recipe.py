@@ -1,0 +1,100 @@
+"""The recipe of a picture: what made it and of what, and the texts in which it is written into the picture's file."""
+
+import html
+import json
+from typing import Any, Final
+
+from celeste_image.core.card import ModelCard
+from celeste_image.core.request import Edit, Generate, ImageRequest, OperationKind, Upscale
+
+__all__ = ["RECIPE_PROPERTY", "description", "packet", "parameters", "recipe_of", "source_type"]
+
+RECIPE_PROPERTY: Final = "celeste:Recipe"
+"""The property of XMP that holds the recipe, as JSON, by its usual prefix."""
+SOURCE_TYPES: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+def recipe_of(
+    request: ImageRequest, request_id: str, *, software: str, seed: int | None, width: int, height: int
+) -> dict[str, Any]:
+    """Returns a recipe of JSON values: `software`, `model`, `operation`, `request_id`, `size`, what the request has.
+
+    Args:
+        request: As it was sent to the model: concrete.
+        request_id: Of the call.
+        software: Name and version of this program.
+        seed: The picture's own, which makes it again; None when it has none.
+        width: Of the picture, in pixels.
+        height: The same.
+    """
+    match request:
+        case Generate():
+            asked = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+        case Edit():
+            prompt = getattr(request.edit, "prompt", "")
+            asked = {"edit": request.edit.field, "prompt": prompt, "negative_prompt": request.negative_prompt}
+        case Upscale():
+            asked = {"prompt": request.prompt, "method": request.method.value if request.method else ""}
+        case _:
+            asked = {}
+    options = dict(request.options.provider_options.get(request.model.partition("/")[0], {}))
+    given = {
+        **asked,
+        "steps": options.get("steps"),
+        "options": options,
+        "sources": [image.facts.sha256 for _, image in request.images() if image.facts],
+    }
+    facts = {
+        "software": software,
+        "model": request.model,
+        "operation": request.kind.value,
+        "request_id": request_id,
+        "size": f"{width}x{height}",
+    }
+    return facts | {name: value for name, value in given.items() if value} | ({} if seed is None else {"seed": seed})
+
+
+def source_type(card: ModelCard, kind: OperationKind) -> str:
+    """Returns the IPTC digital source type of what a model makes by an operation; cv.iptc.org, checked 2026-11-28."""
+    match kind:
+        case OperationKind.GENERATE:
+            return "trainedAlgorithmicMedia" if card.trained else "algorithmicMedia"
+        case OperationKind.EDIT if card.trained:
+            return "compositeWithTrainedAlgorithmicMedia"
+        case _:
+            return "algorithmicallyEnhanced"
+
+
+def parameters(recipe: dict[str, Any]) -> str:
+    """Returns a recipe in lines as AUTOMATIC1111 writes them, which many programs read."""
+    lines = [recipe["prompt"]] if "prompt" in recipe else []
+    if negative := recipe.get("negative_prompt"):
+        lines.append(f"Negative prompt: {negative}")
+    names = {"Steps": "steps", "Seed": "seed", "Size": "size", "Model": "model", "Version": "software"}
+    pairs = [f"{name}: {recipe[key]}" for name, key in names.items() if key in recipe]
+    return "\n".join([*lines, ", ".join([*pairs, f"Request: {recipe['request_id']}"])])
+
+
+def description(recipe: dict[str, Any], kind: str) -> str:
+    """Returns a recipe and a digital source type as an `rdf:Description`, with all the names that it needs."""
+    text = json.dumps(recipe, ensure_ascii=False, separators=(",", ":"))
+    for odd in ("\ufffe", "\uffff"):  # no characters of XML, and the only ones that JSON leaves as they are
+        text = text.replace(odd, f"\\u{ord(odd):04x}")
+    return (
+        '<rdf:Description rdf:about="" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+        ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+        ' xmlns:celeste="urn:celeste-image:recipe#">'
+        f"<xmp:CreatorTool>{html.escape(recipe['software'])}</xmp:CreatorTool>"
+        f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPES}{kind}</Iptc4xmpExt:DigitalSourceType>"
+        f"<{RECIPE_PROPERTY}>{html.escape(text, quote=False)}</{RECIPE_PROPERTY}>"
+        "</rdf:Description>"
+    )
+
+
+def packet(described: str) -> str:
+    """Returns a description as a whole XMP packet; ISO 16684-1, section 7.3.2."""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'{described}</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )

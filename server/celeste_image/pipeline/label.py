@@ -1,0 +1,74 @@
+"""labelling: what a made picture's file says of itself: as it came, without, or with the recipe in it."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from celeste_image.core.card import ModelCard
+from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Measured, Picture, Run
+from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
+from celeste_image.core.request import Analyze, Call, ImageRequest, OutputMetadata
+from celeste_image.providers.families.pictures import Pictures
+
+__all__ = ["AS_MADE", "Labels", "labelling"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What images say of themselves when the request does not say; `software` is this program's name and version."""
+
+    output_metadata: OutputMetadata | None = None
+    embed_recipe: bool = False
+    software: str = "Celeste"
+
+    def concrete(self, request: ImageRequest) -> tuple[ImageRequest, list[FidelityLine]]:
+        """Returns a request that says all that it leaves to the server, and a line for each thing asked or chosen."""
+        options, lines, makes = request.options, [], not isinstance(request, Analyze)
+        for name in ("output_metadata", "embed_recipe"):
+            path, asked, own = f"options.{name}", getattr(options, name), getattr(self, name)
+            if asked is not None and makes:
+                lines.append(FidelityLine(path, FidelityOutcome.HONORED, asked=asked))
+            elif asked is not None:
+                note = "an analysis makes no image"
+                lines.append(FidelityLine(path, FidelityOutcome.DROPPED, asked=asked, note=note))
+            elif own and makes:
+                lines.append(FidelityLine(path, FidelityOutcome.DEFAULTED, sent=own))
+                options = replace(options, **{name: own})
+        return replace(request, options=options), lines
+
+
+AS_MADE = Labels()
+"""Images are left as they were made."""
+
+
+def labelling(run: Run, cards: Sequence[ModelCard], pictures: Pictures, software: str) -> Run:
+    """Takes metadata out of each picture and writes the recipe into it, where the request's options say so.
+
+    Pixels are not coded anew. What can't be done is told of the picture, which goes on as it is: it is paid for.
+    `software` is this program's name and version.
+    """
+    models = {card.id: card for card in cards}
+
+    async def labelled(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        strip, embed = request.options.output_metadata is OutputMetadata.STRIP, bool(request.options.embed_recipe)
+        async with aclosing(run(request, call)) as events:
+            async for event in events:
+                if not isinstance(event, Picture) or not (strip or embed):
+                    yield event
+                    continue
+                label = _label(models[request.model], request, call, event, software) if embed else None
+                data, failed = await pictures.labelled(event.data, strip=strip, label=label)
+                for name in ["output_metadata"] * strip + ["embed_recipe"] * embed:
+                    yield Measured(f"options.{name}", text=failed.get(name, ""), index=event.index)
+                yield replace(event, data=data)
+
+    return labelled
+
+
+def _label(card: ModelCard, request: ImageRequest, call: Call, made: Picture, software: str) -> dict[str, str]:
+    """Returns the texts to write, as `Label` in providers/families/labels.py has them."""
+    recipe = recipe_of(
+        request, call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
+    )
+    described = description(recipe, source_type(card, request.kind))
+    return {"packet": packet(described), "description": described, "parameters": parameters(recipe)}

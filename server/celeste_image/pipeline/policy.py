@@ -1,0 +1,198 @@
+"""Policy: what the operator wants of prompts and pictures, and what it says of one of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from celeste_image.config import PictureRule, SafetySettings
+from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import CelesteError, ProviderFailed
+from celeste_image.core.events import Analyzed, Used
+from celeste_image.core.image import ImageInput
+from celeste_image.core.request import AnalysisKind, Analyze, Call, Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
+from celeste_image.pipeline.words import WordList, words_of
+from celeste_image.providers.base import Provider
+from celeste_image.providers.families.pictures import Pictures
+
+__all__ = ["Judgement", "Policy", "Rules", "strongest"]
+
+log = structlog.get_logger("celeste_image.safety")
+
+Rules = Mapping[str, PictureRule]
+"""By category, those that are off left out."""
+
+MILD_TO_STRONG = tuple(SafetyAction)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the policy says of one picture, and how long an engine of ours worked for that."""
+
+    verdicts: tuple[SafetyVerdict, ...]
+    compute_seconds: float = 0.0
+
+
+def strongest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
+    """Returns the verdict that decides: that with the strongest action, of several the highest score."""
+    return max(verdicts, key=lambda verdict: (MILD_TO_STRONG.index(verdict.action), verdict.score or 0.0))
+
+
+class Policy:
+    """The operator's policy. One that asks for nothing costs nothing.
+
+    Attributes:
+        inputs: The rules for pictures of requests.
+        outputs: The rules for pictures that were made.
+        pictures: What blurs them.
+    """
+
+    def __init__(self, settings: SafetySettings, providers: Mapping[str, Provider], pictures: Pictures) -> None:
+        """Makes it.
+
+        Raises:
+            ValueError: A list of words can't be read or has none, or pictures are to be checked by a model that can't
+                be used, does not score pictures, or does not know a category.
+        """
+        self.pictures = pictures
+        self.inputs: Rules = _on(settings.inputs)
+        self.outputs: Rules = _on(settings.outputs)
+        self._fails = SafetyAction(settings.on_error)
+        self._words = {
+            category: (SafetyAction(rule.action), _word_list(f"safety.prompts.{category}", rule.words, rule.files))
+            for category, rule in settings.prompts.items()
+            if rule.action != "off"
+        }
+        self._engine = settings.engine
+        if self.inputs or self.outputs:
+            self._provider, card = _engine(settings.engine, providers)
+            for name, rules in (("inputs", self.inputs), ("outputs", self.outputs)):
+                for category in rules:
+                    if category not in card.safety_categories:
+                        known = ", ".join(card.safety_categories)
+                        raise ValueError(f"safety.{name}.{category}: {card.id} has no such category; it has {known}")
+
+    @property
+    def checks_prompts(self) -> bool:
+        """Tells whether there are words to look for."""
+        return bool(self._words)
+
+    def of_texts(self, request: ImageRequest) -> list[SafetyVerdict]:
+        """Returns a verdict for each text with words of a list, and each such list. Takes time: not on the loop."""
+        found = []
+        for path, text in _texts(request):
+            words = words_of(text)
+            for category, (action, terms) in self._words.items():
+                if terms.finds(words):
+                    found.append(SafetyVerdict(SafetyStage.PROMPT, category, action, path=path))
+        return found
+
+    async def of_picture(self, image: ImageInput, call: Call, rules: Rules, about: SafetyVerdict) -> Judgement:
+        """Returns a verdict on a picture for each category that has a rule; `about` is what they have in common.
+
+        A picture that could not be checked, whatever happened, gets one verdict that says so, with the action that the
+        operator wants then.
+        """
+        about = replace(about, engine=self._engine)
+        try:
+            scores, seconds = await self._scores(image, call)
+            verdicts = []
+            for category, rule in rules.items():
+                score = scores[category]
+                action = SafetyAction(rule.action) if score >= rule.threshold else SafetyAction.ALLOW
+                verdicts.append(replace(about, category=category, action=action, score=score, threshold=rule.threshold))
+            return Judgement(tuple(verdicts), seconds)
+        except Exception as error:
+            if isinstance(error, CelesteError):
+                log.warning("unchecked", reason=error.reason, error=error.message, request_id=call.request_id)
+                reason = error.reason
+            else:
+                log.exception("unchecked", request_id=call.request_id)
+                reason = "INTERNAL"
+            note = f"it could not be checked by {self._engine} ({reason})"
+            return Judgement((replace(about, category="", action=self._fails, note=note),))
+
+    async def _scores(self, image: ImageInput, call: Call) -> tuple[dict[str, float], float]:
+        """Returns a score for each of the engine's categories, and the time it took.
+
+        It is asked past the queue of its provider: whoever waits here may hold the only place in that. Raises
+        CelesteError.
+        """
+        request = Analyze(model=self._engine, image=image, kinds=(AnalysisKind.SAFETY,))
+        scores: dict[str, float] = {}
+        seconds = 0.0
+        async with aclosing(self._provider.run(request, replace(call, ticket=None))) as events:
+            async for event in events:
+                match event:
+                    case Analyzed(analysis) if analysis.safety:
+                        scores = {each.category: each.score for each in analysis.safety.scores}
+                    case Used():
+                        seconds += event.compute_seconds
+        if missing := {*self.inputs, *self.outputs} - set(scores):
+            raise ProviderFailed(f"{self._engine}: it gave no score for {', '.join(sorted(missing))}")
+        return scores, seconds
+
+
+def _on(rules: Mapping[str, PictureRule]) -> Rules:
+    return {category: rule for category, rule in rules.items() if rule.action != "off"}
+
+
+def _engine(model: str, providers: Mapping[str, Provider]) -> tuple[Provider, ModelCard]:
+    """Returns the model that scores pictures, with its provider. Raises ValueError when it can't be used."""
+    for provider in providers.values():
+        for card in provider.cards:
+            if card.id == model and card.safety_categories:
+                if provider.ready(card):
+                    return provider, card
+                how = f"get its weights with: {card.pull}" if card.pull else f"{card.provider} has no key"
+                raise ValueError(f"safety.engine: {model} can't be used; {how}")
+    able = [card.id for provider in providers.values() for card in provider.cards if card.safety_categories]
+    raise ValueError(f"safety.engine: {model!r} does not score pictures; these do: {', '.join(able)}")
+
+
+def _word_list(path: str, words: Sequence[str], files: Sequence[Path]) -> WordList:
+    """Returns the list of a category. Raises ValueError when a file can't be read, or there is nothing to look for."""
+    terms = list(words)
+    for file in files:
+        try:
+            lines = file.read_text("utf-8-sig").splitlines()
+        except OSError as error:
+            raise ValueError(f"{path}.files: {file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}.files: {file}: is not UTF-8") from error
+        terms += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not terms:
+        raise ValueError(f"{path}: has no words, so nothing would be found")
+    try:
+        return WordList(terms)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _texts(request: ImageRequest) -> Iterator[tuple[str, str]]:
+    """Yields what a request says in words, with the paths; not what it says is not to be there."""
+    match request:
+        case Generate() | Upscale():
+            yield "prompt", request.prompt
+        case Edit(edit=edit):
+            for part in fields(edit):  # type: ignore[arg-type]  # every edit is a dataclass
+                if isinstance(value := getattr(edit, part.name), str):
+                    yield f"{edit.field}.{part.name}", value
+    for name, options in request.options.provider_options.items():
+        yield from _strings(f'options.provider_options["{name}"]', options)
+
+
+def _strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    match value:
+        case str():
+            yield path, value
+        case Mapping():
+            for name, item in value.items():
+                yield from _strings(f"{path}.{name}", item)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                yield from _strings(f"{path}[{index}]", item)

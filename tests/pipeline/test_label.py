@@ -1,0 +1,85 @@
+"""labelling: what vendors wrote into a picture stays, goes, or gets the recipe beside it; what can't be is told."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+from tests import pictures
+from tests.pipeline.fakes import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
+
+from celeste_image.core.events import Event, Fitted, Measured, Picture, Preview
+from celeste_image.core.request import OutputMetadata, RequestOptions
+from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.label import Labels, labelling
+from celeste_image.providers.families.pictures import Pictures
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+VENDORS = pictures.encoded(Image.new("RGB", (8, 8)), "JPEG", comment="made by a vendor")
+AVIF = pictures.encoded(Image.new("RGB", (8, 8)), "AVIF")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def work() -> AsyncIterator[Pictures]:
+    work = Pictures("pipeline")
+    yield work
+    await work.close()
+
+
+def picture(data: bytes, media_type: str = "image/jpeg", index: int = 0) -> Picture:
+    return Picture(data, media_type, 8, 8, index, seed=5)
+
+
+async def made(work: Pictures, *events: Event, labels: Labels = Labels(), **options: Any) -> list[Event]:  # noqa: B008
+    provider = FakeProvider()
+    run = fitting(labelling(Fake(*events), provider.cards, work, "Celeste 1"), provider, labels=labels)
+    return await collect(run, replace(REQUEST, model=PLAIN.id, options=RequestOptions(**options)), CALL)
+
+
+def pictures_of(events: list[Event]) -> list[bytes]:
+    return [event.data for event in events if isinstance(event, Picture)]
+
+
+async def test_nothing_changes_unless_somebody_says_so(work: Pictures) -> None:
+    first, look = picture(VENDORS), Preview(b"look", "image/jpeg", 8, 8)
+    assert [e for e in await made(work, look, first) if not isinstance(e, Fitted)] == [look, first]
+    kept = await made(work, first, output_metadata=OutputMetadata.KEEP, embed_recipe=False)
+    assert pictures_of(kept) == [VENDORS]
+
+
+async def test_a_vendors_words_are_stripped_and_the_recipe_is_written(work: Pictures) -> None:
+    (bare,) = pictures_of(await made(work, picture(VENDORS), output_metadata=OutputMetadata.STRIP))
+    assert b"made by a vendor" not in bare and b"celeste:Recipe" not in bare
+    (told,) = pictures_of(await made(work, picture(VENDORS), embed_recipe=True))
+    assert b"made by a vendor" in told and b"celeste:Recipe" in told and b"trainedAlgorithmicMedia" in told
+    both = Labels(OutputMetadata.STRIP, True)
+    (own,) = pictures_of(await made(work, picture(VENDORS), labels=both))
+    assert b"made by a vendor" not in own and b"celeste:Recipe" in own
+    images = [pictures.opened(data).tobytes() for data in (VENDORS, bare, told, own)]
+    assert images == images[:1] * 4
+
+
+async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(work: Pictures) -> None:
+    events = await made(
+        work,
+        picture(VENDORS),
+        saved(0),
+        picture(AVIF, "image/avif", 1),
+        saved(1),
+        output_metadata=OutputMetadata.STRIP,
+        embed_recipe=True,
+        strict=True,
+    )
+    assert pictures_of(events)[1] == AVIF
+    told = {(e.line.path, e.line.image_index): e.line for e in events if isinstance(e, Fitted)}
+    for path, note in (
+        ("options.output_metadata", "metadata of image/avif can't be taken out"),
+        ("options.embed_recipe", "nothing can be written into image/avif"),
+    ):
+        assert told[path, 0].outcome == "honored"
+        assert (told[path, 1].outcome, told[path, 1].note) == ("adjusted", note)
+        assert (path, None) not in told
+    assert not [event for event in events if isinstance(event, Measured)]

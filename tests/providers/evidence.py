@@ -1,0 +1,179 @@
+"""Evidence: how each operation of each provider is known, from the recordings that hold.
+
+An operation is `generate`, an edit by its name, `control (style)`, `upscale (fast)`, `previews`, `errors` or
+`key check`.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tests.providers.recorded import CASES, prove
+from tests.providers.recordings import Recording
+
+from celeste_image.app import build_providers
+from celeste_image.core.card import ChoiceRange, ModelCard
+from celeste_image.core.edits import EDITS, Control
+from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
+from celeste_image.emulate import EMULATED
+from celeste_image.providers.vendor import Vendor
+
+__all__ = [
+    "RANKS",
+    "SPECIFIED",
+    "Proof",
+    "best",
+    "cards",
+    "known_by",
+    "offered",
+    "operations_of",
+    "proofs",
+    "run_recordings",
+    "vendors",
+]
+
+SPECIFIED = "from the specification"
+RANKS = ("wire-proven", "second source", SPECIFIED)
+ORDER = (
+    *(kind.value for kind in OperationKind if kind is OperationKind.GENERATE),
+    "previews",
+    *(name.replace("_", " ") for name in EDITS),
+    OperationKind.UPSCALE.value,
+    "key check",
+    "errors",
+)
+"""Operations as tables have them; those by a word, such as `control (style)`, stand where the first word does."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a recording proves of a provider's model; `model` is empty for what is none's."""
+
+    recording: str
+    provider: str
+    model: str
+    operation: str
+    evidence: str
+
+
+@cache
+def vendors() -> Mapping[str, Vendor]:
+    """Returns every provider behind an API, set up for its emulator: those by configuration have models there."""
+    tables: dict[str, Any] = {name: cls(None).table("http://127.0.0.1:1") for name, cls in EMULATED.items()}  # type: ignore[arg-type]
+    made = build_providers(tables)
+    return {name: vendor for name in EMULATED if isinstance(vendor := made[name], Vendor)}
+
+
+@cache
+def cards() -> Mapping[str, ModelCard]:
+    """Returns every card of theirs by its id."""
+    return {card.id: card for vendor in vendors().values() for card in vendor.cards}
+
+
+@cache
+def proofs() -> Sequence[Proof]:
+    """Returns what is proven by the recordings that hold, as they were played just now."""
+    held = [name for name, problem in run_recordings().items() if not problem]
+    return [proof for name in held for proof in proofs_of(name, cards())]
+
+
+def offered() -> Sequence[str]:
+    """Returns every operation that any of them offers, in the order of tables."""
+    found = {operation for card in cards().values() for operation in operations_of(card)}
+    return sorted(found | {"key check", "errors"}, key=lambda name: (ORDER.index(name.partition(" (")[0]), name))
+
+
+def known_by(provider: str, operation: str, model: str = "") -> str:
+    """Returns how an operation of a provider, or of one of its models, is known; `-` where it is not offered."""
+    vendor = vendors()[provider]
+    chosen = [card for card in vendor.cards if model in ("", card.id)]
+    match operation:
+        case "key check" if not vendor.key_path:
+            return "-"
+        case "key check" | "errors":
+            pass
+        case _ if not any(operation in operations_of(card) for card in chosen):
+            return "-"
+    return best(
+        proof
+        for proof in proofs()
+        if (proof.provider, proof.operation) == (provider, operation) and model in ("", proof.model)
+    )
+
+
+def best(proofs: Iterable[Proof]) -> str:
+    """Returns the strongest evidence of some proofs; without any it is the specification's."""
+    return min((proof.evidence for proof in proofs), key=RANKS.index, default=SPECIFIED)
+
+
+def operations_of(card: ModelCard) -> Sequence[str]:
+    """Returns the operations that a card offers, in the order of the contract."""
+    found: list[str] = []
+    for kind in card.operations:
+        match kind:
+            case OperationKind.EDIT:
+                for name in EDITS:
+                    if card.parameter(kind, name):
+                        found += _by(card, kind, name.replace("_", " "), "control.control" if name == "control" else "")
+            case OperationKind.UPSCALE:
+                found += _by(card, kind, kind.value, "method")
+            case _:
+                found.append(kind.value)
+    return found + ["previews"] * card.previews
+
+
+def proofs_of(name: str, cards: Mapping[str, ModelCard]) -> Iterator[Proof]:
+    """Yields what a recording proves when it holds; `cards` has those of the catalogue."""
+    case = CASES[name]
+    provider = case.place.vendor.name
+    evidence = "wire-proven" if Recording.load(name).official else "second source"
+    if case.request is None:
+        yield Proof(name, provider, "", "key check", evidence)
+    elif case.fails:
+        yield Proof(name, provider, "", "errors", evidence)
+    else:
+        model = case.place.deployed(case.request.model)
+        yield Proof(name, provider, model, _operation(case.request, cards.get(model)), evidence)
+        if case.request.options.preview_count:
+            yield Proof(name, provider, model, "previews", evidence)
+
+
+@cache
+def run_recordings() -> Mapping[str, str]:
+    """Plays every recording that has a case and returns what is wrong with each; empty for those that hold."""
+
+    async def problem(name: str) -> str:
+        try:
+            await prove(name)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    async def all_of_them() -> Mapping[str, str]:
+        return {name: await problem(name) for name in CASES}
+
+    return asyncio.run(all_of_them())
+
+
+def _operation(request: ImageRequest, card: ModelCard | None) -> str:
+    match request:
+        case Edit(edit=Control() as control):
+            return f"control ({control.control})"
+        case Edit():
+            return request.edit.field.replace("_", " ")
+        case Upscale():
+            assert card
+            (operation,) = _by(card, OperationKind.UPSCALE, request.kind.value, "method")
+            return operation
+        case _:
+            return request.kind.value
+
+
+def _by(card: ModelCard, kind: OperationKind, name: str, path: str) -> Sequence[str]:
+    """Returns an operation once for each word of the parameter at `path`, or as it is."""
+    known = card.parameter(kind, path)
+    if known and isinstance(known.range, ChoiceRange) and known.range.values:
+        return [f"{name} ({value})" for value in known.range.values]
+    return [name]

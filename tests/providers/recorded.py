@@ -1,0 +1,335 @@
+"""What is held against each recording: the request of ours that must equal it, and what that proves.
+
+`prove` does it for one. `make docs` and `make check-docs` do it for all of them to say how each provider's operations
+are known, and `test_recordings.py` holds the evidence that the catalogue states to the same result.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests import pictures
+from tests.providers.played import Clock
+from tests.providers.recordings import KEY, Playing, Recording, fixture
+from tests.providers.vendors import BASE, CALL, PROMPT, fixture_image, in_process
+
+from celeste_image.core.edits import (
+    AnyEdit,
+    Control,
+    Inpaint,
+    Instruct,
+    Mask,
+    Outpaint,
+    RemoveBackground,
+    SearchReplace,
+    Vary,
+)
+from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderRateLimited
+from celeste_image.core.events import Event, Picture, Preview
+from celeste_image.core.image import Size
+from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
+from celeste_image.providers import bfl, stability
+from celeste_image.providers.azure_openai import AzureOpenAI
+from celeste_image.providers.bfl import Bfl
+from celeste_image.providers.compatible import Compatible
+from celeste_image.providers.families.jobs import Jobs
+from celeste_image.providers.gemini import Gemini
+from celeste_image.providers.keys import Verdict, check_key
+from celeste_image.providers.openai import OpenAI
+from celeste_image.providers.stability import Stability
+from celeste_image.providers.vendor import Vendor
+
+__all__ = ["CASES", "LEFT_OUT", "Case", "Place", "Played", "play", "prove"]
+
+IMAGE, WHITE, RESULT = fixture_image("IMAGE"), Mask(fixture_image("MASK_WHITE")), fixture("RESULT")
+JOBS = {Bfl: bfl.JOBS, Stability: stability.JOBS}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A provider, set up as the SDK was: `path` is what its base URL ends with, `table` the rest of its settings."""
+
+    vendor: type[Vendor]
+    path: str = ""
+    table: Mapping[str, Any] = field(default_factory=dict)
+    subset: bool = False
+
+    def deployed(self, model: str) -> str:
+        """Returns the id of a model, for a deployment the one that a deployment called as its model would have."""
+        provider, _, name = model.partition("/")
+        runs = {one["id"]: one.get("model", one["id"]) for one in self.table.get("models", ())}
+        return f"{provider}/{runs.get(name, name)}"
+
+    def made(self, transport: Playing, clock: Clock) -> Vendor:
+        """Returns the provider behind a transport; jobs are polled without waiting."""
+        settings = self.vendor.Settings(**{"key": KEY, "base_url": BASE + self.path, **self.table})
+        made = self.vendor(settings, transport, {}, in_process(self.vendor.name))
+        if polling := JOBS.get(self.vendor):
+            made.jobs = Jobs(made, polling, sleep=clock.sleep, clock=clock, jitter=lambda seconds: seconds)
+        return made
+
+
+DEPLOYMENT = {"models": [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]}
+DALLE = {"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"]}
+DALLE_2 = {"id": "dall-e-2", "sizes": ["256x256"], "edits": ["vary"]}
+OPENAI = Place(OpenAI, "/v1")
+AZURE = Place(AzureOpenAI, table=DEPLOYMENT)
+AZURE_V1 = Place(AzureOpenAI, table=DEPLOYMENT | {"api_version": ""})
+COMPATIBLE = Place(Compatible, "/v1", {"models": [DALLE], "response_format": "url"})
+VARYING = Place(Compatible, "/v1", {"models": [DALLE_2]})
+GEMINI = Place(Gemini, "/v1")
+INTERACTIONS = Place(Gemini, "/v1", {"api": "interactions"})
+STABILITY = Place(Stability, "/v2beta")
+BFL = Place(Bfl, subset=True)  # its SDK sends the defaults of its schemas along
+
+
+@dataclass(frozen=True)
+class Case:
+    """What equals a recording.
+
+    Attributes:
+        place: The provider that sends it.
+        request: What it is asked to do; None is the check of its key.
+        fails: The error that the recorded answer becomes.
+        ignore: Fields of the body that differ, with the reason beside it.
+    """
+
+    place: Place
+    request: ImageRequest | None = None
+    fails: type[CelesteError] | None = None
+    ignore: tuple[str, ...] = ()
+
+
+def options(previews: int = 0, **given: Mapping[str, Any]) -> RequestOptions:
+    return RequestOptions(provider_options=given, preview_count=previews)
+
+
+def edit(model: str, change: AnyEdit, **more: Any) -> Edit:
+    return Edit(model=model, image=IMAGE, edit=change, **more)
+
+
+MINIMAL = Generate(model="openai/gpt-image-2", prompt=PROMPT)
+DEPLOYED = Generate(model="azure_openai/my-gpt-image-deployment", prompt=PROMPT)
+FLUX = {"safety_tolerance": 2, "prompt_upsampling": False}
+
+CASES: Mapping[str, Case] = {
+    "openai/generate": Case(
+        OPENAI,
+        replace(
+            MINIMAL,
+            count=2,
+            size=Size(1536, 1024),
+            output_media_type="image/webp",
+            options=options(
+                openai={
+                    "quality": "high",
+                    "background": "opaque",
+                    "moderation": "low",
+                    "output_compression": 80,
+                    "safety_identifier": "tenant-1",
+                }
+            ),
+        ),
+    ),
+    "openai/generate_minimal": Case(OPENAI, replace(MINIMAL, model="openai/gpt-image-1-mini")),
+    "openai/generate_stream": Case(OPENAI, replace(MINIMAL, size=Size(1024, 1024), options=options(2))),
+    "openai/generate_dalle3": Case(  # OpenAI has it no more; servers that speak as it did have
+        COMPATIBLE,
+        Generate(
+            model="compatible/dall-e-3",
+            prompt=PROMPT,
+            size=Size(1792, 1024),
+            options=options(compatible={"quality": "hd", "style": "vivid", "user": "tenant-1"}),
+        ),
+    ),
+    "openai/edit_mask": Case(
+        OPENAI,
+        edit(
+            "openai/gpt-image-2",
+            Inpaint(WHITE, PROMPT),
+            size=Size(1024, 1024),
+            count=1,
+            output_media_type="image/png",
+            options=options(openai={"quality": "high", "background": "auto"}),
+        ),
+    ),
+    "openai/responses_image_tool": Case(
+        OPENAI,
+        Generate(
+            model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), options=options(openai={"quality": "low"})
+        ),
+    ),
+    "openai/variation": Case(  # OpenAI takes none any more; LocalAI does
+        VARYING, edit("compatible/dall-e-2", Vary(), size=Size(256, 256), count=1)
+    ),
+    "openai/error_401": Case(OPENAI, MINIMAL, ProviderCredentials),
+    "openai/error_429": Case(OPENAI, MINIMAL, ProviderRateLimited),
+    "openai/key_check": Case(OPENAI),
+    "azure_openai/generate": Case(
+        AZURE,
+        replace(DEPLOYED, count=1, size=Size(1024, 1024), options=options(azure_openai={"quality": "low"})),
+    ),
+    "azure_openai/generate_stream": Case(AZURE, replace(DEPLOYED, options=options(1))),
+    "azure_openai/generate_v1": Case(AZURE_V1, DEPLOYED),
+    "gemini/generate": Case(
+        GEMINI,
+        Generate(
+            model="gemini/gemini-3.1-flash-image",
+            prompt=PROMPT,
+            size=Size(1344, 756, "16:9"),
+            seed=7,
+            options=options(gemini={"image_size": "2K"}),
+        ),
+    ),
+    "gemini/edit": Case(
+        GEMINI,
+        edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(fixture_image("IMAGE2"),)),
+    ),
+    "gemini/interactions": Case(
+        INTERACTIONS,
+        Generate(model="gemini/gemini-3.1-flash-image", prompt=PROMPT, size=Size(aspect_ratio="16:9")),
+    ),
+    "gemini/error_429": Case(
+        GEMINI,
+        Generate(model="gemini/gemini-2.5-flash-image", prompt=PROMPT),
+        ProviderRateLimited,
+        ("generation_config",),  # that call of the SDK asked for no picture; ours always does
+    ),
+    "gemini/key_check": Case(GEMINI),
+    "stability/generate_core": Case(
+        STABILITY, Generate(model="stability/core", prompt=PROMPT, size=Size(1344, 756, "16:9"), seed=42)
+    ),
+    "stability/generate_ultra": Case(
+        STABILITY, Generate(model="stability/ultra", prompt=PROMPT, size=Size(1024, 1024, "1:1"))
+    ),
+    "stability/generate_sd35": Case(
+        STABILITY,
+        Generate(
+            model="stability/sd3.5-large",
+            prompt=PROMPT,
+            negative_prompt="blur",
+            size=Size(1024, 1024, "1:1"),
+            seed=42,
+            options=options(stability={"style_preset": "photographic"}),
+        ),
+        ignore=("model",),  # litellm leaves it out and gets the vendor's default, whatever that is by then
+    ),
+    "stability/edit_inpaint": Case(
+        STABILITY,
+        edit(
+            "stability/inpaint",
+            Inpaint(WHITE, PROMPT, pixel_lock=False),
+            seed=42,
+            options=options(stability={"grow_mask": 5}),
+        ),
+    ),
+    "stability/edit_outpaint": Case(STABILITY, edit("stability/outpaint", Outpaint(left=64, right=64, prompt=PROMPT))),
+    "stability/edit_remove_background": Case(STABILITY, edit("stability/remove-background", RemoveBackground())),
+    "stability/edit_search_and_replace": Case(
+        STABILITY, edit("stability/search-and-replace", SearchReplace("bicycle", PROMPT))
+    ),
+    "stability/edit_style": Case(STABILITY, edit("stability/control-style", Control("style", PROMPT))),
+    "stability/upscale_fast": Case(STABILITY, Upscale(model="stability/upscale-fast", image=IMAGE, factor=4.0)),
+    "stability/upscale_creative_async": Case(
+        STABILITY, Upscale(model="stability/upscale-creative", image=IMAGE, factor=4.0, prompt=PROMPT, seed=42)
+    ),
+    "bfl/generate_poll": Case(
+        BFL,
+        Generate(
+            model="bfl/flux-pro-1.1",
+            prompt=PROMPT,
+            seed=42,
+            size=Size(1024, 768),
+            output_media_type="image/png",
+            options=options(bfl=FLUX),
+        ),
+    ),
+    "bfl/edit_kontext": Case(
+        BFL,
+        edit(
+            "bfl/flux-kontext-pro",
+            Instruct(PROMPT),
+            seed=42,
+            size=Size(1024, 1024, aspect_ratio="1:1"),
+            options=options(bfl=FLUX),
+        ),
+    ),
+    "bfl/generate_flux2_aisdk": Case(
+        BFL,
+        edit(
+            "bfl/flux-2-pro",
+            Instruct(PROMPT),
+            references=(IMAGE,),
+            seed=42,
+            size=Size(1024, 768),
+            options=options(bfl={"safety_tolerance": 2}),
+        ),
+    ),
+    "bfl/inpaint_fill": Case(
+        BFL,
+        edit(
+            "bfl/flux-pro-1.0-fill",
+            Inpaint(WHITE, PROMPT, pixel_lock=False),
+            output_media_type="image/jpeg",
+            options=options(bfl=FLUX | {"steps": 30, "guidance": 30.0}),
+        ),
+    ),
+}
+LEFT_OUT: Mapping[str, str] = {}
+"""Recordings that no request of ours makes, and why."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What happened when a recording was played to a request; `pauses` are the seconds between polls."""
+
+    events: Sequence[Event]
+    error: CelesteError | None
+    pauses: Sequence[float]
+    playing: Playing
+
+
+async def play(name: str, request: ImageRequest | None = None) -> Played:
+    """Plays a recording to its request, or to another, and returns what happened.
+
+    Raises:
+        AssertionError: What was sent is not what was recorded, or not all of it was sent.
+    """
+    case, recording, clock = CASES[name], Recording.load(name), Clock()
+    playing = Playing(recording, BASE, subset=case.place.subset, ignore=case.ignore)
+    made = case.place.made(playing, clock)
+    events: list[Event] = []
+    error: CelesteError | None = None
+    if asked := request or case.request:
+        try:
+            async with aclosing(made.run(asked, CALL)) as run:  # type: ignore[attr-defined]
+                async for event in run:
+                    events.append(event)
+        except CelesteError as raised:
+            error = raised
+    else:
+        checked = await check_key(made)
+        assert checked.verdict is not Verdict.FAILED, checked.text
+        assert KEY not in str(checked)
+    await made.close()
+    playing.done()
+    return Played(events, error, clock.pauses, playing)
+
+
+async def prove(name: str) -> None:
+    """Raises AssertionError unless our request is the recorded one and the recorded answer is understood."""
+    case, played = CASES[name], await play(name)
+    if case.fails:
+        assert type(played.error) is case.fails
+        assert KEY not in f"{played.error} {played.error.metadata} {played.error.violations}"
+        return
+    assert played.error is None, played.error
+    if case.request is None:
+        return
+    (picture,) = (event for event in played.events if isinstance(event, Picture))
+    size = pictures.opened(RESULT).size
+    assert (picture.data, picture.media_type, picture.width, picture.height) == (RESULT, "image/png", *size)
+    previews = [event for event in played.events if isinstance(event, Preview)]
+    assert bool(previews) == bool(case.request.options.preview_count)
+    assert all((preview.data, preview.width) == (RESULT, size[0]) for preview in previews)

@@ -1,0 +1,87 @@
+"""Every recording of a vendor's SDK has a request of ours that equals it, and the catalogue says no more than that."""
+
+import json
+
+import pytest
+from tests.providers.evidence import SPECIFIED, best, cards, operations_of, proofs_of
+from tests.providers.recorded import CASES, LEFT_OUT, play, prove
+from tests.providers.recordings import Recording, all_recordings
+from tests.providers.vendors import BASE, PROMPT
+
+from celeste_image.core.card import ModelCard
+from celeste_image.core.events import Picture, Progress, Submitted
+
+PROOFS = [proof for name in CASES for proof in proofs_of(name, cards())]
+
+
+def test_every_recording_has_a_case_or_a_reason() -> None:
+    assert set(all_recordings()) == CASES.keys() | LEFT_OUT.keys()
+    assert not CASES.keys() & LEFT_OUT.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_our_request_is_the_recorded_one_and_its_answer_is_understood(name: str) -> None:
+    await prove(name)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_another_key_does_not_pass_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.providers.recordings.KEY", "sk-another-canary-0123456789")
+    with pytest.raises(AssertionError):
+        await prove(name)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if PROMPT in json.dumps(Recording.load(name).exchanges)])
+async def test_another_body_does_not_pass_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording.load(name)
+    recording.exchanges = json.loads(json.dumps(recording.exchanges).replace(PROMPT, "a blue bicycle"))
+    monkeypatch.setattr(Recording, "load", lambda _: recording)
+    with pytest.raises(AssertionError):
+        await prove(name)
+
+
+def test_what_is_proven_is_offered() -> None:
+    offered = {(card.id, operation) for card in cards().values() for operation in operations_of(card)}
+    assert {(proof.model, proof.operation) for proof in PROOFS if proof.model in cards()} <= offered
+
+
+@pytest.mark.parametrize("card", cards().values(), ids=lambda card: card.id)
+def test_the_catalogue_states_the_evidence_that_there_is(card: ModelCard) -> None:
+    if card.provider == "compatible":
+        assert card.evidence == "from the configuration"
+    else:
+        assert card.evidence == best(proof for proof in PROOFS if proof.model == card.id)
+
+
+def test_nothing_proves_what_was_not_recorded() -> None:
+    assert best([]) == SPECIFIED
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("bfl/")])
+async def test_jobs_are_polled_as_recorded(name: str) -> None:
+    played = await play(name)
+    submitted, progress, _ = played.events
+    assert submitted == Submitted(f"{BASE}/v1/get_result?id=task-1", "bfl")
+    assert progress == Progress(0.4, "running")
+    assert played.playing.fetched == 1
+
+
+async def test_stability_is_polled_no_faster_than_it_allows() -> None:
+    played = await play("stability/upscale_creative_async")
+    assert played.events[0] == Submitted("a" * 64, "stability")
+    assert played.pauses == [10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("bfl/generate_poll", 42), ("stability/generate_ultra", 42), ("gemini/generate", 7), ("openai/generate", None)],
+)
+async def test_the_seed_is_the_vendors_or_else_the_one_sent(name: str, seed: int | None) -> None:
+    (picture,) = [event for event in (await play(name)).events if isinstance(event, Picture)]
+    assert picture.seed == seed
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("openai/error_429", 2), ("gemini/error_429", 8)])
+async def test_an_answer_says_when_to_come_back(name: str, seconds: float) -> None:
+    played = await play(name)
+    assert played.error and played.error.retry_after == seconds
