@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import pytest
 import pytest_asyncio
@@ -51,13 +50,14 @@ PROVIDERS = discover()
 LOCAL = [p for p in PROVIDERS.values() if not issubclass(p, Vendor)]
 """Those that need no network. Vendors are held to their recordings instead, in tests/providers."""
 SLOW = ("local/realesrgan-x4plus",)
-"""One request is enough: its engine is held to all of them with other weights."""
+"""Its engine is held to all this with other weights, and its own are used in tests/rpc/test_local_edits.py."""
 CASES = [
     Case(card, request)
     for provider in LOCAL
     for card in provider.cards
-    if card.evidence != "not run by us"  # tests/providers/local/diffusion has a stand-in for those on a model hub
-    for request in islice(requests_for(card), 1 if card.id in SLOW else None)
+    # tests/providers/local/diffusion has a stand-in for those on a model hub.
+    if card.id not in SLOW and card.evidence != "not run by us"
+    for request in requests_for(card)
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_card = pytest.mark.parametrize("card", [c for p in PROVIDERS.values() for c in p.cards], ids=lambda card: card.id)

@@ -27,6 +27,7 @@ from celeste_image.core.edits import (
     ReplaceBackground,
     Restyle,
     SearchReplace,
+    Vary,
 )
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Upscale, UpscaleMethod
@@ -54,6 +55,7 @@ CASES: list[tuple[str, AnyEdit]] = [
     ("recolor photo.png --target hat red", Recolor("hat", "red")),
     ("search-replace photo.png --search hat cap", SearchReplace("hat", "cap")),
     ("relight photo.png --light other.png --direction left --strength 1", Relight("", OTHER, "left", 1.0)),
+    ("vary photo.png", Vary()),
     ("control photo.png --control sketch robot --strength 0.2", Control("sketch", "robot", 0.2)),
 ]
 
@@ -90,12 +92,13 @@ def test_each_kind_of_the_contract_has_a_command() -> None:
 
 def test_what_all_kinds_have(asked: list[tuple[Edit, str]]) -> None:
     typed = "photo.png winter --reference mask.png --reference other.png -n snow --size 64x32 --count 2 --seed 5"
-    typed += " --format webp --model local/x --strict --set local.tile=64"
+    typed += " --format webp --model local/x --strict --set local.tile=64 --fallback local/y --recipe --metadata strip"
     assert CliRunner().invoke(edit.command, typed.split()).exit_code == 0
     ((request, _),) = asked
     assert request.references == (MASK, OTHER)
     assert (request.negative_prompt, request.size, request.count, request.seed) == ("snow", Size(64, 32), 2, 5)
     assert (request.output_media_type, request.model, request.options.strict) == ("image/webp", "local/x", True)
+    assert (request.options.routing.fallback_models, request.options.embed_recipe) == (("local/y",), True)
     assert request.options.provider_options == {"local": {"tile": 64}}
 
 

@@ -247,6 +247,7 @@ async def test_the_method_chooses_the_upscaler(channel: grpc.aio.Channel, method
     request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, method=method)
     result = (await ImageServiceStub(channel).Upscale(request)).result
     assert (result.model, result.images[0].width) == (model, 72)
+    assert pictures.opened(result.images[0].data).size == (72, 72)
     assert line(result, "method").outcome == pb.FIDELITY_OUTCOME_HONORED
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, format_option, operation_options, provider_options
+from celeste_image.cli.options import checked_size, format_option, label_options, operation_options, provider_options
 from celeste_image.core import edits
 from celeste_image.core.image import ImageInput
 
@@ -106,6 +106,7 @@ def kind(function: Make) -> click.Command:
         edit = function(**{option: values.pop(option) for option in own})
         parameters: EditParameters = {
             "model": values["model"],
+            "fallback_models": values["fallbacks"],
             "strict": values["strict"],
             "provider_options": provider_options(values["settings"]),
             "references": values["references"],
@@ -113,6 +114,8 @@ def kind(function: Make) -> click.Command:
             "size": checked_size(values["size"]),
             "count": values["count"],
             "output_media_type": values["media_type"],
+            "output_metadata": values["metadata"],
+            "embed_recipe": values["recipe"],
         }
         if values["seed"] is not None:
             parameters["seed"] = values["seed"]
@@ -130,7 +133,7 @@ def kind(function: Make) -> click.Command:
         click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder."),
         click.option("--force", is_flag=True, help="Overwrite files."),
     )
-    decorated: Any = operation_options(run)
+    decorated: Any = label_options(operation_options(run))
     for add in reversed(common):
         decorated = add(decorated)
     decorated.__click_params__ += getattr(function, "__click_params__", [])  # click shows the last one first
@@ -224,6 +227,12 @@ def search_replace(prompt: str, search: str) -> edits.AnyEdit:
 def relight(prompt: str, reference: ImageInput | None, direction: str, strength: float | None) -> edits.AnyEdit:
     """Light the picture anew."""
     return edits.Relight(prompt, reference, direction, strength)
+
+
+@kind
+def vary() -> edits.AnyEdit:
+    """Make another picture like this one, without words."""
+    return edits.Vary()
 
 
 @kind

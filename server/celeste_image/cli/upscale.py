@@ -5,13 +5,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import (
-    checked_size,
-    format_option,
-    label_options,
-    operation_options,
-    provider_options,
-)
+from celeste_image.cli.options import checked_size, format_option, label_options, operation_options, provider_options
 from celeste_image.core.request import UpscaleMethod
 
 __all__ = ["command"]
