@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from celeste_image.app import App, build_app
 from celeste_image.config import Settings
-from celeste_image.pipeline import Routes, build_pipeline
 from celeste_image.providers.base import Provider
 from celeste_image.rpc.server import Server
 
@@ -26,12 +25,7 @@ class Running:
 async def running(extra: Sequence[Provider] = (), **settings: object) -> AsyncIterator[Running]:
     """Runs a server, with more providers than those that are there by themselves."""
     store = {"url": "memory:///", "reserve_bytes": 0} | dict(settings.pop("store", {}))  # type: ignore[call-overload]
-    app = build_app(Settings(store=store, **settings))  # type: ignore[arg-type]
-    if extra:
-        providers = {**app.providers, **{provider.name: provider for provider in extra}}
-        routes = Routes(providers, app.settings.defaults, app.settings.aliases)
-        run = build_pipeline(providers, app.store, app.guard, routes, app.budget, app.uris, app.pictures)
-        app = replace(app, providers=providers, routes=routes, run=run)
+    app = build_app(Settings(store=store, **settings), extra)  # type: ignore[arg-type]
     server = Server(app)
     (address,) = await server.start(["127.0.0.1:0"])
     try:

@@ -63,14 +63,14 @@ class App:
             self.temporary.cleanup()
 
 
-def build_app(settings: Settings) -> App:
-    """Returns the App for some settings.
+def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
+    """Returns the App for some settings, with `extra` providers beside those that there are by themselves.
 
     Raises:
         ValueError: A provider's table, the safety policy or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
-    providers = build_providers(settings.providers)
+    providers = build_providers(settings.providers) | {provider.name: provider for provider in extra}
     if settings.catalogue.file:
         _overlay(providers, load_overlay(settings.catalogue.file))
     open_ids = _open_ids(providers, settings.catalogue.allow_unknown)

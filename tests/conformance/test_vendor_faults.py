@@ -42,7 +42,8 @@ DONE = ""
 """No error: the fault is none for this vendor, or it is got over."""
 BANNED = {"stability": 60.0}
 """How long a vendor takes no calls after too many, where its answer does not say so."""
-IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+IN_AN_HOUR = "in an hour"
+"""Stands for the date then, which is made as the test runs."""
 BY_URL = ("bfl", "compatible")
 """Vendors that name results by URLs."""
 JOBS = ("bfl",)
@@ -180,7 +181,8 @@ async def outcome_of(vendor: Vendor, emulator: Emulator, seconds: float, ticket:
 @in_loop
 async def test_the_right_reason_and_the_ledger_agrees(emulator: Emulator, name: str, fault: Fault) -> None:
     emulated = emulator[name]
-    emulated.vendor.next[:] = [Behaviour.parse(fault.behaviour)]
+    then = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    emulated.vendor.next[:] = [Behaviour.parse(fault.behaviour.replace(IN_AN_HOUR, then))]
     outcome = await outcome_of(vendor_of(name, emulated.table), emulator, fault.seconds)
     assert not emulated.vendor.next, "the fault did not happen"
     assert outcome.calls == (0 if "on=connection" in fault.behaviour else 1), "it was sent once and not again"

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from tests import pictures
 from tests.providers.recordings import KEY, fixture
 from tests.providers.vendors import (
@@ -294,7 +293,7 @@ async def test_the_deadline_holds() -> None:
 )
 async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
     transport = Answering(answer(value))
-    settings = Gemini.Settings(key=SecretStr(KEY), base_url=f"{BASE}/v1", api="interactions")
+    settings = Gemini.Settings(key=KEY, base_url=f"{BASE}/v1", api="interactions")
     error = await error_of(Gemini(settings, transport, {}, in_process("gemini")), GENERATE)
     assert isinstance(error, ProviderFailed)
     assert said in error.message

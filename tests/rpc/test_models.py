@@ -19,7 +19,7 @@ async def test_providers(channel: grpc.aio.Channel) -> None:
     assert configured["local"]
     assert {"openai", "gemini", "stability", "bfl"} <= configured.keys()
     kinds = {provider.kind for provider in providers if provider.kind == provider.name}
-    assert kinds == {"azure_openai", "compatible"} and not any(configured[kind] for kind in kinds)
+    assert kinds == {"azure_openai", "compatible", "kserve"} and not any(configured[kind] for kind in kinds)
     variables = {provider.name: provider.key_variable for provider in providers}
     assert (variables["openai"], variables["azure_openai"], variables["local"]) == (
         "OPENAI_API_KEY",

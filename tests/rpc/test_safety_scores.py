@@ -41,7 +41,7 @@ def fits(found: dict[str, float]) -> bool:
 async def test_ordinary_pictures_are_told_for_what_they_are(channel: grpc.aio.Channel, name: str, kind: str) -> None:
     found = await scores(channel, (IMAGES / name).read_bytes())
     assert fits(found)
-    assert found[kind] > 0.8
+    assert found[kind] > 0.6
     assert found["suggestive"] < 0.2
 
 

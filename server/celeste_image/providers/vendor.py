@@ -118,9 +118,9 @@ class Vendor:
         )
         self.pictures = pictures or Pictures(self.name)
         given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key
-        # Another place for the same API has keys of its own.
-        elsewhere = bool(settings.base_url and self.base_url)
-        form = "" if elsewhere else self.key_form
+        # Another place for the same API has keys of its own form; a key of another vendor is wrong there too.
+        elsewhere = bool(settings.base_url and self.base_url and self.key_form)
+        form = f"{self.key_form}|.+" if elsewhere else self.key_form
         self._key = Key(self.name, given, self.key_variable, environment, form)
 
     @property

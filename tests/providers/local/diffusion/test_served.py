@@ -202,7 +202,7 @@ async def test_it_is_listed_beside_what_can_be_pulled(channel: grpc.aio.Channel)
     tiny, turbo = models["local/tiny"], models["local/sd-turbo"]
     assert (tiny.state, turbo.state) == (model_pb.MODEL_STATE_READY, model_pb.MODEL_STATE_WEIGHTS_MISSING)
     assert (tiny.evidence, turbo.evidence) == ("not run by us", "not run by us")
-    assert list(tiny.default_for) == [pb.OPERATION_KIND_GENERATE]
+    assert list(tiny.default_for) == [pb.OPERATION_KIND_GENERATE, pb.OPERATION_KIND_EDIT]
     assert list(models["local/compose"].default_for) == []
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await drawn(channel, "a red fox", model="local/sd-turbo")
