@@ -23,10 +23,10 @@ from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.exchange import Limits
-from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
 from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.worker.pool import WorkerPool
 

@@ -15,7 +15,7 @@ from celeste_image.core.request import OutputMetadata, RequestOptions
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.label import Labels, labelling
-from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.pixels.pictures import Pictures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -20,7 +20,7 @@ from celeste_image.core.request import Edit, ImageRequest, OperationKind, Reques
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.lock import locking
 from celeste_image.pipeline.split import splitting
-from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.pixels.pictures import Pictures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,7 +22,7 @@ from celeste_image.pipeline.policy import Policy
 from celeste_image.pipeline.retry import retrying
 from celeste_image.pipeline.safety import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.split import splitting
-from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.pixels.pictures import Pictures
 
 CARD = card("fake/one", max_count=4)
 JUDGE = card("fake/judge", OperationKind.ANALYZE, safety_categories=("bad", "odd"))

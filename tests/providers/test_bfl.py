@@ -46,7 +46,7 @@ from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.retry import retrying
 from celeste_image.providers.bfl import JOBS, Bfl
 from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 CALL = Call("a-call")

@@ -41,8 +41,8 @@ from celeste_image.core.request import (
 from celeste_image.pipeline.fit import fitting
 from celeste_image.providers.compatible import Compatible, CompatibleSettings
 from celeste_image.providers.families.openai_like import OpenAILike
-from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.openai import OpenAI
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 in_loop = pytest.mark.asyncio(loop_scope="module")

@@ -14,8 +14,8 @@ from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.guard.limits import ImageLimits
-from celeste_image.providers.families.pictures import Pictures
-from celeste_image.providers.families.pictures_engine import run
+from celeste_image.providers.pixels.engine import run
+from celeste_image.providers.pixels.pictures import Pictures
 
 
 def loaded(data: bytes, kind: str = "image/png") -> ImageInput:

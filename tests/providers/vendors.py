@@ -16,8 +16,8 @@ from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.pipeline.fit import fitting
-from celeste_image.providers.families import pictures_engine
-from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.pixels import engine
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import Vendor
 from celeste_image.worker.frames import Frame
 
@@ -33,7 +33,7 @@ class InProcess:
 
     async def run(self, task: dict[str, Any], images: Sequence[bytes] = ()) -> AsyncGenerator[Frame, None]:
         frames: list[Frame] = []
-        pictures_engine.run(
+        engine.run(
             task, images, lambda kind, fields=None, payload=b"": frames.append(Frame(kind, fields or {}, payload))
         )
         for frame in frames:

@@ -18,8 +18,8 @@ from celeste_image.pipeline.safety import checking_inputs, checking_outputs, che
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
-from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.http import Http
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.store import ArtifactStore
 
 __all__ = ["Labels", "Routes", "build_pipeline"]

@@ -17,7 +17,7 @@ from celeste_image.core.request import AnalysisKind, Analyze, Call, Edit, Genera
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.pipeline.words import WordList, words_of
 from celeste_image.providers.base import Provider
-from celeste_image.providers.families.pictures import Pictures
+from celeste_image.providers.pixels.pictures import Pictures
 
 __all__ = ["Judgement", "Policy", "Rules", "strongest"]
 

@@ -18,9 +18,9 @@ from celeste_image.core.secret import Secret
 from celeste_image.providers.catalog import cards_from, load_catalogue
 from celeste_image.providers.exchange import SecretHeader
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
-from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.openai import OpenAIOptions
 from celeste_image.providers.origins import Origin
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]

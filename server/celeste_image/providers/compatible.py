@@ -34,8 +34,8 @@ from celeste_image.core.request import OperationKind
 from celeste_image.providers.base import Options
 from celeste_image.providers.exchange import SecretHeader
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
-from celeste_image.providers.families.pictures import Pictures
 from celeste_image.providers.origins import Origin
+from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 __all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings", "card_of"]

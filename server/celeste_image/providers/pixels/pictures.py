@@ -60,7 +60,7 @@ class Pictures:
         self._provider = provider
         self._limits = limits or ImageLimits()
         self._pool = WorkerPool(
-            "celeste_image.providers.families.pictures_engine",
+            "celeste_image.providers.pixels.engine",
             size=size,
             memory_bytes=2048 * MIB,
             cpu_seconds=60,
