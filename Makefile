@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 TINY := tests/providers/local/diffusion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo test offline check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,13 @@ demo: .venv/local ## Start the server, make and upscale pictures into out/, stop
 
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+OFFLINE := tests/providers/local tests/providers/kserve tests/rpc/test_local_edits.py tests/rpc/test_compose_style.py \
+	tests/rpc/test_analyze_metadata.py tests/rpc/test_analyze_pictures.py tests/rpc/test_recipes.py \
+	tests/rpc/test_safety_scores.py tests/rpc/test_safety_policy.py tests/e2e/test_edit_command.py
+
+offline: .venv/dev .venv-kserve/ready ## Run what this machine does alone with the network cut: loopback is all there is (Linux; after `make test`)
+	unshare --net --map-root-user sh -c 'ip link set lo up && ip -brief link && $(BIN)/python -m pytest $(OFFLINE)'
 
 coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests and report what they cover
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml

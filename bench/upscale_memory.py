@@ -1,7 +1,9 @@
 """Upscales a photograph of 1024 x 1024 pixels to 4096 x 4096 with Real-ESRGAN, in an engine's process as the server
 starts it, and prints what it took: peak memory, time, and how far the borders of tiles can be told from other places.
 
-    .venv/bin/python bench/upscale_memory.py [--model local/realesrgan-x4plus] [--side 1024]
+    .venv/bin/python bench/upscale_memory.py [--model local/realesrgan-x4plus] [--side 1024] [--photo FILE]
+
+With a photograph of one's own its middle is taken; without, the astronaut, mirrored beside itself.
 
 Ends with 1 when the process needed more than 1 GiB, or a border is more than 1.5 times as steep as elsewhere.
 """
@@ -30,9 +32,14 @@ MOST_BYTES, MOST_RATIO = 1 << 30, 1.5
 FACTOR, OFF_GRID = 4, 29
 
 
-def source(side: int) -> bytes:
-    """A photograph at any size, as PNG: mirrored beside itself, so that it meets itself without a step."""
-    photo = Image.open(PHOTO).convert("RGB")
+def source(side: int, file: Path | None) -> bytes:
+    """A photograph at any size, as PNG: the middle of a large one, else mirrored beside itself, without a step."""
+    photo = Image.open(file or PHOTO).convert("RGB")
+    if file:
+        left, top = (photo.width - side) // 2, (photo.height - side) // 2
+        if left < 0 or top < 0:
+            sys.exit(f"{file} has {photo.width} x {photo.height} pixels, less than {side} a side")
+        return png(photo.crop((left, top, left + side, top + side)))
     picture = Image.new("RGB", (side, side))
     for row in range(1 + -(-side // photo.height)):
         for column in range(1 + -(-side // photo.width)):
@@ -40,6 +47,10 @@ def source(side: int) -> bytes:
             tile = tile.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if row % 2 else tile
             # Off the grid of tiles: where it meets itself it is smoother than elsewhere.
             picture.paste(tile, (column * photo.width - OFF_GRID, row * photo.height - OFF_GRID))
+    return png(picture)
+
+
+def png(picture: Image.Image) -> bytes:
     encoded = io.BytesIO()
     picture.save(encoded, "PNG")
     return encoded.getvalue()
@@ -74,10 +85,11 @@ async def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--model", default="local/realesrgan-animevideov3")
     arguments.add_argument("--side", type=int, default=1024)
+    arguments.add_argument("--photo", type=Path)
     chosen = arguments.parse_args()
     (model,) = [model for model in MODELS if model.card.id == chosen.model]
     weights.pull(model.weights_id, on_line=lambda line: print(line, file=sys.stderr))
-    data, side = source(chosen.side), chosen.side
+    data, side = source(chosen.side, chosen.photo), chosen.side
     facts = ImageFacts("image/png", side, side, len(data), "", "RGB", False)
     request = Upscale(model=chosen.model, image=ImageInput(data, facts=facts), size=Size(side * FACTOR, side * FACTOR))
     task, pictures = model.task_for(request, LocalOptions(), threads=2)

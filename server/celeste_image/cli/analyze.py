@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeste_image.cli.options import operation_options, provider_options
+from celeste_image.cli.options import common_parameters, operation_options
 
 if TYPE_CHECKING:
     from celeste_image.core.analysis import ImageContent, ImageMetadata, ImageQuality
@@ -29,10 +29,7 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     if unknown := [kind for kind in kinds if kind not in known]:
         raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}", param_hint="--kind")
     parameters: AnalyzeParameters = {
-        "model": common["model"],
-        "fallback_models": common["fallbacks"],
-        "strict": common["strict"],
-        "provider_options": provider_options(common["settings"]),
+        **common_parameters(common),
         "kinds": [AnalysisKind(kind) for kind in dict.fromkeys(kinds)],
     }
     request = analyze_request(picture(image), parameters)

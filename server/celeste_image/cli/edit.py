@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, format_option, label_options, operation_options, provider_options
+from celeste_image.cli.options import checked_size, common_parameters, format_option, label_options, operation_options
 from celeste_image.core import edits
 from celeste_image.core.image import ImageInput
 
@@ -105,20 +105,14 @@ def kind(function: Make) -> click.Command:
 
         edit = function(**{option: values.pop(option) for option in own})
         parameters: EditParameters = {
-            "model": values["model"],
-            "fallback_models": values["fallbacks"],
-            "strict": values["strict"],
-            "provider_options": provider_options(values["settings"]),
+            **common_parameters(values),
             "references": values["references"],
             "negative_prompt": values["negative"],
             "size": checked_size(values["size"]),
             "count": values["count"],
+            "seed": values["seed"],
             "output_media_type": values["media_type"],
-            "output_metadata": values["metadata"],
-            "embed_recipe": values["recipe"],
         }
-        if values["seed"] is not None:
-            parameters["seed"] = values["seed"]
         stem = name if image == "-" or image.startswith("artifacts/") else f"{Path(image).stem} {name}"
         return make_images(edit_request(picture(image), edit, parameters), values, out=out, stem=stem, force=force)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, label_options, operation_options, provider_options
+from celeste_image.cli.options import checked_size, common_parameters, label_options, operation_options
 
 __all__ = ["command"]
 
@@ -37,16 +37,10 @@ def command(
 
     text = sys.stdin.read().strip() if prompt == ("-",) else " ".join(prompt)
     parameters: GenerateParameters = {
-        "model": common["model"],
-        "fallback_models": common["fallbacks"],
-        "strict": common["strict"],
-        "provider_options": provider_options(common["settings"]),
-        "output_metadata": common["metadata"],
-        "embed_recipe": common["recipe"],
+        **common_parameters(common),
         "negative_prompt": negative,
         "size": checked_size(size),
         "count": count,
+        "seed": seed,
     }
-    if seed is not None:
-        parameters["seed"] = seed
     return make_images(generate_request(text, parameters), common, out=out, stem=text, force=force)

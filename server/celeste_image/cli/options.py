@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from celeste_image.client.calls import CommonParameters
     from celeste_image.core.image import Size
 
 __all__ = [
     "address_option",
     "checked_size",
+    "common_parameters",
     "format_option",
     "label_options",
     "operation_options",
-    "provider_options",
 ]
 
 Command = Callable[..., Any]
@@ -89,7 +90,19 @@ def checked_size(size: str | None) -> "Size":
         raise click.BadParameter(str(error), param_hint="--size") from error
 
 
-def provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def common_parameters(values: dict[str, Any]) -> "CommonParameters":
+    """Returns what `operation_options` and `label_options` say, as the client's calls take it."""
+    return {
+        "model": values["model"],
+        "fallback_models": values["fallbacks"],
+        "strict": values["strict"],
+        "provider_options": _provider_options(values["settings"]),
+        "output_metadata": values.get("metadata"),
+        "embed_recipe": values.get("recipe"),
+    }
+
+
+def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Returns `local.tile=64` and the like as provider options; values are JSON, else text.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, format_option, label_options, operation_options, provider_options
+from celeste_image.cli.options import checked_size, common_parameters, format_option, label_options, operation_options
 from celeste_image.core.request import UpscaleMethod
 
 __all__ = ["command"]
@@ -50,22 +50,14 @@ def command(
     from celeste_image.client.calls import UpscaleParameters, upscale_request
 
     parameters: UpscaleParameters = {
-        "model": common["model"],
-        "fallback_models": common["fallbacks"],
-        "strict": common["strict"],
-        "provider_options": provider_options(common["settings"]),
-        "output_metadata": common["metadata"],
-        "embed_recipe": common["recipe"],
+        **common_parameters(common),
         "factor": factor or (0.0 if size else 4.0),
         "size": checked_size(size),
+        "method": UpscaleMethod(method) if method else None,
         "prompt": prompt,
+        "creativity": creativity,
+        "seed": seed,
         "output_media_type": media_type,
     }
-    if method:
-        parameters["method"] = UpscaleMethod(method)
-    if creativity is not None:
-        parameters["creativity"] = creativity
-    if seed is not None:
-        parameters["seed"] = seed
     stem = "image" if image.startswith("artifacts/") else f"{Path(image).stem} upscaled"
     return make_images(upscale_request(picture(image), parameters), common, out=out, stem=stem, force=force)

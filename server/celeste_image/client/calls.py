@@ -170,7 +170,7 @@ class GenerateParameters(CommonParameters, total=False):
     negative_prompt: str
     size: SizeLike
     count: int
-    seed: int
+    seed: int | None
 
 
 class UpscaleParameters(CommonParameters, total=False):
@@ -178,10 +178,10 @@ class UpscaleParameters(CommonParameters, total=False):
 
     factor: float
     size: SizeLike
-    method: UpscaleMethod
+    method: UpscaleMethod | None
     prompt: str
-    creativity: float
-    seed: int
+    creativity: float | None
+    seed: int | None
     output_media_type: str
 
 
@@ -192,7 +192,7 @@ class EditParameters(CommonParameters, total=False):
     negative_prompt: str
     size: SizeLike
     count: int
-    seed: int
+    seed: int | None
     output_media_type: str
 
 
