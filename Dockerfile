@@ -18,7 +18,7 @@ WORKDIR /src
 RUN python -m venv /opt/celeste
 # What is locked, and wheels only: nothing is compiled, nothing else is resolved.
 COPY requirements/local.lock requirements/local.lock
-RUN pip install --require-hashes --only-binary=:all: -r requirements/local.lock
+RUN pip install --no-deps --require-hashes --only-binary=:all: -r requirements/local.lock
 # Our own wheel, built with the locked tools and without an index.
 COPY LICENSE README.md pyproject.toml ./
 COPY server server
