@@ -13,12 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from celeste_image.core.card import (
-    ChoiceRange,
     ImageRange,
-    IntegerRange,
     ModelCard,
     NumberRange,
-    ParameterRange,
     SizeRange,
     TextRange,
     card_in,
@@ -47,6 +44,7 @@ from celeste_image.core.request import (
 )
 from celeste_image.pipeline.label import AS_MADE, Labels
 from celeste_image.pipeline.measure import MEASURED, measure
+from celeste_image.pipeline.ranges import out_of_range
 from celeste_image.pipeline.sizes import fit_size, sides, size_json
 from celeste_image.providers.base import Provider
 
@@ -397,23 +395,6 @@ def facts_of(image: ImageInput) -> Any:
     if image.facts is None:
         raise TypeError("a picture came past the load step")
     return image.facts
-
-
-def out_of_range(known: ParameterRange, value: Any) -> str:
-    """Returns what is wrong with a value, empty when nothing is."""
-    match known:
-        case TextRange(max_length=most) if isinstance(value, str) and 0 < most < len(value):
-            return f"must have at most {most:,} characters"
-        case ChoiceRange(values=values) if values and isinstance(value, str) and value not in values:
-            return f"must be one of {', '.join(values)}"
-        case IntegerRange() | NumberRange() if isinstance(value, int | float) and not isinstance(value, bool):
-            if known.minimum is not None and value < known.minimum:
-                return f"must be at least {known.minimum:g}, is {value:g}"
-            if known.maximum is not None and value > known.maximum:
-                return f"must be at most {known.maximum:g}, is {value:g}"
-        case ImageRange(maximum_count=most) if isinstance(value, int) and value > most:
-            return f"must be at most {most} pictures, is {value}"
-    return ""
 
 
 def json_integer(value: int) -> int | str:
