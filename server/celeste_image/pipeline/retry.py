@@ -8,8 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.events import Event, Missed, Progress, Retrying, Run, Saved, Submitted
+from celeste_image.core.events import Event, Missed, Retrying, Run, Saved, Submitted
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.pipeline.progress import Rising
 from celeste_image.providers.base import ProviderSettings
 
 __all__ = ["RetryPolicy", "retrying"]
@@ -60,7 +61,7 @@ def retrying(
     policy = policy or RetryPolicy()
 
     async def retried(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        attempt, fraction = 1, 0.0
+        attempt, rising = 1, Rising()
         while True:
             saved = False
             try:
@@ -69,12 +70,8 @@ def retrying(
                         saved |= isinstance(event, Saved | Missed)  # a picture that may not be shown was made
                         if isinstance(event, Submitted):
                             call = replace(call, ticket=event.ticket)
-                        if isinstance(event, Progress):
-                            # A new try begins anew, but what a caller was told never falls.
-                            if event.fraction < fraction:
-                                continue
-                            fraction = event.fraction
-                        yield event
+                        if rising.passes(event):
+                            yield event
                 return
             except CelesteError as error:
                 pause = _pause(policy, error, attempt, jitter)

@@ -20,8 +20,9 @@ from celeste_image.core.errors import (
     Violation,
     WeightsMissing,
 )
-from celeste_image.core.events import Analyzed, Event, Fitted, Progress, Run, Saved, Started, Submitted
+from celeste_image.core.events import Analyzed, Event, Fitted, Run, Saved, Started, Submitted
 from celeste_image.core.request import Call, Edit, ImageRequest, OperationKind, Upscale
+from celeste_image.pipeline.progress import Rising
 from celeste_image.pipeline.trail import Trail, may_go_on
 from celeste_image.providers.base import Provider
 
@@ -193,7 +194,7 @@ def routing(attempt: Mapping[str, Run], routes: Routes, *, clock: Callable[[], f
         models = routes.candidates(request)
         if call.ticket is not None:
             del models[1:]
-        trail, started, fraction = Trail(), 0, 0.0
+        trail, started, rising = Trail(), 0, Rising()
         for model in models:
             begun = False
             try:
@@ -206,12 +207,8 @@ def routing(attempt: Mapping[str, Run], routes: Routes, *, clock: Callable[[], f
                 async with aclosing(attempt[card.provider](_for_one(request, card), one)) as events:
                     async for event in events:
                         begun |= isinstance(event, Submitted | Saved | Analyzed)
-                        if isinstance(event, Progress):
-                            # The next model begins anew, but what a caller was told never falls.
-                            if event.fraction < fraction:
-                                continue
-                            fraction = event.fraction
-                        yield event
+                        if rising.passes(event):
+                            yield event
                 return
             except CelesteError as error:
                 trail.add(model, error)
