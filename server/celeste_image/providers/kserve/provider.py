@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -25,7 +25,7 @@ from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOu
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
-from celeste_image.core.events import Analyzed, Event, Picture, Preview, Progress
+from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Call, Edit, Generate, ImageRequest, Upscale
 from celeste_image.providers.keys import Checked
@@ -45,6 +45,7 @@ from celeste_image.providers.kserve.settings import (
     WholeModel,
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
+from celeste_image.providers.pixels.events import event_of
 from celeste_image.providers.pixels.pictures import Pictures, limits_of
 from celeste_image.providers.secrets import Verdict
 from celeste_image.worker.frames import Frame
@@ -186,7 +187,7 @@ class KServe:
         infer = self._inferring(model, given, made.name, call)
         async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
             async for frame in frames:
-                yield _event(frame)
+                yield event_of(frame)
 
     async def _classify(
         self, request: Analyze, model: ClassifyModel, signature: Signature, call: Call
@@ -214,7 +215,7 @@ class KServe:
         task = {"do": "cut", "values": model.values}
         async with aclosing(self._seen(task, request.image, model, signature, call)) as frames:
             async for frame in frames:
-                yield _event(frame)
+                yield event_of(frame)
 
     def _seen(
         self, task: dict[str, Any], image: ImageInput, model: WholeModel, signature: Signature, call: Call
@@ -262,7 +263,8 @@ class KServe:
         task = {"do": "paint", "datatype": contents.datatype, "shape": list(contents.shape), "output": asdict(made)}
         async with aclosing(self._pool.run(task, [contents.data])) as frames:
             async for frame in frames:
-                yield _event(frame, request.seed)
+                event = event_of(frame)
+                yield replace(event, seed=request.seed) if isinstance(event, Picture) else event
 
     async def _answered(
         self, task: dict[str, Any], pictures: Sequence[bytes], infer: Callable[[Frame], Awaitable[Contents]]
@@ -312,20 +314,6 @@ def _only(data: bytes) -> bytes:
     if len(data) < 4 or size != len(data) - 4:
         raise ProviderFailed("the model made no single element of BYTES")
     return data[4:]
-
-
-def _event(frame: Frame, seed: int | None = None) -> Event:
-    """Returns the event that an engine's message stands for."""
-    fields = frame.fields
-    match frame.kind:
-        case "progress":
-            return Progress(fields["fraction"], fields["phase"])
-        case "preview":
-            return Preview(frame.payload, fields["media_type"], fields["width"], fields["height"])
-        case "picture":
-            return Picture(frame.payload, fields["media_type"], fields["width"], fields["height"], seed=seed)
-        case other:
-            raise ValueError(f"an engine sent {other!r}")
 
 
 KIND = KServe

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -13,9 +12,6 @@ from celeste_image.core.events import (
     Analyzed,
     Event,
     Measured,
-    Picture,
-    Preview,
-    Progress,
     Used,
     Warned,
 )
@@ -24,6 +20,7 @@ from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
+from celeste_image.providers.pixels.events import event_of
 from celeste_image.worker.frames import Frame
 from celeste_image.worker.pool import WorkerPool
 
@@ -97,10 +94,6 @@ def _events(frame: Frame) -> Iterator[Event]:
     """Yields the events that an engine's message stands for."""
     fields = frame.fields
     match frame.kind:
-        case "progress":
-            yield Progress(fields["fraction"], fields["phase"])
-        case "preview":
-            yield Preview(frame.payload, fields["media_type"], fields["width"], fields["height"])
         case "warned":
             yield Warned(fields["path"], fields["text"])
         case "measured":
@@ -108,9 +101,8 @@ def _events(frame: Frame) -> Iterator[Event]:
         case "picture":
             if unmatched := fields.get("unmatched"):
                 yield Warned("prompt", f"not understood and so not drawn: {', '.join(unmatched)}")
-            made = Picture(frame.payload, fields["media_type"], fields["width"], fields["height"])
-            yield replace(made, seed=fields.get("seed"), trained=fields.get("trained"))
+            yield event_of(frame)
         case "analysis":
             yield Analyzed(analysis_of(fields["part"], fields["found"]))
-        case other:
-            raise ValueError(f"an engine sent {other!r}")
+        case _:
+            yield event_of(frame)
