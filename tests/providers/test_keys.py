@@ -94,3 +94,11 @@ def test_the_form_of_a_key(key: str, verdict: Verdict) -> None:
 
 def test_a_googles_key_is_right_for_google() -> None:
     assert form_problem("AIza" + "a" * 35, GEMINI.key_form)[0] is Verdict.OK
+
+
+async def test_a_key_that_gemini_calls_a_bad_request_is_refused() -> None:
+    detail = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    error = {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.", "details": [detail]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(400, json={"error": error}))
+    checked = await check_key(vendor(GEMINI, transport, "AIza" + "x" * 35))
+    assert (checked.verdict, checked.text) == (Verdict.FAILED, "the vendor refuses the key")

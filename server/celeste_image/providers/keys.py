@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import urljoin
 
-from celeste_image.core.errors import CelesteError, ProviderCredentials
-from celeste_image.providers.answers import error_for_failure, error_for_status
+from celeste_image.core.errors import ProviderCredentials
+from celeste_image.providers.answers import error_for_failure
 from celeste_image.providers.exchange import ExchangeFailed
 from celeste_image.providers.secrets import Verdict
 from celeste_image.providers.vendor import Vendor
@@ -49,7 +49,7 @@ async def check_key(vendor: Vendor, *, online: bool = True) -> Checked:
         )
         if reply.status == 200:
             return Checked(vendor.name, verdict, text or "the vendor takes the key")
-        error: CelesteError = error_for_status(vendor.name, reply)
+        error = vendor.error(reply, idempotent=True)
     except ExchangeFailed as failure:
         error = error_for_failure(vendor.name, failure, idempotent=True)
     refused = isinstance(error, ProviderCredentials)

@@ -21,7 +21,6 @@ from celeste_image.providers.families.openai_like import OpenAILike, Order
 
 __all__ = ["PROVIDER", "OpenAI", "OpenAIOptions"]
 
-
 TOOL = "image_generation"
 DRAW_BY_TOOL = frozenset({"gpt-5"})
 """Models of the Responses API. Which image model they use is OpenAI's choice."""
@@ -79,19 +78,19 @@ class OpenAI(OpenAILike):
             reply = await self.http.send(
                 "POST", f"{self.url}/responses", deadline=call.deadline, secrets=self.secrets, json=body
             )
-            if reply.status != 200 or at(reply.json(), "error"):
-                raise openai_error(self.name, reply, self.said, streamed=reply.status == 200)
+            if reply.status != 200:
+                raise self.error(reply)
             answer = reply.json()
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
         output = at(answer, "output")
         output = output if isinstance(output, list) else []
-        for item in output:
-            if at(item, "type") == f"{TOOL}_call":
-                if at(item, "error"):
-                    reply = replace(reply, body=orjson.dumps({"error": at(item, "error")}))
-                    raise openai_error(self.name, reply, self.said, streamed=True)
-                return {"b64_json": at(item, "result"), "revised_prompt": at(item, "revised_prompt")}
+        drawn = next((item for item in output if at(item, "type") == f"{TOOL}_call"), None)
+        if wrong := at(answer, "error") or at(drawn, "error"):
+            reply = replace(reply, body=orjson.dumps({"error": wrong}))
+            raise openai_error(self.name, reply, self.said, streamed=True)
+        if drawn is not None:
+            return {"b64_json": at(drawn, "result"), "revised_prompt": at(drawn, "revised_prompt")}
         words_said = self.said(" ".join(str(at(item, "content", 0, "text") or "") for item in output))
         raise ProviderFailed(f"{self.name}: it made no picture: {words_said}", metadata={"provider": self.name})
 

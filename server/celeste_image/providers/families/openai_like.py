@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
-from celeste_image.core.errors import OperationNotOffered, ProviderFailed
+from celeste_image.core.errors import CelesteError, OperationNotOffered, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
@@ -114,6 +114,10 @@ class OpenAILike(Vendor):
         if not made:
             raise ProviderFailed(f"{self.name}: the answer has no picture", metadata={"provider": self.name})
 
+    def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
+        """Returns the error for an answer of another status."""
+        return openai_error(self.name, reply, self.said)
+
     async def _order(self, request: Generate | Edit, card: ModelCard) -> Order:
         """Returns what to send; whatever has to be done to pixels is done here."""
         if isinstance(request, Generate):
@@ -202,7 +206,7 @@ class OpenAILike(Vendor):
                 if answer.head.media_type != "text/event-stream" or answer.head.status >= 300:
                     reply = await answer.whole()
                     if reply.status >= 300:
-                        raise openai_error(self.name, reply, self.said)
+                        raise self.error(reply)
                     items = at(reply.json(), "data")
                     for item in items if isinstance(items, list) else ():
                         yield True, item
