@@ -111,10 +111,11 @@ async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: st
     ("facts", "billed"),
     [
         ({}, (False, "false")),
+        ({"evidence": "not run by us"}, (False, "false")),
         ({"evidence": "wire-proven"}, (None, "unknown")),
         ({"evidence": "wire-proven", "prices": (Price("image", "0.04"),)}, (True, "true")),
     ],
-    ids=["own engine", "no price known", "price"],
+    ids=["own engine", "own engine, not run by us", "no price known", "price"],
 )
 async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], billed: tuple[bool | None, str]) -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "block"})

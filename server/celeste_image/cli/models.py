@@ -27,6 +27,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     from google.protobuf import json_format
 
     from celeste_image.client import connect
+    from celeste_image.core.card import NOT_RUN
     from celeste_image.v1.model_service_pb2 import MODEL_STATE_WEIGHTS_MISSING
     from celeste_image.v1.operation_pb2 import OperationKind
 
@@ -39,7 +40,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     for model in models:
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
         star = "*" if model.default_for else " "
-        tail = f" ({model.evidence})" if model.evidence == "not run by us" else ""
+        tail = f" ({model.evidence})" if model.evidence == NOT_RUN else ""
         if model.state == MODEL_STATE_WEIGHTS_MISSING:
             tail += f": celeste models pull {model.id}"
         click.echo(f"{star} {model.id:34} {kinds:14} {_state(model):16} {model.display_name}{tail}")

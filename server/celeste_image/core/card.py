@@ -8,6 +8,7 @@ from enum import StrEnum
 from celeste_image.core.request import OperationKind
 
 __all__ = [
+    "NOT_RUN",
     "BoolRange",
     "ChoiceRange",
     "ImageRange",
@@ -23,6 +24,8 @@ __all__ = [
     "card_in",
 ]
 
+NOT_RUN = "not run by us"
+"""Evidence of a model of this machine whose weights nobody here has seen work."""
 STRANGER = "not in the catalogue"
 """Evidence of a model that the operator lets pass unknown."""
 
@@ -161,8 +164,8 @@ class ModelCard:
         state: Whether it is in use, on its way out, or gone.
         ends_on: Day on which it goes, ISO 8601; empty when none is known.
         replacement: Id of the model to use in its place; empty when none is known.
-        evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; empty for
-            local models.
+        evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; of local
+            models NOT_RUN, or empty.
         trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
         like: Id of the model of the catalogue that it was made like; empty for those of the catalogue.

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import structlog
 
-from celeste_image.core.card import ModelCard, card_in
+from celeste_image.core.card import NOT_RUN, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
 from celeste_image.core.events import Event, Judged, Missed, Picture, Preview, Run, Used, Warned
 from celeste_image.core.image import ImageFacts, ImageInput
@@ -145,7 +145,7 @@ async def _blurred_input(policy: Policy, image: ImageInput) -> ImageInput:
 
 def _is_paid(card: ModelCard) -> bool | None:
     """Tells whether a model's pictures cost anything; None when its card does not say, False for our own engines."""
-    return True if card.prices else None if card.evidence else False
+    return True if card.prices else None if card.evidence not in ("", NOT_RUN) else False
 
 
 def _judged(verdict: SafetyVerdict, call: Call) -> Judged:

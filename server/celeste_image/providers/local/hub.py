@@ -10,7 +10,6 @@ the server. Needs the extra `diffusion`.
 
 import hashlib
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -30,7 +29,6 @@ KNOWN: Mapping[str, str] = {"sd-turbo": "rupeshs/sd-turbo-openvino"}
 """Models that have a name here, and their repositories. Not run by us: hubs can't be reached where this is built."""
 
 EXTRA = "the extra is not installed: pip install 'celeste-image[diffusion]'"
-ADDRESS = re.compile(r"\w[\w+.-]*://\S+")
 
 Line = Callable[[str], None]
 
@@ -78,7 +76,8 @@ def pull(name: str, repo: str, *, on_line: Line, endpoint: str | None = None) ->
         with FileLock(root / f".pull-{name}.lock"):
             return Pull(name, repo, on_line, endpoint).run()
     except OSError as error:
-        raise refused(name, ADDRESS.sub("<address>", f"{error.strerror or error}: {error.filename or root}")) from error
+        what = f"{error.strerror or error}: {error.filename or root}"
+        raise refused(name, weights.ADDRESS.sub("<address>", what)) from error
 
 
 def add_folder(name: str, source: Path) -> Path:

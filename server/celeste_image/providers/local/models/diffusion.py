@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import (
+    NOT_RUN,
     BoolRange,
     ChoiceRange,
     ImageRange,
@@ -43,7 +44,6 @@ EDITING = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline", "StableD
 """Those whose parts can also start from a picture; of the others we do not know."""
 TURBO = (2, 1.0)
 """For distilled models without guidance, which no configuration tells from others: they have `turbo` in the name."""
-NOT_RUN = "not run by us"
 BASE_BYTES = 6144 * MIB
 """Address space of a process beside four times its weights, which may be mapped, widened and packed anew.
 
