@@ -54,8 +54,8 @@ AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62
 """Has no slash, as every model's id has, so it is never one."""
 
 
-SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)", re.IGNORECASE)
-"""Names of values in a provider's table that are never shown, whoever wrote the provider."""
+SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)|headers", re.IGNORECASE)
+"""Names of values in a provider's table that are never shown, whoever wrote the provider; of a table, all in it."""
 
 
 def _secret(value: Any) -> Secret:
@@ -286,7 +286,9 @@ class Settings(BaseSettings):
 def _hidden(value: Any, name: str = "") -> Any:
     match value:
         case dict():
-            return {key: _hidden(item, str(key)) for key, item in value.items()}
+            return {
+                key: _hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()
+            }
         case list():
             return [_hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):

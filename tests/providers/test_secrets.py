@@ -149,3 +149,15 @@ def test_a_misspelt_table_does_not_show_the_key() -> None:
     while error:
         assert FIRST not in f"{error} {error!r}"
         error = error.__cause__ or error.__context__
+
+
+def test_all_in_a_table_of_headers_is_a_secret() -> None:
+    table = {"kind": "kserve", "url": "grpcs://a.test:1", "headers": {"x-api": "sk-canary-1"}, "token": "sk-canary-2"}
+    table["models"] = [{"id": "m", "operation": "upscale", "factor": 4}]
+    settings = Settings(providers={"cluster": table})
+    for shown in texts_of(settings):
+        assert "canary" not in shown
+    (provider,) = [made for name, made in build_providers(settings.providers).items() if name == "cluster"]
+    for shown in texts_of(provider.settings):  # type: ignore[arg-type]
+        assert "canary" not in shown
+    assert provider.settings.headers["x-api"].reveal() == "sk-canary-1"

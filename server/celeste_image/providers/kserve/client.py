@@ -100,7 +100,7 @@ class Inference:
         self._options = [*OPTIONS, *limits]
         self._credentials = _credentials(settings) if settings.is_tls else None
         self._token = _token_of(settings)
-        self._metadata = [(name, value.get_secret_value()) for name, value in settings.headers.items()]
+        self._metadata = [(name, value.reveal()) for name, value in settings.headers.items()]
         self._secrets = [self._token, *(value for _, value in self._metadata)]
         if self._token:
             self._metadata.append(("authorization", f"Bearer {self._token}"))
@@ -239,5 +239,5 @@ def _credentials(settings: KServeSettings) -> grpc.ChannelCredentials:
 
 def _token_of(settings: KServeSettings) -> str:
     if settings.token:
-        return settings.token.get_secret_value().strip()
+        return settings.token.reveal().strip()
     return settings.token_file.read_text().strip() if settings.token_file else ""

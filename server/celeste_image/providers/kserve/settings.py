@@ -9,12 +9,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
     StringConstraints,
     field_validator,
     model_validator,
 )
 
+from celeste_image.config import SecretText
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.kserve.forms import ITEM_BYTES, LAYOUTS
 from celeste_image.providers.origins import Origin
@@ -264,10 +264,10 @@ class KServeSettings(ProviderSettings):
     cert_file: Path | None = None
     key_file: Path | None = None
     """PEM with this server's own certificate and its key, where the other side asks for one."""
-    token: SecretStr | None = None
+    token: SecretText | None = None
     token_file: Path | None = None
     """A bearer token, or a file with it and nothing else."""
-    headers: dict[str, SecretStr] = Field(default={}, description="More metadata for each call.")
+    headers: dict[str, SecretText] = Field(default={}, description="More metadata for each call.")
     infer_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
     """For one inference, whatever the caller's deadline."""
     models: Annotated[tuple[KServeModel, ...], Field(min_length=1)]
@@ -285,11 +285,11 @@ class KServeSettings(ProviderSettings):
 
     @field_validator("headers")
     @classmethod
-    def _are_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    def _are_headers(cls, headers: dict[str, SecretText]) -> dict[str, SecretText]:
         for name, value in headers.items():
             if not HEADER.fullmatch(name) or name in OWN_HEADERS:
                 raise ValueError(f"{name!r} can't be set: lower case, neither gRPC's own nor binary")
-            if not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
+            if not (value.reveal().isascii() and value.reveal().isprintable()):
                 raise ValueError(f"the value of {name!r} is not printable ASCII")
         return headers
 
