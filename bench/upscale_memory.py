@@ -25,7 +25,7 @@ from celeste_image.providers.local import weights
 from celeste_image.providers.local.engines.canvas import cuts
 from celeste_image.providers.local.models import MODELS
 from celeste_image.providers.local.options import LocalOptions
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.pool import WorkerPool
 
 PHOTO = Path(__file__).parent.parent / "docs" / "images" / "astronaut.jpg"
 MOST_BYTES, MOST_RATIO = 1 << 30, 1.5

@@ -43,7 +43,7 @@ def workers(module: str, parent: int | None = None) -> list[int]:
             status = (entry / "stat").read_text().rpartition(")")[2].split()
             if int(status[1]) != (parent or os.getpid()) or status[0] == "Z":
                 continue
-            if b"celeste_image.worker.main" in command and any(part.endswith(module.encode()) for part in command):
+            if b"celeste_image.sandbox.main" in command and any(part.endswith(module.encode()) for part in command):
                 found.append(int(entry.name))
     return found
 

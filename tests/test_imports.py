@@ -28,7 +28,7 @@ with contextlib.suppress(click.UsageError):
     celeste.main(["generat", "x"], standalone_mode=False)
 """
 ENGINE = """
-import celeste_image.providers.local.engines.metadata, celeste_image.worker.main, celeste_image.guard.engine
+import celeste_image.providers.local.engines.metadata, celeste_image.sandbox.main, celeste_image.guard.engine
 import celeste_image.providers.kserve.engine
 """
 
@@ -42,7 +42,7 @@ import celeste_image.providers.kserve.engine
         (USAGE, ALL),
         ("from celeste_image import Client", SERVER | {"structlog", "click", "rich"}),
         ("from celeste_image import AsyncClient, connect", SERVER | {"structlog", "click", "rich"}),
-        ("import celeste_image.worker.main", ALL | {"click"}),
+        ("import celeste_image.sandbox.main", ALL | {"click"}),
         (ENGINE, {"grpc", "google.protobuf", "obstore", "pydantic", "structlog"}),
     ],
     ids=["package", "core", "help", "slip", "client", "async client", "worker", "engines"],

@@ -27,8 +27,8 @@ from celeste_image.providers.http import Http
 from celeste_image.providers.origins import Hosts, Origin
 from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
 from celeste_image.providers.pixels.pictures import Pictures
+from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
-from celeste_image.worker.pool import WorkerPool
 
 __all__ = ["App", "build_app", "build_providers"]
 

@@ -15,7 +15,7 @@ from tests.pictures import bomb, encoded
 from celeste_image.core.errors import ImageTooLarge, NotAnImage
 from celeste_image.core.image import ImageFacts
 from celeste_image.guard import Guard, ImageLimits
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.pool import WorkerPool
 
 MIB = 1 << 20
 SUFFIXES = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "AVIF": "avif"}

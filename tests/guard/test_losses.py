@@ -15,7 +15,7 @@ from tests.servers import workers
 import celeste_image.guard
 from celeste_image.core.errors import EngineLost, PictureRefused
 from celeste_image.guard import Guard, ImageLimits
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.pool import WorkerPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ENGINE = "tests.guard.engines.fragile"

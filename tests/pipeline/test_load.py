@@ -24,8 +24,8 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.request import ANONYMOUS, Analyze, Edit, Upscale
 from celeste_image.guard import Guard, ImageLimits
 from celeste_image.pipeline.load import loading
+from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
-from celeste_image.worker.pool import WorkerPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

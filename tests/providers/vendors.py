@@ -19,7 +19,7 @@ from celeste_image.pipeline.fit import fitting
 from celeste_image.providers.pixels import engine
 from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import Vendor
-from celeste_image.worker.frames import Frame
+from celeste_image.sandbox.frames import Frame
 
 V = TypeVar("V", bound=Vendor)
 

@@ -7,7 +7,7 @@ from typing import Any
 from celeste_image.core.media import media_type
 from celeste_image.guard.decode import check_work, open_image, orientation_of
 from celeste_image.guard.limits import ImageLimits
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["SEALED", "run"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:

@@ -20,8 +20,8 @@ from celeste_image.providers.kserve.forms import Form
 from celeste_image.providers.kserve.tensors import matte_of, pixels_of, scores_of, tensor_of
 from celeste_image.providers.local.engines.canvas import opaque, png
 from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
-from celeste_image.worker.engine import Dialogue
-from celeste_image.worker.frames import Frame
+from celeste_image.sandbox.engine import Dialogue
+from celeste_image.sandbox.frames import Frame
 
 __all__ = ["run"]
 

@@ -48,8 +48,8 @@ from celeste_image.providers.kserve.signature import Signature, form_of
 from celeste_image.providers.pixels.events import event_of
 from celeste_image.providers.pixels.pictures import Pictures, limits_of
 from celeste_image.providers.secrets import Verdict
-from celeste_image.worker.frames import Frame
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["KIND", "KServe"]
 

@@ -21,8 +21,8 @@ from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.providers.pixels.events import event_of
-from celeste_image.worker.frames import Frame
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
 

@@ -14,7 +14,7 @@ from celeste_image.core.media import media_type
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.pixels.labels import CannotLabel, Label, add_label, strip_label
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

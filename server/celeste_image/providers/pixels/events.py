@@ -1,7 +1,7 @@
 """What engines that make pictures tell of, as events: they all use the same words for the same things."""
 
 from celeste_image.core.events import Event, Picture, Preview, Progress
-from celeste_image.worker.frames import Frame
+from celeste_image.sandbox.frames import Frame
 
 __all__ = ["event_of"]
 

@@ -13,8 +13,8 @@ from celeste_image.core.edits import Mask
 from celeste_image.core.errors import CelesteError, EngineLost, ImageTooLarge, NotAnImage, ProviderFailed
 from celeste_image.core.image import ImageInput
 from celeste_image.guard.limits import ImageLimits
-from celeste_image.worker.frames import Frame
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["Difference", "MaskForm", "Pictures", "limits_of"]
 

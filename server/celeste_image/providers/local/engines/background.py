@@ -14,7 +14,7 @@ from celeste_image.providers.local.engines import compose
 from celeste_image.providers.local.engines.canvas import Size, opaque, png
 from celeste_image.providers.local.engines.mask import alpha
 from celeste_image.providers.local.engines.onnx import Values, load
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["colour_of", "run"]
 

@@ -6,7 +6,7 @@ from math import ceil, floor
 
 from PIL import Image, ImageFilter
 
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["Box", "Canvas", "Place", "Size", "cuts", "flat", "opaque", "png", "resampled", "scaled"]
 

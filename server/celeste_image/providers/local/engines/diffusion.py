@@ -19,7 +19,7 @@ from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import Size, flat, png
 from celeste_image.providers.local.engines.mask import weights
 from celeste_image.providers.local.quiet import quiet_openvino
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import Canvas, cuts, resampled, scaled
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

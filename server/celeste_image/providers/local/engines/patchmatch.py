@@ -15,7 +15,7 @@ from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import png
 from celeste_image.providers.local.engines.mask import alpha, weights
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

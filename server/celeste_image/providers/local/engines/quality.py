@@ -11,7 +11,7 @@ from PIL import Image
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import flat
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["SEALED", "run"]
 

@@ -12,7 +12,7 @@ from celeste_image.core.errors import EngineMemory, WeightsMissing
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

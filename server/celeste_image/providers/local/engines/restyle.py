@@ -10,7 +10,7 @@ from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import Size, flat, opaque, png
 from celeste_image.providers.local.engines.onnx import Values, load
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from celeste_image.providers.local.engines.canvas import Box, Canvas, Size, cuts, opaque, resampled, scaled
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["Networked", "Pixels", "Tiling", "upscale"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import resvg_py
 from PIL import Image, ImageDraw, ImageFont
 
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 from . import abstract, backdrop, things
 from .grammar import read

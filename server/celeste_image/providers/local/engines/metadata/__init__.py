@@ -16,7 +16,7 @@ from celeste_image.providers.local.engines.metadata.generation import find_gener
 from celeste_image.providers.local.engines.metadata.iptc import iptc_entries
 from celeste_image.providers.local.engines.metadata.values import bounded, entry, sound
 from celeste_image.providers.local.engines.metadata.xmp import PacketRefused, read_xmp, xmp_entries
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["SEALED", "run"]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from celeste_image.core.errors import WeightsMissing
 from celeste_image.guard.decode import open_upright
 from celeste_image.guard.limits import ImageLimits
-from celeste_image.worker.engine import Emit
+from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 

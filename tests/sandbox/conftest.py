@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.pool import WorkerPool
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ async def make_pool(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> AsyncI
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pools: list[WorkerPool] = []
 
-    def make(module: str = "tests.worker.engines.acts", **parameters: int) -> WorkerPool:
+    def make(module: str = "tests.sandbox.engines.acts", **parameters: int) -> WorkerPool:
         pools.append(WorkerPool(module, on_log=lines.append, **parameters))
         return pools[-1]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.pool import WorkerPool
 
 MakePool = Callable[..., WorkerPool]
 REFUSED = ("EPERM", "EACCES", "ENOSYS", "ENETUNREACH", "EFBIG")
@@ -45,7 +45,7 @@ async def outcomes(pool: WorkerPool, **deeds: object) -> dict[str, str]:
 
 def python(text: str) -> dict[str, bool]:
     """Runs a program that prints what `confine` or `seal` returned."""
-    given = "import ctypes, json; from celeste_image.worker import sandbox\n"
+    given = "import ctypes, json; from celeste_image.sandbox import confine as sandbox\n"
     done = subprocess.run([sys.executable, "-c", given + text], stdout=subprocess.PIPE, check=True)
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
@@ -110,7 +110,7 @@ async def test_an_engine_can_do_its_work(make_pool: MakePool, tmp_path: Path) ->
 async def test_a_sealed_one_has_no_files(make_pool: MakePool, tmp_path: Path, lines: list[str]) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    pool = make_pool("tests.worker.engines.sealed")
+    pool = make_pool("tests.sandbox.engines.sealed")
     found = await outcomes(
         pool,
         read=str(secret),
@@ -133,7 +133,7 @@ async def test_a_sealed_one_has_no_files(make_pool: MakePool, tmp_path: Path, li
 
 
 async def test_a_sealed_one_can_import_and_start_threads(make_pool: MakePool) -> None:
-    found = await outcomes(make_pool("tests.worker.engines.sealed"), thread=0, **{"import": "xml.dom.minidom"})
+    found = await outcomes(make_pool("tests.sandbox.engines.sealed"), thread=0, **{"import": "xml.dom.minidom"})
     assert set(found.values()) == {"done"}, found
 
 
@@ -153,7 +153,7 @@ print(json.dumps(holds))"""
 
 
 async def test_what_holds_is_said_before_the_first_task(make_pool: MakePool) -> None:
-    pool = make_pool("tests.worker.engines.sealed", memory_bytes=1 << 30)
+    pool = make_pool("tests.sandbox.engines.sealed", memory_bytes=1 << 30)
     assert pool.sandbox is None
     await outcomes(pool)
     assert pool.sandbox

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from celeste_image.core.errors import ERRORS, EngineLost, InternalError
-from celeste_image.worker.frames import BadFrame, Frame, receive_frame, task_frame
+from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
 
 __all__ = ["WorkerPool"]
 
@@ -44,7 +44,7 @@ class WorkerPool:
     ) -> None:
         self._module = module
         self._command = [
-            *(sys.executable, "-m", "celeste_image.worker.main", module),
+            *(sys.executable, "-m", "celeste_image.sandbox.main", module),
             *(str(memory_bytes), str(cpu_seconds)),
         ]
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
@@ -102,7 +102,7 @@ class WorkerPool:
             import structlog  # only here: workers load this module too, by way of the guard's package
 
             self.sandbox = sandbox
-            log = structlog.get_logger("celeste_image.worker")
+            log = structlog.get_logger("celeste_image.sandbox")
             holds = [name for name, it_does in sandbox.items() if it_does]
             missing = [name for name in sandbox if name not in holds]
             log.info("sandbox", engine=self._module, holds=holds, missing=missing)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.wire.strategies import json_values, texts
 
-from celeste_image.worker.frames import (
+from celeste_image.sandbox.frames import (
     MAX_JSON_BYTES,
     MAX_PAYLOAD_BYTES,
     BadFrame,

@@ -1,6 +1,6 @@
 """The engine with many acts, in a process that gave up its files as well."""
 
-from tests.worker.engines.acts import deeds, run
+from tests.sandbox.engines.acts import deeds, run
 
 __all__ = ["SEALED", "deeds", "run"]
 

@@ -1,4 +1,4 @@
-"""The program of a worker process: `python -m celeste_image.worker.main MODULE MEMORY_BYTES CPU_SECONDS`.
+"""The program of a worker process: `python -m celeste_image.sandbox.main MODULE MEMORY_BYTES CPU_SECONDS`.
 
 Says first what it gave up (see `sandbox.py`), in a frame "ready". Then reads tasks from its standard input, runs them
 by MODULE's `run`, writes what it emits to its standard output. It has no keys in its environment, a limit on its memory
@@ -14,9 +14,9 @@ import traceback
 from typing import Any, BinaryIO, cast
 
 from celeste_image.core.errors import CelesteError, EngineMemory
-from celeste_image.worker.engine import Engine
-from celeste_image.worker.frames import Frame, read_frame, split_pictures
-from celeste_image.worker.sandbox import confine, seal
+from celeste_image.sandbox.confine import confine, seal
+from celeste_image.sandbox.engine import Engine
+from celeste_image.sandbox.frames import Frame, read_frame, split_pictures
 
 
 def limit_task(cpu_seconds: int) -> None:

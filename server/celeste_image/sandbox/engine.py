@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from celeste_image.worker.frames import Frame
+from celeste_image.sandbox.frames import Frame
 
 __all__ = ["Dialogue", "Emit", "Engine"]
 

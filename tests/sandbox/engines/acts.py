@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, InternalError, NotAnImage
-from celeste_image.worker.engine import Dialogue, Emit
+from celeste_image.sandbox.engine import Dialogue, Emit
 
 CALLS = 0
 

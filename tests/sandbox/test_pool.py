@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from celeste_image.core.errors import CelesteError, EngineLost, EngineMemory, NotAnImage
-from celeste_image.worker.frames import Frame
-from celeste_image.worker.pool import WorkerPool
+from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.pool import WorkerPool
 
 MIB = 1 << 20
 MakePool = Callable[..., WorkerPool]
@@ -187,7 +187,7 @@ async def test_a_process_that_leaves_is_an_error_that_names_its_status(
 
 async def test_an_engine_that_is_not_there_is_an_error(make_pool: MakePool, lines: list[str]) -> None:
     with pytest.raises(EngineLost, match="exit status 1"):
-        await everything(make_pool("tests.worker.engines.missing"), "echo")
+        await everything(make_pool("tests.sandbox.engines.missing"), "echo")
     assert any("ModuleNotFoundError" in line for line in lines)
 
 
