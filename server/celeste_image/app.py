@@ -17,14 +17,14 @@ from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
 from celeste_image.guard import Guard, ImageLimits
+from celeste_image.outbound.client import Http
+from celeste_image.outbound.exchange import Limits
+from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import Labels, Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
-from celeste_image.providers.exchange import Limits
-from celeste_image.providers.http import Http
-from celeste_image.providers.origins import Hosts, Origin
 from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
 from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.sandbox.pool import WorkerPool

@@ -21,6 +21,7 @@ from celeste_image.core.errors import (
     ProviderUnavailable,
     SafetyBlocked,
 )
+from celeste_image.outbound.exchange import ExchangeFailed, OriginRefused, Reply, Stage
 from celeste_image.providers.answers import (
     at,
     duration_seconds,
@@ -29,7 +30,6 @@ from celeste_image.providers.answers import (
     retry_after,
     vendor_text,
 )
-from celeste_image.providers.exchange import ExchangeFailed, OriginRefused, Reply, Stage
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 DAY = 86_400.0

@@ -29,7 +29,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
 from celeste_image.core.request import Call
 from celeste_image.core.secret import Secret
-from celeste_image.providers.addresses import AddressForbidden
+from celeste_image.outbound.addresses import AddressForbidden
 from celeste_image.providers.families.jobs import Jobs
 from celeste_image.providers.families.polling import Polling, State
 from celeste_image.providers.vendor import Vendor, VendorSettings

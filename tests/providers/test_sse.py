@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeste_image.providers.exchange import ExchangeFailed
+from celeste_image.outbound.exchange import ExchangeFailed
 from celeste_image.providers.families.sse import Decoder, ServerSentEvent
 
 STREAMS = [

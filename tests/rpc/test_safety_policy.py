@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 from tests import pictures
-from tests.providers.hosts import listening
+from tests.outbound.hosts import listening
 from tests.rpc.test_vendors import Fake, says
 from tests.servers import Running, running, workers
 

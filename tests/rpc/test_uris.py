@@ -3,7 +3,7 @@
 import grpc
 import pytest
 from tests import pictures
-from tests.providers.hosts import Host, listening
+from tests.outbound.hosts import Host, listening
 from tests.servers import running
 
 from celeste_image.client import AsyncClient

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tests import pictures
-from tests.providers.hosts import Asked, Host, listening
+from tests.outbound.hosts import Asked, Host, listening
 from tests.providers.recordings import KEY
 from tests.servers import Running, running
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from celeste_image.core.events import Run
 from celeste_image.guard import Guard
+from celeste_image.outbound.client import Http
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.label import Labels, labelling
@@ -18,7 +19,6 @@ from celeste_image.pipeline.safety import checking_inputs, checking_outputs, che
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
-from celeste_image.providers.http import Http
 from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.store import ArtifactStore
 

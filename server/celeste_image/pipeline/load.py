@@ -19,8 +19,8 @@ from celeste_image.core.events import Event, Run
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.guard import Guard
+from celeste_image.outbound.client import Http
 from celeste_image.pipeline.budget import ByteBudget
-from celeste_image.providers.http import Http
 from celeste_image.store import ArtifactStore
 
 __all__ = ["loading"]

@@ -18,7 +18,7 @@ from celeste_image.core.errors import (
     ProviderUnavailable,
     SafetyBlocked,
 )
-from celeste_image.providers.exchange import ExchangeFailed, OriginRefused, Reply, Stage
+from celeste_image.outbound.exchange import ExchangeFailed, OriginRefused, Reply, Stage
 
 __all__ = [
     "Pointer",

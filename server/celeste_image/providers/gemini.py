@@ -12,10 +12,10 @@ from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.answers import error_for_failure
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.exchange import ExchangeFailed, Reply
 from celeste_image.providers.families.google import (
     body_of,
     error_of,

@@ -6,8 +6,8 @@ from typing import Protocol, runtime_checkable
 from urllib.parse import urljoin
 
 from celeste_image.core.errors import ProviderCredentials
+from celeste_image.outbound.exchange import ExchangeFailed
 from celeste_image.providers.answers import error_for_failure
-from celeste_image.providers.exchange import ExchangeFailed
 from celeste_image.providers.secrets import Verdict
 from celeste_image.providers.vendor import Vendor
 

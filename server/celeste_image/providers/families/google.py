@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderFailed, SafetyBlocked
+from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.answers import at, duration_seconds, error_for_status, value_in
-from celeste_image.providers.exchange import Reply
 
 __all__ = [
     "body_of",

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from celeste_image.core.errors import CelesteError, ProviderFailed, ProviderUnavailable
+from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.answers import at, error_for_status, retry_after, value_in
-from celeste_image.providers.exchange import Reply
 
 __all__ = ["openai_error"]
 

@@ -17,8 +17,8 @@ from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.outbound.exchange import ExchangeFailed, Reply, Stage
 from celeste_image.providers.answers import at, error_for_failure
-from celeste_image.providers.exchange import ExchangeFailed, Reply, Stage
 from celeste_image.providers.families.openai_errors import openai_error
 from celeste_image.providers.families.results import picture_at_once, preview_of
 from celeste_image.providers.families.sse import server_sent_events

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from celeste_image.providers.exchange import ExchangeFailed, Stage
+from celeste_image.outbound.exchange import ExchangeFailed, Stage
 
 __all__ = ["Decoder", "ServerSentEvent", "server_sent_events"]
 

@@ -1,6 +1,6 @@
 """Inference: the calls of the open inference protocol over gRPC, to the one address that the operator named.
 
-The second way out, next to `providers/http.py`: see server/decisions/0017-inference-over-grpc.md.
+The second way out, next to `outbound/client.py`: see server/decisions/0017-inference-over-grpc.md.
 """
 
 import asyncio

@@ -15,9 +15,9 @@ from pydantic import (
 )
 
 from celeste_image.config import SecretText
+from celeste_image.outbound.origins import Origin
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.kserve.forms import ITEM_BYTES, LAYOUTS
-from celeste_image.providers.origins import Origin
 
 __all__ = [
     "ClassifyModel",

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from celeste_image.core.secret import Secret
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, SecretHeader, Stage
-from celeste_image.providers.http import Http
-from celeste_image.providers.origins import Origin
+from celeste_image.outbound.client import Http
+from celeste_image.outbound.exchange import ExchangeFailed, Limits, OriginRefused, SecretHeader, Stage
+from celeste_image.outbound.origins import Origin
 
 URL = "https://vendor.test/stream"
 ORIGIN = Origin.of(URL)

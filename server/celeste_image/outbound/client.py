@@ -17,10 +17,10 @@ import httpx
 import orjson
 
 from celeste_image.core.errors import UriFailed, UriRefused
-from celeste_image.providers.addresses import AddressForbidden
-from celeste_image.providers.connections import Connections
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
-from celeste_image.providers.origins import Origin, Rule, parse_url
+from celeste_image.outbound.addresses import AddressForbidden
+from celeste_image.outbound.connections import Connections
+from celeste_image.outbound.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
+from celeste_image.outbound.origins import Origin, Rule, parse_url
 
 __all__ = ["Http", "Streamed"]
 

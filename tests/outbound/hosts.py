@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from celeste_image.providers.origins import Origin
+from celeste_image.outbound.origins import Origin
 
 
 @dataclass

@@ -19,14 +19,14 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.providers.hosts import Asked, Host, listening, reset, until
+from tests.outbound.hosts import Asked, Host, listening, reset, until
 
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.core.secret import Secret
-from celeste_image.providers.connections import Connections
-from celeste_image.providers.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
-from celeste_image.providers.http import Http
-from celeste_image.providers.origins import Origin
+from celeste_image.outbound.client import Http
+from celeste_image.outbound.connections import Connections
+from celeste_image.outbound.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
+from celeste_image.outbound.origins import Origin
 
 MIB = 1 << 20
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"

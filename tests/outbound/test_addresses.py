@@ -13,14 +13,14 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.providers.hosts import Host, listening
+from tests.outbound.hosts import Host, listening
 from yarl import URL
 
 from celeste_image.core.errors import UriFailed, UriRefused
-from celeste_image.providers.addresses import AddressForbidden, check_address
-from celeste_image.providers.connections import Connections
-from celeste_image.providers.http import Http
-from celeste_image.providers.origins import Hosts, Origin, parse_url
+from celeste_image.outbound.addresses import AddressForbidden, check_address
+from celeste_image.outbound.client import Http
+from celeste_image.outbound.connections import Connections
+from celeste_image.outbound.origins import Hosts, Origin, parse_url
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
 OWN = ["127.0.0.1", "127.0.0.2", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd00::2"]

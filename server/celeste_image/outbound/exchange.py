@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from celeste_image.core.secret import Secret
-from celeste_image.providers.origins import Origin
+from celeste_image.outbound.origins import Origin
 
 __all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "SecretHeader", "Stage"]
 

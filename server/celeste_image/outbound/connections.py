@@ -18,8 +18,8 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from celeste_image.providers.addresses import AddressForbidden, check_address
-from celeste_image.providers.origins import Origin
+from celeste_image.outbound.addresses import AddressForbidden, check_address
+from celeste_image.outbound.origins import Origin
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest

@@ -1,0 +1,1 @@
+"""The one way out: every request over HTTP that this server sends."""
