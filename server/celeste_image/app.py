@@ -16,7 +16,8 @@ from celeste_image.config import Settings, explain, revealed
 from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.guard import Guard, ImageLimits
+from celeste_image.imaging.guard import Guard, ImageLimits
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -26,13 +27,12 @@ from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.discover import discover, discover_kinds
 from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
 
 __all__ = ["App", "build_app", "build_providers"]
 
-log = structlog.get_logger("celeste_image.guard")
+log = structlog.get_logger("celeste_image.imaging.guard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
-        "celeste_image.guard.engine",
+        "celeste_image.imaging.guard_engine",
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,
         cpu_seconds=images.decoder_cpu_seconds,

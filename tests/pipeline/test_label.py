@@ -12,10 +12,10 @@ from tests.pipeline.fakes import CALL, PLAIN, REQUEST, Fake, FakeProvider, colle
 
 from celeste_image.core.events import Event, Fitted, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.label import Labels, labelling
-from celeste_image.providers.pixels.pictures import Pictures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,7 +22,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Progress
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import ANONYMOUS, Analyze, Edit, Upscale
-from celeste_image.guard import Guard, ImageLimits
+from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.pipeline.load import loading
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
@@ -35,7 +35,7 @@ DIGEST = hashlib.sha256(PICTURE).hexdigest()
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def guard() -> AsyncIterator[Guard]:
-    pool = WorkerPool("celeste_image.guard.engine")
+    pool = WorkerPool("celeste_image.imaging.guard_engine")
     yield Guard(pool, ImageLimits(max_pixels=1000))
     await pool.close()
 

@@ -17,10 +17,10 @@ from celeste_image.core.errors import InvalidRequest, ProviderFailed
 from celeste_image.core.events import Event, FidelityLine, Fitted, Picture, Run, Warned
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.lock import locking
 from celeste_image.pipeline.split import splitting
-from celeste_image.providers.pixels.pictures import Pictures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

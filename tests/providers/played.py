@@ -11,7 +11,7 @@ import httpx
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event
 from celeste_image.core.request import Call
-from celeste_image.providers.pixels.pictures import Pictures
+from celeste_image.imaging.pixels import Pictures
 
 KEY = "sk-test-canary-0123456789abcdef"
 Step = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]

@@ -42,11 +42,11 @@ from celeste_image.core.request import (
     RequestOptions,
 )
 from celeste_image.core.secret import Secret
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.retry import retrying
 from celeste_image.providers.bfl import JOBS, Bfl
 from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 CALL = Call("a-call")

@@ -38,11 +38,11 @@ from celeste_image.core.request import (
     ImageRequest,
     RequestOptions,
 )
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
 from celeste_image.providers.compatible import Compatible, CompatibleSettings
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.openai import OpenAI
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 in_loop = pytest.mark.asyncio(loop_scope="module")

@@ -15,9 +15,9 @@ from celeste_image.core.events import Event
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.imaging import pixels_engine as engine
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
-from celeste_image.providers.pixels import engine
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import Vendor
 from celeste_image.sandbox.frames import Frame
 

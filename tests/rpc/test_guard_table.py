@@ -11,7 +11,7 @@ import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 from structlog.testing import capture_logs
-from tests.guard.kinds import KINDS, Kind
+from tests.imaging.kinds import KINDS, Kind
 from tests.pictures import opened
 from tests.servers import Running, running, workers
 

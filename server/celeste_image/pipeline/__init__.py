@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from celeste_image.core.events import Run
-from celeste_image.guard import Guard
+from celeste_image.imaging.guard import Guard
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.client import Http
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.fit import fitting
@@ -19,7 +20,6 @@ from celeste_image.pipeline.safety import checking_inputs, checking_outputs, che
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.store import ArtifactStore
 
 __all__ = ["Labels", "Routes", "build_pipeline"]

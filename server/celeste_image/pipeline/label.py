@@ -9,7 +9,7 @@ from celeste_image.core.errors import EngineMemory, ProviderFailed
 from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Measured, Picture, Run
 from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
 from celeste_image.core.request import Analyze, Call, ImageRequest, OutputMetadata
-from celeste_image.providers.pixels.pictures import Pictures
+from celeste_image.imaging.pixels import Pictures
 
 __all__ = ["AS_MADE", "Labels", "labelling"]
 
@@ -70,7 +70,7 @@ def labelling(run: Run, cards: Sequence[ModelCard], pictures: Pictures, software
 
 
 def _label(card: ModelCard, request: ImageRequest, call: Call, made: Picture, software: str) -> dict[str, str]:
-    """Returns the texts to write, as `Label` in providers/pixels/labels.py has them."""
+    """Returns the texts to write, as `Label` in imaging/metadata.py has them."""
     recipe = recipe_of(
         request, call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
     )

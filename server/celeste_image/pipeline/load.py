@@ -18,7 +18,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Event, Run
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Call, ImageRequest
-from celeste_image.guard import Guard
+from celeste_image.imaging.guard import Guard
 from celeste_image.outbound.client import Http
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.store import ArtifactStore

@@ -9,8 +9,8 @@ from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.edits import Erase, Inpaint
 from celeste_image.core.events import Event, Measured, Picture, Run, Warned
 from celeste_image.core.request import Call, Edit, ImageRequest
+from celeste_image.imaging.pixels import Difference, Pictures
 from celeste_image.pipeline.sizes import same_shape
-from celeste_image.providers.pixels.pictures import Difference, Pictures
 
 __all__ = ["locking"]
 

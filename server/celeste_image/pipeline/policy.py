@@ -15,9 +15,9 @@ from celeste_image.core.events import Analyzed, Used
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Analyze, Call, Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.words import WordList, words_of
 from celeste_image.providers.base import Provider
-from celeste_image.providers.pixels.pictures import Pictures
 
 __all__ = ["Judgement", "Policy", "Rules", "strongest"]
 

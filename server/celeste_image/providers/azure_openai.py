@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.secret import Secret
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.catalog import cards_from, load_catalogue
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
 from celeste_image.providers.openai import OpenAIOptions
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]

@@ -31,11 +31,11 @@ from celeste_image.core.card import (
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.base import Options
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.vendor import VendorSettings
 
 __all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings", "card_of"]

@@ -13,12 +13,12 @@ from celeste_image.core.card import LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
 from celeste_image.core.secret import Secret
+from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits, OriginRefused, Reply, SecretHeader
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.providers.answers import Pointer, at, error_for_status, value_in, vendor_text
 from celeste_image.providers.base import Options, ProviderSettings
-from celeste_image.providers.pixels.pictures import Pictures
 from celeste_image.providers.secrets import Key, Verdict
 
 __all__ = ["Vendor", "VendorSettings"]

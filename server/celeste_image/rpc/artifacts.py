@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from celeste_image.core.errors import DigestMismatch, InvalidRequest, Violation
-from celeste_image.guard import ImageLimits
+from celeste_image.imaging.guard import ImageLimits
 from celeste_image.rpc.caller import caller_of
 from celeste_image.rpc.check import check_message
 from celeste_image.store import ArtifactStore

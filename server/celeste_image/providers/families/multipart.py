@@ -10,8 +10,8 @@ from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, ImageRequest
+from celeste_image.imaging.pixels import MaskForm
 from celeste_image.providers.base import Options
-from celeste_image.providers.pixels.pictures import MaskForm
 from celeste_image.providers.vendor import Vendor
 
 __all__ = ["Bounds", "Operation", "Part", "check", "named", "parts_of", "value_at"]

@@ -28,6 +28,8 @@ from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFoun
 from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Call, Edit, Generate, ImageRequest, Upscale
+from celeste_image.imaging.events import event_of
+from celeste_image.imaging.pixels import Pictures, limits_of
 from celeste_image.providers.keys import Checked
 from celeste_image.providers.kserve.cards import card_of
 from celeste_image.providers.kserve.client import Contents, Inference
@@ -45,8 +47,6 @@ from celeste_image.providers.kserve.settings import (
     WholeModel,
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
-from celeste_image.providers.pixels.events import event_of
-from celeste_image.providers.pixels.pictures import Pictures, limits_of
 from celeste_image.providers.secrets import Verdict
 from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool

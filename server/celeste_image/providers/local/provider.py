@@ -16,11 +16,11 @@ from celeste_image.core.events import (
     Warned,
 )
 from celeste_image.core.request import Call, ImageRequest
+from celeste_image.imaging.events import event_of
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
-from celeste_image.providers.pixels.events import event_of
 from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps
 
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.engines import compose
 from celeste_image.providers.local.engines.canvas import Size, opaque, png
 from celeste_image.providers.local.engines.mask import alpha

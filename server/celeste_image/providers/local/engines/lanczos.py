@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import Canvas, cuts, resampled, scaled
 from celeste_image.sandbox.engine import Emit
 

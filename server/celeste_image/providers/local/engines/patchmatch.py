@@ -11,8 +11,8 @@ from PIL import Image
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, InvalidRequest
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import png
 from celeste_image.providers.local.engines.mask import alpha, weights
 from celeste_image.sandbox.engine import Emit

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import flat
 from celeste_image.sandbox.engine import Emit
 

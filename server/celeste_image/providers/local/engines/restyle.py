@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.engines.canvas import Size, flat, opaque, png
 from celeste_image.providers.local.engines.onnx import Values, load
 from celeste_image.sandbox.engine import Emit

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from celeste_image.core.media import media_type
-from celeste_image.guard.decode import open_image
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_image
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.engines.metadata.credentials import find_credentials
 from celeste_image.providers.local.engines.metadata.exif import BROKEN, exif_entries, orientation_of, text_of
 from celeste_image.providers.local.engines.metadata.generation import find_generation

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from celeste_image.guard.parts import parts_of
+from celeste_image.imaging.parts import parts_of
 
 __all__ = ["find_credentials"]
 

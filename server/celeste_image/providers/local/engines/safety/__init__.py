@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
-from tests.guard.profiles import adobe_rgb, from_adobe_rgb, linear_grey, odd_inks, profile, srgb_byte
+from tests.imaging.profiles import adobe_rgb, from_adobe_rgb, linear_grey, odd_inks, profile, srgb_byte
 from tests.pictures import bomb, encoded
 
 MIB = 1 << 20

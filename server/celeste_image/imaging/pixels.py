@@ -12,7 +12,7 @@ import structlog
 from celeste_image.core.edits import Mask
 from celeste_image.core.errors import CelesteError, EngineLost, ImageTooLarge, NotAnImage, ProviderFailed
 from celeste_image.core.image import ImageInput
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 
@@ -60,7 +60,7 @@ class Pictures:
         self._provider = provider
         self._limits = limits or ImageLimits()
         self._pool = WorkerPool(
-            "celeste_image.providers.pixels.engine",
+            "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,
             cpu_seconds=60,

@@ -12,13 +12,13 @@ import pytest_asyncio
 from tests.pictures import plain
 from tests.servers import workers
 
-import celeste_image.guard
+import celeste_image.imaging.guard
 from celeste_image.core.errors import EngineLost, PictureRefused
-from celeste_image.guard import Guard, ImageLimits
+from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-ENGINE = "tests.guard.engines.fragile"
+ENGINE = "tests.imaging.engines.fragile"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -67,7 +67,7 @@ async def test_a_process_that_ends_once_harms_nobody(guard: Guard, tmp_path: Pat
 
 
 async def test_only_the_latest_are_remembered(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(celeste_image.guard, "REMEMBERED", 2)
+    monkeypatch.setattr(celeste_image.imaging.guard, "REMEMBERED", 2)
     for name in (b"crash:a", b"crash:b", b"crash:a", b"crash:c"):
         await refusal(guard, name)
     assert list(guard._losses) == [hashlib.sha256(name).hexdigest() for name in (b"crash:a", b"crash:c")]
@@ -82,14 +82,14 @@ async def test_a_decoder_that_cannot_start_is_held_against_no_picture() -> None:
 
 
 async def test_a_real_decoder_that_is_killed_at_work_is_replaced() -> None:
-    pool = WorkerPool("celeste_image.guard.engine")
+    pool = WorkerPool("celeste_image.imaging.guard_engine")
     guard = Guard(pool, ImageLimits())
     data = plain(5000, 4000)
     await guard.inspect(data)
     reading = asyncio.create_task(guard.inspect(data))
     while pool.pids:
         await asyncio.sleep(0)
-    for pid in workers("celeste_image.guard.engine"):
+    for pid in workers("celeste_image.imaging.guard_engine"):
         os.kill(pid, signal.SIGKILL)
     assert (await reading).width == 5000
     await pool.close()

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from celeste_image.core.errors import EngineLost, PictureRefused
 from celeste_image.core.image import ImageFacts
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["Guard", "ImageLimits"]

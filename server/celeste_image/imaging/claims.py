@@ -4,7 +4,7 @@ import re
 import zlib
 
 from celeste_image.core.errors import NotAnImage
-from celeste_image.guard.limits import ImageLimits, too_large
+from celeste_image.imaging.limits import ImageLimits, too_large
 
 __all__ = ["check_claims", "kind_of"]
 

@@ -13,9 +13,9 @@ from tests import pictures
 from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.image import ImageFacts, ImageInput
-from celeste_image.guard.limits import ImageLimits
-from celeste_image.providers.pixels.engine import run
-from celeste_image.providers.pixels.pictures import Pictures
+from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels_engine import run
 
 
 def loaded(data: bytes, kind: str = "image/png") -> ImageInput:

@@ -14,7 +14,7 @@ from tests.pictures import bomb, encoded
 
 from celeste_image.core.errors import ImageTooLarge, NotAnImage
 from celeste_image.core.image import ImageFacts
-from celeste_image.guard import Guard, ImageLimits
+from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
 
 MIB = 1 << 20
@@ -29,7 +29,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def pool() -> AsyncIterator[WorkerPool]:
     """One worker for all: it must stand what it gets, and a start takes as long as fifty pictures."""
     lines: list[str] = []
-    pool = WorkerPool("celeste_image.guard.engine", memory_bytes=1024 * MIB, cpu_seconds=10, on_log=lines.append)
+    pool = WorkerPool(
+        "celeste_image.imaging.guard_engine", memory_bytes=1024 * MIB, cpu_seconds=10, on_log=lines.append
+    )
     yield pool
     await pool.close()
     assert not [line for line in lines if "Traceback" in line], "a worker tripped over its picture"

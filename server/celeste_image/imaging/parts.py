@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from celeste_image.core.media import media_type
-from celeste_image.guard.claims import MAX_PARTS
+from celeste_image.imaging.claims import MAX_PARTS
 
 __all__ = ["Part", "parts_of"]
 

@@ -15,7 +15,7 @@ from typing import Final
 from PIL import ExifTags, Image
 
 from celeste_image.core.media import media_type
-from celeste_image.guard.parts import Part, parts_of
+from celeste_image.imaging.parts import Part, parts_of
 
 __all__ = ["CannotLabel", "Label", "add_label", "strip_label"]
 

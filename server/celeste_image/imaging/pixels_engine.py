@@ -11,9 +11,9 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import media_type
-from celeste_image.guard.decode import open_upright
-from celeste_image.guard.limits import ImageLimits
-from celeste_image.providers.pixels.labels import CannotLabel, Label, add_label, strip_label
+from celeste_image.imaging.decode import open_upright
+from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.metadata import CannotLabel, Label, add_label, strip_label
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

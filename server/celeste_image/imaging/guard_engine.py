@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from celeste_image.core.media import media_type
-from celeste_image.guard.decode import check_work, open_image, orientation_of
-from celeste_image.guard.limits import ImageLimits
+from celeste_image.imaging.decode import check_work, open_image, orientation_of
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["SEALED", "run"]

@@ -10,9 +10,9 @@ from PIL import AvifImagePlugin, Image, JpegImagePlugin, MpoImagePlugin, PngImag
 
 from celeste_image.core.errors import NotAnImage
 from celeste_image.core.media import media_type
-from celeste_image.guard.claims import check_claims, kind_of
-from celeste_image.guard.colours import Convert, plain, to_srgb
-from celeste_image.guard.limits import ImageLimits, too_large
+from celeste_image.imaging.claims import check_claims, kind_of
+from celeste_image.imaging.colors import Convert, plain, to_srgb
+from celeste_image.imaging.limits import ImageLimits, too_large
 
 __all__ = ["check_work", "open_image", "open_upright", "orientation_of"]
 

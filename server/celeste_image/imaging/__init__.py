@@ -1,0 +1,1 @@
+"""Encoded images: what they are, whether they can be trusted, and work on their pixels and metadata."""
