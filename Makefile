@@ -78,10 +78,10 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 	$(subst --group build,,$(LOCK)) --output-file $(TINY)/make.lock $(TINY)/make.in
 
 art: ## Pack the vector art of local/compose anew, from npm
-	$(PYTHON) server/celeste_image/providers/local/engines/compose/art/pack.py
+	$(PYTHON) server/celeste_image/engines/compose/art/pack.py
 
 nsfwjs: .venv/dev ## Pack the drawings network of local/safety anew, from npm
-	$(BIN)/uv run --quiet --no-project --with onnx==1.23.2 --with numpy server/celeste_image/providers/local/engines/safety/drawings/pack.py
+	$(BIN)/uv run --quiet --no-project --with onnx==1.23.2 --with numpy server/celeste_image/engines/safety/drawings/pack.py
 
 tiny-diffusion: .venv-tiny/ready ## Make the tiny diffusion model of the tests anew
 	.venv-tiny/bin/python $(TINY)/make.py

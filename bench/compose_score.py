@@ -22,10 +22,10 @@ from typing import Any
 
 from PIL import Image
 
+from celeste_image.engines.compose import run
+from celeste_image.engines.compose.grammar import read, singulars
+from celeste_image.engines.compose.vocabulary import COLOURS, COUNTS
 from celeste_image.providers.local import weights
-from celeste_image.providers.local.engines.compose import run
-from celeste_image.providers.local.engines.compose.grammar import read, singulars
-from celeste_image.providers.local.engines.compose.vocabulary import COLOURS, COUNTS
 from celeste_image.providers.local.models.restyle import STYLES
 
 FOLDER = Path(__file__).parent.parent / "docs" / "compose"

@@ -21,8 +21,8 @@ from PIL import Image
 
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Upscale
+from celeste_image.engines.canvas import cuts
 from celeste_image.providers.local import weights
-from celeste_image.providers.local.engines.canvas import cuts
 from celeste_image.providers.local.models import MODELS
 from celeste_image.providers.local.options import LocalOptions
 from celeste_image.sandbox.pool import WorkerPool
@@ -93,7 +93,7 @@ async def main() -> int:
     facts = ImageFacts("image/png", side, side, len(data), "", "RGB", False)
     request = Upscale(model=chosen.model, image=ImageInput(data, facts=facts), size=Size(side * FACTOR, side * FACTOR))
     task, pictures = model.task_for(request, LocalOptions(), threads=2)
-    module = f"celeste_image.providers.local.engines.{model.engine}"
+    module = f"celeste_image.engines.{model.engine}"
     pool = WorkerPool(module, size=1, memory_bytes=model.memory_bytes, threads=2, on_log=print)
     began, tiles = time.monotonic(), 0
     async with aclosing(pool.run(task, pictures)) as frames:

@@ -28,7 +28,7 @@ with contextlib.suppress(click.UsageError):
     celeste.main(["generat", "x"], standalone_mode=False)
 """
 ENGINE = """
-import celeste_image.providers.local.engines.metadata, celeste_image.sandbox.main, celeste_image.imaging.guard_engine
+import celeste_image.engines.metadata, celeste_image.sandbox.main, celeste_image.imaging.guard_engine
 import celeste_image.providers.kserve.engine
 """
 

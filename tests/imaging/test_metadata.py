@@ -11,9 +11,9 @@ from PIL.PngImagePlugin import PngInfo
 from tests.pictures import PHOTO, encoded, opened
 
 from celeste_image.core.recipe import description, packet, parameters
+from celeste_image.engines.metadata.xmp import read_xmp
 from celeste_image.imaging.metadata import CannotLabel, Label, add_label, strip_label
 from celeste_image.imaging.parts import parts_of
-from celeste_image.providers.local.engines.metadata.xmp import read_xmp
 
 RECIPE = {
     "software": "Celeste <1>",

@@ -6,9 +6,9 @@ import pytest
 
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Analyze
-from celeste_image.providers.local.engines.content.caption import compose
-from celeste_image.providers.local.engines.content.coco import COCO
-from celeste_image.providers.local.engines.content.models import region_of
+from celeste_image.engines.content.caption import compose
+from celeste_image.engines.content.coco import COCO
+from celeste_image.engines.content.models import region_of
 from celeste_image.providers.local.models import analyze
 from celeste_image.providers.local.options import LocalOptions
 

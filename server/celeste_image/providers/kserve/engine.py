@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from celeste_image.core.errors import ProviderFailed
+from celeste_image.engines.canvas import opaque, png
+from celeste_image.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.kserve.forms import Form
 from celeste_image.providers.kserve.tensors import matte_of, pixels_of, scores_of, tensor_of
-from celeste_image.providers.local.engines.canvas import opaque, png
-from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.sandbox.engine import Dialogue
 from celeste_image.sandbox.frames import Frame
 

@@ -28,7 +28,7 @@ from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFoun
 from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Call, Edit, Generate, ImageRequest, Upscale
-from celeste_image.imaging.events import event_of
+from celeste_image.engines.events import event_of
 from celeste_image.imaging.pixels import Pictures, limits_of
 from celeste_image.providers.keys import Checked
 from celeste_image.providers.kserve.cards import card_of

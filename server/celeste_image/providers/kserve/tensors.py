@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeste_image.core.errors import ProviderFailed
+from celeste_image.engines.tiling import Pixels
 from celeste_image.providers.kserve.forms import Form
-from celeste_image.providers.local.engines.tiling import Pixels
 
 __all__ = ["matte_of", "pixels_of", "scores_of", "tensor_of"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local.quiet import quiet_openvino
+from celeste_image.engines.quiet import quiet_openvino
 
 __all__ = ["adapt", "convert"]
 

@@ -16,7 +16,7 @@ from celeste_image.core.events import (
     Warned,
 )
 from celeste_image.core.request import Call, ImageRequest
-from celeste_image.imaging.events import event_of
+from celeste_image.engines.events import event_of
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
@@ -48,7 +48,7 @@ class LocalProvider:
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
         self._pools = {
             (stage.card.id, stage.engine): WorkerPool(
-                f"celeste_image.providers.local.engines.{stage.engine}",
+                f"celeste_image.engines.{stage.engine}",
                 size=stage.processes or settings.concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,

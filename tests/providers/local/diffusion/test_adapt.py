@@ -70,7 +70,7 @@ import sys
 asked = set()
 sys.addaudithook(lambda event, _: asked.add(event) if event.startswith(("socket.", "subprocess.")) else None)
 if {quiet}:
-    from celeste_image.providers.local.quiet import quiet_openvino
+    from celeste_image.engines.quiet import quiet_openvino
     quiet_openvino()
 import openvino, openvino_genai
 sent = type(sys.modules["openvino.tools.ovc"].telemetry).__module__

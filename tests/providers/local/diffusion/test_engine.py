@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from celeste_image.providers.local.engines.diffusion import within
+from celeste_image.engines.diffusion import within
 
 MOST = 1024 * 1024
 

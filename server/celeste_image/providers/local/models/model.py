@@ -24,7 +24,7 @@ class LocalModel:
 
     Attributes:
         card: What it accepts and makes.
-        engine: The module below `providers/local/engines` that does it.
+        engine: The module below `engines` that does it.
         memory_bytes: Address space that its process may have.
         task: Returns the engine's task for a request that the card accepts; the provider adds `limits` (of the
             pictures), `threads` and, where the model has weights to pull, `model_dir`.

@@ -8,14 +8,14 @@ from typing import Any
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from celeste_image.core.media import media_type
+from celeste_image.engines.metadata.credentials import find_credentials
+from celeste_image.engines.metadata.exif import BROKEN, exif_entries, orientation_of, text_of
+from celeste_image.engines.metadata.generation import find_generation
+from celeste_image.engines.metadata.iptc import iptc_entries
+from celeste_image.engines.metadata.values import bounded, entry, sound
+from celeste_image.engines.metadata.xmp import PacketRefused, read_xmp, xmp_entries
 from celeste_image.imaging.decode import open_image
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.metadata.credentials import find_credentials
-from celeste_image.providers.local.engines.metadata.exif import BROKEN, exif_entries, orientation_of, text_of
-from celeste_image.providers.local.engines.metadata.generation import find_generation
-from celeste_image.providers.local.engines.metadata.iptc import iptc_entries
-from celeste_image.providers.local.engines.metadata.values import bounded, entry, sound
-from celeste_image.providers.local.engines.metadata.xmp import PacketRefused, read_xmp, xmp_entries
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["SEALED", "run"]

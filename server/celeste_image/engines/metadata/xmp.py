@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
 
-from celeste_image.providers.local.engines.metadata.values import entry
+from celeste_image.engines.metadata.values import entry
 
 __all__ = ["PacketRefused", "read_xmp", "xmp_entries"]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tests import pictures
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local.engines import onnx, restyle
+from celeste_image.engines import onnx, restyle
 from celeste_image.providers.local.models.restyle import STYLES
 
 TASK = {"style": 19, "strength": 1.0, "unread": None, "threads": 2}
@@ -71,7 +71,7 @@ def test_missing_and_damaged_weights_are_told(tmp_path: Path) -> None:
 
 def test_nobody_is_told_of_it(folder: Path, tmp_path: Path) -> None:
     """onnxruntime would make an id of the machine, and a store of what to send."""
-    load = "from celeste_image.providers.local.engines import onnx; "
+    load = "from celeste_image.engines import onnx; "
     load += f"onnx.load({str(folder)!r}, 'multistyle26.onnx', 1)"
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     subprocess.run([sys.executable, "-c", load], check=True, env=environment | {"HOME": str(tmp_path)})

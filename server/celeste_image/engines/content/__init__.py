@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from celeste_image.engines.canvas import flat
+from celeste_image.engines.content import caption, colors, models, texts
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import flat
-from celeste_image.providers.local.engines.content import caption, colors, models, texts
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from celeste_image.providers.local.engines.compose import backdrop, layout, run
-from celeste_image.providers.local.engines.compose.grammar import Subject, read
-from celeste_image.providers.local.engines.compose.scene import Scene
-from celeste_image.providers.local.engines.compose.vocabulary import (
+from celeste_image.engines.compose import backdrop, layout, run
+from celeste_image.engines.compose.grammar import Subject, read
+from celeste_image.engines.compose.scene import Scene
+from celeste_image.engines.compose.vocabulary import (
     ALIASES,
     COLOURS,
     COUNTS,
@@ -80,7 +80,7 @@ def test_seeds_differ() -> None:
 def test_another_process_makes_the_same_bytes() -> None:
     """Nothing hangs on the order of sets or on what was drawn before."""
     script = (
-        "import hashlib\nfrom celeste_image.providers.local.engines.compose import run\n"
+        "import hashlib\nfrom celeste_image.engines.compose import run\n"
         "task = dict(prompt='three cats on a sofa', width=192, height=128, seed=5)\n"
         "def emit(kind, fields=None, data=b''):\n"
         "    kind == 'picture' and print(hashlib.sha256(data).hexdigest())\n"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from celeste_image.core.errors import EngineMemory, WeightsMissing
+from celeste_image.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.tiling import Pixels, Tiling, upscale
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

@@ -11,10 +11,10 @@ from PIL import Image
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, InvalidRequest
+from celeste_image.engines.canvas import png
+from celeste_image.engines.mask import alpha, weights
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import png
-from celeste_image.providers.local.engines.mask import alpha, weights
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from celeste_image.engines.canvas import flat
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import flat
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["SEALED", "run"]

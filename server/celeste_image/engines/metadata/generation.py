@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celeste_image.core.recipe import RECIPE_PROPERTY
-from celeste_image.providers.local.engines.metadata.values import plain, sound
+from celeste_image.engines.metadata.values import plain, sound
 
 __all__ = ["find_generation"]
 

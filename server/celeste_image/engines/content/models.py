@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local.engines.content.coco import COCO
+from celeste_image.engines.content.coco import COCO
 
 __all__ = ["objects", "tags"]
 

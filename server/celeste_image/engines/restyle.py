@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from celeste_image.engines.canvas import Size, flat, opaque, png
+from celeste_image.engines.onnx import Values, load
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import Size, flat, opaque, png
-from celeste_image.providers.local.engines.onnx import Values, load
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

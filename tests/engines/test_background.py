@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests import pictures
 
-from celeste_image.providers.local.engines import background
+from celeste_image.engines import background
 
 Cut = Callable[[Image.Image, str], Image.Image]
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
+from celeste_image.engines.canvas import Canvas, cuts, resampled, scaled
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import Canvas, cuts, resampled, scaled
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from celeste_image.core.errors import NotAnImage, WeightsMissing
-from celeste_image.providers.local.engines import lanczos, realesrgan
-from celeste_image.providers.local.engines.canvas import cuts, scaled
+from celeste_image.engines import lanczos, realesrgan
+from celeste_image.engines.canvas import cuts, scaled
 from celeste_image.providers.local.models.realesrgan import LARGE_OVERLAP
 
 PHOTO = Path(__file__).parents[3] / "docs/images/astronaut.jpg"

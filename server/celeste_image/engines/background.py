@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps
 
+from celeste_image.engines import compose
+from celeste_image.engines.canvas import Size, opaque, png
+from celeste_image.engines.mask import alpha
+from celeste_image.engines.onnx import Values, load
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines import compose
-from celeste_image.providers.local.engines.canvas import Size, opaque, png
-from celeste_image.providers.local.engines.mask import alpha
-from celeste_image.providers.local.engines.onnx import Values, load
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["colour_of", "run"]

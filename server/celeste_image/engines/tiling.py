@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeste_image.providers.local.engines.canvas import Box, Canvas, Size, cuts, opaque, resampled, scaled
+from celeste_image.engines.canvas import Box, Canvas, Size, cuts, opaque, resampled, scaled
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["Networked", "Pixels", "Tiling", "upscale"]

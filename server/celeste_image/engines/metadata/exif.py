@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from celeste_image.providers.local.engines.metadata.values import entry
+from celeste_image.engines.metadata.values import entry
 
 __all__ = ["BROKEN", "exif_entries", "orientation_of", "text_of"]
 

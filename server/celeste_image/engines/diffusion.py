@@ -14,11 +14,11 @@ from PIL import Image
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, InvalidRequest, WeightsMissing
+from celeste_image.engines.canvas import Size, flat, png
+from celeste_image.engines.mask import weights
+from celeste_image.engines.quiet import quiet_openvino
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.providers.local.engines.canvas import Size, flat, png
-from celeste_image.providers.local.engines.mask import weights
-from celeste_image.providers.local.quiet import quiet_openvino
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]

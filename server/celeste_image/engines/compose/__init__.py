@@ -81,7 +81,7 @@ def rendered(scene: Scene, width: int, height: int) -> Image.Image:
 def styled(picture: Image.Image, style: dict[str, Any], threads: int, emit: Emit) -> Image.Image:
     """Returns a picture as local/restyle would paint it."""
     # numpy and onnxruntime take longer to load than a scene takes to draw.
-    from celeste_image.providers.local.engines import restyle
+    from celeste_image.engines import restyle
 
     emit("progress", {"fraction": 0.5, "phase": "style"})
     made = restyle.like_name(picture, int(style["number"]), str(style["folder"]), threads)

@@ -11,8 +11,8 @@ from tests import pictures
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, ImageTooLarge, InvalidRequest
-from celeste_image.providers.local.engines import patchmatch
-from celeste_image.providers.local.engines.mask import weights
+from celeste_image.engines import patchmatch
+from celeste_image.engines.mask import weights
 
 Box = tuple[int, int, int, int]
 Message = tuple[str, dict[str, Any], bytes]

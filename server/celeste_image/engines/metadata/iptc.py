@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from celeste_image.providers.local.engines.metadata.values import entry
+from celeste_image.engines.metadata.values import entry
 
 __all__ = ["iptc_entries"]
 
