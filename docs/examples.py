@@ -6,7 +6,7 @@ from tests.providers.evidence import offered, operations_of
 
 from celeste_image.core.card import BoolRange, ChoiceRange, LifecycleState, ModelCard, SizeRange
 from celeste_image.core.request import OperationKind
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
 
 EDITS = {
     "erase": "Erase(mask)",

@@ -4,7 +4,7 @@ from docs.words import price, state, table
 from tests.providers.evidence import known_by, offered, operations_of, vendors
 
 from celeste_image.core.card import ModelCard
-from celeste_image.providers.discover import discover
+from celeste_image.providers.registry import discover
 
 HEAD = """# Providers and models
 

@@ -13,9 +13,9 @@ from celeste_image.cli.words import accepts
 from celeste_image.core.card import LifecycleState, ModelCard, Parameter
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.catalog import load_notes
-from celeste_image.providers.compatible import CompatibleModel, CompatibleOptions
-from celeste_image.providers.discover import discover
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.registry import discover
+from celeste_image.providers.vendors.compatible import CompatibleModel, CompatibleOptions
 
 LINKS = """Made by `make docs`. [All providers](../providers.md), what `wire-proven` and its like mean, and what is
 refused or adjusted at all of them · [settings](../configuration.md) · [emulator](../emulators.md)

@@ -5,14 +5,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import structlog
-from pydantic import ValidationError
 
-from celeste_image.config import Settings, explain, revealed
+from celeste_image.config import Settings
 from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
@@ -25,12 +23,12 @@ from celeste_image.pipeline import Labels, Routes, build_pipeline
 from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.pipeline.policy import Policy
 from celeste_image.providers.base import Provider
-from celeste_image.providers.discover import discover, discover_kinds
-from celeste_image.providers.overlay import Overlay, load_overlay, overlaid
+from celeste_image.providers.catalog.overlay import load_overlay
+from celeste_image.providers.registry import build_providers, open_ids_of, overlay_cards
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
 
-__all__ = ["App", "build_app", "build_providers"]
+__all__ = ["App", "build_app"]
 
 log = structlog.get_logger("celeste_image.imaging.guard")
 
@@ -72,8 +70,8 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
     """
     providers = build_providers(settings.providers) | {provider.name: provider for provider in extra}
     if settings.catalogue.file:
-        _overlay(providers, load_overlay(settings.catalogue.file))
-    open_ids = _open_ids(providers, settings.catalogue.allow_unknown)
+        overlay_cards(providers, load_overlay(settings.catalogue.file))
+    open_ids = open_ids_of(providers, settings.catalogue.allow_unknown)
     routes = Routes(providers, settings.defaults, settings.aliases, open_ids)
     for kind, models in settings.defaults.items():
         for model in models:
@@ -141,52 +139,3 @@ def open_uris(settings: Settings) -> Http:
     except ValueError as error:
         raise ValueError(f"uris.private: {error}") from error
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)
-
-
-def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
-    """Returns every provider there is, and one of a kind for each table that asks for it. Raises ValueError."""
-    classes, kinds = discover(), discover_kinds()
-    providers: dict[str, Provider] = {}
-    for name in [*classes, *(name for name in tables if name not in classes)]:
-        table = revealed(tables.get(name, {}))
-        kind = str(table.pop("kind", "" if name in classes else name))
-        if kind and (name in classes or kind not in kinds):
-            raise ValueError(_no_provider(name, kind, classes, kinds))
-        try:
-            if kind:
-                found = kinds[kind]
-                providers[name] = found(found.Settings.model_validate(table), name=name)  # type: ignore[call-arg]
-            else:
-                cls = classes[name]
-                providers[name] = cls(cls.Settings.model_validate(table))  # type: ignore[call-arg]
-        except ValidationError as error:
-            raise ValueError(explain(error, f"providers.{name}")) from error
-    return providers
-
-
-def _overlay(providers: Mapping[str, Provider], overlay: Overlay) -> None:
-    """Gives providers the cards that the operator wants them to have. Raises ValueError."""
-    names = {model.id: model.id.partition("/")[0] for model in overlay.models}
-    for model, name in names.items():
-        if name not in providers:
-            raise ValueError(f"catalogue: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
-    cards = overlaid(overlay, [card for provider in providers.values() for card in provider.cards])
-    for name in set(names.values()):
-        providers[name].cards = tuple(card for card in cards if card.provider == name)
-
-
-def _open_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
-    """Returns for each provider that takes ids which no catalogue has what they look like. Raises ValueError."""
-    forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
-    if wrong := [name for name in names if name not in forms]:
-        raise ValueError(f"catalogue.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
-    return {name: forms[name] for name in names}
-
-
-def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:
-    known = f"the kinds are {', '.join(sorted(kinds))}"
-    if name in classes:
-        return f"[providers.{name}]: is a provider of its own and can't be of another kind"
-    if kind != name:
-        return f"[providers.{name}]: there is no kind {kind!r}; {known}"
-    return f"[providers.{name}]: there is no such provider; they are {', '.join(sorted(classes))}; {known}"

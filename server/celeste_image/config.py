@@ -170,7 +170,7 @@ class CatalogueSettings(Section):
     """`[catalogue]`: the operator's own word on models."""
 
     file: Path | None = None
-    """A YAML file with models more, and other limits, prices and lifecycles: see `providers/overlay.py`."""
+    """A YAML file with models more, and other limits, prices and lifecycles: see `providers/catalog/overlay.py`."""
     allow_unknown: list[str] = []
     """Providers that may be called with ids of no model that is known; what they accept is a guess."""
 

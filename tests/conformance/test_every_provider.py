@@ -27,8 +27,8 @@ from celeste_image.core.request import (
     RequestOptions,
     Upscale,
 )
-from celeste_image.providers.discover import discover
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.registry import discover
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 

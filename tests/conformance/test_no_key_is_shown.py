@@ -30,14 +30,14 @@ from tests.e2e.conftest import CELESTE
 from tests.offers import requests_for
 from tests.servers import running
 
-from celeste_image.app import build_providers
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.request import Call, Generate, ImageRequest, RequestOptions
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, FakeVendor, emulating
 from celeste_image.emulate.vendor import Refusal
-from celeste_image.providers.openai import PROVIDER as OPENAI
+from celeste_image.providers.registry import build_providers
+from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
 from celeste_image.telemetry import configure_logs
 from celeste_image.v1 import ImageServiceStub, StreamRequest
 from celeste_image.wire.requests import request_to_operation

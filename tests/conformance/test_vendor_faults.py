@@ -20,14 +20,14 @@ import pytest_asyncio
 from tests.offers import requests_for
 from tests.servers import running
 
-from celeste_image.app import build_providers
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Retrying
 from celeste_image.core.image import Size
 from celeste_image.core.request import Call, Generate, ImageRequest
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating, fingerprint
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.registry import build_providers
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 

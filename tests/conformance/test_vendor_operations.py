@@ -16,15 +16,14 @@ from tests import pictures
 from tests.offers import HOLE, SIDE, SOURCE, requests_for
 from tests.servers import Running, running
 
-from celeste_image.app import build_providers
 from celeste_image.client import AsyncClient
 from celeste_image.core.card import LifecycleState, ModelCard
 from celeste_image.core.edits import Erase, Inpaint, Outpaint, RemoveBackground
 from celeste_image.core.events import Completed, Event, Preview, Progress, Submitted
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
 from celeste_image.emulate import EMULATED, Emulator, emulating, fingerprint
-from celeste_image.providers.discover import discover, discover_kinds
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.registry import build_providers, discover, discover_kinds
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,10 +16,10 @@ from tests import pictures
 from tests.providers.evidence import operations_of, vendors
 from tests.servers import Running, running
 
-from celeste_image.app import build_providers
 from celeste_image.cli.main import celeste
 from celeste_image.core.card import LifecycleState
 from celeste_image.emulate import EMULATED, Emulator, emulating
+from celeste_image.providers.registry import build_providers
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 

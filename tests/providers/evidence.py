@@ -13,12 +13,12 @@ from typing import Any
 from tests.providers.recorded import CASES, prove
 from tests.providers.recordings import Recording
 
-from celeste_image.app import build_providers
 from celeste_image.core.card import ChoiceRange, ModelCard
 from celeste_image.core.edits import EDITS, Control
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.emulate import EMULATED
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.registry import build_providers
 
 __all__ = [
     "RANKS",

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests import pictures
+from tests.providers.in_process import BASE, CALL, PROMPT, fixture_image, in_process
 from tests.providers.played import Clock
 from tests.providers.recordings import KEY, Playing, Recording, fixture
-from tests.providers.vendors import BASE, CALL, PROMPT, fixture_image, in_process
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -29,17 +29,17 @@ from celeste_image.core.errors import CelesteError, ProviderCredentials, Provide
 from celeste_image.core.events import Event, Picture, Preview
 from celeste_image.core.image import Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
-from celeste_image.providers import bfl, stability
-from celeste_image.providers.azure_openai import AzureOpenAI
-from celeste_image.providers.bfl import Bfl
-from celeste_image.providers.compatible import Compatible
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.gemini import Gemini
-from celeste_image.providers.keys import check_key
-from celeste_image.providers.openai import OpenAI
-from celeste_image.providers.secrets import Verdict
-from celeste_image.providers.stability import Stability
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.check import check_key
+from celeste_image.providers.kit.credentials import Verdict
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.vendors import bfl, stability
+from celeste_image.providers.vendors.azure_openai import AzureOpenAI
+from celeste_image.providers.vendors.bfl import Bfl
+from celeste_image.providers.vendors.compatible import Compatible
+from celeste_image.providers.vendors.gemini import Gemini
+from celeste_image.providers.vendors.openai import OpenAI
+from celeste_image.providers.vendors.stability import Stability
 
 __all__ = ["CASES", "LEFT_OUT", "Case", "Place", "Played", "play", "prove"]
 

@@ -22,7 +22,7 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.outbound.exchange import ExchangeFailed, OriginRefused, Reply, Stage
-from celeste_image.providers.answers import (
+from celeste_image.providers.kit.answers import (
     at,
     duration_seconds,
     error_for_failure,

@@ -14,7 +14,7 @@ from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.sizes import ratio_of
 from celeste_image.providers import catalog
 from celeste_image.providers.catalog import cards_from, load_cards, load_catalogue, load_title
-from celeste_image.providers.discover import discover
+from celeste_image.providers.registry import discover
 
 NAMES = sorted(path.name.removesuffix(".yaml") for path in files(catalog).iterdir() if path.name.endswith(".yaml"))
 CARDS = [card for name in NAMES for card in load_cards(name)]

@@ -30,9 +30,9 @@ from celeste_image.core.events import Event, Picture, Preview, Progress, Submitt
 from celeste_image.core.request import Call
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.addresses import AddressForbidden
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.families.polling import Polling, State
-from celeste_image.providers.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit.polling import Polling, State
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.vendor import Vendor, VendorSettings
 
 PROFILE = Polling(
     states={

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from tests.providers.evidence import SPECIFIED, best, cards, operations_of, proofs_of
+from tests.providers.in_process import BASE, PROMPT
 from tests.providers.recorded import CASES, LEFT_OUT, play, prove
 from tests.providers.recordings import Recording, all_recordings
-from tests.providers.vendors import BASE, PROMPT
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Picture, Progress, Submitted

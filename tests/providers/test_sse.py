@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeste_image.outbound.exchange import ExchangeFailed
-from celeste_image.providers.families.sse import Decoder, ServerSentEvent
+from celeste_image.providers.kit.sse import Decoder, ServerSentEvent
 
 STREAMS = [
     (b"event: a\ndata: one\n\ndata: two\n\n", [("a", b"one"), ("message", b"two")]),

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from tests.servers import Running, running
 
-from celeste_image.app import build_app, build_providers
+from celeste_image.app import build_app
 from celeste_image.client import AsyncClient
 from celeste_image.config import Settings
 from celeste_image.core.card import LifecycleState, ModelCard, card_in
@@ -16,7 +16,8 @@ from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFoun
 from celeste_image.core.events import Completed, Warned
 from celeste_image.core.request import Generate, RequestOptions
 from celeste_image.emulate import EMULATED, emulating
-from celeste_image.providers.overlay import load_overlay, overlaid
+from celeste_image.providers.catalog.overlay import load_overlay, overlaid
+from celeste_image.providers.registry import build_providers
 from celeste_image.v1 import GetModelRequest, ModelServiceStub
 from celeste_image.v1 import model_service_pb2 as pb
 

@@ -25,9 +25,9 @@ from celeste_image.core.request import Call, Generate, ImageRequest, OperationKi
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
 from celeste_image.emulate.jobs import FakeJobs
 from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.families.polling import Polling, State
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.polling import Polling, State
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, StreamRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

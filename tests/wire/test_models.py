@@ -3,8 +3,8 @@
 import pytest
 from tests.providers.evidence import cards
 
-from celeste_image.app import build_providers
 from celeste_image.core.card import ModelCard
+from celeste_image.providers.registry import build_providers
 from celeste_image.v1 import model_service_pb2 as pb
 from celeste_image.wire.models import parameter_from_proto, parameter_to_proto
 

@@ -58,11 +58,11 @@ def check(names: tuple[str, ...], offline: bool) -> int:
 
     from pydantic import ValidationError
 
-    from celeste_image.app import build_providers
     from celeste_image.config import Settings, explain
-    from celeste_image.providers.keys import Checked, Checks, check_key
-    from celeste_image.providers.secrets import Verdict
-    from celeste_image.providers.vendor import Vendor
+    from celeste_image.providers.kit.check import Checked, Checks, check_key
+    from celeste_image.providers.kit.credentials import Verdict
+    from celeste_image.providers.kit.vendor import Vendor
+    from celeste_image.providers.registry import build_providers
 
     async def checking(vendor: Vendor | Checks) -> Checked:
         online = not offline

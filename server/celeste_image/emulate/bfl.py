@@ -14,7 +14,7 @@ from celeste_image.emulate import painting
 from celeste_image.emulate.jobs import FakeJob, FakeJobs
 from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
-from celeste_image.providers.bfl import Bfl
+from celeste_image.providers.vendors.bfl import Bfl
 
 __all__ = ["FakeBfl"]
 

@@ -12,7 +12,7 @@ from celeste_image.emulate import painting
 from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.families.google import SIDES
-from celeste_image.providers.gemini import Gemini
+from celeste_image.providers.vendors.gemini import Gemini
 
 __all__ = ["FakeGemini"]
 

@@ -12,10 +12,10 @@ from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, seed_of, size_within
-from celeste_image.providers.azure_openai import API_VERSION, AzureOpenAI
-from celeste_image.providers.compatible import Compatible, CompatibleModel, card_of
 from celeste_image.providers.families.openai_like import OpenAILike
-from celeste_image.providers.openai import OpenAI
+from celeste_image.providers.vendors.azure_openai import API_VERSION, AzureOpenAI
+from celeste_image.providers.vendors.compatible import Compatible, CompatibleModel, card_of
+from celeste_image.providers.vendors.openai import OpenAI
 
 __all__ = ["FakeAzureOpenAI", "FakeCompatible", "FakeOpenAI"]
 

@@ -14,7 +14,7 @@ from celeste_image.emulate.jobs import FakeJobs
 from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.families.stable_image import OPERATIONS
-from celeste_image.providers.stability import Stability
+from celeste_image.providers.vendors.stability import Stability
 
 __all__ = ["FakeStability"]
 

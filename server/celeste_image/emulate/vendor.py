@@ -18,7 +18,7 @@ from celeste_image.core.card import ModelCard
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.behaviour import Behaviour, BehaviourUnknown, behaviour_in
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["Answer", "Asked", "FakeVendor", "Refusal", "Route"]
 

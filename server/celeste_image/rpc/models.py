@@ -10,7 +10,7 @@ from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.route import Routes
 from celeste_image.providers.base import Provider
-from celeste_image.providers.discover import discover_kinds
+from celeste_image.providers.registry import discover_kinds
 from celeste_image.rpc.check import check_message
 from celeste_image.v1 import model_service_pb2 as pb
 from celeste_image.v1 import model_service_pb2_grpc, operation_pb2

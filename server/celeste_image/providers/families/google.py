@@ -10,7 +10,7 @@ from typing import Any
 
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderFailed, SafetyBlocked
 from celeste_image.outbound.exchange import Reply
-from celeste_image.providers.answers import at, duration_seconds, error_for_status, value_in
+from celeste_image.providers.kit.answers import at, duration_seconds, error_for_status, value_in
 
 __all__ = [
     "body_of",

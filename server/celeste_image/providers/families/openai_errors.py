@@ -6,7 +6,7 @@ from typing import Any
 
 from celeste_image.core.errors import CelesteError, ProviderFailed, ProviderUnavailable
 from celeste_image.outbound.exchange import Reply
-from celeste_image.providers.answers import at, error_for_status, retry_after, value_in
+from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
 
 __all__ = ["openai_error"]
 

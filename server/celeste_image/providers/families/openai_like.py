@@ -18,11 +18,11 @@ from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.outbound.exchange import ExchangeFailed, Reply, Stage
-from celeste_image.providers.answers import at, error_for_failure
 from celeste_image.providers.families.openai_errors import openai_error
-from celeste_image.providers.families.results import picture_at_once, preview_of
-from celeste_image.providers.families.sse import server_sent_events
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.answers import at, error_for_failure
+from celeste_image.providers.kit.results import picture_at_once, preview_of
+from celeste_image.providers.kit.sse import server_sent_events
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["OpenAILike", "Order", "Profile"]
 

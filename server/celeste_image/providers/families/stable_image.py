@@ -10,7 +10,7 @@ from pydantic import Field
 
 from celeste_image.core.request import Edit, ImageRequest
 from celeste_image.providers.base import Options
-from celeste_image.providers.families.multipart import Bounds, Operation, named
+from celeste_image.providers.kit.multipart import Bounds, Operation, named
 
 __all__ = ["OPERATIONS", "READS", "StableImageOptions", "operation_for"]
 

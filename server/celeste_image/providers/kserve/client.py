@@ -25,7 +25,7 @@ from celeste_image.core.errors import (
     ProviderRateLimited,
     ProviderUnavailable,
 )
-from celeste_image.providers.answers import vendor_text
+from celeste_image.providers.kit.answers import vendor_text
 from celeste_image.providers.kserve.settings import KServeSettings
 from celeste_image.providers.kserve.signature import Signature, Tensor
 from celeste_image.providers.kserve.v2 import inference_pb2 as pb

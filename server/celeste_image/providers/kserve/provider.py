@@ -30,7 +30,8 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Call, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
 from celeste_image.imaging.pixels import Pictures, limits_of
-from celeste_image.providers.keys import Checked
+from celeste_image.providers.kit.check import Checked
+from celeste_image.providers.kit.credentials import Verdict
 from celeste_image.providers.kserve.cards import card_of
 from celeste_image.providers.kserve.client import Contents, Inference
 from celeste_image.providers.kserve.forms import Form
@@ -47,7 +48,6 @@ from celeste_image.providers.kserve.settings import (
     WholeModel,
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
-from celeste_image.providers.secrets import Verdict
 from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 

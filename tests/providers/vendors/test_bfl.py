@@ -45,9 +45,9 @@ from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
 from celeste_image.pipeline.retry import retrying
-from celeste_image.providers.bfl import JOBS, Bfl
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.vendor import VendorSettings
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.vendors.bfl import JOBS, Bfl
 
 CALL = Call("a-call")
 PROMPT = "a red bicycle leaning on a white wall"

@@ -17,9 +17,9 @@ from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits, OriginRefused, Reply, SecretHeader
 from celeste_image.outbound.origins import Hosts, Origin
-from celeste_image.providers.answers import Pointer, at, error_for_status, value_in, vendor_text
 from celeste_image.providers.base import Options, ProviderSettings
-from celeste_image.providers.secrets import Key, Verdict
+from celeste_image.providers.kit.answers import Pointer, at, error_for_status, value_in, vendor_text
+from celeste_image.providers.kit.credentials import Key, Verdict
 
 __all__ = ["Vendor", "VendorSettings"]
 

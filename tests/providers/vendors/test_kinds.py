@@ -11,7 +11,7 @@ from celeste_image.config import Settings
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
 from celeste_image.core.request import Call, Generate, OperationKind, RequestOptions
-from celeste_image.providers.discover import discover, discover_kinds
+from celeste_image.providers.registry import discover, discover_kinds
 
 STUDIO: dict[str, Any] = {
     "kind": "compatible",

@@ -7,9 +7,9 @@ from urllib.parse import urljoin
 
 from celeste_image.core.errors import ProviderCredentials
 from celeste_image.outbound.exchange import ExchangeFailed
-from celeste_image.providers.answers import error_for_failure
-from celeste_image.providers.secrets import Verdict
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.answers import error_for_failure
+from celeste_image.providers.kit.credentials import Verdict
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["Checked", "Checks", "check_key"]
 

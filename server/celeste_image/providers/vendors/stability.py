@@ -9,13 +9,13 @@ from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.outbound.exchange import Reply
-from celeste_image.providers.answers import at, error_for_status, retry_after, value_in
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.families.multipart import check, parts_of
-from celeste_image.providers.families.polling import Polling, State
 from celeste_image.providers.families.stable_image import READS, StableImageOptions, operation_for
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
+from celeste_image.providers.kit.multipart import check, parts_of
+from celeste_image.providers.kit.polling import Polling, State
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["PROVIDER", "Stability"]
 

@@ -20,8 +20,8 @@ from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.catalog import cards_from, load_catalogue
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
-from celeste_image.providers.openai import OpenAIOptions
-from celeste_image.providers.vendor import VendorSettings
+from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.vendors.openai import OpenAIOptions
 
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 

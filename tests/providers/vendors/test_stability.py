@@ -12,9 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from tests import pictures
-from tests.providers.recorded import CASES
-from tests.providers.recordings import KEY, Body, fixture
-from tests.providers.vendors import (
+from tests.providers.in_process import (
     BASE,
     CALL,
     Answering,
@@ -25,6 +23,8 @@ from tests.providers.vendors import (
     loaded,
     vendor,
 )
+from tests.providers.recorded import CASES
+from tests.providers.recordings import KEY, Body, fixture
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -63,10 +63,10 @@ from celeste_image.core.request import (
     Upscale,
     UpscaleMethod,
 )
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.families.multipart import Bounds
 from celeste_image.providers.families.stable_image import OPERATIONS
-from celeste_image.providers.stability import JOBS, Stability
+from celeste_image.providers.kit.multipart import Bounds
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.vendors.stability import JOBS, Stability
 
 IMAGE, IMAGE2, MASK = fixture_image("IMAGE"), fixture_image("IMAGE2"), Mask(fixture_image("MASK_WHITE"))
 RESULT = fixture("RESULT")

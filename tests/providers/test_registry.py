@@ -15,10 +15,10 @@ from tests.servers import running
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import InvalidRequest, ProviderCredentials, ProviderFailed
 from celeste_image.core.request import Generate, RequestOptions
-from celeste_image.providers.discover import ENTRY_POINT_GROUP, discover
-from celeste_image.providers.keys import check_key
-from celeste_image.providers.secrets import Verdict
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.check import check_key
+from celeste_image.providers.kit.credentials import Verdict
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.registry import ENTRY_POINT_GROUP, discover
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, ListModelsRequest, ModelServiceStub
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-a-provider.md"

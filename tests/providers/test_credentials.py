@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from celeste_image.app import build_providers
 from celeste_image.config import Settings
 from celeste_image.core.errors import ProviderCredentials
 from celeste_image.core.secret import Secret
-from celeste_image.providers.openai import PROVIDER as OPENAI
-from celeste_image.providers.secrets import FOREIGN, Key, Verdict, form_problem
+from celeste_image.providers.kit.credentials import FOREIGN, Key, Verdict, form_problem
+from celeste_image.providers.registry import build_providers
+from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
 
 FIRST, SECOND = "sk-" + "first1" * 5, "sk-" + "second" * 5
 FORM = OPENAI.key_form

@@ -29,10 +29,10 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Event, Picture, Progress, Submitted
 from celeste_image.core.request import Call
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
-from celeste_image.providers.answers import at, error_for_failure
-from celeste_image.providers.families.polling import Polling, State
-from celeste_image.providers.families.results import Again, lost, picture_at_once, picture_of, preview_of
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.answers import at, error_for_failure
+from celeste_image.providers.kit.polling import Polling, State
+from celeste_image.providers.kit.results import Again, lost, picture_at_once, picture_of, preview_of
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["Jobs"]
 

@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tests import pictures
-from tests.providers.recordings import KEY, fixture
-from tests.providers.vendors import (
+from tests.providers.in_process import (
     BASE,
     CALL,
     Answering,
@@ -20,6 +19,7 @@ from tests.providers.vendors import (
     in_process,
     vendor,
 )
+from tests.providers.recordings import KEY, fixture
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -42,7 +42,7 @@ from celeste_image.core.events import Fitted, Picture, Warned
 from celeste_image.core.image import Size
 from celeste_image.core.request import Edit, Generate, RequestOptions
 from celeste_image.providers.families.google import image_size_for
-from celeste_image.providers.gemini import Gemini
+from celeste_image.providers.vendors.gemini import Gemini
 
 FLASH = "gemini/gemini-3.1-flash-image"
 OLD = "gemini/gemini-2.5-flash-image"

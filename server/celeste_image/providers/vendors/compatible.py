@@ -36,7 +36,7 @@ from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.base import Options
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
-from celeste_image.providers.vendor import VendorSettings
+from celeste_image.providers.kit.vendor import VendorSettings
 
 __all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings", "card_of"]
 

@@ -12,7 +12,7 @@ from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, ImageRequest
 from celeste_image.imaging.pixels import MaskForm
 from celeste_image.providers.base import Options
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["Bounds", "Operation", "Part", "check", "named", "parts_of", "value_at"]
 

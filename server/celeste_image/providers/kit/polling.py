@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from celeste_image.providers.answers import Pointer, at
+from celeste_image.providers.kit.answers import Pointer, at
 
 __all__ = ["Polling", "State"]
 

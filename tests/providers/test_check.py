@@ -4,13 +4,13 @@ import httpx
 import pytest
 from tests.providers.recordings import KEY
 
-from celeste_image.providers.bfl import PROVIDER as BFL
-from celeste_image.providers.gemini import PROVIDER as GEMINI
-from celeste_image.providers.keys import check_key
-from celeste_image.providers.openai import PROVIDER as OPENAI
-from celeste_image.providers.secrets import Verdict, form_problem
-from celeste_image.providers.stability import PROVIDER as STABILITY
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.check import check_key
+from celeste_image.providers.kit.credentials import Verdict, form_problem
+from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.vendors.bfl import PROVIDER as BFL
+from celeste_image.providers.vendors.gemini import PROVIDER as GEMINI
+from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
+from celeste_image.providers.vendors.stability import PROVIDER as STABILITY
 
 OPENAI_KEY = "sk-proj-" + "a1" * 20
 

@@ -40,10 +40,10 @@ from celeste_image.core.request import (
 )
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fit import fitting
-from celeste_image.providers.compatible import Compatible, CompatibleSettings
 from celeste_image.providers.families.openai_like import OpenAILike
-from celeste_image.providers.openai import OpenAI
-from celeste_image.providers.vendor import VendorSettings
+from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.vendors.compatible import Compatible, CompatibleSettings
+from celeste_image.providers.vendors.openai import OpenAI
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,7 +6,7 @@ import base64
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Picture, Preview
 from celeste_image.outbound.exchange import ExchangeFailed, OriginRefused, Stage
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["Again", "lost", "picture_at_once", "picture_of", "preview_of"]
 

@@ -15,9 +15,9 @@ from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.families.jobs import Jobs
-from celeste_image.providers.families.polling import Polling, State
-from celeste_image.providers.vendor import Vendor
+from celeste_image.providers.kit.polling import Polling, State
+from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["PROVIDER", "Bfl", "BflOptions"]
 

@@ -1,0 +1,1 @@
+"""What the files of vendors are written with."""

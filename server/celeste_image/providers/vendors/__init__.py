@@ -1,0 +1,1 @@
+"""The vendors: one file each, and nothing else. They know nothing of each other."""
