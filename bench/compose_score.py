@@ -25,8 +25,8 @@ from PIL import Image
 from celeste_image.engines.compose import run
 from celeste_image.engines.compose.grammar import read, singulars
 from celeste_image.engines.compose.vocabulary import COLOURS, COUNTS
-from celeste_image.providers.local import weights
 from celeste_image.providers.local.models.restyle import STYLES
+from celeste_image.providers.local.weights import packages
 
 FOLDER = Path(__file__).parent.parent / "docs" / "compose"
 WIDTH, HEIGHT = 768, 512
@@ -92,7 +92,7 @@ def examples(page: Path = FOLDER.parent / "engines" / "compose.md", width: int =
         told = dict(part.split("=") for part in title.split())
         wide, high = (int(side) for side in told.get("size", f"{WIDTH}x{HEIGHT}").split("x"))
         style = told.get("style")
-        more = {"style": {"number": STYLES[style], "folder": str(weights.folder("restyle"))}} if style else {}
+        more = {"style": {"number": STYLES[style], "folder": str(packages.folder("restyle"))}} if style else {}
         made = drawn(prompt, int(told.get("seed", "1")), wide, high, **more)
         if "size" not in told:
             made = made.resize((width, width * high // wide), Image.Resampling.LANCZOS)

@@ -22,9 +22,9 @@ from PIL import Image
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Upscale
 from celeste_image.engines.canvas import cuts
-from celeste_image.providers.local import weights
 from celeste_image.providers.local.models import MODELS
 from celeste_image.providers.local.options import LocalOptions
+from celeste_image.providers.local.weights import packages
 from celeste_image.sandbox.pool import WorkerPool
 
 PHOTO = Path(__file__).parent.parent / "docs" / "images" / "astronaut.jpg"
@@ -88,7 +88,7 @@ async def main() -> int:
     arguments.add_argument("--photo", type=Path)
     chosen = arguments.parse_args()
     (model,) = [model for model in MODELS if model.card.id == chosen.model]
-    weights.pull(model.weights_id, on_line=lambda line: print(line, file=sys.stderr))
+    packages.pull(model.weights_id, on_line=lambda line: print(line, file=sys.stderr))
     data, side = source(chosen.side, chosen.photo), chosen.side
     facts = ImageFacts("image/png", side, side, len(data), "", "RGB", False)
     request = Upscale(model=chosen.model, image=ImageInput(data, facts=facts), size=Size(side * FACTOR, side * FACTOR))

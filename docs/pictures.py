@@ -19,7 +19,7 @@ from celeste_image.core.edits import (
     Restyle,
 )
 from celeste_image.core.image import ImageInput
-from celeste_image.providers.local import weights
+from celeste_image.providers.local.weights import packages
 
 IMAGES = Path(__file__).parent / "images"
 ASTRONAUT = IMAGES / "astronaut.jpg"
@@ -33,7 +33,7 @@ Panel = tuple[str, Image.Image]
 def main() -> None:
     """Makes all pictures."""
     for model in PULLED:
-        weights.pull(model, on_line=print)
+        packages.pull(model, on_line=print)
     with connect("local:") as client:
         make = Maker(client)
         for name, picture in (

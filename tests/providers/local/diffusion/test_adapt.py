@@ -10,7 +10,7 @@ import pytest
 from tests.providers.local.diffusion.hubs import TINY
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local.adapt import adapt
+from celeste_image.providers.local.weights.adapt import adapt
 
 WORDS = json.loads((TINY.parent / "words.json").read_text())
 

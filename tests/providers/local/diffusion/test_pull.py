@@ -11,8 +11,8 @@ from tests.providers.local.diffusion.hubs import BULK, COMMIT, REPO, TINY, Hub, 
 
 from celeste_image.cli.models import command
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local import shelf
-from celeste_image.providers.local.hub import pull
+from celeste_image.providers.local.weights import installed
+from celeste_image.providers.local.weights.hub import pull
 
 UNET = "unet/openvino_model.bin"
 VOCABULARY = "tokenizer/vocab.json"
@@ -63,12 +63,12 @@ def test_a_pull_that_was_killed_goes_on_and_completes(celeste: Celeste, hub: Hub
     assert [begin for path, begin in hub.asked if path == BULK] == [20 << 20]
     assert (UNET, 0) in hub.asked
     assert (VOCABULARY, 0) not in hub.asked  # it was there
-    lock = shelf.read_lock("tiny")
+    lock = installed.read_lock("tiny")
     assert lock is not None
     assert (lock.repo, lock.revision, lock.license) == (REPO, COMMIT, "cc0-1.0")
     assert {file.path for file in lock.files} == set(tiny_files()) - {".gitattributes", "out.png"}
     assert {file.path for file in lock.made} == MADE
-    shelf.check(models / "tiny", lock.present.values(), "tiny")
+    installed.check(models / "tiny", lock.present.values(), "tiny")
     assert {path.name for path in models.iterdir()} == {"tiny", "tiny.lock.json", ".pull-tiny.lock"}
 
 
@@ -145,7 +145,7 @@ def test_what_can_not_be_pulled_is_said(celeste: Celeste, hub: Hub, models: Path
 def test_a_folder_is_copied_and_made_ready(models: Path, tmp_path: Path) -> None:
     done = add(str(TINY))
     assert (done.exit_code, done.stdout) == (0, f"{models}/tiny\n")
-    lock = shelf.read_lock("tiny")
+    lock = installed.read_lock("tiny")
     assert lock is not None
     assert (lock.repo, {file.path for file in lock.made}) == ("", MADE)
     assert "already" in str(add(str(TINY)).exception)

@@ -13,7 +13,7 @@ from tests import pictures
 from tests.providers.local.diffusion.hubs import TINY
 from tests.servers import Running, running, workers
 
-from celeste_image.providers.local import hub
+from celeste_image.providers.local.weights import hub
 from celeste_image.v1 import (
     EditRequest,
     GenerateRequest,

@@ -9,11 +9,11 @@ from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, Parameter
 from celeste_image.core.errors import WeightsMissing
 from celeste_image.core.events import Warned
 from celeste_image.core.request import AnalysisKind, Analyze, ImageRequest, OperationKind
-from celeste_image.providers.local import weights
 from celeste_image.providers.local.models import safety
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
 from celeste_image.providers.local.options import LocalOptions
+from celeste_image.providers.local.weights import packages
 
 __all__ = ["MODEL"]
 
@@ -60,7 +60,7 @@ def picture_alone(request: Analyze, options: LocalOptions) -> Task:
 def left_out(options: LocalOptions) -> list[dict[str, str]]:
     """Returns the fields of ImageContent that can't be looked for now, each with the reason."""
     reasons: dict[str, str] = {}
-    if not weights.installed("analyze"):
+    if not packages.installed("analyze"):
         reasons |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
         reasons["texts"] = "the extra is not installed; get it with: pip install 'celeste-image[ocr]'"

@@ -2,11 +2,11 @@
 
 from celeste_image.core.card import ChoiceRange, IntegerRange, ModelCard, Parameter, SizeRange, TextRange
 from celeste_image.core.request import Generate, OperationKind
-from celeste_image.providers.local import weights
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.restyle import STYLES
 from celeste_image.providers.local.models.shared import SEED
 from celeste_image.providers.local.options import LocalOptions
+from celeste_image.providers.local.weights import packages
 
 __all__ = ["MODEL"]
 
@@ -45,9 +45,9 @@ def task(request: Generate, options: LocalOptions) -> Task:
     """Returns the engine's task. Raises WeightsMissing where a style is asked for that can't be painted now."""
     style = None
     if options.style is not None:
-        if not weights.installed("restyle"):
-            raise weights.missing(weights.named("restyle"), "the weights for a style are not on this machine")
-        style = {"number": STYLES[options.style], "folder": str(weights.folder("restyle"))}
+        if not packages.installed("restyle"):
+            raise packages.missing(packages.named("restyle"), "the weights for a style are not on this machine")
+        style = {"number": STYLES[options.style], "folder": str(packages.folder("restyle"))}
     fields = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,

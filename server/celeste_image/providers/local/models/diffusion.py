@@ -22,12 +22,11 @@ from celeste_image.core.edits import Inpaint, Instruct, Polarity
 from celeste_image.core.errors import OperationNotOffered, WeightsMissing
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, Generate, OperationKind
-from celeste_image.providers.local import shelf
-from celeste_image.providers.local.hub import KNOWN
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
 from celeste_image.providers.local.options import LocalOptions
-from celeste_image.providers.local.shelf import Lock, refused
+from celeste_image.providers.local.weights import installed
+from celeste_image.providers.local.weights.installed import KNOWN, Lock, refused
 
 __all__ = ["SD_TURBO", "DiffusionModel", "describe", "found"]
 
@@ -66,10 +65,10 @@ class DiffusionModel(LocalModel):
     def ready(self) -> bool:
         """Tells whether its files and the extra are on this machine."""
         try:
-            lock = shelf.read_lock(self.name)
+            lock = installed.read_lock(self.name)
         except WeightsMissing:
             return False
-        return lock is not None and shelf.installed(lock) and find_spec("openvino_genai") is not None
+        return lock is not None and installed.complete(lock) and find_spec("openvino_genai") is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +109,10 @@ def describe(lock: Lock, folder: Path) -> DiffusionModel:
 def found() -> tuple[DiffusionModel, ...]:
     """Returns the models that are in the models folder, the known one first, then by name."""
     models = []
-    for lock in shelf.locks():
-        if shelf.installed(lock):
+    for lock in installed.locks():
+        if installed.complete(lock):
             try:
-                models.append(describe(lock, shelf.folder(lock.name)))
+                models.append(describe(lock, installed.folder(lock.name)))
             except WeightsMissing:
                 continue  # it could be described when it was placed, so somebody changed it
     return tuple(sorted(models, key=lambda model: model.name != SD_TURBO.name))
@@ -222,7 +221,7 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
 def _model(name: str, card: ModelCard, facts: Facts, memory_bytes: int) -> DiffusionModel:
     def task(request: Generate | Edit, options: LocalOptions) -> Task:
         fields: dict[str, Any] = {
-            "model_dir": str(shelf.folder(name)),
+            "model_dir": str(installed.folder(name)),
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "steps": options.steps or facts.steps,

@@ -7,8 +7,8 @@ from typing import Any
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Warned
 from celeste_image.core.request import ImageRequest
-from celeste_image.providers.local import weights
 from celeste_image.providers.local.options import LocalOptions
+from celeste_image.providers.local.weights import packages
 
 __all__ = ["MIB", "LocalModel", "Task"]
 
@@ -44,7 +44,7 @@ class LocalModel:
 
     def ready(self) -> bool:
         """Tells whether its weights, if it has any, are on this machine."""
-        return not self.weights_id or weights.installed(self.weights_id)
+        return not self.weights_id or packages.installed(self.weights_id)
 
     def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
         """Returns what does the work of a request, one engine after the other; of None all that there are."""
@@ -59,7 +59,7 @@ class LocalModel:
         task, pictures = self.task(request, options)
         task |= {"limits": _limits(request), "threads": threads, "preview_count": request.options.preview_count}
         if self.weights_id:
-            task["model_dir"] = str(weights.folder(self.weights_id))
+            task["model_dir"] = str(packages.folder(self.weights_id))
         return task, pictures
 
 

@@ -10,9 +10,9 @@ import pytest
 from tests.providers.local.diffusion.hubs import TINY
 
 from celeste_image.core.errors import ModelNotFound, WeightsMissing
-from celeste_image.providers.local import hub, shelf, weights
 from celeste_image.providers.local.models.diffusion import describe
-from celeste_image.providers.local.parcels import export_model, import_model
+from celeste_image.providers.local.weights import hub, installed, packages
+from celeste_image.providers.local.weights.archives import export_model, import_model
 
 COMPACT = "realesrgan-animevideov3"
 Member = tuple[tarfile.TarInfo, bytes]
@@ -64,9 +64,9 @@ def linked(contents: list[Member], kind: bytes) -> list[Member]:
 
 def test_a_diffusion_model_travels(parcel: Path, elsewhere: Path, models: Path, tmp_path: Path) -> None:
     assert import_model(parcel, ready=describe) == ("tiny", elsewhere / "tiny")
-    lock = shelf.read_lock("tiny")
+    lock = installed.read_lock("tiny")
     assert lock is not None
-    shelf.check(elsewhere / "tiny", lock.present.values(), "tiny")
+    installed.check(elsewhere / "tiny", lock.present.values(), "tiny")
     assert (elsewhere / "tiny.lock.json").read_bytes() == (models / "tiny.lock.json").read_bytes()
     export_model("tiny", tmp_path / "again.tar")
     assert (tmp_path / "again.tar").read_bytes() == parcel.read_bytes()
@@ -82,12 +82,12 @@ def test_a_model_of_a_package_travels(
     export_model(COMPACT, tmp_path / "compact.tar")
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(models))
     assert import_model(tmp_path / "compact.tar", ready=describe) == (COMPACT, models / COMPACT)
-    weights.verify(COMPACT)
+    packages.verify(COMPACT)
     contents = members(tmp_path / "compact.tar")
     contents[1] = (contents[1][0], contents[1][1][:-1] + b"x")
     with pytest.raises(WeightsMissing, match="other bytes"):
         import_model(written(tmp_path / "bad.tar", contents), ready=describe)
-    weights.verify(COMPACT)
+    packages.verify(COMPACT)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from celeste_image.core.errors import ModelNotFound, WeightsMissing
-from celeste_image.providers.local import shelf, weights
-from celeste_image.providers.local.shelf import Lock, LockedFile
+from celeste_image.providers.local.weights import installed, packages
+from celeste_image.providers.local.weights.installed import Lock, LockedFile
 
 __all__ = ["export_model", "import_model"]
 
@@ -46,16 +46,16 @@ def export_model(name: str, target: Path) -> None:
         ModelNotFound: There is no model of this name that has weights.
         WeightsMissing: It is not here whole, or the file can't be written.
     """
-    lock = shelf.read_lock(name) if name not in weights.load_manifest() else None
+    lock = installed.read_lock(name) if name not in packages.load_manifest() else None
     if lock:
-        here, files = shelf.folder(name), tuple(lock.present.values())
-        shelf.check(here, files, f"local/{name}")
+        here, files = installed.folder(name), tuple(lock.present.values())
+        installed.check(here, files, f"local/{name}")
     else:
-        if name not in weights.load_manifest():
+        if name not in packages.load_manifest():
             raise ModelNotFound(f"there is no local/{name} with weights on this machine")
-        model = weights.named(name)
-        weights.verify(model)
-        here = weights.folder(model)
+        model = packages.named(name)
+        packages.verify(model)
+        here = packages.folder(model)
         files = tuple(LockedFile(file.name, file.sha256, file.size_bytes) for file in model.files)
     index = {"format": FORMAT, "name": name, "files": [_values(file) for file in files]}
     text = json.dumps(index | {"lock": lock.values() if lock else None}, indent=1, sort_keys=True).encode()
@@ -75,7 +75,7 @@ def export_model(name: str, target: Path) -> None:
         finally:
             Path(part).unlink(missing_ok=True)
     except OSError as error:
-        raise shelf.refused(name, f"{target} can't be written: {error.strerror or error}") from error
+        raise installed.refused(name, f"{target} can't be written: {error.strerror or error}") from error
 
 
 def import_model(source: Path, *, ready: Callable[[Lock, Path], object]) -> tuple[str, Path]:
@@ -89,10 +89,10 @@ def import_model(source: Path, *, ready: Callable[[Lock, Path], object]) -> tupl
         WeightsMissing: The file is no parcel, is damaged, holds other bytes than those pinned here, or the disk says
         no.
     """
-    root = weights.root()
+    root = packages.root()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        shelf.sweep()
+        installed.sweep()
         staging = Path(tempfile.mkdtemp(prefix=".import-", dir=root))
         try:
             with tarfile.open(source, "r:") as tar:
@@ -100,8 +100,8 @@ def import_model(source: Path, *, ready: Callable[[Lock, Path], object]) -> tupl
                 _unpack(tar, parcel, staging)
             if parcel.lock:
                 ready(parcel.lock, staging)
-                return parcel.name, shelf.place(staging, parcel.lock)
-            here = weights.folder(parcel.name)
+                return parcel.name, installed.place(staging, parcel.lock)
+            here = packages.folder(parcel.name)
             here.mkdir(parents=True, exist_ok=True)
             for file in parcel.files:
                 (staging / file.path).replace(here / file.path)
@@ -150,17 +150,19 @@ def _pinned(name: str, files: Sequence[LockedFile], lock: Lock | None) -> Sequen
     """
     if lock is None:
         try:
-            model = weights.named(name)
+            model = packages.named(name)
         except ModelNotFound as error:
             raise WeightsMissing(f"the parcel has {name!r}, which is no model of this version, and no lock") from error
         pinned = {LockedFile(file.name, file.sha256, file.size_bytes) for file in model.files}
     else:
-        if lock.name != name or name in weights.load_manifest():
+        if lock.name != name or name in packages.load_manifest():
             raise WeightsMissing(f"the parcel's lock is for another model than {name!r}")
         pinned = set(lock.present.values())
-        before = shelf.read_lock(name)
+        before = installed.read_lock(name)
         if before and replace(before, made=()) != replace(lock, made=()):
-            raise WeightsMissing(f"the parcel's local/{name} is another than {shelf.lock_path(name).name} here says")
+            raise WeightsMissing(
+                f"the parcel's local/{name} is another than {installed.lock_path(name).name} here says"
+            )
     if set(files) != pinned or len(files) != len(pinned):
         raise WeightsMissing(f"the parcel's files are not those that local/{name} has")
     return files
@@ -187,4 +189,4 @@ def _unpack(tar: tarfile.TarFile, parcel: Parcel, staging: Path) -> None:
         target.chmod(0o644)
     if extra := tar.next():
         raise WeightsMissing(f"the parcel has {extra.name!r} beside the model's files")
-    shelf.check(staging, parcel.files, f"the parcel's local/{parcel.name}")
+    installed.check(staging, parcel.files, f"the parcel's local/{parcel.name}")

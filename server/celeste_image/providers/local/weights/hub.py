@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local import shelf, weights
-from celeste_image.providers.local.adapt import adapt
-from celeste_image.providers.local.shelf import Lock, LockedFile, refused
+from celeste_image.providers.local.weights import installed, packages
+from celeste_image.providers.local.weights.adapt import adapt
+from celeste_image.providers.local.weights.installed import Lock, LockedFile, refused
 
-__all__ = ["EXTRA", "KNOWN", "add_folder", "pull"]
-
-KNOWN: Mapping[str, str] = {"sd-turbo": "rupeshs/sd-turbo-openvino"}
-"""Models that have a name here, and their repositories. Not run by us: hubs can't be reached where this is built."""
+__all__ = ["EXTRA", "add_folder", "pull"]
 
 EXTRA = "the extra is not installed: pip install 'celeste-image[diffusion]'"
 
@@ -70,14 +67,14 @@ def pull(name: str, repo: str, *, on_line: Line, endpoint: str | None = None) ->
         from filelock import FileLock
     except ImportError as error:
         raise refused(name, EXTRA) from error
-    root = weights.root()
+    root = packages.root()
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".pull-{name}.lock"):
             return Pull(name, repo, on_line, endpoint).run()
     except OSError as error:
         what = f"{error.strerror or error}: {error.filename or root}"
-        raise refused(name, weights.ADDRESS.sub("<address>", what)) from error
+        raise refused(name, packages.ADDRESS.sub("<address>", what)) from error
 
 
 def add_folder(name: str, source: Path) -> Path:
@@ -86,22 +83,22 @@ def add_folder(name: str, source: Path) -> Path:
     Raises:
         WeightsMissing: It is no such folder, the name is taken, or the disk says no.
     """
-    root = weights.root()
+    root = packages.root()
     paths = sorted(file.relative_to(source).as_posix() for file in source.rglob("*") if file.is_file())
-    paths = [path for path in paths if shelf.wanted(path)]
+    paths = [path for path in paths if installed.wanted(path)]
     _check_complete(name, paths, str(source))
     try:
         root.mkdir(parents=True, exist_ok=True)
-        shelf.sweep()
+        installed.sweep()
         staging = Path(tempfile.mkdtemp(prefix=".add-", dir=root))
         try:
             files = []
             for path in paths:
                 (staging / path).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / path, staging / path)
-                files.append(shelf.digest(staging / path, path))
+                files.append(installed.digest(staging / path, path))
             lock = Lock(name, "", "", "", tuple(files))
-            return shelf.place(staging, replace(lock, made=_make_ready(staging, lock)))
+            return installed.place(staging, replace(lock, made=_make_ready(staging, lock)))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -116,18 +113,18 @@ class Pull:
         self._repo = repo
         self._on_line = on_line
         self._endpoint = endpoint
-        self._here = shelf.folder(name)
+        self._here = installed.folder(name)
         self._staging = self._here.with_name(f".pull-{name}")
 
     def run(self) -> Path:
         """Returns the model's folder. Raises WeightsMissing or OSError."""
         name, repo, staging = self._name, self._repo, self._staging
-        lock = shelf.read_lock(name)
+        lock = installed.read_lock(name)
         if lock and lock.repo != repo:
             raise refused(name, f"its lock says that it is from {lock.repo or 'a folder'}, not from {repo}")
         if lock and self._here.is_dir():
             try:
-                shelf.check(self._here, lock.present.values(), f"local/{name}")
+                installed.check(self._here, lock.present.values(), f"local/{name}")
                 return self._here
             except WeightsMissing as error:
                 self._on_line(f"{error.message}; getting it anew")
@@ -155,7 +152,7 @@ class Pull:
         files += bring(set(listing.files) - small)
         for part in staging.rglob("*.part"):  # of another revision
             part.unlink()
-        return shelf.place(staging, Lock(name, repo, listing.revision, listing.license, files, made))
+        return installed.place(staging, Lock(name, repo, listing.revision, listing.license, files, made))
 
     def _listing(self, revision: str) -> Listing:
         """Returns what the hub says of a repository. Raises WeightsMissing."""
@@ -180,7 +177,7 @@ class Pull:
             raise refused(name, f"{repo!r} is neither a folder here nor a repository's name, OWNER/NAME") from error
         except (httpx2.HTTPError, OSError) as error:
             raise refused(name, f"the hub can't be reached ({type(error).__name__})") from error
-        found = {file.rfilename: file for file in info.siblings or () if shelf.wanted(file.rfilename)}
+        found = {file.rfilename: file for file in info.siblings or () if installed.wanted(file.rfilename)}
         _check_complete(name, found, repo)
         files = {
             path: HubFile(int(file.size or 0), str(file.lfs.sha256) if file.lfs else "", str(file.blob_id or ""))
@@ -197,7 +194,7 @@ class Pull:
         """
         file, target = listing.files[path], self._staging / path
         if target.is_file() and target.stat().st_size == file.size_bytes:
-            found = shelf.digest(target, path)
+            found = installed.digest(target, path)
             if not _wrong(found, target, file, known):
                 return found
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +202,7 @@ class Pull:
         part = target.with_name(f"{target.name}.{(file.sha256 or file.blob)[:12]}.part")
         self._on_line(f"{path}  {file.size_bytes / 1e6:.1f} MB")
         self._download(listing.revision, path, file.size_bytes, part)
-        found = shelf.digest(part, path)
+        found = installed.digest(part, path)
         if wrong := _wrong(found, part, file, known):
             part.unlink()
             raise refused(self._name, f"{path} is not the file that {wrong}")
@@ -256,7 +253,7 @@ def _make_ready(staging: Path, lock: Lock) -> tuple[LockedFile, ...]:
     except WeightsMissing as error:
         raise refused(lock.name, error.message) from error
     describe(lock, staging)
-    return tuple(shelf.digest(path, name) for name, path in written)
+    return tuple(installed.digest(path, name) for name, path in written)
 
 
 def _check_complete(name: str, paths: Iterable[str], source: str) -> None:
@@ -275,7 +272,7 @@ def _held(listing: Listing, lock: Lock) -> Listing:
     Raises:
         WeightsMissing: It does not.
     """
-    path = shelf.lock_path(lock.name).name
+    path = installed.lock_path(lock.name).name
     if listing.revision != lock.revision:
         raise refused(lock.name, f"the hub has {listing.revision} for revision {lock.revision} of {path}")
     for known in lock.files:

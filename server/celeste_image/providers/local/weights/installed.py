@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import WeightsMissing
-from celeste_image.providers.local import weights
+from celeste_image.providers.local.weights import packages
 
 __all__ = [
+    "KNOWN",
     "NAME",
     "Lock",
     "LockedFile",
     "check",
+    "complete",
     "digest",
     "folder",
-    "installed",
     "locks",
     "place",
     "read_lock",
@@ -38,6 +39,9 @@ __all__ = [
     "wanted",
     "write_lock",
 ]
+
+KNOWN: Mapping[str, str] = {"sd-turbo": "rupeshs/sd-turbo-openvino"}
+"""Models that have a name here, and their repositories. Not run by us: hubs can't be reached where this is built."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What a model may be called after `local/`; also a file name that means nothing to any shell or system."""
@@ -122,7 +126,7 @@ def folder(name: str) -> Path:
     """Returns where a model is or will be. Raises WeightsMissing for a name that can't be one."""
     if not NAME.fullmatch(name):
         raise WeightsMissing(f"{name!r} can't be a model's name: small letters, digits, dot, dash and underscore can")
-    return weights.root() / name
+    return packages.root() / name
 
 
 def lock_path(name: str) -> Path:
@@ -160,7 +164,7 @@ def write_lock(lock: Lock) -> None:
 
 def locks() -> Iterator[Lock]:
     """Yields the locks of all models in the folder, by name; damaged ones are left out."""
-    for path in sorted(weights.root().glob(f"*{LOCK}")):
+    for path in sorted(packages.root().glob(f"*{LOCK}")):
         try:
             lock = read_lock(path.name.removesuffix(LOCK))
         except WeightsMissing:
@@ -169,7 +173,7 @@ def locks() -> Iterator[Lock]:
             yield lock
 
 
-def installed(lock: Lock) -> bool:
+def complete(lock: Lock) -> bool:
     """Says whether all files are there with the right sizes; reads none of them."""
     here = folder(lock.name)
     try:
@@ -208,7 +212,7 @@ def place(made: Path, lock: Lock) -> Path:
     here = folder(lock.name)
     if here.exists():
         before = read_lock(lock.name)
-        if before is None or installed(before):
+        if before is None or complete(before):
             raise refused(lock.name, f"there is a {here} already; another model needs another name")
         shutil.rmtree(here)
     write_lock(lock)
@@ -218,7 +222,7 @@ def place(made: Path, lock: Lock) -> Path:
 
 def sweep() -> None:
     """Removes what copies and imports left behind whose process was killed."""
-    for old in (*weights.root().glob(".add-*"), *weights.root().glob(".import-*")):
+    for old in (*packages.root().glob(".add-*"), *packages.root().glob(".import-*")):
         if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:  # a younger one may be at work now
             shutil.rmtree(old, ignore_errors=True)
 

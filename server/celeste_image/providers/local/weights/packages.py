@@ -104,7 +104,7 @@ class ModelWeights:
 @cache
 def load_manifest() -> dict[str, ModelWeights]:
     """Returns the weights of every model in models.toml, by model id without `local/`."""
-    tables = tomllib.loads(Path(__file__).with_name("models.toml").read_text("utf-8"))
+    tables = tomllib.loads(Path(__file__).parent.with_name("models.toml").read_text("utf-8"))
     return {
         name: ModelWeights(
             id=name,

@@ -1,0 +1,1 @@
+"""Weights of local models: where they come from, and where they are installed."""
