@@ -35,7 +35,7 @@ from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.request import Call, Generate, ImageRequest, RequestOptions
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, FakeVendor, emulating
-from celeste_image.emulate.vendor import Refusal
+from celeste_image.emulate.base import Refusal
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
 from celeste_image.telemetry import configure_logs

@@ -23,8 +23,8 @@ from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Event, Picture, Submitted
 from celeste_image.core.request import Call, Generate, ImageRequest, OperationKind
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
+from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
-from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import Jobs
 from celeste_image.providers.kit.vendor import Vendor

@@ -5,14 +5,14 @@ size, and write down in a ledger of their own what they were asked and would hav
 said by the request itself or before it: see `behaviour.py`.
 """
 
-from celeste_image.emulate.behaviour import Behaviour, BehaviourUnknown
-from celeste_image.emulate.bfl import FakeBfl
-from celeste_image.emulate.gemini import FakeGemini
+from celeste_image.emulate.base import FakeVendor
+from celeste_image.emulate.behavior import Behaviour, BehaviourUnknown
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint
-from celeste_image.emulate.openai import FakeAzureOpenAI, FakeCompatible, FakeOpenAI
 from celeste_image.emulate.server import Emulator, emulating
-from celeste_image.emulate.stability import FakeStability
-from celeste_image.emulate.vendor import FakeVendor
+from celeste_image.emulate.vendors.bfl import FakeBfl
+from celeste_image.emulate.vendors.gemini import FakeGemini
+from celeste_image.emulate.vendors.openai import FakeAzureOpenAI, FakeCompatible, FakeOpenAI
+from celeste_image.emulate.vendors.stability import FakeStability
 
 __all__ = [
     "EMULATED",

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from celeste_image.emulate.behaviour import Behaviour
+from celeste_image.emulate.behavior import Behaviour
 
 __all__ = ["FakeJob", "FakeJobs"]
 

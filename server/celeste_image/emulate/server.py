@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from celeste_image.emulate.behaviour import Behaviour, BehaviourUnknown
+from celeste_image.emulate.base import FakeVendor, end
+from celeste_image.emulate.behavior import Behaviour, BehaviourUnknown
 from celeste_image.emulate.ledger import Ledger
-from celeste_image.emulate.vendor import FakeVendor, end
 
 __all__ = ["CONTROL", "Emulated", "Emulator", "emulating"]
 

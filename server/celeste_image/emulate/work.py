@@ -10,7 +10,7 @@ from PIL import Image
 
 from celeste_image.core.card import SizeRange
 from celeste_image.emulate import painting
-from celeste_image.emulate.vendor import Asked, Refusal
+from celeste_image.emulate.base import Asked, Refusal
 
 __all__ = ["opened", "painted", "ratio_size", "seed_of", "size_within"]
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 from celeste_image.core.card import ModelCard
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
+from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
-from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.families.stable_image import OPERATIONS
 from celeste_image.providers.vendors.stability import Stability

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from celeste_image.core.card import ChoiceRange, ModelCard, SizeRange
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
-from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
+from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.families.google import SIDES
 from celeste_image.providers.vendors.gemini import Gemini

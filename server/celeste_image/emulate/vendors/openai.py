@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
-from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
+from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, seed_of, size_within
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.vendors.azure_openai import API_VERSION, AzureOpenAI

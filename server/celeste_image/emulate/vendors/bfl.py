@@ -11,8 +11,8 @@ from PIL import Image
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
+from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJob, FakeJobs
-from celeste_image.emulate.vendor import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.vendors.bfl import Bfl
 

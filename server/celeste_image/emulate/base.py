@@ -16,7 +16,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.request import OperationKind
-from celeste_image.emulate.behaviour import Behaviour, BehaviourUnknown, behaviour_in
+from celeste_image.emulate.behavior import Behaviour, BehaviourUnknown, behaviour_in
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
 from celeste_image.providers.kit.vendor import Vendor
 

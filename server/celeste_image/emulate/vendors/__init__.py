@@ -1,0 +1,1 @@
+"""The fake vendors: one file each."""
