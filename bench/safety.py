@@ -27,7 +27,7 @@ from tests.servers import running, workers  # noqa: E402
 from celeste_image.client import AsyncClient  # noqa: E402
 from celeste_image.core.image import Size  # noqa: E402
 from celeste_image.core.request import AnalysisKind, Generate  # noqa: E402
-from celeste_image.pipeline.words import WordList, words_of  # noqa: E402
+from celeste_image.pipeline.safety.words import WordList, words_of  # noqa: E402
 
 PICTURES = {
     "scikit-image==0.26.0": (

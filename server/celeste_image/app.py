@@ -10,6 +10,7 @@ from urllib.request import url2pathname
 
 import structlog
 
+from celeste_image.admission import ByteBudget
 from celeste_image.config import Settings
 from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
@@ -20,8 +21,7 @@ from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import Labels, Routes, build_pipeline
-from celeste_image.pipeline.budget import ByteBudget
-from celeste_image.pipeline.policy import Policy
+from celeste_image.pipeline.safety.policy import Policy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import build_providers, open_ids_of, overlay_cards

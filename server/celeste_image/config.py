@@ -180,7 +180,7 @@ class WordRule(Section):
 
     action: Literal["off", "flag", "block"] = "block"
     words: list[str] = []
-    """Terms; `*` stands for any letters of a word, `?` for one. See `pipeline/words.py`."""
+    """Terms; `*` stands for any letters of a word, `?` for one. See `pipeline/safety/words.py`."""
     files: list[Path] = []
     """Files of terms, UTF-8, one a line; empty lines and lines that begin with `#` are none."""
 

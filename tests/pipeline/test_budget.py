@@ -8,6 +8,7 @@ import pytest
 from tests import pictures, stores
 from tests.pipeline.fakes import REQUEST, Fake, collect, picture
 
+from celeste_image.admission import MOST_WAITING, ByteBudget
 from celeste_image.core.edits import Erase, Mask
 from celeste_image.core.errors import ArtifactNotFound, MemoryBudget, NotAnImage
 from celeste_image.core.events import Event, Progress, Saved
@@ -19,7 +20,6 @@ from celeste_image.core.request import (
     Edit,
     ImageRequest,
 )
-from celeste_image.pipeline.budget import MOST_WAITING, ByteBudget
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.save import saving
 

@@ -34,7 +34,7 @@ from celeste_image.core.events import (
     Submitted,
 )
 from celeste_image.core.request import Call, Generate, OperationKind, RequestOptions, Routing
-from celeste_image.pipeline.record import recording
+from celeste_image.pipeline.complete import recording
 from celeste_image.pipeline.route import Routes, routing
 
 PROVIDERS = {

@@ -18,7 +18,7 @@ from celeste_image.core.request import (
     OperationKind,
     RequestOptions,
 )
-from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.base import Provider
 from celeste_image.providers.local.models.patchmatch import CARD as PATCHMATCH
 from celeste_image.providers.local.provider import LocalOptions

@@ -18,7 +18,7 @@ from celeste_image.core.request import (
     OperationKind,
     RequestOptions,
 )
-from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.fidelity.fit import fitting
 
 EDITOR = card(
     "fake/editor",

@@ -35,7 +35,7 @@ from celeste_image.core.request import (
     RequestOptions,
     Upscale,
 )
-from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.fidelity.fit import fitting
 
 HONORED, ADJUSTED, DROPPED, DEFAULTED = (
     FidelityOutcome.HONORED,

@@ -19,9 +19,9 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, OperationKind, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.policy import Policy
 from celeste_image.pipeline.retry import retrying
-from celeste_image.pipeline.safety import checking_inputs, checking_outputs, checking_prompts
+from celeste_image.pipeline.safety.policy import Policy
+from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.split import splitting
 
 CARD = card("fake/one", max_count=4)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from celeste_image.core.card import SizeRange
 from celeste_image.core.image import Size
-from celeste_image.pipeline.sizes import fit_size, ratio_of, same_shape, sides, size_json
+from celeste_image.pipeline.fidelity.sizes import fit_size, ratio_of, same_shape, sides, size_json
 
 FREE = SizeRange(64, 4096, 4.2, multiple_of=16, default_width=1024, default_height=768)
 FEW = SizeRange(

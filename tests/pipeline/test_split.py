@@ -45,8 +45,8 @@ from celeste_image.core.events import (
 )
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Call, Generate, Upscale
-from celeste_image.pipeline.fit import fitting
-from celeste_image.pipeline.record import recording
+from celeste_image.pipeline.complete import recording
+from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.split import splitting
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeste_image.pipeline.words import WordList, words_of
+from celeste_image.pipeline.safety.words import WordList, words_of
 
 
 def finds(text: str, *terms: str) -> bool:

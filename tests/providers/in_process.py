@@ -17,7 +17,7 @@ from celeste_image.core.media import media_type
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.imaging import pixels_engine as engine
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.sandbox.frames import Frame
 

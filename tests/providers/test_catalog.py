@@ -11,7 +11,7 @@ import pytest
 from celeste_image.core.card import ImageRange, LifecycleState, ModelCard, SizeRange
 from celeste_image.core.edits import EDITS
 from celeste_image.core.request import OperationKind
-from celeste_image.pipeline.sizes import ratio_of
+from celeste_image.pipeline.fidelity.sizes import ratio_of
 from celeste_image.providers import catalog
 from celeste_image.providers.catalog import cards_from, load_cards, load_catalogue, load_title
 from celeste_image.providers.registry import discover

@@ -1,26 +1,26 @@
 """What can happen to an operation, one class each, and the shape of everything that runs one: `Run`.
 
-Each event has one author, so there is one place to look:
+Each event has one author, so there is one place to look; the files are in `pipeline/`:
 
-    Queued      pipeline/limit.py    waiting for a slot
-    Started     pipeline/route.py    a model was chosen
-    Fitted      pipeline/fit.py      what became of one field of the request; of `model`, by pipeline/route.py
-    Retrying    pipeline/retry.py    the same model, again
-    Submitted   provider             a remote job runs; retries carry its ticket, so a lost poll buys nothing twice
-    Progress    provider             nearer to the end
-    Preview     provider             a first look
-    Warned      provider             something is not quite as asked
-    Picture     provider             bytes; they go no higher than pipeline/save.py
-    Saved       pipeline/save.py     the picture is stored; above, an image is a digest
-    Measured    pipeline/lock.py     what a step found on what was made, about one field; fit.py puts it into the line
-                pipeline/label.py
-                pipeline/split.py
-    Missed      pipeline/split.py    one of several images could not be made, or may not be shown
-                pipeline/safety.py
-    Analyzed    provider             what an analysis found
-    Judged      pipeline/safety.py   what the operator's policy says of a text or a picture
-    Used        provider             time that an engine of ours worked
-    Completed   pipeline/record.py   the result, last, once
+    Queued      limit.py            waiting for a slot
+    Started     route.py            a model was chosen
+    Fitted      fidelity/fit.py     what became of one field of the request; of `model`, by route.py
+    Retrying    retry.py            the same model, again
+    Submitted   provider            a remote job runs; retries carry its ticket, so a lost poll buys nothing twice
+    Progress    provider            nearer to the end
+    Preview     provider            a first look
+    Warned      provider            something is not quite as asked
+    Picture     provider            bytes; they go no higher than save.py
+    Saved       save.py             the picture is stored; above, an image is a digest
+    Measured    pixel_lock.py       what a step found on what was made, about one field; fit.py puts it into the line
+                metadata.py
+                split.py
+    Missed      split.py            one of several images could not be made, or may not be shown
+                safety/steps.py
+    Analyzed    provider            what an analysis found
+    Judged      safety/steps.py     what the operator's policy says of a text or a picture
+    Used        provider            time that an engine of ours worked
+    Completed   complete.py         the result, last, once
 
 Failure is an exception, never an event, until it leaves the core.
 """

@@ -1,7 +1,8 @@
 """The four operations as plain values, the same through every door: gRPC, command line, another Python program.
 
 They know nothing of providers and of protobuf. Constant ranges are checked once, by the rules in the `.proto` files,
-before a request becomes one of these; what depends on a model is checked against its card, in `pipeline/fit.py`.
+before a request becomes one of these; what depends on a model is checked against its card, in
+`pipeline/fidelity/fit.py`.
 """
 
 from collections.abc import Iterator, Mapping

@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
+from celeste_image.admission import ByteBudget, Slots
 from celeste_image.core.events import Run
 from celeste_image.imaging.guard import Guard
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.outbound.client import Http
-from celeste_image.pipeline.budget import ByteBudget
-from celeste_image.pipeline.fit import fitting
-from celeste_image.pipeline.label import Labels, labelling
-from celeste_image.pipeline.limit import Slots, limiting
+from celeste_image.pipeline.complete import recording
+from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import loading
-from celeste_image.pipeline.lock import locking
-from celeste_image.pipeline.policy import Policy
-from celeste_image.pipeline.record import recording
+from celeste_image.pipeline.metadata import Labels, labelling
+from celeste_image.pipeline.pixel_lock import locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import Routes, routing
-from celeste_image.pipeline.safety import checking_inputs, checking_outputs, checking_prompts
+from celeste_image.pipeline.safety.policy import Policy
+from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider

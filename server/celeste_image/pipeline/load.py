@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from celeste_image.admission import ByteBudget
 from celeste_image.core.errors import (
     ArtifactNotFound,
     CelesteError,
@@ -20,7 +21,6 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Call, ImageRequest
 from celeste_image.imaging.guard import Guard
 from celeste_image.outbound.client import Http
-from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.store import ArtifactStore
 
 __all__ = ["loading"]

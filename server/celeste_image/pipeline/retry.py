@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Missed, Retrying, Run, Saved, Submitted
 from celeste_image.core.request import Call, ImageRequest
-from celeste_image.pipeline.progress import Rising
+from celeste_image.pipeline.attempts import Rising
 from celeste_image.providers.base import ProviderSettings
 
 __all__ = ["RetryPolicy", "retrying"]

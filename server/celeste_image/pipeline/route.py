@@ -22,8 +22,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Analyzed, Event, Fitted, Run, Saved, Started, Submitted
 from celeste_image.core.request import Call, Edit, ImageRequest, OperationKind, Upscale
-from celeste_image.pipeline.progress import Rising
-from celeste_image.pipeline.trail import Trail, may_go_on
+from celeste_image.pipeline.attempts import Rising, Trail, may_go_on
 from celeste_image.providers.base import Provider
 
 __all__ = ["Routes", "routing"]

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
 
+from celeste_image.admission import ByteBudget
 from celeste_image.core.artifact import Lineage
 from celeste_image.core.events import Event, ImageOutput, Picture, Run, Saved
 from celeste_image.core.request import Call, ImageRequest
-from celeste_image.pipeline.budget import ByteBudget
 from celeste_image.store import ArtifactStore
 from celeste_image.store.artifacts import utc_now
 

@@ -19,7 +19,7 @@ from celeste_image.core.events import (
     Saved,
 )
 from celeste_image.core.request import Call, Edit, Generate, ImageRequest
-from celeste_image.pipeline.trail import may_go_on
+from celeste_image.pipeline.attempts import may_go_on
 
 __all__ = ["splitting"]
 

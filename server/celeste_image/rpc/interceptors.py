@@ -9,6 +9,7 @@ from typing import Any, cast
 import grpc
 import structlog
 
+from celeste_image.admission import ByteBudget, Hold
 from celeste_image.config import ServerSettings
 from celeste_image.core.errors import (
     CelesteError,
@@ -18,7 +19,6 @@ from celeste_image.core.errors import (
     SlowReader,
     Violation,
 )
-from celeste_image.pipeline.budget import ByteBudget, Hold
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.writing import WatchedContext, end_within
 from celeste_image.wire.status import DETAILS, status_code, status_from_error

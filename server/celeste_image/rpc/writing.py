@@ -15,8 +15,8 @@ from typing import Any
 import grpc
 import structlog
 
+from celeste_image.admission import Hold
 from celeste_image.core.errors import SlowReader
-from celeste_image.pipeline.budget import Hold
 
 __all__ = ["WatchedContext", "end_within"]
 

@@ -43,7 +43,7 @@ from celeste_image.core.request import (
 )
 from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.retry import retrying
 from celeste_image.providers.kit.remote_jobs import Jobs
 from celeste_image.providers.kit.vendor import VendorSettings

@@ -39,7 +39,7 @@ from celeste_image.core.request import (
     RequestOptions,
 )
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.fit import fitting
+from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.kit.vendor import VendorSettings
 from celeste_image.providers.vendors.compatible import Compatible, CompatibleSettings

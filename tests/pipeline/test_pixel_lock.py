@@ -18,8 +18,8 @@ from celeste_image.core.events import Event, FidelityLine, Fitted, Picture, Run,
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.fit import fitting
-from celeste_image.pipeline.lock import locking
+from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.pipeline.pixel_lock import locking
 from celeste_image.pipeline.split import splitting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,6 +19,7 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
     card_in,
+    out_of_range,
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
@@ -42,10 +43,9 @@ from celeste_image.core.request import (
     ImageRequest,
     Upscale,
 )
-from celeste_image.pipeline.label import AS_MADE, Labels
-from celeste_image.pipeline.measure import MEASURED, measure
-from celeste_image.pipeline.ranges import out_of_range
-from celeste_image.pipeline.sizes import fit_size, sides, size_json
+from celeste_image.pipeline.fidelity.measure import MEASURED, measure
+from celeste_image.pipeline.fidelity.sizes import fit_size, sides, size_json
+from celeste_image.pipeline.metadata import AS_MADE, Labels
 from celeste_image.providers.base import Provider
 
 __all__ = ["fitting"]

@@ -25,7 +25,7 @@ from celeste_image.core.events import (
     Used,
 )
 from celeste_image.core.request import Call
-from celeste_image.pipeline.record import recording
+from celeste_image.pipeline.complete import recording
 
 LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
 FOUND = Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "L", False))

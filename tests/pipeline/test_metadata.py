@@ -14,8 +14,8 @@ from celeste_image.core.events import Event, Fitted, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.fit import fitting
-from celeste_image.pipeline.label import Labels, labelling
+from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.pipeline.metadata import Labels, labelling
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,7 +22,7 @@ from celeste_image.core.events import Event, Judged, Missed, Picture, Preview, R
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Analyze, Call, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
-from celeste_image.pipeline.policy import Policy, strongest
+from celeste_image.pipeline.safety.policy import Policy, strongest
 
 __all__ = ["checking_inputs", "checking_outputs", "checking_prompts"]
 

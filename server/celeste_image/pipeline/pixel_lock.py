@@ -10,7 +10,7 @@ from celeste_image.core.edits import Erase, Inpaint
 from celeste_image.core.events import Event, Measured, Picture, Run, Warned
 from celeste_image.core.request import Call, Edit, ImageRequest
 from celeste_image.imaging.pixels import Difference, Pictures
-from celeste_image.pipeline.sizes import same_shape
+from celeste_image.pipeline.fidelity.sizes import same_shape
 
 __all__ = ["locking"]
 

@@ -1,9 +1,9 @@
 """Trail: the models that were left on the way to one that does a request, and why."""
 
 from celeste_image.core.errors import Attempt, CelesteError, ProvidersUnavailable
-from celeste_image.core.events import FidelityLine, FidelityOutcome
+from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Progress
 
-__all__ = ["Trail", "may_go_on"]
+__all__ = ["Rising", "Trail", "may_go_on"]
 
 OWN_OPTIONS = "options.provider_options["
 """How paths begin of what is written for one provider: a mistake there is the caller's, no reason to ask another."""
@@ -60,3 +60,18 @@ class Trail:
         if len(self._attempts) > 1:
             error.attempts = tuple(self._attempts)
         return error
+
+
+class Rising:
+    """Lets through what a caller may be told of one request, over all its tries and models."""
+
+    def __init__(self) -> None:
+        self._fraction = 0.0
+
+    def passes(self, event: Event) -> bool:
+        """Tells whether an event may go on: every one but a Progress below the highest so far."""
+        if not isinstance(event, Progress):
+            return True
+        rises = event.fraction >= self._fraction
+        self._fraction = max(self._fraction, event.fraction)
+        return rises

@@ -16,7 +16,7 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Analyze, Call, Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.imaging.pixels import Pictures
-from celeste_image.pipeline.words import WordList, words_of
+from celeste_image.pipeline.safety.words import WordList, words_of
 from celeste_image.providers.base import Provider
 
 __all__ = ["Judgement", "Policy", "Rules", "strongest"]

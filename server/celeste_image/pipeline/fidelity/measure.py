@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from celeste_image.core.events import FidelityLine, FidelityOutcome, ImageOutput, Measured
-from celeste_image.pipeline.sizes import ratio_of, same_shape
+from celeste_image.pipeline.fidelity.sizes import ratio_of, same_shape
 
 __all__ = ["MEASURED", "measure"]
 

@@ -1,11 +1,11 @@
-"""ByteBudget: how many bytes the calls of a process may hold at a time."""
+"""Room that is handed out in the order of arrival: bytes that calls hold, and places for calls at work."""
 
 import asyncio
 from collections import deque
 
-from celeste_image.core.errors import MemoryBudget
+from celeste_image.core.errors import MemoryBudget, QueueFull
 
-__all__ = ["ByteBudget", "Hold"]
+__all__ = ["ByteBudget", "Hold", "Slots"]
 
 MOST_WAITING = 1000
 """Calls that wait hold little, but not nothing: one more is refused at once."""
@@ -119,3 +119,54 @@ class Hold:
         """Gives all of it back, once."""
         self.resize(0)
         self._closed = True
+
+
+class Slots:
+    """Places for calls at work, and a queue of bounded length before them.
+
+    Args:
+        places: Calls at work at most.
+        queue: Calls that may wait.
+    """
+
+    def __init__(self, places: int, queue: int) -> None:
+        self._free = places
+        self._queue = queue
+        self._waiting: deque[asyncio.Event] = deque()
+
+    def enter(self) -> asyncio.Event | None:
+        """Takes a place and returns None, or joins the queue and returns what is set when something moved there.
+
+        Raises:
+            QueueFull: As many calls wait as may.
+        """
+        if self._free and not self._waiting:
+            self._free -= 1
+            return None
+        if len(self._waiting) >= self._queue:
+            raise QueueFull(f"{len(self._waiting)} calls wait already", retry_after=1.0)
+        turn = asyncio.Event()
+        self._waiting.append(turn)
+        return turn
+
+    def position(self, turn: asyncio.Event) -> int:
+        """Returns the place in the queue, from 1, or 0 after taking a free place for the first in it."""
+        position = self._waiting.index(turn) + 1
+        if position == 1 and self._free:
+            self._free -= 1
+            self._waiting.popleft()
+            self._move()
+            return 0
+        return position
+
+    def leave(self, turn: asyncio.Event | None) -> None:
+        """Gives the place back, in the queue or at work."""
+        if turn is not None and turn in self._waiting:
+            self._waiting.remove(turn)
+        else:
+            self._free += 1
+        self._move()
+
+    def _move(self) -> None:
+        for turn in self._waiting:
+            turn.set()
