@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.places import open_place
+from celeste_image.store.backend import open_place
 from celeste_image.store.uploads import Uploads
 
 

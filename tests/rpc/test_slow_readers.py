@@ -17,7 +17,7 @@ from tests.servers import Running, running, workers
 from celeste_image.admission import ByteBudget
 from celeste_image.core.errors import SlowReader
 from celeste_image.core.request import ANONYMOUS
-from celeste_image.rpc.writing import WatchedContext
+from celeste_image.rpc.slow_readers import WatchedContext
 from celeste_image.v1 import (
     ANALYSIS_KIND_METADATA,
     AnalyzeRequest,

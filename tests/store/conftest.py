@@ -5,7 +5,7 @@ import pytest
 from tests.s3 import S3, serving
 from tests.store.kept import Kept, kept_at
 
-from celeste_image.store.places import open_place
+from celeste_image.store.backend import open_place
 
 
 @pytest.fixture(scope="session")

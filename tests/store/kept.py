@@ -8,7 +8,7 @@ from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.places import Place
+from celeste_image.store.backend import Place
 from celeste_image.store.uploads import Uploads
 
 OWNER, OTHER = "ann", "ben"

@@ -15,7 +15,7 @@ from tests.store.kept import OTHER, OWNER, Kept
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name
 from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
 from celeste_image.store import CHUNK_BYTES, ArtifactStore, open_store
-from celeste_image.store.records import LINEAGES
+from celeste_image.store.index import LINEAGES
 
 MISSING = artifact_name("0" * 64)
 PNG = b"\x89PNG\r\n\x1a\n" + b"the rest of it"
@@ -156,7 +156,7 @@ async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, 
         def __getattr__(self, attribute: str) -> object:
             raise AssertionError(f"{attribute} was asked for")
 
-    from celeste_image.store.places import Place
+    from celeste_image.store.backend import Place
     from celeste_image.store.uploads import Uploads
 
     store = ArtifactStore(Place(Untouched()), Uploads(tmp_path, 0))  # type: ignore[arg-type]

@@ -24,9 +24,9 @@ from tests.store.proxies import FaultyProxy
 from tests.store.test_uploads import begin, send
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
-from celeste_image.store import CHUNK_BYTES, places
+from celeste_image.store import CHUNK_BYTES, backend
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.places import open_place
+from celeste_image.store.backend import open_place
 from celeste_image.store.uploads import Uploads
 
 SMALL = b"small"
@@ -259,7 +259,7 @@ def behind(
 ) -> Kept:
     """A store on S3 behind the proxy, with patience for a busy machine, but where an answer never comes."""
     monkeypatch.setattr(
-        places,
+        backend,
         "REQUEST_SECONDS",
         0.4 if "fault" in request.fixturenames and request.getfixturevalue("fault") == "stall" else 5,
     )

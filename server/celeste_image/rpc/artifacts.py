@@ -8,8 +8,8 @@ import grpc
 
 from celeste_image.core.errors import DigestMismatch, InvalidRequest, Violation
 from celeste_image.imaging.guard import ImageLimits
-from celeste_image.rpc.caller import caller_of
-from celeste_image.rpc.check import check_message
+from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.validate import check_message
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import artifact_service_pb2 as pb
 from celeste_image.v1 import artifact_service_pb2_grpc

@@ -13,8 +13,8 @@ import structlog
 from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.events import Completed, ImageOutput, OperationResult, Run
 from celeste_image.core.request import Call, ImageRequest
-from celeste_image.rpc.caller import caller_of
-from celeste_image.rpc.check import check_message, unknown_fields
+from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.validate import check_message, unknown_fields
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
 from celeste_image.wire.requests import Request, request_from_proto

@@ -20,7 +20,7 @@ from celeste_image.core.errors import (
     Violation,
 )
 from celeste_image.rpc.parsing import parser
-from celeste_image.rpc.writing import WatchedContext, end_within
+from celeste_image.rpc.slow_readers import WatchedContext, end_within
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
 __all__ = ["CallInterceptor"]

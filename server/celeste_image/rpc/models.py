@@ -11,7 +11,7 @@ from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.route import Routes
 from celeste_image.providers.base import Provider
 from celeste_image.providers.registry import discover_kinds
-from celeste_image.rpc.check import check_message
+from celeste_image.rpc.validate import check_message
 from celeste_image.v1 import model_service_pb2 as pb
 from celeste_image.v1 import model_service_pb2_grpc, operation_pb2
 from celeste_image.wire.models import KINDS, parameter_to_proto

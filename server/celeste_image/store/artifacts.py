@@ -14,9 +14,9 @@ from typing import Any
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
+from celeste_image.store.backend import Place
 from celeste_image.store.blobs import Blobs, digest_of
-from celeste_image.store.places import Place
-from celeste_image.store.records import Record, Records
+from celeste_image.store.index import Record, Records
 from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]

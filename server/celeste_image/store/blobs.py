@@ -12,7 +12,7 @@ import structlog
 
 from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
-from celeste_image.store.places import ORPHAN_AGE, Place
+from celeste_image.store.backend import ORPHAN_AGE, Place
 
 __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from celeste_image.core.artifact import artifact_name
 from celeste_image.core.errors import DigestMismatch, InvalidRequest
 from celeste_image.store.files import check_room, file_failures, in_thread
-from celeste_image.store.records import check_owner
+from celeste_image.store.index import check_owner
 
 __all__ = ["Upload", "Uploads"]
 

@@ -18,9 +18,7 @@ from celeste_image.store.files import check_room, failed, file_failures, in_thre
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-    from celeste_image.store.artifacts import ArtifactStore
-
-__all__ = ["ORPHAN_AGE", "Place", "open_place", "open_store"]
+__all__ = ["ORPHAN_AGE", "Place", "open_place"]
 
 ORPHAN_AGE = timedelta(hours=1)
 """How long what nobody owns is kept: whoever wrote it may be about to record it."""
@@ -184,32 +182,3 @@ def _open_s3(url: str, options: Mapping[str, str]) -> ObjectStore:
         raise ValueError(str(error).partition("\n")[0]) from error
     except BaseError as error:
         raise ValueError("the options of the S3 store are not right") from error
-
-
-def open_store(
-    url: str,
-    spool: Path,
-    *,
-    options: Mapping[str, str] | None = None,
-    retention_seconds: float = 0.0,
-    reserve_bytes: int = 0,
-) -> "ArtifactStore":
-    """Returns the artifact store at a URL.
-
-    Args:
-        url: See `open_place`.
-        spool: Folder for uploads that are not complete; it is made.
-        options: See `open_place`.
-        retention_seconds: How long artifacts are kept; 0 is for ever.
-        reserve_bytes: Room that must be left on a disk for anything to be stored there.
-
-    Raises:
-        ValueError: The URL or an option is wrong.
-        OSError: A folder can't be made.
-    """
-    from celeste_image.store.artifacts import ArtifactStore
-    from celeste_image.store.uploads import Uploads
-
-    place = open_place(url, options or {})
-    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return ArtifactStore(place, Uploads(spool, reserve_bytes), retention_seconds, reserve_bytes)

@@ -12,7 +12,7 @@ import structlog
 
 from celeste_image.core.artifact import Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged
-from celeste_image.store.places import Place
+from celeste_image.store.backend import Place
 
 __all__ = ["Record", "Records", "check_owner"]
 
