@@ -29,7 +29,7 @@ def serve(pipe: Connection, seconds: float) -> None:
     import uvloop
     from tests.servers import running
 
-    from celeste_image.core.request import ANONYMOUS
+    from celeste_image.core.call import ANONYMOUS
 
     async def main() -> None:
         settings = {"write_seconds": seconds, "stream_budget_bytes": 1 << 30}

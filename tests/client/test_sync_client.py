@@ -14,9 +14,10 @@ from celeste_image.client import AsyncClient, Client
 from celeste_image.client.calls import image_input, path_for, size_of
 from celeste_image.core.edits import Restyle
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, ModelNotFound, ServerUnavailable, Violation
-from celeste_image.core.events import ImageOutput, Progress, Warned
+from celeste_image.core.events import Progress, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Generate
+from celeste_image.core.result import ImageOutput
 from celeste_image.v1 import artifact_service_pb2, event_pb2, image_service_pb2, model_service_pb2
 from celeste_image.wire.status import DETAILS, status_from_error
 

@@ -10,23 +10,14 @@ from tests import pictures
 from tests.offers import GROWN, SIDE, SOURCE, requests_for
 from tests.servers import Running, running
 
+from celeste_image.core.call import ANONYMOUS, Call
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Outpaint
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Analyzed, Completed, Event, Picture, Preview, Progress, Saved, Started
 from celeste_image.core.image import Size
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.request import (
-    ANONYMOUS,
-    Analyze,
-    Call,
-    Edit,
-    Generate,
-    ImageRequest,
-    OperationKind,
-    RequestOptions,
-    Upscale,
-)
+from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, OperationKind, RequestOptions, Upscale
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import discover
 

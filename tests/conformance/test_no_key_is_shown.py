@@ -31,9 +31,10 @@ from tests.offers import requests_for
 from tests.servers import running
 
 from celeste_image.client import AsyncClient
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
-from celeste_image.core.request import Call, Generate, ImageRequest, RequestOptions
+from celeste_image.core.request import Generate, ImageRequest, RequestOptions
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, FakeVendor, emulating
 from celeste_image.emulate.base import Refusal
 from celeste_image.providers.registry import build_providers

@@ -21,10 +21,11 @@ from tests.offers import requests_for
 from tests.servers import running
 
 from celeste_image.client import AsyncClient
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Retrying
 from celeste_image.core.image import Size
-from celeste_image.core.request import Call, Generate, ImageRequest
+from celeste_image.core.request import Generate, ImageRequest
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating, fingerprint
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import build_providers

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import (
     BoolRange,
     IntegerRange,
@@ -14,9 +15,10 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
-from celeste_image.core.events import Event, ImageOutput, Picture, Run, Saved
+from celeste_image.core.events import Event, Picture, Run, Saved
 from celeste_image.core.image import ImageFacts, ImageInput
-from celeste_image.core.request import Call, Generate, ImageRequest, OperationKind
+from celeste_image.core.request import Generate, ImageRequest, OperationKind
+from celeste_image.core.result import ImageOutput
 from celeste_image.providers.base import Options, ProviderSettings
 
 CALL = Call("a-call")

@@ -9,17 +9,12 @@ from tests import pictures, stores
 from tests.pipeline.fakes import REQUEST, Fake, collect, picture
 
 from celeste_image.admission import MOST_WAITING, ByteBudget
+from celeste_image.core.call import ANONYMOUS, Call
 from celeste_image.core.edits import Erase, Mask
 from celeste_image.core.errors import ArtifactNotFound, MemoryBudget, NotAnImage
 from celeste_image.core.events import Event, Progress, Saved
 from celeste_image.core.image import ImageFacts, ImageInput
-from celeste_image.core.request import (
-    ANONYMOUS,
-    Analyze,
-    Call,
-    Edit,
-    ImageRequest,
-)
+from celeste_image.core.request import Analyze, Edit, ImageRequest
 from celeste_image.pipeline.load import loading
 from celeste_image.pipeline.save import saving
 

@@ -10,21 +10,11 @@ from structlog.testing import capture_logs
 from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_error, output, saved
 
 from celeste_image.core.analysis import Analysis, ImageMetadata
+from celeste_image.core.call import Call
 from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
-from celeste_image.core.events import (
-    Analyzed,
-    Completed,
-    FidelityLine,
-    FidelityOutcome,
-    Fitted,
-    Missed,
-    OperationResult,
-    Progress,
-    Started,
-    Usage,
-    Used,
-)
-from celeste_image.core.request import Call
+from celeste_image.core.events import Analyzed, Completed, Fitted, Missed, Progress, Started, Used
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
+from celeste_image.core.result import OperationResult, Usage
 from celeste_image.pipeline.complete import recording
 
 LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)

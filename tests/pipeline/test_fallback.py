@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.pipeline.fakes import CALL, Fake, FakeProvider, card, collect, output, saved
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     ERRORS,
     Attempt,
@@ -22,18 +23,9 @@ from celeste_image.core.errors import (
     SafetyBlocked,
     Violation,
 )
-from celeste_image.core.events import (
-    Completed,
-    Event,
-    FidelityLine,
-    FidelityOutcome,
-    Fitted,
-    Progress,
-    Saved,
-    Started,
-    Submitted,
-)
-from celeste_image.core.request import Call, Generate, OperationKind, RequestOptions, Routing
+from celeste_image.core.events import Completed, Event, Fitted, Progress, Saved, Started, Submitted
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
+from celeste_image.core.request import Generate, OperationKind, RequestOptions, Routing
 from celeste_image.pipeline.complete import recording
 from celeste_image.pipeline.route import Routes, routing
 

@@ -6,18 +6,14 @@ from typing import cast
 
 import pytest
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, Parameter, TextRange
 from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint, Recolor
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered
-from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, Progress
+from celeste_image.core.events import Event, Fitted, Progress
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageFacts, ImageInput
-from celeste_image.core.request import (
-    Call,
-    Edit,
-    ImageRequest,
-    OperationKind,
-    RequestOptions,
-)
+from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.base import Provider
 from celeste_image.providers.local.models.patchmatch import CARD as PATCHMATCH

@@ -9,7 +9,8 @@ from tests.pipeline.fakes import Fake, FakeProvider, card, collect, parameter, s
 from celeste_image.core.card import ImageRange, IntegerRange, SizeRange, TextRange
 from celeste_image.core.edits import Instruct, Outpaint
 from celeste_image.core.errors import InvalidRequest
-from celeste_image.core.events import FidelityLine, FidelityOutcome, Fitted
+from celeste_image.core.events import Fitted
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import (
     Edit,

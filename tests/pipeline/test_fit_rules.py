@@ -24,7 +24,8 @@ from tests.pipeline.fakes import (
 
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.errors import CelesteError, InvalidRequest, UnknownField
-from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Fitted, Progress
+from celeste_image.core.events import Event, Fitted, Progress
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import Size
 from celeste_image.core.request import (
     AnalysisKind,

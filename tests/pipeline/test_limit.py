@@ -9,9 +9,10 @@ import pytest
 from tests.pipeline.fakes import CALL, REQUEST, Fake, collect
 
 from celeste_image.admission import Slots
+from celeste_image.core.call import Call
 from celeste_image.core.errors import NotAnImage, QueueFull
 from celeste_image.core.events import Event, Progress, Queued, Run
-from celeste_image.core.request import Call, Generate, ImageRequest
+from celeste_image.core.request import Generate, ImageRequest
 from celeste_image.pipeline.limit import limiting
 
 DONE = Progress(1.0)

@@ -10,6 +10,7 @@ from tests.pictures import plain
 from tests.pipeline.fakes import REQUEST, Fake, collect
 
 from celeste_image.core.artifact import artifact_name
+from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.edits import Erase, Inpaint, Mask
 from celeste_image.core.errors import (
     ArtifactDamaged,
@@ -21,7 +22,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Progress
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import ANONYMOUS, Analyze, Edit, Upscale
+from celeste_image.core.request import Analyze, Edit, Upscale
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.pipeline.load import loading
 from celeste_image.sandbox.pool import WorkerPool

@@ -14,7 +14,8 @@ from tests.pipeline.fakes import CALL, Fake, FakeProvider, card, collect, parame
 from celeste_image.core.card import BoolRange, ChoiceRange, ImageRange, SizeRange, TextRange
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Instruct, Mask
 from celeste_image.core.errors import InvalidRequest, ProviderFailed
-from celeste_image.core.events import Event, FidelityLine, Fitted, Picture, Run, Warned
+from celeste_image.core.events import Event, Fitted, Picture, Run, Warned
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
 from celeste_image.imaging.pixels import Pictures

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pipeline.fakes import REQUEST, saved
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     ERRORS,
     CelesteError,
@@ -19,7 +20,7 @@ from celeste_image.core.errors import (
     StorageFull,
 )
 from celeste_image.core.events import Event, Progress, Retrying, Submitted
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.providers.base import ProviderSettings
 

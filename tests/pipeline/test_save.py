@@ -7,10 +7,11 @@ import pytest
 from tests import stores
 from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_error, loaded, picture
 
+from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.edits import Erase, Mask
 from celeste_image.core.errors import NotAnImage, StorageFull
 from celeste_image.core.events import Progress, Saved, Used
-from celeste_image.core.request import ANONYMOUS, Edit
+from celeste_image.core.request import Edit
 from celeste_image.pipeline.save import saving
 
 

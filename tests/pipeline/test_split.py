@@ -21,6 +21,7 @@ from tests.pipeline.fakes import (
 )
 
 from celeste_image.core.analysis import Analysis, ImageMetadata
+from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     Cancelled,
     CelesteError,
@@ -31,20 +32,10 @@ from celeste_image.core.errors import (
     ProviderFailed,
     ProviderUnavailable,
 )
-from celeste_image.core.events import (
-    Analyzed,
-    Event,
-    Fitted,
-    Measured,
-    Missed,
-    OperationResult,
-    Preview,
-    Progress,
-    Saved,
-    Used,
-)
+from celeste_image.core.events import Analyzed, Event, Fitted, Measured, Missed, Preview, Progress, Saved, Used
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Analyze, Call, Generate, Upscale
+from celeste_image.core.request import Analyze, Generate, Upscale
+from celeste_image.core.result import OperationResult
 from celeste_image.pipeline.complete import recording
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.split import splitting

@@ -10,11 +10,12 @@ import httpx
 from tests import pictures
 from tests.providers.recordings import KEY, Body, fixture
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 from celeste_image.imaging import pixels_engine as engine
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fidelity.fit import fitting

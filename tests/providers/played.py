@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event
-from celeste_image.core.request import Call
 from celeste_image.imaging.pixels import Pictures
 
 KEY = "sk-test-canary-0123456789abcdef"

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -27,7 +28,6 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
-from celeste_image.core.request import Call
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.addresses import AddressForbidden
 from celeste_image.providers.kit.polling import Polling, State

@@ -8,7 +8,7 @@ from tests import pictures
 from tests.servers import CuttingProxy, Running, running
 
 from celeste_image.client import AsyncClient, Client
-from celeste_image.core.request import ANONYMOUS
+from celeste_image.core.call import ANONYMOUS
 from celeste_image.v1 import ArtifactServiceStub, ReadArtifactRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -12,9 +12,10 @@ from tests.servers import running
 
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound
-from celeste_image.core.events import Completed, Event, OperationResult, Retrying, Started, Submitted, Warned
+from celeste_image.core.events import Completed, Event, Retrying, Started, Submitted, Warned
 from celeste_image.core.image import Size
 from celeste_image.core.request import Generate, RequestOptions, Routing
+from celeste_image.core.result import OperationResult
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -18,10 +18,11 @@ from tests import pictures
 from tests.servers import Running, running
 
 from celeste_image.client import AsyncClient
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, Parameter, Price, TextRange
 from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Event, Picture, Submitted
-from celeste_image.core.request import Call, Generate, ImageRequest, OperationKind
+from celeste_image.core.request import Generate, ImageRequest, OperationKind
 from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs

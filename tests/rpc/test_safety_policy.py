@@ -22,9 +22,10 @@ from tests.servers import Running, running, workers
 from celeste_image.client import AsyncClient
 from celeste_image.core.edits import Erase, Inpaint, Mask, SearchReplace
 from celeste_image.core.errors import ArtifactNotFound, CelesteError, SafetyBlocked
-from celeste_image.core.events import Completed, Event, OperationResult, Preview, Warned
+from celeste_image.core.events import Completed, Event, Preview, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, RequestOptions, Upscale
+from celeste_image.core.result import OperationResult
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"

@@ -15,8 +15,8 @@ from tests.rpc.test_stopping import ENGINE, long_upscale, streamed
 from tests.servers import Running, running, workers
 
 from celeste_image.admission import ByteBudget
+from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.errors import SlowReader
-from celeste_image.core.request import ANONYMOUS
 from celeste_image.rpc.slow_readers import WatchedContext
 from celeste_image.v1 import (
     ANALYSIS_KIND_METADATA,

@@ -25,9 +25,11 @@ from celeste_image.core.errors import (
     ProviderFailed,
     SafetyBlocked,
 )
-from celeste_image.core.events import Completed, FidelityLine, OperationResult, Preview, Retrying, Submitted, Warned
+from celeste_image.core.events import Completed, Preview, Retrying, Submitted, Warned
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Generate, OperationKind, OutputMetadata, RequestOptions, Upscale
+from celeste_image.core.result import OperationResult
 
 RESULT = pictures.plain(1024, 1024)
 SOURCE = ImageInput(data=pictures.photo(128))

@@ -28,13 +28,7 @@ from celeste_image.core.edits import (
     Polarity,
 )
 from celeste_image.core.errors import ERRORS, Attempt, CelesteError, Violation
-from celeste_image.core.events import (
-    FidelityLine,
-    FidelityOutcome,
-    ImageOutput,
-    OperationResult,
-    Usage,
-)
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     AnalysisKind,
@@ -46,6 +40,7 @@ from celeste_image.core.request import (
     Routing,
     Upscale,
 )
+from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

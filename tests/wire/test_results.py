@@ -15,12 +15,9 @@ from celeste_image.core.events import (
     Analyzed,
     Completed,
     Event,
-    FidelityLine,
-    FidelityOutcome,
     Fitted,
     Judged,
     Missed,
-    OperationResult,
     Picture,
     Preview,
     Progress,
@@ -30,6 +27,8 @@ from celeste_image.core.events import (
     Used,
     Warned,
 )
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
+from celeste_image.core.result import OperationResult
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.v1 import event_pb2, operation_pb2
 from celeste_image.wire.results import event_from_proto, event_to_proto, result_from_proto, result_to_proto

@@ -16,8 +16,8 @@ from celeste_image.cli.exit import PARTLY_DONE
 from celeste_image.client import Client, connect
 from celeste_image.client.calls import MEDIA_SUFFIXES, path_for
 from celeste_image.core import events
-from celeste_image.core.events import ImageOutput, OperationResult
 from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.wire.results import result_to_proto
 
 __all__ = ["make_images", "print_result", "show"]

@@ -31,8 +31,9 @@ from celeste_image.client.calls import (
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
-from celeste_image.core.events import Completed, Event, ImageOutput, OperationResult
+from celeste_image.core.events import Completed, Event
 from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.v1 import (
     artifact_service_pb2,
     artifact_service_pb2_grpc,

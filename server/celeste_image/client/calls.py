@@ -11,7 +11,6 @@ import grpc
 
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ArtifactDamaged, CelesteError
-from celeste_image.core.events import ImageOutput
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     AnalysisKind,
@@ -25,6 +24,7 @@ from celeste_image.core.request import (
     Upscale,
     UpscaleMethod,
 )
+from celeste_image.core.result import ImageOutput
 from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
 

@@ -25,28 +25,26 @@ Each event has one author, so there is one place to look; the files are in `pipe
 Failure is an exception, never an event, until it leaves the core.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from celeste_image.core.analysis import Analysis
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
     "Analyzed",
     "Completed",
     "Event",
-    "FidelityLine",
-    "FidelityOutcome",
     "Fitted",
-    "ImageOutput",
     "Judged",
     "Measured",
     "Missed",
-    "OperationResult",
     "Picture",
     "Preview",
     "Progress",
@@ -56,76 +54,9 @@ __all__ = [
     "Saved",
     "Started",
     "Submitted",
-    "Usage",
     "Used",
     "Warned",
 ]
-
-
-class FidelityOutcome(StrEnum):
-    """What became of one field of a request; see `FidelityOutcome` in `operation.proto`.
-
-    UNSPECIFIED is what a client makes of an outcome that it does not know.
-    """
-
-    UNSPECIFIED = "unspecified"
-    HONORED = "honored"
-    ADJUSTED = "adjusted"
-    EMULATED = "emulated"
-    DROPPED = "dropped"
-    DEFAULTED = "defaulted"
-
-
-@dataclass(frozen=True, slots=True)
-class FidelityLine:
-    """What became of one field; the values are JSON values, None where there is none."""
-
-    path: str
-    outcome: FidelityOutcome
-    asked: Any = None
-    sent: Any = None
-    measured: Any = None
-    note: str = ""
-    image_index: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageOutput:
-    """A stored image. `data` is empty above the pipeline unless it came inside a response."""
-
-    artifact: str
-    media_type: str
-    width: int
-    height: int
-    size_bytes: int
-    sha256: str
-    index: int = 0
-    seed: int | None = None
-    parents: tuple[str, ...] = ()
-    data: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an operation used; `compute_seconds` is None when no engine of this server worked on it."""
-
-    images: int = 0
-    megapixels: float = 0.0
-    compute_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OperationResult:
-    """The outcome of one operation; see `OperationResult` in `operation.proto`."""
-
-    request_id: str
-    model: str
-    images: tuple[ImageOutput, ...] = ()
-    failures: Mapping[int, CelesteError] = field(default_factory=dict)
-    analysis: Analysis | None = None
-    fidelity: tuple[FidelityLine, ...] = ()
-    usage: Usage = Usage()
-    safety: tuple[SafetyVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

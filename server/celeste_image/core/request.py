@@ -14,10 +14,8 @@ from celeste_image.core.edits import AnyEdit, Mask
 from celeste_image.core.image import DEFAULT_SIZE, ImageInput, Size
 
 __all__ = [
-    "ANONYMOUS",
     "AnalysisKind",
     "Analyze",
-    "Call",
     "Edit",
     "Generate",
     "ImageRequest",
@@ -28,10 +26,6 @@ __all__ = [
     "Upscale",
     "UpscaleMethod",
 ]
-
-
-ANONYMOUS = "anonymous"
-"""The caller of a server without authentication."""
 
 
 class OperationKind(StrEnum):
@@ -213,22 +207,3 @@ class Analyze(ImageRequest):
     def with_images(self, images: Mapping[str, ImageInput]) -> Self:
         """Returns it with another picture."""
         return replace(self, image=images["image"])
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is true of one call, not of what it asks for.
-
-    Attributes:
-        request_id: Names the call in events, results and logs.
-        caller: Whose call it is, and so whose artifacts; everybody is ANONYMOUS while nobody authenticates.
-        deadline: When the caller stops waiting, by `time.monotonic()`; None is never.
-        ticket: The provider's own name for a job that an earlier attempt submitted; with one, nothing is submitted.
-        hurried: Whether another model waits to be asked, so that long pauses before another try are not worth it.
-    """
-
-    request_id: str
-    caller: str = ANONYMOUS
-    deadline: float | None = None
-    ticket: str | None = None
-    hurried: bool = False

@@ -1,7 +1,8 @@
 """Trail: the models that were left on the way to one that does a request, and why."""
 
 from celeste_image.core.errors import Attempt, CelesteError, ProvidersUnavailable
-from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Progress
+from celeste_image.core.events import Event, Progress
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 
 __all__ = ["Rising", "Trail", "may_go_on"]
 

@@ -9,24 +9,12 @@ from contextlib import aclosing
 import structlog
 
 from celeste_image.core.analysis import Analysis
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, InternalError
-from celeste_image.core.events import (
-    Analyzed,
-    Completed,
-    Event,
-    FidelityLine,
-    Fitted,
-    ImageOutput,
-    Judged,
-    Missed,
-    OperationResult,
-    Run,
-    Saved,
-    Started,
-    Usage,
-    Used,
-)
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.events import Analyzed, Completed, Event, Fitted, Judged, Missed, Run, Saved, Started, Used
+from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyVerdict
 
 __all__ = ["recording"]

@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from celeste_image.admission import Slots
+from celeste_image.core.call import Call
 from celeste_image.core.events import Event, Queued, Run
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 
 __all__ = ["limiting"]
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from celeste_image.admission import ByteBudget
+from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     ArtifactNotFound,
     CelesteError,
@@ -18,7 +19,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Event, Run
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 from celeste_image.imaging.guard import Guard
 from celeste_image.outbound.client import Http
 from celeste_image.store import ArtifactStore

@@ -4,11 +4,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import EngineMemory, ProviderFailed
-from celeste_image.core.events import Event, FidelityLine, FidelityOutcome, Measured, Picture, Run
+from celeste_image.core.events import Event, Measured, Picture, Run
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
-from celeste_image.core.request import Analyze, Call, ImageRequest, OutputMetadata
+from celeste_image.core.request import Analyze, ImageRequest, OutputMetadata
 from celeste_image.imaging.pixels import Pictures
 
 __all__ = ["AS_MADE", "Labels", "labelling"]

@@ -5,10 +5,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.edits import Erase, Inpaint
 from celeste_image.core.events import Event, Measured, Picture, Run, Warned
-from celeste_image.core.request import Call, Edit, ImageRequest
+from celeste_image.core.request import Edit, ImageRequest
 from celeste_image.imaging.pixels import Difference, Pictures
 from celeste_image.pipeline.fidelity.sizes import same_shape
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Missed, Retrying, Run, Saved, Submitted
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.attempts import Rising
 from celeste_image.providers.base import ProviderSettings
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ChoiceRange, LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import (
     CelesteError,
@@ -21,7 +22,7 @@ from celeste_image.core.errors import (
     WeightsMissing,
 )
 from celeste_image.core.events import Analyzed, Event, Fitted, Run, Saved, Started, Submitted
-from celeste_image.core.request import Call, Edit, ImageRequest, OperationKind, Upscale
+from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.pipeline.attempts import Rising, Trail, may_go_on
 from celeste_image.providers.base import Provider
 

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from celeste_image.admission import ByteBudget
 from celeste_image.core.artifact import Lineage
-from celeste_image.core.events import Event, ImageOutput, Picture, Run, Saved
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.call import Call
+from celeste_image.core.events import Event, Picture, Run, Saved
+from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ImageOutput
 from celeste_image.store import ArtifactStore
 from celeste_image.store.artifacts import utc_now
 

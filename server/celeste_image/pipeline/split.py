@@ -4,21 +4,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
-from celeste_image.core.events import (
-    Analyzed,
-    Event,
-    ImageOutput,
-    Judged,
-    Measured,
-    Missed,
-    Preview,
-    Progress,
-    Run,
-    Saved,
-)
-from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.core.events import Analyzed, Event, Judged, Measured, Missed, Preview, Progress, Run, Saved
+from celeste_image.core.request import Edit, Generate, ImageRequest
+from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.attempts import may_go_on
 
 __all__ = ["splitting"]

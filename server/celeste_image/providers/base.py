@@ -5,9 +5,10 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Event
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 
 __all__ = ["Options", "Provider", "ProviderSettings"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 
-from celeste_image.core.request import ANONYMOUS
+from celeste_image.core.call import ANONYMOUS
 
 __all__ = ["caller_of"]
 

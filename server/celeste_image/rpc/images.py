@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 import structlog
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, InvalidRequest
-from celeste_image.core.events import Completed, ImageOutput, OperationResult, Run
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.events import Completed, Run
+from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.validate import check_message, unknown_fields
 from celeste_image.store import ArtifactStore

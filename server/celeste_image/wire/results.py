@@ -5,12 +5,8 @@ from datetime import UTC, datetime, timedelta
 from celeste_image.core.events import (
     Completed,
     Event,
-    FidelityLine,
-    FidelityOutcome,
     Fitted,
-    ImageOutput,
     Judged,
-    OperationResult,
     Preview,
     Progress,
     Queued,
@@ -18,9 +14,10 @@ from celeste_image.core.events import (
     Saved,
     Started,
     Submitted,
-    Usage,
     Warned,
 )
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
+from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyAction
 from celeste_image.v1 import event_pb2, image_pb2, money_pb2, operation_pb2
 from celeste_image.wire.analysis import analysis_from_proto, analysis_to_proto

@@ -18,11 +18,12 @@ from tests.providers.kserve.conftest import Served
 from tests.servers import CuttingProxy, Running, running
 
 from celeste_image.client import AsyncClient
+from celeste_image.core.call import Call
 from celeste_image.core.edits import Instruct, RemoveBackground
 from celeste_image.core.errors import CelesteError, Violation
 from celeste_image.core.events import Completed, Preview, Progress
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import AnalysisKind, Call, Edit, Generate, RequestOptions, Upscale
+from celeste_image.core.request import AnalysisKind, Edit, Generate, RequestOptions, Upscale
 from celeste_image.v1 import ImageInput as ImageMessage
 from celeste_image.v1 import ImageServiceStub, UpscaleRequest
 

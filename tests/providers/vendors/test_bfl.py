@@ -11,6 +11,7 @@ from tests.providers.played import Clock, Measured, Script, answer, events_of, o
 from tests.providers.recorded import play
 from tests.providers.recordings import KEY, fixture
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import LifecycleState
 from celeste_image.core.edits import (
     AnyEdit,
@@ -34,13 +35,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Event, Picture, Preview, Submitted
 from celeste_image.core.image import ImageFacts, ImageInput, Size
-from celeste_image.core.request import (
-    Call,
-    Edit,
-    Generate,
-    ImageRequest,
-    RequestOptions,
-)
+from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fidelity.fit import fitting

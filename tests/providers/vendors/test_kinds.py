@@ -8,9 +8,10 @@ import pytest
 
 from celeste_image.app import App, build_app
 from celeste_image.config import Settings
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
-from celeste_image.core.request import Call, Generate, OperationKind, RequestOptions
+from celeste_image.core.request import Generate, OperationKind, RequestOptions
 from celeste_image.providers.registry import discover, discover_kinds
 
 STUDIO: dict[str, Any] = {

@@ -18,6 +18,7 @@ from tests import pictures
 from tests.providers.recorded import play
 from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import LifecycleState
 from celeste_image.core.edits import (
     AnyEdit,
@@ -31,13 +32,7 @@ from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Picture, Preview, Warned
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.media import media_type
-from celeste_image.core.request import (
-    Call,
-    Edit,
-    Generate,
-    ImageRequest,
-    RequestOptions,
-)
+from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.families.openai_like import OpenAILike

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import (
     ImageRange,
     ModelCard,
@@ -23,26 +24,11 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
-from celeste_image.core.events import (
-    Event,
-    FidelityLine,
-    FidelityOutcome,
-    Fitted,
-    ImageOutput,
-    Measured,
-    Run,
-    Saved,
-    Warned,
-)
+from celeste_image.core.events import Event, Fitted, Measured, Run, Saved, Warned
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import (
-    Analyze,
-    Call,
-    Edit,
-    Generate,
-    ImageRequest,
-    Upscale,
-)
+from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.fidelity.measure import MEASURED, measure
 from celeste_image.pipeline.fidelity.sizes import fit_size, sides, size_json
 from celeste_image.pipeline.metadata import AS_MADE, Labels

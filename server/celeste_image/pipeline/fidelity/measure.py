@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from celeste_image.core.events import FidelityLine, FidelityOutcome, ImageOutput, Measured
+from celeste_image.core.events import Measured
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
+from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.fidelity.sizes import ratio_of, same_shape
 
 __all__ = ["MEASURED", "measure"]

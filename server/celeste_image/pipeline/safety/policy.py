@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 
 from celeste_image.config import PictureRule, SafetySettings
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Analyzed, Used
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import AnalysisKind, Analyze, Call, Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.request import AnalysisKind, Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.imaging.pixels import Pictures
 from celeste_image.pipeline.safety.words import WordList, words_of

@@ -16,11 +16,12 @@ from dataclasses import replace
 
 import structlog
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import NOT_RUN, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
 from celeste_image.core.events import Event, Judged, Missed, Picture, Preview, Run, Used, Warned
 from celeste_image.core.image import ImageFacts, ImageInput
-from celeste_image.core.request import Analyze, Call, ImageRequest
+from celeste_image.core.request import Analyze, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.pipeline.safety.policy import Policy, strongest
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
 from celeste_image.core.errors import CelesteError, OperationNotOffered, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.outbound.exchange import ExchangeFailed, Reply, Stage
 from celeste_image.providers.families.openai_errors import openai_error
 from celeste_image.providers.kit.answers import at, error_for_failure

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import structlog
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -27,7 +28,6 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Event, Picture, Progress, Submitted
-from celeste_image.core.request import Call
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.kit.answers import at, error_for_failure
 from celeste_image.providers.kit.polling import Polling, State

@@ -22,12 +22,13 @@ from typing import Any
 import structlog
 
 from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
 from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import Analyze, Call, Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
 from celeste_image.imaging.pixels import Pictures, limits_of
 from celeste_image.providers.kit.check import Checked

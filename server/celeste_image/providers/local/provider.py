@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import (
     Analyzed,
@@ -15,7 +16,7 @@ from celeste_image.core.events import (
     Used,
     Warned,
 )
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 from celeste_image.engines.events import event_of
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models

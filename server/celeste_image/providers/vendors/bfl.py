@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint
 from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.kit.polling import Polling, State

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ChoiceRange, ModelCard
 from celeste_image.core.edits import Instruct, Restyle
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput
 from celeste_image.core.media import media_type
-from celeste_image.core.request import Call, Edit, Generate, ImageRequest
+from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, StringConstraints
 
+from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import ProviderFailed
-from celeste_image.core.request import Call, Edit, Generate
+from celeste_image.core.request import Edit, Generate
 from celeste_image.outbound.exchange import ExchangeFailed
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title

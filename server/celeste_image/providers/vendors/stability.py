@@ -5,9 +5,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
+from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture
-from celeste_image.core.request import Call, ImageRequest
+from celeste_image.core.request import ImageRequest
 from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.stable_image import READS, StableImageOptions, operation_for
