@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import open_place
+from celeste_image.store.backend import open_backend
 from celeste_image.store.uploads import Uploads
 
 
 def memory() -> ArtifactStore:
     """Returns an empty store that takes no uploads."""
-    return ArtifactStore(open_place("memory:///", {}), Uploads(Path("nowhere"), 0))
+    return ArtifactStore(open_backend("memory:///", {}), Uploads(Path("nowhere"), 0))

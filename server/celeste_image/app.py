@@ -16,12 +16,12 @@ from celeste_image.core.errors import ModelNotFound
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
 from celeste_image.imaging.guard import Guard, ImageLimits
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
-from celeste_image.pipeline import Labels, Routes, build_pipeline
-from celeste_image.pipeline.safety.policy import Policy
+from celeste_image.pipeline import MetadataDefaults, Routes, build_pipeline
+from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider
 from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import build_providers, open_ids_of, overlay_cards
@@ -47,7 +47,7 @@ class App:
     chunks: ByteBudget
     uris: Http
     decoders: WorkerPool
-    pictures: Pictures
+    pictures: Pixels
     temporary: tempfile.TemporaryDirectory[str] | None
 
     async def close(self) -> None:
@@ -84,8 +84,8 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
                 routes.find(model)
             except ModelNotFound as error:
                 raise ValueError(f"aliases.{alias}: {error.message}") from error
-    pictures = Pictures("pipeline", size=2)
-    policy = Policy(settings.safety, providers, pictures)
+    pictures = Pixels("pipeline", size=2)
+    policy = SafetyPolicy(settings.safety, providers, pictures)
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
@@ -120,7 +120,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    labels = Labels(
+    labels = MetadataDefaults(
         output_metadata=None if images.output_metadata is OutputMetadata.KEEP else images.output_metadata,
         embed_recipe=images.embed_recipe,
         software=f"Celeste {version('celeste-image')}",

@@ -14,7 +14,7 @@ from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.imaging.pixels_engine import run
 
 
@@ -106,7 +106,7 @@ def test_a_canvas_is_clear_where_its_mask_says_new() -> None:
 
 async def test_a_lock_puts_the_rest_back_bit_for_bit() -> None:
     source, mask = pictures.photo(64), pictures.mask(64, 64, (16, 16, 48, 48))
-    work = Pictures("somebody")
+    work = Pixels("somebody")
     try:
         for kind in ("image/png", "image/webp"):
             locked, apart = await work.locked(loaded(source), Mask(loaded(mask)), pictures.plain(32, 32), kind)
@@ -154,7 +154,7 @@ def test_transparency_is_compared_as_seen_on_white() -> None:
 
 
 async def test_a_failure_names_the_provider_whose_picture_it_is() -> None:
-    work = Pictures("pipeline")
+    work = Pixels("pipeline")
     try:
         for name in ("one", "other"):
             with pytest.raises(ProviderFailed, match=f"{name}: what it sent"):
@@ -164,7 +164,7 @@ async def test_a_failure_names_the_provider_whose_picture_it_is() -> None:
 
 
 async def test_what_a_vendor_sends_is_measured_and_its_faults_are_the_vendors() -> None:
-    work = Pictures("somebody", limits=ImageLimits(max_pixels=100_000))
+    work = Pixels("somebody", limits=ImageLimits(max_pixels=100_000))
     try:
         assert await work.facts(pictures.plain(30, 20, "WEBP")) == ("image/webp", 30, 20)
         for bad in (b"", b"<html>", pictures.plain(64, 64)[:-30], pictures.bomb(5000, 5000)):
@@ -176,7 +176,7 @@ async def test_what_a_vendor_sends_is_measured_and_its_faults_are_the_vendors() 
 
 
 async def test_a_preview_is_small() -> None:
-    work = Pictures("somebody")
+    work = Pixels("somebody")
     try:
         large = pictures.noise(600, 400)
         data, kind, width, height = await work.preview(large)
@@ -194,7 +194,7 @@ async def test_a_png_stands_upright_and_tells_nothing() -> None:
     exif[0x010F] = "a camera"
     out = io.BytesIO()
     Image.new("RGB", (40, 20)).save(out, "JPEG", exif=exif)
-    work = Pictures("somebody")
+    work = Pixels("somebody")
     try:
         data = await work.png(loaded(out.getvalue(), "image/jpeg"))
     finally:

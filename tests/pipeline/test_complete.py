@@ -12,10 +12,10 @@ from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_err
 from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.call import Call
 from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
-from celeste_image.core.events import Analyzed, Completed, Fitted, Missed, Progress, Started, Used
+from celeste_image.core.events import Analyzed, Completed, ComputeUsed, Fidelity, ImageFailed, Progress, Started
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.result import OperationResult, Usage
-from celeste_image.pipeline.complete import recording
+from celeste_image.pipeline.complete import completing
 
 LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
 FOUND = Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "L", False))
@@ -25,16 +25,16 @@ LOST = NotAnImage("no")
 async def test_the_result_is_last_once_and_has_everything() -> None:
     events = [
         Started("fake", "fake/one"),
-        Fitted(LINE),
+        Fidelity(LINE),
         Progress(0.5),
         saved(2, width=1000, height=500),
         saved(0, width=1000, height=1000),
-        Missed(1, LOST),
-        Used(1.5),
-        Used(0.5),
+        ImageFailed(1, LOST),
+        ComputeUsed(1.5),
+        ComputeUsed(0.5),
         Analyzed(FOUND),
     ]
-    *before, last = await collect(recording(Fake(*events)))
+    *before, last = await collect(completing(Fake(*events)))
     assert before == events
     assert last == Completed(
         OperationResult(
@@ -50,13 +50,13 @@ async def test_the_result_is_last_once_and_has_everything() -> None:
 
 
 async def test_a_call_that_no_engine_worked_on_has_no_time() -> None:
-    (completed,) = await collect(recording(Fake()))
+    (completed,) = await collect(completing(Fake()))
     assert isinstance(completed, Completed)
     assert completed.result.usage == Usage(0, 0.0, None)
 
 
 async def test_each_call_has_a_result_of_its_own() -> None:
-    run = recording(Fake(saved()))
+    run = completing(Fake(saved()))
     for _ in range(3):
         *_, completed = await collect(run)
         assert isinstance(completed, Completed)
@@ -65,14 +65,14 @@ async def test_each_call_has_a_result_of_its_own() -> None:
 
 async def test_errors_for_callers_pass_as_they_are() -> None:
     error = QueueFull("full", retry_after=1)
-    seen, raised = await collect_until_error(recording(Fake(Progress(0.1), error)))
+    seen, raised = await collect_until_error(completing(Fake(Progress(0.1), error)))
     assert raised is error
     assert seen == [Progress(0.1)], "no result"
 
 
 async def test_a_bug_becomes_an_id_that_finds_it_in_the_log() -> None:
     with capture_logs() as lines:
-        _, error = await collect_until_error(recording(Fake(ValueError("the key is hunter2"))))
+        _, error = await collect_until_error(completing(Fake(ValueError("the key is hunter2"))))
     assert isinstance(error, InternalError)
     assert "hunter2" not in error.message + json.dumps(error.metadata)
     log_id = error.metadata["log_id"]
@@ -84,7 +84,7 @@ async def test_a_bug_becomes_an_id_that_finds_it_in_the_log() -> None:
 
 async def line_of(*script: object) -> dict[str, object]:
     with capture_logs() as lines:
-        await collect_until_error(recording(Fake(*script)))  # type: ignore[arg-type]
+        await collect_until_error(completing(Fake(*script)))  # type: ignore[arg-type]
     (line,) = lines
     return line
 
@@ -112,7 +112,7 @@ async def test_refusals_have_a_line_too() -> None:
 
 async def left(call: Call, script: list[object], reads: int) -> str:
     with capture_logs() as lines:
-        async with aclosing(recording(Fake(*script))(REQUEST, call)) as events:  # type: ignore[arg-type]
+        async with aclosing(completing(Fake(*script))(REQUEST, call)) as events:  # type: ignore[arg-type]
             for _ in range(reads):
                 await anext(events)
     (line,) = lines
@@ -132,7 +132,7 @@ async def test_a_cancelled_call_has_a_line_and_stays_cancelled() -> None:
     never = asyncio.Event()
     fake = Fake(lambda request: never.wait())
     with capture_logs() as lines:
-        task = asyncio.create_task(collect(recording(fake)))
+        task = asyncio.create_task(collect(completing(fake)))
         while not fake.asked:
             await asyncio.sleep(0)
         task.cancel()

@@ -23,10 +23,10 @@ from celeste_image.core.errors import (
     SafetyBlocked,
     Violation,
 )
-from celeste_image.core.events import Completed, Event, Fitted, Progress, Saved, Started, Submitted
+from celeste_image.core.events import Completed, Event, Fidelity, Progress, Saved, Started, Submitted
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.request import Generate, OperationKind, RequestOptions, Routing
-from celeste_image.pipeline.complete import recording
+from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.route import Routes, routing
 
 PROVIDERS = {
@@ -68,7 +68,7 @@ class Roads:
 
 
 def line(events: list[Event]) -> FidelityLine:
-    (*_, last) = [event.line for event in events if isinstance(event, Fitted)]
+    (*_, last) = [event.line for event in events if isinstance(event, Fidelity)]
     assert last.path == "model"
     return last
 
@@ -210,7 +210,7 @@ async def test_all_but_the_last_are_hurried() -> None:
     seen: list[bool] = []
 
     async def road(asked: object, call: Call):
-        seen.append(call.hurried)
+        seen.append(call.has_fallback)
         raise DOWN
         yield
 
@@ -267,8 +267,8 @@ async def test_the_only_model_keeps_its_own_error() -> None:
 async def test_the_result_has_nothing_of_a_model_that_was_left() -> None:
     old = FidelityLine("size", ADJUSTED, sent={"width": 512, "height": 512})
     new = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
-    roads = Roads(one=Fake(Fitted(old), DOWN), two=Fake(Fitted(new), Saved(output())))
-    (*_, completed) = await collect(recording(roads.run), request("one/a", "two/a"))
+    roads = Roads(one=Fake(Fidelity(old), DOWN), two=Fake(Fidelity(new), Saved(output())))
+    (*_, completed) = await collect(completing(roads.run), request("one/a", "two/a"))
     assert isinstance(completed, Completed)
     assert completed.result.model == "two/a"
     assert [line.path for line in completed.result.fidelity] == ["model", "seed"]

@@ -10,7 +10,7 @@ from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, Parameter, TextRange
 from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint, Recolor
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered
-from celeste_image.core.events import Event, Fitted, Progress
+from celeste_image.core.events import Event, Fidelity, Progress
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
@@ -65,7 +65,7 @@ async def fit(request: Edit, *cards: ModelCard) -> tuple[dict[str, FidelityLine]
     provider = cast(Provider, Local(*(cards or (PATCHMATCH,))))
     events = [event async for event in fitting(run, provider, lambda: 5)(request, Call("id"))]
     (concrete,) = got
-    return {event.line.path: event.line for event in events if isinstance(event, Fitted)}, concrete
+    return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}, concrete
 
 
 async def test_an_erasure_is_honoured_and_gets_a_seed() -> None:

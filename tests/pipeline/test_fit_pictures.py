@@ -9,7 +9,7 @@ from tests.pipeline.fakes import Fake, FakeProvider, card, collect, parameter, s
 from celeste_image.core.card import ImageRange, IntegerRange, SizeRange, TextRange
 from celeste_image.core.edits import Instruct, Outpaint
 from celeste_image.core.errors import InvalidRequest
-from celeste_image.core.events import Fitted
+from celeste_image.core.events import Fidelity
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import (
@@ -49,7 +49,7 @@ def edited(image: ImageInput, *references: ImageInput, **fields: Any) -> Edit:
 
 async def lines_of(request: ImageRequest, *made: Any) -> dict[str, FidelityLine]:
     events = await collect(fitting(Fake(*made), FakeProvider((EDITOR, SHAPED))), request)
-    return {event.line.path: event.line for event in events if isinstance(event, Fitted)}
+    return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.pipeline.fakes import (
 
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.errors import CelesteError, InvalidRequest, UnknownField
-from celeste_image.core.events import Event, Fitted, Progress
+from celeste_image.core.events import Event, Fidelity, Progress
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import Size
 from celeste_image.core.request import (
@@ -54,7 +54,7 @@ async def fit(request: ImageRequest, *images: Event, cards: tuple[ModelCard, ...
     (concrete,) = fake.asked
     lines: dict[str, FidelityLine] = {}
     for event in events:
-        if isinstance(event, Fitted):
+        if isinstance(event, Fidelity):
             assert event.line.path not in lines, "one line each"
             lines[event.line.path] = event.line
     return concrete, lines
@@ -192,14 +192,17 @@ async def test_a_picture_of_another_size_than_was_sent_is_told() -> None:
 async def test_pictures_of_several_sizes_have_a_line_each() -> None:
     fake = Fake(saved(0, width=640, height=480), saved(1, width=600, height=480))
     events = await collect(fitting(fake, FakeProvider()), painted(size=Size(640, 480), count=2))
-    lines = [event.line for event in events if isinstance(event, Fitted) and event.line.path == "size"]
+    lines = [event.line for event in events if isinstance(event, Fidelity) and event.line.path == "size"]
     assert [(line.image_index, line.outcome) for line in lines] == [(0, HONORED), (1, ADJUSTED)]
 
 
 async def test_events_of_the_work_pass() -> None:
     fake = Fake(Progress(0.5), saved(width=512, height=256))
     events = await collect(fitting(fake, FakeProvider()), painted())
-    assert [event for event in events if not isinstance(event, Fitted)] == [Progress(0.5), saved(width=512, height=256)]
+    assert [event for event in events if not isinstance(event, Fidelity)] == [
+        Progress(0.5),
+        saved(width=512, height=256),
+    ]
 
 
 # What a model does not read, and strictness
@@ -364,7 +367,7 @@ def test_a_size_is_honored_adjusted_or_refused_and_strict_never_adjusts(
         assert {violation.field for violation in refused.violations} <= {"size", "size.width", "size.height"}
         return
     (made,) = (request.size for request in fake.asked if isinstance(request, Generate))
-    (line,) = (event.line for event in events if isinstance(event, Fitted) and event.line.path == "size")
+    (line,) = (event.line for event in events if isinstance(event, Fidelity) and event.line.path == "size")
     assert made.width % step == made.height % step == 0
     room = made.width * made.height + step * max(made.width, made.height) <= 0.5e6
     for made_side, side in ((made.width, width), (made.height, height)):

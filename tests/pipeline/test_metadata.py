@@ -10,12 +10,12 @@ from PIL import Image
 from tests import pictures
 from tests.pipeline.fakes import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
 
-from celeste_image.core.events import Event, Fitted, Measured, Picture, Preview
+from celeste_image.core.events import Event, Fidelity, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
-from celeste_image.pipeline.metadata import Labels, labelling
+from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -24,8 +24,8 @@ AVIF = pictures.encoded(Image.new("RGB", (8, 8)), "AVIF")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def work() -> AsyncIterator[Pictures]:
-    work = Pictures("pipeline")
+async def work() -> AsyncIterator[Pixels]:
+    work = Pixels("pipeline")
     yield work
     await work.close()
 
@@ -34,9 +34,11 @@ def picture(data: bytes, media_type: str = "image/jpeg", index: int = 0) -> Pict
     return Picture(data, media_type, 8, 8, index, seed=5)
 
 
-async def made(work: Pictures, *events: Event, labels: Labels = Labels(), **options: Any) -> list[Event]:  # noqa: B008
+async def made(
+    work: Pixels, *events: Event, labels: MetadataDefaults = MetadataDefaults(), **options: Any  # noqa: B008
+) -> list[Event]:
     provider = FakeProvider()
-    run = fitting(labelling(Fake(*events), provider.cards, work, "Celeste 1"), provider, labels=labels)
+    run = fitting(writing_metadata(Fake(*events), provider.cards, work, "Celeste 1"), provider, labels=labels)
     return await collect(run, replace(REQUEST, model=PLAIN.id, options=RequestOptions(**options)), CALL)
 
 
@@ -44,19 +46,19 @@ def pictures_of(events: list[Event]) -> list[bytes]:
     return [event.data for event in events if isinstance(event, Picture)]
 
 
-async def test_nothing_changes_unless_somebody_says_so(work: Pictures) -> None:
+async def test_nothing_changes_unless_somebody_says_so(work: Pixels) -> None:
     first, look = picture(VENDORS), Preview(b"look", "image/jpeg", 8, 8)
-    assert [e for e in await made(work, look, first) if not isinstance(e, Fitted)] == [look, first]
+    assert [e for e in await made(work, look, first) if not isinstance(e, Fidelity)] == [look, first]
     kept = await made(work, first, output_metadata=OutputMetadata.KEEP, embed_recipe=False)
     assert pictures_of(kept) == [VENDORS]
 
 
-async def test_a_vendors_words_are_stripped_and_the_recipe_is_written(work: Pictures) -> None:
+async def test_a_vendors_words_are_stripped_and_the_recipe_is_written(work: Pixels) -> None:
     (bare,) = pictures_of(await made(work, picture(VENDORS), output_metadata=OutputMetadata.STRIP))
     assert b"made by a vendor" not in bare and b"celeste:Recipe" not in bare
     (told,) = pictures_of(await made(work, picture(VENDORS), embed_recipe=True))
     assert b"made by a vendor" in told and b"celeste:Recipe" in told and b"trainedAlgorithmicMedia" in told
-    both = Labels(OutputMetadata.STRIP, True)
+    both = MetadataDefaults(OutputMetadata.STRIP, True)
     (own,) = pictures_of(await made(work, picture(VENDORS), labels=both))
     assert b"made by a vendor" not in own and b"celeste:Recipe" in own
     images = [pictures.opened(data).tobytes() for data in (VENDORS, bare, told, own)]
@@ -64,15 +66,15 @@ async def test_a_vendors_words_are_stripped_and_the_recipe_is_written(work: Pict
 
 
 async def test_a_picture_that_is_too_large_to_touch_is_not_lost() -> None:
-    work = Pictures("pipeline", limits=ImageLimits(max_bytes=10))
+    work = Pixels("pipeline", limits=ImageLimits(max_bytes=10))
     events = await made(work, picture(VENDORS), saved(0), embed_recipe=True)
     await work.close()
     assert pictures_of(events) == [VENDORS]
-    (line,) = [e.line for e in events if isinstance(e, Fitted) and e.line.path == "options.embed_recipe"]
+    (line,) = [e.line for e in events if isinstance(e, Fidelity) and e.line.path == "options.embed_recipe"]
     assert line.outcome == "adjusted" and "at most 10 are allowed" in line.note
 
 
-async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(work: Pictures) -> None:
+async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(work: Pixels) -> None:
     events = await made(
         work,
         picture(VENDORS),
@@ -84,7 +86,7 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
         strict=True,
     )
     assert pictures_of(events)[1] == AVIF
-    told = {(e.line.path, e.line.image_index): e.line for e in events if isinstance(e, Fitted)}
+    told = {(e.line.path, e.line.image_index): e.line for e in events if isinstance(e, Fidelity)}
     for path, note in (
         ("options.output_metadata", "metadata of image/avif can't be taken out"),
         ("options.embed_recipe", "nothing can be written into image/avif"),
@@ -95,8 +97,10 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
     assert not [event for event in events if isinstance(event, Measured)]
 
 
-async def test_a_model_that_is_in_no_catalogue_gets_its_recipe_too(work: Pictures) -> None:
+async def test_a_model_that_is_in_no_catalogue_gets_its_recipe_too(work: Pixels) -> None:
     request = replace(REQUEST, model="fake/newer", options=RequestOptions(embed_recipe=True))
-    events = await collect(labelling(Fake(picture(VENDORS)), FakeProvider().cards, work, "Celeste 1"), request, CALL)
+    events = await collect(
+        writing_metadata(Fake(picture(VENDORS)), FakeProvider().cards, work, "Celeste 1"), request, CALL
+    )
     (data,) = pictures_of(events)
     assert b"fake/newer" in data

@@ -14,13 +14,13 @@ from tests.pipeline.fakes import CALL, Fake, FakeProvider, card, collect, parame
 from celeste_image.core.card import BoolRange, ChoiceRange, ImageRange, SizeRange, TextRange
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Instruct, Mask
 from celeste_image.core.errors import InvalidRequest, ProviderFailed
-from celeste_image.core.events import Event, Fitted, Picture, Run, Warned
+from celeste_image.core.events import Event, Fidelity, Picture, Run, Warned
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
-from celeste_image.pipeline.pixel_lock import locking
+from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.split import splitting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -49,8 +49,8 @@ CARDS = (
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def work() -> AsyncIterator[Pictures]:
-    made = Pictures("pipeline")
+async def work() -> AsyncIterator[Pixels]:
+    made = Pixels("pipeline")
     yield made
     await made.close()
 
@@ -84,10 +84,10 @@ def picture(image: Image.Image, index: int = 0, form: str = "PNG", **how: Any) -
 class Road:
     """What a provider makes, on the part of the road that has to do with locks; `made` is what would be stored."""
 
-    def __init__(self, work: Pictures, *events: Event) -> None:
+    def __init__(self, work: Pixels, *events: Event) -> None:
         self.provider = Fake(*events)
         self.made: list[Picture] = []
-        locked = locking(self.provider, CARDS, work.of("fake"))
+        locked = pixel_locking(self.provider, CARDS, work.of("fake"))
         run = splitting(self._saving(locked), CARDS)
         self.run: Run = fitting(run, FakeProvider(CARDS))
 
@@ -105,7 +105,7 @@ class Road:
 
     async def lines(self, request: Edit) -> dict[str, FidelityLine]:
         events = await collect(self.run, request)
-        return {event.line.path: event.line for event in events if isinstance(event, Fitted)}
+        return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}
 
 
 def without_hole(data: bytes) -> bytes:
@@ -118,7 +118,7 @@ def without_hole(data: bytes) -> bytes:
     ("media_type", "kept"), [("", "image/png"), ("image/png", "image/png"), ("image/webp", "image/webp")]
 )
 @pytest.mark.parametrize("side", [SIDE, SIDE * 2])
-async def test_outside_the_mask_every_bit_is_the_sources(work: Pictures, media_type: str, kept: str, side: int) -> None:
+async def test_outside_the_mask_every_bit_is_the_sources(work: Pixels, media_type: str, kept: str, side: int) -> None:
     """Also when the provider made it larger, and lossy."""
     answer = painted(lambda image: image.resize((side, side)))
     road = Road(work, picture(answer, form="JPEG", quality=80))
@@ -132,7 +132,7 @@ async def test_outside_the_mask_every_bit_is_the_sources(work: Pictures, media_t
     assert road.provider.asked[0].output_media_type == kept, "the provider makes no JPEG"
 
 
-async def test_a_lock_that_was_left_on_is_the_default_and_measured(work: Pictures) -> None:
+async def test_a_lock_that_was_left_on_is_the_default_and_measured(work: Pixels) -> None:
     line = (await Road(work, picture(painted())).lines(asked(inpaint())))["inpaint.pixel_lock"]
     assert (line.outcome, line.asked, line.sent, line.note, line.image_index) == ("defaulted", None, True, "", None)
     hole = pictures.opened(PHOTO).crop(HOLE)
@@ -143,7 +143,7 @@ async def test_a_lock_that_was_left_on_is_the_default_and_measured(work: Picture
     assert (line.outcome, line.asked, line.sent) == ("honored", True, True)
 
 
-async def test_jpeg_would_change_what_is_locked(work: Pictures) -> None:
+async def test_jpeg_would_change_what_is_locked(work: Pixels) -> None:
     request = asked(inpaint(), output_media_type="image/jpeg")
     road = Road(work, picture(painted()))
     line = (await road.lines(request))["output_media_type"]
@@ -154,12 +154,12 @@ async def test_jpeg_would_change_what_is_locked(work: Pictures) -> None:
     assert (lines["output_media_type"].outcome, road.made[0].media_type) == ("honored", "image/jpeg")
 
 
-async def test_another_size_lets_nothing_be_put_back(work: Pictures) -> None:
+async def test_another_size_lets_nothing_be_put_back(work: Pixels) -> None:
     road = Road(work, picture(painted().resize((320, 320)), form="JPEG"))
     request = asked(inpaint(), size=Size(320, 320), output_media_type="image/jpeg")
     events = await collect(road.run, request)
     assert [event.path for event in events if isinstance(event, Warned)] == ["inpaint.pixel_lock"]
-    lines = {event.line.path: event.line for event in events if isinstance(event, Fitted)}
+    lines = {event.line.path: event.line for event in events if isinstance(event, Fidelity)}
     lock = lines["inpaint.pixel_lock"]
     assert (lock.outcome, "256 x 256" in lock.note, lock.measured["outside_difference"] < 6) == ("adjusted", True, True)
     assert lines["output_media_type"].outcome == "honored"
@@ -174,7 +174,7 @@ async def test_another_size_lets_nothing_be_put_back(work: Pictures) -> None:
     [({"output_media_type": "image/jpeg"}, "output_media_type"), ({"size": Size(320, 320)}, "inpaint.pixel_lock")],
 )
 async def test_strict_refuses_what_a_lock_rules_out_before_it_costs(
-    work: Pictures, fields: dict[str, Any], field: str
+    work: Pixels, fields: dict[str, Any], field: str
 ) -> None:
     road = Road(work, picture(painted()))
     with pytest.raises(InvalidRequest) as caught:
@@ -185,7 +185,7 @@ async def test_strict_refuses_what_a_lock_rules_out_before_it_costs(
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_another_shape_is_kept_since_it_is_paid_for_and_told(work: Pictures, strict: bool) -> None:
+async def test_another_shape_is_kept_since_it_is_paid_for_and_told(work: Pixels, strict: bool) -> None:
     wide = picture(painted().resize((384, 256)))
     road = Road(work, wide)
     line = (await road.lines(asked(inpaint(), strict=strict)))["inpaint.pixel_lock"]
@@ -214,7 +214,7 @@ HONEST: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.mark.parametrize("how", HONEST)
 @pytest.mark.parametrize("lock", [None, False])
-async def test_an_honest_picture_is_not_suspected(work: Pictures, how: str, lock: bool | None) -> None:
+async def test_an_honest_picture_is_not_suspected(work: Pixels, how: str, lock: bool | None) -> None:
     lines = await Road(work, picture(painted(HONEST[how]))).lines(asked(inpaint(lock)))
     line = lines["inpaint.pixel_lock"]
     assert (line.outcome, line.note) == ("honored" if lock is False else "defaulted", "")
@@ -233,7 +233,7 @@ async def test_an_honest_picture_is_not_suspected(work: Pictures, how: str, lock
     ids=["mirrored", "turned"],
 )
 async def test_a_mask_that_was_ignored_is_seen(
-    work: Pictures, all_over: Callable[[Image.Image], Image.Image], lock: bool | None, end: str, strict: bool
+    work: Pixels, all_over: Callable[[Image.Image], Image.Image], lock: bool | None, end: str, strict: bool
 ) -> None:
     answer = picture(all_over(pictures.opened(PHOTO)))
     road = Road(work, answer)
@@ -247,7 +247,7 @@ async def test_a_mask_that_was_ignored_is_seen(
 
 
 @pytest.mark.parametrize("how", ["to the pixel", "JPEG 75", "JPEG 30", "half the size", "four times the size"])
-async def test_a_mask_with_nothing_changed_inside_is_seen(work: Pictures, how: str) -> None:
+async def test_a_mask_with_nothing_changed_inside_is_seen(work: Pixels, how: str) -> None:
     road = Road(work, picture(HONEST[how](pictures.opened(PHOTO))))
     lines = await road.lines(asked(inpaint()))
     assert (lines["inpaint"].outcome, lines["inpaint"].note) == ("adjusted", "nothing was changed inside of the mask")
@@ -256,14 +256,14 @@ async def test_a_mask_with_nothing_changed_inside_is_seen(work: Pictures, how: s
 
 
 @pytest.mark.parametrize("box", [(100, 120, 112, 132), (65, 97, 75, 107)])
-async def test_a_small_thing_in_a_wide_mask_is_a_change(work: Pictures, box: tuple[int, int, int, int]) -> None:
+async def test_a_small_thing_in_a_wide_mask_is_a_change(work: Pixels, box: tuple[int, int, int, int]) -> None:
     image = pictures.opened(PHOTO).copy()
     image.paste("lime", box)
     lines = await Road(work, picture(image)).lines(asked(inpaint()))
     assert lines["inpaint"].outcome == "honored"
 
 
-async def test_a_change_in_a_mask_of_a_few_pixels_is_a_change(work: Pictures) -> None:
+async def test_a_change_in_a_mask_of_a_few_pixels_is_a_change(work: Pixels) -> None:
     image, box = pictures.opened(PHOTO).copy(), (128, 128, 131, 131)
     image.paste("lime", box)
     lines = await Road(work, picture(image)).lines(asked(inpaint(mask=pictures.mask(SIDE, SIDE, box))))
@@ -275,7 +275,7 @@ async def test_a_change_in_a_mask_of_a_few_pixels_is_a_change(work: Pictures) ->
     [((0, 0, 0, 0), "inside_difference", "adjusted"), ((0, 0, SIDE, SIDE), "outside_difference", "defaulted")],
 )
 async def test_a_mask_of_nothing_or_all_has_one_side(
-    work: Pictures, box: tuple[int, int, int, int], missing: str, outcome: str
+    work: Pixels, box: tuple[int, int, int, int], missing: str, outcome: str
 ) -> None:
     mask = pictures.mask(SIDE, SIDE, box)
     lines = await Road(work, picture(painted())).lines(asked(inpaint(mask=mask)))
@@ -284,11 +284,11 @@ async def test_a_mask_of_nothing_or_all_has_one_side(
     assert (line.outcome, lines["inpaint"].outcome) == (outcome, "honored")
 
 
-async def test_every_image_is_measured_by_itself(work: Pictures) -> None:
+async def test_every_image_is_measured_by_itself(work: Pixels) -> None:
     ignored = pictures.opened(PHOTO).rotate(180)
     road = Road(work, picture(painted(), 0), picture(ignored, 1))
     events = await collect(road.run, asked(inpaint(), count=4))
-    lines = [e.line for e in events if isinstance(e, Fitted) and e.line.path == "inpaint.pixel_lock"]
+    lines = [e.line for e in events if isinstance(e, Fidelity) and e.line.path == "inpaint.pixel_lock"]
     assert [(line.image_index, line.outcome) for line in lines] == [
         (0, "defaulted"),
         (1, "adjusted"),
@@ -297,7 +297,7 @@ async def test_every_image_is_measured_by_itself(work: Pictures) -> None:
     ]
 
 
-async def test_erasing_is_locked_too(work: Pictures) -> None:
+async def test_erasing_is_locked_too(work: Pixels) -> None:
     road = Road(work, picture(painted(jpeg(50))))
     lines = await road.lines(asked(Erase(Mask(loaded(MASK)))))
     assert lines["erase.pixel_lock"].measured["outside_difference"] > 1
@@ -315,7 +315,7 @@ async def test_erasing_is_locked_too(work: Pictures) -> None:
     ids=["no mask", "left on", "turned on", "turned off"],
 )
 async def test_what_has_no_lock_goes_through_as_it_is(
-    work: Pictures, request_: Edit, paths: list[tuple[str, str]]
+    work: Pixels, request_: Edit, paths: list[tuple[str, str]]
 ) -> None:
     """A model without the parameter keeps to masks by itself: to ask for it is fine, to turn it off does nothing."""
     answer = picture(pictures.opened(PHOTO).rotate(90), form="JPEG")
@@ -326,14 +326,14 @@ async def test_what_has_no_lock_goes_through_as_it_is(
     assert road.provider.asked[0].output_media_type == request_.output_media_type
 
 
-async def test_what_is_no_picture_is_the_providers_failure(work: Pictures) -> None:
+async def test_what_is_no_picture_is_the_providers_failure(work: Pixels) -> None:
     road = Road(work, Picture(PHOTO[:500], "image/png", SIDE, SIDE))
     with pytest.raises(ProviderFailed, match="fake: what it sent as a picture") as caught:
         await collect(road.run, asked(inpaint()))
     assert caught.value.metadata["provider"] == "fake"
 
 
-async def test_closing_early_closes_the_provider(work: Pictures) -> None:
+async def test_closing_early_closes_the_provider(work: Pixels) -> None:
     road = Road(work, picture(painted(), 0), picture(painted(), 1))
     async with aclosing(road.run(asked(inpaint(), count=2), CALL)) as events:
         async for _ in events:

@@ -64,11 +64,13 @@ class Tries:
         return most * self._jitter
 
     async def outcome(
-        self, deadline: float | None = None, *, hurried: bool = False
+        self, deadline: float | None = None, *, has_fallback: bool = False
     ) -> tuple[list[Event], CelesteError | None]:
         seen: list[Event] = []
         try:
-            async with aclosing(self.run(REQUEST, Call("a-call", deadline=deadline, hurried=hurried))) as events:
+            async with aclosing(
+                self.run(REQUEST, Call("a-call", deadline=deadline, has_fallback=has_fallback))
+            ) as events:
                 async for event in events:
                     seen.append(event)
         except CelesteError as error:
@@ -200,10 +202,10 @@ async def test_a_retry_after_beyond_all_patience_is_told_to_the_caller(after: fl
 
 async def test_while_another_model_waits_no_pause_is_long() -> None:
     tries = Tries([ProviderRateLimited("busy", retry_after=5.0)], [saved()])
-    events, error = await tries.outcome(hurried=True)
+    events, error = await tries.outcome(has_fallback=True)
     assert (events, type(error), tries.pauses) == ([], ProviderRateLimited, [])
     tries = Tries([ProviderRateLimited("busy", retry_after=1.0)], [saved()])
-    _, error = await tries.outcome(hurried=True)
+    _, error = await tries.outcome(has_fallback=True)
     assert (error, tries.pauses) == (None, [1.25])
 
 

@@ -14,13 +14,23 @@ from celeste_image.config import SafetySettings
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.card import Price
 from celeste_image.core.errors import CelesteError, EngineLost, ProviderUnavailable, SafetyBlocked
-from celeste_image.core.events import Analyzed, Event, Judged, Missed, Picture, Preview, Saved, Used, Warned
+from celeste_image.core.events import (
+    Analyzed,
+    ComputeUsed,
+    Event,
+    ImageFailed,
+    Picture,
+    Preview,
+    SafetyJudged,
+    Saved,
+    Warned,
+)
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, OperationKind, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.retry import retrying
-from celeste_image.pipeline.safety.policy import Policy
+from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.split import splitting
 
@@ -32,15 +42,15 @@ def scores(bad: float, odd: float = 0.0) -> Analyzed:
     return Analyzed(Analysis(safety=SafetyAnalysis((SafetyScore("bad", bad), SafetyScore("odd", odd)))))
 
 
-def policy(*script: Any, pictures_: Pictures | None = None, **safety: Any) -> tuple[Policy, Fake]:
+def policy(*script: Any, pictures_: Pixels | None = None, **safety: Any) -> tuple[SafetyPolicy, Fake]:
     judge = Fake(*script)
     provider = FakeProvider([CARD, JUDGE], run=judge)
     settings = SafetySettings(engine="fake/judge", **safety)
-    return Policy(settings, {"fake": provider}, pictures_ or Pictures("test")), judge
+    return SafetyPolicy(settings, {"fake": provider}, pictures_ or Pixels("test")), judge
 
 
 def verdicts(events: list[Event]) -> list[tuple[str, str]]:
-    return [(event.verdict.category, event.verdict.action.value) for event in events if isinstance(event, Judged)]
+    return [(event.verdict.category, event.verdict.action.value) for event in events if isinstance(event, SafetyJudged)]
 
 
 def test_a_policy_that_asks_for_nothing_leaves_the_road_as_it_is() -> None:
@@ -52,16 +62,16 @@ def test_a_policy_that_asks_for_nothing_leaves_the_road_as_it_is() -> None:
 
 
 async def test_the_judge_is_asked_what_it_offers_and_its_time_counts() -> None:
-    judged, judge = policy(scores(0.9), Used(1.5), outputs={"bad": "flag"})
-    made = Fake(Used(2.0), picture(b"one", 3))
+    judged, judge = policy(scores(0.9), ComputeUsed(1.5), outputs={"bad": "flag"})
+    made = Fake(ComputeUsed(2.0), picture(b"one", 3))
     events = await collect(checking_outputs(made, judged, [CARD]))
     (asked,) = judge.asked
     assert isinstance(asked, Analyze)
     assert (asked.model, asked.kinds, asked.image.data) == ("fake/judge", ("safety",), b"one")
     assert asked.image.facts
     assert (asked.image.facts.width, asked.image.facts.size_bytes) == (8, 3)
-    assert [event.compute_seconds for event in events if isinstance(event, Used)] == [2.0, 1.5]
-    assert [type(event) for event in events] == [Used, Used, Judged, Picture]
+    assert [event.compute_seconds for event in events if isinstance(event, ComputeUsed)] == [2.0, 1.5]
+    assert [type(event) for event in events] == [ComputeUsed, ComputeUsed, SafetyJudged, Picture]
     assert judge.closed == 1
 
 
@@ -78,14 +88,14 @@ async def test_what_the_judge_does_not_answer_is_not_let_through_unsaid(
     with capture_logs() as lines:
         events = await collect(checking_outputs(Fake(picture()), judged, [CARD]))
     assert "unchecked" in [line["event"] for line in lines]
-    (event,) = [event for event in events if isinstance(event, Judged)]
+    (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     assert event.verdict.note == f"it could not be checked by fake/judge ({reason})"
     assert event.verdict.action == on_error
-    assert isinstance(events[-1], Missed if on_error == "block" else Picture)
+    assert isinstance(events[-1], ImageFailed if on_error == "block" else Picture)
     assert "secret" not in str(events)
 
 
-class BrokenBlur(Pictures):
+class BrokenBlur(Pixels):
     """Can't blur."""
 
     def __init__(self, error: Exception) -> None:
@@ -103,7 +113,7 @@ async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: st
         events = await collect(checking_outputs(Fake(picture()), judged, [CARD]))
     assert not [event for event in events if isinstance(event, Picture)]
     missed = events[-1]
-    assert isinstance(missed, Missed)
+    assert isinstance(missed, ImageFailed)
     assert missed.error.metadata["note"] == f"it could not be blurred ({reason})"
 
 
@@ -120,9 +130,9 @@ async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: st
 async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], billed: tuple[bool | None, str]) -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "block"})
     events = await collect(checking_outputs(Fake(picture()), judged, [replace(CARD, **facts)]))
-    (event,) = [event for event in events if isinstance(event, Judged)]
+    (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     missed = events[-1]
-    assert isinstance(missed, Missed)
+    assert isinstance(missed, ImageFailed)
     assert (event.verdict.billed, missed.error.metadata["billed"]) == billed
 
 
@@ -130,7 +140,7 @@ async def test_an_id_that_is_in_no_catalogue_has_no_price_that_is_known() -> Non
     judged, _ = policy(scores(0.9), outputs={"bad": "flag"})
     cards = [replace(CARD, prices=(Price("image", "0.04"),), evidence="wire-proven")]
     events = await collect(checking_outputs(Fake(picture()), judged, cards), replace(REQUEST, model="fake/newer"))
-    (event,) = [event for event in events if isinstance(event, Judged)]
+    (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     assert event.verdict.billed is None
 
 
@@ -140,7 +150,7 @@ async def test_a_preview_that_comes_unasked_is_held_back_too() -> None:
     asked = replace(REQUEST, options=replace(REQUEST.options, preview_count=3))
     events = await collect(checking_outputs(made, judged, [CARD]), asked)
     assert made.asked[0].options.preview_count == 0
-    assert [type(event) for event in events] == [Warned, Judged, Picture]
+    assert [type(event) for event in events] == [Warned, SafetyJudged, Picture]
 
 
 async def test_pictures_after_a_blocked_one_are_not_looked_at() -> None:
@@ -170,23 +180,25 @@ async def test_a_caller_that_leaves_ends_the_check() -> None:
     assert (judge.closed, made.closed) == (1, 1)
 
 
-def refused(index: int) -> Missed:
-    return Missed(index, SafetyBlocked("no", metadata={"index": str(index)}))
+def refused(index: int) -> ImageFailed:
+    return ImageFailed(index, SafetyBlocked("no", metadata={"index": str(index)}))
 
 
 async def test_a_refused_picture_keeps_its_reason_and_its_place_among_others() -> None:
     made = Fake(saved(0), refused(1), lambda request: saved(2) if request.count > 2 else None)
     events = await collect(splitting(made, [replace(CARD, max_count=3)]), replace(REQUEST, count=5))
-    missed = {event.index: event.error for event in events if isinstance(event, Missed)}
+    missed = {event.index: event.error for event in events if isinstance(event, ImageFailed)}
     assert [event.image.index for event in events if isinstance(event, Saved)] == [0, 2, 3]
     assert {index: type(error) for index, error in missed.items()} == {1: SafetyBlocked, 4: SafetyBlocked}
-    assert events.index(Missed(1, missed[1])) > max(i for i, event in enumerate(events) if isinstance(event, Saved))
+    assert events.index(ImageFailed(1, missed[1])) > max(
+        i for i, event in enumerate(events) if isinstance(event, Saved)
+    )
 
 
 async def test_a_refusal_stays_when_the_call_breaks_off_after_it() -> None:
     made = Fake(saved(0), refused(1), EngineLost("gone"))
     events = await collect(splitting(made, [CARD]), replace(REQUEST, count=4))
-    missed = {event.index: event.error for event in events if isinstance(event, Missed)}
+    missed = {event.index: event.error for event in events if isinstance(event, ImageFailed)}
     assert {index: type(error) for index, error in missed.items()} == {1: SafetyBlocked, 2: EngineLost, 3: EngineLost}
 
 
@@ -194,7 +206,7 @@ async def test_a_refusal_stays_when_the_call_breaks_off_after_it() -> None:
 async def test_when_the_only_picture_is_refused_the_operation_is(request_: Any) -> None:
     seen, error = await collect_until_error(splitting(Fake(refused(0)), [CARD]), request_)
     assert isinstance(error, SafetyBlocked)
-    assert not [event for event in seen if isinstance(event, Missed)]
+    assert not [event for event in seen if isinstance(event, ImageFailed)]
 
 
 async def test_an_upscale_that_breaks_off_after_its_picture_was_refused_stays_refused() -> None:
@@ -207,9 +219,9 @@ async def test_an_upscale_that_breaks_off_after_its_picture_was_refused_stays_re
 async def test_verdicts_move_with_their_pictures() -> None:
     verdict = SafetyVerdict(SafetyStage.OUTPUT, "bad", SafetyAction.ALLOW, image_index=0)
     events = await collect(
-        splitting(Fake(Judged(verdict), saved(0)), [replace(CARD, max_count=1)]), replace(REQUEST, count=3)
+        splitting(Fake(SafetyJudged(verdict), saved(0)), [replace(CARD, max_count=1)]), replace(REQUEST, count=3)
     )
-    assert [event.verdict.image_index for event in events if isinstance(event, Judged)] == [0, 1, 2]
+    assert [event.verdict.image_index for event in events if isinstance(event, SafetyJudged)] == [0, 1, 2]
 
 
 async def test_what_was_refused_was_made_and_is_not_bought_again() -> None:
@@ -217,5 +229,5 @@ async def test_what_was_refused_was_made_and_is_not_bought_again() -> None:
     seen, error = await collect_until_error(retrying(failing, jitter=lambda most: 0.0))
     assert isinstance(error, CelesteError)
     assert len(failing.asked) == 1
-    assert [type(event) for event in seen] == [Missed]
+    assert [type(event) for event in seen] == [ImageFailed]
     assert CALL.ticket is None

@@ -10,16 +10,16 @@ from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_err
 from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.edits import Erase, Mask
 from celeste_image.core.errors import NotAnImage, StorageFull
-from celeste_image.core.events import Progress, Saved, Used
+from celeste_image.core.events import ComputeUsed, Progress, Saved
 from celeste_image.core.request import Edit
 from celeste_image.pipeline.save import saving
 
 
 async def test_a_picture_is_stored_before_it_is_told_of() -> None:
     store = stores.memory()
-    fake = Fake(Progress(0.5), picture(b"one", 0, 7), picture(b"two", 1), Used(1.0))
+    fake = Fake(Progress(0.5), picture(b"one", 0, 7), picture(b"two", 1), ComputeUsed(1.0))
     events = await collect(saving(fake, store))
-    assert [type(event) for event in events] == [Progress, Saved, Saved, Used]
+    assert [type(event) for event in events] == [Progress, Saved, Saved, ComputeUsed]
     first, second = (event.image for event in events if isinstance(event, Saved))
     assert await store.get(ANONYMOUS, first.artifact) == b"one"
     assert (first.media_type, first.width, first.height, first.size_bytes) == ("image/png", 8, 8, 3)

@@ -32,11 +32,21 @@ from celeste_image.core.errors import (
     ProviderFailed,
     ProviderUnavailable,
 )
-from celeste_image.core.events import Analyzed, Event, Fitted, Measured, Missed, Preview, Progress, Saved, Used
+from celeste_image.core.events import (
+    Analyzed,
+    ComputeUsed,
+    Event,
+    Fidelity,
+    ImageFailed,
+    Measured,
+    Preview,
+    Progress,
+    Saved,
+)
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Generate, Upscale
 from celeste_image.core.result import OperationResult
-from celeste_image.pipeline.complete import recording
+from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.split import splitting
 
@@ -56,7 +66,7 @@ async def painting(request, call: Call):
         yield Preview(b"p", "image/png", 1, 1, i)
         yield saved(i, seed=None if request.seed is None else request.seed + i)
     yield Progress(1.0)
-    yield Used(2.0)
+    yield ComputeUsed(2.0)
 
 
 def indexes(events: list[Event]) -> list[int]:
@@ -74,7 +84,7 @@ def test_images_have_their_places_and_seeds_and_progress_never_falls(count: int,
     assert fractions == sorted(fractions)
     assert fractions[-1] == pytest.approx(1.0)
     assert max(fractions) <= 1.0
-    assert sum(isinstance(event, Used) for event in events) == -(-count // most), "each call's time counts"
+    assert sum(isinstance(event, ComputeUsed) for event in events) == -(-count // most), "each call's time counts"
 
 
 @pytest.mark.parametrize(("most", "counts"), [(1, [1] * 5), (2, [2, 2, 1]), (4, [4, 1]), (5, [5]), (16, [5])])
@@ -125,7 +135,7 @@ def failing(*bad: int, error: CelesteError | None = None) -> Fake:
 async def test_what_fails_is_missed_while_others_are_made() -> None:
     events = await collect(splitting(failing(1, 3), cards()), asked(5, seed=0))
     assert indexes(events) == [0, 2, 4]
-    missed = [event for event in events if isinstance(event, Missed)]
+    missed = [event for event in events if isinstance(event, ImageFailed)]
     assert [(event.index, event.error.message) for event in missed] == [(1, "lost 1"), (3, "lost 3")]
     fractions = [event.fraction for event in events if isinstance(event, Progress)]
     assert fractions == sorted(fractions)
@@ -135,7 +145,7 @@ async def test_when_all_fail_the_first_failure_is_the_operations() -> None:
     seen, error = await collect_until_error(splitting(failing(0, 1, 2), cards()), asked(3, seed=0))
     assert isinstance(error, EngineLost)
     assert error.message == "lost 0"
-    assert not [event for event in seen if isinstance(event, Saved | Missed)]
+    assert not [event for event in seen if isinstance(event, Saved | ImageFailed)]
 
 
 @pytest.mark.parametrize("most", [4, 16])
@@ -144,7 +154,7 @@ async def test_a_call_that_breaks_off_misses_only_what_it_did_not_make(most: int
     fake = Fake(saved(0), saved(1), NotAnImage("no"))
     events = await collect(splitting(fake, cards(most)), asked(4))
     assert indexes(events) == [0, 1]
-    assert [event.index for event in events if isinstance(event, Missed)] == [2, 3]
+    assert [event.index for event in events if isinstance(event, ImageFailed)] == [2, 3]
 
 
 @pytest.mark.parametrize("error", [Cancelled("left"), DeadlineExceeded("late"), RuntimeError("a bug")])
@@ -166,7 +176,7 @@ async def test_closing_stops_the_call_at_work_and_begins_no_other() -> None:
 async def result_of(fake: Fake, most: int, count: int, **fields: object) -> OperationResult:
     """Returns what a caller gets when each call of a model that makes `most` at once runs the fake."""
     provider = FakeProvider([replace(PAINTER, max_count=most)])
-    road = recording(fitting(splitting(fake, provider.cards), provider))
+    road = completing(fitting(splitting(fake, provider.cards), provider))
     return (await collect(road, replace(REQUEST, count=count, **fields)))[-1].result
 
 
@@ -232,7 +242,7 @@ def test_more_than_asked_are_kept_after_the_others(count: int, most: int, more: 
     assert all(e.image.seed == e.image.index for e in events if isinstance(e, Saved) and e.image.index < count)
     assert [e.index for e in events if isinstance(e, Preview)] == indexes(events)
     assert [e.index for e in events if isinstance(e, Measured) and e.path == "size"] == indexes(events)
-    assert not [e for e in events if isinstance(e, Missed)]
+    assert not [e for e in events if isinstance(e, ImageFailed)]
 
 
 async def test_more_than_asked_are_told() -> None:
@@ -249,7 +259,7 @@ async def test_no_picture_is_no_success(count: int, most: int) -> None:
     assert isinstance(error, ProviderFailed)
     assert not error.retryable, "it may have been paid for"
     assert "made 0 of" in error.message
-    assert not [event for event in seen if isinstance(event, Missed | Measured)]
+    assert not [event for event in seen if isinstance(event, ImageFailed | Measured)]
 
 
 async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> None:
@@ -258,7 +268,7 @@ async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> N
         Analyze(model="fake/one", image=loaded(1, 1)),
     )
     for request in (upscale, analyze):
-        _, error = await collect_until_error(splitting(Fake(Used(1.0)), cards()), request)
+        _, error = await collect_until_error(splitting(Fake(ComputeUsed(1.0)), cards()), request)
         assert isinstance(error, ProviderFailed)
         assert error.message == "fake: it made nothing"
     found = Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False)))
@@ -269,4 +279,4 @@ async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> N
 async def test_fewer_are_a_warning_too() -> None:
     provider = FakeProvider([replace(PAINTER, max_count=4)])
     events = await collect(fitting(splitting(Fake(saved()), provider.cards), provider), asked(4))
-    assert [e.line.outcome for e in events if isinstance(e, Fitted) and e.line.path == "count"] == ["adjusted"]
+    assert [e.line.outcome for e in events if isinstance(e, Fidelity) and e.line.path == "count"] == ["adjusted"]

@@ -17,7 +17,7 @@ from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.media import media_type
 from celeste_image.core.request import ImageRequest
 from celeste_image.imaging import pixels_engine as engine
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.sandbox.frames import Frame
@@ -44,9 +44,9 @@ class InProcess:
         pass
 
 
-def in_process(name: str) -> Pictures:
+def in_process(name: str) -> Pixels:
     """Returns what does a provider's pixel work, in this process."""
-    made = Pictures(name)
+    made = Pixels(name)
     made._pool = InProcess()  # type: ignore[assignment]
     return made
 

@@ -11,7 +11,7 @@ import httpx
 from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 
 KEY = "sk-test-canary-0123456789abcdef"
 Step = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
@@ -80,7 +80,7 @@ class Clock:
         return self.now - self.began
 
 
-class Measured(Pictures):
+class Measured(Pixels):
     """Pictures that start no process: bytes that begin with `PNG` are 4 x 3."""
 
     def __init__(self) -> None:

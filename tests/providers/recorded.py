@@ -31,7 +31,7 @@ from celeste_image.core.image import Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.vendors import bfl, stability
 from celeste_image.providers.vendors.azure_openai import AzureOpenAI
@@ -67,7 +67,7 @@ class Place:
         settings = self.vendor.Settings(**{"key": KEY, "base_url": BASE + self.path, **self.table})
         made = self.vendor(settings, transport, {}, in_process(self.vendor.name))
         if polling := JOBS.get(self.vendor):
-            made.jobs = Jobs(made, polling, sleep=clock.sleep, clock=clock, jitter=lambda seconds: seconds)
+            made.jobs = RemoteJobs(made, polling, sleep=clock.sleep, clock=clock, jitter=lambda seconds: seconds)
         return made
 
 

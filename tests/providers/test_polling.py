@@ -31,7 +31,7 @@ from celeste_image.core.events import Event, Picture, Preview, Progress, Submitt
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.addresses import AddressForbidden
 from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor, VendorSettings
 
 PROFILE = Polling(
@@ -80,7 +80,9 @@ class World:
     def __init__(self, *steps: Step, profile: Polling = PROFILE, **table: Any) -> None:
         self.script, self.clock = Script(*steps), Clock()
         self.vendor = Played(VendorSettings(key=Secret(KEY), **table), self.script, {}, Measured())
-        self.jobs = Jobs(self.vendor, profile, sleep=self.clock.sleep, clock=self.clock, jitter=lambda seconds: seconds)
+        self.jobs = RemoteJobs(
+            self.vendor, profile, sleep=self.clock.sleep, clock=self.clock, jitter=lambda seconds: seconds
+        )
         self.previews = 0
 
     def run(self, call: Call) -> AsyncGenerator[Event, None]:
@@ -461,7 +463,7 @@ def test_an_interval_that_is_none_is_refused(seconds: float) -> None:
 async def test_polls_are_never_closer_than_the_interval(reply: Step, seconds: float) -> None:
     profile = replace(PROFILE, interval_seconds=10.0)
     world = World(TAKEN, reply)
-    world.jobs = Jobs(world.vendor, profile, sleep=world.clock.sleep, clock=world.clock)
+    world.jobs = RemoteJobs(world.vendor, profile, sleep=world.clock.sleep, clock=world.clock)
     _, error = await world.outcome(seconds=seconds)
     assert not error.retryable
     assert all(10.0 <= pause <= 12.0 for pause in world.clock.pauses)
@@ -561,7 +563,7 @@ async def test_a_cancelled_task_cancels_the_job() -> None:
         asleep.set()
         await asyncio.Event().wait()
 
-    world.jobs = Jobs(world.vendor, BY_ID, sleep=sleep, clock=world.clock)
+    world.jobs = RemoteJobs(world.vendor, BY_ID, sleep=sleep, clock=world.clock)
     task = asyncio.create_task(world.events())
     await asleep.wait()
     task.cancel()
@@ -593,7 +595,7 @@ async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
     world = World(TAKEN, WORKING, profile=BY_ID)
     script = Slow(TAKEN, answer({"id": "1", "status": "working"}))
     vendor = Played(VendorSettings(key=Secret(KEY)), script, {}, Measured())
-    jobs = Jobs(vendor, BY_ID, sleep=world.clock.sleep, clock=world.clock)
+    jobs = RemoteJobs(vendor, BY_ID, sleep=world.clock.sleep, clock=world.clock)
     with capture_logs() as logs:
         task = asyncio.create_task(events_of(lambda call: jobs.run("/submit", call), world.call(seconds=2)))
         await sending.wait()

@@ -27,7 +27,7 @@ from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
 from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, StreamRequest
 
@@ -58,7 +58,7 @@ class Printer(Vendor):
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
-        self.jobs = Jobs(self, self.profile)
+        self.jobs = RemoteJobs(self, self.profile)
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         assert isinstance(request, Generate)

@@ -5,7 +5,7 @@ import pytest
 from tests.s3 import S3, serving
 from tests.store.kept import Kept, kept_at
 
-from celeste_image.store.backend import open_place
+from celeste_image.store.backend import open_backend
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,9 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
     else:
         s3: S3 = request.getfixturevalue("s3")
         url, options = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}"), s3.options()
-    return kept_at(open_place(url, options), tmp_path / "spool")
+    return kept_at(open_backend(url, options), tmp_path / "spool")
 
 
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Kept:
-    return kept_at(open_place((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+    return kept_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import Place
+from celeste_image.store.backend import Backend
 from celeste_image.store.uploads import Uploads
 
 OWNER, OTHER = "ann", "ben"
@@ -37,7 +37,7 @@ class Clock:
 class Kept:
     """A store and what it stands on; `again` opens what a restarted server would."""
 
-    place: Place
+    place: Backend
     spool: Path
     clock: Clock
     open: Callable[[float], ArtifactStore]
@@ -59,7 +59,7 @@ class Kept:
         return list(self.spool.iterdir())
 
 
-def kept_at(place: Place, spool: Path) -> Kept:
+def kept_at(place: Backend, spool: Path) -> Kept:
     spool.mkdir()
     clock = Clock()
 

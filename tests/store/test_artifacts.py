@@ -156,10 +156,10 @@ async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, 
         def __getattr__(self, attribute: str) -> object:
             raise AssertionError(f"{attribute} was asked for")
 
-    from celeste_image.store.backend import Place
+    from celeste_image.store.backend import Backend
     from celeste_image.store.uploads import Uploads
 
-    store = ArtifactStore(Place(Untouched()), Uploads(tmp_path, 0))  # type: ignore[arg-type]
+    store = ArtifactStore(Backend(Untouched()), Uploads(tmp_path, 0))  # type: ignore[arg-type]
     for ask in (store.get, store.open, store.find, store.delete, store.committed):
         with pytest.raises(ArtifactNotFound) as caught:
             await ask(OWNER, name)

@@ -26,7 +26,7 @@ from tests.store.test_uploads import begin, send
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.store import CHUNK_BYTES, backend
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import open_place
+from celeste_image.store.backend import open_backend
 from celeste_image.store.uploads import Uploads
 
 SMALL = b"small"
@@ -152,7 +152,7 @@ def folder() -> Iterator[Path]:
 
 async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: Path) -> None:
     (folder / "store").mkdir()
-    kept = kept_at(open_place((folder / "store").as_uri(), {}), folder / "spool")
+    kept = kept_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
     store = kept.store
     with ordinary_user(folder / "store", folder / "spool"):
         await store.put(OWNER, SMALL)
@@ -179,7 +179,7 @@ async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: P
 
 async def test_a_read_only_spool_stops_uploads_alone(folder: Path) -> None:
     (folder / "store").mkdir()
-    kept = kept_at(open_place((folder / "store").as_uri(), {}), folder / "spool")
+    kept = kept_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
     with ordinary_user(folder / "store", folder / "spool"):
         (folder / "spool").chmod(0o500)
         await kept.store.check_room()
@@ -193,7 +193,7 @@ async def test_a_read_only_spool_stops_uploads_alone(folder: Path) -> None:
 
 async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(folder: Path) -> None:
     (folder / "store").mkdir()
-    kept = kept_at(open_place((folder / "store").as_uri(), {}), folder / "spool")
+    kept = kept_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
     with ordinary_user(folder / "store", folder / "spool"):
         await kept.store.put(OWNER, SMALL)
         blob = folder / "store" / path_of(name_of(SMALL))
@@ -264,7 +264,7 @@ def behind(
         0.4 if "fault" in request.fixturenames and request.getfixturevalue("fault") == "stall" else 5,
     )
     url = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}")
-    return kept_at(open_place(url, s3.options(proxy.port)), tmp_path / "spool")
+    return kept_at(open_backend(url, s3.options(proxy.port)), tmp_path / "spool")
 
 
 @pytest.mark.parametrize("fault", ["503", "500 after", "reset"])
@@ -327,7 +327,7 @@ async def test_a_multipart_put_that_dies_in_the_middle_leaves_no_object(behind: 
 
 async def test_a_key_that_is_refused_is_unavailable(s3: S3, tmp_path: Path) -> None:
     options = s3.options() | {"aws_secret_access_key": "wrong"}
-    kept = kept_at(open_place(s3.url("refused"), options), tmp_path / "spool")
+    kept = kept_at(open_backend(s3.url("refused"), options), tmp_path / "spool")
     with pytest.raises(StorageUnavailable) as caught:
         await kept.store.put(OWNER, SMALL)
     assert "wrong" not in str(caught.value)

@@ -14,17 +14,17 @@ from celeste_image.core.errors import NotAnImage
 from celeste_image.core.events import (
     Analyzed,
     Completed,
+    ComputeUsed,
     Event,
-    Fitted,
-    Judged,
-    Missed,
+    Fidelity,
+    ImageFailed,
     Picture,
     Preview,
     Progress,
     Queued,
+    SafetyJudged,
     Saved,
     Started,
-    Used,
     Warned,
 )
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
@@ -76,13 +76,13 @@ def test_every_result_comes_back_as_it_was(result: OperationResult) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        Missed(1, NotAnImage("x")),
+        ImageFailed(1, NotAnImage("x")),
         Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "", "L", False))),
-        Used(1.5),
-        Judged(SafetyVerdict(SafetyStage.OUTPUT, "explicit", SafetyAction.ALLOW, 0.1, 0.8)),
+        ComputeUsed(1.5),
+        SafetyJudged(SafetyVerdict(SafetyStage.OUTPUT, "explicit", SafetyAction.ALLOW, 0.1, 0.8)),
         Picture(b"", "image/png", 1, 1),
-        Fitted(FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)),
-        Fitted(FidelityLine("seed", FidelityOutcome.HONORED, asked=7)),
+        Fidelity(FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)),
+        Fidelity(FidelityLine("seed", FidelityOutcome.HONORED, asked=7)),
     ],
     ids=lambda event: type(event).__name__,
 )
@@ -98,7 +98,7 @@ def test_events_that_reach_callers_in_the_result_alone_have_no_message(event: Ev
     ],
 )
 def test_a_difference_from_what_was_asked_is_a_warning(line: FidelityLine, text: str) -> None:
-    assert event_from_proto(through_bytes(Fitted(line))) == Warned("size", text)
+    assert event_from_proto(through_bytes(Fidelity(line))) == Warned("size", text)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_difference_from_what_was_asked_is_a_warning(line: FidelityLine, text:
     ],
 )
 def test_a_verdict_that_does_something_is_a_warning(verdict: SafetyVerdict, text: str) -> None:
-    assert event_from_proto(through_bytes(Judged(verdict))) == Warned(verdict.path, text)
+    assert event_from_proto(through_bytes(SafetyJudged(verdict))) == Warned(verdict.path, text)
 
 
 def test_kinds_of_a_newer_server_are_no_event() -> None:

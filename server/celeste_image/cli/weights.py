@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from celeste_image.providers.local.weights.installed import Lock
+    from celeste_image.providers.local.weights.installed import WeightsLock
 
 __all__ = ["COMMANDS"]
 
@@ -81,7 +81,7 @@ def import_command(file: Path) -> int:
     """Take a model out of a FILE that `celeste models export` wrote; every byte is checked."""
     from celeste_image.providers.local.weights.archives import import_model
 
-    def ready(lock: "Lock", place: Path) -> None:
+    def ready(lock: "WeightsLock", place: Path) -> None:
         from celeste_image.providers.local.models.diffusion import describe
 
         if lock.name in _built_in():

@@ -24,4 +24,4 @@ class Call:
     caller: str = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
-    hurried: bool = False
+    has_fallback: bool = False

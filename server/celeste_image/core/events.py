@@ -40,21 +40,21 @@ from celeste_image.core.safety import SafetyVerdict
 __all__ = [
     "Analyzed",
     "Completed",
+    "ComputeUsed",
     "Event",
-    "Fitted",
-    "Judged",
+    "Fidelity",
+    "ImageFailed",
     "Measured",
-    "Missed",
     "Picture",
     "Preview",
     "Progress",
     "Queued",
     "Retrying",
     "Run",
+    "SafetyJudged",
     "Saved",
     "Started",
     "Submitted",
-    "Used",
     "Warned",
 ]
 
@@ -93,7 +93,7 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class Fidelity:
     """What became of one field."""
 
     line: FidelityLine
@@ -168,7 +168,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class ImageFailed:
     """Image `index` could not be made, or may not be shown; the others go on."""
 
     index: int
@@ -183,14 +183,14 @@ class Analyzed:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class SafetyJudged:
     """What the operator's safety policy says of a text or a picture."""
 
     verdict: SafetyVerdict
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class ComputeUsed:
     """An engine of this server worked for `compute_seconds`, waiting not counted."""
 
     compute_seconds: float
@@ -208,17 +208,17 @@ Event = (
     | Started
     | Retrying
     | Submitted
-    | Fitted
+    | Fidelity
     | Progress
     | Preview
     | Warned
     | Picture
     | Measured
     | Saved
-    | Missed
+    | ImageFailed
     | Analyzed
-    | Judged
-    | Used
+    | SafetyJudged
+    | ComputeUsed
     | Completed
 )
 

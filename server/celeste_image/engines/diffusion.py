@@ -30,7 +30,7 @@ PREVIEW_BYTES = 200_000
 """Of a preview, which may have 256 KiB: early ones are all noise, which JPEG packs badly."""
 MOST_STEPS = 150
 
-Pixels = NDArray[np.uint8]
+PixelArray = NDArray[np.uint8]
 Call = Callable[..., Any]
 
 
@@ -184,7 +184,7 @@ def tensor(picture: Image.Image) -> Any:
     return openvino.Tensor(np.asarray(picture)[np.newaxis].copy())
 
 
-def guarded(call: Call, *arguments: Any, **given: Any) -> Pixels:
+def guarded(call: Call, *arguments: Any, **given: Any) -> PixelArray:
     """Returns the pixels that a call makes: a copy, since the pipeline uses its tensor again.
 
     Raises:

@@ -32,7 +32,7 @@ MOST = 16_000_000
 """Pixels of a hole and what is about it. Each takes 130 bytes, but the library asks for the last of them after
 minutes of work (2026-11-22)."""
 
-Pixels = NDArray[np.uint8]
+PixelArray = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 
 
@@ -73,7 +73,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     emit("picture", facts, encoded)
 
 
-def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: Emit) -> Pixels:
+def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: Emit) -> PixelArray:
     """Returns a picture's colours without what its mask marks."""
     place = f"{task['field']}.mask.image"
     if mask.size != source.size:
@@ -103,7 +103,7 @@ def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: E
 
 def outpainted(
     source: Image.Image, emit: Emit, left: int, right: int, top: int, bottom: int
-) -> tuple[Pixels, Image.Image]:
+) -> tuple[PixelArray, Image.Image]:
     """Returns colours and opacity that go on at the borders: left and right, then above and below these too."""
     sides = (top, bottom), (left, right)
     pixels = np.pad(np.asarray(source.convert("RGB")), (*sides, (0, 0)))
@@ -130,7 +130,7 @@ def outpainted(
     return pixels, Image.fromarray(opacity)
 
 
-def filled(pixels: Pixels, hole: Flags, hidden: Flags) -> Pixels:
+def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
     """Returns pixels with those in a hole replaced; hidden ones are neither filled nor copied from."""
     if hole.size > MOST:
         raise EngineMemory(f"A hole with its surroundings has at most {MOST:,} pixels here, this {hole.size:,}.")

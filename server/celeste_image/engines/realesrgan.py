@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from celeste_image.core.errors import EngineMemory, WeightsMissing
-from celeste_image.engines.tiling import Pixels, Tiling, upscale
+from celeste_image.engines.tiling import PixelArray, Tiling, upscale
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
@@ -19,7 +19,7 @@ __all__ = ["run"]
 FACTOR = 4
 """What one pass of the network multiplies each side by."""
 
-Network = Callable[[Pixels], Pixels]
+Network = Callable[[PixelArray], PixelArray]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
@@ -68,7 +68,7 @@ def load(model_dir: str, threads: int, half: bool) -> Network:
     if net.load_param(str(param)) or net.load_model(str(param.with_suffix(".bin"))):
         raise WeightsMissing("the weights on this machine are damaged", metadata=command)
 
-    def network(pixels: Pixels) -> Pixels:
+    def network(pixels: PixelArray) -> PixelArray:
         height, width, _ = pixels.shape
         # from_pixels copies; a Mat made of an array would not, and without .clone() reads freed memory.
         given = ncnn.Mat.from_pixels(pixels, ncnn.Mat.PixelType.PIXEL_RGB, width, height)

@@ -12,11 +12,11 @@ from PIL import Image
 from celeste_image.engines.canvas import Box, Canvas, Size, cuts, opaque, resampled, scaled
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["Networked", "Pixels", "Tiling", "upscale"]
+__all__ = ["Networked", "PixelArray", "Tiling", "upscale"]
 
-Pixels = NDArray[np.uint8]
+PixelArray = NDArray[np.uint8]
 """RGB, as (height, width, 3)."""
-Networked = Callable[[Iterable[Pixels]], Iterator[Pixels]]
+Networked = Callable[[Iterable[PixelArray]], Iterator[PixelArray]]
 """Has a network enlarge pieces, in their order: it may take some ahead of what it gives back."""
 
 
@@ -102,7 +102,7 @@ def enlarged(
         yield box, crop, resampled(Image.fromarray(grown), (x0, y0, x1, y1), (box[2] - box[0], box[3] - box[1]))
 
 
-def seen(picture: Image.Image, crop: Box) -> Pixels:
+def seen(picture: Image.Image, crop: Box) -> PixelArray:
     """Returns the pixels in `crop`, which may reach beyond the picture."""
     left, top, right, bottom = crop
     inside = max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height)

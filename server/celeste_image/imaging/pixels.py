@@ -16,7 +16,7 @@ from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 
-__all__ = ["Difference", "MaskForm", "Pictures", "limits_of"]
+__all__ = ["Difference", "MaskForm", "Pixels", "limits_of"]
 
 log = structlog.get_logger("celeste_image.engines")
 
@@ -41,7 +41,7 @@ class Difference:
     peak: float
 
 
-class Pictures:
+class Pixels:
     """What a provider does to pixels. One for each; its processes start with the first task and `close` ends them.
 
     Pictures of requests have been through the guard, so what is raised about them is a process's own end, before
@@ -166,7 +166,7 @@ class Pictures:
         """
         return (await self.locked(image, mask, data, ""))[1]
 
-    def of(self, provider: str) -> "Pictures":
+    def of(self, provider: str) -> "Pixels":
         """Returns the same processes for another provider's pictures; to close either is to close both."""
         other = copy(self)
         other._provider = provider

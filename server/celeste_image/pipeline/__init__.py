@@ -5,24 +5,24 @@ from collections.abc import Mapping
 from celeste_image.admission import ByteBudget, Slots
 from celeste_image.core.events import Run
 from celeste_image.imaging.guard import Guard
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
-from celeste_image.pipeline.complete import recording
+from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import loading
-from celeste_image.pipeline.metadata import Labels, labelling
-from celeste_image.pipeline.pixel_lock import locking
+from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
+from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import Routes, routing
-from celeste_image.pipeline.safety.policy import Policy
+from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
 from celeste_image.store import ArtifactStore
 
-__all__ = ["Labels", "Routes", "build_pipeline"]
+__all__ = ["MetadataDefaults", "Routes", "build_pipeline"]
 
 
 def build_pipeline(
@@ -32,16 +32,18 @@ def build_pipeline(
     routes: Routes,
     budget: ByteBudget,
     uris: Http,
-    pictures: Pictures,
-    labels: Labels,
-    policy: Policy,
+    pictures: Pixels,
+    labels: MetadataDefaults,
+    policy: SafetyPolicy,
 ) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
     attempt: dict[str, Run] = {}
     for name, provider in providers.items():
-        run = locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
+        run = pixel_locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
         run = checking_outputs(run, policy, provider.cards)  # what may not be shown goes no higher
-        run = labelling(run, provider.cards, pictures.of(name), labels.software)  # metadata taken out, or written
+        run = writing_metadata(
+            run, provider.cards, pictures.of(name), labels.software
+        )  # metadata taken out, or written
         run = saving(run, store, budget)  # bytes -> digest
         run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
         run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
@@ -51,4 +53,4 @@ def build_pipeline(
     run = checking_inputs(run, policy)  # nor reaches a model
     run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
     run = checking_prompts(run, policy)  # before anything is fetched
-    return recording(run)  # outermost, so refusals are counted too
+    return completing(run)  # outermost, so refusals are counted too

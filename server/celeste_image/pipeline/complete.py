@@ -11,18 +11,29 @@ import structlog
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, InternalError
-from celeste_image.core.events import Analyzed, Completed, Event, Fitted, Judged, Missed, Run, Saved, Started, Used
+from celeste_image.core.events import (
+    Analyzed,
+    Completed,
+    ComputeUsed,
+    Event,
+    Fidelity,
+    ImageFailed,
+    Run,
+    SafetyJudged,
+    Saved,
+    Started,
+)
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyVerdict
 
-__all__ = ["recording"]
+__all__ = ["completing"]
 
 log = structlog.get_logger("celeste_image.calls")
 
 
-class Record:
+class Outcome:
     """What was seen of one operation so far."""
 
     def __init__(self) -> None:
@@ -42,15 +53,15 @@ class Record:
                 self.fidelity.clear()  # of a model that was left
             case Saved():
                 self.images.append(event.image)
-            case Missed():
+            case ImageFailed():
                 self.failures[event.index] = event.error
             case Analyzed():
                 self.analysis = (self.analysis or Analysis()).with_parts_of(event.analysis)
-            case Fitted():
+            case Fidelity():
                 self.fidelity[event.line.path, event.line.image_index] = event.line
-            case Judged():
+            case SafetyJudged():
                 self.safety.append(event.verdict)
-            case Used():
+            case ComputeUsed():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
 
     def result(self, request_id: str) -> OperationResult:
@@ -69,11 +80,11 @@ class Record:
         )
 
 
-def recording(run: Run) -> Run:
+def completing(run: Run) -> Run:
     """Ends every operation with Completed, or with an error that callers may see."""
 
     async def recorded(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        record = Record()
+        record = Outcome()
         began = time.monotonic()
         outcome = "INTERNAL"
         facts: dict[str, object] = {}

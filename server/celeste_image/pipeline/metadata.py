@@ -11,13 +11,13 @@ from celeste_image.core.events import Event, Measured, Picture, Run
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
 from celeste_image.core.request import Analyze, ImageRequest, OutputMetadata
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 
-__all__ = ["AS_MADE", "Labels", "labelling"]
+__all__ = ["AS_MADE", "MetadataDefaults", "writing_metadata"]
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class MetadataDefaults:
     """What images say of themselves when the request does not say; `software` is this program's name and version."""
 
     output_metadata: OutputMetadata | None = None
@@ -40,11 +40,11 @@ class Labels:
         return replace(request, options=options), lines
 
 
-AS_MADE = Labels()
+AS_MADE = MetadataDefaults()
 """Images are left as they were made."""
 
 
-def labelling(run: Run, cards: Sequence[ModelCard], pictures: Pictures, software: str) -> Run:
+def writing_metadata(run: Run, cards: Sequence[ModelCard], pictures: Pixels, software: str) -> Run:
     """Takes metadata out of each picture and writes the recipe into it, where the request's options say so.
 
     Pixels are not coded anew. What can't be done is told of the picture, which goes on as it is: it is paid for.

@@ -10,10 +10,10 @@ from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.edits import Erase, Inpaint
 from celeste_image.core.events import Event, Measured, Picture, Run, Warned
 from celeste_image.core.request import Edit, ImageRequest
-from celeste_image.imaging.pixels import Difference, Pictures
+from celeste_image.imaging.pixels import Difference, Pixels
 from celeste_image.pipeline.fidelity.sizes import same_shape
 
-__all__ = ["locking"]
+__all__ = ["pixel_locking"]
 
 PNG: Final = "image/png"
 LOSSLESS: Final = (PNG, "image/webp")
@@ -34,7 +34,7 @@ On the same pictures JPEG at quality 50 peaks at 4, at 30 at 6; WebP at 50 at 5;
 """
 
 
-def locking(run: Run, cards: Sequence[ModelCard], pictures: Pictures) -> Run:
+def pixel_locking(run: Run, cards: Sequence[ModelCard], pictures: Pixels) -> Run:
     """Puts the source's pixels back outside the mask, and measures how far the provider's picture was from it.
 
     For erasing and inpainting by models whose card has the edit's `pixel_lock`; those without keep to the mask by
@@ -47,7 +47,7 @@ def locking(run: Run, cards: Sequence[ModelCard], pictures: Pictures) -> Run:
         match request:
             case Edit(edit=Erase() | Inpaint() as edit):
                 if card_in(cards, request.model).parameter(request.kind, f"{edit.field}.pixel_lock"):
-                    lock = Lock(request, edit, pictures)
+                    lock = PixelLock(request, edit, pictures)
                     for warning in lock.warnings:
                         yield warning
                     request = lock.request
@@ -62,7 +62,7 @@ def locking(run: Run, cards: Sequence[ModelCard], pictures: Pictures) -> Run:
     return locked
 
 
-class Lock:
+class PixelLock:
     """The lock of one request.
 
     Attributes:
@@ -70,7 +70,7 @@ class Lock:
         warnings: What is known not to be as asked before it is.
     """
 
-    def __init__(self, request: Edit, edit: Erase | Inpaint, pictures: Pictures) -> None:
+    def __init__(self, request: Edit, edit: Erase | Inpaint, pictures: Pixels) -> None:
         facts = request.image.facts
         assert facts is not None
         self.request = request

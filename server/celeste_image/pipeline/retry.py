@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.events import Event, Missed, Retrying, Run, Saved, Submitted
+from celeste_image.core.events import Event, ImageFailed, Retrying, Run, Saved, Submitted
 from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.attempts import Rising
 from celeste_image.providers.base import ProviderSettings
@@ -68,7 +68,7 @@ def retrying(
             try:
                 async with aclosing(run(request, call)) as events:
                     async for event in events:
-                        saved |= isinstance(event, Saved | Missed)  # a picture that may not be shown was made
+                        saved |= isinstance(event, Saved | ImageFailed)  # a picture that may not be shown was made
                         if isinstance(event, Submitted):
                             call = replace(call, ticket=event.ticket)
                         if rising.passes(event):
@@ -76,7 +76,7 @@ def retrying(
                 return
             except CelesteError as error:
                 pause = _pause(policy, error, attempt, jitter)
-                if pause is None or saved or (call.hurried and pause > policy.hurried_seconds):
+                if pause is None or saved or (call.has_fallback and pause > policy.hurried_seconds):
                     raise
                 if call.deadline is not None and clock() + pause >= call.deadline:
                     raise

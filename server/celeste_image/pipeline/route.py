@@ -21,7 +21,7 @@ from celeste_image.core.errors import (
     Violation,
     WeightsMissing,
 )
-from celeste_image.core.events import Analyzed, Event, Fitted, Run, Saved, Started, Submitted
+from celeste_image.core.events import Analyzed, Event, Fidelity, Run, Saved, Started, Submitted
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.pipeline.attempts import Rising, Trail, may_go_on
 from celeste_image.providers.base import Provider
@@ -202,8 +202,8 @@ def routing(attempt: Mapping[str, Run], routes: Routes, *, clock: Callable[[], f
                 started += 1
                 yield Started(card.provider, card.id, started)
                 if line := trail.line(request.model, card.id):
-                    yield Fitted(line)
-                one = replace(call, hurried=model != models[-1])
+                    yield Fidelity(line)
+                one = replace(call, has_fallback=model != models[-1])
                 async with aclosing(attempt[card.provider](_for_one(request, card), one)) as events:
                     async for event in events:
                         begun |= isinstance(event, Submitted | Saved | Analyzed)

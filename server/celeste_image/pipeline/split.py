@@ -7,7 +7,17 @@ from dataclasses import replace
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
-from celeste_image.core.events import Analyzed, Event, Judged, Measured, Missed, Preview, Progress, Run, Saved
+from celeste_image.core.events import (
+    Analyzed,
+    Event,
+    ImageFailed,
+    Measured,
+    Preview,
+    Progress,
+    Run,
+    SafetyJudged,
+    Saved,
+)
 from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.attempts import may_go_on
@@ -27,12 +37,12 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     """
 
     async def whole(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        made, missed = False, list[Missed]()
+        made, missed = False, list[ImageFailed]()
         try:
             async with aclosing(run(request, call)) as events:
                 async for event in events:
                     made |= isinstance(event, Saved | Analyzed)
-                    if isinstance(event, Missed):
+                    if isinstance(event, ImageFailed):
                         missed.append(event)
                     else:
                         yield event
@@ -48,7 +58,7 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
     async def split(request: Generate | Edit, call: Call) -> AsyncGenerator[Event, None]:
         card, count = card_in(cards, request.model), max(1, request.count)
         places = Places(count)
-        missed: list[Missed] = []
+        missed: list[ImageFailed] = []
         saved: set[int] = set()
         refused: dict[int, CelesteError] = {}
         for start in range(0, count, card.max_count):
@@ -60,7 +70,7 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 async with aclosing(run(part, call)) as events:
                     async for event in events:
                         moved = places.moved(event, start, size)
-                        if isinstance(moved, Missed):
+                        if isinstance(moved, ImageFailed):
                             refused[moved.index] = moved.error
                             continue
                         if isinstance(moved, Saved):
@@ -74,7 +84,7 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 short = error
             else:
                 short = _failed(card, f"made {len(saved) - before} of {size} images")
-            missed += [Missed(i, refused.get(i, short)) for i in range(start, start + size) if i not in saved]
+            missed += [ImageFailed(i, refused.get(i, short)) for i in range(start, start + size) if i not in saved]
         if not saved:
             # A call that may have done something says more than one that did nothing: another model may do it then.
             raise next((event.error for event in missed if not may_go_on(event.error)), missed[0].error)
@@ -103,10 +113,10 @@ class Places:
                 return replace(event, fraction=min(1.0, (start + event.fraction * size) / self._count))
             case Preview() | Measured(index=int()):
                 return replace(event, index=self._place(event.index or 0, start, size))
-            case Missed():
+            case ImageFailed():
                 return replace(event, index=self._place(event.index, start, size))
-            case Judged(verdict) if verdict.image_index is not None:
-                return Judged(replace(verdict, image_index=self._place(verdict.image_index, start, size)))
+            case SafetyJudged(verdict) if verdict.image_index is not None:
+                return SafetyJudged(replace(verdict, image_index=self._place(verdict.image_index, start, size)))
             case Saved(ImageOutput() as image):
                 return Saved(replace(image, index=self._place(image.index, start, size)))
             case _:

@@ -14,9 +14,9 @@ from typing import Any
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
-from celeste_image.store.backend import Place
+from celeste_image.store.backend import Backend
 from celeste_image.store.blobs import Blobs, digest_of
-from celeste_image.store.index import Record, Records
+from celeste_image.store.index import Entry, Index
 from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]
@@ -44,7 +44,7 @@ class ArtifactStore:
 
     def __init__(
         self,
-        place: Place,
+        place: Backend,
         uploads: Uploads,
         retention_seconds: float = 0.0,
         reserve_bytes: int = 0,
@@ -52,7 +52,7 @@ class ArtifactStore:
     ) -> None:
         self._place = place
         self._blobs = Blobs(place, now)
-        self._records = Records(place)
+        self._records = Index(place)
         self._uploads = uploads
         self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
         self._reserve_bytes = reserve_bytes
@@ -219,7 +219,7 @@ class ArtifactStore:
         owned, records = await self._records.sweep(self._expiry(now))
         return records, staged + await self._blobs.sweep(owned, now), uploads
 
-    async def _record(self, owner: str, sha256: str, facts: dict[str, Any], lineage: Lineage | None) -> Record:
+    async def _record(self, owner: str, sha256: str, facts: dict[str, Any], lineage: Lineage | None) -> Entry:
         now = self._now()
         return await self._records.put(owner, sha256, facts, now, lineage, self._expiry(now))
 
@@ -247,11 +247,11 @@ class ArtifactStore:
         """Returns when an artifact that expires now was last stored, None when none does."""
         return now - self._retention if self._retention else None
 
-    def _expired(self, record: Record) -> bool:
+    def _expired(self, record: Entry) -> bool:
         before = self._expiry(self._now())
         return before is not None and record.touched <= before
 
-    def _artifact(self, record: Record) -> Artifact:
+    def _artifact(self, record: Entry) -> Artifact:
         return Artifact(
             name=artifact_name(record.sha256),
             media_type=record.media_type,

@@ -18,7 +18,7 @@ from celeste_image.store.files import check_room, failed, file_failures, in_thre
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-__all__ = ["ORPHAN_AGE", "Place", "open_place"]
+__all__ = ["ORPHAN_AGE", "Backend", "open_backend"]
 
 ORPHAN_AGE = timedelta(hours=1)
 """How long what nobody owns is kept: whoever wrote it may be about to record it."""
@@ -31,7 +31,7 @@ REQUEST_SECONDS = 30
 
 
 @dataclass(slots=True)
-class Place:
+class Backend:
     """An object store; `folder` is where it is on this machine, None when it is elsewhere.
 
     Attributes:
@@ -132,7 +132,7 @@ class Place:
             raise failed(error) from error
 
 
-def open_place(url: str, options: Mapping[str, str]) -> Place:
+def open_backend(url: str, options: Mapping[str, str]) -> Backend:
     """Returns the place at a URL: `memory:///`, `file:///FOLDER` (which is made), or `s3://BUCKET/PREFIX`.
 
     Args:
@@ -146,13 +146,13 @@ def open_place(url: str, options: Mapping[str, str]) -> Place:
     """
     parts = urlsplit(url)
     if parts.scheme == "memory":
-        return Place(MemoryStore())
+        return Backend(MemoryStore())
     if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
         folder = Path(url2pathname(parts.path))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Place(LocalStore(folder), folder)
+        return Backend(LocalStore(folder), folder)
     if parts.scheme == "s3" and parts.netloc:
-        return Place(_open_s3(url, options), far=True)
+        return Backend(_open_s3(url, options), far=True)
     raise ValueError(f"a store is at memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not at {url!r}")
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
-from celeste_image.store.backend import ORPHAN_AGE, Place
+from celeste_image.store.backend import ORPHAN_AGE, Backend
 
 __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
 
@@ -36,7 +36,7 @@ class Blobs:
         damaged: How many blobs were found damaged or lost since the start.
     """
 
-    def __init__(self, place: Place, now: Callable[[], datetime]) -> None:
+    def __init__(self, place: Backend, now: Callable[[], datetime]) -> None:
         self._place = place
         self._objects = place.objects
         self._now = now

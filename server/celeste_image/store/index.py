@@ -12,9 +12,9 @@ import structlog
 
 from celeste_image.core.artifact import Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged
-from celeste_image.store.backend import Place
+from celeste_image.store.backend import Backend
 
-__all__ = ["Record", "Records", "check_owner"]
+__all__ = ["Entry", "Index", "check_owner"]
 
 log = structlog.get_logger("celeste_image.store")
 
@@ -30,7 +30,7 @@ def check_owner(owner: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Entry:
     """What is known of an owner's bytes; `touched` is when they were last stored."""
 
     sha256: str
@@ -43,19 +43,19 @@ class Record:
     lineages: tuple[Lineage, ...] = ()
 
 
-class Records:
+class Index:
     """The records of all owners.
 
     The store's own time of last change says when bytes were last stored: expiry needs no look inside. Changes of one
     record take turns.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Backend) -> None:
         self._place = place
         self._objects = place.objects
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def get(self, owner: str, sha256: str) -> Record | None:
+    async def get(self, owner: str, sha256: str) -> Entry | None:
         """Returns a record, None when the owner has none for this digest.
 
         Raises:
@@ -83,7 +83,7 @@ class Records:
         now: datetime,
         lineage: Lineage | None,
         before: datetime | None = None,
-    ) -> Record:
+    ) -> Entry:
         """Makes or renews a record, with one more lineage.
 
         Args:
@@ -107,7 +107,7 @@ class Records:
             if known and before and known.touched <= before:
                 known = None
             lineages = ((lineage,) if lineage else ()) + (known.lineages if known else ())
-            record = Record(
+            record = Entry(
                 sha256=sha256,
                 media_type=facts["media_type"],
                 size_bytes=facts["size_bytes"],
@@ -172,7 +172,7 @@ def _digest(path: str) -> str:
     return sha256 if sha256 != name and is_artifact_name(artifact_name(sha256)) else ""
 
 
-def _encode(record: Record) -> bytes:
+def _encode(record: Entry) -> bytes:
     lineages = [
         {
             "request_id": lineage.request_id,
@@ -188,9 +188,9 @@ def _encode(record: Record) -> bytes:
     return json.dumps(facts | {"created": record.created.isoformat(), "lineages": lineages}).encode()
 
 
-def _decode(sha256: str, values: dict[str, Any], touched: datetime) -> Record:
+def _decode(sha256: str, values: dict[str, Any], touched: datetime) -> Entry:
     """Returns the record of a JSON object. Raises ValueError, KeyError or TypeError when it is none."""
-    return Record(
+    return Entry(
         sha256=sha256,
         media_type=str(values["media_type"]),
         size_bytes=int(values["size_bytes"]),

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from celeste_image.core.events import (
     Completed,
     Event,
-    Fitted,
-    Judged,
+    Fidelity,
     Preview,
     Progress,
     Queued,
     Retrying,
+    SafetyJudged,
     Saved,
     Started,
     Submitted,
@@ -62,9 +62,9 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
             message.image.image.CopyFrom(_output_proto(event.image))
         case Warned():
             message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, text=event.text))
-        case Fitted(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
+        case Fidelity(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
             message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, text=line.note or line.outcome.value))
-        case Judged(verdict) if verdict.action is not SafetyAction.ALLOW:
+        case SafetyJudged(verdict) if verdict.action is not SafetyAction.ALLOW:
             message.warning.CopyFrom(event_pb2.WarningEvent(path=verdict.path, text=str(verdict)))
         case Completed():
             message.completed.result.CopyFrom(result_to_proto(event.result))

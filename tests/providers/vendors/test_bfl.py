@@ -37,10 +37,10 @@ from celeste_image.core.events import Event, Picture, Preview, Submitted
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.core.secret import Secret
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.retry import retrying
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import VendorSettings
 from celeste_image.providers.vendors.bfl import JOBS, Bfl
 
@@ -70,10 +70,10 @@ def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
     return Generate(**{"model": f"bfl/{model}", "prompt": PROMPT, "seed": 42} | fields)
 
 
-def world(transport: httpx.AsyncBaseTransport, pictures: Pictures | None = None, **table: Any) -> tuple[Bfl, Clock]:
+def world(transport: httpx.AsyncBaseTransport, pictures: Pixels | None = None, **table: Any) -> tuple[Bfl, Clock]:
     clock = Clock()
     vendor = Bfl(VendorSettings(**{"key": Secret(KEY)} | table), transport, {}, pictures or Measured())
-    vendor.jobs = Jobs(vendor, JOBS, sleep=clock.sleep, clock=clock)
+    vendor.jobs = RemoteJobs(vendor, JOBS, sleep=clock.sleep, clock=clock)
     return vendor, clock
 
 
@@ -82,13 +82,13 @@ async def run(vendor: Bfl, request: ImageRequest, call: Call = CALL) -> list[Eve
 
 
 @pytest.fixture
-async def real() -> AsyncIterator[Pictures]:
-    made = Pictures("bfl")
+async def real() -> AsyncIterator[Pixels]:
+    made = Pixels("bfl")
     yield made
     await made.close()
 
 
-async def sent(request: ImageRequest, pictures: Pictures | None = None) -> tuple[str, dict[str, Any]]:
+async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[str, dict[str, Any]]:
     """Returns the path and the body of the submit for a request, as a model's card makes it concrete."""
     script = Script(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
@@ -162,7 +162,7 @@ async def test_an_outpaint_names_all_sides() -> None:
     assert body["seed"] == 7
 
 
-async def test_metadata_of_photographs_stays_here(real: Pictures) -> None:
+async def test_metadata_of_photographs_stays_here(real: Pixels) -> None:
     image = loaded("IMAGE")
     data = image.data + b"Exif\0\0 56.1N"
     marked = ImageInput(data, facts=ImageFacts("image/png", 256, 256, len(data), "0" * 64, "RGB", False))
@@ -170,7 +170,7 @@ async def test_metadata_of_photographs_stays_here(real: Pictures) -> None:
     assert b"Exif" not in base64.b64decode(body["input_image"])
 
 
-def real_with_facts(real: Pictures) -> Pictures:
+def real_with_facts(real: Pixels) -> Pixels:
     """Returns pictures that convert for real and measure what the script sends."""
     mixed = Measured()
     mixed.png = real.png  # type: ignore[method-assign]
@@ -178,7 +178,7 @@ def real_with_facts(real: Pictures) -> Pictures:
     return mixed
 
 
-async def test_types_that_it_does_not_read_are_converted(real: Pictures) -> None:
+async def test_types_that_it_does_not_read_are_converted(real: Pixels) -> None:
     avif = ImageInput(fixture("IMAGE"), facts=ImageFacts("image/avif", 256, 256, 569, "0" * 64, "RGB", False))
     _, body = await sent(Edit(model="bfl/flux-2-pro", image=avif, edit=Instruct(PROMPT)), real_with_facts(real))
     assert base64.b64decode(body["input_image"]).startswith(b"\x89PNG")

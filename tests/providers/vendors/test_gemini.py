@@ -38,7 +38,7 @@ from celeste_image.core.errors import (
     ProviderUnavailable,
     SafetyBlocked,
 )
-from celeste_image.core.events import Fitted, Picture, Warned
+from celeste_image.core.events import Fidelity, Picture, Warned
 from celeste_image.core.image import Size
 from celeste_image.core.request import Edit, Generate, RequestOptions
 from celeste_image.providers.families.google import image_size_for
@@ -223,7 +223,7 @@ async def test_a_ratio_that_it_does_not_have_is_adjusted_or_refused() -> None:
     request = Generate(model=OLD, prompt="a fox", size=Size(1000, 400))
     events = await events_of(made, request, fit=True)
     assert sent(transport)["generationConfig"]["imageConfig"] == {"aspectRatio": "21:9"}
-    (line,) = [event.line for event in events if isinstance(event, Fitted) and event.line.path == "size"]
+    (line,) = [event.line for event in events if isinstance(event, Fidelity) and event.line.path == "size"]
     assert line.outcome == "adjusted"
     error = await error_of(made, replace(request, options=options(strict=True)), fit=True)
     assert isinstance(error, InvalidRequest)
@@ -258,7 +258,7 @@ async def test_restyling_is_an_instruction_and_says_so() -> None:
 
     events = await events_of(made, replace(request, edit=Restyle(style="woodcut")), fit=True)
     assert sent(transport)["contents"][0]["parts"][1] == {"text": "Redraw the first picture in this style: woodcut"}
-    lines = [event.line for event in events if isinstance(event, Fitted) and event.line.path == "restyle"]
+    lines = [event.line for event in events if isinstance(event, Fidelity) and event.line.path == "restyle"]
     assert lines[-1].outcome == "adjusted"
 
     error = await error_of(made, replace(request, options=options(strict=True)), fit=True)

@@ -33,7 +33,7 @@ from celeste_image.core.events import Event, Picture, Preview, Warned
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.kit.vendor import VendorSettings
@@ -46,7 +46,7 @@ HOST = "https://vendor.test"
 PROMPT = "a red bicycle leaning on a white wall"
 CALL = Call("00000000-0000-4000-8000-000000000000")
 RESULT = fixture("RESULT")
-Make = Callable[[httpx.AsyncBaseTransport, Pictures], OpenAILike]
+Make = Callable[[httpx.AsyncBaseTransport, Pixels], OpenAILike]
 
 
 def image(name: str = "", data: bytes = b"") -> ImageInput:
@@ -60,12 +60,12 @@ def options(name: str = "openai", preview_count: int = 0, strict: bool = False, 
     return RequestOptions(provider_options={name: given}, preview_count=preview_count, strict=strict)
 
 
-def openai(transport: httpx.AsyncBaseTransport, work: Pictures) -> OpenAILike:
+def openai(transport: httpx.AsyncBaseTransport, work: Pixels) -> OpenAILike:
     settings = VendorSettings(base_url=f"{HOST}/v1", result_hosts=("files.example.net",))
     return OpenAI(settings, transport, {"OPENAI_API_KEY": KEY}, work)
 
 
-def studio(transport: httpx.AsyncBaseTransport, work: Pictures, **more: Any) -> OpenAILike:
+def studio(transport: httpx.AsyncBaseTransport, work: Pixels, **more: Any) -> OpenAILike:
     models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"], "seed": True}]
     given = {"base_url": f"{HOST}/v1", "models": models, "key": KEY, "response_format": "url"} | more
     return Compatible(CompatibleSettings(**given), transport, {}, work, name="studio")
@@ -90,8 +90,8 @@ DALLE3 = Generate(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def work() -> AsyncIterator[Pictures]:
-    work = Pictures("openai")
+async def work() -> AsyncIterator[Pixels]:
+    work = Pixels("openai")
     yield work
     await work.close()
 
@@ -131,13 +131,11 @@ async def events_of(provider: OpenAILike, request: ImageRequest, call: Call = CA
         return [event async for event in events]
 
 
-async def run(work: Pictures, request: ImageRequest, *answers: httpx.Response | Exception) -> list[Event]:
+async def run(work: Pixels, request: ImageRequest, *answers: httpx.Response | Exception) -> list[Event]:
     return await events_of(openai(Answering(*answers), work), request)
 
 
-async def failure(
-    work: Pictures, *answers: httpx.Response | Exception, request: ImageRequest = MINIMAL
-) -> CelesteError:
+async def failure(work: Pixels, *answers: httpx.Response | Exception, request: ImageRequest = MINIMAL) -> CelesteError:
     with pytest.raises(CelesteError) as caught:
         await run(work, request, *answers)
     return caught.value
@@ -168,7 +166,7 @@ async def test_the_polarity_of_a_mask_does_not_matter() -> None:
     ],
 )
 @in_loop
-async def test_results_are_fetched_from_allowed_hosts_alone(work: Pictures, base: str, reason: str) -> None:
+async def test_results_are_fetched_from_allowed_hosts_alone(work: Pixels, base: str, reason: str) -> None:
     playing = Playing(Recording.load("openai/generate_dalle3"), base)
     provider = studio(playing, work, result_hosts=["files.example.net"])
     if reason:
@@ -209,7 +207,7 @@ MESSAGE = f"no {KEY} for you"
 )
 @in_loop
 async def test_errors(
-    work: Pictures, status: int, error: dict[str, Any], headers: dict[str, str], reason: str, retry_after: float | None
+    work: Pixels, status: int, error: dict[str, Any], headers: dict[str, str], reason: str, retry_after: float | None
 ) -> None:
     caught = await failure(work, answer({"error": {"message": MESSAGE, **error}}, status, **headers))
     assert (caught.reason, caught.retry_after) == (reason, retry_after)
@@ -221,14 +219,14 @@ async def test_errors(
     "body", [b"", b"<html>", b"[]", b'"x"', b"null", b'{"error": "text"}', b'{"detail": "text"}', b"[" * 10_000]
 )
 @in_loop
-async def test_errors_in_any_form(work: Pictures, body: bytes) -> None:
+async def test_errors_in_any_form(work: Pixels, body: bytes) -> None:
     caught = await failure(work, answer(body, 422))
     assert caught.reason == "INVALID_FIELD"
     assert ("text" in caught.message) == (b"text" in body)
 
 
 @in_loop
-async def test_nothing_of_the_key_is_told_when_it_is_refused(work: Pictures) -> None:
+async def test_nothing_of_the_key_is_told_when_it_is_refused(work: Pixels) -> None:
     text = f"Incorrect API key provided: {KEY[:8]}*****{KEY[-4:]}."
     caught = await failure(work, answer({"error": {"message": text, "code": "invalid_api_key"}}, 401))
     assert KEY[:8] not in caught.message and KEY[-4:] not in caught.message
@@ -256,7 +254,7 @@ async def test_nothing_of_the_key_is_told_when_it_is_refused(work: Pictures) -> 
 )
 @in_loop
 async def test_what_may_have_been_paid_is_not_retried(
-    work: Pictures, wrong: httpx.Response | Exception, reason: str, retryable: bool
+    work: Pixels, wrong: httpx.Response | Exception, reason: str, retryable: bool
 ) -> None:
     caught = await failure(work, wrong)
     assert (caught.reason, caught.retryable) == (reason, retryable)
@@ -264,7 +262,7 @@ async def test_what_may_have_been_paid_is_not_retried(
 
 
 @in_loop
-async def test_without_a_key_nothing_is_sent(work: Pictures) -> None:
+async def test_without_a_key_nothing_is_sent(work: Pixels) -> None:
     transport = Answering()
     provider = OpenAI(VendorSettings(), transport, {}, work)
     with pytest.raises(CelesteError) as caught:
@@ -279,7 +277,7 @@ def body_of(provider: Answering) -> dict[str, Any]:
 
 
 @in_loop
-async def test_what_the_card_does_not_have_is_not_sent(work: Pictures) -> None:
+async def test_what_the_card_does_not_have_is_not_sent(work: Pixels) -> None:
     transport = Answering(made())
     request = replace(MINIMAL, negative_prompt="dogs", seed=3, options=options(input_fidelity="low", quality="low"))
     await events_of(openai(transport, work), request)
@@ -287,7 +285,7 @@ async def test_what_the_card_does_not_have_is_not_sent(work: Pictures) -> None:
 
 
 @in_loop
-async def test_a_seed_of_zero_is_a_seed(work: Pictures) -> None:
+async def test_a_seed_of_zero_is_a_seed(work: Pixels) -> None:
     transport = Answering(made())
     events = await events_of(studio(transport, work, response_format=""), replace(DALLE3, seed=0, size=Size()))
     assert body_of(transport)["seed"] == 0 and "response_format" not in body_of(transport)
@@ -295,7 +293,7 @@ async def test_a_seed_of_zero_is_a_seed(work: Pictures) -> None:
 
 
 @in_loop
-async def test_more_or_fewer_than_asked(work: Pictures) -> None:
+async def test_more_or_fewer_than_asked(work: Pixels) -> None:
     request = replace(MINIMAL, count=2)
     for there, kept in ((1, 1), (3, 3), (30, 16)):
         events = await run(work, request, made(count=there))
@@ -304,7 +302,7 @@ async def test_more_or_fewer_than_asked(work: Pictures) -> None:
 
 
 @in_loop
-async def test_a_prompt_that_was_changed_is_told(work: Pictures) -> None:
+async def test_a_prompt_that_was_changed_is_told(work: Pixels) -> None:
     events = await run(work, MINIMAL, made(revised_prompt="a blue bicycle"))
     assert [event.text for event in events if isinstance(event, Warned)] == [
         "the model changed the prompt: a blue bicycle"
@@ -316,7 +314,7 @@ FINAL = ("image_generation.completed", {"b64_json": base64.b64encode(RESULT).dec
 
 
 @in_loop
-async def test_previews_are_as_many_as_there_can_be(work: Pictures) -> None:
+async def test_previews_are_as_many_as_there_can_be(work: Pixels) -> None:
     transport = Answering(streamed(PARTIAL, ("image_generation.news", {}), FINAL))
     events = await events_of(openai(transport, work), replace(MINIMAL, options=options(preview_count=8)))
     assert [type(event) for event in events] == [Warned, Preview, Picture]
@@ -328,20 +326,20 @@ async def test_previews_are_as_many_as_there_can_be(work: Pictures) -> None:
 
 
 @in_loop
-async def test_a_server_that_does_not_stream_is_understood(work: Pictures) -> None:
+async def test_a_server_that_does_not_stream_is_understood(work: Pixels) -> None:
     events = await run(work, replace(MINIMAL, options=options(preview_count=1)), made())
     assert [type(event) for event in events] == [Picture]
 
 
 @in_loop
-async def test_a_bad_preview_costs_no_picture(work: Pictures) -> None:
+async def test_a_bad_preview_costs_no_picture(work: Pixels) -> None:
     bad = ("image_generation.partial_image", {"b64_json": "bm8gcGljdHVyZQ=="})
     events = await run(work, replace(MINIMAL, options=options(preview_count=2)), streamed(bad, PARTIAL, FINAL))
     assert [type(event) for event in events] == [Preview, Picture]
 
 
 @in_loop
-async def test_an_edit_streams_too(work: Pictures) -> None:
+async def test_an_edit_streams_too(work: Pixels) -> None:
     renamed = [(kind.replace("image_generation", "image_edit"), value) for kind, value in (PARTIAL, FINAL)]
     transport = Answering(streamed(*renamed))
     request = replace(MASKED, edit=Instruct("make it blue"), options=options(preview_count=1))
@@ -364,7 +362,7 @@ class Endless(httpx.AsyncByteStream):
 
 
 @in_loop
-async def test_closing_early_frees_the_connection(work: Pictures) -> None:
+async def test_closing_early_frees_the_connection(work: Pixels) -> None:
     body = Endless()
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
     provider = openai(Answering(response, made()), work)
@@ -376,7 +374,7 @@ async def test_closing_early_frees_the_connection(work: Pictures) -> None:
 
 
 @in_loop
-async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pictures) -> None:
+async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pixels) -> None:
     body = Endless()
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
     provider = openai(Answering(response), work)
@@ -388,7 +386,7 @@ async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pictures) -
 
 
 @in_loop
-async def test_one_picture_or_several(work: Pictures) -> None:
+async def test_one_picture_or_several(work: Pixels) -> None:
     for references, name in (((), "image"), ((image("IMAGE2"),), "image[]")):
         transport = Answering(made())
         request = replace(MASKED, edit=Instruct("merge them"), references=references, options=RequestOptions())
@@ -414,7 +412,7 @@ LARGE = image(data=pictures.noise(1024, 1008))
 )
 @in_loop
 async def test_outpainting_pads_to_what_the_model_makes_and_cuts_back(
-    work: Pictures, source: ImageInput, canvas: tuple[int, int], size: list[bytes] | None, kept: tuple[int, int]
+    work: Pixels, source: ImageInput, canvas: tuple[int, int], size: list[bytes] | None, kept: tuple[int, int]
 ) -> None:
     transport = Answering(made(pictures.plain(canvas[0] * 2, canvas[1] * 2)))
     request = Edit(model="openai/gpt-image-2", image=source, edit=Outpaint(left=10, right=9, bottom=7), count=1)
@@ -434,7 +432,7 @@ async def test_outpainting_pads_to_what_the_model_makes_and_cuts_back(
 
 
 @in_loop
-async def test_a_cut_keeps_the_format(work: Pictures) -> None:
+async def test_a_cut_keeps_the_format(work: Pixels) -> None:
     for kind in ("image/jpeg", "image/webp"):
         request = edit(Outpaint(left=10), output_media_type=kind)
         data = pictures.plain(288, 256, kind.rpartition("/")[2].upper())
@@ -444,7 +442,7 @@ async def test_a_cut_keeps_the_format(work: Pictures) -> None:
 
 
 @in_loop
-async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: Pictures) -> None:
+async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: Pixels) -> None:
     for request in (
         edit(Outpaint(left=10), options=options(strict=True)),
         replace(MINIMAL, options=options(strict=True, preview_count=5)),
@@ -459,7 +457,7 @@ async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: P
 
 
 @in_loop
-async def test_an_outpaint_of_another_shape_is_told(work: Pictures) -> None:
+async def test_an_outpaint_of_another_shape_is_told(work: Pixels) -> None:
     events = await run(work, edit(Outpaint(left=128)), made(pictures.plain(64, 64)))
     assert [event.path for event in events if isinstance(event, Warned)] == ["outpaint", "outpaint"]
     assert [(event.width, event.height) for event in events if isinstance(event, Picture)] == [(64, 64)]
@@ -470,7 +468,7 @@ async def test_an_outpaint_of_another_shape_is_told(work: Pictures) -> None:
 )
 @in_loop
 async def test_a_mask_is_sent_with_the_size_of_its_image_where_the_model_can(
-    work: Pictures, source: ImageInput, size: list[bytes] | None
+    work: Pixels, source: ImageInput, size: list[bytes] | None
 ) -> None:
     across, down = pictures.opened(source.data).size
     mask = Mask(image(data=pictures.mask(across, down, (32, 32, 96, 96))))
@@ -504,7 +502,7 @@ def test_retired_models_name_the_one_to_use() -> None:
     ],
 )
 @in_loop
-async def test_a_language_model_that_draws_nothing(work: Pictures, value: Any, reason: str) -> None:
+async def test_a_language_model_that_draws_nothing(work: Pixels, value: Any, reason: str) -> None:
     provider = Answering(answer(value))
     with pytest.raises(CelesteError) as caught:
         await events_of(openai(provider, work), replace(MINIMAL, model="openai/gpt-5"))

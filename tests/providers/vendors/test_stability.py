@@ -52,7 +52,7 @@ from celeste_image.core.errors import (
     ProviderUnavailable,
     SafetyBlocked,
 )
-from celeste_image.core.events import Fitted, Picture, Submitted
+from celeste_image.core.events import Fidelity, Picture, Submitted
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import (
     Edit,
@@ -65,7 +65,7 @@ from celeste_image.core.request import (
 )
 from celeste_image.providers.families.stable_image import OPERATIONS
 from celeste_image.providers.kit.multipart import Bounds
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.vendors.stability import JOBS, Stability
 
 IMAGE, IMAGE2, MASK = fixture_image("IMAGE"), fixture_image("IMAGE2"), Mask(fixture_image("MASK_WHITE"))
@@ -119,7 +119,7 @@ class Time:
 
 def keep(time: Time) -> Callable[[Stability], None]:
     def prepare(made: Stability) -> None:
-        made.jobs = Jobs(made, JOBS, sleep=time.sleep, clock=time, jitter=lambda seconds: seconds)
+        made.jobs = RemoteJobs(made, JOBS, sleep=time.sleep, clock=time, jitter=lambda seconds: seconds)
         made.http._clock = time
 
     return prepare
@@ -346,7 +346,7 @@ async def test_sizes_are_adjusted_or_refused() -> None:
     request = Generate(model="stability/core", prompt="a fox", size=Size(1600, 1200))
     events = await events_of(made, request, fit=True)
     assert texts(transport.requests[0])["aspect_ratio"] == "5:4"
-    (line,) = [event.line for event in events if isinstance(event, Fitted) and event.line.path == "size"]
+    (line,) = [event.line for event in events if isinstance(event, Fidelity) and event.line.path == "size"]
     assert line.outcome == "adjusted"
     assert isinstance(await error_of(made, replace(request, options=options(strict=True)), fit=True), InvalidRequest)
     assert len(transport.requests) == 1
@@ -565,7 +565,7 @@ async def test_closing_early_leaves_a_job() -> None:
             async for event in events:
                 seen.append(event)
 
-    made.jobs = Jobs(made, JOBS, sleep=sleep, clock=time)
+    made.jobs = RemoteJobs(made, JOBS, sleep=sleep, clock=time)
     task = asyncio.create_task(run())
     await asleep.wait()
     task.cancel()
@@ -580,7 +580,7 @@ async def test_options_of_another_service_are_dropped_and_not_sent() -> None:
     made, transport, _ = stability(done())
     events = await events_of(made, replace(GENERATE, options=options(cfg_scale=3)), fit=True)
     assert "cfg_scale" not in texts(transport.requests[0])
-    dropped = [event.line.path for event in events if isinstance(event, Fitted) and event.line.outcome == "dropped"]
+    dropped = [event.line.path for event in events if isinstance(event, Fidelity) and event.line.outcome == "dropped"]
     assert dropped == ['options.provider_options["stability"].cfg_scale']
 
 
@@ -588,6 +588,6 @@ async def test_the_fast_upscaler_has_one_factor() -> None:
     made, _, _ = stability(done(data=pictures.plain(1024, 1024)))
     request = replace(upscale("upscale-fast", SMALL), factor=2.0)
     events = await events_of(made, request, fit=True)
-    (line,) = [event.line for event in events if isinstance(event, Fitted) and event.line.path == "factor"]
+    (line,) = [event.line for event in events if isinstance(event, Fidelity) and event.line.path == "factor"]
     assert line.outcome == "adjusted"
     assert isinstance(await error_of(made, replace(request, options=options(strict=True)), fit=True), InvalidRequest)

@@ -24,14 +24,14 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
-from celeste_image.core.events import Event, Fitted, Measured, Run, Saved, Warned
+from celeste_image.core.events import Event, Fidelity, Measured, Run, Saved, Warned
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.fidelity.measure import MEASURED, measure
 from celeste_image.pipeline.fidelity.sizes import fit_size, sides, size_json
-from celeste_image.pipeline.metadata import AS_MADE, Labels
+from celeste_image.pipeline.metadata import AS_MADE, MetadataDefaults
 from celeste_image.providers.base import Provider
 
 __all__ = ["fitting"]
@@ -55,7 +55,9 @@ def draw_seed() -> int:
     return secrets.randbits(32)
 
 
-def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, labels: Labels = AS_MADE) -> Run:
+def fitting(
+    run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, labels: MetadataDefaults = AS_MADE
+) -> Run:
     """Fits each request to its model's card, and holds what came out against it; `labels` is the server's choice."""
 
     async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
@@ -65,7 +67,7 @@ def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, l
             yield Warned("model", fit.unknown)
         for line in fit.lines:
             if line.path not in MEASURED:
-                yield Fitted(line)
+                yield Fidelity(line)
         images: list[ImageOutput] = []
         found: list[Measured] = []
         async with aclosing(run(concrete, call)) as events:
@@ -77,11 +79,11 @@ def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, l
                     continue
                 elif isinstance(event, Warned) and (adjusted := fit.warned(event)):
                     # A line that waits for the result is told with it; until then a warning has to do.
-                    yield event if adjusted.path in MEASURED else Fitted(adjusted)
+                    yield event if adjusted.path in MEASURED else Fidelity(adjusted)
                     continue
                 yield event
         for line in measure(fit.lines, images, found):
-            yield Fitted(line)
+            yield Fidelity(line)
 
     return fitted
 
@@ -89,7 +91,9 @@ def fitting(run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, l
 class Fit:
     """One request on its way to one model: collects lines and violations, all of them, before it fails."""
 
-    def __init__(self, card: ModelCard, request: ImageRequest, draw: Callable[[], int], labels: Labels) -> None:
+    def __init__(
+        self, card: ModelCard, request: ImageRequest, draw: Callable[[], int], labels: MetadataDefaults
+    ) -> None:
         self._card = card
         self._asked = request
         self._draw = draw

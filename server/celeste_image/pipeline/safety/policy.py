@@ -12,15 +12,15 @@ from celeste_image.config import PictureRule, SafetySettings
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, ProviderFailed
-from celeste_image.core.events import Analyzed, Used
+from celeste_image.core.events import Analyzed, ComputeUsed
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.safety.words import WordList, words_of
 from celeste_image.providers.base import Provider
 
-__all__ = ["Judgement", "Policy", "Rules", "strongest"]
+__all__ = ["Judgement", "Rules", "SafetyPolicy", "strongest"]
 
 log = structlog.get_logger("celeste_image.safety")
 
@@ -43,7 +43,7 @@ def strongest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
     return max(verdicts, key=lambda verdict: (MILD_TO_STRONG.index(verdict.action), verdict.score or 0.0))
 
 
-class Policy:
+class SafetyPolicy:
     """The operator's policy. One that asks for nothing costs nothing.
 
     Attributes:
@@ -52,7 +52,7 @@ class Policy:
         pictures: What blurs them.
     """
 
-    def __init__(self, settings: SafetySettings, providers: Mapping[str, Provider], pictures: Pictures) -> None:
+    def __init__(self, settings: SafetySettings, providers: Mapping[str, Provider], pictures: Pixels) -> None:
         """Makes it.
 
         Raises:
@@ -131,7 +131,7 @@ class Policy:
                 match event:
                     case Analyzed(analysis) if analysis.safety:
                         scores = {each.category: each.score for each in analysis.safety.scores}
-                    case Used():
+                    case ComputeUsed():
                         seconds += event.compute_seconds
         if missing := {*self.inputs, *self.outputs} - set(scores):
             raise ProviderFailed(f"{self._engine}: it gave no score for {', '.join(sorted(missing))}")

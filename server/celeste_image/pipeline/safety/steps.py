@@ -19,11 +19,11 @@ import structlog
 from celeste_image.core.call import Call
 from celeste_image.core.card import NOT_RUN, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
-from celeste_image.core.events import Event, Judged, Missed, Picture, Preview, Run, Used, Warned
+from celeste_image.core.events import ComputeUsed, Event, ImageFailed, Picture, Preview, Run, SafetyJudged, Warned
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Analyze, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
-from celeste_image.pipeline.safety.policy import Policy, strongest
+from celeste_image.pipeline.safety.policy import SafetyPolicy, strongest
 
 __all__ = ["checking_inputs", "checking_outputs", "checking_prompts"]
 
@@ -34,7 +34,7 @@ MASK = ".mask.image"
 HIDES = ("blur", "block")
 
 
-def checking_prompts(run: Run, policy: Policy) -> Run:
+def checking_prompts(run: Run, policy: SafetyPolicy) -> Run:
     """Looks for the operator's words in what a request says."""
     if not policy.checks_prompts:
         return run
@@ -51,7 +51,7 @@ def checking_prompts(run: Run, policy: Policy) -> Run:
     return checked
 
 
-def checking_inputs(run: Run, policy: Policy) -> Run:
+def checking_inputs(run: Run, policy: SafetyPolicy) -> Run:
     """Has the pictures of a request scored; a blurred one takes the place of one that is to be blurred.
 
     Not those of an Analyze: it makes nothing, and is how callers find out themselves. Not masks.
@@ -67,7 +67,7 @@ def checking_inputs(run: Run, policy: Policy) -> Run:
                 continue
             judgement = await policy.of_picture(image, call, policy.inputs, replace(about, path=path))
             if judgement.compute_seconds:
-                yield Used(judgement.compute_seconds)
+                yield ComputeUsed(judgement.compute_seconds)
             for verdict in judgement.verdicts:
                 yield _judged(verdict, call)
             match strongest(judgement.verdicts):
@@ -82,7 +82,7 @@ def checking_inputs(run: Run, policy: Policy) -> Run:
     return checked
 
 
-def checking_outputs(run: Run, policy: Policy, cards: Sequence[ModelCard]) -> Run:
+def checking_outputs(run: Run, policy: SafetyPolicy, cards: Sequence[ModelCard]) -> Run:
     """Has each picture scored that was made; what is to be blurred is stored blurred, what is blocked not at all.
 
     Where anything may be hidden there are no previews: what is not finished can't be judged.
@@ -111,32 +111,34 @@ def checking_outputs(run: Run, policy: Policy, cards: Sequence[ModelCard]) -> Ru
     return checked
 
 
-async def _checked(policy: Policy, made: Picture, call: Call, about: SafetyVerdict) -> AsyncGenerator[Event, None]:
+async def _checked(
+    policy: SafetyPolicy, made: Picture, call: Call, about: SafetyVerdict
+) -> AsyncGenerator[Event, None]:
     """Yields the verdicts on a picture that was made, and the picture, a blurred one, or a Missed."""
     facts = ImageFacts(made.media_type, made.width, made.height, len(made.data), "", "", False)
     image = ImageInput(made.data, facts=facts)
     judgement = await policy.of_picture(image, call, policy.outputs, replace(about, image_index=made.index))
     if judgement.compute_seconds:
-        yield Used(judgement.compute_seconds)
+        yield ComputeUsed(judgement.compute_seconds)
     for verdict in judgement.verdicts:
         yield _judged(verdict, call)
     verdict = strongest(judgement.verdicts)
     if verdict.action is SafetyAction.BLOCK:
-        yield Missed(made.index, _blocked(verdict))
+        yield ImageFailed(made.index, _blocked(verdict))
     elif verdict.action is SafetyAction.BLUR:
         try:
             data = await policy.pictures.blurred(image, made.media_type)
         except Exception as error:  # not to be shown as it is, whatever happens
             reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
             log.warning("unblurred", reason=reason, request_id=call.request_id, exc_info=True)
-            yield Missed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
+            yield ImageFailed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
         else:
             yield replace(made, data=data)
     else:
         yield made
 
 
-async def _blurred_input(policy: Policy, image: ImageInput) -> ImageInput:
+async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
     assert image.facts is not None
     data = await policy.pictures.blurred(image)
     digest = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
@@ -149,7 +151,7 @@ def _is_paid(card: ModelCard) -> bool | None:
     return True if card.prices else None if card.evidence not in ("", NOT_RUN) else False
 
 
-def _judged(verdict: SafetyVerdict, call: Call) -> Judged:
+def _judged(verdict: SafetyVerdict, call: Call) -> SafetyJudged:
     if verdict.action is not SafetyAction.ALLOW:
         log.info(
             "verdict",
@@ -159,7 +161,7 @@ def _judged(verdict: SafetyVerdict, call: Call) -> Judged:
             score=verdict.score,
             request_id=call.request_id,
         )
-    return Judged(verdict)
+    return SafetyJudged(verdict)
 
 
 def _blocked(verdict: SafetyVerdict) -> SafetyBlocked:

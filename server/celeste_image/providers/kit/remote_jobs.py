@@ -34,7 +34,7 @@ from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.results import Again, lost, picture_at_once, picture_of, preview_of
 from celeste_image.providers.kit.vendor import Vendor
 
-__all__ = ["Jobs"]
+__all__ = ["RemoteJobs"]
 
 log = structlog.get_logger("celeste_image.jobs")
 
@@ -58,7 +58,7 @@ class _Late(Exception):
     """The time for a job is over; the text is what the vendor said of it last."""
 
 
-class Jobs:
+class RemoteJobs:
     """Runs jobs of one vendor.
 
     Args:

@@ -13,7 +13,7 @@ from celeste_image.core.card import LifecycleState, ModelCard, card_in
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
 from celeste_image.core.secret import Secret
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits, OriginRefused, Reply, SecretHeader
 from celeste_image.outbound.origins import Hosts, Origin
@@ -98,7 +98,7 @@ class Vendor:
         settings: VendorSettings,
         transport: httpx.AsyncBaseTransport | None = None,
         environment: Mapping[str, str] = os.environ,
-        pictures: Pictures | None = None,
+        pictures: Pixels | None = None,
         *,
         name: str = "",
     ) -> None:
@@ -116,7 +116,7 @@ class Vendor:
             limits=Limits(),
             transport=transport,
         )
-        self.pictures = pictures or Pictures(self.name)
+        self.pictures = pictures or Pixels(self.name)
         given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key
         # Another place for the same API has keys of its own form; a key of another vendor is wrong there too.
         elsewhere = bool(settings.base_url and self.base_url and self.key_form)

@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageOps
 
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.engines.canvas import opaque, png
-from celeste_image.engines.tiling import Pixels, Tiling, upscale
+from celeste_image.engines.tiling import PixelArray, Tiling, upscale
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.kserve.forms import Form
@@ -116,7 +116,7 @@ class _Network:
         self._factor, self._in_flight = task["factor"], task["in_flight"]
         self._emit = emit
 
-    def __call__(self, pieces: Iterable[Pixels]) -> Iterator[Pixels]:
+    def __call__(self, pieces: Iterable[PixelArray]) -> Iterator[PixelArray]:
         asked: deque[tuple[int, int]] = deque()
         for piece in pieces:
             if len(asked) == self._in_flight:
@@ -127,7 +127,7 @@ class _Network:
         while asked:
             yield self._take(*asked.popleft())
 
-    def _take(self, height: int, width: int) -> Pixels:
+    def _take(self, height: int, width: int) -> PixelArray:
         """Returns what was made of the piece of this size that was asked for first."""
         answer = _taken(self._emit)
         made = pixels_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], self._output)

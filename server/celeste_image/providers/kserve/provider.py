@@ -30,7 +30,7 @@ from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
-from celeste_image.imaging.pixels import Pictures, limits_of
+from celeste_image.imaging.pixels import Pixels, limits_of
 from celeste_image.providers.kit.check import Checked
 from celeste_image.providers.kit.credentials import Verdict
 from celeste_image.providers.kserve.cards import card_of
@@ -87,7 +87,7 @@ class KServe:
             memory_bytes=MEMORY_BYTES,
             on_log=partial(log.warning, "engine", engine="kserve", provider=self.name),
         )
-        self.pictures = Pictures(self.name)
+        self.pictures = Pixels(self.name)
 
     def ready(self, card: ModelCard) -> bool:
         """Tells that the model is there: the operator said so."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeste_image.core.errors import ProviderFailed
-from celeste_image.engines.tiling import Pixels
+from celeste_image.engines.tiling import PixelArray
 from celeste_image.providers.kserve.forms import Form
 
 __all__ = ["matte_of", "pixels_of", "scores_of", "tensor_of"]
@@ -16,7 +16,7 @@ TYPES = {"FP32": "<f4", "FP16": "<f2", "UINT8": "|u1"}
 MOST = 255
 
 
-def tensor_of(pixels: Pixels, form: Form) -> tuple[list[int], bytes]:
+def tensor_of(pixels: PixelArray, form: Form) -> tuple[list[int], bytes]:
     """Returns the shape and the raw bytes of the tensor for RGB pixels of (height, width, 3).
 
     A picture smaller than a form of fixed size is continued as it ends.
@@ -38,7 +38,7 @@ def tensor_of(pixels: Pixels, form: Form) -> tuple[list[int], bytes]:
     return list(values.shape), values.astype(TYPES[form.datatype]).tobytes()
 
 
-def pixels_of(data: bytes, datatype: str, shape: Sequence[int], form: Form) -> Pixels:
+def pixels_of(data: bytes, datatype: str, shape: Sequence[int], form: Form) -> PixelArray:
     """Returns the RGB pixels, as (height, width, 3), of a tensor that a server sent.
 
     Raises:
@@ -68,7 +68,7 @@ def pixels_of(data: bytes, datatype: str, shape: Sequence[int], form: Form) -> P
     return np.ascontiguousarray(values, dtype=np.uint8)
 
 
-def matte_of(data: bytes, datatype: str, shape: Sequence[int], form: str) -> Pixels:
+def matte_of(data: bytes, datatype: str, shape: Sequence[int], form: str) -> PixelArray:
     """Returns the one plane, as (height, width), in a tensor that a server sent: 255 is in front.
 
     `form` is what its values are: `probabilities` or `logits`.

@@ -11,9 +11,9 @@ from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import (
     Analyzed,
+    ComputeUsed,
     Event,
     Measured,
-    Used,
     Warned,
 )
 from celeste_image.core.request import ImageRequest
@@ -76,7 +76,7 @@ class LocalProvider:
                 async for frame in frames:
                     for event in _events(frame):
                         yield event
-        yield Used(time.monotonic() - began)
+        yield ComputeUsed(time.monotonic() - began)
 
     async def close(self) -> None:
         """Ends the processes that wait."""

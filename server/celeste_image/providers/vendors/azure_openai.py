@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.secret import Secret
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.catalog import cards_from, load_catalogue
@@ -82,7 +82,7 @@ class AzureOpenAI(OpenAILike):
         settings: AzureSettings,
         transport: httpx.AsyncBaseTransport | None = None,
         environment: Mapping[str, str] = os.environ,
-        pictures: Pictures | None = None,
+        pictures: Pixels | None = None,
         *,
         name: str = "",
     ) -> None:

@@ -17,7 +17,7 @@ from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["PROVIDER", "Bfl", "BflOptions"]
@@ -76,7 +76,7 @@ class Bfl(Vendor):
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
-        self.jobs = Jobs(self, JOBS)
+        self.jobs = RemoteJobs(self, JOBS)
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         """Makes one picture."""

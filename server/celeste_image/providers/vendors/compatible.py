@@ -31,7 +31,7 @@ from celeste_image.core.card import (
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
-from celeste_image.imaging.pixels import Pictures
+from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.base import Options
@@ -156,7 +156,7 @@ class Compatible(OpenAILike):
         settings: CompatibleSettings,
         transport: httpx.AsyncBaseTransport | None = None,
         environment: Mapping[str, str] = os.environ,
-        pictures: Pictures | None = None,
+        pictures: Pixels | None = None,
         *,
         name: str = "",
     ) -> None:

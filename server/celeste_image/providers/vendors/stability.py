@@ -15,7 +15,7 @@ from celeste_image.providers.families.stable_image import READS, StableImageOpti
 from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
 from celeste_image.providers.kit.multipart import check, parts_of
 from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import Jobs
+from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["PROVIDER", "Stability"]
@@ -55,7 +55,7 @@ class Stability(Vendor):
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
-        self.jobs = Jobs(self, JOBS)
+        self.jobs = RemoteJobs(self, JOBS)
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         """Sends the form of a service and, where that makes it a job, asks for the job until it is over."""

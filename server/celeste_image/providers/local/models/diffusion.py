@@ -26,7 +26,7 @@ from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
 from celeste_image.providers.local.options import LocalOptions
 from celeste_image.providers.local.weights import installed
-from celeste_image.providers.local.weights.installed import KNOWN, Lock, refused
+from celeste_image.providers.local.weights.installed import KNOWN, WeightsLock, refused
 
 __all__ = ["SD_TURBO", "DiffusionModel", "describe", "found"]
 
@@ -83,7 +83,7 @@ class Facts:
     edits: bool
 
 
-def describe(lock: Lock, folder: Path) -> DiffusionModel:
+def describe(lock: WeightsLock, folder: Path) -> DiffusionModel:
     """Returns the model that a lock and a folder are.
 
     Raises:
@@ -118,7 +118,7 @@ def found() -> tuple[DiffusionModel, ...]:
     return tuple(sorted(models, key=lambda model: model.name != SD_TURBO.name))
 
 
-def _facts(lock: Lock, folder: Path) -> Facts:
+def _facts(lock: WeightsLock, folder: Path) -> Facts:
     def read(path: str) -> dict[str, Any]:
         return dict(json.loads((folder / path).read_text("utf-8")))
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from celeste_image.core.errors import ModelNotFound, WeightsMissing
 from celeste_image.providers.local.weights import installed, packages
-from celeste_image.providers.local.weights.installed import Lock, LockedFile
+from celeste_image.providers.local.weights.installed import LockedFile, WeightsLock
 
 __all__ = ["export_model", "import_model"]
 
@@ -36,7 +36,7 @@ class Parcel:
 
     name: str
     files: Sequence[LockedFile]
-    lock: Lock | None
+    lock: WeightsLock | None
 
 
 def export_model(name: str, target: Path) -> None:
@@ -78,7 +78,7 @@ def export_model(name: str, target: Path) -> None:
         raise installed.refused(name, f"{target} can't be written: {error.strerror or error}") from error
 
 
-def import_model(source: Path, *, ready: Callable[[Lock, Path], object]) -> tuple[str, Path]:
+def import_model(source: Path, *, ready: Callable[[WeightsLock, Path], object]) -> tuple[str, Path]:
     """Places the model of a parcel into the models folder; returns its name and its folder.
 
     Args:
@@ -135,14 +135,14 @@ def _index(tar: tarfile.TarFile) -> Parcel:
         if values["format"] != FORMAT:
             raise ValueError(f"its format is {values['format']!r}, not {FORMAT}")
         name = str(values["name"])
-        lock = Lock.of(values["lock"]) if values["lock"] else None
+        lock = WeightsLock.of(values["lock"]) if values["lock"] else None
         files = tuple(LockedFile(str(f["path"]), str(f["sha256"]), int(f["size_bytes"])) for f in values["files"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsMissing(f"{INDEX} in the parcel can't be read: {error}") from error
     return Parcel(name, _pinned(name, files, lock), lock)
 
 
-def _pinned(name: str, files: Sequence[LockedFile], lock: Lock | None) -> Sequence[LockedFile]:
+def _pinned(name: str, files: Sequence[LockedFile], lock: WeightsLock | None) -> Sequence[LockedFile]:
     """Returns the files of a parcel, if they are those that are pinned here or that its lock says.
 
     Raises:

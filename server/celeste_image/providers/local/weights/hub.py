@@ -21,7 +21,7 @@ from typing import Any
 from celeste_image.core.errors import WeightsMissing
 from celeste_image.providers.local.weights import installed, packages
 from celeste_image.providers.local.weights.adapt import adapt
-from celeste_image.providers.local.weights.installed import Lock, LockedFile, refused
+from celeste_image.providers.local.weights.installed import LockedFile, WeightsLock, refused
 
 __all__ = ["EXTRA", "add_folder", "pull"]
 
@@ -97,7 +97,7 @@ def add_folder(name: str, source: Path) -> Path:
                 (staging / path).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / path, staging / path)
                 files.append(installed.digest(staging / path, path))
-            lock = Lock(name, "", "", "", tuple(files))
+            lock = WeightsLock(name, "", "", "", tuple(files))
             return installed.place(staging, replace(lock, made=_make_ready(staging, lock)))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -148,11 +148,11 @@ class Pull:
         # What says whether the model can be run is small, and comes before what is large.
         small = {path for path in listing.files if not path.endswith(".bin") or path.startswith("tokenizer")}
         files = bring(small)
-        made = _make_ready(staging, Lock(name, repo, listing.revision, listing.license, files))
+        made = _make_ready(staging, WeightsLock(name, repo, listing.revision, listing.license, files))
         files += bring(set(listing.files) - small)
         for part in staging.rglob("*.part"):  # of another revision
             part.unlink()
-        return installed.place(staging, Lock(name, repo, listing.revision, listing.license, files, made))
+        return installed.place(staging, WeightsLock(name, repo, listing.revision, listing.license, files, made))
 
     def _listing(self, revision: str) -> Listing:
         """Returns what the hub says of a repository. Raises WeightsMissing."""
@@ -242,7 +242,7 @@ class Pull:
             raise refused(self._name, f"{path} did not come whole; the same command goes on") from error
 
 
-def _make_ready(staging: Path, lock: Lock) -> tuple[LockedFile, ...]:
+def _make_ready(staging: Path, lock: WeightsLock) -> tuple[LockedFile, ...]:
     """Makes a folder ready for its engine, and sees that a card can be made of it; returns the files written."""
     try:
         from celeste_image.providers.local.models.diffusion import describe
@@ -266,7 +266,7 @@ def _check_complete(name: str, paths: Iterable[str], source: str) -> None:
         raise refused(name, f"{source} is no diffusion model in OpenVINO's format: {min(missing)} is not in it")
 
 
-def _held(listing: Listing, lock: Lock) -> Listing:
+def _held(listing: Listing, lock: WeightsLock) -> Listing:
     """Returns the files of a lock, if the hub says of them what it said when the lock was written.
 
     Raises:

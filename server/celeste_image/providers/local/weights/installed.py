@@ -25,8 +25,8 @@ from celeste_image.providers.local.weights import packages
 __all__ = [
     "KNOWN",
     "NAME",
-    "Lock",
     "LockedFile",
+    "WeightsLock",
     "check",
     "complete",
     "digest",
@@ -63,7 +63,7 @@ class LockedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
+class WeightsLock:
     """What a model is.
 
     Attributes:
@@ -93,7 +93,7 @@ class Lock:
         return sum(file.size_bytes for file in self.present.values())
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Lock":
+    def of(cls, values: Mapping[str, Any]) -> "WeightsLock":
         """Returns the lock that JSON says. Raises ValueError, KeyError or TypeError when it says none."""
         files, made = (tuple(LockedFile(**file) for file in values[key]) for key in ("files", "made"))
         texts = {key: str(values[key]) for key in ("name", "repo", "revision", "license")}
@@ -134,11 +134,11 @@ def lock_path(name: str) -> Path:
     return folder(name).with_name(name + LOCK)
 
 
-def read_lock(name: str) -> Lock | None:
+def read_lock(name: str) -> WeightsLock | None:
     """Returns a model's lock, None where there is none. Raises WeightsMissing when it is damaged."""
     path = lock_path(name)
     try:
-        lock = Lock.of(json.loads(path.read_text("utf-8")))
+        lock = WeightsLock.of(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -148,7 +148,7 @@ def read_lock(name: str) -> Lock | None:
     return lock
 
 
-def write_lock(lock: Lock) -> None:
+def write_lock(lock: WeightsLock) -> None:
     """Writes a model's lock, wholly or not at all. Raises OSError."""
     path = lock_path(lock.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def write_lock(lock: Lock) -> None:
     Path(name).replace(path)
 
 
-def locks() -> Iterator[Lock]:
+def locks() -> Iterator[WeightsLock]:
     """Yields the locks of all models in the folder, by name; damaged ones are left out."""
     for path in sorted(packages.root().glob(f"*{LOCK}")):
         try:
@@ -173,7 +173,7 @@ def locks() -> Iterator[Lock]:
             yield lock
 
 
-def complete(lock: Lock) -> bool:
+def complete(lock: WeightsLock) -> bool:
     """Says whether all files are there with the right sizes; reads none of them."""
     here = folder(lock.name)
     try:
@@ -200,7 +200,7 @@ def digest(path: Path, name: str = "") -> LockedFile:
         return LockedFile(name, found, os.fstat(stream.fileno()).st_size)
 
 
-def place(made: Path, lock: Lock) -> Path:
+def place(made: Path, lock: WeightsLock) -> Path:
     """Gives a checked folder its name, with its lock; returns its new path.
 
     The lock is first: a folder without one is no model, and a lock without a folder only says what a pull must bring.
