@@ -59,7 +59,7 @@ docs: .venv/dev ## Make the generated pages of the docs
 pictures: .venv/local ## Make the pictures of docs/engines/ anew, with the engines of this machine
 	$(BIN)/python docs/pictures.py
 
-check-docs: .venv/dev ## Check that the generated pages are what the catalogue and the recordings say
+check-docs: .venv/dev ## Check that the generated pages are what the catalog and the recordings say
 	$(BIN)/python -m docs.generate --check
 
 generate: .venv-generate/ready ## Make the generated files from the contract

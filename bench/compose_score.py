@@ -8,7 +8,7 @@
 Prompts: docs/compose/prompts.txt, which came before the grammar. Prompt n is drawn once, 768 x 512, with seed n. The
 judge's file has one line per picture, "NN: 2 red apples; 1 table". A prompt is met where each thing that the vocabulary
 claims, as `read` finds it, is named under its own word or one of docs/compose/synonyms.toml; a prompt of which nothing
-is claimed is missed. Numbers and colours are counted beside that.
+is claimed is missed. Numbers and colors are counted beside that.
 """
 
 import io
@@ -24,7 +24,7 @@ from PIL import Image
 
 from celeste_image.engines.compose import run
 from celeste_image.engines.compose.grammar import read, singulars
-from celeste_image.engines.compose.vocabulary import COLOURS, COUNTS
+from celeste_image.engines.compose.vocabulary import COLORS, COUNTS
 from celeste_image.providers.local.models.restyle import STYLES
 from celeste_image.providers.local.weights import packages
 
@@ -38,11 +38,11 @@ SEEN_PARTS = ("floor", "wall")
 
 @dataclass(frozen=True)
 class Claim:
-    """A thing that the vocabulary claims to draw; `number` 0 and `colour` "" are what the prompt leaves open."""
+    """A thing that the vocabulary claims to draw; `number` 0 and `color` "" are what the prompt leaves open."""
 
     word: str
     number: int = 0
-    colour: str = ""
+    color: str = ""
 
 
 def prompts() -> list[str]:
@@ -102,13 +102,11 @@ def examples(page: Path = FOLDER.parent / "engines" / "compose.md", width: int =
 def claims(prompt: str) -> list[Claim]:
     """Returns what the vocabulary claims of a prompt."""
     reading = read(prompt)
-    colours = {value: name for name, value in COLOURS.items()}
+    colors = {value: name for name, value in COLORS.items()}
     words = prompt.lower().split()
     counted = any(word in COUNTS or word.isdecimal() for word in words)
     found = [
-        Claim(one.word, one.count if counted else 0, colours.get(one.colour, ""))
-        for one in reading.subjects
-        if one.word
+        Claim(one.word, one.count if counted else 0, colors.get(one.color, "")) for one in reading.subjects if one.word
     ]
     for setting, word in reading.places.items():
         if setting in SEEN_SETTINGS or word in SEEN_PARTS:
@@ -145,7 +143,7 @@ def score(file: Path) -> None:
     for line in file.read_text("utf-8").splitlines():
         if match := re.match(r"(\d+)\s*[:.]\s*(.*)", line):
             seen[order[int(match[1]) - 1]] = [item.strip() for item in match[2].split(";") if item.strip()]
-    met, numbers, colours = 0, [0, 0], [0, 0]
+    met, numbers, colors = 0, [0, 0], [0, 0]
     print("| | prompt | claimed | named | |\n| --- | --- | --- | --- | --- |")
     for number, prompt in enumerate(asked, 1):
         claimed, items = claims(prompt), seen.get(number, [])
@@ -159,14 +157,14 @@ def score(file: Path) -> None:
                 words = [word for word, value in COUNTS.items() if value == claim.number]
                 numbers[1] += 1
                 numbers[0] += bool(re.search(rf"\b({claim.number}|{'|'.join(words)})\b", found))
-            if claim.colour:
-                colours[1] += 1
-                colours[0] += claim.colour in found
+            if claim.color:
+                colors[1] += 1
+                colors[0] += claim.color in found
         verdict = "met" if passed else f"missed: {', '.join(missed)}" if missed else "nothing claimed"
         words = ", ".join(claim.word for claim in claimed)
         print(f"| {number} | {prompt} | {words} | {'; '.join(items)} | {verdict} |")
     print(f"\n{met} of {len(asked)} prompts met; {numbers[0]} of {numbers[1]} numbers,", end=" ")
-    print(f"{colours[0]} of {colours[1]} colours")
+    print(f"{colors[0]} of {colors[1]} colors")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput,
 MIB = 1 << 20
 LARGEST = [
     Kind("allowed: PNG of 39.7 Mpx, 1 bit", lambda: bomb(6300, 6300)),
-    Kind("allowed: PNG of 39.7 Mpx, 16 bits of grey", lambda: encoded(Image.new("I;16", (6300, 6300)), "PNG")),
+    Kind("allowed: PNG of 39.7 Mpx, 16 bits of gray", lambda: encoded(Image.new("I;16", (6300, 6300)), "PNG")),
     Kind("allowed: PNG of 39.7 Mpx, RGBA", lambda: encoded(Image.new("RGBA", (6300, 6300)), "PNG")),
     Kind("allowed: JPEG of 39.7 Mpx, CMYK", lambda: encoded(Image.new("CMYK", (6300, 6300)), "JPEG")),
     Kind("allowed: JPEG of 36 Mpx, 40 scans", lambda: scans(40)),

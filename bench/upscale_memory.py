@@ -57,7 +57,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def seam_ratios(made: np.ndarray, side: int, tile: int) -> tuple[float, float]:
-    """The mean step across borders of tiles over that between all other neighbours, and over that a few pixels of the
+    """The mean step across borders of tiles over that between all other neighbors, and over that a few pixels of the
     source away, where the picture is the same and the network as far into a pixel. The larger of both axes.
     """
     boxes = cuts((made.shape[1], made.shape[0]), -(-side // tile), -(-side // tile))

@@ -1,4 +1,4 @@
-"""Writes docs/providers.md and docs/providers/ from the catalogue and the recordings that hold.
+"""Writes docs/providers.md and docs/providers/ from the catalog and the recordings that hold.
 
 `make docs` runs it; with `--check`, `make check-docs`, it says whether the pages are up to date.
 """
@@ -31,7 +31,7 @@ def main() -> int:
     wrong = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
     for path in wrong:
         where = path.relative_to(PAGES.parent)
-        print(f"{where} is not what the catalogue and the recordings say; run: make docs", file=sys.stderr)
+        print(f"{where} is not what the catalog and the recordings say; run: make docs", file=sys.stderr)
     return bool(wrong)
 
 

@@ -8,7 +8,7 @@ from celeste_image.providers.registry import discover
 
 HEAD = """# Providers and models
 
-Made by `make docs` from the catalogue (`server/celeste_image/providers/catalog/` for vendors,
+Made by `make docs` from the catalog (`server/celeste_image/providers/catalog/` for vendors,
 `providers/local/models/` for this machine) and from the recordings of vendors' SDKs that hold when they are played
 (`tests/providers/recorded.py`); `make check` fails when it differs. `celeste models` shows what a running server has.
 
@@ -35,7 +35,7 @@ a line in the result's fidelity report.
 * `strictness: STRICT` (`--strict`) refuses whatever would be ADJUSTED or DROPPED.
 * A retired model is refused with MODEL_RETIRED and its replacement.
 
-An operator may change limits, prices and lifecycle, or add models: [configuration](configuration.md#catalogue).
+An operator may change limits, prices and lifecycle, or add models: [configuration](configuration.md#catalog).
 """
 
 

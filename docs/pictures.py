@@ -193,12 +193,12 @@ def shown(photo: Image.Image, where: Image.Image) -> Image.Image:
 
 
 def on_squares(cut: Image.Image) -> Image.Image:
-    """Returns a picture with transparency on grey squares."""
+    """Returns a picture with transparency on gray squares."""
     squares = Image.new("RGBA", cut.size, "white")
     draw = ImageDraw.Draw(squares)
     for top in range(0, cut.height, 12):
         for left in range(top // 12 % 2 * 12, cut.width, 24):
-            draw.rectangle((left, top, left + 11, top + 11), fill="lightgrey")
+            draw.rectangle((left, top, left + 11, top + 11), fill="lightgray")
     return Image.alpha_composite(squares, cut)
 
 

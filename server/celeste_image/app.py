@@ -69,9 +69,9 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
         OSError: The store's folder can't be made.
     """
     providers = build_providers(settings.providers) | {provider.name: provider for provider in extra}
-    if settings.catalogue.file:
-        overlay_cards(providers, load_overlay(settings.catalogue.file))
-    open_ids = open_ids_of(providers, settings.catalogue.allow_unknown)
+    if settings.catalog.file:
+        overlay_cards(providers, load_overlay(settings.catalog.file))
+    open_ids = open_ids_of(providers, settings.catalog.allow_unknown)
     routes = Routes(providers, settings.defaults, settings.aliases, open_ids)
     for kind, models in settings.defaults.items():
         for model in models:

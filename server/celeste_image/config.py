@@ -142,7 +142,7 @@ class ImageSettings(Section):
     max_text_bytes: Annotated[int, Field(ge=0)] = 1 * MIB
     """EXIF, XMP, and the text chunks of a PNG together, each of the three."""
     max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
-    """Colour profile, unpacked."""
+    """Color profile, unpacked."""
     output_metadata: OutputMetadata = OutputMetadata.KEEP
     """What becomes of metadata that images have when they are made, unless the request says otherwise."""
     embed_recipe: bool = False
@@ -166,8 +166,8 @@ class UriSettings(Section):
     """Longest time for one."""
 
 
-class CatalogueSettings(Section):
-    """`[catalogue]`: the operator's own word on models."""
+class CatalogSettings(Section):
+    """`[catalog]`: the operator's own word on models."""
 
     file: Path | None = None
     """A YAML file with models more, and other limits, prices and lifecycles: see `providers/catalog/overlay.py`."""
@@ -237,7 +237,7 @@ class Settings(BaseSettings):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
-    catalogue: CatalogueSettings = CatalogueSettings()
+    catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
     """`[providers.NAME]`: each provider checks its own table. What must not be shown is Secret: see `revealed`."""
     defaults: dict[OperationKind, list[str]] = {}

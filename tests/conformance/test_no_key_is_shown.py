@@ -35,7 +35,7 @@ from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.request import Generate, ImageRequest, RequestOptions
-from celeste_image.emulate import EMULATED, Behaviour, Emulator, FakeVendor, emulating
+from celeste_image.emulate import EMULATED, Behavior, Emulator, FakeVendor, emulating
 from celeste_image.emulate.base import Refusal
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
@@ -129,7 +129,7 @@ async def driven(sweep: Sweep, emulator: Emulator, address: str) -> set[str]:
 
         async def drive(name: str, request: ImageRequest) -> None:
             for fault in [*planned(name), HANG]:
-                emulator[name].vendor.next[:] = [Behaviour.parse(fault)] if fault else []
+                emulator[name].vendor.next[:] = [Behavior.parse(fault)] if fault else []
                 reasons.add(await streamed(sweep, channel, request, 0.4 if fault == HANG else 10.0))
 
         await asyncio.gather(*(drive(name, request) for name, request in requests_of(emulator).items()))
@@ -211,7 +211,7 @@ async def test_a_server_shows_no_key_to_anybody(
             request = requests_of(emulator)["compatible"]
             async with asyncio.timeout(10):
                 while b"key replaced" not in operated.log.read_bytes():
-                    emulator["compatible"].vendor.next[:] = [Behaviour(status=401)]
+                    emulator["compatible"].vendor.next[:] = [Behavior(status=401)]
                     await streamed(sweep, channel, request, 5.0)
     keys = {entry.key for entry in emulator.ledger.of("compatible", "call")}
     assert len(keys) == 2, "both keys were sent to the vendor"
@@ -278,7 +278,7 @@ async def test_no_library_and_no_error_has_a_key(
             provider = server.app.providers[name]
             sweep.look("objects", vars(provider), vars(provider._key), provider.settings)  # type: ignore[attr-defined]
             for fault in planned(name):
-                emulator[name].vendor.next[:] = [Behaviour.parse(fault)] if fault else []
+                emulator[name].vendor.next[:] = [Behavior.parse(fault)] if fault else []
                 call = Call("00000000-0000-4000-8000-000000000000", deadline=time.monotonic() + 5)
                 try:
                     async with aclosing(server.app.run(request, call)) as events:

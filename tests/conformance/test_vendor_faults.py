@@ -26,7 +26,7 @@ from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Retrying
 from celeste_image.core.image import Size
 from celeste_image.core.request import Generate, ImageRequest
-from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating, fingerprint
+from celeste_image.emulate import EMULATED, Behavior, Emulator, emulating, fingerprint
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import build_providers
 
@@ -58,7 +58,7 @@ class Fault:
     """
 
     what: str
-    behaviour: str
+    behavior: str
     reasons: Collection[str]
     after: float | None = None
     only: Collection[str] = tuple(EMULATED)
@@ -183,10 +183,10 @@ async def outcome_of(vendor: Vendor, emulator: Emulator, seconds: float, ticket:
 async def test_the_right_reason_and_the_ledger_agrees(emulator: Emulator, name: str, fault: Fault) -> None:
     emulated = emulator[name]
     then = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    emulated.vendor.next[:] = [Behaviour.parse(fault.behaviour.replace(IN_AN_HOUR, then))]
+    emulated.vendor.next[:] = [Behavior.parse(fault.behavior.replace(IN_AN_HOUR, then))]
     outcome = await outcome_of(vendor_of(name, emulated.table), emulator, fault.seconds)
     assert not emulated.vendor.next, "the fault did not happen"
-    assert outcome.calls == (0 if "on=connection" in fault.behaviour else 1), "it was sent once and not again"
+    assert outcome.calls == (0 if "on=connection" in fault.behavior else 1), "it was sent once and not again"
     if outcome.error is None:
         assert DONE in fault.reasons
         assert outcome.charged > 0 or name == "compatible"
@@ -246,8 +246,8 @@ async def test_through_the_server_it_is_tried_again_when_nothing_was_done_and_pa
         assert isinstance(vendor, Vendor)
         request = request_for(vendor)
         emulator[name].vendor.next[:] = [
-            Behaviour(status=429, retry_after="10ms"),
-            Behaviour(status=503, retry_after="0"),
+            Behavior(status=429, retry_after="10ms"),
+            Behavior(status=503, retry_after="0"),
         ]
         events = [event async for event in client.stream(request, timeout=30)]
         assert isinstance(events[-1], Completed)
@@ -255,7 +255,7 @@ async def test_through_the_server_it_is_tried_again_when_nothing_was_done_and_pa
         assert [entry.images for entry in emulator.ledger.of(name, "call")] == [0, 0, 1]
 
         emulator.ledger.clear()
-        emulator[name].vendor.next[:] = [Behaviour(answer="reset")]
+        emulator[name].vendor.next[:] = [Behavior(answer="reset")]
         with pytest.raises(CelesteError) as caught:
             await client.run(request, timeout=30)
         assert (caught.value.reason, len(emulator.ledger.of(name, "call"))) == (UNKNOWN, 1)
@@ -264,7 +264,7 @@ async def test_through_the_server_it_is_tried_again_when_nothing_was_done_and_pa
 @pytest.mark.parametrize("name", EMULATED)
 @in_loop
 async def test_who_goes_away_leaves_no_connection(emulator: Emulator, name: str) -> None:
-    emulator[name].vendor.next[:] = [Behaviour(answer="hang")]
+    emulator[name].vendor.next[:] = [Behavior(answer="hang")]
     vendor = vendor_of(name, emulator[name].table)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):

@@ -1,4 +1,4 @@
-"""The emulators by themselves: recorded requests are understood, behaviours are what they say, the ledger is right."""
+"""The emulators by themselves: recorded requests are understood, behaviors are what they say, the ledger is right."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests import pictures
 from tests.providers.recordings import KEY, Recording, all_recordings, fixture
 
-from celeste_image.emulate import EMULATED, Behaviour, BehaviourUnknown, Emulator, emulating, fingerprint
+from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Emulator, emulating, fingerprint
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 BOAT = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024"}
@@ -131,15 +131,15 @@ def test_what_is_left_out_was_recorded() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour=red", "there is no such key"),
+        ("color=red", "there is no such key"),
         ("status=200", "status"),
         ("answer=late", "answer"),
         ("times=-1", "times"),
     ],
 )
 def test_a_directive_that_is_misspelt_is_no_directive(text: str, words: str) -> None:
-    with pytest.raises(BehaviourUnknown, match=words):
-        Behaviour.parse(text)
+    with pytest.raises(BehaviorUnknown, match=words):
+        Behavior.parse(text)
 
 
 @in_loop

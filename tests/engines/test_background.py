@@ -48,7 +48,7 @@ def test_what_is_transparent_stays_so(cut: Cut) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "colour"),
+    ("prompt", "color"),
     [
         ("#fff", (255, 255, 255)),
         (" #FFcc00 ", (255, 204, 0)),
@@ -59,5 +59,5 @@ def test_what_is_transparent_stays_so(cut: Cut) -> None:
         ("#ffcc0080", None),
     ],
 )
-def test_a_prompt_may_be_a_colour(prompt: str, colour: tuple[int, ...] | None) -> None:
-    assert background.colour_of(prompt) == colour
+def test_a_prompt_may_be_a_color(prompt: str, color: tuple[int, ...] | None) -> None:
+    assert background.color_of(prompt) == color

@@ -16,7 +16,7 @@ from celeste_image.engines.compose.grammar import Subject, read
 from celeste_image.engines.compose.scene import Scene
 from celeste_image.engines.compose.vocabulary import (
     ALIASES,
-    COLOURS,
+    COLORS,
     COUNTS,
     FURNITURE,
     MATERIALS,
@@ -169,7 +169,7 @@ def test_counts(prompt: str, name: str, count: int) -> None:
     assert len(placed(prompt)[1][name]) == count
 
 
-def test_colour_and_size_go_to_the_next_thing() -> None:
+def test_color_and_size_go_to_the_next_thing() -> None:
     assert read("a big blue car and a cat").subjects == [
         Subject("automobile", 1, "#1e88e5", 1.35),
         Subject("cat"),
@@ -298,33 +298,33 @@ def test_sides_of_the_picture() -> None:
         assert only(prompt, "cat", seed).x < only(prompt, "dog", seed).x
 
 
-def test_two_of_one_name_keep_their_colours() -> None:
-    assert [subject.colour for subject in read("a red car and a blue car").subjects] == ["#e53935", "#1e88e5"]
+def test_two_of_one_name_keep_their_colors() -> None:
+    assert [subject.color for subject in read("a red car and a blue car").subjects] == ["#e53935", "#1e88e5"]
     assert len(read("a cat on a mat. The cat sleeps.").subjects) == 2
 
 
 @pytest.mark.parametrize(
-    ("prompt", "colour"),
+    ("prompt", "color"),
     [("a wooden chair", "#a9713f"), ("a red wooden chair", "#e53935"), ("a shiny red old chair", "#e53935"),
      ("a white polar bear", "#f5f5f5"), ("a chair", "")],
 )  # fmt: skip
-def test_colours_and_materials(prompt: str, colour: str) -> None:
-    assert [subject.colour for subject in read(prompt).subjects] == [colour]
+def test_colors_and_materials(prompt: str, color: str) -> None:
+    assert [subject.color for subject in read(prompt).subjects] == [color]
 
 
-@pytest.mark.parametrize("colour", ["red", "green", "blue", "yellow", "purple"])
+@pytest.mark.parametrize("color", ["red", "green", "blue", "yellow", "purple"])
 @pytest.mark.parametrize("thing", ["car", "cat", "vase", "refrigerator", "sofa", "polar bear"])
-def test_a_colour_is_seen(thing: str, colour: str) -> None:
-    """Of the pixels that differ between the plain and the coloured thing, the mean has the colour's own hue."""
-    plain, coloured = (pixels(f"a {word} {thing}") for word in ("grey", colour))
-    mask = ImageChops.difference(plain, coloured).convert("L").point(lambda level: 255 * (level > 24))
-    red, green, blue = ImageStat.Stat(coloured, mask).mean
+def test_a_color_is_seen(thing: str, color: str) -> None:
+    """Of the pixels that differ between the plain and the colored thing, the mean has the color's own hue."""
+    plain, colored = (pixels(f"a {word} {thing}") for word in ("grey", color))
+    mask = ImageChops.difference(plain, colored).convert("L").point(lambda level: 255 * (level > 24))
+    red, green, blue = ImageStat.Stat(colored, mask).mean
     seen = {
         "red": red > 1.3 * max(green, blue), "green": green > 1.15 * max(red, blue),
         "blue": blue > 1.2 * max(red, green),
         "yellow": min(red, green) > 1.3 * blue, "purple": min(red, blue) > 1.15 * green,
     }  # fmt: skip
-    assert seen[colour]
+    assert seen[color]
 
 
 def pixels(prompt: str, **task: Any) -> Image.Image:
@@ -346,7 +346,7 @@ def test_time_of_day_is_seen(time: str) -> None:
     assert scene_of(f"a cow in a meadow at {time}").time == time
 
 
-def test_the_wall_has_the_colour_that_it_is_given() -> None:
+def test_the_wall_has_the_color_that_it_is_given() -> None:
     red, green, blue = ImageStat.Stat(pixels("a green wall and a lamp").crop((0, 0, 192, 40))).mean
     assert green > 1.2 * max(red, blue)
 
@@ -441,7 +441,7 @@ def test_an_empty_room_has_its_furniture() -> None:
 
 def test_any_words_in_any_order_stay_in_the_frame() -> None:
     draw = random.Random(11)
-    kinds = [[*art()["words"], *ALIASES], [*RELATIONS, *SIDES], [*SETTINGS], [*COLOURS, *COUNTS, *SIZES, *MATERIALS]]
+    kinds = [[*art()["words"], *ALIASES], [*RELATIONS, *SIDES], [*SETTINGS], [*COLORS, *COUNTS, *SIZES, *MATERIALS]]
     kinds += [["the", "a", "and", ",", ".", "is", "of", "no"]] * 2
     for seed in range(250):
         prompt = " ".join(draw.choice(draw.choice(kinds)) for _ in range(draw.randint(1, 14)))

@@ -74,7 +74,7 @@ def part(photo: Image.Image) -> Image.Image:
     [((20, 150, 60, 190), 9), ((410, 90, 440, 120), 11), ((240, 380, 270, 410), 5)],
     ids=["flag", "rocket", "strap"],
 )
-def test_it_beats_the_mean_colour_of_what_is_around(photo: Image.Image, box: Box, margin: float) -> None:
+def test_it_beats_the_mean_color_of_what_is_around(photo: Image.Image, box: Box, margin: float) -> None:
     """On structure: stripes, edges. On mottled cloth and hair no filling beats the mean by this measure."""
     left, top, right, bottom = box
     place = np.s_[top:bottom, left:right]
@@ -149,7 +149,7 @@ def test_a_feather_rises_inwards_from_the_edge() -> None:
     assert (weight[:, 15:] == 1).all(), "the picture's own border is no edge"
 
 
-def test_grey_is_a_soft_border() -> None:
+def test_gray_is_a_soft_border() -> None:
     mask = Image.new("L", (3, 1))
     mask.putdata([0, 128, 255])
     assert weights(mask, Polarity.WHITE, 0)[0] == pytest.approx([0, 0.5, 1])
@@ -168,7 +168,7 @@ def test_mode_and_alpha_are_kept(part: Image.Image, mode: str) -> None:
     assert grown.crop((9, 0, 137, 128)).tobytes() == source.tobytes()
 
 
-def test_colours_that_nobody_sees_are_not_copied() -> None:
+def test_colors_that_nobody_sees_are_not_copied() -> None:
     source = Image.new("RGBA", (96, 96), (0, 255, 0, 0))
     source.paste((200, 30, 40, 255), (24, 24, 72, 72))
     made = values(erase(source, marked((96, 96), (40, 20, 60, 60))).picture)
@@ -295,7 +295,7 @@ def test_an_outpainting_goes_on_with_stripes() -> None:
     assert np.abs(values(made) - values(whole)).mean() < 4
 
 
-def test_no_colour_is_beyond_those_there_are() -> None:
+def test_no_color_is_beyond_those_there_are() -> None:
     row = 20 + np.arange(120) // 10 % 2 * 180
     source = Image.fromarray(np.repeat(row[:, np.newaxis], 60, axis=1).astype(np.uint8))
     assert outpaint(source, 30, 30, 40, 200).picture.getextrema() == (20, 200)

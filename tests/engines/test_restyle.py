@@ -51,11 +51,11 @@ def test_any_size_comes_back_as_it_was(folder: Path, size: tuple[int, int], styl
     assert restyled(folder, Image.new("RGB", size, "teal"), *pattern, style=style).size == size
 
 
-def test_alpha_is_kept_and_grey_gets_colour(folder: Path) -> None:
+def test_alpha_is_kept_and_gray_gets_color(folder: Path) -> None:
     source = pictures.opened(pictures.photo(64))
-    grey = restyled(folder, source.convert("L"))
-    assert grey.mode == "RGB"
-    assert np.ptp(np.asarray(grey, float), axis=2).mean() > 20
+    gray = restyled(folder, source.convert("L"))
+    assert gray.mode == "RGB"
+    assert np.ptp(np.asarray(gray, float), axis=2).mean() > 20
     alpha = Image.linear_gradient("L").resize(source.size)
     source.putalpha(alpha)
     assert restyled(folder, source).getchannel("A").tobytes() == alpha.tobytes()

@@ -16,7 +16,7 @@ from celeste_image.engines import lanczos, realesrgan
 from celeste_image.engines.canvas import cuts, scaled
 from celeste_image.providers.local.models.realesrgan import LARGE_OVERLAP
 
-PHOTO = Path(__file__).parents[3] / "docs/images/astronaut.jpg"
+PHOTO = Path(__file__).parents[2] / "docs/images/astronaut.jpg"
 LANCZOS = Image.Resampling.LANCZOS
 FACE = (180, 50, 276, 130)
 
@@ -131,7 +131,7 @@ def test_alpha_is_kept(engine: ModuleType, upscale: Upscale, face: Image.Image) 
     assert said.picture.getchannel("A").tobytes() == whole.tobytes()
 
 
-def test_unseen_colours_make_no_fringe(engine: ModuleType, upscale: Upscale) -> None:
+def test_unseen_colors_make_no_fringe(engine: ModuleType, upscale: Upscale) -> None:
     white = Image.new("RGB", (96, 80), "white")
     source, _ = cut_out(white)
     made = values(upscale(engine, source, 384, 320).picture)
@@ -208,7 +208,7 @@ def test_lanczos_strips_are_one_resize(upscale: Upscale, face: Image.Image, size
     made = upscale(lanczos, source, *size).picture
     weighted = source.convert("RGBa") if mode == "RGBA" else source
     whole = weighted.resize((source.width, size[1]), LANCZOS).resize(size, LANCZOS).convert(mode)
-    # Weighted, since a colour that is hardly seen is a large number with a large rounding.
+    # Weighted, since a color that is hardly seen is a large number with a large rounding.
     weigh = "RGBa" if mode == "RGBA" else "RGB"
     assert np.abs(values(made.convert(weigh)) - values(whole.convert(weigh))).max() <= 2
     if mode == "RGB":  # in one step other values are clipped

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
-from tests.imaging.profiles import adobe_rgb, from_adobe_rgb, linear_grey, odd_inks, profile, srgb_byte
+from tests.imaging.profiles import adobe_rgb, from_adobe_rgb, linear_gray, odd_inks, profile, srgb_byte
 from tests.pictures import bomb, encoded
 
 MIB = 1 << 20
@@ -49,9 +49,9 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *between: bytes) -> bytes:
+def png(width: int, height: int, depth: int, color: int, rows: bytes, *between: bytes) -> bytes:
     """Returns a PNG of unfiltered rows, each with its leading 0, and chunks before its pixels."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     return b"".join([SIGNATURE, head, *between, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
 
 
@@ -77,7 +77,7 @@ def corners(width: int = 24, height: int = 16, orientation: int = 1) -> Image.Im
     """Returns a picture that is red, green, blue and white in its corners once `orientation` is applied."""
     if orientation >= 5:
         width, height = height, width
-    image = Image.new("RGB", (width, height), "grey")
+    image = Image.new("RGB", (width, height), "gray")
     for (x, y), color in CORNERS.items():
         image.paste(color, (x % width - 2, y % height - 2, x % width + 3, y % height + 3))
     turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)  # what undoes it, by Pillow's numbers
@@ -153,7 +153,7 @@ def plain_text(size: int) -> bytes:
     return with_chunks(flat("teal"), chunk(b"tEXt", b"Comment\x00" + b"x" * size))
 
 
-def colour_bomb(count: int = 1) -> bytes:
+def color_bomb(count: int = 1) -> bytes:
     return with_chunks(flat("teal"), *[chunk(b"iCCP", b"a\x00\x00" + zlib.compress(bytes(64 * MIB), 9))] * count)
 
 
@@ -258,8 +258,8 @@ KINDS = [
     Kind("PNG with 3 MiB of text", lambda: plain_text(3 * MIB), TOO_LARGE, "bytes of text"),
     Kind("PNG with zTXt that unpacks to 64 MiB", lambda: packed_text(b"zTXt", 64 * MIB), TOO_LARGE, "bytes of text"),
     Kind("PNG with iTXt that unpacks to 64 MiB", lambda: packed_text(b"iTXt", 64 * MIB), TOO_LARGE, "bytes of text"),
-    Kind("PNG whose profile unpacks to 64 MiB", colour_bomb, TOO_LARGE, "bytes of icc_profile"),
-    Kind("PNG with 50 such profiles", lambda: colour_bomb(50), TOO_LARGE, "bytes of icc_profile"),
+    Kind("PNG whose profile unpacks to 64 MiB", color_bomb, TOO_LARGE, "bytes of icc_profile"),
+    Kind("PNG with 50 such profiles", lambda: color_bomb(50), TOO_LARGE, "bytes of icc_profile"),
     Kind(
         "PNG of 300,000 empty chunks", lambda: with_chunks(flat(0), chunk(b"prIv", b"") * 300_000), TOO_LARGE, "chunks"
     ),
@@ -355,40 +355,40 @@ KINDS = [
         pixels={(8, 8): (100, 200, 50)},
     ),
     Kind(
-        "grey PNG with a linear profile",
-        lambda: flat(128, "L", icc_profile=linear_grey()),
+        "gray PNG with a linear profile",
+        lambda: flat(128, "L", icc_profile=linear_gray()),
         pixels={(8, 8): (srgb_byte(128 / 255),)},
         tolerance=1,
     ),
     Kind(
-        "grey PNG of 16 bits",
+        "gray PNG of 16 bits",
         lambda: png(4, 16, 16, 0, rows16((0,), (300,), (0x8080,), (0xFFFF,))),
         size=(4, 16),
         pixels={(0, 0): (0,), (1, 0): (1,), (2, 0): (128,), (3, 0): (255,)},
     ),
     Kind(
-        "grey PNG of 16 bits with one that is not seen",
+        "gray PNG of 16 bits with one that is not seen",
         lambda: png(2, 16, 16, 0, rows16((0x8080,), (0x8081,)), chunk(b"tRNS", b"\x80\x81")),
         pixels={(0, 0): (128, 128, 128, 255), (1, 0): (128, 128, 128, 0)},
     ),
     Kind(
-        "colour PNG of 16 bits",
+        "color PNG of 16 bits",
         lambda: png(2, 16, 16, 2, rows16((0xFFFF, 0x8080, 0), (0x0101, 0x0202, 0xFEFE))),
         size=(2, 16),
         pixels={(0, 0): (255, 128, 0), (1, 0): (1, 2, 254)},
     ),
     Kind(
-        "colour PNG of 16 bits with one that is not seen",
+        "color PNG of 16 bits with one that is not seen",
         lambda: png(2, 16, 16, 2, rows16((0xFFFF, 0x8080, 0), (9, 9, 9)), chunk(b"tRNS", b"\xff\xff\x80\x80\x00\x00")),
         pixels={(0, 0): (255, 128, 0, 0), (1, 0): (0, 0, 0, 255)},
     ),
     Kind(
-        "grey PNG of 16 bits with alpha",
+        "gray PNG of 16 bits with alpha",
         lambda: png(1, 16, 16, 4, rows16((0x8080, 0x4040))),
         pixels={(0, 0): (128, 128, 128, 64)},
     ),
     Kind(
-        "grey PNG of 2 bits with one that is not seen",
+        "gray PNG of 2 bits with one that is not seen",
         lambda: png(4, 16, 2, 0, b"\x00\x1b" * 16, chunk(b"tRNS", b"\x00\x02")),
         pixels={
             (0, 0): (0, 0, 0, 255),
@@ -406,8 +406,8 @@ KINDS = [
         pixels={(2, 2): (255, 0, 0, 255), (12, 2): (0, 128, 255, 64)},
     ),
     Kind("PNG with a palette that has a key", lambda: flat(0, "P", transparency=0), pixels={(8, 8): (0, 0, 0, 0)}),
-    Kind("PNG with a colour key", lambda: flat((9, 8, 7), transparency=(9, 8, 7)), pixels={(8, 8): (9, 8, 7, 0)}),
-    Kind("grey PNG with alpha", lambda: flat((90, 40), "LA"), pixels={(8, 8): (90, 90, 90, 40)}),
+    Kind("PNG with a color key", lambda: flat((9, 8, 7), transparency=(9, 8, 7)), pixels={(8, 8): (9, 8, 7, 0)}),
+    Kind("gray PNG with alpha", lambda: flat((90, 40), "LA"), pixels={(8, 8): (90, 90, 90, 40)}),
     Kind(
         "progressive JPEG",
         lambda: encoded(corners(), "JPEG", progressive=True, quality=95),

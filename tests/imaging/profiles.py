@@ -1,4 +1,4 @@
-"""Colour profiles that tests make for themselves (ICC.1:2001-04), and what they should do."""
+"""Color profiles that tests make for themselves (ICC.1:2001-04), and what they should do."""
 
 import struct
 
@@ -43,12 +43,12 @@ def adobe_rgb(more: bytes = b"") -> bytes:
     return profile(b"mntr", b"RGB ", b"XYZ ", tags | ({b"more": b"data" + bytes(4) + more} if more else {}))
 
 
-def linear_grey() -> bytes:
+def linear_gray() -> bytes:
     return profile(b"mntr", b"GRAY", b"XYZ ", {b"wtpt": xyz(0.9642, 1.0, 0.8249), b"kTRC": curve(1.0)})
 
 
 def odd_inks() -> bytes:
-    """Returns a profile of a press whose inks are all grey: full cyan has L* 50, and black 0."""
+    """Returns a profile of a press whose inks are all gray: full cyan has L* 50, and black 0."""
     corners = b""
     for inks in range(16):
         c, m, y, k = (inks >> bit & 1 for bit in (3, 2, 1, 0))  # the last varies fastest
@@ -66,7 +66,7 @@ def srgb_byte(linear: float) -> int:
 
 
 def from_adobe_rgb(color: Color) -> Color:
-    """Returns the same colour in sRGB, by the book."""
+    """Returns the same color in sRGB, by the book."""
     light = [(value / 255) ** GAMMA for value in color]
     x, y, z = (sum(part * primary[axis] for part, primary in zip(light, ADOBE_RGB, strict=True)) for axis in range(3))
     red, green, blue = (srgb_byte(row[0] * x + row[1] * y + row[2] * z) for row in TO_SRGB)

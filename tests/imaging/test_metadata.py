@@ -119,7 +119,7 @@ def test_a_plain_file_has_nothing_to_strip(form: str) -> None:
     assert strip_label(data) == data
 
 
-def test_a_progressive_cmyk_jpeg_keeps_its_colours() -> None:
+def test_a_progressive_cmyk_jpeg_keeps_its_colors() -> None:
     with Image.open(PHOTO) as photo:
         data = encoded(photo.convert("CMYK").resize((64, 64)), "JPEG", progressive=True, comment="secret")
     assert pixels(strip_label(data)) == pixels(data)

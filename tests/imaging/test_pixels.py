@@ -90,10 +90,10 @@ def test_a_feather_rises_evenly() -> None:
     assert row == [0, 0, 51, 102, 153, 204, 255, 255, 255]
 
 
-def test_a_grey_mask_is_cleaned_or_made_strict() -> None:
-    grey = Image.frombytes("L", (4, 1), bytes([10, 100, 140, 250]))
-    assert list(converted(grey, Polarity.WHITE, "white").tobytes()) == [0, 96, 141, 255]
-    assert list(converted(grey, Polarity.WHITE, "strict").tobytes()) == [0, 0, 255, 255]
+def test_a_gray_mask_is_cleaned_or_made_strict() -> None:
+    gray = Image.frombytes("L", (4, 1), bytes([10, 100, 140, 250]))
+    assert list(converted(gray, Polarity.WHITE, "white").tobytes()) == [0, 96, 141, 255]
+    assert list(converted(gray, Polarity.WHITE, "strict").tobytes()) == [0, 0, 255, 255]
 
 
 def test_a_canvas_is_clear_where_its_mask_says_new() -> None:
@@ -213,7 +213,7 @@ def test_a_blur_leaves_the_size_and_no_edge(size: tuple[int, int]) -> None:
     assert max((abs(a - b) for a, b in itertools.pairwise(row)), default=0) <= (255 if size[0] < 32 else 8)
 
 
-def test_a_blur_of_what_is_clear_shows_no_colours_that_were_unseen() -> None:
+def test_a_blur_of_what_is_clear_shows_no_colors_that_were_unseen() -> None:
     picture = Image.new("RGBA", (64, 64), (0, 0, 255, 0))
     picture.paste((255, 0, 0, 255), (0, 0, 32, 64))
     (blurred,) = done(picture, do="blur", media_type="image/png")

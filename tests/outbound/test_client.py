@@ -512,7 +512,7 @@ async def test_cancelling_closes_the_connection_and_nobody_gets_it_after(answer:
 
 
 async def test_a_cancelled_exchange_never_answers_another() -> None:
-    """As happened at a neighbour's in March 2023: the answer to a cancelled request met the next caller."""
+    """As happened at a neighbor's in March 2023: the answer to a cancelled request met the next caller."""
 
     async def late(asked: Asked, writer: asyncio.StreamWriter) -> None:
         if asked.line.startswith("POST /slow"):

@@ -68,7 +68,7 @@ async def fit(request: Edit, *cards: ModelCard) -> tuple[dict[str, FidelityLine]
     return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}, concrete
 
 
-async def test_an_erasure_is_honoured_and_gets_a_seed() -> None:
+async def test_an_erasure_is_honored_and_gets_a_seed() -> None:
     lines, concrete = await fit(edit(Erase(Mask(picture()))))
     assert {path: line.outcome for path, line in lines.items()} == {
         "erase": FidelityOutcome.HONORED,
@@ -114,7 +114,7 @@ async def test_an_inpainting_goes_without_a_prompt_that_the_model_can_not_use() 
         await fit(edit(Inpaint(Mask(picture()), "a cat"), strict=True))
 
 
-async def test_a_prompt_that_the_model_reads_is_honoured() -> None:
+async def test_a_prompt_that_the_model_reads_is_honored() -> None:
     lines, _ = await fit(edit(Outpaint(left=8, prompt="more sky"), model=PAINTER.id), PAINTER)
     assert lines["outpaint.prompt"].outcome is FidelityOutcome.HONORED
 

@@ -1,4 +1,4 @@
-"""labelling: what vendors wrote into a picture stays, goes, or gets the recipe beside it; what can't be is told."""
+"""labeling: what vendors wrote into a picture stays, goes, or gets the recipe beside it; what can't be is told."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -35,7 +35,10 @@ def picture(data: bytes, media_type: str = "image/jpeg", index: int = 0) -> Pict
 
 
 async def made(
-    work: Pixels, *events: Event, labels: MetadataDefaults = MetadataDefaults(), **options: Any  # noqa: B008
+    work: Pixels,
+    *events: Event,
+    labels: MetadataDefaults = MetadataDefaults(),  # noqa: B008
+    **options: Any,
 ) -> list[Event]:
     provider = FakeProvider()
     run = fitting(writing_metadata(Fake(*events), provider.cards, work, "Celeste 1"), provider, labels=labels)
@@ -97,7 +100,7 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
     assert not [event for event in events if isinstance(event, Measured)]
 
 
-async def test_a_model_that_is_in_no_catalogue_gets_its_recipe_too(work: Pixels) -> None:
+async def test_a_model_that_is_in_no_catalog_gets_its_recipe_too(work: Pixels) -> None:
     request = replace(REQUEST, model="fake/newer", options=RequestOptions(embed_recipe=True))
     events = await collect(
         writing_metadata(Fake(picture(VENDORS)), FakeProvider().cards, work, "Celeste 1"), request, CALL

@@ -136,7 +136,7 @@ async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], billed: tupl
     assert (event.verdict.billed, missed.error.metadata["billed"]) == billed
 
 
-async def test_an_id_that_is_in_no_catalogue_has_no_price_that_is_known() -> None:
+async def test_an_id_that_is_in_no_catalog_has_no_price_that_is_known() -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "flag"})
     cards = [replace(CARD, prices=(Price("image", "0.04"),), evidence="wire-proven")]
     events = await collect(checking_outputs(Fake(picture()), judged, cards), replace(REQUEST, model="fake/newer"))

@@ -125,7 +125,7 @@ def operations_of(card: ModelCard) -> Sequence[str]:
 
 
 def proofs_of(name: str, cards: Mapping[str, ModelCard]) -> Iterator[Proof]:
-    """Yields what a recording proves when it holds; `cards` has those of the catalogue."""
+    """Yields what a recording proves when it holds; `cards` has those of the catalog."""
     case = CASES[name]
     provider = case.place.vendor.name
     evidence = "wire-proven" if Recording.load(name).official else "second source"

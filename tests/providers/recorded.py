@@ -1,7 +1,7 @@
 """What is held against each recording: the request of ours that must equal it, and what that proves.
 
 `prove` does it for one. `make docs` and `make check-docs` do it for all of them to say how each provider's operations
-are known, and `test_recordings.py` holds the evidence that the catalogue states to the same result.
+are known, and `test_recordings.py` holds the evidence that the catalog states to the same result.
 """
 
 from collections.abc import Mapping, Sequence

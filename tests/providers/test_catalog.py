@@ -1,4 +1,4 @@
-"""The catalogue: every file in it is whole, and what is no catalogue is refused with the place."""
+"""The catalog: every file in it is whole, and what is no catalog is refused with the place."""
 
 import copy
 from datetime import date
@@ -13,7 +13,7 @@ from celeste_image.core.edits import EDITS
 from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.fidelity.sizes import ratio_of
 from celeste_image.providers import catalog
-from celeste_image.providers.catalog import cards_from, load_cards, load_catalogue, load_title
+from celeste_image.providers.catalog import cards_from, load_cards, load_catalog, load_title
 from celeste_image.providers.registry import discover
 
 NAMES = sorted(path.name.removesuffix(".yaml") for path in files(catalog).iterdir() if path.name.endswith(".yaml"))
@@ -33,11 +33,11 @@ def test_every_file_loads_and_has_a_provider(name: str) -> None:
 
 @every_file
 def test_every_parameter_is_used(name: str) -> None:
-    catalogue = load_catalogue(name)
+    catalog = load_catalog(name)
     used = {
-        parameter for model in catalogue["models"] for kind in OperationKind for parameter in model.get(kind.value, ())
+        parameter for model in catalog["models"] for kind in OperationKind for parameter in model.get(kind.value, ())
     }
-    assert used == set(catalogue["parameters"])
+    assert used == set(catalog["parameters"])
 
 
 @every_card
@@ -133,7 +133,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_a_catalogue_becomes_cards() -> None:
+def test_a_catalog_becomes_cards() -> None:
     (card,) = cards_from("x", GOOD)
     assert (card.id, card.provider, card.name_on_wire, card.state) == ("x/m", "x", "m", LifecycleState.ACTIVE)
     assert (card.checked_on, card.source) == ("2026-11-22", "https://example.test")
@@ -165,7 +165,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("checked_on", None, "x: there is no checked_on"),
         ("models/0/id", None, "models.None.*'id'"),
         ("models/0/title", None, "models.m.*'title'"),
-        ("models/0/colour", "red", "models.m: unknown keys colour"),
+        ("models/0/color", "red", "models.m: unknown keys color"),
         ("models/0/state", "dead", "'dead' is not a valid"),
         ("models/0/generate/0", "prmpt", "models.m: there is no 'prmpt'"),
         ("models/1", GOOD["models"][0], "x: there twice: x/m"),
@@ -186,7 +186,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("parameters/size/size/ratios", ["0:1"], "parameters.size: '0:1' is no ratio"),
     ],
 )
-def test_what_is_no_catalogue_is_refused_with_the_place(path: str, value: Any, text: str) -> None:
+def test_what_is_no_catalog_is_refused_with_the_place(path: str, value: Any, text: str) -> None:
     made = changed(path, value) if not path.startswith("models/1") else {**GOOD, "models": [*GOOD["models"], value]}
     with pytest.raises(ValueError, match=text):
         cards_from("x", made)

@@ -241,7 +241,7 @@ async def test_only_refusals_in_a_row_end_it() -> None:
     assert (await world.events())[-1] == PICTURE
 
 
-async def test_retry_after_is_honoured_between_polls() -> None:
+async def test_retry_after_is_honored_between_polls() -> None:
     world = World(TAKEN, answer({}, 429, retry_after="30"), WORKING, DONE, PNG)
     await world.events()
     assert world.clock.pauses == [1.0, 30.0, 1.0]

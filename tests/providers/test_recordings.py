@@ -1,4 +1,4 @@
-"""Every recording of a vendor's SDK has a request of ours that equals it, and the catalogue says no more than that."""
+"""Every recording of a vendor's SDK has a request of ours that equals it, and the catalog says no more than that."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_what_is_proven_is_offered() -> None:
 
 
 @pytest.mark.parametrize("card", cards().values(), ids=lambda card: card.id)
-def test_the_catalogue_states_the_evidence_that_there_is(card: ModelCard) -> None:
+def test_the_catalog_states_the_evidence_that_there_is(card: ModelCard) -> None:
     if card.provider == "compatible":
         assert card.evidence == "from the configuration"
     else:

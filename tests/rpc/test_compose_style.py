@@ -38,8 +38,8 @@ async def test_a_style_is_painted_and_repeats(channel: grpc.aio.Channel) -> None
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(looks[one] - looks[other]).mean() > 12
     # What was drawn is still there: where the plain picture is light, the styled one is lighter too.
-    grey = [look.mean(axis=2).reshape(12, 8, 20, 8).mean(axis=(1, 3)).ravel() for look in looks]
-    assert np.corrcoef(grey[0], grey[1])[0, 1] > 0.3
+    gray = [look.mean(axis=2).reshape(12, 8, 20, 8).mean(axis=(1, 3)).ravel() for look in looks]
+    assert np.corrcoef(gray[0], gray[1])[0, 1] > 0.3
     (line,) = [line for line in night.fidelity if line.path == STYLE]
     assert line.measured.struct_value["worked_at"]["width"] == 160
     assert STYLE not in [line.path for line in plain.fidelity]

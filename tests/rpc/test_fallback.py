@@ -16,7 +16,7 @@ from celeste_image.core.events import Completed, Event, Retrying, Started, Submi
 from celeste_image.core.image import Size
 from celeste_image.core.request import Generate, RequestOptions, Routing
 from celeste_image.core.result import OperationResult
-from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
+from celeste_image.emulate import EMULATED, Behavior, Emulator, emulating
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,8 +32,8 @@ class Vendors:
     client: AsyncClient
     address: str
 
-    def next(self, name: str, *behaviours: str) -> None:
-        self.emulator[name].vendor.next[:] = [Behaviour.parse(text) for text in behaviours]
+    def next(self, name: str, *behaviors: str) -> None:
+        self.emulator[name].vendor.next[:] = [Behavior.parse(text) for text in behaviors]
 
     def paid(self) -> dict[str, Decimal]:
         return {name: self.emulator.ledger.charged(name) for name in NAMES}
@@ -97,7 +97,7 @@ async def test_a_vendor_that_is_down_gives_way_and_the_caller_is_told(vendors: V
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behavior", "reason"),
     [
         ("status=401", "PROVIDER_CREDENTIALS"),
         ("status=402", "PROVIDER_BILLING"),
@@ -106,8 +106,8 @@ async def test_a_vendor_that_is_down_gives_way_and_the_caller_is_told(vendors: V
         ("status=429 retry_after=40", "PROVIDER_RATE_LIMITED"),
     ],
 )
-async def test_whatever_says_that_nothing_was_done(vendors: Vendors, behaviour: str, reason: str) -> None:
-    vendors.next("openai", behaviour)
+async def test_whatever_says_that_nothing_was_done(vendors: Vendors, behavior: str, reason: str) -> None:
+    vendors.next("openai", behavior)
     events, error = await vendors.outcome(request(GPT, CORE))
     assert error is None
     result = done(events)
@@ -116,9 +116,9 @@ async def test_whatever_says_that_nothing_was_done(vendors: Vendors, behaviour: 
     assert vendors.calls() == {"bfl": 0, "openai": 1, "stability": 1}, "nobody waits 40 s while another could do it"
 
 
-@pytest.mark.parametrize("behaviour", ["answer=reset", "status=500 charged=true", "answer=truncated"])
-async def test_what_was_sent_and_not_answered_goes_to_nobody_else(vendors: Vendors, behaviour: str) -> None:
-    vendors.next("openai", behaviour)
+@pytest.mark.parametrize("behavior", ["answer=reset", "status=500 charged=true", "answer=truncated"])
+async def test_what_was_sent_and_not_answered_goes_to_nobody_else(vendors: Vendors, behavior: str) -> None:
+    vendors.next("openai", behavior)
     _, error = await vendors.outcome(request(GPT, CORE, FLUX))
     assert error is not None
     assert error.reason == "OUTCOME_UNKNOWN"

@@ -36,7 +36,7 @@ def difference(image: Image.Image, kind: Kind) -> dict[str, object]:
         got = image.getpixel((x % image.width, y % image.height))
         values = got if isinstance(got, tuple) else (got,)
         wanted, tolerance = expected, kind.tolerance
-        if len(expected) == 4:  # the engine weighs colours by alpha: what is not seen loses its own, others a little
+        if len(expected) == 4:  # the engine weighs colors by alpha: what is not seen loses its own, others a little
             wanted = expected if expected[3] else (0, 0, 0, 0)
             tolerance = max(2, tolerance)
         if len(values) != len(wanted) or max(abs(a - b) for a, b in zip(values, wanted, strict=True)) > tolerance:

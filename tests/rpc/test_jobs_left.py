@@ -23,7 +23,7 @@ from celeste_image.core.card import ModelCard, Parameter, Price, TextRange
 from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Event, Picture, Submitted
 from celeste_image.core.request import Generate, ImageRequest, OperationKind
-from celeste_image.emulate import EMULATED, Behaviour, Emulator, emulating
+from celeste_image.emulate import EMULATED, Behavior, Emulator, emulating
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
 from celeste_image.providers.kit.polling import Polling, State
@@ -98,7 +98,7 @@ class FakePrinter(FakeVendor):
         return {"detail": refusal.text}
 
     async def submit(self, asked: Asked) -> Answer:
-        job = self._jobs.submit(asked.behaviour, pictures.plain(32, 32), 7)
+        job = self._jobs.submit(asked.behavior, pictures.plain(32, 32), 7)
         asked.entry.job = job.id
         self.charge(asked, self.cards[0], OperationKind.GENERATE, 1, 0.001)
         return Answer({"id": job.id})
@@ -241,7 +241,7 @@ async def test_a_cancel_that_comes_too_late_is_told(place: Place) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 async def test_left_before_the_answer_to_the_submit_nobody_knows(place: Place, name: str) -> None:
-    place.emulator[name].vendor.next[:] = [Behaviour(answer="hang")]
+    place.emulator[name].vendor.next[:] = [Behavior(answer="hang")]
     async with grpc.aio.insecure_channel(place.server.address) as channel:
         call = ImageServiceStub(channel).Stream(streamed(name))
         async with asyncio.timeout(10):

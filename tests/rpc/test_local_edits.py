@@ -53,8 +53,8 @@ async def refused(channel: grpc.aio.Channel, request: EditRequest) -> tuple[grpc
 
 def edges(picture: Image.Image) -> Values:
     """How steep a picture is, coarsely: a style draws its own fine strokes."""
-    grey = values(picture.convert("L").filter(ImageFilter.GaussianBlur(4)))
-    return np.hypot(*np.gradient(grey))
+    gray = values(picture.convert("L").filter(ImageFilter.GaussianBlur(4)))
+    return np.hypot(*np.gradient(gray))
 
 
 def correlation(one: Values, other: Values) -> float:
@@ -68,7 +68,7 @@ STYLED = {
 
 
 @pytest.mark.parametrize("style", STYLED)
-async def test_restyling_changes_the_colours_and_keeps_the_structure(channel: grpc.aio.Channel, style: str) -> None:
+async def test_restyling_changes_the_colors_and_keeps_the_structure(channel: grpc.aio.Channel, style: str) -> None:
     picture, result = await made(channel, EditRequest(image=given(CAT), restyle=STYLED[style]()))
     source = pictures.opened(CAT)
     assert (result.model, picture.size) == ("local/restyle", source.size)
@@ -142,7 +142,7 @@ async def test_nothing_in_front_is_said(channel: grpc.aio.Channel) -> None:
     assert "nothing stands out" in found.note
 
 
-async def test_a_background_is_a_colour_a_picture_or_a_scene(channel: grpc.aio.Channel) -> None:
+async def test_a_background_is_a_color_a_picture_or_a_scene(channel: grpc.aio.Channel) -> None:
     async def replaced(seed: int = 3, **by: object) -> tuple[Image.Image, pb.OperationResult]:
         edit = edits.ReplaceBackgroundEdit(**by)
         return await made(channel, EditRequest(image=given(COFFEE), seed=seed, replace_background=edit))
@@ -201,7 +201,7 @@ async def test_a_background_of_another_mode(channel: grpc.aio.Channel, mode: str
     assert np.abs(np.subtract(cup, source)).max() <= 2
 
 
-async def test_an_inpainted_square_beats_the_mean_colour_around_it(channel: grpc.aio.Channel) -> None:
+async def test_an_inpainted_square_beats_the_mean_color_around_it(channel: grpc.aio.Channel) -> None:
     """On stripes; on cloth and grain no filling beats the mean by this measure."""
     data, box = pictures.PHOTO.read_bytes(), (20, 150, 60, 190)
     photo = pictures.opened(data).convert("RGB")

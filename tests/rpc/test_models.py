@@ -36,7 +36,7 @@ async def test_a_kind_that_is_configured_is_listed_by_its_providers() -> None:
     assert "compatible" not in listed and "azure_openai" in listed
 
 
-async def test_everything_that_the_catalogue_says_is_served(server: Running) -> None:
+async def test_everything_that_the_catalog_says_is_served(server: Running) -> None:
     async with AsyncClient(server.address) as client:
         models = {model.id: model async for model in client.models(full=True)}
         assert await client.model("openai/gpt-image-2") == models["openai/gpt-image-2"]

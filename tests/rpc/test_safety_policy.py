@@ -79,8 +79,8 @@ async def read(server: Running, name: str) -> Image.Image:
 
 def detail(image: Image.Image) -> float:
     """Returns how much there is in a picture that is fine: its mean difference from a blur of itself."""
-    grey = image.convert("L")
-    return ImageStat.Stat(ImageChops.difference(grey, grey.filter(ImageFilter.GaussianBlur(4)))).mean[0]
+    gray = image.convert("L")
+    return ImageStat.Stat(ImageChops.difference(gray, gray.filter(ImageFilter.GaussianBlur(4)))).mean[0]
 
 
 # Off

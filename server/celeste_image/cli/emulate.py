@@ -18,7 +18,7 @@ HEAD = "# Made by celeste emulate: vendors that run on this machine, cost nothin
 @click.argument("providers", nargs=-1)
 @click.option("--port", default=8700, show_default=True, help="Of the first; the next has the next. 0: any free ones.")
 @click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Write the configuration to a new file.")
-@click.option("--usual", default="", metavar="BEHAVIOUR", help='For all calls, such as "latency=2"; see the docs.')
+@click.option("--usual", default="", metavar="BEHAVIOR", help='For all calls, such as "latency=2"; see the docs.')
 def command(providers: tuple[str, ...], port: int, write: Path | None, usual: str) -> int:
     """Run fake vendors on this machine, to develop without keys and money.
 
@@ -26,7 +26,7 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
     standard error. GET /_emulator/ledger at any of them has it all as JSON.
     """
     try:
-        from celeste_image.emulate import EMULATED, Behaviour, BehaviourUnknown, Entry, Ledger, emulating
+        from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Entry, Ledger, emulating
     except ModuleNotFoundError as error:
         text = f"the emulators need {error.name}: pip install 'celeste-image[server]'"
         raise click.ClickException(text) from error
@@ -34,8 +34,8 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
     if unknown := [name for name in providers if name not in EMULATED]:
         raise click.UsageError(f"{unknown[0]} is not emulated; these are: {', '.join(EMULATED)}")
     try:
-        behaviour = Behaviour.parse(usual)
-    except BehaviourUnknown as error:
+        behavior = Behavior.parse(usual)
+    except BehaviorUnknown as error:
         raise click.UsageError(str(error)) from error
 
     def tell(entry: Entry) -> None:
@@ -48,7 +48,7 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
             asyncio.get_running_loop().add_signal_handler(name, stopping.set)
         ledger = Ledger(tell)
         chosen = [EMULATED[name] for name in providers or EMULATED]
-        async with emulating(chosen, port=port, usual=behaviour, ledger=ledger) as emulator:
+        async with emulating(chosen, port=port, usual=behavior, ledger=ledger) as emulator:
             text = HEAD + "".join(_toml(name, table) for name, table in emulator.tables.items())
             click.echo(text, nl=False)
             if write:

@@ -28,7 +28,7 @@ __all__ = [
 
 NOT_RUN = "not run by us"
 """Evidence of a model of this machine whose weights nobody here has seen work."""
-STRANGER = "not in the catalogue"
+STRANGER = "not in the catalog"
 """Evidence of a model that the operator lets pass unknown."""
 
 
@@ -170,7 +170,7 @@ class ModelCard:
             models NOT_RUN, or empty.
         trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
-        like: Id of the model of the catalogue that it was made like; empty for those of the catalogue.
+        like: Id of the model of the catalog that it was made like; empty for those of the catalog.
         safety_categories: Of what it gives scores when it is asked for SAFETY; empty when it does not.
     """
 
@@ -211,7 +211,7 @@ class ModelCard:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether nobody said anything of it: the catalogue has it not, nor has the operator."""
+        """Whether nobody said anything of it: the catalog has it not, nor has the operator."""
         return self.evidence == STRANGER
 
     @property
@@ -239,7 +239,7 @@ def card_in(cards: Sequence[ModelCard], model: str) -> ModelCard:
         base,
         id=model,
         title=name,
-        summary=f"Not in the catalogue; taken to be like {base.like or base.id}.",
+        summary=f"Not in the catalog; taken to be like {base.like or base.id}.",
         wire_id="",
         state=LifecycleState.ACTIVE,
         ends_on="",

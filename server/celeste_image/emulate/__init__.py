@@ -2,11 +2,11 @@
 
 They speak as the vendors do (the vendors' own SDKs run at them, in tests/emulate), make plain pictures of the right
 size, and write down in a ledger of their own what they were asked and would have charged. What they are to do wrong is
-said by the request itself or before it: see `behaviour.py`.
+said by the request itself or before it: see `behavior.py`.
 """
 
 from celeste_image.emulate.base import FakeVendor
-from celeste_image.emulate.behavior import Behaviour, BehaviourUnknown
+from celeste_image.emulate.behavior import Behavior, BehaviorUnknown
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint
 from celeste_image.emulate.server import Emulator, emulating
 from celeste_image.emulate.vendors.bfl import FakeBfl
@@ -16,8 +16,8 @@ from celeste_image.emulate.vendors.stability import FakeStability
 
 __all__ = [
     "EMULATED",
-    "Behaviour",
-    "BehaviourUnknown",
+    "Behavior",
+    "BehaviorUnknown",
     "Emulator",
     "Entry",
     "FakeVendor",

@@ -1,4 +1,4 @@
-"""FakeVendor: what all emulated vendors share: keys, the ledger, behaviours, and how answers are sent and spoilt."""
+"""FakeVendor: what all emulated vendors share: keys, the ledger, behaviors, and how answers are sent and spoilt."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.request import OperationKind
-from celeste_image.emulate.behavior import Behaviour, BehaviourUnknown, behaviour_in
+from celeste_image.emulate.behavior import Behavior, BehaviorUnknown, behavior_in
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
 from celeste_image.providers.kit.vendor import Vendor
 
@@ -49,7 +49,7 @@ class Asked:
     base: str
     fields: dict[str, Any] = field(default_factory=dict)
     files: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
-    behaviour: Behaviour = field(default_factory=Behaviour)
+    behavior: Behavior = field(default_factory=Behavior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ class FakeVendor:
     key_statuses: ClassVar[Mapping[str, int]] = {"credentials": 401, "billing": 402, "permission": 403}
     """Of answers to keys that are not taken, by the reason."""
 
-    def __init__(self, ledger: Ledger, usual: Behaviour | None = None) -> None:
+    def __init__(self, ledger: Ledger, usual: Behavior | None = None) -> None:
         self.ledger = ledger
-        self.usual = usual or Behaviour()
-        self.next: list[Behaviour] = []
+        self.usual = usual or Behavior()
+        self.next: list[Behavior] = []
         self._met: dict[str, int] = {}
 
     def routes(self) -> Sequence[Route]:
@@ -134,7 +134,7 @@ class FakeVendor:
         asked.entry.charged = list_price(card, kind, images, megapixels, tokens)
 
     async def serve(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Answers one exchange, as its behaviour says."""
+        """Answers one exchange, as its behavior says."""
         entry = Entry(self.name, request.method, request.path, stage=route.stage)
         self.ledger.entries.append(entry)
         try:
@@ -146,27 +146,27 @@ class FakeVendor:
         key = self._key(request)
         entry.key = fingerprint(key)
         asked = Asked(entry, request.headers, request.query, request.match_info, f"{request.scheme}://{request.host}")
-        asked = replace(asked, behaviour=self.usual)
+        asked = replace(asked, behavior=self.usual)
         try:
             fields, files = await _body(request, entry)
             asked = replace(asked, fields=fields, files=files)
-            asked = replace(asked, behaviour=self._behaviour(asked, route.stage))
+            asked = replace(asked, behavior=self._behavior(asked, route.stage))
             if route.stage != "fetch":
                 self._check(key)
-            if (status := asked.behaviour.status) and asked.behaviour.on == route.stage:
-                if asked.behaviour.charged:
+            if (status := asked.behavior.status) and asked.behavior.on == route.stage:
+                if asked.behavior.charged:
                     await route.handle(asked)
                 raise Refusal(status, f"the emulator was told to answer with {status}", "told")
-            blocks = route.stage == "call" and asked.behaviour.moderate == "prompt"
+            blocks = route.stage == "call" and asked.behavior.moderate == "prompt"
             answer = await (self.blocked(asked) if blocks else route.handle(asked))
-        except BehaviourUnknown as error:
+        except BehaviorUnknown as error:
             return await self._refuse(request, asked, Refusal(400, str(error), "invalid"))
         except Refusal as refusal:
             return await self._refuse(request, asked, refusal)
-        behaviour = asked.behaviour
+        behavior = asked.behavior
         if route.stage == "call" and not (answer.events or entry.job):  # events and jobs take their time themselves
-            await asyncio.sleep(behaviour.latency)
-        spoilt = behaviour.answer if behaviour.on == route.stage else ""
+            await asyncio.sleep(behavior.latency)
+        spoilt = behavior.answer if behavior.on == route.stage else ""
         return await self._send(request, entry, answer, spoilt)
 
     async def blocked(self, asked: Asked) -> Answer:
@@ -188,11 +188,11 @@ class FakeVendor:
         if kind:
             raise Refusal(self.key_statuses[kind], "the key is not taken" if key else "there is no key", kind)
 
-    def behaviour_for(self, asked: Asked) -> Behaviour | None:
-        """Returns the behaviour that an exchange has by what it is about, such as that of the job it asks for."""
+    def behavior_for(self, asked: Asked) -> Behavior | None:
+        """Returns the behavior that an exchange has by what it is about, such as that of the job it asks for."""
         return None
 
-    def _behaviour(self, asked: Asked, stage: str) -> Behaviour:
+    def _behavior(self, asked: Asked, stage: str) -> Behavior:
         """Returns what is next in the queue for this stage, else what the exchange says itself, else the usual."""
         for index, queued in enumerate(self.next):
             if queued.on == stage:
@@ -200,25 +200,25 @@ class FakeVendor:
                     del self.next[index]
                 else:
                     self.next[index] = queued.model_copy(update={"times": queued.times - 1})
-                asked.entry.behaviour = "next"
+                asked.entry.behavior = "next"
                 return queued
-        said = behaviour_in(asked.fields)
+        said = behavior_in(asked.fields)
         if said is None:
-            found = self.behaviour_for(asked)
+            found = self.behavior_for(asked)
             said = ("of " + asked.entry.job, found) if found else None
         if said is None:
             return self.usual
-        text, behaviour = said
-        asked.entry.behaviour = text
-        if behaviour.times and behaviour.on == stage:
+        text, behavior = said
+        asked.entry.behavior = text
+        if behavior.times and behavior.on == stage:
             met = self._met[text] = self._met.get(text, 0) + 1
-            if met > behaviour.times:
-                return behaviour.model_copy(update={"status": None, "answer": ""})
-        return behaviour
+            if met > behavior.times:
+                return behavior.model_copy(update={"status": None, "answer": ""})
+        return behavior
 
     async def _refuse(self, request: web.Request, asked: Asked, refusal: Refusal) -> web.StreamResponse:
         headers = {"x-request-id": f"req_{uuid.uuid4().hex[:12]}"}
-        if after := asked.behaviour.retry_after:
+        if after := asked.behavior.retry_after:
             headers |= {"retry-after-ms": after[:-2]} if after.endswith("ms") else {"retry-after": after}
         body = orjson.dumps(self.error(refusal))
         asked.entry.status, asked.entry.response_bytes = refusal.status, len(body)

@@ -1,4 +1,4 @@
-"""Behaviour: how an emulated vendor treats one call, said by the call itself or by whoever tests with it."""
+"""Behavior: how an emulated vendor treats one call, said by the call itself or by whoever tests with it."""
 
 import re
 import shlex
@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Behaviour", "BehaviourUnknown", "behaviour_in"]
+__all__ = ["Behavior", "BehaviorUnknown", "behavior_in"]
 
 DIRECTIVE = re.compile(r"\[emulate:([^\]]{0,500})\]")
 
 
-class BehaviourUnknown(ValueError):
+class BehaviorUnknown(ValueError):
     """A directive that says what no emulator knows; the text is for people."""
 
 
-class Behaviour(BaseModel):
+class Behavior(BaseModel):
     """What is different about a call.
 
     Written `key=value` with white space or commas between; in quotes a value may have them too. In a text of the
@@ -33,7 +33,7 @@ class Behaviour(BaseModel):
         on: Of which exchange `status` and `answer` are: the paid call, a poll, the fetch of a result, or the
             connection, which can only be `reset`.
         result: A result's URL that has expired, or that names a private address.
-        picture: Misbehaviour: another size than asked, a mask that is ignored, nothing changed, one image too few,
+        picture: Misbehavior: another size than asked, a mask that is ignored, nothing changed, one image too few,
             bytes that are no picture.
         latency: Seconds before the answer begins; for a job, until it is done.
         charged: Whether a call that `status` ends is charged for all the same.
@@ -56,14 +56,14 @@ class Behaviour(BaseModel):
     times: Annotated[int, Field(ge=0)] = 0
 
     @classmethod
-    def parse(cls, text: str) -> "Behaviour":
-        """Returns what a text says. Raises BehaviourUnknown."""
+    def parse(cls, text: str) -> "Behavior":
+        """Returns what a text says. Raises BehaviorUnknown."""
         words = shlex.shlex(text, posix=True, punctuation_chars="")
         words.whitespace, words.whitespace_split, words.commenters = " \t\r\n,", True, ""
         try:
             pairs = [word.partition("=") for word in words]
         except ValueError as error:
-            raise BehaviourUnknown(f"emulate: {error}") from error
+            raise BehaviorUnknown(f"emulate: {error}") from error
         try:
             return cls.model_validate({name.replace("-", "_"): value for name, _, value in pairs})
         except ValidationError as error:
@@ -71,14 +71,14 @@ class Behaviour(BaseModel):
             place = ".".join(map(str, wrong["loc"]))
             known = ", ".join(cls.model_fields)
             text = f"there is no such key; they are {known}" if wrong["type"] == "extra_forbidden" else wrong["msg"]
-            raise BehaviourUnknown(f"emulate: {place}: {text}") from error
+            raise BehaviorUnknown(f"emulate: {place}: {text}") from error
 
 
-def behaviour_in(value: Any) -> tuple[str, Behaviour] | None:
-    """Returns the first directive in the texts of a body and what it says. Raises BehaviourUnknown."""
+def behavior_in(value: Any) -> tuple[str, Behavior] | None:
+    """Returns the first directive in the texts of a body and what it says. Raises BehaviorUnknown."""
     for text in _texts(value):
         if found := DIRECTIVE.search(text):
-            return found[1], Behaviour.parse(found[1])
+            return found[1], Behavior.parse(found[1])
     return None
 
 

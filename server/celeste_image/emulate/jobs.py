@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from celeste_image.emulate.behavior import Behaviour
+from celeste_image.emulate.behavior import Behavior
 
 __all__ = ["FakeJob", "FakeJobs"]
 
@@ -15,7 +15,7 @@ class FakeJob:
     """One job: what it made, when it began and when it will have been done, by the clock."""
 
     id: str
-    behaviour: Behaviour
+    behavior: Behavior
     data: bytes = field(repr=False)
     seed: int
     began: float
@@ -29,10 +29,10 @@ class FakeJobs:
         self._clock = clock
         self._jobs: dict[str, FakeJob] = {}
 
-    def submit(self, behaviour: Behaviour, data: bytes, seed: int, id_: str = "") -> FakeJob:
-        """Takes a job, which will have made `data` after the behaviour's latency."""
+    def submit(self, behavior: Behavior, data: bytes, seed: int, id_: str = "") -> FakeJob:
+        """Takes a job, which will have made `data` after the behavior's latency."""
         began = self._clock()
-        job = FakeJob(id_ or uuid.uuid4().hex, behaviour, data, seed, began, began + behaviour.latency)
+        job = FakeJob(id_ or uuid.uuid4().hex, behavior, data, seed, began, began + behavior.latency)
         self._jobs[job.id] = job
         return job
 

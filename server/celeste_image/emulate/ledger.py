@@ -36,7 +36,7 @@ class Entry:
         status: Of the answer; 0 when there was none.
         images: How many were made.
         charged: What was charged, in US dollars.
-        behaviour: The directive that it came with.
+        behavior: The directive that it came with.
         ignored: Fields of the request that the vendor does not know.
     """
 
@@ -53,7 +53,7 @@ class Entry:
     status: int = 0
     images: int = 0
     charged: Decimal = Decimal(0)
-    behaviour: str = ""
+    behavior: str = ""
     ignored: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -82,10 +82,10 @@ class Ledger:
 
 
 def list_price(card: ModelCard, kind: OperationKind, images: int, megapixels: float, tokens: int = 0) -> Decimal:
-    """Returns what images cost by the catalogue, in US dollars: by the image, else by the megapixel, else by tokens.
+    """Returns what images cost by the catalog, in US dollars: by the image, else by the megapixel, else by tokens.
 
     The first price counts whose conditions do not name another operation, so it is a list price to compare sums by,
-    not an invoice. 0 where the catalogue has no price.
+    not an invoice. 0 where the catalog has no price.
 
     Args:
         card: The model.

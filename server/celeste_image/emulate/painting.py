@@ -33,21 +33,21 @@ def encoded(picture: Image.Image, media_type: str = "image/png") -> bytes:
 
 
 def generated(width: int, height: int, title: str, words: str, seed: int) -> Image.Image:
-    """Returns a picture of so many pixels with a title and words on it; its colours are those of the seed."""
+    """Returns a picture of so many pixels with a title and words on it; its colors are those of the seed."""
     draw_from = random.Random(seed)  # noqa: S311
-    one, other = (_colour(draw_from) for _ in range(2))
+    one, other = (_color(draw_from) for _ in range(2))
     picture = ImageOps.colorize(Image.linear_gradient("L").resize((width, height)), one, other)
     draw = ImageDraw.Draw(picture, "RGBA")
     for _ in range(6):
         x, y, r = draw_from.random() * width, draw_from.random() * height, draw_from.uniform(0.05, 0.2) * height
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=(*_colour(draw_from), 120))
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=(*_color(draw_from), 120))
     _write(draw, width, height, title, words)
     return picture
 
 
 def changed(source: Image.Image, title: str, words: str, seed: int) -> Image.Image:
-    """Returns the picture with other colours and with what was asked written on it."""
-    picture = ImageOps.colorize(source.convert("L"), "black", "white", mid=_colour(random.Random(seed)))  # noqa: S311
+    """Returns the picture with other colors and with what was asked written on it."""
+    picture = ImageOps.colorize(source.convert("L"), "black", "white", mid=_color(random.Random(seed)))  # noqa: S311
     picture = Image.blend(source.convert("RGB"), picture, 0.7)
     _write(ImageDraw.Draw(picture, "RGBA"), *picture.size, title, words)
     return picture
@@ -89,13 +89,13 @@ def enlarged(source: Image.Image, factor: float, most_pixels: int = 9_437_184) -
     return source.resize((round(source.width * factor), round(source.height * factor)), Image.Resampling.BICUBIC)
 
 
-def _colour(draw_from: random.Random) -> tuple[int, int, int]:
+def _color(draw_from: random.Random) -> tuple[int, int, int]:
     red, green, blue = colorsys.hsv_to_rgb(draw_from.random(), draw_from.uniform(0.4, 0.8), draw_from.uniform(0.5, 0.9))
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _hatched(size: tuple[int, int], seed: int) -> Image.Image:
-    tile = Image.new("RGB", (16, 16), _colour(random.Random(seed)))  # noqa: S311
+    tile = Image.new("RGB", (16, 16), _color(random.Random(seed)))  # noqa: S311
     draw = ImageDraw.Draw(tile)
     for start in (-16, 0):
         draw.line((start, 16, start + 32, -16), fill="white", width=3)

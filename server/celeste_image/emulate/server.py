@@ -9,13 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from celeste_image.emulate.base import FakeVendor, end
-from celeste_image.emulate.behavior import Behaviour, BehaviourUnknown
+from celeste_image.emulate.behavior import Behavior, BehaviorUnknown
 from celeste_image.emulate.ledger import Ledger
 
 __all__ = ["CONTROL", "Emulated", "Emulator", "emulating"]
 
 CONTROL = "/_emulator"
-"""Below it, on each vendor's port: `ledger` (GET, DELETE) and `next` (POST of a behaviour, as text)."""
+"""Below it, on each vendor's port: `ledger` (GET, DELETE) and `next` (POST of a behavior, as text)."""
 MOST_BYTES = 256 << 20
 HOST = "127.0.0.1"
 
@@ -58,7 +58,7 @@ class Emulator(Mapping[str, Emulated]):
 
 @asynccontextmanager
 async def emulating(
-    vendors: Sequence[type[FakeVendor]], *, port: int = 0, usual: Behaviour | None = None, ledger: Ledger | None = None
+    vendors: Sequence[type[FakeVendor]], *, port: int = 0, usual: Behavior | None = None, ledger: Ledger | None = None
 ) -> AsyncGenerator[Emulator, None]:
     """Lets fake vendors listen until the block is left.
 
@@ -95,10 +95,10 @@ async def _listen(stack: AsyncExitStack, vendor: FakeVendor, port: int) -> int:
     speak = runner.server
 
     def protocol() -> asyncio.BaseProtocol:
-        for index, behaviour in enumerate(vendor.next):
-            if behaviour.on == "connection":
-                left = behaviour.times - 1
-                vendor.next[index : index + 1] = [behaviour.model_copy(update={"times": left})] if left > 0 else []
+        for index, behavior in enumerate(vendor.next):
+            if behavior.on == "connection":
+                left = behavior.times - 1
+                vendor.next[index : index + 1] = [behavior.model_copy(update={"times": left})] if left > 0 else []
                 return _Resetting()
         return speak()
 
@@ -119,8 +119,8 @@ async def _clear(vendor: FakeVendor, request: web.Request) -> web.Response:
 
 async def _next(vendor: FakeVendor, request: web.Request) -> web.Response:
     try:
-        vendor.next.append(Behaviour.parse(await request.text()))
-    except BehaviourUnknown as error:
+        vendor.next.append(Behavior.parse(await request.text()))
+    except BehaviorUnknown as error:
         return web.Response(status=400, text=str(error))
     return web.Response(status=204)
 

@@ -1,4 +1,4 @@
-"""Work: what emulated vendors do to pictures, off the event loop, with the misbehaviour asked for."""
+"""Work: what emulated vendors do to pictures, off the event loop, with the misbehavior asked for."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ async def painted(asked: Asked, paint: Callable[[], Image.Image], source: Image.
 
     def work() -> Image.Image:
         picture = paint()
-        match asked.behaviour.picture:
+        match asked.behavior.picture:
             case "unchanged" if source is not None:
                 return source.resize(picture.size)
             case "other-size":

@@ -16,7 +16,7 @@ from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["colour_of", "run"]
+__all__ = ["color_of", "run"]
 
 SIDE = 320
 """What the network sees, whatever the shape of the picture."""
@@ -27,7 +27,7 @@ GUIDE_SIDE, RADIUS, SMOOTHNESS = 1024, 8, 1e-4
 picture. It is found at this size at most, and holds for any."""
 UNSURE = 0.5
 """The network's highest value, below which nothing stands out: pictures with a subject have 0.94 and more; gravel,
-grass, a sky of stars, print and plain colours 0.43 at most. A wall of bricks has 0.97 (2026-11-28)."""
+grass, a sky of stars, print and plain colors 0.43 at most. A wall of bricks has 0.97 (2026-11-28)."""
 COMPOSED_SIDE, LEAST_COMPOSED = 2048, 64
 """What local/compose draws; a background of another size is resampled."""
 
@@ -35,7 +35,7 @@ COMPOSED_SIDE, LEAST_COMPOSED = 2048, 64
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Cuts out the foreground of one picture, at its size.
 
-    Task: `field` (of the edit); for another background `prompt`, a colour or what local/compose draws, with `seed`, or
+    Task: `field` (of the edit); for another background `prompt`, a color or what local/compose draws, with `seed`, or
     a second picture, which is cropped to the shape of the first; `unread`, a path and a text of what was asked for and
     is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be absent). What is
     transparent stays so. Emits "progress", "warned" where something is not read or not understood, "measured" with the
@@ -55,17 +55,17 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     # First what may be refused: words that are not understood end a strict call before there was more work.
     back, facts = background(task, behind, source.size, emit)
     emit("progress", {"fraction": 0.3, "phase": "cut out"})
-    colours = opaque(source)
-    matte, sure = found(colours, load(str(task["model_dir"]), "u2netp.onnx", int(task["threads"])))
+    colors = opaque(source)
+    matte, sure = found(colors, load(str(task["model_dir"]), "u2netp.onnx", int(task["threads"])))
     cut = ImageChops.multiply(matte, alpha(source))
     text = "" if sure >= UNSURE else "nothing stands out from the background, so the cut is a guess"
     share = round(float(np.asarray(cut, np.float32).mean()) / 255, 4)
     emit("measured", {"path": task["field"], "value": {"foreground": share}, "text": text})
     if back is not None and back.mode == "RGB":
-        made = Image.composite(colours, back, cut)
+        made = Image.composite(colors, back, cut)
     else:
-        colours.putalpha(cut)
-        made = Image.alpha_composite(back, colours) if back else colours
+        colors.putalpha(cut)
+        made = Image.alpha_composite(back, colors) if back else colors
     emit("progress", {"fraction": 0.8, "phase": "encode"})
     encoded = png(made)
     emit("progress", {"fraction": 1.0, "phase": "encode"})
@@ -81,8 +81,8 @@ def background(
     if behind:
         picture = behind[0] if behind[0].mode == "RGBA" else behind[0].convert("RGB")
         return ImageOps.fit(picture, size, Image.Resampling.LANCZOS), {}
-    if colour := colour_of(task["prompt"]):
-        return Image.new("RGB", size, colour), {}
+    if color := color_of(task["prompt"]):
+        return Image.new("RGB", size, color), {}
     return composed(task, size, emit), {"seed": task["seed"]}
 
 
@@ -136,8 +136,8 @@ def composed(task: dict[str, Any], size: Size, emit: Emit) -> Image.Image:
     return open_upright(drawn[0], ImageLimits()).convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
-def colour_of(prompt: str) -> tuple[int, ...] | None:
-    """Returns the red, green and blue of a prompt that names a colour and nothing else, None for all others."""
+def color_of(prompt: str) -> tuple[int, ...] | None:
+    """Returns the red, green and blue of a prompt that names a color and nothing else, None for all others."""
     word = prompt.strip().lower()
     if not re.fullmatch(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})|[a-z]+", word):
         return None

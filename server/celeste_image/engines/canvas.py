@@ -110,7 +110,7 @@ def resampled(picture: Image.Image, place: Place, size: Size) -> Image.Image:
     """Returns one place of a picture, resampled by Lanczos to `size`; places side by side have no seam.
 
     In two steps: given both, Pillow chooses by the shape of the place which is first, and clips values
-    between, so that a piece would differ from its neighbour.
+    between, so that a piece would differ from its neighbor.
     """
     left, top, right, bottom = place
     width, height = size
@@ -121,7 +121,7 @@ def resampled(picture: Image.Image, place: Place, size: Size) -> Image.Image:
 
 
 def opaque(source: Image.Image) -> Image.Image:
-    """Returns a picture's colours alone; unseen ones near the seen become like them.
+    """Returns a picture's colors alone; unseen ones near the seen become like them.
 
     A network does not know of alpha, and would draw the edge between seen and unseen into what is seen.
     """

@@ -178,7 +178,7 @@ def seen(picture: Image.Image, size: Size) -> Image.Image:
 
 
 def tensor(picture: Image.Image) -> Any:
-    """Returns a picture as a tensor of one picture, rows, columns, colours."""
+    """Returns a picture as a tensor of one picture, rows, columns, colors."""
     import openvino
 
     return openvino.Tensor(np.asarray(picture)[np.newaxis].copy())

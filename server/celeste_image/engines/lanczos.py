@@ -28,7 +28,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     source = open_upright(pictures[0], ImageLimits(**task.get("limits", {})))
     size = (int(task["width"]), int(task["height"]))
     canvas = Canvas(source, size, emit, work=size[1], preview_count=int(task["preview_count"]))
-    # Colours weigh as much as they are seen, else hidden ones would show as a fringe. Pillow does this by
+    # Colors weigh as much as they are seen, else hidden ones would show as a fringe. Pillow does this by
     # itself, but for the whole picture at each strip.
     weighted = source.convert("RGBa") if source.mode == "RGBA" else source
     for box in cuts(size, 1, ceil(size[1] / STRIP_ROWS)):

@@ -16,13 +16,13 @@ Weights = NDArray[np.float32]
 
 def weights(mask: Image.Image, polarity: Polarity, feather: int) -> Weights:
     """Returns how much of each pixel changes, 0 to 1, rising over `feather` pixels inwards from a hole's edge."""
-    grey = alpha(mask) if polarity is Polarity.TRANSPARENT else mask.convert("L")
+    gray = alpha(mask) if polarity is Polarity.TRANSPARENT else mask.convert("L")
     if polarity is not Polarity.WHITE:
-        grey = ImageChops.invert(grey)
-    if polarity is not Polarity.TRANSPARENT:  # what is not seen marks nothing, whatever colour it has
-        grey = ImageChops.multiply(grey, alpha(mask))
-    weight: Weights = ((np.asarray(grey, np.float32) - KEEP) / (CHANGE - KEEP)).clip(0, 1)
-    # Distance to the edge along rows and columns: that of a pixel is at most its neighbour's plus one.
+        gray = ImageChops.invert(gray)
+    if polarity is not Polarity.TRANSPARENT:  # what is not seen marks nothing, whatever color it has
+        gray = ImageChops.multiply(gray, alpha(mask))
+    weight: Weights = ((np.asarray(gray, np.float32) - KEEP) / (CHANGE - KEEP)).clip(0, 1)
+    # Distance to the edge along rows and columns: that of a pixel is at most its neighbor's plus one.
     distance: Weights = np.where(weight > 0, np.float32(sum(weight.shape)), np.float32(0))
     for view in (distance, distance[::-1], distance.T, distance.T[::-1]) if feather else ():
         ramp = np.arange(len(view), dtype=np.float32)[:, np.newaxis]

@@ -74,7 +74,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: Emit) -> PixelArray:
-    """Returns a picture's colours without what its mask marks."""
+    """Returns a picture's colors without what its mask marks."""
     place = f"{task['field']}.mask.image"
     if mask.size != source.size:
         raise InvalidRequest.at(place, f"must be as large as the image, {source.size}, is {mask.size}")
@@ -104,7 +104,7 @@ def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: E
 def outpainted(
     source: Image.Image, emit: Emit, left: int, right: int, top: int, bottom: int
 ) -> tuple[PixelArray, Image.Image]:
-    """Returns colours and opacity that go on at the borders: left and right, then above and below these too."""
+    """Returns colors and opacity that go on at the borders: left and right, then above and below these too."""
     sides = (top, bottom), (left, right)
     pixels = np.pad(np.asarray(source.convert("RGB")), (*sides, (0, 0)))
     opacity = np.pad(np.asarray(alpha(source)), sides, mode="edge")
@@ -145,7 +145,7 @@ def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
         if "Insufficient memory" in str(error) or "bad_alloc" in str(error):
             raise EngineMemory("No memory for a hole of this size; a smaller picture may pass.") from error
         raise
-    # It matches gradients too, by which light may drift, step by step, beyond any colour there is.
+    # It matches gradients too, by which light may drift, step by step, beyond any color there is.
     known = pixels[~(hole | hidden)]
     made[hole] = made[hole].clip(known.min(axis=0, initial=255), known.max(axis=0, initial=0))
     return made[:height, :width]

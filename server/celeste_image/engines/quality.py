@@ -49,7 +49,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def laplacian_variance(picture: Image.Image) -> float:
-    """Returns the variance of the Laplacian (4 neighbours) of the luminance from 0 to 1; 0 for fewer than 3 x 3 pixels.
+    """Returns the variance of the Laplacian (4 neighbors) of the luminance from 0 to 1; 0 for fewer than 3 x 3 pixels.
 
     After Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
     """

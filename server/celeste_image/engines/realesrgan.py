@@ -78,7 +78,7 @@ def load(model_dir: str, threads: int, half: bool) -> Network:
             code, made = extractor.extract("output")
         if code:
             raise EngineMemory(f"No memory for a tile of {width} x {height} pixels; a smaller tile may pass.")
-        colours = np.asarray(made).transpose(1, 2, 0) * 255 + 0.5
-        return np.ascontiguousarray(colours.clip(0, 255).astype(np.uint8))
+        colors = np.asarray(made).transpose(1, 2, 0) * 255 + 0.5
+        return np.ascontiguousarray(colors.clip(0, 255).astype(np.uint8))
 
     return network

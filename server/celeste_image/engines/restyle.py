@@ -44,15 +44,15 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     limits = ImageLimits(**task.get("limits", {}))
     source, *style = [open_upright(data, limits) for data in pictures]
     emit("progress", {"fraction": 0.1, "phase": "restyle"})
-    colours = opaque(source)
+    colors = opaque(source)
     folder, threads = str(task["model_dir"]), int(task["threads"])
     if task["style"] is None:
-        made = like_picture(colours, flat(style[0]).convert("RGB"), folder, threads)
+        made = like_picture(colors, flat(style[0]).convert("RGB"), folder, threads)
     else:
-        made = like_name(colours, int(task["style"]), folder, threads)
+        made = like_name(colors, int(task["style"]), folder, threads)
     emit("measured", {"path": "restyle", "value": {"worked_at": {"width": made.width, "height": made.height}}})
     emit("progress", {"fraction": 0.8, "phase": "encode"})
-    made = Image.blend(colours, made.resize(source.size, LANCZOS), float(task["strength"]))
+    made = Image.blend(colors, made.resize(source.size, LANCZOS), float(task["strength"]))
     if source.mode == "RGBA":
         made.putalpha(source.getchannel("A"))
     encoded = png(made)

@@ -40,7 +40,7 @@ def upscale(
 ) -> None:
     """Makes a picture as large as `target`, and emits it as a Canvas does: "progress" per tile, then one "picture".
 
-    The network sees colours alone; alpha is resampled.
+    The network sees colors alone; alpha is resampled.
     """
     sizes = stages(source.size, target, tiling.factor)
     tiled = [tiles(before, after, tiling) for before, after in pairwise(sizes)]

@@ -53,7 +53,7 @@ def check_claims(data: bytes, media_type: str, limits: ImageLimits) -> None:
     """Refuses what would be too much by its own words, or by the number of its parts.
 
     Raises:
-        ImageTooLarge: Sides, pixels, scans, chunks, segments or the colour profile are beyond what is allowed.
+        ImageTooLarge: Sides, pixels, scans, chunks, segments or the color profile are beyond what is allowed.
         NotAnImage: A JPEG has nothing where its segments should be.
     """
     match media_type:
@@ -66,7 +66,7 @@ def check_claims(data: bytes, media_type: str, limits: ImageLimits) -> None:
 
 
 def _check_png(data: bytes, limits: ImageLimits) -> None:
-    """Counts chunks and unpacks the colour profile: Pillow has one limit for it and for each text."""
+    """Counts chunks and unpacks the color profile: Pillow has one limit for it and for each text."""
     at, left = 8, limits.max_profile_bytes
     for _ in range(MAX_PARTS):
         kind, start = data[at + 4 : at + 8], at + 8
@@ -102,7 +102,7 @@ def _check_jpeg(data: bytes) -> None:
         at += int.from_bytes(data[at : at + 2], "big")
         if marker == 0xDA:
             scans += 1
-            if not progressive:  # it has a scan for each of its colours at most
+            if not progressive:  # it has a scan for each of its colors at most
                 return
             if scans > MAX_SCANS:
                 raise too_large("scans", MAX_SCANS, scans)

@@ -1,4 +1,4 @@
-"""Colours as engines want them: grey or sRGB, 8 bits each, whatever a file has."""
+"""Colors as engines want them: gray or sRGB, 8 bits each, whatever a file has."""
 
 import io
 from collections.abc import Callable
@@ -11,28 +11,28 @@ __all__ = ["Convert", "plain", "to_srgb"]
 Convert = Callable[[Image.Image], Image.Image]
 
 MODES = {"GRAY": ("L",), "RGB ": ("RGB",), "CMYK": ("CMYK",)}
-"""Colour space of a profile (ICC.1:2022 section 7.2.6), and Pillow's modes of pictures that it may be for."""
+"""Color space of a profile (ICC.1:2022 section 7.2.6), and Pillow's modes of pictures that it may be for."""
 SAME = 2
-"""Steps of 255 that a profile may move any colour and still count as sRGB: those that cameras embed do."""
+"""Steps of 255 that a profile may move any color and still count as sRGB: those that cameras embed do."""
 
 
 def plain(image: Image.Image, depth: int) -> tuple[Image.Image, Image.Image | None]:
-    """Returns a picture's colours, in mode L, RGB or CMYK, and its opacity if it has any.
+    """Returns a picture's colors, in mode L, RGB or CMYK, and its opacity if it has any.
 
     `depth` is the bits of one of its values as stored, which Pillow does not keep: 1 to 16.
     """
     key = image.info.get("transparency")
     if image.mode in ("L", "RGB", "CMYK") and key is None:
         return image, None
-    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion cuts off what is above 255
+    if image.mode.startswith("I"):  # 16 bits of gray; Pillow's own conversion cuts off what is above 255
         deep = image.convert("I")
-        grey = deep.point([(value + 128) // 257 for value in range(65_536)], "L")
-        return grey, deep.point(_all_but(key, 65_536), "L") if isinstance(key, int) else None
+        gray = deep.point([(value + 128) // 257 for value in range(65_536)], "L")
+        return gray, deep.point(_all_but(key, 65_536), "L") if isinstance(key, int) else None
     if image.mode in ("1", "L"):
         if depth in (2, 4) and isinstance(key, int):  # the picture was scaled to 8 bits, its key was not
             key *= 255 // ((1 << depth) - 1)
-        grey = image.convert("L")
-        return grey, grey.point(_all_but(key, 256)) if isinstance(key, int) else None
+        gray = image.convert("L")
+        return gray, gray.point(_all_but(key, 256)) if isinstance(key, int) else None
     if image.mode in ("LA", "La"):
         return image.convert("LA").getchannel("L"), image.getchannel("A")
     if image.mode == "RGB" and isinstance(key, tuple):
@@ -54,7 +54,7 @@ def _all_but(key: int, count: int) -> list[int]:
 
 
 def to_srgb(mode: str, profile: bytes | None) -> Convert | None:
-    """Returns what turns pictures in mode L, RGB or CMYK and a colour profile into L or RGB in sRGB.
+    """Returns what turns pictures in mode L, RGB or CMYK and a color profile into L or RGB in sRGB.
 
     None when they are that already; a profile that is broken, or is for other pictures, counts as none. Relative
     colorimetric with black point compensation, as browsers do it.
@@ -97,7 +97,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 @cache
 def _probe(mode: str) -> Image.Image:
-    """Returns a picture of all greys, or of 17 steps of each colour with all of the others."""
+    """Returns a picture of all grays, or of 17 steps of each color with all of the others."""
     if mode == "L":
         return Image.frombytes("L", (256, 1), bytes(range(256)))
     steps = [round(step * 255 / 16) for step in range(17)]

@@ -147,7 +147,7 @@ def check_work(image: Image.Image, data: bytes) -> None:
 
 
 def _as_work(image: Image.Image, data: bytes) -> tuple[Image.Image, Image.Image | None, Convert | None]:
-    """Returns colours, opacity, and what turns the former into sRGB; a picture in RGBA as it is, and no opacity."""
+    """Returns colors, opacity, and what turns the former into sRGB; a picture in RGBA as it is, and no opacity."""
     depth = data[24] if data[12:16] == b"IHDR" else 8  # of a PNG; Pillow tells only how it keeps it
     profile = image.info.get("icc_profile")
     if image.mode == "RGBA" and not to_srgb("RGB", profile):

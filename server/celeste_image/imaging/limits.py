@@ -16,7 +16,7 @@ class ImageLimits:
         max_pixels: Width times height.
         max_side: The longer side in pixels.
         max_text_bytes: EXIF, XMP, and the text chunks of a PNG together, each of the three.
-        max_profile_bytes: Colour profile, unpacked; those for print have 0.5 to 2 MiB.
+        max_profile_bytes: Color profile, unpacked; those for print have 0.5 to 2 MiB.
     """
 
     max_bytes: int = 64 << 20

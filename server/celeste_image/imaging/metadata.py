@@ -60,7 +60,7 @@ class Label:
 
 
 def strip_label(data: bytes) -> bytes:
-    """Returns a file with nothing but what its pixels need: colour profile, orientation, resolution.
+    """Returns a file with nothing but what its pixels need: color profile, orientation, resolution.
 
     Raises CannotLabel: It is not PNG, JPEG or WebP, or not whole.
     """
@@ -91,16 +91,16 @@ def add_label(data: bytes, label: Label) -> bytes:
     """
     match media_type(data[:16]):
         case "image/png":
-            return _labelled_png(data, label)
+            return _labeled_png(data, label)
         case "image/jpeg":
-            return _labelled_jpeg(data, label)
+            return _labeled_jpeg(data, label)
         case "image/webp":
-            return _labelled_webp(data, label)
+            return _labeled_webp(data, label)
         case other:
             raise CannotLabel(f"nothing can be written into {other}")
 
 
-def _labelled_png(data: bytes, label: Label) -> bytes:
+def _labeled_png(data: bytes, label: Label) -> bytes:
     parts = _whole_png(data)
     _refuse_credentials(any(part.kind == b"caBX" for part in parts))
     named = [part for part in parts if part.kind in (b"tEXt", b"zTXt", b"iTXt")]
@@ -116,7 +116,7 @@ def _labelled_png(data: bytes, label: Label) -> bytes:
     return data[:8] + b"".join([pieces[0], *added, *pieces[1:]])
 
 
-def _labelled_jpeg(data: bytes, label: Label) -> bytes:
+def _labeled_jpeg(data: bytes, label: Label) -> bytes:
     parts = _whole_jpeg(data)
     bodies = {part.start: data[part.body : part.stop] for part in parts if part.kind in (APP1, APP11)}
     _refuse_credentials(any(part.kind == APP11 and bodies[part.start][:2] == b"JP" for part in parts))
@@ -140,7 +140,7 @@ def _labelled_jpeg(data: bytes, label: Label) -> bytes:
     return b"".join([*pieces[:head], *added, *pieces[head:], tail])
 
 
-def _labelled_webp(data: bytes, label: Label) -> bytes:
+def _labeled_webp(data: bytes, label: Label) -> bytes:
     parts = _whole_webp(data)
     _refuse_credentials(any(part.kind == b"C2PA" for part in parts))
     old = next((part for part in parts if part.kind == b"XMP "), None)
@@ -184,7 +184,7 @@ def _whole_webp(data: bytes) -> list[Part]:
 
 
 def _is_kept(data: bytes, part: Part) -> bool:
-    """Tells whether a JPEG's segment is about how it is shown: JFIF, colour profile, Adobe's colour transform."""
+    """Tells whether a JPEG's segment is about how it is shown: JFIF, color profile, Adobe's color transform."""
     if part.kind not in APPS_AND_COMMENT:
         return True
     body = data[part.body : part.body + 12]

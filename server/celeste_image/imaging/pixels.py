@@ -70,7 +70,7 @@ class Pixels:
     async def mask(self, image: ImageInput, mask: Mask, form: MaskForm) -> bytes:
         """Returns a mask of any polarity as a PNG as large as its image, its feather drawn; `strict` has none left.
 
-        `white`, `black` and `strict` are grey; `alpha` is black, with 255 less the white mask as its opacity.
+        `white`, `black` and `strict` are gray; `alpha` is black, with 255 less the white mask as its opacity.
         """
         assert image.facts is not None
         size = {"width": image.facts.width, "height": image.facts.height}
@@ -147,7 +147,7 @@ class Pixels:
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
 
-    async def labelled(
+    async def labeled(
         self, data: bytes, *, strip: bool, label: Mapping[str, str] | None
     ) -> tuple[bytes, dict[str, str]]:
         """Returns a picture's file without metadata, with a label written into it, or both; its pixels stay.

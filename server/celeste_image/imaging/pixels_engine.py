@@ -54,7 +54,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         ImageTooLarge: See `open_upright`.
     """
     if task["do"] == "label":
-        data, failed = _labelled(pictures[0], task["strip"], task["label"])
+        data, failed = _labeled(pictures[0], task["strip"], task["label"])
         emit("picture", {"failed": failed}, data)
         return
     opened = [open_upright(data, ImageLimits(**task["limits"])) for data in pictures]
@@ -72,9 +72,9 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         case "blur":
             _emit(emit, opened[0], _encoded(_blurred(opened[0]), task["media_type"]), task["media_type"])
         case "mask":
-            grey = _changes(opened[0], task)
+            gray = _changes(opened[0], task)
             size = (int(task["width"]), int(task["height"]))
-            _emit_png(emit, _formed(grey if grey.size == size else grey.resize(size, Image.Resampling.NEAREST), task))
+            _emit_png(emit, _formed(gray if gray.size == size else gray.resize(size, Image.Resampling.NEAREST), task))
         case "pad":
             for made in _padded(opened[0], task):
                 _emit_png(emit, made)
@@ -92,7 +92,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
             raise ValueError(f"there is no task {other!r}")
 
 
-def _labelled(data: bytes, strip: bool, label: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:
+def _labeled(data: bytes, strip: bool, label: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:
     failed = {}
     try:
         data = strip_label(data) if strip else data
@@ -106,7 +106,7 @@ def _labelled(data: bytes, strip: bool, label: dict[str, str] | None) -> tuple[b
 
 
 def _blurred(picture: Image.Image) -> Image.Image:
-    alpha = picture.mode == "RGBA"  # premultiplied while it is blurred, so that unseen colours stay unseen
+    alpha = picture.mode == "RGBA"  # premultiplied while it is blurred, so that unseen colors stay unseen
     small = picture.convert("RGBa") if alpha else picture.copy()
     small.thumbnail((BLUR_SIDE, BLUR_SIDE))
     small = small.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
@@ -117,20 +117,20 @@ def _changes(mask: Image.Image, task: dict[str, Any]) -> Image.Image:
     """Returns how much of each pixel changes, 0 to 255, rising over `feather` pixels inwards from a hole's edge."""
     polarity, feather = Polarity(task["polarity"]), int(task["feather"])
     alpha = mask.getchannel("A") if mask.mode == "RGBA" else Image.new("L", mask.size, 255)
-    grey = alpha if polarity is Polarity.TRANSPARENT else mask.convert("L")
+    gray = alpha if polarity is Polarity.TRANSPARENT else mask.convert("L")
     if polarity is not Polarity.WHITE:
-        grey = ImageChops.invert(grey)
-    if polarity is not Polarity.TRANSPARENT:  # what is not seen marks nothing, whatever colour it has
-        grey = ImageChops.multiply(grey, alpha)
-    grey = grey.point(CLEAN)
+        gray = ImageChops.invert(gray)
+    if polarity is not Polarity.TRANSPARENT:  # what is not seen marks nothing, whatever color it has
+        gray = ImageChops.multiply(gray, alpha)
+    gray = gray.point(CLEAN)
     if feather:
         # The mean over a window of the hole, shrunk by half of it, rises evenly from the hole's edge.
-        soft = _shrunk(grey, (feather + 1) // 2).filter(ImageFilter.BoxBlur(feather / 2))
-        grey = ImageChops.darker(grey, soft)
-    return grey
+        soft = _shrunk(gray, (feather + 1) // 2).filter(ImageFilter.BoxBlur(feather / 2))
+        gray = ImageChops.darker(gray, soft)
+    return gray
 
 
-def _shrunk(grey: Image.Image, reach: int) -> Image.Image:
+def _shrunk(gray: Image.Image, reach: int) -> Image.Image:
     """Returns the darkest value within `reach` pixels of each, along rows and columns; the border is no edge."""
     for across, down in ((1, 0), (0, 1)):
         done = 0
@@ -138,26 +138,26 @@ def _shrunk(grey: Image.Image, reach: int) -> Image.Image:
             step = min(2 * done + 1, reach - done)  # windows that touch: few steps for a wide reach
             moved = []
             for sign in (-1, 1):
-                other = Image.new("L", grey.size, 255)
-                other.paste(grey, (sign * step * across, sign * step * down))
+                other = Image.new("L", gray.size, 255)
+                other.paste(gray, (sign * step * across, sign * step * down))
                 moved.append(other)
-            grey = ImageChops.darker(grey, ImageChops.darker(*moved))
+            gray = ImageChops.darker(gray, ImageChops.darker(*moved))
             done += step
-    return grey
+    return gray
 
 
-def _formed(grey: Image.Image, task: dict[str, Any]) -> Image.Image:
+def _formed(gray: Image.Image, task: dict[str, Any]) -> Image.Image:
     """Returns a mask in the form that a vendor takes."""
     match task["form"]:
         case "white":
-            return grey
+            return gray
         case "black":
-            return ImageChops.invert(grey)
+            return ImageChops.invert(gray)
         case "strict":
-            return grey.point(STRICT)
+            return gray.point(STRICT)
         case "alpha":
-            black = Image.new("L", grey.size)
-            return Image.merge("RGBA", (black, black, black, ImageChops.invert(grey)))
+            black = Image.new("L", gray.size)
+            return Image.merge("RGBA", (black, black, black, ImageChops.invert(gray)))
         case other:
             raise ValueError(f"there is no form {other!r}")
 

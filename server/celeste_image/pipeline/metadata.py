@@ -1,4 +1,4 @@
-"""labelling: what a made picture's file says of itself: as it came, without, or with the recipe in it."""
+"""labeling: what a made picture's file says of itself: as it came, without, or with the recipe in it."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -51,7 +51,7 @@ def writing_metadata(run: Run, cards: Sequence[ModelCard], pictures: Pixels, sof
     `software` is this program's name and version.
     """
 
-    async def labelled(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def labeled(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         strip, embed = request.options.output_metadata is OutputMetadata.STRIP, bool(request.options.embed_recipe)
         async with aclosing(run(request, call)) as events:
             async for event in events:
@@ -61,14 +61,14 @@ def writing_metadata(run: Run, cards: Sequence[ModelCard], pictures: Pixels, sof
                 label = _label(card_in(cards, request.model), request, call, event, software) if embed else None
                 names = ["output_metadata"] * strip + ["embed_recipe"] * embed
                 try:
-                    data, failed = await pictures.labelled(event.data, strip=strip, label=label)
+                    data, failed = await pictures.labeled(event.data, strip=strip, label=label)
                 except (ProviderFailed, EngineMemory) as error:  # too large for us to touch, say
                     data, failed = event.data, dict.fromkeys(names, error.message)
                 for name in names:
                     yield Measured(f"options.{name}", text=failed.get(name, ""), index=event.index)
                 yield replace(event, data=data)
 
-    return labelled
+    return labeled
 
 
 def _label(card: ModelCard, request: ImageRequest, call: Call, made: Picture, software: str) -> dict[str, str]:

@@ -95,7 +95,7 @@ class Routes:
         return next((card for card in suited if self.ready(card)), suited[0])
 
     def find(self, model: str) -> ModelCard:
-        """Returns a model's card; for an id that is in no catalogue and may pass, one like its neighbour's.
+        """Returns a model's card; for an id that is in no catalog and may pass, one like its neighbor's.
 
         Raises:
             ModelNotFound: There is no such model.

@@ -72,17 +72,17 @@ def overlay_cards(providers: Mapping[str, Provider], overlay: Overlay) -> None:
     names = {model.id: model.id.partition("/")[0] for model in overlay.models}
     for model, name in names.items():
         if name not in providers:
-            raise ValueError(f"catalogue: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
+            raise ValueError(f"catalog: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
     cards = overlaid(overlay, [card for provider in providers.values() for card in provider.cards])
     for name in set(names.values()):
         providers[name].cards = tuple(card for card in cards if card.provider == name)
 
 
 def open_ids_of(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
-    """Returns for each provider that takes ids which no catalogue has what they look like. Raises ValueError."""
+    """Returns for each provider that takes ids which no catalog has what they look like. Raises ValueError."""
     forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
     if wrong := [name for name in names if name not in forms]:
-        raise ValueError(f"catalogue.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
+        raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
     return {name: forms[name] for name in names}
 
 

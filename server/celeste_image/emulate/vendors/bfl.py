@@ -61,10 +61,10 @@ class FakeBfl(FakeVendor):
             return {"detail": refusal.text}
         return {"detail": [{"loc": ["body", refusal.field], "msg": refusal.text, "type": "value_error"}]}
 
-    def behaviour_for(self, asked: Asked) -> Any:
+    def behavior_for(self, asked: Asked) -> Any:
         """Returns that of the job."""
         job = self._jobs.find(asked.query.get("id", "") or asked.params.get("id", ""))
-        return job.behaviour if job else None
+        return job.behavior if job else None
 
     async def credits(self, asked: Asked) -> Answer:
         """Tells of credits."""
@@ -72,7 +72,7 @@ class FakeBfl(FakeVendor):
 
     async def blocked(self, asked: Asked) -> Answer:
         """Takes the job; what it ends as says that it was refused."""
-        return self._taken(asked, self._jobs.submit(asked.behaviour, b"", 0), 0.0)
+        return self._taken(asked, self._jobs.submit(asked.behavior, b"", 0), 0.0)
 
     async def submit(self, asked: Asked) -> Answer:
         """Takes a job."""
@@ -96,8 +96,8 @@ class FakeBfl(FakeVendor):
         data = painting.encoded(made, f"image/{form}")
         megapixels = made.width * made.height / 1e6
         self.charge(asked, card, kind, 1, megapixels)
-        data = b"no picture" * 20 if asked.behaviour.picture == "garbage" else data
-        return self._taken(asked, self._jobs.submit(asked.behaviour, data, seed), megapixels)
+        data = b"no picture" * 20 if asked.behavior.picture == "garbage" else data
+        return self._taken(asked, self._jobs.submit(asked.behavior, data, seed), megapixels)
 
     def _taken(self, asked: Asked, job: FakeJob, megapixels: float) -> Answer:
         asked.entry.job = job.id
@@ -112,8 +112,8 @@ class FakeBfl(FakeVendor):
         if job is None:
             return Answer({"id": id_, "status": "Task not found", "result": None, "progress": None})
         about = {"id": id_, "result": None, "progress": None, "details": None, "preview": None}
-        if job.behaviour.moderate:
-            word = "Request Moderated" if job.behaviour.moderate == "prompt" else "Content Moderated"
+        if job.behavior.moderate:
+            word = "Request Moderated" if job.behavior.moderate == "prompt" else "Content Moderated"
             return Answer(about | {"status": word, "details": {"Moderation Reasons": ["emulated"]}})
         if (fraction := self._jobs.fraction(job)) < 1:
             look = {"sample": self._url(asked, job, "look")} if fraction > 0.3 else None
@@ -121,13 +121,13 @@ class FakeBfl(FakeVendor):
         now = time.time()
         result = {"sample": self._url(asked, job, "sample"), "seed": job.seed, "start_time": now, "end_time": now}
         result |= {"prompt": "", "duration": job.ends - job.began}
-        return Answer(about | {"status": "Ready", "result": {} if job.behaviour.picture == "fewer" else result})
+        return Answer(about | {"status": "Ready", "result": {} if job.behavior.picture == "fewer" else result})
 
     def _url(self, asked: Asked, job: FakeJob, what: str) -> str:
         """Returns a signed URL; what is signed is when it ends."""
-        if job.behaviour.result == "private":
+        if job.behavior.result == "private":
             return f"http://169.254.169.254/delivery/{job.id}"
-        ends = 0 if job.behaviour.result == "expired" else int(time.time()) + VALID_SECONDS
+        ends = 0 if job.behavior.result == "expired" else int(time.time()) + VALID_SECONDS
         return f"{asked.base}/delivery/{job.id}?" + urlencode({"se": ends, "what": what, "sig": "emulated"})
 
     async def deliver(self, asked: Asked) -> Answer:
@@ -159,7 +159,7 @@ class FakeBfl(FakeVendor):
             if card.parameter(kind, "outpaint"):
                 left, right, top, bottom = (int(fields.get(side) or 0) for side in SIDES)
                 return painting.grown(source, left, right, top, bottom, seed)
-            if mask and asked.behaviour.picture != "mask-ignored":
+            if mask and asked.behavior.picture != "mask-ignored":
                 return painting.filled(source, mask, seed)
             made = painting.changed(source, title, words, seed)
             return made.resize(size) if size else made

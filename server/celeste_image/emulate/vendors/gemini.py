@@ -122,7 +122,7 @@ class FakeGemini(FakeVendor):
         parts = candidates[0]["content"]["parts"]
         first = {"candidates": [{"content": {"role": "model", "parts": parts[:1]}, "index": 0}]}
         candidates[0]["content"]["parts"] = parts[1:]
-        return Answer(events=[("", first), ("", envelope)], pause=asked.behaviour.latency / 2)
+        return Answer(events=[("", first), ("", envelope)], pause=asked.behavior.latency / 2)
 
     async def blocked(self, asked: Asked) -> Answer:
         """Answers with an envelope that has no candidates."""
@@ -141,7 +141,7 @@ class FakeGemini(FakeVendor):
         width, height = _size(card, kind, _at(config, "imageConfig", "image_config") or {})
         seed, title = seed_of(config.get("seed"), words), f"{card.id}, emulated"
         about = {"usageMetadata": _usage(words), "modelVersion": card.name_on_wire, "responseId": f"r{time.time_ns()}"}
-        if asked.behaviour.moderate == "output":
+        if asked.behavior.moderate == "output":
             self.charge(asked, card, kind, 0, 0.0)
             return {"candidates": [{"finishReason": "IMAGE_SAFETY", "index": 0}], **about}
         if pictures:
@@ -153,9 +153,9 @@ class FakeGemini(FakeVendor):
             )
         else:
             made = await painted(asked, lambda: painting.generated(width, height, title, words, seed))
-        data = b"no picture" * 20 if asked.behaviour.picture == "garbage" else painting.encoded(made)
+        data = b"no picture" * 20 if asked.behavior.picture == "garbage" else painting.encoded(made)
         parts: list[dict[str, Any]] = [{"text": "Here it is."}]
-        if asked.behaviour.picture != "fewer":
+        if asked.behavior.picture != "fewer":
             parts.append({"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode("ascii")}})
         self.charge(asked, card, kind, len(parts) - 1, made.width * made.height / 1e6)
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}

@@ -105,7 +105,7 @@ class FakeOpenAI(FakeVendor):
             mask = picture.getchannel("A").point(lambda alpha: 255 - alpha)
         size = size or size_within(self._sizes(card, OperationKind.EDIT), source.size)
         seed = seed_of(asked.fields.get("seed"), words)
-        ignoring = asked.behaviour.picture == "mask-ignored"
+        ignoring = asked.behavior.picture == "mask-ignored"
         made = []
         for index in range(count):
 
@@ -186,10 +186,10 @@ class FakeOpenAI(FakeVendor):
         form = str(fields.get("output_format") or "png")
         if form not in ("png", "jpeg", "webp"):
             raise Refusal(400, f"Invalid output_format '{form}'", "value", "output_format")
-        if asked.behaviour.picture == "fewer":
+        if asked.behavior.picture == "fewer":
             made = made[:-1]
         files = [painting.encoded(picture, f"image/{form}") for picture in made]
-        if asked.behaviour.picture == "garbage":
+        if asked.behavior.picture == "garbage":
             files = [b"no picture" * 20 for _ in files]
         megapixels = sum(picture.width * picture.height for picture in made) / 1e6
         quality = str(fields.get("quality") or "auto")
@@ -205,7 +205,7 @@ class FakeOpenAI(FakeVendor):
             "output_tokens_details": {"text_tokens": 0, "image_tokens": tokens},
         }
         now = int(time.time())
-        if asked.behaviour.moderate == "output":
+        if asked.behavior.moderate == "output":
             raise self.moderated("result")
         if str(fields.get("stream", "")).lower() == "true":
             events = []
@@ -216,7 +216,7 @@ class FakeOpenAI(FakeVendor):
             for data in files:
                 value = {"b64_json": _text(data), "usage": usage, "created_at": now}
                 events.append((f"{event}.completed", {"type": f"{event}.completed", **value, **about}))
-            return Answer(events=events, pause=asked.behaviour.latency / len(events) if events else 0.0)
+            return Answer(events=events, pause=asked.behavior.latency / len(events) if events else 0.0)
         items = [self._item(asked, file, form) for file in files]
         return Answer({"created": now, "data": items, "usage": usage, **about})
 
@@ -304,7 +304,7 @@ class FakeCompatible(FakeOpenAI):
         if asked.fields.get("response_format") != "url":
             return super()._item(asked, file, form)
         name = f"{len(self._delivered):06d}.{form}"
-        match asked.behaviour.result:
+        match asked.behavior.result:
             case "expired":
                 return {"url": f"{asked.base}/v1/files/expired-{name}"}
             case "private":

@@ -89,10 +89,10 @@ class FakeStability(FakeVendor):
         name = "content_moderation" if refusal.kind == "moderation" else name
         return {"id": "0" * 32, "name": name, "errors": [f"{refusal.field}: {refusal.text}".removeprefix(": ")]}
 
-    def behaviour_for(self, asked: Asked) -> Any:
+    def behavior_for(self, asked: Asked) -> Any:
         """Returns that of the job."""
         job = self._jobs.find(asked.params.get("id", ""))
-        return job.behaviour if job else None
+        return job.behavior if job else None
 
     async def balance(self, asked: Asked) -> Answer:
         """Tells of credits."""
@@ -116,11 +116,11 @@ class FakeStability(FakeVendor):
         picture = await self._painted(service, asked, card, seed)
         (kind,) = card.operations[:1] if service.startswith(("generate", "upscale")) else (OperationKind.EDIT,)
         self.charge(asked, card, kind, 1, picture.width * picture.height / 1e6)
-        if asked.behaviour.moderate == "output":
+        if asked.behavior.moderate == "output":
             picture = picture.filter(ImageFilter.GaussianBlur(24))
-        data = b"no picture" * 20 if asked.behaviour.picture == "garbage" else painting.encoded(picture, media_type)
+        data = b"no picture" * 20 if asked.behavior.picture == "garbage" else painting.encoded(picture, media_type)
         if service in JOBS:
-            job = self._jobs.submit(asked.behaviour, data, seed, f"{len(self.ledger.entries):064x}")
+            job = self._jobs.submit(asked.behavior, data, seed, f"{len(self.ledger.entries):064x}")
             asked.entry.job = job.id
             return Answer({"id": job.id})
         return self._finished(asked, data, seed, "image", media_type)
@@ -133,15 +133,15 @@ class FakeStability(FakeVendor):
             raise Refusal(404, "there is no such generation", "not_found", "id")
         if self._jobs.fraction(job) < 1:
             return Answer({"id": job.id, "status": "in-progress"}, status=202)
-        return self._finished(replace(asked, behaviour=job.behaviour), job.data, job.seed, "result", "image/png")
+        return self._finished(replace(asked, behavior=job.behavior), job.data, job.seed, "result", "image/png")
 
     def _finished(self, asked: Asked, data: bytes, seed: int, field: str, media_type: str) -> Answer:
-        reason = "CONTENT_FILTERED" if asked.behaviour.moderate == "output" else "SUCCESS"
+        reason = "CONTENT_FILTERED" if asked.behavior.moderate == "output" else "SUCCESS"
         if asked.headers.get("accept", "").startswith("image/"):
             headers = {"finish-reason": reason, "seed": str(seed)}
             return Answer(body=data, media_type=media_type, headers=headers)
         value = {field: base64.b64encode(data).decode("ascii"), "finish_reason": reason, "seed": seed}
-        return Answer({} if asked.behaviour.picture == "fewer" else value)
+        return Answer({} if asked.behavior.picture == "fewer" else value)
 
     def _card(self, service: str, asked: Asked) -> ModelCard:
         model = str(asked.fields.get("model") or "sd3.5-large") if service == "generate/sd3" else ""
@@ -155,7 +155,7 @@ class FakeStability(FakeVendor):
         """Returns what a service makes. Raises Refusal."""
         fields = asked.fields
         words = " ".join(str(value) for name, value in fields.items() if name.endswith("prompt"))
-        title, behaviour = f"{card.id}, emulated", asked.behaviour
+        title, behavior = f"{card.id}, emulated", asked.behavior
         source = next((opened(asked.files[name][0], name) for name in SOURCES if name in asked.files), None)
         if source is None:
             ratio = str(fields.get("aspect_ratio") or "1:1")
@@ -168,7 +168,7 @@ class FakeStability(FakeVendor):
 
         def paint() -> Image.Image:
             match service:
-                case "edit/erase" | "edit/inpaint" if behaviour.picture != "mask-ignored":
+                case "edit/erase" | "edit/inpaint" if behavior.picture != "mask-ignored":
                     return painting.filled(source, _mask(asked, source), seed)
                 case "edit/outpaint":
                     left, right, top, bottom = _sides(fields)
@@ -188,7 +188,7 @@ class FakeStability(FakeVendor):
 
 
 def _mask(asked: Asked, source: Image.Image) -> Image.Image:
-    """Returns what to change, white: the mask's grey, else what is transparent in the picture. Raises Refusal."""
+    """Returns what to change, white: the mask's gray, else what is transparent in the picture. Raises Refusal."""
     if files := asked.files.get("mask"):
         return opened(files[0], "mask").convert("L").resize(source.size)
     if source.mode != "RGBA":

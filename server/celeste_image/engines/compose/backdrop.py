@@ -35,12 +35,12 @@ def paint_sky(scene: Scene) -> None:
     if scene.underwater:
         return
     if scene.space:
-        for colour in draw.sample(["#7b3fc4", "#2f6fd0", "#c43f8c", "#2fa5a0", "#d07a3a"], 3):
+        for color in draw.sample(["#7b3fc4", "#2f6fd0", "#c43f8c", "#2fa5a0", "#d07a3a"], 3):
             for _ in range(3):
-                cloud = scene.gradient(colour, colour, opacity=(0.34, 0), radial=True)
+                cloud = scene.gradient(color, color, opacity=(0.34, 0), radial=True)
                 r = draw.uniform(180, 420)
                 scene.ellipse(draw.uniform(0, scene.wide), draw.uniform(0, high), r * 1.4, r, cloud)
-    if scene.time in ("night", "space") and "stars" not in scene.reading.unwanted and scene.grey < 0.5:
+    if scene.time in ("night", "space") and "stars" not in scene.reading.unwanted and scene.gray < 0.5:
         share = 3 if scene.space or scene.wants("stars") else 1.4
         for _ in range(round(min(400, 90 * share * scene.wide * end / 1e6))):
             x, y, r = (
@@ -52,20 +52,20 @@ def paint_sky(scene: Scene) -> None:
         if scene.wants("stars"):
             scene.drawn.append("stars")
     if scene.space or scene.planet:
-        colour, r = draw.choice(("#d9824f", "#5f8fd6", "#b26fc9", "#5fb3a1")), draw.uniform(90, 170)
-        tones = blend(colour, "#ffffff", 0.45), colour, blend(colour, "#0a0620", 0.75)
+        color, r = draw.choice(("#d9824f", "#5f8fd6", "#b26fc9", "#5fb3a1")), draw.uniform(90, 170)
+        tones = blend(color, "#ffffff", 0.45), color, blend(color, "#0a0620", 0.75)
         ball = scene.gradient(*tones, radial=True, where='cx=".35" cy=".35" r=".75"')
         scene.ellipse(scene.wide * draw.choice((0.14, 0.86)), high * draw.uniform(0.16, 0.3), r, r, ball)
         return
     paint_light(scene)
     if scene.wants("rainbow"):
         x, r = scene.wide * draw.uniform(0.35, 0.65), min(scene.wide * 0.5, scene.horizon) * 0.9
-        for at, colour in enumerate(("#e5483f", "#f59b37", "#f8e05a", "#5dbb63", "#4a90d9", "#8656b5")):
+        for at, color in enumerate(("#e5483f", "#f59b37", "#f8e05a", "#5dbb63", "#4a90d9", "#8656b5")):
             inner = r - 14 * at
-            scene.ellipse(x, scene.horizon, inner, inner, "none", stroke=colour, stroke_width=14.5, opacity=0.55)
+            scene.ellipse(x, scene.horizon, inner, inner, "none", stroke=color, stroke_width=14.5, opacity=0.55)
         scene.drawn.append("rainbow")
     if "cloudy" not in scene.reading.unwanted:
-        paint_clouds(scene, round((3 + 14 * scene.grey + 2 * scene.wants("cloudy")) * max(1, scene.wide / 1500)))
+        paint_clouds(scene, round((3 + 14 * scene.gray + 2 * scene.wants("cloudy")) * max(1, scene.wide / 1500)))
 
 
 def paint_light(scene: Scene) -> None:
@@ -77,7 +77,7 @@ def paint_light(scene: Scene) -> None:
     side = draw.uniform(0.6, 0.78) if scene.left else draw.uniform(0.22, 0.4)
     low = {"sunset": 0.86, "dawn": 0.7}.get(scene.time) or draw.uniform(0.24, 0.34)
     scene.lamp = x, y = scene.wide * side, scene.horizon * low
-    if name in scene.reading.unwanted or (scene.grey > 0.5 and not scene.wants(name)):
+    if name in scene.reading.unwanted or (scene.gray > 0.5 and not scene.wants(name)):
         return
     tone = {"night": "#f4efcf", "sunset": "#fff0b8", "dawn": "#fff6da"}.get(scene.time, "#fff7cf")
     scene.glow(x, y, 430, tone, 0.22 if moon else 0.32)
@@ -99,7 +99,7 @@ def paint_clouds(scene: Scene, count: int) -> None:
     draw = scene.random
     white = blend(scene.lit("#ffffff"), scene.haze, 0.35 if scene.time != "day" else 0.05)
     asked = scene.wants("cloudy")
-    fill = scene.gradient(white, blend(white, scene.sky[1], 0.22 if asked else 0.45 + scene.grey / 3))
+    fill = scene.gradient(white, blend(white, scene.sky[1], 0.22 if asked else 0.45 + scene.gray / 3))
     for at in range(count):
         y = scene.horizon * draw.uniform(0.06, 0.72)
         size = (1.25 - y / scene.horizon) * draw.uniform(90, 170)
@@ -189,7 +189,7 @@ def paint_skyline(scene: Scene, base: float) -> None:
 def paint_woods(scene: Scene, base: float, height: float, nearness: float) -> None:
     """Paints one row of trees: firs alone in winter and at night, else leafy ones among them."""
     draw, x = scene.random, -40.0
-    colour = scene.misty(scene.lit("#b8702c" if scene.wants("autumn") else "#2f6b3c"), nearness + 0.15)
+    color = scene.misty(scene.lit("#b8702c" if scene.wants("autumn") else "#2f6b3c"), nearness + 0.15)
     trees, snow, crowns = "", "", ""
     while x < scene.wide + 40:
         tall, foot = height * draw.uniform(0.7, 1.15), base + draw.uniform(-4, 10)
@@ -203,9 +203,9 @@ def paint_woods(scene: Scene, base: float, height: float, nearness: float) -> No
                 arc = path("a", r, r, "0 1 1", 2 * r, 0, "a", r, r, "0 1 1", -2 * r, "0z")
                 crowns += path("M", x + dx * tall - r, top) + arc
         x += height * draw.uniform(0.2, 0.42)
-    scene.shape(trees, colour)
+    scene.shape(trees, color)
     if crowns:
-        scene.shape(crowns, blend(colour, scene.lit("#a9c95a"), 0.18))
+        scene.shape(crowns, blend(color, scene.lit("#a9c95a"), 0.18))
     if scene.winter:
         scene.shape(snow, scene.misty(scene.lit("#ffffff"), 0.5 + nearness / 2), opacity=0.8)
 
@@ -249,7 +249,7 @@ def paint_ground(scene: Scene) -> None:
             ripple = path("M", x, y, "q60 -12 120 0t120 0")
             scene.shape(ripple, stroke=blend(near, "#7a4a20", 0.25), stroke_width=2.5, opacity=0.28)
     if scene.floor in ("grass", "autumn"):
-        paint_tufts(scene, top, near, flowers=not scene.wants("forest") and not scene.grey)
+        paint_tufts(scene, top, near, flowers=not scene.wants("forest") and not scene.gray)
     if scene.wants("forest"):
         paint_clearing(scene)
 
@@ -266,8 +266,8 @@ def paint_tufts(scene: Scene, top: float, near: str, flowers: bool) -> None:
         scene.shape(left + right, blades, opacity=0.55)
         if flowers and draw.random() < 0.35:
             petal = draw.choice(("#ffffff", "#ffe066", "#ff8fab", "#c9a7ff", "#ff7a5c"))
-            for size, colour in ((0.28, petal), (0.1, "#e8a020")):
-                scene.ellipse(x + s, y - s * 0.8, s * size, s * size, scene.lit(colour))
+            for size, color in ((0.28, petal), (0.1, "#e8a020")):
+                scene.ellipse(x + s, y - s * 0.8, s * size, s * size, scene.lit(color))
 
 
 def paint_street(scene: Scene) -> None:

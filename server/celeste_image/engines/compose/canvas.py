@@ -1,18 +1,18 @@
-"""Colours and shapes of SVG, as text: the little that the scene's painters need."""
+"""Colors and shapes of SVG, as text: the little that the scene's painters need."""
 
 import colorsys
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-__all__ = ["Canvas", "Point", "blend", "curve", "lighted", "path", "recoloured", "rgb", "web"]
+__all__ = ["Canvas", "Point", "blend", "curve", "lighted", "path", "recolored", "rgb", "web"]
 
 Point = tuple[float, float]
 
 
-def rgb(colour: str) -> tuple[float, float, float]:
+def rgb(color: str) -> tuple[float, float, float]:
     """Returns red, green, blue in 0 to 1 of #rgb or #rrggbb."""
-    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    digits = color[1:] if len(color) == 7 else "".join(digit * 2 for digit in color[1:])
     return int(digits[:2], 16) / 255, int(digits[2:4], 16) / 255, int(digits[4:6], 16) / 255
 
 
@@ -22,12 +22,12 @@ def web(parts: Iterable[float]) -> str:
 
 
 def blend(one: str, other: str, share: float) -> str:
-    """Returns the colour that is `share` of the way from one to the other."""
+    """Returns the color that is `share` of the way from one to the other."""
     return web(a + (b - a) * share for a, b in zip(rgb(one), rgb(other), strict=True))
 
 
 HEX = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?!\))", re.I)
-"""A colour in a drawing; what has a bracket after it is the name of a gradient."""
+"""A color in a drawing; what has a bracket after it is the name of a gradient."""
 
 
 def lighted(body: str, light: Sequence[float]) -> str:
@@ -35,17 +35,17 @@ def lighted(body: str, light: Sequence[float]) -> str:
     return HEX.sub(lambda match: web(a * b for a, b in zip(rgb(match[0]), light, strict=True)), body)
 
 
-def recoloured(body: str, colour: str, greys: bool = False) -> str:
-    """Returns a drawing with its hues moved to `colour`, its lights and darks kept.
+def recolored(body: str, color: str, grays: bool = False) -> str:
+    """Returns a drawing with its hues moved to `color`, its lights and darks kept.
 
-    Near-greys stay, but for a drawing that has little else, `greys`; near-black and white stay always.
+    Near-grays stay, but for a drawing that has little else, `grays`; near-black and white stay always.
     """
-    hue, own, strength = colorsys.rgb_to_hls(*rgb(colour))
-    lightness = sum(rgb(colour)) / 3
+    hue, own, strength = colorsys.rgb_to_hls(*rgb(color))
+    lightness = sum(rgb(color)) / 3
 
     def moved(match: re.Match[str]) -> str:
         _, light, saturation = colorsys.rgb_to_hls(*rgb(match[0]))
-        if (saturation < 0.25 and not greys) or light < 0.1 or light > 0.97:
+        if (saturation < 0.25 and not grays) or light < 0.1 or light > 0.97:
             return match[0]
         if strength < 0.12:
             own_share = 0.2 if lightness > 0.85 else 0.4
@@ -99,30 +99,30 @@ class Canvas:
 
     def gradient(
         self,
-        *colours: str,
+        *colors: str,
         opacity: Sequence[float] = (),
         radial: bool = False,
         where: str = "",
         middle: float = 0.5,
     ) -> str:
-        """Returns a fill of colours from top to bottom, or from the middle outward.
+        """Returns a fill of colors from top to bottom, or from the middle outward.
 
-        `opacity` has one number per colour; `where` is the gradient's own place, as attributes; `middle` is
-        where the second of three colours lies.
+        `opacity` has one number per color; `where` is the gradient's own place, as attributes; `middle` is
+        where the second of three colors lies.
         """
-        offsets = [0, middle, 1] if len(colours) == 3 else [at / (len(colours) - 1) for at in range(len(colours))]
+        offsets = [0, middle, 1] if len(colors) == 3 else [at / (len(colors) - 1) for at in range(len(colors))]
         stops = "".join(
-            f'<stop offset="{offset:.3f}" stop-color="{colour}" stop-opacity="{strength}"/>'
-            for offset, colour, strength in zip(offsets, colours, opacity or [1] * len(colours), strict=True)
+            f'<stop offset="{offset:.3f}" stop-color="{color}" stop-opacity="{strength}"/>'
+            for offset, color, strength in zip(offsets, colors, opacity or [1] * len(colors), strict=True)
         )
         name, tag = f"g{len(self.defs)}", "radialGradient" if radial else "linearGradient"
         where = where or ("" if radial else 'x1="0" y1="0" x2="0" y2="1"')
         self.defs.append(f'<{tag} id="{name}" {where}>{stops}</{tag}>')
         return f"url(#{name})"
 
-    def glow(self, x: float, y: float, radius: float, colour: str, strength: float) -> None:
+    def glow(self, x: float, y: float, radius: float, color: str, strength: float) -> None:
         """Adds a disc of light that fades outward."""
-        self.ellipse(x, y, radius, radius, self.gradient(colour, colour, opacity=(strength, 0), radial=True))
+        self.ellipse(x, y, radius, radius, self.gradient(color, color, opacity=(strength, 0), radial=True))
 
     def svg(self, width: int, height: int) -> str:
         """Returns what is painted so far as a document of a size in pixels."""

@@ -1,6 +1,6 @@
 """Reads a prompt: which of its words are things to draw, how they lie to one another, where it is and when.
 
-The grammar is small: a run of adjectives (number, colour, material, size), a noun, and between two nouns what joins
+The grammar is small: a run of adjectives (number, color, material, size), a noun, and between two nouns what joins
 them. Pronouns, verbs and clauses are beyond it.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from .vocabulary import (
     ALIASES,
     CLOSED,
-    COLOURS,
+    COLORS,
     COUNTS,
     CROWDS,
     FUNCTIONS,
@@ -54,7 +54,7 @@ ARTICLES = frozenset({"a", "an", "one", "another"})
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing to draw, `count` times; `colour` is #rrggbb, or empty for its own colours.
+    """One thing to draw, `count` times; `color` is #rrggbb, or empty for its own colors.
 
     `word` is what the prompt calls it, empty where it does not name it, and `side` where in the picture it says: -1
     left, 0 anywhere, 1 right.
@@ -62,7 +62,7 @@ class Subject:
 
     name: str
     count: int = 1
-    colour: str = ""
+    color: str = ""
     size: float = 1.0
     word: str = field(default="", compare=False)
     side: int = 0
@@ -84,7 +84,7 @@ class Relation:
 class Reading:
     """What a prompt says: things in its order, settings, words not understood.
 
-    `settings` are values of the vocabulary's SETTINGS; `places` has the word for each, `tints` the colours of those
+    `settings` are values of the vocabulary's SETTINGS; `places` has the word for each, `tints` the colors of those
     that were given one, by word. `unwanted` are the settings that the negative prompt names, also those that
     nobody asked for. `known` is whether any word is understood, even if it was taken away again.
     """
@@ -168,7 +168,7 @@ class Reader:
 
     def forget(self) -> None:
         """Drops the adjectives that were kept for a noun."""
-        self.count, self.colour, self.material, self.size = 0, "", "", 1.0
+        self.count, self.color, self.material, self.size = 0, "", "", 1.0
 
     def phrases(self, at: int) -> Iterator[str]:
         """Yields what starts at a word, longest first."""
@@ -200,7 +200,7 @@ class Reader:
             name = self.name(phrase)
             if phrase in MEDIA and (after == "of" or not (self.count or self.article)):
                 setting = name = ""
-            if (phrase in MATERIALS or phrase in COLOURS) and self.noun(at + 1):
+            if (phrase in MATERIALS or phrase in COLORS) and self.noun(at + 1):
                 name = ""
             length = phrase.count(" ") + 1
             if phrase in SIDES and (phrase not in RELATIONS) and f"{phrase} of" not in self.phrases(at):
@@ -258,9 +258,9 @@ class Reader:
         if setting not in self.reading.settings:
             self.reading.settings.append(setting)
             self.reading.places[setting] = phrase
-        colour = self.colour or self.material
-        if colour:
-            self.reading.tints[phrase] = colour
+        color = self.color or self.material
+        if color:
+            self.reading.tints[phrase] = color
         if not adjective:
             self.relation = None
             self.article = ""
@@ -275,7 +275,7 @@ class Reader:
         subjects, word = self.reading.subjects, self.form(phrase)
         several = 2 if phrase.rpartition(" ")[2] in PAIRED else 3
         single = CROWDS.get(phrase) or (1 if phrase in ALIASES or phrase in self.words else several)
-        found = Subject(name, self.count or single, self.colour or self.material, self.size, word)
+        found = Subject(name, self.count or single, self.color or self.material, self.size, word)
         same = [at for at, subject in enumerate(subjects) if subject.name == name]
         if same and self.article != "noun" and not self.count:
             index = same[-1]
@@ -315,8 +315,8 @@ class Reader:
             self.joined = True
         elif word in COPULAS:
             self.last = self.head
-        elif word in COLOURS and noun:
-            self.colour, self.article = self.colour or COLOURS[word], self.article or "noun"
+        elif word in COLORS and noun:
+            self.color, self.article = self.color or COLORS[word], self.article or "noun"
         elif word in MATERIALS:
             self.material = MATERIALS[word]
         elif (word in COUNTS or word.isdecimal()) and (noun or after == "of"):

@@ -20,7 +20,7 @@ def paint(scene: Scene) -> None:
 
 
 def tint(scene: Scene, *words: str) -> str:
-    """Returns the colour that the prompt gives to a part of the room, or nothing."""
+    """Returns the color that the prompt gives to a part of the room, or nothing."""
     return next((scene.reading.tints[word] for word in words if word in scene.reading.tints), "")
 
 

@@ -17,7 +17,7 @@ SKIES: dict[str, tuple[str, ...]] = {
     "space": ("#04030d", "#0d0826", "#1c1140"),
     "underwater": ("#7fdcec", "#2a9fc9", "#12639b", "#0b3d70"),
 }
-"""Colours of the sky from its top to the horizon, by time of day."""
+"""Colors of the sky from its top to the horizon, by time of day."""
 
 DAY_SKIES = (
     ("#3b8ad6", "#82bfec", "#e3f2f8"),
@@ -49,7 +49,7 @@ FLOORS: dict[str, tuple[str, str]] = {
     "table": ("#c99a66", "#a06a3e"),
     "room": ("#c08a54", "#9a6636"),
 }
-"""Colours of the ground, far and near; of grass see GRASSES."""
+"""Colors of the ground, far and near; of grass see GRASSES."""
 
 
 MOST = 48
@@ -68,10 +68,10 @@ class Scene(Canvas):
     Attributes:
         drawn: Names of what is in the picture so far.
         horizon: Its height, from the top.
-        grey: How much of the sky's colour the weather takes, 0 to 1.
+        gray: How much of the sky's color the weather takes, 0 to 1.
         left: Whether the land of a coast is on the left.
         reach: How far that land reaches into the picture; 0 without any.
-        grass: Its colours, far and near.
+        grass: Its colors, far and near.
         lamp: Where sun or moon stands.
         blocks: What the prompt names, put together, with the tallest thing about 1 high.
         unit: The largest that this height may become.
@@ -137,7 +137,7 @@ class Scene(Canvas):
         return any(home + light) and not OUTDOORS.intersection(self.reading.settings)
 
     def choose_time(self) -> None:
-        """Decides the time of day, and with weather and place the colours of sky and light."""
+        """Decides the time of day, and with weather and place the colors of sky and light."""
         self.time = next((time for time in ("night", "sunset", "dawn", "day") if self.wants(time)), "")
         if not self.time:
             self.time = "night" if self.wants("moon", "stars") else "day"
@@ -145,35 +145,35 @@ class Scene(Canvas):
             self.time = "underwater" if self.underwater else "space"
         if self.indoors:
             self.time = "day"
-        self.grey = 0.55 if self.wants("rain") else 0.3 if self.wants("cloudy", "fog") else 0.0
+        self.gray = 0.55 if self.wants("rain") else 0.3 if self.wants("cloudy", "fog") else 0.0
         if self.winter and self.time == "day":
-            self.grey = max(self.grey, 0.25)
+            self.gray = max(self.gray, 0.25)
         self.light = LIGHTS[self.time]
-        colours = self.random.choice(DAY_SKIES) if self.time == "day" else SKIES[self.time]
-        self.sky = [blend(colour, self.lit("#aab4bd"), self.grey) for colour in colours]
+        colors = self.random.choice(DAY_SKIES) if self.time == "day" else SKIES[self.time]
+        self.sky = [blend(color, self.lit("#aab4bd"), self.gray) for color in colors]
         self.haze = self.sky[-1]
 
     def wants(self, *settings: str) -> bool:
         """Tells whether the prompt names one of some settings."""
         return any(setting in self.reading.settings for setting in settings)
 
-    def lit(self, colour: str) -> str:
-        """Returns a colour as it looks in the light of the scene."""
-        return web(part * light for part, light in zip(rgb(colour), self.light, strict=True))
+    def lit(self, color: str) -> str:
+        """Returns a color as it looks in the light of the scene."""
+        return web(part * light for part, light in zip(rgb(color), self.light, strict=True))
 
-    def misty(self, colour: str, nearness: float) -> str:
-        """Returns a colour as it looks from afar, 0, to near, 1."""
-        return blend(self.haze, colour, nearness)
+    def misty(self, color: str, nearness: float) -> str:
+        """Returns a color as it looks from afar, 0, to near, 1."""
+        return blend(self.haze, color, nearness)
 
     def ground(self) -> tuple[str, str]:
-        """Returns the colours of the ground, far and near, as they are lit; snow holds more of the light."""
-        colours = self.grass if self.floor == "grass" else FLOORS[self.floor]
-        far, near = (self.lit(colour) for colour in colours)
+        """Returns the colors of the ground, far and near, as they are lit; snow holds more of the light."""
+        colors = self.grass if self.floor == "grass" else FLOORS[self.floor]
+        far, near = (self.lit(color) for color in colors)
         if self.floor == "snow":
             return blend(far, "#ffffff", 0.3), blend(near, "#ffffff", 0.12)
         return far, near
 
-    def water_colour(self) -> str:
-        """Returns the colour of open water, which has something of the sky."""
-        colour = {"day": "#1f7fae", "sunset": "#4d4a84", "dawn": "#5f7fae"}.get(self.time, self.lit("#2b6a9c"))
-        return blend(colour, self.lit("#5d6f7d"), self.grey)
+    def water_color(self) -> str:
+        """Returns the color of open water, which has something of the sky."""
+        color = {"day": "#1f7fae", "sunset": "#4d4a84", "dawn": "#5f7fae"}.get(self.time, self.lit("#2b6a9c"))
+        return blend(color, self.lit("#5d6f7d"), self.gray)

@@ -4,7 +4,7 @@ import re
 
 from . import nature
 from .blocks import Placed
-from .canvas import blend, lighted, path, recoloured
+from .canvas import blend, lighted, path, recolored
 from .grammar import Subject
 from .layout import place
 from .scene import Scene
@@ -37,13 +37,13 @@ def paint(scene: Scene) -> None:
 
 def define(scene: Scene, subject: Subject) -> str:
     """Returns the id of a thing's drawing, put among the definitions when first asked for."""
-    name = re.sub(r"\W", "-", subject.name + subject.colour)
+    name = re.sub(r"\W", "-", subject.name + subject.color)
     if not any(text.startswith(f'<g id="{name}">') for text in scene.defs):
         body = str(art()["things"][subject.name]["body"])
-        if subject.colour:
-            body = recoloured(body, subject.colour, greys=art()["things"][subject.name]["grey"])
+        if subject.color:
+            body = recolored(body, subject.color, grays=art()["things"][subject.name]["grey"])
         if scene.light != (1, 1, 1) and subject.name not in nature.LUMINOUS:
-            # Things keep more of their own colours than the ground does, so that they can be told.
+            # Things keep more of their own colors than the ground does, so that they can be told.
             body = lighted(body, [0.42 + 0.58 * part for part in scene.light])
         # Gradients inside two drawings may have one name.
         body = re.sub(r'id="|url\(#|href="#', lambda match: f"{match[0]}{name}-", body)
@@ -73,7 +73,7 @@ def paint_afloat(scene: Scene, thing: Placed, use: str) -> None:
     deep, step = 0.05 * thing.height + 4, width * 1.12 / 6
     crest = path("M", x - width * 0.56, y - deep * 0.5) + path("q", step / 2, -deep * 0.7, step, 0) * 6
     foot = path("q", -width * 0.2, deep * 2, -width * 0.56, deep * 2, "t", -width * 0.56, -deep * 2, "z")
-    scene.shape(crest + foot, blend(scene.water_colour(), "#0a3050", 0.15), opacity=0.75)
+    scene.shape(crest + foot, blend(scene.water_color(), "#0a3050", 0.15), opacity=0.75)
     scene.shape(crest, stroke="#fff", stroke_width=1.5 + width / 200, stroke_linecap="round", opacity=0.6)
 
 

@@ -1,4 +1,4 @@
-"""The words that prompts are read by: for things, settings, colours, materials, numbers, sizes and relations."""
+"""The words that prompts are read by: for things, settings, colors, materials, numbers, sizes and relations."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = [
     "ALIASES",
     "CLOSED",
-    "COLOURS",
+    "COLORS",
     "COUNTS",
     "CROWDS",
     "FUNCTIONS",
@@ -56,7 +56,7 @@ STOPPED = FUNCTIONS | listed(
 )
 """Words that say nothing that could be drawn."""
 
-COLOURS: dict[str, str] = {
+COLORS: dict[str, str] = {
     "red": "#e53935", "orange": "#fb8c00", "yellow": "#fdd835", "golden": "#f0b429",
     "gold": "#f0b429",
     "green": "#43a047", "blue": "#1e88e5", "purple": "#8e24aa", "violet": "#7e57c2", "pink": "#ec407a",
@@ -72,7 +72,7 @@ MATERIALS: dict[str, str] = {
     "iron": "#7d878f", "stone": "#9a9a96", "marble": "#dddbd6", "leather": "#8a5a36", "glass": "#8fcbdc",
     "rusty": "#a8552e", "brick": "#b0563f", "concrete": "#a7a7a3",
 }  # fmt: skip
-"""What a material makes of the colour of a thing; a colour that is named wins."""
+"""What a material makes of the color of a thing; a color that is named wins."""
 
 MEDIA = listed("painting paintings picture pictures", " ")
 """Words for the whole prompt before "of" or without an article; else for a picture in a frame."""
@@ -337,7 +337,7 @@ ALIASES: dict[str, str] = {word: name for name, words in WORDS_BY_THING.items() 
 
 @cache
 def art() -> Mapping[str, Any]:
-    """Returns the drawings ("things": name to kind, body, box, grey) and their index ("words": word to name)."""
+    """Returns the drawings ("things": name to kind, body, box, gray) and their index ("words": word to name)."""
     data = (Path(__file__).parent / "art" / "art.json.gz").read_bytes()
     loaded: dict[str, Any] = json.loads(gzip.decompress(data))
     return loaded

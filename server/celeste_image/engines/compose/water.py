@@ -8,8 +8,8 @@ __all__ = ["paint", "paint_deep"]
 
 
 def paint(scene: Scene) -> None:
-    """Paints water that takes the sky's colour, its glints, and the land at its edge."""
-    draw, below, body = scene.random, scene.high - scene.horizon, scene.water_colour()
+    """Paints water that takes the sky's color, its glints, and the land at its edge."""
+    draw, below, body = scene.random, scene.high - scene.horizon, scene.water_color()
     warm = scene.time in ("sunset", "dawn")
     top = blend(scene.haze, scene.sky[-2] if warm else body, 0.35)
     deep = blend(body, scene.lit("#0a2f55"), 0.55)

@@ -1,4 +1,4 @@
-"""Finds out what a picture shows: tags, objects, colours, text, and a sentence made of them."""
+"""Finds out what a picture shows: tags, objects, colors, text, and a sentence made of them."""
 
 from collections.abc import Sequence
 from typing import Any

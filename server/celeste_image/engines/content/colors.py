@@ -1,4 +1,4 @@
-"""Main colours of a picture: k-means in CIE Lab, where distance is about what the eye sees."""
+"""Main colors of a picture: k-means in CIE Lab, where distance is about what the eye sees."""
 
 from functools import cache
 from typing import Any
@@ -11,10 +11,10 @@ from PIL import Image, ImageColor
 __all__ = ["find"]
 
 SIDE = 96
-"""Pixels to which the longer side is shrunk: 9,000 samples give the same colours as millions."""
+"""Pixels to which the longer side is shrunk: 9,000 samples give the same colors as millions."""
 CLUSTERS = 6
 ALIKE = 10.0
-"""Distance in Lab (CIE76) below which two colours are one."""
+"""Distance in Lab (CIE76) below which two colors are one."""
 LEAST_SHARE = 0.01
 OPAQUE = 128
 
@@ -22,7 +22,7 @@ Samples = NDArray[np.float32]
 
 
 def find(picture: Image.Image) -> list[dict[str, Any]]:
-    """Returns at most 6 colours with `hex`, `name` and `share`, the largest first; none when nothing is seen."""
+    """Returns at most 6 colors with `hex`, `name` and `share`, the largest first; none when nothing is seen."""
     small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     pixels = np.asarray(small.convert("RGBA")).reshape(-1, 4)
@@ -42,10 +42,10 @@ def find(picture: Image.Image) -> list[dict[str, Any]]:
             merged.append(group)
         else:
             merged[near] = merged[near] | group
-    colours = [(float(group.mean()), rgb[group].mean(axis=0).round().astype(int)) for group in merged]
+    colors = [(float(group.mean()), rgb[group].mean(axis=0).round().astype(int)) for group in merged]
     return [
-        {"hex": "#{:02x}{:02x}{:02x}".format(*colour), "name": name_of(colour), "share": round(share, 4)}
-        for share, colour in sorted(colours, key=lambda each: -each[0])
+        {"hex": "#{:02x}{:02x}{:02x}".format(*color), "name": name_of(color), "share": round(share, 4)}
+        for share, color in sorted(colors, key=lambda each: -each[0])
         if share >= LEAST_SHARE
     ]
 
@@ -54,7 +54,7 @@ def clustered(samples: Samples, clusters: int) -> NDArray[np.int32]:
     """Returns the cluster of each sample, from 0."""
     if clusters == 1:  # OpenCV takes a single sample for three
         return np.zeros(len(samples), np.int32)
-    cv2.setRNGSeed(1)  # the same picture has the same colours
+    cv2.setRNGSeed(1)  # the same picture has the same colors
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
     no_labels: Any = None
     _, labels, _ = cv2.kmeans(samples, clusters, no_labels, stop, 3, cv2.KMEANS_PP_CENTERS)
@@ -62,21 +62,21 @@ def clustered(samples: Samples, clusters: int) -> NDArray[np.int32]:
 
 
 def lab(rgb: Any) -> Samples:
-    """Returns colours of 0 to 255 in Lab, L from 0 to 100."""
+    """Returns colors of 0 to 255 in Lab, L from 0 to 100."""
     row = np.asarray(rgb, np.float32).reshape(1, -1, 3) / 255
     return np.asarray(cv2.cvtColor(row, cv2.COLOR_RGB2LAB)[0], np.float32)
 
 
 @cache
 def named() -> tuple[list[str], Samples]:
-    """Returns the names of the CSS colours, one of each that are the same, and the colours in Lab."""
+    """Returns the names of the CSS colors, one of each that are the same, and the colors in Lab."""
     by_color: dict[tuple[int, ...], str] = {}
     for name in sorted(ImageColor.colormap):
         by_color.setdefault(ImageColor.getrgb(name), name)
     return list(by_color.values()), lab(list(by_color))
 
 
-def name_of(colour: Any) -> str:
-    """Returns the name of the CSS colour nearest in Lab."""
+def name_of(color: Any) -> str:
+    """Returns the name of the CSS color nearest in Lab."""
     names, places = named()
-    return names[int(np.linalg.norm(places - lab([colour]), axis=1).argmin())]
+    return names[int(np.linalg.norm(places - lab([color]), axis=1).argmin())]

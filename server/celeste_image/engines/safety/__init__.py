@@ -60,7 +60,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """Returns a picture's colours as they are seen on white."""
+    """Returns a picture's colors as they are seen on white."""
     if picture.mode != "RGBA":
         return picture.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

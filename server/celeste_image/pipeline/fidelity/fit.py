@@ -97,7 +97,7 @@ class Fit:
         self._card = card
         self._asked = request
         self._draw = draw
-        self.unknown = f"{card.id} is not in the catalogue; taken to be like {card.like}" if card.is_stranger else ""
+        self.unknown = f"{card.id} is not in the catalog; taken to be like {card.like}" if card.is_stranger else ""
         self._labels = labels
         self.lines: list[FidelityLine] = []
         self.violations: list[Violation] = []

@@ -20,7 +20,7 @@ from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.safety.words import WordList, words_of
 from celeste_image.providers.base import Provider
 
-__all__ = ["Judgement", "Rules", "SafetyPolicy", "strongest"]
+__all__ = ["Judgment", "Rules", "SafetyPolicy", "strongest"]
 
 log = structlog.get_logger("celeste_image.safety")
 
@@ -31,7 +31,7 @@ MILD_TO_STRONG = tuple(SafetyAction)
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgment:
     """What the policy says of one picture, and how long an engine of ours worked for that."""
 
     verdicts: tuple[SafetyVerdict, ...]
@@ -92,7 +92,7 @@ class SafetyPolicy:
                     found.append(SafetyVerdict(SafetyStage.PROMPT, category, action, path=path))
         return found
 
-    async def of_picture(self, image: ImageInput, call: Call, rules: Rules, about: SafetyVerdict) -> Judgement:
+    async def of_picture(self, image: ImageInput, call: Call, rules: Rules, about: SafetyVerdict) -> Judgment:
         """Returns a verdict on a picture for each category that has a rule; `about` is what they have in common.
 
         A picture that could not be checked, whatever happened, gets one verdict that says so, with the action that the
@@ -106,7 +106,7 @@ class SafetyPolicy:
                 score = scores[category]
                 action = SafetyAction(rule.action) if score >= rule.threshold else SafetyAction.ALLOW
                 verdicts.append(replace(about, category=category, action=action, score=score, threshold=rule.threshold))
-            return Judgement(tuple(verdicts), seconds)
+            return Judgment(tuple(verdicts), seconds)
         except Exception as error:
             if isinstance(error, CelesteError):
                 log.warning("unchecked", reason=error.reason, error=error.message, request_id=call.request_id)
@@ -115,7 +115,7 @@ class SafetyPolicy:
                 log.exception("unchecked", request_id=call.request_id)
                 reason = "INTERNAL"
             note = f"it could not be checked by {self._engine} ({reason})"
-            return Judgement((replace(about, category="", action=self._fails, note=note),))
+            return Judgment((replace(about, category="", action=self._fails, note=note),))
 
     async def _scores(self, image: ImageInput, call: Call) -> tuple[dict[str, float], float]:
         """Returns a score for each of the engine's categories, and the time it took.

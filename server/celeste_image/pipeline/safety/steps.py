@@ -65,12 +65,12 @@ def checking_inputs(run: Run, policy: SafetyPolicy) -> Run:
         for path, image in images.items():
             if isinstance(request, Analyze) or path.endswith(MASK):
                 continue
-            judgement = await policy.of_picture(image, call, policy.inputs, replace(about, path=path))
-            if judgement.compute_seconds:
-                yield ComputeUsed(judgement.compute_seconds)
-            for verdict in judgement.verdicts:
+            judgment = await policy.of_picture(image, call, policy.inputs, replace(about, path=path))
+            if judgment.compute_seconds:
+                yield ComputeUsed(judgment.compute_seconds)
+            for verdict in judgment.verdicts:
                 yield _judged(verdict, call)
-            match strongest(judgement.verdicts):
+            match strongest(judgment.verdicts):
                 case SafetyVerdict(action=SafetyAction.BLOCK) as verdict:
                     raise _blocked(verdict)
                 case SafetyVerdict(action=SafetyAction.BLUR):
@@ -117,12 +117,12 @@ async def _checked(
     """Yields the verdicts on a picture that was made, and the picture, a blurred one, or a Missed."""
     facts = ImageFacts(made.media_type, made.width, made.height, len(made.data), "", "", False)
     image = ImageInput(made.data, facts=facts)
-    judgement = await policy.of_picture(image, call, policy.outputs, replace(about, image_index=made.index))
-    if judgement.compute_seconds:
-        yield ComputeUsed(judgement.compute_seconds)
-    for verdict in judgement.verdicts:
+    judgment = await policy.of_picture(image, call, policy.outputs, replace(about, image_index=made.index))
+    if judgment.compute_seconds:
+        yield ComputeUsed(judgment.compute_seconds)
+    for verdict in judgment.verdicts:
         yield _judged(verdict, call)
-    verdict = strongest(judgement.verdicts)
+    verdict = strongest(judgment.verdicts)
     if verdict.action is SafetyAction.BLOCK:
         yield ImageFailed(made.index, _blocked(verdict))
     elif verdict.action is SafetyAction.BLUR:

@@ -1,4 +1,4 @@
-"""The catalogue: what each provider's models accept, make and cost, as dated data, one YAML file per provider.
+"""The catalog: what each provider's models accept, make and cost, as dated data, one YAML file per provider.
 
 title: Black Forest Labs
 checked_on: 2026-11-22
@@ -44,10 +44,10 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.request import OperationKind
 
-__all__ = ["cards_from", "load_cards", "load_catalogue", "load_notes", "load_title"]
+__all__ = ["cards_from", "load_cards", "load_catalog", "load_notes", "load_title"]
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Every start of a server reads the catalogue: 9 ms in C, 76 in Python (2026-11-22)."""
+"""Every start of a server reads the catalog: 9 ms in C, 76 in Python (2026-11-22)."""
 KEYS = {"title", "checked_on", "source", "notes", "parameters", "models"}
 RATIO = re.compile(r"[1-9]\d*:[1-9]\d*")
 
@@ -63,37 +63,37 @@ RANGES: Mapping[str, type[ParameterRange]] = {
 
 
 def load_cards(provider: str) -> tuple[ModelCard, ...]:
-    """Returns the cards of a provider's file. Raises ValueError for what is no catalogue."""
-    return cards_from(provider, load_catalogue(provider))
+    """Returns the cards of a provider's file. Raises ValueError for what is no catalog."""
+    return cards_from(provider, load_catalog(provider))
 
 
 def load_title(provider: str) -> str:
     """Returns the provider's name for people."""
-    return str(load_catalogue(provider)["title"])
+    return str(load_catalog(provider)["title"])
 
 
 def load_notes(provider: str) -> Sequence[str]:
     """Returns what is adjusted or special at a provider, in sentences for its page."""
-    notes: Sequence[str] = load_catalogue(provider).get("notes", ())
+    notes: Sequence[str] = load_catalog(provider).get("notes", ())
     return notes
 
 
-def cards_from(provider: str, catalogue: Mapping[str, Any]) -> tuple[ModelCard, ...]:
-    """Returns the cards of a catalogue, which may be an operator's own.
+def cards_from(provider: str, catalog: Mapping[str, Any]) -> tuple[ModelCard, ...]:
+    """Returns the cards of a catalog, which may be an operator's own.
 
     Raises:
         ValueError: A key is not known or missing, a value is of another type, an id is there twice, or a parameter has
             no or two ranges; the text says where.
     """
-    if unknown := catalogue.keys() - KEYS:
+    if unknown := catalog.keys() - KEYS:
         raise ValueError(f"{provider}: unknown keys {', '.join(sorted(unknown))}")
-    if missing := KEYS - catalogue.keys() - {"parameters", "source", "notes"}:
+    if missing := KEYS - catalog.keys() - {"parameters", "source", "notes"}:
         raise ValueError(f"{provider}: there is no {', '.join(sorted(missing))}")
     parameters = {
         name: _parameter(f"{provider}: parameters.{name}", provider, values)
-        for name, values in catalogue.get("parameters", {}).items()
+        for name, values in catalog.get("parameters", {}).items()
     }
-    cards = tuple(_card(provider, catalogue, parameters, values) for values in catalogue["models"])
+    cards = tuple(_card(provider, catalog, parameters, values) for values in catalog["models"])
     ids = [card.id for card in cards]
     if twice := {model for model in ids if ids.count(model) > 1}:
         raise ValueError(f"{provider}: there twice: {', '.join(sorted(twice))}")
@@ -101,7 +101,7 @@ def cards_from(provider: str, catalogue: Mapping[str, Any]) -> tuple[ModelCard, 
 
 
 @lru_cache
-def load_catalogue(provider: str) -> Mapping[str, Any]:
+def load_catalog(provider: str) -> Mapping[str, Any]:
     """Returns a provider's file as it is, which nobody may change: it is read once."""
     text = (files(__package__) / f"{provider}.yaml").read_text()
     loaded: Mapping[str, Any] = yaml.load(text, Loader=LOADER)  # noqa: S506  # a safe one
@@ -136,7 +136,7 @@ def _parameter(where: str, provider: str, values: Mapping[str, Any]) -> Paramete
 
 
 def _card(
-    provider: str, catalogue: Mapping[str, Any], parameters: Mapping[str, Parameter], values: Mapping[str, Any]
+    provider: str, catalog: Mapping[str, Any], parameters: Mapping[str, Parameter], values: Mapping[str, Any]
 ) -> ModelCard:
     where = f"{provider}: models.{values.get('id')}"
     operations = {kind: values[kind.value] for kind in OperationKind if kind.value in values}
@@ -146,13 +146,13 @@ def _card(
         raise ValueError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
     try:
         facts = {
-            "source": catalogue.get("source", ""),
-            "checked_on": str(catalogue["checked_on"]),
+            "source": catalog.get("source", ""),
+            "checked_on": str(catalog["checked_on"]),
             **rest,
             "id": f"{provider}/{rest['id']}",
             "state": LifecycleState(rest.get("state", "active")),
             "ends_on": str(rest.get("ends_on", "")),
-            "prices": _prices(where, catalogue, rest.get("prices", ())),
+            "prices": _prices(where, catalog, rest.get("prices", ())),
             "parameters": {kind: tuple(parameters[name] for name in names) for kind, names in operations.items()},
         }
         if replacement := rest.get("replacement"):
@@ -164,10 +164,10 @@ def _card(
         raise ValueError(f"{where}: {error}") from error
 
 
-def _prices(where: str, catalogue: Mapping[str, Any], prices: Sequence[Mapping[str, Any]]) -> tuple[Price, ...]:
+def _prices(where: str, catalog: Mapping[str, Any], prices: Sequence[Mapping[str, Any]]) -> tuple[Price, ...]:
     made = []
     for values in prices:
-        price = Price(**{**values, "checked_on": str(values.get("checked_on", catalogue["checked_on"]))})
+        price = Price(**{**values, "checked_on": str(values.get("checked_on", catalog["checked_on"]))})
         try:
             # As text, since 0.1 in YAML is a binary fraction.
             sound = isinstance(price.amount, str) and 0 <= Decimal(price.amount) < Decimal("Infinity")

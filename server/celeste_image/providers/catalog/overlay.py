@@ -1,4 +1,4 @@
-"""Overlay: an operator's own word on the catalogue: more models, other limits, prices and lifecycles.
+"""Overlay: an operator's own word on the catalog: more models, other limits, prices and lifecycles.
 
 checked_on: 2026-11-28
 source: our contract of November
@@ -38,7 +38,7 @@ class _Section(BaseModel):
 
 
 class OverlayPrice(_Section):
-    """One price, as in the catalogue."""
+    """One price, as in the catalog."""
 
     unit: Annotated[str, StringConstraints(min_length=1)]
     amount: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
@@ -49,7 +49,7 @@ class OverlayPrice(_Section):
 
 
 class OverlayParameter(BaseModel):
-    """Changes of one parameter: these, and fields of its range, as in the catalogue."""
+    """Changes of one parameter: these, and fields of its range, as in the catalog."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -98,12 +98,12 @@ def load_overlay(path: Path) -> Overlay:
     try:
         return Overlay.model_validate(yaml.load(path.read_text(), Loader=LOADER))  # noqa: S506  # a safe one
     except OSError as error:
-        raise ValueError(f"catalogue.file {path}: {error.strerror}") from error
+        raise ValueError(f"catalog.file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"catalogue.file {path}: is no YAML: {error}") from error
+        raise ValueError(f"catalog.file {path}: is no YAML: {error}") from error
     except ValidationError as error:
         lines = explain(error).splitlines()
-        raise ValueError("\n".join(f"catalogue.file {path}: {line}" for line in lines)) from error
+        raise ValueError("\n".join(f"catalog.file {path}: {line}" for line in lines)) from error
 
 
 def overlaid(overlay: Overlay, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
@@ -115,14 +115,14 @@ def overlaid(overlay: Overlay, cards: Sequence[ModelCard]) -> tuple[ModelCard, .
     made = {card.id: card for card in cards}
     seen: set[str] = set()
     for entry in overlay.models:
-        where = f"catalogue: {entry.id}"
+        where = f"catalog: {entry.id}"
         if entry.id in seen:
             raise ValueError(f"{where}: is there twice")
         seen.add(entry.id)
         made[entry.id] = _card(where, overlay, entry, _base(where, entry, made))
     for entry in overlay.models:
         if entry.replacement and entry.replacement not in made:
-            raise ValueError(f"catalogue: {entry.id}: there is no model {entry.replacement!r} to replace it")
+            raise ValueError(f"catalog: {entry.id}: there is no model {entry.replacement!r} to replace it")
     return tuple(made.values())
 
 

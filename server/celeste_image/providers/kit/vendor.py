@@ -83,7 +83,7 @@ class Vendor:
     """A GET that needs the key and costs nothing, relative to the base URL: `models`, `../v1/balance`; empty when none
     is known."""
     model_form: ClassVar[str] = r"[A-Za-z0-9][\w.-]{0,99}"
-    """What it may be called with that is in no catalogue, where the operator lets such ids pass: no path but a model's.
+    """What it may be called with that is in no catalog, where the operator lets such ids pass: no path but a model's.
     Empty where that can't be."""
     texts: ClassVar[Sequence[Pointer]] = (("detail",), ("detail", 0, "msg"), ("error",), ("message",))
     """Where its answers say why something failed: the first that is there."""

@@ -18,7 +18,7 @@ from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
-from celeste_image.providers.catalog import cards_from, load_catalogue
+from celeste_image.providers.catalog import cards_from, load_catalog
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
 from celeste_image.providers.kit.vendor import VendorSettings
 from celeste_image.providers.vendors.openai import OpenAIOptions
@@ -44,7 +44,7 @@ class Deployment(BaseModel):
     @field_validator("model")
     @classmethod
     def _is_known(cls, model: str) -> str:
-        if model not in (known := [entry["id"] for entry in load_catalogue("openai")["models"]]):
+        if model not in (known := [entry["id"] for entry in load_catalog("openai")["models"]]):
             raise ValueError(f"there is no model {model!r}; they are {', '.join(known)}")
         return model
 
@@ -109,8 +109,8 @@ class AzureOpenAI(OpenAILike):
 
 def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:
     """Returns a card for each deployment: what the model accepts is the same as at OpenAI."""
-    catalogue = load_catalogue("openai")
-    entries: Mapping[str, Mapping[str, Any]] = {entry["id"]: entry for entry in catalogue["models"]}
+    catalog = load_catalog("openai")
+    entries: Mapping[str, Mapping[str, Any]] = {entry["id"]: entry for entry in catalog["models"]}
     models = []
     for deployment in deployments:
         known = {name: value for name, value in entries[deployment.model].items() if name not in LIFECYCLE}
@@ -119,7 +119,7 @@ def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard,
             EVIDENCE.get(deployment.model, "from the specification"),
         )
         models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title, "evidence": evidence})
-    return cards_from(provider, {**catalogue, "models": models})
+    return cards_from(provider, {**catalog, "models": models})
 
 
 KIND = AzureOpenAI

@@ -90,7 +90,7 @@ class ByteUpscaler(Upscaler):
 
 
 class Painter(Served):
-    """Draws a gradient of the seed's colours, and as many lines as the prompt has words. Not a diffusion model."""
+    """Draws a gradient of the seed's colors, and as many lines as the prompt has words. Not a diffusion model."""
 
     inputs: ClassVar = [
         tensor("PROMPT", "BYTES", 1),

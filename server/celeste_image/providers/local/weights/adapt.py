@@ -109,7 +109,7 @@ def convert(words: Mapping[str, int], merges: list[str], pad: str, place: Path) 
             parts.NormalizeUnicode("NFC"),
             parts.RegexNormalizationStep(r"\s+", " "),
             parts.CaseFoldStep("utf-8"),
-            parts.RegexSplitStep(SPLIT, invert=True, behaviour="remove"),
+            parts.RegexSplitStep(SPLIT, invert=True, behavior="remove"),
             parts.BytesToCharsStep(),
             model,
             parts.TruncationStep(max_length=LENGTH - 2, truncation=True),

@@ -50,7 +50,7 @@ PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 FOLDERS = ("scheduler", "text_encoder", "tokenizer", "transformer", "unet", "vae", "feature_extractor")
 SUFFIXES = (".json", ".txt", ".xml", ".bin")
 ABANDONED_SECONDS = 86_400.0
-PAPERS = ("license", "licence", "readme", "notice")
+PAPERS = ("license", "license", "readme", "notice")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Carrier:
 
     package: str
     version: str
-    licence: str
+    license: str
     python: str
     implementation: str
     abi: str
@@ -84,13 +84,13 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
-    """What one model needs on disk, where it comes from, and under which licence, as of `checked`."""
+    """What one model needs on disk, where it comes from, and under which license, as of `checked`."""
 
     id: str
     about: str
     source: str
-    code_licence: str
-    weights_licence: str
+    code_license: str
+    weights_license: str
     checked: date
     carrier: Carrier
     files: tuple[WeightFile, ...]

@@ -1,4 +1,4 @@
-"""The operator's own word on the catalogue: an overlay file, and ids that nobody knows."""
+"""The operator's own word on the catalog: an overlay file, and ids that nobody knows."""
 
 import re
 from pathlib import Path
@@ -56,7 +56,7 @@ async def test_an_overlay_adds_and_changes_models(tmp_path: Path) -> None:
     file.write_text(OVERLAY)
     async with (
         emulating([EMULATED["openai"], EMULATED["stability"]]) as emulator,
-        running(providers=emulator.tables, catalogue={"file": str(file)}) as server,
+        running(providers=emulator.tables, catalog={"file": str(file)}) as server,
         AsyncClient(server.address) as client,
     ):
         known = await got(server, "openai/gpt-image-2")
@@ -89,7 +89,7 @@ async def test_an_overlay_adds_and_changes_models(tmp_path: Path) -> None:
     [
         ("- [", "is no YAML"),
         ("checked_on: 2026-11-28", "models: Field required"),
-        ("checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, colour: red}]", "models.0.colour: "),
+        ("checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, color: red}]", "models.0.color: "),
         ("checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, max_count: 0}]", "models.0.max_count: "),
         ("checked_on: x\nmodels: []", "checked_on: "),
         ("checked_on: 2026-11-28\nmodels: [{id: openai/x}]", "openai/x: there is no such model to change"),
@@ -148,12 +148,12 @@ def test_a_file_that_is_not_there_is_said_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["local", "stability", "nobody"])
 def test_unknown_ids_pass_only_where_that_can_be(name: str) -> None:
-    assert f"catalogue.allow_unknown: {name!r} can't be; these can: " in refusal(allow_unknown=[name])
+    assert f"catalog.allow_unknown: {name!r} can't be; these can: " in refusal(allow_unknown=[name])
 
 
-def refusal(**catalogue: Any) -> str:
-    with pytest.raises(ValueError, match="catalogue") as caught:
-        build_app(Settings(store={"url": "memory:///"}, catalogue=catalogue))  # type: ignore[arg-type]
+def refusal(**catalog: Any) -> str:
+    with pytest.raises(ValueError, match="catalog") as caught:
+        build_app(Settings(store={"url": "memory:///"}, catalog=catalog))  # type: ignore[arg-type]
     return str(caught.value)
 
 
@@ -166,18 +166,18 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
         async with running(providers=tables) as server, AsyncClient(server.address) as client:
             with pytest.raises(ModelNotFound):
                 await client.generate("a boat", model=model)
-        catalogue = {"allow_unknown": ["azure_openai"]}
-        async with running(providers=tables, catalogue=catalogue) as server, AsyncClient(server.address) as client:
+        catalog = {"allow_unknown": ["azure_openai"]}
+        async with running(providers=tables, catalog=catalog) as server, AsyncClient(server.address) as client:
             options = RequestOptions(strict=True)
             request = Generate(model=model, prompt="a boat", options=options)
             *_, completed = events = [event async for event in client.stream(request)]
             assert isinstance(completed, Completed)
             (line,) = [line for line in completed.result.fidelity if line.path == "model"]
-            note = f"{model} is not in the catalogue; taken to be like azure_openai/gpt-image-2"
+            note = f"{model} is not in the catalog; taken to be like azure_openai/gpt-image-2"
             assert (line.outcome.value, line.sent, line.note) == ("honored", "gpt-image-2.5-flare", note)
             assert [event for event in events if isinstance(event, Warned)] == [Warned("model", note)]
             assert completed.result.model == model
-            assert (await got(server, model)).evidence == "not in the catalogue"
+            assert (await got(server, model)).evidence == "not in the catalog"
             assert model not in server.app.routes.cards, "nothing of it is kept"
             with pytest.raises(CelesteError) as caught:
                 await client.generate("a boat", model="azure_openai/nobody")
