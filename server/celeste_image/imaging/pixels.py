@@ -1,11 +1,11 @@
 """Pictures: pixel work for a vendor's requests and answers, in worker processes, never on the event loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -41,25 +41,40 @@ class Difference:
     peak: float
 
 
+class Pool(Protocol):
+    """What runs the tasks of the pixel engine: worker processes, or a test's own process."""
+
+    def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
+        """Runs a task and yields what the engine emits; see `WorkerPool.run`."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the processes that wait."""
+        ...
+
+
 class Pixels:
-    """What a provider does to pixels. One for each; its processes start with the first task and `close` ends them.
+    """What a provider does to pixels. One pool serves all; its processes start with the first task.
 
     Pictures of requests have been through the guard, so what is raised about them is a process's own end, before
     anything was sent. What a vendor answers is from outside and decoded here for the first time: whatever is wrong
     with it is the vendor's failure, never the caller's, and nothing to be retried, since it may have been paid.
     """
 
-    def __init__(self, provider: str, *, size: int = 1, limits: ImageLimits | None = None) -> None:
+    def __init__(
+        self, provider: str, *, size: int = 1, limits: ImageLimits | None = None, pool: Pool | None = None
+    ) -> None:
         """Makes it; nothing is started yet.
 
         Args:
             provider: Whose pictures, for errors and the log.
             size: Processes at most; tasks beyond wait.
             limits: How large a vendor's pictures may be.
+            pool: Runs the tasks; None is worker processes of its own.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
-        self._pool = WorkerPool(
+        self._pool: Pool = pool or WorkerPool(
             "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,
@@ -167,7 +182,7 @@ class Pixels:
         return (await self.locked(image, mask, data, ""))[1]
 
     def of(self, provider: str) -> "Pixels":
-        """Returns the same processes for another provider's pictures; to close either is to close both."""
+        """Returns the same processes for another provider's pictures; close one of them."""
         other = copy(self)
         other._provider = provider
         return other

@@ -22,7 +22,10 @@ from celeste_image.outbound.connections import Connections
 from celeste_image.outbound.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
 from celeste_image.outbound.origins import Origin, Rule, parse_url
 
-__all__ = ["Http", "Streamed"]
+__all__ = ["Http", "Streamed", "Transport"]
+
+Transport = httpx.AsyncBaseTransport
+"""What sends requests; tests pass their own."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 PICTURES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
@@ -44,7 +47,7 @@ class Http:
         *,
         private: Collection[Origin] = (),
         limits: Limits | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Makes it; nothing is opened yet.

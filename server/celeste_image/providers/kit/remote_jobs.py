@@ -6,10 +6,8 @@ retry, nor one that tells a caller to send it all again.
 """
 
 import asyncio
-import random
 import re
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +15,7 @@ from urllib.parse import quote
 
 import structlog
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -64,34 +62,23 @@ class RemoteJobs:
     Args:
         vendor: Whose they are; `Vendor.error` says what its refusals are, of submits and polls alike.
         profile: How they are asked for.
-        sleep: Waits between polls.
-        clock: What deadlines are read by.
-        jitter: Makes a pause out of an interval, never a shorter one.
     """
 
-    def __init__(
-        self,
-        vendor: Vendor,
-        profile: Polling,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[float], float] = lambda seconds: seconds * random.uniform(1.0, 1.2),  # noqa: S311
-    ) -> None:
+    def __init__(self, vendor: Vendor, profile: Polling) -> None:
         self._vendor, self._profile = vendor, profile
         self._interval = vendor.settings.poll_seconds or profile.interval_seconds
-        self._sleep, self._clock, self._jitter = sleep, clock, jitter
+        self._sleep, self._clock, self._jitter = vendor.tools.sleep, vendor.tools.clock, vendor.tools.jitter
 
     async def run(
-        self, path: str, call: Call, *, previews: int = 0, at_once: bool = False, **submit: Any
+        self, path: str, candidate: Candidate, *, previews: int = 0, at_once: bool = False, **submit: Any
     ) -> AsyncGenerator[Event, None]:
-        """Submits a job, or resumes that of the call's ticket, and yields what happens until its pictures are there.
+        """Submits a job, or resumes that of the ticket, and yields what happens until its pictures are there.
 
         Left before the job is over, it is cancelled where the vendor can do that; the log says whether it is owed for.
 
         Args:
             path: Where to submit, below the API's URL.
-            call: The call.
+            candidate: The model that is tried, with its call.
             previews: How many first looks are wanted.
             at_once: Whether the answer to the submit is no job but already what a poll's answer is in the end.
             **submit: What to submit, as `Http.send` takes it; not read with a ticket.
@@ -105,10 +92,11 @@ class RemoteJobs:
             CelesteError: The submit was refused, or the key since. Once there is a job, metadata `owed` of every error
                 is `true`, or `unknown` after a cancel and where the vendor ended it.
         """
+        call, ticket = candidate.call, candidate.ticket
         until, late = self._clock() + self._profile.longest_seconds, False
         if call.deadline is not None and call.deadline - self._profile.tell_seconds < until:
             until, late = call.deadline - self._profile.tell_seconds, True
-        if call.ticket is None:
+        if ticket is None:
             word, answer = await self._submit(path, call, submit)
             if at_once:
                 for picture in await self._at_once(word, answer, call.deadline):
@@ -117,13 +105,13 @@ class RemoteJobs:
             url = at(answer, *self._profile.poll_url) if self._profile.poll_url else None
             job = self._job(url, at(answer, *self._profile.id), "its answer")
         else:
-            is_url = "/" in call.ticket and self._profile.poll_url
-            job = self._job(call.ticket if is_url else None, call.ticket, "the ticket")
+            is_url = "/" in ticket and self._profile.poll_url
+            job = self._job(ticket if is_url else None, ticket, "the ticket")
         over = False
         try:
-            if call.ticket is None:
+            if ticket is None:
                 yield Submitted(job.ticket, self._vendor.name)
-            async with aclosing(self._watch(job, until, previews, resumed=call.ticket is not None)) as events:
+            async with aclosing(self._watch(job, until, previews, resumed=ticket is not None)) as events:
                 async for event in events:
                     over = over or isinstance(event, Picture)
                     yield event

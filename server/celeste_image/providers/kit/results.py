@@ -44,7 +44,7 @@ def lost(vendor: Vendor, text: str) -> ProviderFailed:
 async def picture_of(vendor: Vendor, value: str, index: int, seed: int | None, deadline: float | None) -> Picture:
     """Returns a picture from its base64 or its URL, measured. Raises Again; ProviderFailed if it can't be read."""
     data = await _bytes_of(vendor, value, deadline)
-    return Picture(data, *await vendor.pictures.facts(data), index, seed)
+    return Picture(data, *await vendor.pixels.facts(data), index, seed)
 
 
 async def picture_at_once(vendor: Vendor, value: str, index: int, seed: int | None, deadline: float | None) -> Picture:
@@ -66,7 +66,7 @@ async def picture_at_once(vendor: Vendor, value: str, index: int, seed: int | No
 async def preview_of(vendor: Vendor, value: str, deadline: float | None) -> Preview | None:
     """Returns a first look from its base64 or its URL; None if it can't be had, which ends nothing."""
     try:
-        return Preview(*await vendor.pictures.preview(await _bytes_of(vendor, value, deadline)))
+        return Preview(*await vendor.pixels.preview(await _bytes_of(vendor, value, deadline)))
     except (CelesteError, Again):
         return None
 
