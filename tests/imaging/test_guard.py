@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from PIL import Image, ImageSequence, PngImagePlugin
-from tests.pictures import bomb, encoded
+from tests.support.pictures import bomb, encoded
 
 from celeste_image.core.errors import ImageTooLarge, NotAnImage
 from celeste_image.core.image import ImageFacts

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.pictures import plain
-from tests.servers import workers
+from tests.support.pictures import plain
+from tests.support.servers import workers
 
 from celeste_image.core.errors import EngineLost, PictureRefused
 from celeste_image.imaging.guard import Guard, ImageLimits

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
-from tests.pictures import PHOTO, encoded, opened
+from tests.support.pictures import PHOTO, encoded, opened
 
 from celeste_image.core.recipe import RecipeTexts, description, packet, parameters
 from celeste_image.engines.metadata.xmp import read_xmp

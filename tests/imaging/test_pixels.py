@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from PIL import Image
-from tests import pictures
-from tests.pipeline.fakes import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
+from tests.support import pictures
+from tests.support.fake_provider import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
 
 from celeste_image.core.events import Event, Fidelity, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions

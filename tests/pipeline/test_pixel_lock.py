@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from PIL import Image, ImageChops, ImageFilter
-from tests import pictures
-from tests.pipeline.fakes import CALL, Fake, FakeProvider, card, collect, parameter, saved
+from tests.support import pictures
+from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, parameter, saved
 
 from celeste_image.core.card import BoolRange, ChoiceRange, ImageRange, SizeRange, TextRange
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Instruct, Mask

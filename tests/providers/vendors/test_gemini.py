@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests import pictures
-from tests.providers.in_process import (
+from tests.support import pictures
+from tests.support.recordings import KEY, fixture
+from tests.support.vendors import (
     BASE,
     CALL,
     Answering,
@@ -19,7 +20,6 @@ from tests.providers.in_process import (
     in_process,
     vendor,
 )
-from tests.providers.recordings import KEY, fixture
 
 from celeste_image.core.edits import (
     AnyEdit,

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
-from tests.imaging.profiles import adobe_rgb, from_adobe_rgb, linear_gray, odd_inks, profile, srgb_byte
-from tests.pictures import bomb, encoded
+from tests.support.color_profiles import adobe_rgb, from_adobe_rgb, linear_gray, odd_inks, profile, srgb_byte
+from tests.support.pictures import bomb, encoded
 
 MIB = 1 << 20
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
