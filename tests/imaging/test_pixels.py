@@ -80,9 +80,7 @@ def test_a_feather_stays_inside_of_the_mask_and_softer_is_less(white: Image.Imag
     soft = converted(white, Polarity.WHITE, "white", feather)
     assert all(s <= h for s, h in zip(soft.tobytes(), hard.tobytes(), strict=True))
     whole = Image.new("L", white.size, 255)
-    assert converted(whole, Polarity.WHITE, "white", feather).tobytes() == whole.tobytes(), (
-        "a border is not an edge"
-    )
+    assert converted(whole, Polarity.WHITE, "white", feather).tobytes() == whole.tobytes(), "a border is not an edge"
 
 
 def test_a_feather_rises_evenly() -> None:
