@@ -110,7 +110,7 @@ async def test_a_prompt_that_was_refused() -> None:
         ({}, "it made no picture"),
         ([], "it made no picture"),
         ({"candidates": [{"content": {"parts": 7}}]}, "it made no picture"),
-        (envelope(picture_part(b"no picture")), "what it sent as a picture can't be used"),
+        (envelope(picture_part(b"no picture")), "its image can't be used"),
     ],
 )
 async def test_an_answer_without_a_picture(value: Any, said: str) -> None:
