@@ -100,7 +100,7 @@ def generated() -> dict[Path, bytes]:
 
 
 def main() -> None:
-    """Generates all files. With `--check`, names the files that would change and restores them; exits with 1 if any would."""
+    """Generates all files. With `--check`, names the files that would change, restores them, and exits with 1."""
     kept = generated()
     build_image(IMAGE, "--exclude-source-info", "--exclude-path", INFERENCE)
     with tempfile.TemporaryDirectory() as folder:
