@@ -100,7 +100,7 @@ def generated() -> dict[Path, bytes]:
 
 
 def main() -> None:
-    """Generates all files. With `--check`, names the files that would change, restores them, and exits with 1."""
+    """Generates all files. With `--check`, restores them, names each that would change, and exits with 1 if any."""
     kept = generated()
     build_image(IMAGE, "--exclude-source-info", "--exclude-path", INFERENCE)
     with tempfile.TemporaryDirectory() as folder:
