@@ -40,13 +40,13 @@ async def check_key(vendor: Vendor, *, online: bool = True) -> Checked:
     if verdict is Verdict.FAILED or not online or not vendor.key_path:
         return Checked(vendor.name, verdict, text or "the form is right; the vendor was not asked")
     try:
-        reply = await vendor.http.send(
+        request = vendor.http.request(
             "GET",
             urljoin(f"{vendor.url}/", vendor.key_path),
-            deadline=time.monotonic() + SECONDS,
-            headers={"content-type": "application/json"},  # as Google's SDK does; nobody minds
+            headers={"content-type": "application/json"},  # as Google's SDK does; other vendors ignore it
             secrets=vendor.secrets,
         )
+        reply = await vendor.http.send(request, deadline=time.monotonic() + SECONDS)
         if reply.status == 200:
             return Checked(vendor.name, verdict, text or "the vendor takes the key")
         error = vendor.error(reply, idempotent=True)

@@ -142,9 +142,10 @@ class RemoteJobs:
     async def _submit(self, path: str, call: Call, submit: Mapping[str, Any]) -> tuple[str, Any]:
         """Sends what is paid for; returns what `_read` does. Raises CelesteError, retryable if nothing was done."""
         vendor = self._vendor
-        url, secrets = vendor.url + path, vendor.secrets
+        secrets = vendor.secrets
         try:
-            reply = await vendor.http.send("POST", url, deadline=call.deadline, secrets=secrets, **submit)
+            request = vendor.http.request("POST", vendor.url + path, secrets=secrets, **submit)
+            reply = await vendor.http.send(request, deadline=call.deadline)
             if reply.status >= 400:
                 raise vendor.error(reply)
             return self._read(reply)
@@ -220,7 +221,8 @@ class RemoteJobs:
         vendor, profile = self._vendor, self._profile
         try:
             deadline, secrets = min(until, self._clock() + profile.answer_seconds), vendor.secrets_for(url)
-            reply = await vendor.http.send("GET", url, deadline=deadline, headers=profile.headers, secrets=secrets)
+            request = vendor.http.request("GET", url, headers=profile.headers, secrets=secrets)
+            reply = await vendor.http.send(request, deadline=deadline)
             if reply.status < 400:
                 return self._read(reply)
         except ExchangeFailed as failure:
@@ -296,7 +298,8 @@ class RemoteJobs:
             verb, path = self._profile.cancel
             url, deadline = self._url(path, job.ticket), self._clock() + CANCEL_SECONDS
             try:
-                reply = await self._vendor.http.send(verb, url, deadline=deadline, secrets=self._vendor.secrets)
+                request = self._vendor.http.request(verb, url, secrets=self._vendor.secrets)
+                reply = await self._vendor.http.send(request, deadline=deadline)
                 if reply.status < 300:
                     owed = "unknown"
                 else:
