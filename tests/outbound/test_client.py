@@ -19,7 +19,7 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.outbound.hosts import Asked, Host, listening, reset, until
+from tests.support.hosts import Asked, Host, listening, reset, until
 
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.core.secret import Secret

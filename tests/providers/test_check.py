@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from tests.providers.recordings import KEY
+from tests.support.recordings import KEY
 
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict, form_problem

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from structlog.testing import capture_logs
-from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
+from tests.support.transport import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import (

@@ -14,8 +14,8 @@ import grpc
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
-from tests import pictures
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call

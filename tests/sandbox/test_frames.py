@@ -8,7 +8,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.strategies import json_values, texts
+from tests.support.strategies import json_values, texts
 
 from celeste_image.sandbox.frames import (
     MAX_JSON_BYTES,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import stores
-from tests.store.kept import OTHER, OWNER, Kept
+from tests.support import stores
+from tests.support.stores import OTHER, OWNER, Kept
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name
 from celeste_image.core.errors import ArtifactNotFound, RangeExceeded

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.store.kept import OTHER, OWNER, Kept, name_of, path_of
+from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
 
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from obstore.store import S3Store
-from tests.store.kept import OTHER, OWNER, Kept, name_of, path_of
+from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
 
 from celeste_image.core.artifact import Lineage
 from celeste_image.core.errors import ArtifactNotFound

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.store.kept import OTHER, OWNER, Kept, name_of
+from tests.support.stores import OTHER, OWNER, Kept, name_of
 
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import (

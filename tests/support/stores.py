@@ -1,4 +1,4 @@
-"""A store under test, and what it stands on."""
+"""Artifact stores under test, with the backend and the folder that they stand on."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import Backend
+from celeste_image.store.backend import Backend, open_backend
 from celeste_image.store.uploads import Uploads
 
 OWNER, OTHER = "ann", "ben"
@@ -67,3 +67,8 @@ def kept_at(place: Backend, spool: Path) -> Kept:
         return ArtifactStore(place, Uploads(spool, 0), retention_seconds, 0, clock)
 
     return Kept(place, spool, clock, opened)
+
+
+def memory() -> ArtifactStore:
+    """Returns an empty store that takes no uploads."""
+    return ArtifactStore(open_backend("memory:///", {}), Uploads(Path("nowhere"), 0))
