@@ -603,7 +603,7 @@ async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert [sent for sent in script.sent() if sent.startswith("DELETE")] == ["DELETE /jobs/1"] * 2
-    assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "job left"] == [
+    assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "remote job abandoned"] == [
         ("unknown", world.call().request_id)
     ]
 
