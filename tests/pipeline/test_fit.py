@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from tests.pipeline.fakes import fitted
+from tests.support.fake_provider import fitted
 
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, Parameter, TextRange

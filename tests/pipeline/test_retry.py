@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipeline.fakes import CALL, PAINTER, REQUEST, saved
+from tests.support.fake_provider import CALL, PAINTER, REQUEST, saved
 
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import (

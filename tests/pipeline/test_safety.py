@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests import pictures
-from tests.pipeline.fakes import (
+from tests.support import pictures
+from tests.support.fake_provider import (
     CALL,
     REQUEST,
     Fake,

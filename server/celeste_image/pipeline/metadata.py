@@ -8,9 +8,9 @@ from celeste_image.core.call import Candidate
 from celeste_image.core.errors import EngineMemory, ProviderFailed
 from celeste_image.core.events import CandidateRun, Event, Measured, Picture
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
-from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
+from celeste_image.core.recipe import RecipeTexts, recipe_of, source_type
 from celeste_image.core.request import Analyze, ImageRequest, OutputMetadata
-from celeste_image.imaging.pixels import Pixels
+from celeste_image.imaging.pixels import Pixels, Rewritten
 
 __all__ = ["AS_MADE", "MetadataDefaults", "writing_metadata"]
 
@@ -57,26 +57,26 @@ def writing_metadata(run: CandidateRun, pixels: Pixels, software: str) -> Candid
                 if not isinstance(event, Picture) or not (strip or embed):
                     yield event
                     continue
-                label = _label(request, candidate, event, software) if embed else None
-                names = ["output_metadata"] * strip + ["embed_recipe"] * embed
+                recipe = _recipe(request, candidate, event, software) if embed else None
                 try:
-                    data, failed = await pixels.labeled(event.data, strip=strip, label=label)
+                    made = await pixels.rewritten(event.data, strip=strip, recipe=recipe)
                 except (ProviderFailed, EngineMemory) as error:  # too large for us to touch, say
-                    data, failed = event.data, dict.fromkeys(names, error.message)
-                for name in names:
-                    yield Measured(f"options.{name}", text=failed.get(name, ""), index=event.index)
-                yield replace(event, data=data)
+                    made = Rewritten(event.data, error.message, error.message)
+                if strip:
+                    yield Measured("options.output_metadata", text=made.strip_error, index=event.index)
+                if embed:
+                    yield Measured("options.embed_recipe", text=made.recipe_error, index=event.index)
+                yield replace(event, data=made.data)
 
     return labeled
 
 
-def _label(request: ImageRequest, candidate: Candidate, made: Picture, software: str) -> dict[str, str]:
-    """Returns the texts to write, as `Label` in imaging/metadata.py has them."""
+def _recipe(request: ImageRequest, candidate: Candidate, made: Picture, software: str) -> RecipeTexts:
+    """Returns the recipe of an image, as texts for its file."""
     recipe = recipe_of(
         request, candidate.call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
     )
     card = candidate.card
     if made.trained is not None:
         card = replace(card, trained=made.trained)
-    described = description(recipe, source_type(card, request.kind))
-    return {"packet": packet(described), "description": described, "parameters": parameters(recipe)}
+    return RecipeTexts.of(recipe, source_type(card, request.kind))

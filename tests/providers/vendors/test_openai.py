@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from tests import pictures
-from tests.pipeline.fakes import fitted
-from tests.providers.in_process import candidate
-from tests.providers.recorded import play
-from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
+from tests.support import pictures
+from tests.support.fake_provider import fitted
+from tests.support.recorded_requests import play
+from tests.support.recordings import KEY, Body, Playing, Recording, fixture
+from tests.support.vendors import candidate
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import LifecycleState
