@@ -234,14 +234,14 @@ async def test_whatever_happens_the_deadline_is_met(seconds: float, jitter: floa
 
 async def test_leaving_while_it_waits_ends_it() -> None:
     tries = Tries([DOWN], [saved()])
-    async with aclosing(tries.run(REQUEST, Call("a-call"))) as events:
+    async with aclosing(tries.run(REQUEST, Candidate(CALL, PAINTER))) as events:
         assert isinstance(await anext(events), Retrying)
     assert (len(tries.calls), tries.pauses) == (1, [])
 
 
 async def test_leaving_closes_the_try() -> None:
     tries = Tries([Progress(0.1), saved()])
-    async with aclosing(tries.run(REQUEST, Call("a-call"))) as events:
+    async with aclosing(tries.run(REQUEST, Candidate(CALL, PAINTER))) as events:
         await anext(events)
     assert tries.closed == 1
 
