@@ -1,4 +1,4 @@
-"""Gemini: requests as google-genai sends them, and what becomes of each answer."""
+"""Gemini: requests equal those of google-genai, and each possible answer has its outcome."""
 
 import base64
 import json
