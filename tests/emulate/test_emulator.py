@@ -15,6 +15,7 @@ from tests.support import pictures
 from tests.support.recordings import KEY, Recording, all_recordings, fixture
 
 from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Emulator, emulating, fingerprint
+from celeste_image.emulate.forms import parts_of_form
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 BOAT = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024"}
@@ -272,6 +273,52 @@ async def test_a_job_takes_its_time_and_tells_how_far_it_is(emulator: Emulator, 
     picture = await client.get(state["result"]["sample"])
     assert pictures.opened(picture.content).size == (1024, 768)
     assert emulator.ledger.entries[-1].key == ""
+
+
+@in_loop
+async def test_a_form_is_read_however_its_bytes_arrive(emulator: Emulator) -> None:
+    """A small piece before a large one once met a deprecation warning of aiohttp's own reader."""
+    fields = [("model", (None, "gpt-image-2")), ("prompt", (None, "a boat"))]
+    image = ("image", ("image.png", pictures.noise(256, 256), "image/png"))
+    request = httpx.Request(
+        "POST",
+        emulator["openai"].url + "/images/edits",
+        files=[*fields, image],  # type: ignore[list-item]
+        headers={"authorization": f"Bearer {KEY}", "connection": "close"},
+    )
+    body = request.read()
+    head = b"".join(b"%s: %s\r\n" % pair for pair in request.headers.raw)
+    reader, writer = await asyncio.open_connection("127.0.0.1", request.url.port)
+    writer.write(b"POST " + request.url.raw_path + b" HTTP/1.1\r\n" + head + b"\r\n")
+    start = 0
+    for size in (3000, 5, 20_000, 1, 1, 30_000, 7, len(body)):
+        await asyncio.sleep(0.02)  # so that it is read by itself
+        writer.write(body[start : start + size])
+        start += size
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 "), answer[:500]
+    assert emulator.ledger.entries[-1].request_bytes == len(body) > 53_014
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (b"--x\r\n", "multipart/form-data", "boundary"),
+        (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb', "multipart/form-data; boundary=x", "truncated"),
+        (b"--x\r\n\r\nb\r\n--x--\r\n", "multipart/form-data; boundary=x", "no name"),
+        (b"", "multipart/form-data; boundary=x", "truncated"),
+    ],
+)
+def test_a_malformed_form_is_refused(body: bytes, content_type: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        list(parts_of_form(body, content_type))
+
+
+def test_a_form_keeps_every_byte() -> None:
+    data = b"\r\n--y\r\n\r\n" + bytes(range(256)) + b"\n"
+    head = b'--x\r\nContent-Disposition: form-data; name="a"; filename=""\r\n\r\n'
+    assert list(parts_of_form(head + data + b"\r\n--x--\r\n", 'multipart/form-data; boundary="x"')) == [("a", "", data)]
 
 
 @in_loop

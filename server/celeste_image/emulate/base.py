@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import web
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown, behavior_in
+from celeste_image.emulate.forms import parts_of_form
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
 from celeste_image.providers.kit.vendor import Vendor
 
@@ -287,29 +288,27 @@ class FakeVendor:
 
 async def _body(request: web.Request, entry: Entry) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     """Returns the fields and the files of a body. Raises Refusal."""
+    data = await request.read()
+    entry.request_bytes = len(data)
     fields: dict[str, Any] = {}
     files: dict[str, list[bytes]] = {}
     if request.content_type.startswith("multipart/"):
-        reader = await request.multipart()
-        assert isinstance(reader, MultipartReader)
-        async for part in reader:
-            assert isinstance(part, BodyPartReader)
-            data = bytes(await part.read())
-            entry.request_bytes += len(data)
-            if part.filename is None:
-                fields[str(part.name)] = data.decode(errors="replace")
-            else:
-                files.setdefault(str(part.name), []).append(data)
+        try:
+            for part in parts_of_form(data, request.headers["content-type"]):
+                if part.filename is None:
+                    fields[part.name] = part.data.decode(errors="replace")
+                else:
+                    files.setdefault(part.name, []).append(part.data)
+        except ValueError as error:
+            raise Refusal(400, str(error), "invalid") from None
         return fields, files
-    data = await request.read()
-    entry.request_bytes = len(data)
     if data:
         try:
             fields = orjson.loads(data)
         except ValueError:
             raise Refusal(400, "the body is not JSON", "invalid") from None
         if not isinstance(fields, dict):
-            raise Refusal(400, "the body is no JSON object", "invalid")
+            raise Refusal(400, "the body is not a JSON object", "invalid")
     return fields, files
 
 
