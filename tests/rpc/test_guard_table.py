@@ -11,9 +11,9 @@ import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 from structlog.testing import capture_logs
-from tests.imaging.kinds import KINDS, Kind
-from tests.pictures import opened
-from tests.servers import Running, running, workers
+from tests.support.hostile_images import KINDS, Kind
+from tests.support.pictures import opened
+from tests.support.servers import Running, running, workers
 
 from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub, UpscaleRequest
 
@@ -105,10 +105,10 @@ async def test_what_workers_print_reaches_the_log(server: Running) -> None:
 async def test_no_decoder_was_lost(server: Running, channel: grpc.aio.Channel) -> None:
     images = ImageServiceStub(channel)
     await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=SOUND[-1].make())))
-    before = workers("guard.engine")
+    before = workers("imaging.guard_engine")
     assert len(before) == 1
     for kind in KINDS[::7]:
         with contextlib.suppress(grpc.aio.AioRpcError):
             await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=kind.make())))
-    assert workers("guard.engine") == before
+    assert workers("imaging.guard_engine") == before
     assert not server.app.guard._losses

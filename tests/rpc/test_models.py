@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from tests.servers import Running, running
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import RequestTooLarge

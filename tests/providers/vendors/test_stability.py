@@ -11,8 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests import pictures
-from tests.providers.in_process import (
+from tests.support import pictures
+from tests.support.recorded_requests import CASES
+from tests.support.recordings import KEY, Body, fixture
+from tests.support.vendors import (
     BASE,
     CALL,
     Answering,
@@ -23,8 +25,6 @@ from tests.providers.in_process import (
     loaded,
     vendor,
 )
-from tests.providers.recorded import CASES
-from tests.providers.recordings import KEY, Body, fixture
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -242,7 +242,11 @@ FORMS: list[tuple[ImageRequest, str, dict[str, str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "path", "fields", "files"), FORMS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("request_", "path", "fields", "files"),
+    FORMS,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:30],
+)
 async def test_forms(request_: ImageRequest, path: str, fields: dict[str, str], files: set[str]) -> None:
     job = path == "edit/replace-background-and-relight"
     made, transport, _ = stability(*([answer({"id": JOB}), done("result")] if job else [done()]))
