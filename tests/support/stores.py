@@ -37,7 +37,7 @@ class Clock:
 class Kept:
     """A store and what it stands on; `again` opens what a restarted server would."""
 
-    place: Backend
+    backend: Backend
     spool: Path
     clock: Clock
     open: Callable[[float], ArtifactStore]
@@ -50,23 +50,23 @@ class Kept:
         return self.open(retention_hours * 3600)
 
     async def paths(self, prefix: str = "") -> list[str]:
-        return sorted([str(meta["path"]) async for meta in self.place.list(prefix)])
+        return sorted([str(meta["path"]) async for meta in self.backend.list(prefix)])
 
     async def write(self, path: str, data: bytes) -> None:
-        await self.place.objects.put_async(path, data)
+        await self.backend.objects.put_async(path, data)
 
     def parts(self) -> list[Path]:
         return list(self.spool.iterdir())
 
 
-def kept_at(place: Backend, spool: Path) -> Kept:
+def kept_at(backend: Backend, spool: Path) -> Kept:
     spool.mkdir()
     clock = Clock()
 
     def opened(retention_seconds: float) -> ArtifactStore:
-        return ArtifactStore(place, Uploads(spool, 0), retention_seconds, 0, clock)
+        return ArtifactStore(backend, Uploads(spool, 0), retention_seconds, 0, clock)
 
-    return Kept(place, spool, clock, opened)
+    return Kept(backend, spool, clock, opened)
 
 
 def memory() -> ArtifactStore:
