@@ -14,10 +14,11 @@ Made by `make docs` from the catalog (`server/celeste_image/providers/catalog/` 
 
 ## How each operation is known
 
-`wire-proven` means that our request equals one recorded from the vendor's own SDK and that its recorded reply is
-understood; `second source` the same with another's client; `from the specification` that nobody else's client was held
-against ours; `-` that the provider does not offer it. None of them says that a live vendor was asked: none was. Each
-cell is the best of the provider's models; a provider's page has it per model.
+The words are those of `ModelEvidence` in `model_service.proto`. `official client` means that our request equals one
+recorded from the vendor's own SDK, and that we understand the recorded reply. `other client` means the same with
+another client library. `specification` means that no client library was compared. `-` means that the provider does not
+offer the operation. No live vendor was called. Each cell has the strongest evidence among the provider's models. The
+page of a provider has the evidence per model.
 """
 LOCAL = """## This machine
 
@@ -43,7 +44,10 @@ def overview() -> str:
     """Returns the page."""
     lines = [HEAD]
     links = [f"[{vendor.title}](providers/{name}.md)" for name, vendor in vendors().items()]
-    rows = [[operation, *(known_by(name, operation) for name in vendors())] for operation in offered()]
+    rows = [
+        [operation, *(evidence.words if (evidence := known_by(name, operation)) else "-" for name in vendors())]
+        for operation in offered()
+    ]
     lines += table(["operation", *links], rows)
     lines += [RULES, LOCAL]
     lines += table(["model", "does", "state"], ([f"`{c.id}`", does(c), state(c)] for c in discover()["local"].cards))
@@ -56,11 +60,16 @@ def overview() -> str:
         key = vendor.key_variable
         lines += [f"Provider `{name}`, key in `{key}`. [Parameters, ranges, examples](providers/{name}.md).", ""]
         rows = [
-            [f"`{card.id}`", does(card), card.evidence, "; ".join(map(price, card.prices)) or "-", state(card)]
+            [f"`{card.id}`", does(card), card.evidence.words, "; ".join(map(price, card.prices)) or "-", state(card)]
             for card in vendor.cards
         ]
         lines += table(["model", "does", "evidence", "price", "state"], rows)
     return "\n".join(lines)
+
+
+def _evidence(provider: str, operation: str) -> str:
+    known = known_by(provider, operation)
+    return known.words if known else "-"
 
 
 def does(card: ModelCard) -> str:

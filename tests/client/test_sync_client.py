@@ -101,7 +101,7 @@ def test_edit_sends_its_arguments_and_returns_the_result() -> None:
     future = scripted.start(scripted.client.edit, b"photo", change, references=[b"one", b"two"], seed=3, size="16:9")
     sent = scripted.events(completed(model="m/x")).operation.edit
     assert future.result(5).model == "m/x"
-    assert (sent.image.data, [reference.data for reference in sent.references]) == (b"photo", [b"one", b"two"])
+    assert (sent.image.data, [reference.image.data for reference in sent.references]) == (b"photo", [b"one", b"two"])
     assert (sent.restyle.style, sent.restyle.HasField("strength")) == ("ember", True)
     assert (sent.seed, sent.size.aspect_ratio) == (3, "16:9")
 

@@ -13,7 +13,7 @@ from tests.pictures import plain
 from tests.servers import workers
 
 import celeste_image.imaging.guard
-from celeste_image.core.errors import EngineLost, PictureRefused
+from celeste_image.core.errors import EngineLost, ImageRefused
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
 
@@ -35,8 +35,8 @@ def guard(pool: WorkerPool) -> Guard:
     return Guard(pool, ImageLimits(max_bytes=1000))
 
 
-async def refusal(guard: Guard, data: bytes) -> PictureRefused:
-    with pytest.raises(PictureRefused) as caught:
+async def refusal(guard: Guard, data: bytes) -> ImageRefused:
+    with pytest.raises(ImageRefused) as caught:
         await guard.inspect(data)
     return caught.value
 
@@ -55,7 +55,7 @@ async def test_a_picture_that_ends_two_processes_is_refused_from_then_on(guard: 
 
 async def test_two_callers_with_the_same_bad_picture_cost_no_more_than_one_each(guard: Guard) -> None:
     answers = await asyncio.gather(*(guard.inspect(b"crash:2") for _ in range(6)), return_exceptions=True)
-    assert {type(answer) for answer in answers} == {PictureRefused}
+    assert {type(answer) for answer in answers} == {ImageRefused}
     assert guard._losses[hashlib.sha256(b"crash:2").hexdigest()] <= 7, "and the first of them one more"
 
 

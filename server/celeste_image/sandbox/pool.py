@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
-from celeste_image.core.errors import ERRORS, EngineLost, InternalError
+from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
 
 __all__ = ["WorkerPool"]
@@ -18,6 +18,10 @@ EXIT_SECONDS = 1.0
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT")
 """The variables that a worker gets. Everything else, keys first of all, stays with the server."""
+
+
+MAX_VIOLATIONS = 100
+"""Most violations read from an engine's error."""
 
 
 class WorkerPool:
@@ -223,4 +227,5 @@ def _error_of(frame: Frame) -> Exception:
     if cls is InternalError:
         return RuntimeError("an engine failed; its own lines in the log say how")
     metadata = {str(k): str(v) for k, v in dict(fields.get("metadata") or {}).items()}
-    return cls(str(fields.get("message", ""))[:1000], metadata=metadata)
+    violations = [Violation(*map(str, each[:3])) for each in list(fields.get("violations") or ())[:MAX_VIOLATIONS]]
+    return cls(str(fields.get("message", ""))[:1000], metadata=metadata, violations=violations)

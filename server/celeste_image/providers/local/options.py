@@ -22,14 +22,12 @@ class LocalOptions(Options):
 
     Attributes:
         tile: Side of an upscaler's tiles in pixels of the source.
-        style: One of local/restyle's, for a picture that local/compose makes.
         ocr: Whether an analysis looks for text.
         steps: How often a diffusion model takes noise away.
         guidance: How much a diffusion model minds the words; up to 1 it reads them alone, and no negative prompt.
     """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
-    style: str | None = None
     ocr: bool = True
     steps: Annotated[int, Field(ge=1, le=150)] | None = None
     guidance: Annotated[float, Field(ge=0, le=30)] | None = None

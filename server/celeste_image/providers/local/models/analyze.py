@@ -28,7 +28,12 @@ CARD = ModelCard(
     parameters={
         OperationKind.ANALYZE: (
             SOURCE,
-            Parameter("kinds", ChoiceRange(tuple(AnalysisKind)), "Kinds", "What to find; empty means all."),
+            Parameter(
+                "kinds",
+                ChoiceRange(tuple(AnalysisKind), maximum_count=len(AnalysisKind)),
+                "Kinds",
+                "What to find; empty means all.",
+            ),
             Parameter(
                 'options.provider_options["local"].ocr',
                 BoolRange(default=True),

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import (
-    NOT_RUN,
     BoolRange,
     ChoiceRange,
-    ImageRange,
     IntegerRange,
     ModelCard,
+    ModelEvidence,
     NumberRange,
     Parameter,
     SizeRange,
@@ -20,7 +19,6 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.edits import Inpaint, Instruct, Polarity
 from celeste_image.core.errors import OperationNotOffered, WeightsMissing
-from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, Generate, OperationKind
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
@@ -186,10 +184,8 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         strength = NumberRange(0.05, 1, default=0.6)
         parameters[OperationKind.EDIT] = (
             SOURCE,
-            Parameter("instruct", prompt, "Instruct", "Draws the picture anew by words."),
             Parameter("instruct.prompt", prompt, "Prompt", "What it is to show."),
             Parameter("instruct.strength", strength, "Strength", "How far from the picture; 1 keeps nothing of it."),
-            Parameter("inpaint", ImageRange(IMAGE_TYPES, 40), "Inpaint", "A mask as large as the picture."),
             Parameter("inpaint.prompt", prompt, "Prompt", "What to paint under the mask."),
             Parameter(
                 "inpaint.mask.polarity",
@@ -209,12 +205,13 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         title=title,
         summary=summary,
         parameters=parameters,
+        edits=(Instruct.field, Inpaint.field) if facts.edits else (),
         license=license,
         source=source,
         checked_on="2026-11-28",
         previews=True,
         pull=INSTALL if find_spec("openvino_genai") is None else f"celeste models pull local/{name}",
-        evidence=NOT_RUN,
+        evidence=ModelEvidence.PUBLISHER,
     )
 
 
