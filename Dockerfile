@@ -1,14 +1,13 @@
-# The server with the local engines.
+# The container image: the server with the local engines.
 #
 #   docker build -t celeste .
 #   docker build -t celeste --build-arg PULL_MODELS="local/realesrgan-animevideov3" .
 #
-# No system package is added: the wheels bring their own libraries, and what they leave to the system (libstdc++, zlib)
-# is in every Debian image.
+# The wheels bring their own libraries. They need libstdc++ and zlib from the system, which every Debian image has.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-# The version is given, since the build has no git history to read it from.
+# The build sees no git history, so the version is an argument.
 ARG VERSION=0.1.0.dev0
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -16,15 +15,15 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PATH=/opt/celeste/bin:${PATH}
 WORKDIR /src
 RUN python -m venv /opt/celeste
-# What is locked, and wheels only: nothing is compiled, nothing else is resolved.
+# Locked packages, as wheels only: pip resolves nothing and compiles nothing.
 COPY requirements/local.lock requirements/local.lock
 RUN pip install --no-deps --require-hashes --only-binary=:all: -r requirements/local.lock
-# Our own wheel, built with the locked tools and without an index.
+# Our own wheel, built offline with the locked tools.
 COPY LICENSE README.md pyproject.toml ./
 COPY server server
 RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
     && pip install --no-index --no-deps dist/*.whl
-# Models whose weights go into the image, separated by spaces. None by default: `celeste models pull` gets them later.
+# Models whose weights go into the image, separated by spaces. The default is none; `celeste models pull` gets them later.
 ARG PULL_MODELS=""
 ENV CELESTE_MODELS_DIR=/models
 RUN mkdir -p /models \

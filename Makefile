@@ -1,4 +1,4 @@
-# `make help` lists the targets. All work happens in .venv, which `make demo` and `make test` set up by themselves.
+# `make help` lists the targets. They work in .venv and create it when it is missing.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,9 +10,9 @@ TINY := tests/providers/local/diffusion
 .PHONY: help demo test offline check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/local ## Start the server, make and upscale pictures into out/, stop it
+demo: .venv/local ## Start the server, generate, upscale and edit images in out/, stop the server
 	$(BIN)/python clients/python/demo.py
 
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
@@ -22,13 +22,13 @@ OFFLINE := tests/providers/local tests/providers/kserve tests/rpc/test_local_edi
 	tests/rpc/test_analyze_metadata.py tests/rpc/test_analyze_pictures.py tests/rpc/test_recipes.py \
 	tests/rpc/test_safety_scores.py tests/rpc/test_safety_policy.py tests/e2e/test_edit_command.py
 
-offline: .venv/dev .venv-kserve/ready ## Run what this machine does alone with the network cut: loopback is all there is (Linux; after `make test`)
+offline: .venv/dev .venv-kserve/ready ## Run the tests of local models with loopback as the only network (Linux; after `make test`)
 	unshare --net --map-root-user sh -c 'ip link set lo up && ip -brief link && $(BIN)/python -m pytest $(OFFLINE)'
 
-coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests and report what they cover
+coverage: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests and report their coverage
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml
 
-check: format lint types layers buf hadolint stubs check-docs ## Everything but the tests: format, lint, types, layers, contract, stubs
+check: format lint types layers buf hadolint stubs check-docs ## Check format, lint, types, layers, contract, Dockerfile and generated files
 
 format: .venv/dev ## Check the format
 	$(BIN)/ruff format --check .
@@ -39,10 +39,10 @@ lint: .venv/dev ## Lint
 types: .venv/dev ## Check the types, strictly
 	$(BIN)/mypy
 
-layers: .venv/dev ## Check who imports whom
+layers: .venv/dev ## Check which folder imports which
 	$(BIN)/lint-imports
 
-buf: .venv/dev ## Lint the contract and compare it with the baseline
+buf: .venv/dev ## Lint the contract and look for changes that break the baseline
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/baseline.binpb
@@ -50,25 +50,25 @@ buf: .venv/dev ## Lint the contract and compare it with the baseline
 hadolint: .venv/dev ## Lint the Dockerfile
 	$(BIN)/hadolint Dockerfile
 
-stubs: .venv-generate/ready ## Check that the generated files are what the contract makes
+stubs: .venv-generate/ready ## Check that the generated code matches the contract
 	.venv-generate/bin/python clients/generate.py --check
 
-docs: .venv/dev ## Make the generated pages of the docs
+docs: .venv/dev ## Write the generated pages of docs/
 	$(BIN)/python -m docs.generate
 
-pictures: .venv/local ## Make the pictures of docs/engines/ anew, with the engines of this machine
+pictures: .venv/local ## Remake the images of docs/engines/ with the local engines
 	$(BIN)/python docs/pictures.py
 
-check-docs: .venv/dev ## Check that the generated pages are what the catalog and the recordings say
+check-docs: .venv/dev ## Check that the generated pages match the catalog and the recordings
 	$(BIN)/python -m docs.generate --check
 
-generate: .venv-generate/ready ## Make the generated files from the contract
+generate: .venv-generate/ready ## Generate code from the contract
 	.venv-generate/bin/python clients/generate.py
 
-baseline: .venv/dev ## Take the contract as it is for the one that later changes must not break
+baseline: .venv/dev ## Make the current contract the baseline that later changes must not break
 	$(BIN)/buf build --exclude-source-info -o proto/baseline.binpb
 
-lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result with hashes
+lock: .venv/dev ## Resolve the version ranges again and lock the result with hashes
 	$(LOCK) --extra local --output-file requirements/local.lock pyproject.toml
 	$(LOCK) --extra dev --output-file requirements/dev.lock pyproject.toml
 	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
@@ -77,20 +77,20 @@ lock: .venv/dev ## Resolve the ranges of pyproject.toml anew and lock the result
 	$(subst --group build,,$(LOCK)) --output-file tests/providers/kserve/server/kserve.lock tests/providers/kserve/server/kserve.in
 	$(subst --group build,,$(LOCK)) --output-file $(TINY)/make.lock $(TINY)/make.in
 
-art: ## Pack the vector art of local/compose anew, from npm
+art: ## Repack the vector art of local/compose from npm
 	$(PYTHON) server/celeste_image/engines/compose/art/pack.py
 
-nsfwjs: .venv/dev ## Pack the drawings network of local/safety anew, from npm
+nsfwjs: .venv/dev ## Repack the drawings network of local/safety from npm
 	$(BIN)/uv run --quiet --no-project --with onnx==1.23.2 --with numpy server/celeste_image/engines/safety/drawings/pack.py
 
-tiny-diffusion: .venv-tiny/ready ## Make the tiny diffusion model of the tests anew
+tiny-diffusion: .venv-tiny/ready ## Remake the tiny diffusion model of the tests
 	.venv-tiny/bin/python $(TINY)/make.py
 
-clean: ## Remove everything that make made
+clean: ## Remove the environments, out/, and the files of tools
 	rm -rf .venv .venv-* out dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage coverage.xml
 
-# Environments. pip installs what is locked and nothing else (--no-deps: the locks are whole, and older pips look past them
-# for a requirement with extras); our own package is linked, not copied.
+# Environments. pip installs only locked packages: the locks are complete, and without --no-deps older pips would look
+# elsewhere for a requirement with extras. Our own package is linked, not copied.
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -125,7 +125,7 @@ clean: ## Remove everything that make made
 	.venv-kserve/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes -r tests/providers/kserve/server/kserve.lock
 	touch $@
 
-# Which wheel of torch there is depends on the index, CPU or CUDA, so it has a version and no hash.
+# The index decides which wheel of torch comes, CPU or CUDA, so torch has a version and no hash.
 .venv-tiny/ready: $(TINY)/make.lock
 	$(PYTHON) -m venv .venv-tiny
 	.venv-tiny/bin/python -m pip install --quiet torch==2.13.0

@@ -61,7 +61,7 @@ def repeated(around: object, piece: bytes, fields: int = 1) -> list[bytes]:
 
 
 def shapes() -> list[Shape]:
-    from tests import pictures
+    from tests.support import pictures
 
     from celeste_image.v1 import AnalyzeRequest, ImageInput
 
@@ -106,7 +106,7 @@ def serve(pipe: Connection) -> None:
     import asyncio
 
     import uvloop
-    from tests.servers import running
+    from tests.support.servers import running
 
     async def main() -> None:
         async with running() as server:

@@ -1,6 +1,6 @@
 """What bad pictures cost a server, and what becomes of a folder of them.
 
-    python bench/corpus.py            each kind of tests/imaging/kinds.py: outcome, time, growth of memory
+    python bench/corpus.py            each kind of tests/support/hostile_images.py: outcome, time, growth of memory
     python bench/corpus.py FOLDER     each file of a folder, through Analyze: how many were read, refused, lost
 
 Memory is that of the server and all its workers together, at its highest during a call, over what it was before; it is
@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT))
 
 from google.rpc import error_details_pb2, status_pb2  # noqa: E402
 from PIL import Image  # noqa: E402
-from tests.imaging.kinds import KINDS, Kind, scans, solid  # noqa: E402
-from tests.pictures import bomb, encoded  # noqa: E402
-from tests.servers import Running, running, workers  # noqa: E402
+from tests.support.hostile_images import KINDS, Kind, scans, solid  # noqa: E402
+from tests.support.pictures import bomb, encoded  # noqa: E402
+from tests.support.servers import Running, running, workers  # noqa: E402
 
 from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub  # noqa: E402
 
@@ -131,7 +131,7 @@ async def folder(images: ImageServiceStub, path: Path, files: list[Path]) -> Non
         gone = len(set(before) - set(alive()))
         lost += gone
         found[result] += 1
-        if gone or result in ("INTERNAL", "ENGINE_LOST", "ENGINE_MEMORY", "PICTURE_REFUSED"):
+        if gone or result in ("INTERNAL", "ENGINE_LOST", "ENGINE_MEMORY", "IMAGE_REFUSED"):
             print(f"{result}, workers lost: {gone}: {file}")
     seconds = time.perf_counter() - began
     print(f"{len(files)} files in {seconds:.1f} s, workers lost: {lost}, INTERNAL: {found['INTERNAL']}")

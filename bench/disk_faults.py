@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import grpc
 from bench.serving import celeste
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.v1 import (
     ArtifactServiceStub,

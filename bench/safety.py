@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from PIL import Image  # noqa: E402
-from tests.pictures import encoded  # noqa: E402
-from tests.servers import running, workers  # noqa: E402
+from tests.support.pictures import encoded  # noqa: E402
+from tests.support.servers import running, workers  # noqa: E402
 
 from celeste_image.client import AsyncClient  # noqa: E402
 from celeste_image.core.image import Size  # noqa: E402

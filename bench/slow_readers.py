@@ -27,7 +27,7 @@ def resident(pid: int) -> int:
 
 def serve(pipe: Connection, seconds: float) -> None:
     import uvloop
-    from tests.servers import running
+    from tests.support.servers import running
 
     from celeste_image.core.call import ANONYMOUS
 
@@ -47,7 +47,7 @@ def serve(pipe: Connection, seconds: float) -> None:
 async def run(readers: int, seconds: float, pipe: Connection, pid: int) -> None:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
-    from tests.rawcalls import RawCalls
+    from tests.support.raw_http2 import RawCalls
 
     from celeste_image.v1 import ArtifactServiceStub, ReadArtifactRequest
 

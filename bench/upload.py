@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import grpc
 from bench.serving import Process, celeste
-from tests import s3
-from tests.servers import CuttingProxy
+from tests.support import s3
+from tests.support.proxies import CuttingProxy
 
 from celeste_image.v1 import ArtifactServiceStub, ReadArtifactRequest
 from celeste_image.v1.artifact_service_pb2 import (

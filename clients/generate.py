@@ -1,11 +1,11 @@
-"""Makes every generated file from `proto/`. Run by `make generate`, in an environment of its own.
+"""Generates code from `proto/`: Python stubs and descriptors. Run by `make generate`, in a separate environment.
 
 * `server/celeste_image/rpc/contract.binpb`: the whole contract with its rules and HTTP routes, read by the server.
-* `server/celeste_image/v1/`: Python stubs without them, so that a user's program never holds a second copy of
+* `server/celeste_image/v1/`: Python stubs without rules and routes. So a user's program never holds a second copy of
   `buf/validate/validate.proto`, which Python refuses at import. The wire name stays `celeste.image.v1`; the files
   move to our package, so their imports are rewritten.
-* `server/celeste_image/providers/kserve/v2/`: Python messages of the open inference protocol, in a descriptor pool of
-  their own, since other packages register the same names (tritonclient, kserve) and Python refuses the second.
+* `server/celeste_image/providers/kserve/v2/`: Python messages of the open inference protocol, in their own descriptor
+  pool. Other packages (tritonclient, kserve) register the same names, and Python refuses the second registration.
 """
 
 import re
@@ -34,7 +34,7 @@ def build_image(out: Path, *flags: str) -> None:
 def without_options(image: Path) -> FileDescriptorSet:
     """Returns the contract without custom options and the files that declare them.
 
-    Their extensions are not imported here, so they parse as unknown fields and can be dropped as such.
+    Their extensions are not imported here, so the options parse as unknown fields and are discarded.
     """
     files = FileDescriptorSet.FromString(image.read_bytes())
     files.DiscardUnknownFields()
@@ -50,7 +50,7 @@ def without_options(image: Path) -> FileDescriptorSet:
 
 
 def write_python(image: Path) -> None:
-    """Writes the Python stubs and their types, with imports that fit our package, and an index of all names."""
+    """Writes the Python stubs and their types, with imports for our package, and a module that exports all names."""
     contract = without_options(image)
     names = [file.name for file in contract.file if file.package == "celeste.image.v1"]
     services = {file.name for file in contract.file if file.service}
@@ -95,12 +95,12 @@ def write_inference(image: Path) -> None:
 
 
 def generated() -> dict[Path, bytes]:
-    """Returns every generated file that is there."""
+    """Returns the content of every existing generated file, by its path."""
     return {path: path.read_bytes() for path in (IMAGE, *STUBS.glob("*.py*"), *INFERENCE_STUBS.glob("*.py*"))}
 
 
 def main() -> None:
-    """Makes everything; with `--check`, says what differs from what is there, and leaves that as it was."""
+    """Generates all files. With `--check`, restores them, names each that would change, and exits with 1 if any."""
     kept = generated()
     build_image(IMAGE, "--exclude-source-info", "--exclude-path", INFERENCE)
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def main() -> None:
         path.write_bytes(content)
     different = sorted(path for path in made.keys() | kept.keys() if made.get(path) != kept.get(path))
     for path in different:
-        print(f"{path.relative_to(ROOT)} is not what the contract makes; run: make generate", file=sys.stderr)
+        print(f"{path.relative_to(ROOT)} does not match the contract; run: make generate", file=sys.stderr)
     sys.exit(1 if different else 0)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.providers.evidence import offered, operations_of
+from tests.support.recording_evidence import offered, operations_of
 
 from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, ModelStage, SizeRange
 from celeste_image.core.request import OperationKind

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 from docs.overview import overview
 from docs.vendor_page import vendor_page
-from tests.providers.evidence import run_recordings, vendors
+from tests.support.recording_evidence import run_recordings, vendors
 
 PAGES = Path(__file__).parent
 

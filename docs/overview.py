@@ -1,7 +1,7 @@
 """The page docs/providers.md: every provider, operation and model in short."""
 
 from docs.words import price, state, table
-from tests.providers.evidence import known_by, offered, operations_of, vendors
+from tests.support.recording_evidence import known_by, offered, operations_of, vendors
 
 from celeste_image.core.card import ModelCard
 from celeste_image.providers.registry import discover
@@ -10,7 +10,8 @@ HEAD = """# Providers and models
 
 Made by `make docs` from the catalog (`server/celeste_image/providers/catalog/` for vendors,
 `providers/local/models/` for this machine) and from the recordings of vendors' SDKs that hold when they are played
-(`tests/providers/recorded.py`); `make check` fails when it differs. `celeste models` shows what a running server has.
+(`tests/support/recorded_requests.py`); `make check` fails when it differs. `celeste models` shows what a running
+server has.
 
 ## How each operation is known
 

@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/engines/ from the photographs in docs/images, through gRPC. Run by `make pictures`."""
+"""Makes the images of docs/engines/ from the photographs in docs/images, through gRPC. Run by `make pictures`."""
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
@@ -31,7 +31,7 @@ Panel = tuple[str, Image.Image]
 
 
 def main() -> None:
-    """Makes all pictures."""
+    """Pulls the weights and writes all images."""
     for model in PULLED:
         packages.pull(model, on_line=print)
     with connect("local:") as client:
@@ -51,21 +51,21 @@ def main() -> None:
 
 
 class Maker:
-    """Asks a server for pictures."""
+    """Sends edits and upscales to a server, and returns Pillow images."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def edit(self, photo: Path | bytes, edit: AnyEdit, **parameters: Any) -> Image.Image:
-        """Returns an edited picture."""
+        """Returns the edited photograph."""
         return self._opened(self._client.edit(photo, edit, **parameters))
 
     def upscale(self, photo: bytes, model: str, factor: float) -> Image.Image:
-        """Returns an enlarged picture."""
+        """Returns the photograph enlarged by a factor."""
         return self._opened(self._client.upscale(photo, model=model, factor=factor))
 
     def styles(self) -> Sequence[str]:
-        """Returns the names of the styles, as the server tells them."""
+        """Returns the names of the styles from the card of `local/restyle`."""
         (model,) = [model for model in self._client.models(full=True) if model.id == "local/restyle"]
         return next(list(p.choice.values) for p in model.parameters if p.path == "restyle.style")
 
@@ -74,7 +74,7 @@ class Maker:
 
 
 def upscaled(make: Maker) -> Image.Image:
-    """The same part of two photographs by each upscaler, four times as large."""
+    """Returns a detail of two photographs, enlarged four times by each upscaler."""
     rows = []
     for photo, box in ((CAT, (120, 60, 220, 150)), (ASTRONAUT, (185, 60, 285, 150))):
         part = encoded(Image.open(photo).crop(box))
@@ -84,7 +84,7 @@ def upscaled(make: Maker) -> Image.Image:
 
 
 def patched(make: Maker) -> Image.Image:
-    """Things that are gone: a badge, a scratch, a mast."""
+    """Returns photographs before and after removal of a badge, a scratch and two masts."""
     photo = Image.open(ASTRONAUT)
     badge = marked(photo.size, ellipses=[(126, 340, 218, 434)])
     scratched, line = photo.copy(), Image.new("L", photo.size)
@@ -114,7 +114,7 @@ def patched(make: Maker) -> Image.Image:
 
 
 def outpainted(make: Maker) -> Image.Image:
-    """A photograph that goes on at both sides."""
+    """Returns a photograph, and the same with new pixels on its left and right."""
     return row(
         [
             ("cat", Image.open(CAT)),
@@ -125,14 +125,14 @@ def outpainted(make: Maker) -> Image.Image:
 
 
 def styles(make: Maker) -> Image.Image:
-    """One photograph in each of the styles that have names."""
+    """Returns a photograph in each of the named styles."""
     panels = [("source", Image.open(CAT))]
     panels += [(style, make.edit(CAT, Restyle(style=style))) for style in make.styles()]
     return stacked(row(panels[start : start + 5], height=180) for start in range(0, len(panels), 5))
 
 
 def restyled(make: Maker) -> Image.Image:
-    """One photograph in the style of others, and by less and more of a style."""
+    """Returns a photograph in the style of other images, and at two strengths of one style."""
     fox = IMAGES / "fox.png"
     looks = [
         (f"like {photo.stem}", make.edit(ASTRONAUT, Restyle(style_image=picture(photo)))) for photo in (COFFEE, fox)
@@ -145,7 +145,7 @@ def restyled(make: Maker) -> Image.Image:
 
 
 def backgrounds(make: Maker) -> Image.Image:
-    """Backgrounds taken away, and others put there."""
+    """Returns photographs with their background removed, and with it replaced."""
     cut = [(photo.stem, on_squares(make.edit(photo, RemoveBackground()))) for photo in (ASTRONAUT, COFFEE, CAT)]
     other = [
         ("#ffcc00", make.edit(COFFEE, ReplaceBackground("#ffcc00"))),
@@ -153,25 +153,25 @@ def backgrounds(make: Maker) -> Image.Image:
             "a beach with palm trees at sunset",
             make.edit(CAT, ReplaceBackground("a beach with palm trees at sunset"), seed=7),
         ),
-        ("a picture", make.edit(ASTRONAUT, ReplaceBackground(background=picture(ROCKET)))),
+        ("an image", make.edit(ASTRONAUT, ReplaceBackground(background=picture(ROCKET)))),
     ]
     return stacked([row(cut, height=300), row(other, height=300)])
 
 
 def picture(path: Path) -> ImageInput:
-    """Returns a file as an edit takes it."""
+    """Returns an image file as an input of an edit."""
     return ImageInput(data=path.read_bytes())
 
 
 def encoded(image: Image.Image) -> bytes:
-    """Returns a picture as PNG."""
+    """Returns an image as PNG bytes."""
     out = BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
 
 
 def marked(size: tuple[int, int], boxes: Sequence[Box] = (), ellipses: Sequence[Box] = ()) -> Image.Image:
-    """Returns a mask: white in boxes and ellipses."""
+    """Returns a black mask of the size in pixels, white inside the boxes and ellipses."""
     made = Image.new("L", size)
     draw = ImageDraw.Draw(made)
     for box in boxes:
@@ -182,18 +182,18 @@ def marked(size: tuple[int, int], boxes: Sequence[Box] = (), ellipses: Sequence[
 
 
 def mask(made: Image.Image, feather: int = 0) -> Mask:
-    """Returns a mask as an edit takes it."""
+    """Returns a mask as an input of an edit. `feather` is in pixels."""
     return Mask(ImageInput(data=encoded(made)), feather=feather)
 
 
 def shown(photo: Image.Image, where: Image.Image) -> Image.Image:
-    """Returns a photograph with what its mask marks in red."""
+    """Returns a photograph with the area of its mask in red."""
     red = Image.blend(photo.convert("RGB"), Image.new("RGB", photo.size, "red"), 0.7)
     return Image.composite(red, photo.convert("RGB"), where)
 
 
 def on_squares(cut: Image.Image) -> Image.Image:
-    """Returns a picture with transparency on gray squares."""
+    """Returns a transparent image on a checkerboard of white and gray."""
     squares = Image.new("RGBA", cut.size, "white")
     draw = ImageDraw.Draw(squares)
     for top in range(0, cut.height, 12):
@@ -203,7 +203,7 @@ def on_squares(cut: Image.Image) -> Image.Image:
 
 
 def row(panels: Iterable[Panel], height: int = 360) -> Image.Image:
-    """Returns pictures side by side at one height, each with its name above."""
+    """Returns images side by side, scaled to a height in pixels, each with its name above."""
     scaled = [
         (
             name,
@@ -221,7 +221,7 @@ def row(panels: Iterable[Panel], height: int = 360) -> Image.Image:
 
 
 def stacked(rows: Iterable[Image.Image]) -> Image.Image:
-    """Returns rows one below the other."""
+    """Returns rows stacked from top to bottom."""
     rows = list(rows)
     made = Image.new("RGB", (max(each.width for each in rows), sum(each.height + 4 for each in rows) - 4), "white")
     top = 0

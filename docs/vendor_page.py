@@ -7,7 +7,7 @@ from typing import Any
 
 from docs.examples import examples
 from docs.words import state, table, unit_of
-from tests.providers.evidence import RANKS, known_by, operations_of
+from tests.support.recording_evidence import RANKS, known_by, operations_of
 
 from celeste_image.cli.words import accepts
 from celeste_image.core.card import ModelCard, ModelStage, Parameter

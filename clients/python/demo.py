@@ -1,6 +1,6 @@
-"""`make demo`: starts a real server, makes, upscales and edits pictures into out/, stops the server.
+"""`make demo`: starts a real server, generates, upscales and edits images in out/, stops the server.
 
-Everything goes through the command line, as a user would type it; each command is shown before it runs.
+Each step is a command that a user could type; the demo prints the command before it runs.
 """
 
 import os
@@ -21,18 +21,18 @@ STOP_SECONDS = 20
 
 
 def celeste(*arguments: str) -> list[str]:
-    """Shows a command and returns it in the form that runs anywhere."""
+    """Prints a command, and returns its argument list for this interpreter."""
     print(f"\n$ celeste {shlex.join(arguments)}", flush=True)
     return [sys.executable, "-m", "celeste_image.cli.main", *arguments]
 
 
 def run(*arguments: str) -> None:
-    """Shows and runs a command; a failure ends the demo."""
+    """Prints and runs a command. Raises CalledProcessError, which ends the demo, if it fails."""
     subprocess.run(celeste(*arguments), check=True)
 
 
 def free_port() -> int:
-    """Returns a port that nobody listens on at this moment."""
+    """Returns a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -78,9 +78,9 @@ def main() -> int:
     if status:
         print(f"the server ended with exit status {status}", file=sys.stderr)
         return 1
-    print(f"\nDone in {time.monotonic() - began:.1f} s. The pictures are in {OUT}/:", flush=True)
-    for picture in sorted(OUT.glob("*.png")):
-        print(f"  {picture}  {picture.stat().st_size / 1e6:.1f} MB")
+    print(f"\nDone in {time.monotonic() - began:.1f} s. The images are in {OUT}/:", flush=True)
+    for image in sorted(OUT.glob("*.png")):
+        print(f"  {image}  {image.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 
 import pytest
-from tests import pictures
-from tests.servers import CuttingProxy, running
+from tests.support import pictures
+from tests.support.proxies import CuttingProxy
+from tests.support.servers import running
 
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core.errors import RequestTooLarge

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
-from tests import pictures
-from tests.offers import GROWN, SIDE, SOURCE, requests_for
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.sample_requests import GROWN, SIDE, SOURCE, requests_for
+from tests.support.servers import Running, running
 
 from celeste_image.core.call import ANONYMOUS, Call
 from celeste_image.core.card import ModelCard, SizeRange

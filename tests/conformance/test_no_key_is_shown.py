@@ -24,11 +24,11 @@ import pytest
 import pytest_asyncio
 import structlog
 from aiohttp import web
-from tests import pictures
-from tests.canaries import Canary, Sweep, real_keys_in
-from tests.e2e.conftest import CELESTE
-from tests.offers import requests_for
-from tests.servers import running
+from tests.support import pictures
+from tests.support.command import CELESTE
+from tests.support.leaked_keys import Canary, Sweep, real_keys_in
+from tests.support.sample_requests import requests_for
+from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call

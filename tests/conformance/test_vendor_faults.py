@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.offers import requests_for
-from tests.servers import running
+from tests.support.sample_requests import requests_for
+from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call

@@ -12,9 +12,9 @@ import numpy
 import pytest
 import pytest_asyncio
 from PIL import Image
-from tests import pictures
-from tests.offers import HOLE, SIDE, SOURCE, requests_for
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.sample_requests import HOLE, SIDE, SOURCE, requests_for
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.card import ModelCard, ModelStage

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.pipeline.fakes import PLAIN, card, loaded
+from tests.support.fake_provider import PLAIN, card, loaded
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Erase, Mask, Outpaint, SearchReplace

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner
-from tests import pictures
-from tests.providers.evidence import operations_of, vendors
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.recording_evidence import operations_of, vendors
+from tests.support.servers import Running, running
 
 from celeste_image.cli.main import celeste
 from celeste_image.core.card import ModelStage

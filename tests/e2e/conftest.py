@@ -1,14 +1,11 @@
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-CELESTE = [sys.executable, "-m", "celeste_image.cli.main"]
-Celeste = Callable[..., subprocess.CompletedProcess[bytes]]
+from tests.support.command import CELESTE, Celeste
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import pictures
-from tests.e2e.conftest import CELESTE, Celeste
+from tests.support import pictures
+from tests.support.command import CELESTE, Celeste
 
 
 def test_a_prompt_alone_makes_a_picture_and_prints_its_path(celeste: Celeste, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from tests import pictures
-from tests.e2e.conftest import Celeste
+from tests.support import pictures
+from tests.support.command import Celeste
 
 from celeste_image.cli import edit, run, upscale
 from celeste_image.core.edits import (

@@ -9,8 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests import pictures
-from tests.e2e.conftest import CELESTE
+from tests.support import pictures
+from tests.support.command import CELESTE
 
 
 def test_a_picture_by_an_emulated_vendor(tmp_path: Path) -> None:

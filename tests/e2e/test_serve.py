@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests import pictures
-from tests.e2e.conftest import CELESTE
-from tests.servers import workers
+from tests.support import pictures
+from tests.support.command import CELESTE
+from tests.support.servers import workers
 
 from celeste_image.client import Client
 from celeste_image.core.events import Completed, Progress

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import CELESTE
+from tests.support.command import CELESTE
 
 BIN = Path(sys.executable).parent
 SERVICES = {

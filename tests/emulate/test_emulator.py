@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from tests import pictures
-from tests.providers.recordings import KEY, Recording, all_recordings, fixture
+from tests.support import pictures
+from tests.support.recordings import KEY, Recording, all_recordings, fixture
 
 from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Emulator, emulating, fingerprint
 

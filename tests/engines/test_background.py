@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.engines import background
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import EngineMemory, ImageTooLarge, InvalidRequest

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.core.errors import WeightsMissing
 from celeste_image.engines import onnx, restyle

@@ -1,4 +1,4 @@
-"""The real guard with a real worker, over pictures good, bad and malicious."""
+"""The guard with a real worker, over good, bad and malicious images."""
 
 import hashlib
 import io
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from PIL import Image, ImageSequence, PngImagePlugin
-from tests.pictures import bomb, encoded
+from tests.support.pictures import bomb, encoded
 
 from celeste_image.core.errors import ImageTooLarge, NotAnImage
 from celeste_image.core.image import ImageFacts
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[WorkerPool]:
-    """One worker for all: it must stand what it gets, and a start takes as long as fifty pictures."""
+    """One worker for all tests: it must survive every image, and a start costs as much as fifty images."""
     lines: list[str] = []
     pool = WorkerPool(
         "celeste_image.imaging.guard_engine", memory_bytes=1024 * MIB, cpu_seconds=10, on_log=lines.append
     )
     yield pool
     await pool.close()
-    assert not [line for line in lines if "Traceback" in line], "a worker tripped over its picture"
+    assert not [line for line in lines if "Traceback" in line], "an image raised an unexpected exception in a worker"
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def animated(form: str) -> bytes:
     return encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=100)
 
 
-# Good ones
+# Good images
 
 
 @pytest.mark.parametrize("form", SUFFIXES)
-async def test_the_facts_of_a_good_picture(guard: Guard, form: str) -> None:
+async def test_the_facts_of_a_good_image(guard: Guard, form: str) -> None:
     data = encoded(picture(), form)
     assert await guard.inspect(data) == ImageFacts(
         media_type=f"image/{SUFFIXES[form]}",
@@ -133,7 +133,7 @@ async def test_a_progressive_jpeg_and_one_pixel_are_good(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk", b"MM\x00\x2a\xff\xff\xff\xff", b"II\x2a\x00\x08\x00\x00\x00\xff\xff"])
-async def test_exif_that_cannot_be_read_counts_as_none(guard: Guard, junk: bytes) -> None:
+async def test_unreadable_exif_counts_as_absent(guard: Guard, junk: bytes) -> None:
     jpeg = with_segment(encoded(picture(), "JPEG"), 0xE1, b"Exif\x00\x00" + junk)
     png = with_chunk(encoded(picture(), "PNG"), chunk(b"eXIf", junk), before=b"IDAT")
     for data in (jpeg, png):
@@ -141,7 +141,7 @@ async def test_exif_that_cannot_be_read_counts_as_none(guard: Guard, junk: bytes
         assert (facts.width, facts.height) == (WIDTH, HEIGHT)
 
 
-# Bad ones
+# Bad images
 
 
 def bad_pictures() -> dict[str, bytes]:
@@ -178,13 +178,13 @@ BAD = bad_pictures()
 
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD.keys())
-async def test_what_is_no_sound_picture_is_refused(guard: Guard, data: bytes) -> None:
+async def test_bytes_that_are_no_sound_image_are_refused(guard: Guard, data: bytes) -> None:
     with pytest.raises(NotAnImage):
         await guard.inspect(data)
 
 
 @pytest.mark.parametrize("form", SUFFIXES)
-async def test_pictures_damaged_at_random_are_read_or_refused(guard: Guard, form: str) -> None:
+async def test_images_damaged_at_random_are_read_or_refused(guard: Guard, form: str) -> None:
     data, draw = encoded(picture(), form, exif=exif(6)), random.Random(form)
     for _ in range(60):
         damaged = bytearray(data)
@@ -197,7 +197,7 @@ async def test_pictures_damaged_at_random_are_read_or_refused(guard: Guard, form
         assert facts.sha256 == hashlib.sha256(damaged).hexdigest()
 
 
-# Too large ones
+# Images beyond a limit
 
 
 async def refusal(guard: Guard, data: bytes) -> ImageTooLarge:
@@ -218,7 +218,7 @@ async def test_animations_are_refused(guard: Guard, form: str) -> None:
 
 @pytest.mark.parametrize("side", [6400, 8000, 12_000])
 async def test_a_bomb_is_refused_by_what_it_claims(guard: Guard, side: int) -> None:
-    """At 40 Mpx allowed: a little above, above what Pillow warns of, above what it refuses."""
+    """Of 40 Mpx allowed: slightly above, above Pillow's warning, above Pillow's error."""
     data = bomb(side, side)
     assert len(data) < MIB
     error = await refusal(guard, data)

@@ -1,4 +1,4 @@
-"""Pictures that end the processes which decode them."""
+"""Images that end the process that decodes them."""
 
 import asyncio
 import hashlib
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.pictures import plain
-from tests.servers import workers
+from tests.support.pictures import plain
+from tests.support.servers import workers
 
-import celeste_image.imaging.guard
 from celeste_image.core.errors import EngineLost, ImageRefused
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
@@ -41,7 +40,7 @@ async def refusal(guard: Guard, data: bytes) -> ImageRefused:
     return caught.value
 
 
-async def test_a_picture_that_ends_two_processes_is_refused_from_then_on(guard: Guard, pool: WorkerPool) -> None:
+async def test_an_image_that_ends_two_processes_is_refused_from_then_on(guard: Guard, pool: WorkerPool) -> None:
     data = b"crash:1"
     error = await refusal(guard, data)
     assert error.metadata == {"sha256": hashlib.sha256(data).hexdigest()}
@@ -49,36 +48,36 @@ async def test_a_picture_that_ends_two_processes_is_refused_from_then_on(guard: 
     pids = pool.pids
     for _ in range(3):
         assert (await refusal(guard, data)).metadata == error.metadata
-    assert pool.pids == pids, "no process was asked again"
+    assert pool.pids == pids, "the refusal cost no process"
     assert (await guard.inspect(b"another")).size_bytes == 7
 
 
-async def test_two_callers_with_the_same_bad_picture_cost_no_more_than_one_each(guard: Guard) -> None:
+async def test_concurrent_callers_with_the_same_bad_image_cost_one_process_each(guard: Guard) -> None:
     answers = await asyncio.gather(*(guard.inspect(b"crash:2") for _ in range(6)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {ImageRefused}
-    assert guard._losses[hashlib.sha256(b"crash:2").hexdigest()] <= 7, "and the first of them one more"
+    assert guard.losses[hashlib.sha256(b"crash:2").hexdigest()] <= 7, "the first caller may cost one more"
 
 
 async def test_a_process_that_ends_once_harms_nobody(guard: Guard, tmp_path: Path) -> None:
     data = b"once:" + str(tmp_path / "mark").encode()
     assert (await guard.inspect(data)).size_bytes == len(data)
     assert (tmp_path / "mark").exists()
-    assert not guard._losses, "and is not held against the picture"
+    assert not guard.losses, "the image is not blamed"
 
 
-async def test_only_the_latest_are_remembered(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(celeste_image.imaging.guard, "REMEMBERED", 2)
+async def test_only_the_latest_are_remembered(pool: WorkerPool) -> None:
+    guard = Guard(pool, ImageLimits(max_bytes=1000), remembered=2)
     for name in (b"crash:a", b"crash:b", b"crash:a", b"crash:c"):
         await refusal(guard, name)
-    assert list(guard._losses) == [hashlib.sha256(name).hexdigest() for name in (b"crash:a", b"crash:c")]
+    assert list(guard.losses) == [hashlib.sha256(name).hexdigest() for name in (b"crash:a", b"crash:c")]
 
 
-async def test_a_decoder_that_cannot_start_is_held_against_no_picture() -> None:
+async def test_a_decoder_that_cannot_start_blames_no_image() -> None:
     guard = Guard(WorkerPool("celeste_image.there.is.no.such.engine"), ImageLimits())
     for _ in range(3):
         with pytest.raises(EngineLost):
             await guard.inspect(b"good")
-    assert not guard._losses
+    assert not guard.losses
 
 
 async def test_a_real_decoder_that_is_killed_at_work_is_replaced() -> None:

@@ -1,4 +1,4 @@
-"""What files say besides their pixels: taken out and put in, in each format, with every pixel as it was."""
+"""Metadata of image files: removed and written in each format, with every pixel unchanged."""
 
 import contextlib
 import random
@@ -8,11 +8,11 @@ import zlib
 import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
-from tests.pictures import PHOTO, encoded, opened
+from tests.support.pictures import PHOTO, encoded, opened
 
-from celeste_image.core.recipe import description, packet, parameters
+from celeste_image.core.recipe import RecipeTexts, description, packet, parameters
 from celeste_image.engines.metadata.xmp import read_xmp
-from celeste_image.imaging.metadata import CannotLabel, Label, add_label, strip_label
+from celeste_image.imaging.metadata import CannotWriteMetadata, strip_metadata, write_recipe
 from celeste_image.imaging.parts import parts_of
 
 RECIPE = {
@@ -25,7 +25,7 @@ RECIPE = {
     "seed": (1 << 64) - 1,
 }
 DESCRIPTION = description(RECIPE, "trainedAlgorithmicMedia")
-LABEL = Label(packet(DESCRIPTION), DESCRIPTION, parameters(RECIPE))
+TEXTS = RecipeTexts(packet(DESCRIPTION), DESCRIPTION, parameters(RECIPE))
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FORMS = ["PNG", "JPEG", "WEBP", "WEBP lossless", "WEBP alpha"]
 THEIRS = (
@@ -70,27 +70,27 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_label_is_written_and_no_pixel_changes(form: str) -> None:
+def test_a_recipe_is_written_and_no_pixel_changes(form: str) -> None:
     data = written(form)
-    made = add_label(data, LABEL)
+    made = write_recipe(data, TEXTS)
     assert pixels(made) == pixels(data)
     found = xmp_of(made)
     assert found["xmp:CreatorTool"] == "Celeste <1>"
     assert str(found["Iptc4xmpExt:DigitalSourceType"]).endswith("/trainedAlgorithmicMedia")
     image = opened(made)
     if form == "PNG":
-        assert image.info["parameters"] == LABEL.parameters
+        assert image.info["parameters"] == TEXTS.parameters
     else:
         comment = image.getexif().get_ifd(0x8769)[0x9286]
-        assert comment.removeprefix(b"UNICODE\x00").decode("utf-16-be") == LABEL.parameters
-    again = add_label(made, LABEL)  # there is room for more than one: the last counts
+        assert comment.removeprefix(b"UNICODE\x00").decode("utf-16-be") == TEXTS.parameters
+    again = write_recipe(made, TEXTS)  # a file may have several: the last counts
     assert pixels(again) == pixels(data)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_there_stays(form: str) -> None:
+def test_other_metadata_stays(form: str) -> None:
     data = rich(form)
-    made = add_label(data, LABEL)
+    made = write_recipe(data, TEXTS)
     assert pixels(made) == pixels(data)
     assert xmp_of(made)["dc:source"] == "secret" and "celeste:Recipe" in xmp_of(made)
     image = opened(made)
@@ -100,36 +100,36 @@ def test_what_is_there_stays(form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_stripping_leaves_what_the_pixels_need(form: str, orientation: int) -> None:
+def test_stripping_leaves_what_viewers_need(form: str, orientation: int) -> None:
     data = rich(form, orientation)
-    bare = strip_label(data)
+    bare = strip_metadata(data)
     assert b"secret" in data and b"secret" not in bare
     assert pixels(bare) == pixels(data)
     image = opened(bare)
     assert image.info["icc_profile"] == PROFILE
     assert dict(image.getexif()) == ({0x0112: 6} if orientation == 6 else {})
     assert "xmp" not in image.info
-    assert strip_label(bare) == bare
-    assert pixels(add_label(bare, LABEL)) == pixels(data)
+    assert strip_metadata(bare) == bare
+    assert pixels(write_recipe(bare, TEXTS)) == pixels(data)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_plain_file_has_nothing_to_strip(form: str) -> None:
     data = written(form)
-    assert strip_label(data) == data
+    assert strip_metadata(data) == data
 
 
 def test_a_progressive_cmyk_jpeg_keeps_its_colors() -> None:
     with Image.open(PHOTO) as photo:
         data = encoded(photo.convert("CMYK").resize((64, 64)), "JPEG", progressive=True, comment="secret")
-    assert pixels(strip_label(data)) == pixels(data)
-    assert b"secret" not in strip_label(data)
+    assert pixels(strip_metadata(data)) == pixels(data)
+    assert b"secret" not in strip_metadata(data)
 
 
-def test_small_pictures_behind_a_jpeg_stay_or_go() -> None:
+def test_images_appended_to_a_jpeg_stay_or_go() -> None:
     data = written("JPEG") + written("JPEG", comment="secret")
-    assert add_label(data, LABEL).endswith(data[len(written("JPEG")) :])
-    assert b"secret" not in strip_label(data)
+    assert write_recipe(data, TEXTS).endswith(data[len(written("JPEG")) :])
+    assert b"secret" not in strip_metadata(data)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
@@ -149,20 +149,20 @@ def test_content_credentials_are_not_broken(form: str) -> None:
             + struct.pack("<I", len(store))
             + store
         )
-    with pytest.raises(CannotLabel, match="content credentials"):
-        add_label(data, LABEL)
-    bare = strip_label(data)
+    with pytest.raises(CannotWriteMetadata, match="content credentials"):
+        write_recipe(data, TEXTS)
+    bare = strip_metadata(data)
     assert b"c2pa" not in bare
-    assert pixels(add_label(bare, LABEL)) == pixels(data)
+    assert pixels(write_recipe(bare, TEXTS)) == pixels(data)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
-def test_what_is_not_whole_stays_as_it_is(form: str, share: float) -> None:
+def test_a_truncated_file_is_refused(form: str, share: float) -> None:
     data = rich(form)
     cut = data[: int(len(data) * share)]
-    for change in (strip_label, lambda data: add_label(data, LABEL)):
-        with pytest.raises(CannotLabel):
+    for change in (strip_metadata, lambda data: write_recipe(data, TEXTS)):
+        with pytest.raises(CannotWriteMetadata):
             change(cut)
 
 
@@ -182,23 +182,23 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_damage_is_refused_or_passed_on(form: str) -> None:
-    """Never anything else: what it was that raised would be taken for a bug, and the picture be lost."""
+    """Any other exception would count as a bug, and a paid image would be lost."""
     draw, whole = random.Random(form), (rich(form), written(form))
     for _ in range(400):
         data = damaged(draw.choice(whole), draw)
-        for change in (strip_label, lambda data: add_label(data, LABEL)):
-            with contextlib.suppress(CannotLabel):
+        for change in (strip_metadata, lambda data: write_recipe(data, TEXTS)):
+            with contextlib.suppress(CannotWriteMetadata):
                 assert change(data)
 
 
 def test_other_formats_and_too_long_recipes_are_refused() -> None:
-    for change in (strip_label, lambda data: add_label(data, LABEL)):
-        with pytest.raises(CannotLabel, match="image/avif"):
+    for change in (strip_metadata, lambda data: write_recipe(data, TEXTS)):
+        with pytest.raises(CannotWriteMetadata, match="image/avif"):
             change(encoded(photo("PNG"), "AVIF"))
     long = "雪" * 30_000
-    with pytest.raises(CannotLabel, match="room for 65,504"):
-        add_label(written("JPEG"), Label(packet(long), long, long))
-    assert opened(add_label(written("PNG"), Label(packet(long), long, long))).info["parameters"] == long
+    with pytest.raises(CannotWriteMetadata, match="room for 65,504"):
+        write_recipe(written("JPEG"), RecipeTexts(packet(long), long, long))
+    assert opened(write_recipe(written("PNG"), RecipeTexts(packet(long), long, long))).info["parameters"] == long
 
 
 @pytest.mark.parametrize("form", FORMS)

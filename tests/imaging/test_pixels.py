@@ -1,4 +1,4 @@
-"""Pixel work for vendors: masks in every form, canvases, locks; and that vendors' bytes are decoded elsewhere."""
+"""Pixels: masks in every form, canvases, pixel locks, previews, blurs; vendors' bytes are decoded in workers."""
 
 import io
 import itertools
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
@@ -24,7 +24,7 @@ def loaded(data: bytes, kind: str = "image/png") -> ImageInput:
 
 
 def done(*given: Image.Image, **task: Any) -> list[Image.Image]:
-    """Returns what the engine makes of pictures, in this process: they are the test's own."""
+    """Runs the engine in this process, on the test's own images, and returns its results."""
     made = []
 
     def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
@@ -80,7 +80,7 @@ def test_a_feather_stays_inside_of_the_mask_and_softer_is_less(white: Image.Imag
     soft = converted(white, Polarity.WHITE, "white", feather)
     assert all(s <= h for s, h in zip(soft.tobytes(), hard.tobytes(), strict=True))
     whole = Image.new("L", white.size, 255)
-    assert converted(whole, Polarity.WHITE, "white", feather).tobytes() == whole.tobytes(), "the border is no edge"
+    assert converted(whole, Polarity.WHITE, "white", feather).tobytes() == whole.tobytes(), "a border is not an edge"
 
 
 def test_a_feather_rises_evenly() -> None:
@@ -122,7 +122,7 @@ async def test_a_lock_puts_the_rest_back_bit_for_bit() -> None:
 
 
 def apart(source: Image.Image, mask: Image.Image, made: Image.Image) -> tuple[float | None, float | None, float]:
-    """Returns outside, inside and peak, found in this process: the pictures are the test's own."""
+    """Returns outside, inside and peak, measured in this process on the test's own images."""
     told: dict[str, Any] = {}
 
     def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
@@ -153,22 +153,22 @@ def test_transparency_is_compared_as_seen_on_white() -> None:
     assert apart(clear, hole, Image.new("RGB", size, "black")) == (None, 255, 255)
 
 
-async def test_a_failure_names_the_provider_whose_picture_it_is() -> None:
+async def test_a_failure_names_the_provider_of_the_image() -> None:
     work = Pixels("pipeline")
     try:
         for name in ("one", "other"):
-            with pytest.raises(ProviderFailed, match=f"{name}: what it sent"):
+            with pytest.raises(ProviderFailed, match=f"{name}: its image can't be used"):
                 await work.of(name).facts(b"<html>")
     finally:
         await work.close()
 
 
-async def test_what_a_vendor_sends_is_measured_and_its_faults_are_the_vendors() -> None:
+async def test_a_vendors_image_is_measured_and_its_faults_are_the_vendors() -> None:
     work = Pixels("somebody", limits=ImageLimits(max_pixels=100_000))
     try:
         assert await work.facts(pictures.plain(30, 20, "WEBP")) == ("image/webp", 30, 20)
         for bad in (b"", b"<html>", pictures.plain(64, 64)[:-30], pictures.bomb(5000, 5000)):
-            with pytest.raises(ProviderFailed, match="somebody: what it sent") as caught:
+            with pytest.raises(ProviderFailed, match="somebody: its image can't be used") as caught:
                 await work.facts(bad)
             assert not caught.value.retryable
     finally:
@@ -188,7 +188,7 @@ async def test_a_preview_is_small() -> None:
         await work.close()
 
 
-async def test_a_png_stands_upright_and_tells_nothing() -> None:
+async def test_a_png_is_upright_and_has_no_metadata() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "a camera"
@@ -213,7 +213,7 @@ def test_a_blur_leaves_the_size_and_no_edge(size: tuple[int, int]) -> None:
     assert max((abs(a - b) for a, b in itertools.pairwise(row)), default=0) <= (255 if size[0] < 32 else 8)
 
 
-def test_a_blur_of_what_is_clear_shows_no_colors_that_were_unseen() -> None:
+def test_a_blur_hides_the_colors_of_transparent_pixels() -> None:
     picture = Image.new("RGBA", (64, 64), (0, 0, 255, 0))
     picture.paste((255, 0, 0, 255), (0, 0, 32, 64))
     (blurred,) = done(picture, do="blur", media_type="image/png")

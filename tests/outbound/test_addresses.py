@@ -13,7 +13,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.outbound.hosts import Host, listening
+from tests.support.hosts import Host, listening
 from yarl import URL
 
 from celeste_image.core.errors import UriFailed, UriRefused

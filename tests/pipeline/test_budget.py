@@ -5,8 +5,8 @@ import random
 from collections.abc import AsyncGenerator
 
 import pytest
-from tests import pictures, stores
-from tests.pipeline.fakes import REQUEST, Fake, collect, picture
+from tests.support import pictures, stores
+from tests.support.fake_provider import REQUEST, Fake, collect, picture
 
 from celeste_image.admission import MOST_WAITING, ByteBudget
 from celeste_image.core.call import ANONYMOUS, Call

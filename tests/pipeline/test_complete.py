@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 from structlog.testing import capture_logs
-from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_error, output, saved
+from tests.support.fake_provider import CALL, REQUEST, Fake, collect, collect_until_error, output, saved
 
 from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.call import Call

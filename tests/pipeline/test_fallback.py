@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.pipeline.fakes import CALL, Fake, FakeProvider, card, collect, output, saved
+from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, output, saved
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.pipeline.fakes import Fake, FakeProvider, card, collect, parameter, saved
+from tests.support.fake_provider import Fake, FakeProvider, card, collect, parameter, saved
 
 from celeste_image.core.card import ImageRange, IntegerRange, SizeRange, TextRange
 from celeste_image.core.edits import Instruct, Outpaint

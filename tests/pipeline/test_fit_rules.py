@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipeline.fakes import (
+from tests.support.fake_provider import (
     CALL,
     OPTIONS,
     PAINTER,

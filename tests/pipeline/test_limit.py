@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
-from tests.pipeline.fakes import CALL, REQUEST, Fake, collect
+from tests.support.fake_provider import CALL, REQUEST, Fake, collect
 
 from celeste_image.admission import Slots
 from celeste_image.core.call import Call

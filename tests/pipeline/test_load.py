@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from tests import stores
-from tests.pictures import plain
-from tests.pipeline.fakes import REQUEST, Fake, collect
+from tests.support import stores
+from tests.support.fake_provider import REQUEST, Fake, collect
+from tests.support.pictures import plain
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.core.call import ANONYMOUS

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from PIL import Image
-from tests import pictures
-from tests.pipeline.fakes import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
+from tests.support import pictures
+from tests.support.fake_provider import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
 
 from celeste_image.core.events import Event, Fidelity, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
@@ -91,8 +91,8 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
     assert pictures_of(events)[1] == AVIF
     told = {(e.line.path, e.line.image_index): e.line for e in events if isinstance(e, Fidelity)}
     for path, note in (
-        ("options.output_metadata", "metadata of image/avif can't be taken out"),
-        ("options.embed_recipe", "nothing can be written into image/avif"),
+        ("options.output_metadata", "metadata of image/avif can't be removed"),
+        ("options.embed_recipe", "a recipe can't be written into image/avif"),
     ):
         assert told[path, 0].outcome == "honored"
         assert (told[path, 1].outcome, told[path, 1].note) == ("adjusted", note)

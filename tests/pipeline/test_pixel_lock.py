@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from PIL import Image, ImageChops, ImageFilter
-from tests import pictures
-from tests.pipeline.fakes import CALL, Fake, FakeProvider, card, collect, parameter, saved
+from tests.support import pictures
+from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, parameter, saved
 
 from celeste_image.core.card import BoolRange, ChoiceRange, SizeRange, TextRange
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Instruct, Mask
@@ -326,7 +326,7 @@ async def test_what_has_no_lock_goes_through_as_it_is(
 
 async def test_what_is_no_picture_is_the_providers_failure(work: Pixels) -> None:
     road = Road(work, Picture(PHOTO[:500], "image/png", SIDE, SIDE))
-    with pytest.raises(ProviderFailed, match="fake: what it sent as a picture") as caught:
+    with pytest.raises(ProviderFailed, match="fake: its image can't be used") as caught:
         await collect(road.run, asked(inpaint()))
     assert caught.value.metadata["provider"] == "fake"
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipeline.fakes import REQUEST, saved
+from tests.support.fake_provider import REQUEST, saved
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import (

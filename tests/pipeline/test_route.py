@@ -1,7 +1,7 @@
 """routing: which model does it, and what is said when none does."""
 
 import pytest
-from tests.pipeline.fakes import Fake, FakeProvider, card, collect, collect_until_error, parameter
+from tests.support.fake_provider import Fake, FakeProvider, card, collect, collect_until_error, parameter
 
 from celeste_image.core.card import ChoiceRange
 from celeste_image.core.edits import AnyEdit, Erase, Instruct, Mask, Restyle

@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests import pictures
-from tests.pipeline.fakes import CALL, REQUEST, Fake, FakeProvider, card, collect, collect_until_error, picture, saved
+from tests.support import pictures
+from tests.support.fake_provider import (
+    CALL,
+    REQUEST,
+    Fake,
+    FakeProvider,
+    card,
+    collect,
+    collect_until_error,
+    picture,
+    saved,
+)
 
 from celeste_image.config import SafetySettings
 from celeste_image.core.analysis import Analysis

@@ -4,8 +4,8 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from tests import stores
-from tests.pipeline.fakes import CALL, REQUEST, Fake, collect, collect_until_error, loaded, picture
+from tests.support import stores
+from tests.support.fake_provider import CALL, REQUEST, Fake, collect, collect_until_error, loaded, picture
 
 from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.edits import Erase, Mask

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipeline.fakes import (
+from tests.support.fake_provider import (
     CALL,
     PAINTER,
     REQUEST,

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from tests.providers.evidence import RANKS
+from tests.support.recording_evidence import RANKS
 
 from celeste_image.core.card import ImageRange, ModelCard, ModelStage, SizeRange
 from celeste_image.core.edits import EDITS

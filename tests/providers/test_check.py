@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from tests.providers.recordings import KEY
+from tests.support.recordings import KEY
 
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict, form_problem
@@ -40,7 +40,7 @@ async def test_the_check_is_beside_the_api(cls: type[Vendor], base_url: str, ask
     settings = cls.Settings(key=KEY, base_url=base_url, allow_private=bool(base_url))  # type: ignore[arg-type]
     checked = await check_key(cls(settings, httpx.MockTransport(transport), {}))
     assert seen == [asked]
-    assert "takes the key" in checked.text or checked.verdict is Verdict.WARNING
+    assert "accepts the key" in checked.text or checked.verdict is Verdict.WARNING
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from celeste_image.config import Settings
 from celeste_image.core.errors import ProviderCredentials
 from celeste_image.core.secret import Secret
-from celeste_image.providers.kit.credentials import FOREIGN, Key, Verdict, form_problem
+from celeste_image.providers.kit.credentials import FOREIGN, Credential, Verdict, form_problem
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
 
@@ -25,8 +25,12 @@ class Clock:
         return self.now
 
 
-def key(given: str | None = None, environment: Mapping[str, str] | None = None, clock: Clock | None = None) -> Key:
-    return Key("openai", given and Secret(given), "OPENAI_API_KEY", environment or {}, FORM, clock=clock or Clock())  # type: ignore[arg-type]
+def key(
+    given: str | None = None, environment: Mapping[str, str] | None = None, clock: Clock | None = None
+) -> Credential:
+    return Credential(
+        "openai", given and Secret(given), "OPENAI_API_KEY", environment or {}, FORM, clock=clock or Clock()
+    )  # type: ignore[arg-type]
 
 
 def test_it_comes_from_the_table_or_the_vendors_own_variable() -> None:
@@ -50,7 +54,7 @@ def test_a_reference_that_leads_nowhere_is_refused_by_name(tmp_path: Path) -> No
         ("env:NOT_THERE", "there is no variable NOT_THERE"),
         (f"file:{tmp_path / 'not-there'}", "not-there: No such file or directory"),
         (f"file:{tmp_path}", "Is a directory"),
-        (f"file:{tmp_path / 'binary'}", "it is no text"),
+        (f"file:{tmp_path / 'binary'}", "it is not text"),
     ):
         with pytest.raises(ValueError, match=r"^providers\.openai\.key: ") as caught:
             build_providers({"openai": {"key": given}})
@@ -81,7 +85,7 @@ def test_a_file_that_is_gone_leaves_the_key_as_it_was_and_says_so_once(tmp_path:
         file.write_text(SECOND)
         clock.now += 2
         assert made.now.reveal() == SECOND
-    assert [entry["event"] for entry in logs] == ["key file", "key replaced"]
+    assert [entry["event"] for entry in logs] == ["key file not readable", "key replaced"]
 
 
 BAD = [f"{prefix}{'a' * 40}" for prefix in FOREIGN] + [

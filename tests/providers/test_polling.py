@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from structlog.testing import capture_logs
-from tests.providers.played import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
+from tests.support.transport import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import (
@@ -603,7 +603,7 @@ async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert [sent for sent in script.sent() if sent.startswith("DELETE")] == ["DELETE /jobs/1"] * 2
-    assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "job left"] == [
+    assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "remote job abandoned"] == [
         ("unknown", world.call().request_id)
     ]
 

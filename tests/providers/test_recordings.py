@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tests.providers.evidence import SPECIFIED, best, cards, operations_of, proofs_of
-from tests.providers.in_process import BASE, PROMPT
-from tests.providers.recorded import CASES, LEFT_OUT, play, prove
-from tests.providers.recordings import Recording, all_recordings
+from tests.support.recorded_requests import CASES, LEFT_OUT, play, prove
+from tests.support.recording_evidence import SPECIFIED, best, cards, operations_of, proofs_of
+from tests.support.recordings import Recording, all_recordings
+from tests.support.vendors import BASE, PROMPT
 
 from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.events import Picture, Progress, Submitted
@@ -26,7 +26,7 @@ async def test_our_request_is_the_recorded_one_and_its_answer_is_understood(name
 
 @pytest.mark.parametrize("name", CASES)
 async def test_another_key_does_not_pass_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.providers.recordings.KEY", "sk-another-canary-0123456789")
+    monkeypatch.setattr("tests.support.recordings.KEY", "sk-another-canary-0123456789")
     with pytest.raises(AssertionError):
         await prove(name)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 from aiohttp import web
-from tests import pictures
-from tests.servers import running
+from tests.support import pictures
+from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import InvalidRequest, ProviderCredentials, ProviderFailed

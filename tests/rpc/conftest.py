@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest_asyncio
-from tests.servers import Running, running
+from tests.support.servers import Running, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

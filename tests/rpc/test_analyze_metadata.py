@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
-from tests.pictures import PHOTO, encoded
+from tests.support.pictures import PHOTO, encoded
 
 from celeste_image.v1 import (
     ANALYSIS_KIND_METADATA,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from tests.pictures import PHOTO, encoded, plain
-from tests.servers import Running, running
+from tests.support.pictures import PHOTO, encoded, plain
+from tests.support.servers import Running, running
 
 from celeste_image.providers.local.weights import packages
 from celeste_image.v1 import (

@@ -4,8 +4,9 @@ import hashlib
 
 import grpc
 import pytest
-from tests import pictures
-from tests.servers import CuttingProxy, Running, running
+from tests.support import pictures
+from tests.support.proxies import CuttingProxy
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core.call import ANONYMOUS

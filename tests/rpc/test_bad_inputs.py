@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2, status_pb2
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.core.call import ANONYMOUS
 from celeste_image.rpc.pages import next_page_token

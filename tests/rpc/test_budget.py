@@ -6,11 +6,11 @@ import time
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from tests import pictures
-from tests.rawcalls import RawCalls
 from tests.rpc.test_bad_inputs import status_of
 from tests.rpc.test_slow_readers import GENERATE, READ, calls, healthy, stored, until
-from tests.servers import running
+from tests.support import pictures
+from tests.support.raw_http2 import RawCalls
+from tests.support.servers import running
 
 from celeste_image.rpc.parsing import MAX_ELEMENTS
 from celeste_image.v1 import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.servers import Running, running
+from tests.support.servers import Running, running
 
 from celeste_image.app import build_app
 from celeste_image.client import AsyncClient

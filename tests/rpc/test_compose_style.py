@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, OperationResult, Size
 

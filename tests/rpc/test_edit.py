@@ -3,7 +3,7 @@
 import grpc
 import pytest
 from PIL import Image, ImageChops
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.v1 import EditRequest, ImageInput, ImageServiceStub, StreamRequest
 from celeste_image.v1 import edit_pb2 as edits

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.servers import running
+from tests.support.servers import running
 
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound

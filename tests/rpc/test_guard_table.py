@@ -11,9 +11,9 @@ import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 from structlog.testing import capture_logs
-from tests.imaging.kinds import KINDS, Kind
-from tests.pictures import opened
-from tests.servers import Running, running, workers
+from tests.support.hostile_images import KINDS, Kind
+from tests.support.pictures import opened
+from tests.support.servers import Running, running, workers
 
 from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub, UpscaleRequest
 

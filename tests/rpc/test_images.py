@@ -5,7 +5,7 @@ import uuid
 
 import grpc
 import pytest
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.v1 import (
     ANALYSIS_KIND_METADATA,

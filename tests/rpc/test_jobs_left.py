@@ -14,8 +14,8 @@ import grpc
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
-from tests import pictures
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call
@@ -137,7 +137,7 @@ class Place:
             while not self.logged("call"):
                 await asyncio.sleep(0.005)
         assert [call["outcome"] for call in self.logged("call")] == [outcome]
-        (left,) = self.logged("job left")
+        (left,) = self.logged("remote job abandoned")
         return left
 
 
@@ -221,7 +221,7 @@ async def test_at_the_deadline_the_caller_learns_what_is_owed(place: Place, cls:
             await client.run(Generate(model="printer/one", prompt=LONG), request_id=ID, timeout=3.5)
     assert caught.value.metadata["owed"] == owed, "it is told before gRPC itself ends the call"
     assert (caught.value.metadata["provider"], place.stages("printer").count("call")) == ("printer", 1)
-    (left,) = place.logged("job left")
+    (left,) = place.logged("remote job abandoned")
     assert (left["owed"], left["request_id"]) == (owed, ID)
     assert place.logged("call")[0]["outcome"] == "DEADLINE_EXCEEDED"
 

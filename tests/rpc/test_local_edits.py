@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.v1 import EditRequest, GetModelRequest, ImageInput, ImageServiceStub, ModelServiceStub, StreamRequest
 from celeste_image.v1 import edit_pb2 as edits

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import grpc
 import pytest
-from tests.servers import Running, running
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import RequestTooLarge

@@ -7,8 +7,8 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf import json_format
-from tests import pictures
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.servers import Running, running
 
 from celeste_image.v1 import (
     ANALYSIS_KIND_METADATA,

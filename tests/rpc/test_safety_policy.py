@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageStat
-from tests import pictures
-from tests.outbound.hosts import listening
 from tests.rpc.test_vendors import Fake, says
-from tests.servers import Running, running, workers
+from tests.support import pictures
+from tests.support.hosts import listening
+from tests.support.servers import Running, running, workers
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.edits import Erase, Inpaint, Mask, SearchReplace

@@ -5,8 +5,8 @@ from pathlib import Path
 import grpc
 import pytest
 from PIL import Image
-from tests import pictures
-from tests.servers import running
+from tests.support import pictures
+from tests.support.servers import running
 
 from celeste_image.v1 import ANALYSIS_KIND_METADATA, ANALYSIS_KIND_SAFETY, AnalyzeRequest, ImageInput, ImageServiceStub
 

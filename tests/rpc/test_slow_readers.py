@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests import pictures
-from tests.rawcalls import RawCalls
 from tests.rpc.test_stopping import ENGINE, long_upscale, streamed
-from tests.servers import Running, running, workers
+from tests.support import pictures
+from tests.support.raw_http2 import RawCalls
+from tests.support.servers import Running, running, workers
 
 from celeste_image.admission import ByteBudget
 from celeste_image.core.call import ANONYMOUS

@@ -7,8 +7,8 @@ import signal
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from tests import pictures
-from tests.servers import running, workers
+from tests.support import pictures
+from tests.support.servers import running, workers
 
 from celeste_image.v1 import (
     ANALYSIS_KIND_METADATA,

@@ -11,8 +11,9 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from tests import pictures
-from tests.servers import CuttingProxy, Running, running
+from tests.support import pictures
+from tests.support.proxies import CuttingProxy
+from tests.support.servers import Running, running
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.v1 import (

@@ -2,9 +2,9 @@
 
 import grpc
 import pytest
-from tests import pictures
-from tests.outbound.hosts import Host, listening
-from tests.servers import running
+from tests.support import pictures
+from tests.support.hosts import Host, listening
+from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError, NotAnImage, UriFailed, UriRefused

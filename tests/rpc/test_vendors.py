@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tests import pictures
-from tests.outbound.hosts import Asked, Host, listening
-from tests.providers.recordings import KEY
-from tests.servers import Running, running
+from tests.support import pictures
+from tests.support.hosts import Asked, Host, listening
+from tests.support.recordings import KEY
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.edits import Erase, Inpaint, Instruct, Mask, RemoveBackground

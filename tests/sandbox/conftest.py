@@ -8,13 +8,13 @@ from celeste_image.sandbox.pool import WorkerPool
 
 @pytest.fixture
 def lines() -> list[str]:
-    """What the workers wrote to their standard error."""
+    """Lines that the workers wrote to standard error."""
     return []
 
 
 @pytest.fixture
 async def make_pool(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> AsyncIterator[Callable[..., WorkerPool]]:
-    """Makes pools for the engine with many acts, and closes them."""
+    """Makes pools of the engine `acts`, and closes them."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pools: list[WorkerPool] = []
 

@@ -1,4 +1,4 @@
-"""Frames over a pipe whose other end is not to be trusted."""
+"""Frames over a pipe whose other end is untrusted."""
 
 import asyncio
 import io
@@ -8,7 +8,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.strategies import json_values, texts
+from tests.support.strategies import json_values, texts
 
 from celeste_image.sandbox.frames import (
     MAX_JSON_BYTES,
@@ -58,7 +58,7 @@ def test_every_frame_is_received_as_it_was_written(sent: Frame) -> None:
 
 @quick
 @given(st.dictionaries(texts, json_values, max_size=4), st.lists(st.binary(max_size=50), max_size=5))
-def test_a_task_and_its_pictures_arrive(task: dict[str, object], pictures: list[bytes]) -> None:
+def test_a_task_and_its_images_arrive(task: dict[str, object], pictures: list[bytes]) -> None:
     frame = read_frame(io.BytesIO(encoded(task_frame(task, pictures))))
     assert frame is not None
     assert frame.fields["task"] == task
@@ -67,7 +67,7 @@ def test_a_task_and_its_pictures_arrive(task: dict[str, object], pictures: list[
 
 @quick
 @given(frames, st.data())
-def test_half_a_frame_is_no_frame(sent: Frame, data: st.DataObject) -> None:
+def test_a_truncated_frame_is_refused(sent: Frame, data: st.DataObject) -> None:
     whole = encoded(sent)
     half = whole[: data.draw(st.integers(1, len(whole) - 1))]
     with pytest.raises(BadFrame):
@@ -84,7 +84,7 @@ async def test_lengths_beyond_the_bounds_are_refused_before_anything_is_read(len
     with pytest.raises(BadFrame):
         read_frame(io.BytesIO(header))
     endless = asyncio.StreamReader()
-    endless.feed_data(header)  # and no end: whoever waited for the rest would wait for ever
+    endless.feed_data(header)  # without an end: waiting for the rest would take forever
     async with asyncio.timeout(5):
         with pytest.raises(BadFrame):
             await receive_frame(endless)
@@ -110,7 +110,7 @@ async def test_lengths_beyond_the_bounds_are_refused_before_anything_is_read(len
     ],
     ids=lambda text: repr(text[:12]),
 )
-async def test_text_that_is_no_object_with_a_kind_is_refused(text: bytes) -> None:
+async def test_text_that_is_not_an_object_with_a_kind_is_refused(text: bytes) -> None:
     with pytest.raises(BadFrame):
         read_frame(io.BytesIO(with_text(text)))
     with pytest.raises(BadFrame):

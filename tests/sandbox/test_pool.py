@@ -1,4 +1,4 @@
-"""WorkerPool with real processes that hang, crash, hoard, babble and leave."""
+"""WorkerPool with real processes that hang, crash, hoard memory, write garbage and exit."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ async def pid_of(pool: WorkerPool) -> int:
 
 
 def is_gone(pid: int) -> bool:
-    """Tells whether no process has this id: not even as a zombie that nobody asked for its status."""
+    """Returns whether the process has ended and was reaped: a zombie counts as running."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -71,10 +71,10 @@ async def test_an_engine_is_answered_in_the_middle_of_a_task(make_pool: MakePool
                     case "heard":
                         heard.append((frame.fields["kind_of_answer"], frame.fields["number"], len(frame.payload)))
     assert heard == [("answer", number, 2 * MIB) for number in range(3)]
-    assert len(pool.pids) == 1, "and it is kept for the next task"
+    assert len(pool.pids) == 1, "the worker is kept for the next task"
 
 
-async def test_who_waits_for_an_answer_can_be_stopped(make_pool: MakePool) -> None:
+async def test_an_engine_that_waits_for_an_answer_can_be_stopped(make_pool: MakePool) -> None:
     pool = make_pool()
     async with asyncio.timeout(30), aclosing(pool.run({"act": "converse", "count": 1})) as frames:
         assert [(await anext(frames)).kind, (await anext(frames)).kind] == ["ask", "take"]
@@ -156,7 +156,7 @@ async def test_cancelling_while_a_process_starts_leaves_the_pool_usable(make_poo
 
 
 async def test_leaving_before_the_end_ends_the_process(make_pool: MakePool) -> None:
-    """A worker in the middle of a task is of no use for another."""
+    """A worker in the middle of a task can't take another."""
     pool = make_pool()
     pid = await pid_of(pool)
     async with aclosing(pool.run({"act": "several", "count": 1000})) as frames:
@@ -199,7 +199,7 @@ async def test_a_hoarder_meets_its_limit_and_the_next_task_works(make_pool: Make
     assert (await only(make_pool(), "hoards", bytes=600 * MIB)).fields == {"size": 600 * MIB}, "0 is no limit"
 
 
-async def test_a_picture_beyond_the_limit_is_an_error_too(make_pool: MakePool) -> None:
+async def test_an_image_beyond_the_limit_is_an_error_too(make_pool: MakePool) -> None:
     pool = make_pool(memory_bytes=256 * MIB)
     with pytest.raises((EngineMemory, EngineLost)):
         await everything(pool, "echo", bytes(300 * MIB))
@@ -217,7 +217,7 @@ async def test_what_an_engine_refuses_arrives_as_it_was(make_pool: MakePool) -> 
 async def test_a_bug_of_an_engine_tells_the_caller_nothing(make_pool: MakePool, act: str) -> None:
     with pytest.raises(RuntimeError) as caught:
         await everything(make_pool(), act)
-    assert not isinstance(caught.value, CelesteError), "so that it gets an id in the log like any bug"
+    assert not isinstance(caught.value, CelesteError), "it gets an id in the log like any bug"
     assert "secret" not in str(caught.value)
 
 
@@ -225,7 +225,7 @@ async def test_a_bug_of_an_engine_is_in_the_log(make_pool: MakePool, lines: list
     pool = make_pool()
     with pytest.raises(RuntimeError):
         await everything(pool, "stumbles")
-    await pool.close()  # only then is all of it sure to have come
+    await pool.close()  # closing waits for the whole log
     assert lines[0].startswith("Traceback")
     assert lines[-1] == "ValueError: secret words"
     assert any("acts.py" in line for line in lines)
@@ -244,7 +244,7 @@ async def test_a_line_without_end_does_not_block_the_worker(make_pool: MakePool,
     assert (await only(pool, "floods", chunks=100)).kind == "after"
     await pool.close()
     assert (lines[0], lines[-1]) == ("before", "after")
-    assert sum(map(len, lines)) < 4 * MIB, "what is too long is not kept"
+    assert sum(map(len, lines)) < 4 * MIB, "a line beyond the limit is dropped"
 
 
 @pytest.mark.parametrize("then", ["hang", "return"])
@@ -258,7 +258,7 @@ async def test_a_line_without_end_does_not_block_the_worker(make_pool: MakePool,
     ],
     ids=["text", "lengths", "array", "payload"],
 )
-async def test_what_is_no_frame_ends_the_process(make_pool: MakePool, babble: bytes, then: str) -> None:
+async def test_a_malformed_frame_ends_the_process(make_pool: MakePool, babble: bytes, then: str) -> None:
     pool = make_pool()
     pid = await pid_of(pool)
     with pytest.raises(EngineLost):
@@ -290,7 +290,7 @@ async def test_many_tasks_share_its_processes(make_pool: MakePool) -> None:
     assert sorted(pool.pids) == sorted(set(pids))
 
 
-async def test_cancelling_who_waits_for_a_process_leaves_the_pool_usable(make_pool: MakePool) -> None:
+async def test_cancelling_a_waiting_task_leaves_the_pool_usable(make_pool: MakePool) -> None:
     pool = make_pool()
     running = pool.run({"act": "hang"})
     await first(running)
@@ -305,7 +305,7 @@ async def test_cancelling_who_waits_for_a_process_leaves_the_pool_usable(make_po
     assert await pid_of(pool) == outcomes[1]
 
 
-async def test_who_waits_is_cancelled_in_the_moment_its_turn_comes(make_pool: MakePool) -> None:
+async def test_a_waiting_task_can_be_cancelled_the_moment_its_turn_comes(make_pool: MakePool) -> None:
     pool = make_pool()
     running = pool.run({"act": "hang"})
     await first(running)
@@ -326,7 +326,7 @@ async def test_a_worker_has_no_secret(make_pool: MakePool, monkeypatch: pytest.M
     assert "a secret" not in fields.values()
     assert {"PATH", "PYTHONPATH"} <= set(fields)
     assert fields["OMP_NUM_THREADS"] == "3"
-    assert fields["ORT_DISABLE_TELEMETRY"] == "1", "onnxruntime 1.32 sends events to its maker"
+    assert fields["ORT_DISABLE_TELEMETRY"] == "1", "onnxruntime 1.32 sends telemetry to its maker"
 
 
 async def test_a_task_that_spins_is_ended_when_its_time_is_up(make_pool: MakePool) -> None:

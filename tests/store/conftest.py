@@ -2,8 +2,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.s3 import S3, serving
-from tests.store.kept import Kept, kept_at
+from tests.support.s3 import S3, serving
+from tests.support.stores import Kept, kept_at
 
 from celeste_image.store.backend import open_backend
 

@@ -1,4 +1,4 @@
-"""One suite over every kind of store: what callers see."""
+"""ArtifactStore on every kind of backend: put, get, ranges, owners, lineages, URLs."""
 
 import asyncio
 import hashlib
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import stores
-from tests.store.kept import OTHER, OWNER, Kept
+from tests.support import stores
+from tests.support.stores import OTHER, OWNER, Kept
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name
 from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
@@ -44,7 +44,7 @@ def made(number: int) -> Lineage:
     ],
     ids=["png", "empty", "one byte", "chunks"],
 )
-async def test_what_is_put_can_be_had(kept: Kept, data: bytes, media_type: str) -> None:
+async def test_stored_bytes_are_returned(kept: Kept, data: bytes, media_type: str) -> None:
     store = kept.store
     artifact = await store.put(OWNER, data, width=3, height=2)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -64,7 +64,7 @@ async def test_what_is_put_can_be_had(kept: Kept, data: bytes, media_type: str) 
 async def test_the_same_bytes_are_one_artifact(kept: Kept) -> None:
     several = await asyncio.gather(*(kept.store.put(OWNER, b"at once") for _ in range(10)))
     assert len({artifact.name for artifact in several}) == 1
-    assert len({artifact.created for artifact in several}) == 1, "the first time counts"
+    assert len({artifact.created for artifact in several}) == 1, "the first store sets the creation time"
     assert len(await kept.paths("sha256/")) == 1
     await kept.store.put(OWNER, b"others")
     assert len(await kept.paths("sha256/")) == 2
@@ -116,7 +116,7 @@ async def test_the_end_is_within_and_beyond_it_is_not(kept: Kept) -> None:
     assert caught.value.metadata == {"limit": str(len(PNG)), "value": str(len(PNG) + 1)}
 
 
-async def test_a_name_of_nothing(kept: Kept) -> None:
+async def test_an_unknown_name_is_not_found(kept: Kept) -> None:
     await kept.store.put(OWNER, PNG)
     for ask in (kept.store.get, kept.store.open, kept.store.find):
         with pytest.raises(ArtifactNotFound) as caught:
@@ -154,7 +154,7 @@ async def test_a_name_of_nothing(kept: Kept) -> None:
 async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, tmp_path: Path) -> None:
     class Untouched:
         def __getattr__(self, attribute: str) -> object:
-            raise AssertionError(f"{attribute} was asked for")
+            raise AssertionError(f"{attribute} was used")
 
     from celeste_image.store.backend import Backend
     from celeste_image.store.uploads import Uploads
@@ -175,9 +175,9 @@ async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, 
 @pytest.mark.parametrize("owner", ["", "..", "a/b", "a\0b", "A", "ä", "-a", "a" * 65, "a b", "a.b", "a\n"])
 async def test_owners_that_could_lead_into_anothers_folder_are_refused(on_disk: Kept, owner: str) -> None:
     for ask in (on_disk.store.find, on_disk.store.committed, on_disk.store.delete):
-        with pytest.raises(ValueError, match="an owner of artifacts"):
+        with pytest.raises(ValueError, match="the name of an owner"):
             await ask(owner, MISSING)
-    with pytest.raises(ValueError, match="an owner of artifacts"):
+    with pytest.raises(ValueError, match="the name of an owner"):
         await owned(on_disk.store, owner)
 
 
@@ -197,7 +197,7 @@ async def test_a_digest_is_no_permission(kept: Kept) -> None:
     assert await store.get(OWNER, name) == PNG
 
 
-async def test_each_owner_has_his_own_artifact_of_the_same_bytes(kept: Kept) -> None:
+async def test_each_owner_has_an_artifact_of_the_same_bytes(kept: Kept) -> None:
     store = kept.store
     mine = await store.put(OWNER, PNG, lineage=made(1))
     his = await store.put(OTHER, PNG)
@@ -210,14 +210,14 @@ async def test_each_owner_has_his_own_artifact_of_the_same_bytes(kept: Kept) -> 
         await store.get(OWNER, mine.name)
 
 
-async def test_missing_are_those_whose_bytes_are_not_there(kept: Kept) -> None:
+async def test_missing_names_are_those_without_bytes(kept: Kept) -> None:
     names = [(await kept.store.put(OWNER, bytes([n]))).name for n in range(40)]
-    await kept.place.objects.delete_async(f"sha256/{names[7][17:19]}/{names[7][17:]}")
+    await kept.backend.objects.delete_async(f"sha256/{names[7][17:19]}/{names[7][17:]}")
     asked = [MISSING, *names, artifact_name("1" * 64)]
     assert await kept.store.missing(OWNER, asked) == [MISSING, names[7], artifact_name("1" * 64)]
 
 
-async def test_what_is_owned_comes_in_order_and_from_anywhere(kept: Kept) -> None:
+async def test_owned_artifacts_are_listed_in_order_from_any_name(kept: Kept) -> None:
     names = sorted([(await kept.store.put(OWNER, bytes([n]), lineage=made(n))).name for n in range(40)])
     await kept.store.put(OTHER, b"not this")
     assert await owned(kept.store) == names
@@ -227,7 +227,7 @@ async def test_what_is_owned_comes_in_order_and_from_anywhere(kept: Kept) -> Non
     assert not [artifact async for artifact in kept.store.owned(OWNER) if artifact.lineages]
 
 
-# What is known
+# Facts and lineages
 
 
 async def test_lineages_come_newest_first_and_are_bounded(kept: Kept) -> None:
@@ -244,7 +244,7 @@ async def test_lineages_of_puts_at_once_are_all_kept(kept: Kept) -> None:
     assert sorted(lineage.seed or 0 for lineage in (await kept.store.find(OWNER, name)).lineages) == list(range(10))
 
 
-async def test_a_size_once_known_is_not_forgotten(kept: Kept) -> None:
+async def test_a_known_size_in_pixels_is_kept(kept: Kept) -> None:
     await kept.store.put(OWNER, PNG, width=640, height=480)
     artifact = await kept.store.put(OWNER, PNG)
     assert (artifact.width, artifact.height) == (640, 480)
@@ -267,19 +267,19 @@ async def test_a_size_once_known_is_not_forgotten(kept: Kept) -> None:
         "x:///",
     ],
 )
-def test_urls_of_no_store(url: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a store is at memory:///, file:///FOLDER or s3://BUCKET/PREFIX"):
+def test_invalid_urls_are_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a store URL is memory:///, file:///FOLDER or s3://BUCKET/PREFIX"):
         open_store(url, tmp_path / "spool")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_option_that_is_none_is_named_and_its_value_is_not(tmp_path: Path) -> None:
+def test_an_unknown_option_is_named_without_its_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="secret_acess_key") as caught:
         open_store("s3://bucket/", tmp_path, options={"secret_acess_key": "hush"})
     assert "hush" not in str(caught.value)
 
 
-def test_folders_are_made_with_those_above_them_for_their_owner_alone(tmp_path: Path) -> None:
+def test_folders_are_created_with_parents_and_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         open_store((tmp_path / "a" / "b ü" / "c").as_uri(), tmp_path / "d" / "spool")
@@ -289,7 +289,7 @@ def test_folders_are_made_with_those_above_them_for_their_owner_alone(tmp_path: 
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
         open_store((tmp_path / "file").as_uri(), tmp_path / "spool")

@@ -1,11 +1,11 @@
-"""Damaged bytes: never handed out, put out of the way, counted, and healed by the next put."""
+"""Damaged bytes: never returned, quarantined, counted, and replaced by the next put."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.store.kept import OTHER, OWNER, Kept, name_of, path_of
+from tests.store.meddling import meddled
+from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
 
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable
@@ -31,7 +31,7 @@ async def read(store: ArtifactStore, artifact: Artifact, offset: int = 0, limit:
 @pytest.mark.parametrize("first", ["get", "open"])
 @pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_damaged_bytes_are_never_handed_out_and_heal(kept: Kept, damage: str, known: bool, first: str) -> None:
+async def test_damaged_bytes_are_never_returned_and_heal(kept: Kept, damage: str, known: bool, first: str) -> None:
     artifact = await kept.store.put(OWNER, LONG)
     assert await kept.store.open(OWNER, NAME) == artifact
     await kept.write(BLOB, DAMAGES[damage])
@@ -42,7 +42,7 @@ async def test_damaged_bytes_are_never_handed_out_and_heal(kept: Kept, damage: s
     assert store.damaged == 1
     assert await kept.paths("sha256/") == []
     assert await kept.paths("quarantine/") == [QUARANTINED]
-    for ask in (store.get, store.open):  # out of the way is lost
+    for ask in (store.get, store.open):  # quarantined bytes count as lost
         with pytest.raises(ArtifactDamaged):
             await ask(OWNER, NAME)
     assert await store.missing(OWNER, [NAME]) == [NAME]
@@ -53,10 +53,10 @@ async def test_damaged_bytes_are_never_handed_out_and_heal(kept: Kept, damage: s
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
-async def test_lost_bytes_are_data_loss_while_the_record_is_there(kept: Kept, known: bool) -> None:
+async def test_lost_bytes_are_data_loss_while_the_entry_is_there(kept: Kept, known: bool) -> None:
     await kept.store.put(OWNER, LONG)
     await kept.store.open(OWNER, NAME)
-    await kept.place.objects.delete_async(BLOB)
+    await kept.backend.objects.delete_async(BLOB)
     store = kept.store if known else kept.again()
     for count, ask in enumerate((store.get, store.open), 1):
         with pytest.raises(ArtifactDamaged):
@@ -75,7 +75,7 @@ async def test_bytes_that_are_damaged_or_deleted_while_they_are_read(kept: Kept)
     with pytest.raises(ArtifactDamaged):
         await read(store, opened)
     await kept.write(BLOB, LONG[: CHUNK_BYTES + 10])
-    with pytest.raises(ArtifactDamaged):  # wholly behind the end
+    with pytest.raises(ArtifactDamaged):  # wholly beyond the end
         await read(store, opened, 2 * CHUNK_BYTES)
     with pytest.raises(ArtifactNotFound):
         await read(store, opened)
@@ -83,7 +83,7 @@ async def test_bytes_that_are_damaged_or_deleted_while_they_are_read(kept: Kept)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"media_type": "x"'])
-async def test_a_damaged_record_is_data_loss_and_heals(kept: Kept, content: bytes) -> None:
+async def test_a_damaged_entry_is_data_loss_and_heals(kept: Kept, content: bytes) -> None:
     store = kept.store
     await store.put(OWNER, b"one")
     await store.put(OWNER, LONG)
@@ -98,10 +98,10 @@ async def test_a_damaged_record_is_data_loss_and_heals(kept: Kept, content: byte
     assert await store.get(OWNER, NAME) == LONG
 
 
-async def test_a_record_that_says_another_size_is_not_believed(kept: Kept) -> None:
+async def test_an_entry_with_a_wrong_size_is_not_believed(kept: Kept) -> None:
     await kept.store.put(OWNER, LONG)
     record = f"records/{OWNER}/{NAME[17:]}.json"
-    found = await kept.place.objects.get_async(record)
+    found = await kept.backend.objects.get_async(record)
     text = bytes(await found.bytes_async()).replace(str(len(LONG)).encode(), b"7777777")
     await kept.write(record, text)
     opened = await kept.store.open(OWNER, NAME)
@@ -109,7 +109,7 @@ async def test_a_record_that_says_another_size_is_not_believed(kept: Kept) -> No
     assert await read(kept.store, opened) == LONG
 
 
-# A disk that decays changes no time of change, so a file looks as it did when it was checked.
+# A decaying disk changes no modification time, so a file looks as it did when it was checked.
 
 
 def decay(path: Path) -> None:
@@ -125,31 +125,27 @@ async def test_decay_below_the_file_system_is_found_by_whole_reads(on_disk: Kept
     store = on_disk.store
     await store.put(OWNER, LONG)
     opened = await store.open(OWNER, NAME)
-    assert on_disk.place.folder
-    decay(on_disk.place.folder / BLOB)
+    assert on_disk.backend.folder
+    decay(on_disk.backend.folder / BLOB)
     received = b""
     with pytest.raises(ArtifactDamaged):
         if how == "get":
             await store.get(OWNER, NAME)
         async for _, chunk in store.read(opened):
             received += chunk
-    assert len(received) < len(LONG), "the end is withheld, so that nobody takes it for whole"
+    assert len(received) < len(LONG), "the end is withheld, so that no caller takes it for complete"
     assert store.damaged == 1
 
 
-async def test_bytes_stored_anew_meanwhile_are_not_put_away(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two find the damage; between them somebody heals it."""
-    store, blobs = kept.store, kept.store._blobs
-    await store.put(OWNER, LONG)
+async def test_bytes_that_are_replaced_during_a_read_are_not_quarantined(kept: Kept) -> None:
+    """Another caller replaces the damaged bytes after they were read and before they are moved."""
+
+    async def replaced() -> None:
+        await kept.store.put(OWNER, LONG)
+
+    store = meddled(kept, BLOB, after_read=replaced)
+    await kept.store.put(OWNER, LONG)
     await kept.write(BLOB, DAMAGES["flipped"])
-    quarantine: Callable[[str], object] = blobs._quarantine
-
-    async def late(sha256: str) -> object:
-        monkeypatch.setattr(blobs, "_quarantine", quarantine)
-        await store.put(OWNER, LONG)
-        return await quarantine(sha256)  # type: ignore[misc]
-
-    monkeypatch.setattr(blobs, "_quarantine", late)
     with pytest.raises(StorageUnavailable) as caught:
         await store.get(OWNER, NAME)
     assert caught.value.retryable
@@ -157,11 +153,11 @@ async def test_bytes_stored_anew_meanwhile_are_not_put_away(kept: Kept, monkeypa
     assert await kept.paths("quarantine/") == []
 
 
-# What is on the disk
+# Durability
 
 
 class Synced:
-    """What was brought to the disk, and what was in the files at that moment."""
+    """The files and folders that were flushed, with the files' contents at that moment."""
 
     def __init__(self) -> None:
         self.files: list[tuple[Path, bytes]] = []
@@ -175,26 +171,26 @@ class Synced:
             self.folders.append(path)
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs to see what a descriptor stands for")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to find a descriptor's path")
 async def test_a_put_is_on_the_disk_before_it_is_acknowledged(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = on_disk.place.folder
+    folder = on_disk.backend.folder
     assert folder
     synced = Synced()
-    monkeypatch.setattr(os, "fsync", synced)  # nothing that a test may do shows whether a disk was waited for
+    monkeypatch.setattr(os, "fsync", synced)  # a test can't observe the flush itself
     await on_disk.store.put(OWNER, LONG)
     blob, record = folder / BLOB, folder / f"records/{OWNER}/{NAME[17:]}.json"
-    assert synced.files == [(blob, LONG), (record, record.read_bytes())], "whole, under their last names"
+    assert synced.files == [(blob, LONG), (record, record.read_bytes())], "complete, under their final names"
     assert {blob.parent, blob.parent.parent, record.parent, record.parent.parent, folder} == set(synced.folders)
     await on_disk.again().put(OTHER, LONG)
-    assert synced.files[2][0] == blob, "bytes that were there may never have come to the disk"
+    assert synced.files[2][0] == blob, "earlier bytes may never have been flushed"
     synced.folders.clear()
     await on_disk.store.delete(OWNER, NAME)
-    assert record.parent in synced.folders, "nor does what was deleted come back"
+    assert record.parent in synced.folders, "a deleted entry must not come back"
 
 
-async def test_what_a_disk_did_not_keep_is_written_anew(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failed fsync the next one may succeed without having written: Linux says it once."""
-    folder = on_disk.place.folder
+async def test_bytes_of_a_failed_flush_are_written_again(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed fsync the next one may succeed without writing: Linux reports the failure once."""
+    folder = on_disk.backend.folder
     assert folder
 
     def fails(descriptor: int) -> None:
@@ -213,7 +209,7 @@ async def test_what_a_disk_did_not_keep_is_written_anew(on_disk: Kept, monkeypat
 
 
 async def test_known_bytes_are_not_written_again(on_disk: Kept) -> None:
-    folder = on_disk.place.folder
+    folder = on_disk.backend.folder
     assert folder
     await on_disk.store.put(OWNER, LONG)
     before = (folder / BLOB).stat()

@@ -1,4 +1,4 @@
-"""Stores that are full, read-only or away: refused before work begins, told plainly, healed without a restart.
+"""Stores that are full, read-only or down: refused before work begins, and healed without a restart.
 
 A file-size limit stands for the full disk: the kernel ends a write in its middle, and that needs no root.
 `bench/disk_faults.py` does the same with real disks that are full.
@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.s3 import S3
-from tests.store.kept import OTHER, OWNER, Kept, kept_at, name_of, path_of
-from tests.store.proxies import FaultyProxy
 from tests.store.test_uploads import begin, send
+from tests.support.proxies import FaultyProxy
+from tests.support.s3 import S3
+from tests.support.stores import OTHER, OWNER, Kept, kept_at, name_of, path_of
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.store import CHUNK_BYTES, backend
@@ -36,7 +36,7 @@ ROOM = CHUNK_BYTES + 1000
 
 @contextlib.contextmanager
 def full_at(size_bytes: int) -> Iterator[None]:
-    """Ends every write of this process at a size, in the middle if need be."""
+    """Limits the size of this process's files, so that writes fail in the middle."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -46,8 +46,8 @@ def full_at(size_bytes: int) -> Iterator[None]:
 
 
 def files(kept: Kept) -> list[str]:
-    assert kept.place.folder
-    return [str(path) for path in kept.place.folder.rglob("*") if path.is_file()]
+    assert kept.backend.folder
+    return [str(path) for path in kept.backend.folder.rglob("*") if path.is_file()]
 
 
 # Full
@@ -63,7 +63,7 @@ async def test_a_full_store_takes_nothing_leaves_nothing_and_heals(on_disk: Kept
                 await store.put(OWNER, LARGE)
             assert caught.value.retry_after
         assert await store.get(OWNER, name_of(SMALL)) == SMALL
-        assert sorted(files(on_disk)) == before, "no half file"
+        assert sorted(files(on_disk)) == before, "a partial file stayed"
         assert await store.missing(OWNER, [name_of(LARGE)])
     await store.put(OWNER, LARGE)
     assert await store.get(OWNER, name_of(LARGE)) == LARGE
@@ -87,14 +87,16 @@ async def test_a_full_spool_keeps_what_it_had_and_takes_no_results_with_it(on_di
     with full_at(ROOM):
         with pytest.raises(StorageFull):
             await send(store, LARGE, name, step=CHUNK_BYTES)
-        assert await store.committed(OWNER, name) == (CHUNK_BYTES, None), "the chunk that did not fit is not there"
+        assert await store.committed(OWNER, name) == (CHUNK_BYTES, None), "the chunk that did not fit must not count"
         await store.put(OWNER, SMALL)
     await send(store, LARGE, name, start=CHUNK_BYTES)
     assert await store.get(OWNER, name) == LARGE
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-async def test_what_the_disk_says_when_it_is_full(on_disk: Kept, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_error_of_a_full_disk_is_storage_full(
+    on_disk: Kept, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -106,7 +108,7 @@ async def test_what_the_disk_says_when_it_is_full(on_disk: Kept, number: int, mo
 
 
 async def test_below_the_reserve_nothing_begins(on_disk: Kept) -> None:
-    store = ArtifactStore(on_disk.place, Uploads(on_disk.spool, 0), 0, reserve_bytes=1 << 60)
+    store = ArtifactStore(on_disk.backend, Uploads(on_disk.spool, 0), 0, reserve_bytes=1 << 60)
     with pytest.raises(StorageFull):
         await store.check_room()
     with pytest.raises(StorageFull):
@@ -115,7 +117,7 @@ async def test_below_the_reserve_nothing_begins(on_disk: Kept) -> None:
 
 
 async def test_below_the_reserve_of_the_spool_only_uploads_stop(on_disk: Kept) -> None:
-    store = ArtifactStore(on_disk.place, Uploads(on_disk.spool, 1 << 60))
+    store = ArtifactStore(on_disk.backend, Uploads(on_disk.spool, 1 << 60))
     await store.check_room()
     await store.put(OWNER, SMALL)
     with pytest.raises(StorageFull):
@@ -128,7 +130,7 @@ async def test_below_the_reserve_of_the_spool_only_uploads_stop(on_disk: Kept) -
 
 @contextlib.contextmanager
 def ordinary_user(*folders: Path) -> Iterator[None]:
-    """Is somebody to whom permissions apply, and who owns some folders."""
+    """Becomes an unprivileged user who owns some folders."""
     if os.geteuid():
         yield
         return
@@ -143,7 +145,7 @@ def ordinary_user(*folders: Path) -> Iterator[None]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that anybody can reach; pytest's own are for their owner."""
+    """A folder that other users can reach; pytest's own are private."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -206,8 +208,8 @@ async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(folder: Path)
         assert kept.store.damaged == 0
 
 
-async def test_a_folder_that_went_away_and_came_back(on_disk: Kept) -> None:
-    folder = on_disk.place.folder
+async def test_a_folder_that_vanishes_and_returns(on_disk: Kept) -> None:
+    folder = on_disk.backend.folder
     assert folder
     await on_disk.store.put(OWNER, SMALL)
     folder.rename(folder.with_name("away"))
@@ -221,10 +223,8 @@ async def test_a_folder_that_went_away_and_came_back(on_disk: Kept) -> None:
     assert await on_disk.store.get(OWNER, name_of(SMALL)) == SMALL
 
 
-async def test_after_a_failed_write_room_is_tried_out_before_work(
-    on_disk: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A disk that fails says nothing beforehand; so one call at most is paid for in vain."""
+async def test_after_a_failed_write_a_probe_precedes_work(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing disk gives no warning, so at most one call is paid for in vain."""
 
     def fails(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -239,9 +239,9 @@ async def test_after_a_failed_write_room_is_tried_out_before_work(
             with pytest.raises(StorageUnavailable):
                 await store.check_room()
     await store.check_room()
-    probed = await on_disk.place.changed("probe")
+    probed = await on_disk.backend.changed("probe")
     await store.check_room()
-    assert await on_disk.place.changed("probe") == probed, "once is enough"
+    assert await on_disk.backend.changed("probe") == probed, "one probe is enough"
 
 
 # S3
@@ -257,7 +257,7 @@ async def proxy(s3: S3) -> AsyncIterator[FaultyProxy]:
 def behind(
     request: pytest.FixtureRequest, s3: S3, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Kept:
-    """A store on S3 behind the proxy, with patience for a busy machine, but where an answer never comes."""
+    """A store on S3 behind the proxy, with long timeouts for a busy machine, except where no answer comes."""
     monkeypatch.setattr(
         backend,
         "REQUEST_SECONDS",
@@ -268,7 +268,7 @@ def behind(
 
 
 @pytest.mark.parametrize("fault", ["503", "500 after", "reset"])
-async def test_s3_that_fails_now_and_then_is_not_noticed(behind: Kept, proxy: FaultyProxy, fault: str) -> None:
+async def test_occasional_failures_of_s3_are_retried(behind: Kept, proxy: FaultyProxy, fault: str) -> None:
     proxy.fault = lambda method, number: fault if number % 3 else "pass"
     await behind.store.put(OWNER, SMALL)
     await send(behind.store)
@@ -278,7 +278,7 @@ async def test_s3_that_fails_now_and_then_is_not_noticed(behind: Kept, proxy: Fa
 
 
 @pytest.mark.parametrize("fault", ["503", "reset", "stall"])
-async def test_s3_that_is_away_is_unavailable_within_seconds_and_heals(
+async def test_s3_that_is_down_is_unavailable_within_seconds_and_heals(
     behind: Kept, proxy: FaultyProxy, fault: str
 ) -> None:
     store = behind.store
@@ -320,12 +320,12 @@ async def test_a_multipart_put_that_dies_in_the_middle_leaves_no_object(behind: 
         await behind.store.put(OWNER, data)
     proxy.fault = lambda method, number: "pass"
     assert await behind.paths("sha256/") == []
-    assert "DELETE" in proxy.requests, "the parts were given up"
+    assert "DELETE" in proxy.requests, "the parts were not aborted"
     await behind.store.put(OWNER, data)
     assert await behind.store.get(OWNER, name_of(data)) == data
 
 
-async def test_a_key_that_is_refused_is_unavailable(s3: S3, tmp_path: Path) -> None:
+async def test_a_refused_key_makes_the_store_unavailable(s3: S3, tmp_path: Path) -> None:
     options = s3.options() | {"aws_secret_access_key": "wrong"}
     kept = kept_at(open_backend(s3.url("refused"), options), tmp_path / "spool")
     with pytest.raises(StorageUnavailable) as caught:

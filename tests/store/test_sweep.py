@@ -1,4 +1,4 @@
-"""Age: what goes, what stays, and what must not go while somebody stores it."""
+"""Sweeps: expired and abandoned things are removed, young ones stay, and a concurrent put loses nothing."""
 
 import asyncio
 import os
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from obstore.store import S3Store
-from tests.store.kept import OTHER, OWNER, Kept, name_of, path_of
+from tests.store.meddling import meddled
+from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
 
 from celeste_image.core.artifact import Lineage
 from celeste_image.core.errors import ArtifactNotFound
@@ -32,7 +33,7 @@ async def begin(store: ArtifactStore, data: bytes) -> None:
 async def test_nothing_young_goes(kept: Kept) -> None:
     store = kept.again(retention_hours=24)
     await store.put(OWNER, ONE)
-    await kept.write(path_of(name_of(TWO)), TWO)  # written, not yet recorded
+    await kept.write(path_of(name_of(TWO)), TWO)  # written, not yet in the index
     await begin(store, PART)
     for ahead in (0.0, 0.99):
         kept.clock.ahead = ahead * HOUR
@@ -42,7 +43,7 @@ async def test_nothing_young_goes(kept: Kept) -> None:
     assert (await store.put(OWNER, TWO)).name == name_of(TWO)
 
 
-async def test_what_is_past_its_time_goes_with_its_bytes(kept: Kept) -> None:
+async def test_an_expired_artifact_goes_with_its_bytes(kept: Kept) -> None:
     store = kept.again(retention_hours=24)
     artifact = await store.put(OWNER, ONE)
     assert artifact.expires is not None
@@ -62,15 +63,15 @@ async def test_what_is_past_its_time_goes_with_its_bytes(kept: Kept) -> None:
     assert await store.sweep() == (0, 0, 0)
 
 
-async def test_for_ever_is_for_ever(kept: Kept) -> None:
+async def test_without_retention_artifacts_stay_forever(kept: Kept) -> None:
     assert (await kept.store.put(OWNER, ONE)).expires is None
     kept.clock.ahead = 24 * 365 * 50 * HOUR
     assert await kept.store.sweep() == (0, 0, 0)
     assert await kept.store.get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_storing_again_puts_the_end_off(on_disk: Kept) -> None:
-    store, folder = on_disk.again(retention_hours=24), on_disk.place.folder
+async def test_storing_again_postpones_expiry(on_disk: Kept) -> None:
+    store, folder = on_disk.again(retention_hours=24), on_disk.backend.folder
     assert folder
     await store.put(OWNER, ONE)
     aged(folder / f"records/{OWNER}/{name_of(ONE)[17:]}.json", 23)
@@ -81,7 +82,7 @@ async def test_storing_again_puts_the_end_off(on_disk: Kept) -> None:
     assert await store.get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_what_expired_is_forgotten_even_if_it_comes_again_before_a_sweep(kept: Kept) -> None:
+async def test_an_expired_artifact_starts_afresh_when_it_is_stored_again(kept: Kept) -> None:
     store = kept.again(retention_hours=1)
     made = Lineage("a-request", "generate", "local/compose", kept.clock())
     await store.put(OWNER, ONE, width=5, height=5, lineage=made)
@@ -110,22 +111,22 @@ async def test_bytes_go_an_hour_after_the_last_owner(kept: Kept) -> None:
     assert await store.get(OTHER, name_of(TWO)) == TWO
 
 
-async def test_resting_uploads_go_after_a_day(kept: Kept) -> None:
+async def test_idle_uploads_go_after_a_day(kept: Kept) -> None:
     store = kept.store
     await begin(store, PART)
     kept.clock.ahead = 23 * HOUR
     assert await store.sweep() == (0, 0, 0)
     kept.clock.ahead = 25 * HOUR
     async with store.upload(OWNER, name_of(PART)):
-        assert await store.sweep() == (0, 0, 0), "somebody is at it"
+        assert await store.sweep() == (0, 0, 0), "a writer has it open"
     assert await store.sweep() == (0, 0, 1)
     assert kept.parts() == []
     assert await store.committed(OWNER, name_of(PART)) == (0, None)
 
 
-async def test_what_a_killed_server_left_of_its_puts_goes(on_disk: Kept) -> None:
+async def test_unfinished_files_of_a_killed_server_go(on_disk: Kept) -> None:
     await on_disk.store.put(OWNER, ONE)
-    folder = on_disk.place.folder
+    folder = on_disk.backend.folder
     assert folder
     staged = [folder / (path_of(name_of(ONE)) + "#1"), folder / f"records/{OWNER}/{name_of(ONE)[17:]}.json#12"]
     for path in staged:
@@ -137,7 +138,7 @@ async def test_what_a_killed_server_left_of_its_puts_goes(on_disk: Kept) -> None
     assert await on_disk.store.get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_strangers_are_left_alone(kept: Kept) -> None:
+async def test_foreign_objects_stay(kept: Kept) -> None:
     strangers = ["sha256/notes.txt", f"sha256/00/{'1' * 64}", "sha256/ab/cd", f"records/{OWNER}/notes.json", "other"]
     for path in strangers:
         await kept.write(path, b"mine")
@@ -148,41 +149,41 @@ async def test_strangers_are_left_alone(kept: Kept) -> None:
     assert [found async for found in kept.store.owned(OWNER)] == []
 
 
-# While somebody stores
+# Concurrent puts
 
 
 async def listed_before(kept: Kept, monkeypatch: pytest.MonkeyPatch, prefix: str, meanwhile: Any) -> None:
-    """Lets something happen between the moment a sweep lists and the moment it deletes."""
-    listing = type(kept.place).list
+    """Runs `meanwhile` between a sweep's listing and its deletions."""
+    listing = type(kept.backend).list
 
-    async def list_then(place: Any, wanted: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
-        metas = [meta async for meta in listing(place, wanted, offset)]
+    async def list_then(backend: Any, wanted: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
+        metas = [meta async for meta in listing(backend, wanted, offset)]
         if wanted == prefix:
-            monkeypatch.setattr(type(kept.place), "list", listing)
+            monkeypatch.setattr(type(kept.backend), "list", listing)
             await meanwhile()
         for meta in metas:
             yield meta
 
-    monkeypatch.setattr(type(kept.place), "list", list_then)
+    monkeypatch.setattr(type(kept.backend), "list", list_then)
 
 
 def backdated(kept: Kept, monkeypatch: pytest.MonkeyPatch, until: datetime) -> None:
-    """Lets what was written by a time look two hours older; stores give no way to set that."""
-    listing, changed = type(kept.place).list, type(kept.place).changed
+    """Makes objects written until a time look two hours older; stores can't set that time."""
+    listing, changed = type(kept.backend).list, type(kept.backend).changed
 
     def shown(time: datetime) -> datetime:
         return time - 2 * HOUR if time <= until else time
 
-    async def old_list(place: Any, prefix: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
-        async for meta in listing(place, prefix, offset):
+    async def old_list(backend: Any, prefix: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
+        async for meta in listing(backend, prefix, offset):
             yield {**meta, "last_modified": shown(meta["last_modified"])}
 
-    async def old_changed(place: Any, path: str) -> datetime | None:
-        time = await changed(place, path)
+    async def old_changed(backend: Any, path: str) -> datetime | None:
+        time = await changed(backend, path)
         return time and shown(time)
 
-    monkeypatch.setattr(type(kept.place), "list", old_list)
-    monkeypatch.setattr(type(kept.place), "changed", old_changed)
+    monkeypatch.setattr(type(kept.backend), "list", old_list)
+    monkeypatch.setattr(type(kept.backend), "changed", old_changed)
 
 
 @pytest.mark.parametrize("prefix", ["sha256/", "records/"])
@@ -191,12 +192,12 @@ async def test_a_put_during_a_sweep_is_kept(kept: Kept, monkeypatch: pytest.Monk
     await store.put(OWNER, ONE)
     if prefix == "sha256/":
         await store.delete(OWNER, name_of(ONE))
-    coarse = 1 if isinstance(kept.place.objects, S3Store) else 0.02  # how finely it counts, in seconds
+    coarse = 1 if isinstance(kept.backend.objects, S3Store) else 0.02  # resolution of the store's times, in seconds
     await asyncio.sleep(coarse + 0.1)
     backdated(kept, monkeypatch, kept.clock() - timedelta(seconds=coarse))
 
     async def put() -> None:
-        kept.clock.ahead = 2 * HOUR  # to the writer the bytes are old, so they are written anew
+        kept.clock.ahead = 2 * HOUR  # the writer sees old bytes, so it writes them again
         await store.put(OWNER, ONE)
         kept.clock.ahead = 0 * HOUR
 
@@ -207,7 +208,7 @@ async def test_a_put_during_a_sweep_is_kept(kept: Kept, monkeypatch: pytest.Monk
 
 
 async def test_puts_deletes_and_sweeps_at_once_lose_nothing(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an hour of one second; what was acknowledged last is there or gone as it was left."""
+    """With an hour of one second. The last acknowledged operation decides whether an artifact is there."""
     monkeypatch.setattr(blobs, "ORPHAN_AGE", timedelta(seconds=1))
     store, swept = on_disk.store, 0
     until = on_disk.clock() + timedelta(seconds=2.5)
@@ -238,22 +239,16 @@ async def test_puts_deletes_and_sweeps_at_once_lose_nothing(on_disk: Kept, monke
     assert store.damaged == 0
 
 
-async def test_bytes_that_are_deleted_while_they_are_asked_for_are_not_lost(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = kept.store
-    for way in ("get", "check"):
-        await store.put(OWNER, ONE)
-        ask = getattr(store._blobs, way)
+@pytest.mark.parametrize("ask", ["get", "open"])
+async def test_bytes_that_are_deleted_during_a_read_are_not_lost(kept: Kept, ask: str) -> None:
+    async def deleted_and_swept() -> None:
+        await kept.store.delete(OWNER, name_of(ONE))
+        kept.clock.ahead = 2 * HOUR
+        assert await kept.store.sweep() == (0, 1, 0)
+        kept.clock.ahead = 0 * HOUR
 
-        async def late(sha256: str, ask: Any = ask) -> Any:
-            await store.delete(OWNER, name_of(ONE))
-            kept.clock.ahead = 2 * HOUR
-            assert await store.sweep() == (0, 1, 0)
-            kept.clock.ahead = 0 * HOUR
-            return await ask(sha256)
-
-        monkeypatch.setattr(store._blobs, way, late)
-        with pytest.raises(ArtifactNotFound):
-            await (store.get if way == "get" else store.open)(OWNER, name_of(ONE))
+    store = meddled(kept, path_of(name_of(ONE)), before_read=deleted_and_swept)
+    await kept.store.put(OWNER, ONE)
+    with pytest.raises(ArtifactNotFound):
+        await getattr(store, ask)(OWNER, name_of(ONE))
     assert store.damaged == 0

@@ -1,4 +1,4 @@
-"""Uploads: in chunks, over and over, by several at once."""
+"""Uploads: in chunks, resumed, repeated, and by concurrent writers."""
 
 import asyncio
 import errno
@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.store.kept import OTHER, OWNER, Kept, name_of
+from tests.support.stores import OTHER, OWNER, Kept, name_of
 
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import (
@@ -30,7 +30,7 @@ HALF = len(DATA) // 2
 async def send(
     store: ArtifactStore, data: bytes = DATA, name: str = NAME, *, start: int = 0, step: int = 1 << 16, size: int = -1
 ) -> Artifact:
-    """Sends bytes as WriteArtifact does."""
+    """Uploads bytes as WriteArtifact does."""
     size = len(data) if size < 0 else size
     async with store.upload(OWNER, name) as upload:
         for offset in range(start, len(data), step):
@@ -40,12 +40,12 @@ async def send(
 
 
 async def begin(store: ArtifactStore, upto: int, data: bytes = DATA, name: str = NAME) -> None:
-    """Sends the first bytes, then the connection drops."""
+    """Uploads the first bytes, then drops the connection."""
     async with store.upload(OWNER, name) as upload:
         await store.write(upload, len(data), 0, data[:upto])
 
 
-async def test_what_is_sent_is_an_artifact(kept: Kept) -> None:
+async def test_uploaded_bytes_are_an_artifact(kept: Kept) -> None:
     artifact = await send(kept.store)
     assert (artifact.name, artifact.media_type, artifact.size_bytes) == (NAME, "image/png", len(DATA))
     assert (artifact.width, artifact.height, artifact.lineages) == (0, 0, ())
@@ -55,14 +55,14 @@ async def test_what_is_sent_is_an_artifact(kept: Kept) -> None:
     assert kept.parts() == []
 
 
-async def test_a_large_one_goes_in_parts(kept: Kept) -> None:
+async def test_a_large_upload_is_put_in_parts(kept: Kept) -> None:
     data = os.urandom(12 << 20)
     await send(kept.store, data, name_of(data), step=1 << 20)
     assert hashlib.sha256(await kept.store.get(OWNER, name_of(data))).digest() == hashlib.sha256(data).digest()
     assert await kept.store.open(OWNER, name_of(data))
 
 
-async def test_nothing_is_an_artifact_too(kept: Kept) -> None:
+async def test_no_bytes_are_an_artifact_too(kept: Kept) -> None:
     artifact = await send(kept.store, b"", name_of(b""))
     assert artifact.size_bytes == 0
     assert await kept.store.get(OWNER, artifact.name) == b""
@@ -70,7 +70,7 @@ async def test_nothing_is_an_artifact_too(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["same server", "restarted"])
-async def test_an_upload_goes_on_where_it_stopped(kept: Kept, restart: bool) -> None:
+async def test_an_upload_resumes_where_it_stopped(kept: Kept, restart: bool) -> None:
     await begin(kept.store, HALF)
     store = kept.again() if restart else kept.store
     assert await store.committed(OWNER, NAME) == (HALF, None)
@@ -84,13 +84,13 @@ async def test_an_upload_goes_on_where_it_stopped(kept: Kept, restart: bool) -> 
 
 
 @pytest.mark.parametrize("start", [0, 1, HALF - 1, HALF])
-async def test_bytes_that_are_there_are_ignored(on_disk: Kept, start: int) -> None:
+async def test_repeated_bytes_are_ignored(on_disk: Kept, start: int) -> None:
     await begin(on_disk.store, HALF)
     await send(on_disk.store, start=start, step=1000)
     assert await on_disk.store.get(OWNER, NAME) == DATA
 
 
-async def test_ignored_bytes_are_not_looked_at(on_disk: Kept) -> None:
+async def test_repeated_bytes_are_not_compared(on_disk: Kept) -> None:
     await begin(on_disk.store, HALF)
     await send(on_disk.store, bytes(HALF) + DATA[HALF:])
     assert await on_disk.store.get(OWNER, NAME) == DATA
@@ -123,15 +123,15 @@ async def test_more_bytes_than_declared_are_discarded(on_disk: Kept, size: int) 
     await assert_nothing_left(on_disk)
 
 
-async def test_a_size_that_is_less_than_what_is_there_is_refused(on_disk: Kept) -> None:
-    await begin(on_disk.store, len(DATA))  # all, but it was never finished
+async def test_a_size_below_the_arrived_bytes_is_refused(on_disk: Kept) -> None:
+    await begin(on_disk.store, len(DATA))  # complete, but never finished
     with pytest.raises(DigestMismatch) as caught:
         await send(on_disk.store, b"", size=HALF)
     assert caught.value.violations[0].field == "size_bytes"
     await assert_nothing_left(on_disk)
 
 
-async def test_all_the_bytes_were_there_but_the_server_ended(kept: Kept) -> None:
+async def test_a_complete_upload_survives_the_end_of_the_server(kept: Kept) -> None:
     await begin(kept.store, len(DATA))
     store = kept.again()
     assert await store.committed(OWNER, NAME) == (len(DATA), None)
@@ -157,7 +157,7 @@ async def test_writers_of_the_same_bytes_make_one_artifact(kept: Kept) -> None:
     assert await kept.store.get(OWNER, NAME) == DATA
 
 
-async def test_a_writer_that_is_late_has_no_more_to_do(on_disk: Kept) -> None:
+async def test_a_late_writer_is_finished_too(on_disk: Kept) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME) as late:
         await store.write(late, len(DATA), 0, DATA[:HALF])
@@ -168,18 +168,18 @@ async def test_a_writer_that_is_late_has_no_more_to_do(on_disk: Kept) -> None:
     assert on_disk.parts() == []
 
 
-async def test_who_comes_after_the_end_and_a_delete_begins_anew_beside_the_late(on_disk: Kept) -> None:
+async def test_a_writer_after_the_end_and_a_delete_starts_over_beside_a_late_one(on_disk: Kept) -> None:
     store = on_disk.store
-    async with store.upload(OWNER, NAME):  # and says no more
+    async with store.upload(OWNER, NAME):  # and sends nothing more
         await send(store)
         await store.delete(OWNER, NAME)
         await begin(store, HALF)
         assert await store.committed(OWNER, NAME) == (HALF, None)
-    assert await store.committed(OWNER, NAME) == (HALF, None), "the late one takes nothing with it"
+    assert await store.committed(OWNER, NAME) == (HALF, None), "the late writer removes nothing"
     await send(store, start=HALF)
 
 
-async def test_wrong_bytes_spoil_the_upload_for_all_and_it_can_begin_again(kept: Kept) -> None:
+async def test_wrong_bytes_end_the_upload_for_all_writers_and_it_can_start_over(kept: Kept) -> None:
     store = kept.store
     async with store.upload(OWNER, NAME) as right, store.upload(OWNER, NAME) as wrong:
         assert right is wrong, "one file"
@@ -196,7 +196,7 @@ async def test_wrong_bytes_spoil_the_upload_for_all_and_it_can_begin_again(kept:
     assert kept.parts() == []
 
 
-async def test_who_waits_for_an_end_that_fails_is_told_to_begin_again(on_disk: Kept) -> None:
+async def test_a_writer_that_waits_for_a_failing_finish_must_start_over(on_disk: Kept) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME) as one, store.upload(OWNER, NAME) as two:
         await store.write(one, len(DATA), 0, bytes(len(DATA)))
@@ -210,7 +210,7 @@ async def test_who_waits_for_an_end_that_fails_is_told_to_begin_again(on_disk: K
 
 
 async def test_a_cancelled_write_ends_before_the_next_begins(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread goes on when its call is gone; were the file free meanwhile, two would write one place."""
+    """A thread outlives its cancelled call; without the lock, two threads would write at one offset."""
     store, append = on_disk.store, Upload.append
     within, go_on = threading.Event(), threading.Event()
 
@@ -237,7 +237,7 @@ async def test_a_cancelled_write_ends_before_the_next_begins(on_disk: Kept, monk
     assert on_disk.parts() == []
 
 
-async def test_a_file_that_another_server_writes_is_let_alone(on_disk: Kept) -> None:
+async def test_a_file_that_another_server_writes_is_untouched(on_disk: Kept) -> None:
     other = on_disk.again()
     async with on_disk.store.upload(OWNER, NAME):
         with pytest.raises(StorageUnavailable):
@@ -257,7 +257,7 @@ async def test_an_upload_can_be_deleted(kept: Kept) -> None:
     assert kept.parts() == []
 
 
-async def test_an_upload_that_is_deleted_while_it_is_written_begins_again(on_disk: Kept) -> None:
+async def test_an_upload_that_is_deleted_during_a_write_starts_over(on_disk: Kept) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME) as upload:
         await store.write(upload, len(DATA), 0, DATA[:HALF])
@@ -269,14 +269,14 @@ async def test_an_upload_that_is_deleted_while_it_is_written_begins_again(on_dis
 
 
 @pytest.mark.parametrize("damage", ["flipped", "lost", "record"])
-async def test_bytes_that_were_damaged_are_taken_again(kept: Kept, damage: str) -> None:
+async def test_damaged_bytes_can_be_uploaded_again(kept: Kept, damage: str) -> None:
     store = kept.store
     await send(store)
     blob = f"sha256/{NAME[17:19]}/{NAME[17:]}"
     if damage == "flipped":
         await kept.write(blob, DATA[:-1] + b"x")
     elif damage == "lost":
-        await kept.place.objects.delete_async(blob)
+        await kept.backend.objects.delete_async(blob)
     else:
         await kept.write((await kept.paths("records/"))[0], b"")
     assert await store.committed(OWNER, NAME) == (0, None)
@@ -286,9 +286,7 @@ async def test_bytes_that_were_damaged_are_taken_again(kept: Kept, damage: str) 
     assert await store.missing(OWNER, [NAME]) == []
 
 
-async def test_a_disk_that_fills_in_the_middle_keeps_what_it_had(
-    on_disk: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_disk_that_fills_up_keeps_the_earlier_bytes(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     store = on_disk.store
     pwrite, left = os.pwrite, [HALF + 10, 0, 0]
 

@@ -1,7 +1,7 @@
 """Models: every parameter that a card has gets over the wire and back."""
 
 import pytest
-from tests.providers.evidence import cards
+from tests.support.recording_evidence import cards
 
 from celeste_image.core.card import ModelCard
 from celeste_image.providers.registry import build_providers

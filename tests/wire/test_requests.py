@@ -5,7 +5,7 @@ import math
 
 import pytest
 from hypothesis import example, given, settings
-from tests.wire import strategies
+from tests.support import strategies
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.errors import InvalidRequest

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire import strategies
-from tests.wire.strategies import as_facts, counts, texts
+from tests.support import strategies
+from tests.support.strategies import as_facts, counts, texts
 
 from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.errors import NotAnImage

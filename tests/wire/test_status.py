@@ -8,8 +8,8 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire import strategies
-from tests.wire.strategies import as_facts
+from tests.support import strategies
+from tests.support.strategies import as_facts
 
 from celeste_image.core.errors import (
     ERRORS,

@@ -1,18 +1,39 @@
-"""The recipe of a picture: what made it and of what, and the texts in which it is written into the picture's file."""
+"""The recipe of an image: its model, prompt and settings, and the texts that write them into the image's file."""
 
 import html
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.request import Edit, Generate, ImageRequest, OperationKind, PaintRequest, Upscale
 
-__all__ = ["RECIPE_PROPERTY", "description", "packet", "parameters", "recipe_of", "source_type"]
+__all__ = ["RECIPE_PROPERTY", "RecipeTexts", "description", "packet", "parameters", "recipe_of", "source_type"]
 
 RECIPE_PROPERTY: Final = "celeste:Recipe"
 """The property of XMP that holds the recipe, as JSON, by its usual prefix."""
 SOURCE_TYPES: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeTexts:
+    """A recipe as the texts that are written into an image's file.
+
+    Attributes:
+        packet: A whole XMP packet.
+        description: The packet's `rdf:Description`, for a file that has a packet already.
+        parameters: The recipe in lines as AUTOMATIC1111 writes them, for programs that read these.
+    """
+
+    packet: str
+    description: str
+    parameters: str
+
+    @classmethod
+    def of(cls, recipe: dict[str, Any], kind: str) -> "RecipeTexts":
+        """Returns the texts of a recipe and a digital source type."""
+        described = description(recipe, kind)
+        return cls(packet(described), described, parameters(recipe))
 
 
 def recipe_of(

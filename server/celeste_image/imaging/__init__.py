@@ -1,1 +1,1 @@
-"""Encoded images: what they are, whether they can be trusted, and work on their pixels and metadata."""
+"""Encoded images: checking and decoding foreign ones, changing pixels, reading and writing metadata."""

@@ -1,4 +1,4 @@
-"""What a file claims, read before a decoder is asked that would believe it, or count to it, at our cost."""
+"""Checks an image file's header and structure before decoding, so that a decompression bomb costs nothing."""
 
 import re
 import zlib
@@ -9,12 +9,12 @@ from celeste_image.imaging.limits import ImageLimits, too_large
 __all__ = ["check_claims", "kind_of"]
 
 MAX_PARTS = 65_536
-"""Chunks of a PNG, segments of a JPEG. Each costs a microsecond or two, and may be 4 bytes: 64 MiB of them took
-longer than a decoder has. In one picture of 64 MiB they are 1 KiB each, on average."""
+"""Chunks of a PNG, segments of a JPEG. Each costs a microsecond or two and may have 4 bytes, so 64 MiB of them took
+longer than the CPU time of a decoder. An image of 64 MiB may still have parts of 1 KiB on average."""
 MAX_SCANS = 40
-"""Of a progressive JPEG, each a pass over all pixels; encoders make 10 to 20."""
+"""Scans of a progressive JPEG. Each is a pass over all pixels; encoders make 10 to 20."""
 MAX_FILL = 4096
-"""Bytes between two segments of a JPEG that are none; Pillow steps over them one by one."""
+"""Bytes of fill between two segments of a JPEG; Pillow skips them one by one."""
 
 SEGMENT = re.compile(rb"\xff([^\x00\xff])")
 SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -40,7 +40,7 @@ HEIF = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def kind_of(data: bytes) -> str:
-    """Returns the name of a format that is not read here, empty when it is none that is known."""
+    """Returns the name of a known format that Celeste does not read; empty for unknown bytes."""
     if data[4:8] == b"ftyp" and data[8:12] in HEIF:
         return "HEIC"
     for start, name in OTHERS.items():
@@ -50,11 +50,11 @@ def kind_of(data: bytes) -> str:
 
 
 def check_claims(data: bytes, media_type: str, limits: ImageLimits) -> None:
-    """Refuses what would be too much by its own words, or by the number of its parts.
+    """Refuses a file whose header declares too much, or that has too many parts.
 
     Raises:
-        ImageTooLarge: Sides, pixels, scans, chunks, segments or the color profile are beyond what is allowed.
-        NotAnImage: A JPEG has nothing where its segments should be.
+        ImageTooLarge: Sides, pixels, scans, chunks, segments or the color profile exceed their limit.
+        NotAnImage: A JPEG has more than `MAX_FILL` bytes where a segment should begin.
     """
     match media_type:
         case "image/png":
@@ -66,7 +66,7 @@ def check_claims(data: bytes, media_type: str, limits: ImageLimits) -> None:
 
 
 def _check_png(data: bytes, limits: ImageLimits) -> None:
-    """Counts chunks and unpacks the color profile: Pillow has one limit for it and for each text."""
+    """Counts the chunks and unpacks the color profile: Pillow has a single limit for the profile and for texts."""
     at, left = 8, limits.max_profile_bytes
     for _ in range(MAX_PARTS):
         kind, start = data[at + 4 : at + 8], at + 8
@@ -77,7 +77,7 @@ def _check_png(data: bytes, limits: ImageLimits) -> None:
             packed = data[data.find(b"\x00", start, at) + 2 : at - 4]
             try:
                 left -= len(zlib.decompressobj().decompress(packed, left + 1))
-            except zlib.error:  # then it has none
+            except zlib.error:  # a broken profile counts as absent
                 continue
             if left < 0:
                 limit = limits.max_profile_bytes
@@ -91,7 +91,7 @@ def _check_jpeg(data: bytes) -> None:
         found = SEGMENT.search(data, at, at + MAX_FILL)
         if not found:
             if at + MAX_FILL < len(data):
-                raise NotAnImage("is a damaged picture or none at all")
+                raise NotAnImage("is damaged or not an image")
             return
         marker, at = found[1][0], found.end()
         if marker == 0xD9:
@@ -102,7 +102,7 @@ def _check_jpeg(data: bytes) -> None:
         at += int.from_bytes(data[at : at + 2], "big")
         if marker == 0xDA:
             scans += 1
-            if not progressive:  # it has a scan for each of its colors at most
+            if not progressive:  # a baseline JPEG has at most one scan per color
                 return
             if scans > MAX_SCANS:
                 raise too_large("scans", MAX_SCANS, scans)
@@ -114,7 +114,7 @@ def _check_jpeg(data: bytes) -> None:
 
 
 def _check_webp(data: bytes, limits: ImageLimits) -> None:
-    """Reads the size: Pillow's decoder takes memory for two of such pictures when it is opened."""
+    """Checks the declared size: Pillow allocates memory for two whole images when it opens a WebP."""
 
     def number(start: int, end: int) -> int:
         return int.from_bytes(data[start:end], "little")

@@ -1,4 +1,4 @@
-"""Colors as engines want them: gray or sRGB, 8 bits each, whatever a file has."""
+"""Converts an image's colors to gray or sRGB with 8 bits a channel, by its color profile."""
 
 import io
 from collections.abc import Callable
@@ -11,25 +11,25 @@ __all__ = ["Convert", "plain", "to_srgb"]
 Convert = Callable[[Image.Image], Image.Image]
 
 MODES = {"GRAY": ("L",), "RGB ": ("RGB",), "CMYK": ("CMYK",)}
-"""Color space of a profile (ICC.1:2022 section 7.2.6), and Pillow's modes of pictures that it may be for."""
+"""Color space of a profile (ICC.1:2022 section 7.2.6), and the Pillow modes that it fits."""
 SAME = 2
-"""Steps of 255 that a profile may move any color and still count as sRGB: those that cameras embed do."""
+"""Levels of 255 by which a profile may move a color and still count as sRGB, as profiles from cameras do."""
 
 
 def plain(image: Image.Image, depth: int) -> tuple[Image.Image, Image.Image | None]:
-    """Returns a picture's colors, in mode L, RGB or CMYK, and its opacity if it has any.
+    """Returns an image's colors in mode L, RGB or CMYK, and its opacity; None for an opaque image.
 
-    `depth` is the bits of one of its values as stored, which Pillow does not keep: 1 to 16.
+    `depth` is the bits of a stored value, 1 to 16, which Pillow does not keep.
     """
     key = image.info.get("transparency")
     if image.mode in ("L", "RGB", "CMYK") and key is None:
         return image, None
-    if image.mode.startswith("I"):  # 16 bits of gray; Pillow's own conversion cuts off what is above 255
+    if image.mode.startswith("I"):  # 16-bit gray; Pillow's own conversion clips at 255
         deep = image.convert("I")
         gray = deep.point([(value + 128) // 257 for value in range(65_536)], "L")
         return gray, deep.point(_all_but(key, 65_536), "L") if isinstance(key, int) else None
     if image.mode in ("1", "L"):
-        if depth in (2, 4) and isinstance(key, int):  # the picture was scaled to 8 bits, its key was not
+        if depth in (2, 4) and isinstance(key, int):  # Pillow scaled the image to 8 bits, but not its key
             key *= 255 // ((1 << depth) - 1)
         gray = image.convert("L")
         return gray, gray.point(_all_but(key, 256)) if isinstance(key, int) else None
@@ -46,7 +46,7 @@ def plain(image: Image.Image, depth: int) -> tuple[Image.Image, Image.Image | No
 
 
 def _all_but(key: int, count: int) -> list[int]:
-    """Returns the opacity of each of `count` values when one of them is the one that can't be seen."""
+    """Returns the opacity of each of `count` values: `key` is transparent, the others are opaque."""
     table = [255] * count
     if 0 <= key < count:
         table[key] = 0
@@ -54,10 +54,10 @@ def _all_but(key: int, count: int) -> list[int]:
 
 
 def to_srgb(mode: str, profile: bytes | None) -> Convert | None:
-    """Returns what turns pictures in mode L, RGB or CMYK and a color profile into L or RGB in sRGB.
+    """Returns the conversion from a mode (L, RGB or CMYK) and color profile to gray or RGB in sRGB.
 
-    None when they are that already; a profile that is broken, or is for other pictures, counts as none. Relative
-    colorimetric with black point compensation, as browsers do it.
+    None when the colors are sRGB already. A profile that is broken or does not fit the mode is ignored. The intent is
+    relative colorimetric with black point compensation, as in browsers.
     """
     transform = _transform(mode, profile) if profile else None
     if transform is None:
@@ -97,7 +97,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 @cache
 def _probe(mode: str) -> Image.Image:
-    """Returns a picture of all grays, or of 17 steps of each color with all of the others."""
+    """Returns a test image of all grays, or of every combination of 17 steps per channel."""
     if mode == "L":
         return Image.frombytes("L", (256, 1), bytes(range(256)))
     steps = [round(step * 255 / 16) for step in range(17)]

@@ -1,4 +1,4 @@
-"""Opens pictures from outside. Runs in worker processes only; everything else asks `Guard`."""
+"""Decodes foreign images within limits. Runs in worker processes only; the server asks `Guard`."""
 
 import io
 import re
@@ -22,7 +22,7 @@ FORMATS = {
     "image/webp": WebPImagePlugin.WebPImageFile.format,
     "image/avif": AvifImagePlugin.AvifImageFile.format,
 }
-"""Pillow's names; imported here, since Pillow itself would load what is rare with the first such picture."""
+"""Pillow's names. They are imported here because Pillow loads rare plug-ins only with their first image."""
 
 DAMAGED = (
     OSError,
@@ -31,10 +31,10 @@ DAMAGED = (
     EOFError,
     LookupError,
     TypeError,
-    RuntimeError,  # what the AVIF decoder raises
+    RuntimeError,  # from the AVIF decoder
     struct.error,
 )
-"""What Pillow raises over bytes that are not as their format wants them."""
+"""Exceptions that Pillow raises for bytes that break their format's rules."""
 
 ORIENTATION = 0x0112
 """EXIF 2.3 tag."""
@@ -47,49 +47,49 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture of each orientation upright."""
+"""The operation that makes an image of each orientation upright."""
 
-warnings.simplefilter("ignore", UserWarning)  # of odd EXIF; Python would keep each text for ever
+warnings.simplefilter("ignore", UserWarning)  # odd EXIF; Python would keep each text forever
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
-    """Returns a picture as it is stored: mode, EXIF and text untouched, every pixel decoded.
+    """Returns an image as stored, with every pixel decoded; mode, EXIF and text are untouched.
 
     Raises:
-        NotAnImage: It is in no format that is read, or damaged.
-        ImageTooLarge: Bytes, pixels, a side, frames or text are beyond `limits`.
+        NotAnImage: The bytes are not PNG, JPEG, WebP or AVIF, or are damaged.
+        ImageTooLarge: Bytes, pixels, a side, frames or text exceed `limits`.
     """
     limits.check_bytes(len(data))
     kind = media_type(data[:16])
     if kind not in FORMATS:
         name = kind_of(data)
-        raise NotAnImage(f"is {name or 'not a picture'}{', not' if name else ''} in PNG, JPEG, WebP or AVIF")
+        raise NotAnImage(f"is {f'{name}, not' if name else 'not an image in'} PNG, JPEG, WebP or AVIF")
     check_claims(data, kind, limits)
-    # One unpacked text may be as large as a profile may be, all texts together no more than they may.
+    # Pillow's limit for a single text holds for color profiles too, so the total below bounds the texts.
     PngImagePlugin.MAX_TEXT_CHUNK = max(limits.max_text_bytes, limits.max_profile_bytes)
     PngImagePlugin.MAX_TEXT_MEMORY = limits.max_text_bytes
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     try:
         image = Image.open(io.BytesIO(data), formats=[FORMATS[kind]])
         limits.check_size(*image.size)
-        # Phones put a depth map, or the same picture in small, behind the picture: that is no animation.
+        # Phones append a depth map or a smaller copy to the image; the file is not an animation.
         several = not isinstance(image, MpoImagePlugin.MpoImageFile)
         frames = cast(int, getattr(image, "n_frames", 1)) if several else 1
         if frames > 1:
             raise too_large("frames", 1, frames)
         _check_text(image, limits)
         image.load()
-        _check_text(image, limits)  # a PNG may have some after its pixels
+        _check_text(image, limits)  # a PNG may have text after its pixels
         if image.mode == "P" and not image.palette:
-            raise ValueError("a palette that is not there")
+            raise ValueError("the palette is missing")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_large("pixels", limits.max_pixels, _number(error, limits.max_pixels + 1)) from error
     except DAMAGED as error:
         if "MAX_TEXT" in str(error):
             value = _number(error, limits.max_text_bytes + 1)
             raise too_large("bytes of text", limits.max_text_bytes, value) from error
-        raise NotAnImage("is a damaged picture or none at all") from error
+        raise NotAnImage("is damaged or not an image") from error
     _drop_broken_exif(image)
     return image
 
@@ -103,13 +103,13 @@ def _check_text(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _number(error: Exception, otherwise: int) -> int:
-    """Returns the first number in one of Pillow's messages: the size that it refused, where it tells."""
+    """Returns the first number in Pillow's message, which is the refused size; else `otherwise`."""
     found = re.search(r"\d+", str(error))
     return int(found[0]) if found else otherwise
 
 
 def _drop_broken_exif(image: Image.Image) -> None:
-    """Takes EXIF that can't be read for none, as viewers do: the picture itself is sound."""
+    """Removes EXIF that can't be read, as viewers do: the pixels are sound."""
     try:
         image.getexif()
     except DAMAGED:
@@ -119,13 +119,13 @@ def _drop_broken_exif(image: Image.Image) -> None:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Returns the EXIF orientation, 1 to 8; 1, upright, when there is none that is known."""
+    """Returns the EXIF orientation, 1 to 8; 1 (upright) when it is absent or unknown."""
     value = image.getexif().get(ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def open_upright(data: bytes, limits: ImageLimits) -> Image.Image:
-    """Returns a picture for work: upright, in sRGB, its mode L, RGB or RGBA with 8 bits each, without metadata.
+    """Returns an image ready for work: upright, sRGB, mode L, RGB or RGBA with 8 bits a channel, without metadata.
 
     Raises as `open_image` does.
     """
@@ -142,13 +142,13 @@ def open_upright(data: bytes, limits: ImageLimits) -> Image.Image:
 
 
 def check_work(image: Image.Image, data: bytes) -> None:
-    """Does what `open_upright` does to modes and profiles, so that one that does harm does it here and now."""
+    """Converts modes and profiles as `open_upright` does, so that a harmful profile fails here, in the guard."""
     _as_work(image, data)
 
 
 def _as_work(image: Image.Image, data: bytes) -> tuple[Image.Image, Image.Image | None, Convert | None]:
-    """Returns colors, opacity, and what turns the former into sRGB; a picture in RGBA as it is, and no opacity."""
-    depth = data[24] if data[12:16] == b"IHDR" else 8  # of a PNG; Pillow tells only how it keeps it
+    """Returns colors, opacity and the conversion to sRGB; an RGBA image in sRGB stays whole, without the latter two."""
+    depth = data[24] if data[12:16] == b"IHDR" else 8  # the IHDR has a PNG's depth; Pillow tells only its own
     profile = image.info.get("icc_profile")
     if image.mode == "RGBA" and not to_srgb("RGB", profile):
         return image, None, None

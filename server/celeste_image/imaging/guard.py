@@ -1,4 +1,4 @@
-"""The guard: bytes from outside are decoded here, in limited worker processes, before anything else sees them."""
+"""Guard: validates foreign images by decoding them in sandboxed worker processes, before anything else sees them."""
 
 import asyncio
 import hashlib
@@ -13,30 +13,42 @@ from celeste_image.sandbox.pool import WorkerPool
 __all__ = ["Guard", "ImageLimits"]
 
 REMEMBERED = 1000
-"""Pictures that cost a process, of which the guard keeps the digests: the latest."""
+"""How many digests of images that ended a process are kept: the latest."""
 ALLOWED_LOSSES = 1
-"""Processes that a picture may cost; one may have ended for another reason."""
+"""Processes that an image may cost before it is refused; one may have ended for another reason."""
 
 
 class Guard:
-    """Finds out what encoded bytes are, by decoding them where it does no harm."""
+    """Finds the facts of encoded images, by decoding them where harm is contained.
 
-    def __init__(self, pool: WorkerPool, limits: ImageLimits) -> None:
+    Args:
+        pool: Worker processes of `guard_engine`.
+        limits: The operator's limits.
+        remembered: Digests of harmful images to keep.
+    """
+
+    def __init__(self, pool: WorkerPool, limits: ImageLimits, remembered: int = REMEMBERED) -> None:
         self._pool = pool
+        self._remembered = remembered
         self._losses: OrderedDict[str, int] = OrderedDict()
         self.limits = limits
 
-    async def inspect(self, data: bytes) -> ImageFacts:
-        """Returns the facts about a picture, which was decoded to its last pixel.
+    @property
+    def losses(self) -> dict[str, int]:
+        """Processes that each harmful image ended, by its SHA-256; the latest last."""
+        return dict(self._losses)
 
-        When the process that decodes it does not survive it, another tries once more: it costs little, and one may
-        have ended for another reason. A picture that two did not survive is known from then on.
+    async def inspect(self, data: bytes) -> ImageFacts:
+        """Returns the facts of an image after decoding every pixel.
+
+        If the decoding process ends, another one tries once more: the first may have ended for another reason. An image
+        that ended two processes is refused from then on, by its digest.
 
         Raises:
-            NotAnImage: The bytes are no picture in a format that is read, or a damaged one.
-            ImageTooLarge: It is beyond the limits.
+            NotAnImage: The bytes are not PNG, JPEG, WebP or AVIF, or are damaged.
+            ImageTooLarge: The image exceeds the limits.
             EngineLost: No process can be started.
-            ImageRefused: It ended two processes, now or before.
+            ImageRefused: The image ended two processes, now or before.
         """
         self.limits.check_bytes(len(data))
         digest = await _digest(data) if self._losses else ""  # most servers never lose a process
@@ -44,12 +56,12 @@ class Guard:
             try:
                 facts = await self._decode(data)
             except EngineLost as error:
-                if error.metadata["at"] == "start":  # it never saw the picture
+                if error.metadata["at"] == "start":  # the process never saw the image
                     raise
                 digest = digest or await _digest(data)
                 self._losses[digest] = self._losses.get(digest, 0) + 1
                 self._losses.move_to_end(digest)
-                if len(self._losses) > REMEMBERED:
+                if len(self._losses) > self._remembered:
                     self._losses.popitem(last=False)
             else:
                 self._losses.pop(digest, None)
@@ -59,11 +71,11 @@ class Guard:
 
     async def _decode(self, data: bytes) -> ImageFacts:
         async with aclosing(self._pool.run({"limits": self.limits.as_task()}, [data])) as frames:
-            # Read to the end: a worker that is left before it is done is killed.
+            # Read to the end: a worker is killed when its task is left early.
             facts = [ImageFacts(**frame.fields) async for frame in frames]
         return facts[0]
 
 
 async def _digest(data: bytes) -> str:
-    """Returns the SHA-256, found beside the event loop: 64 MiB take a tenth of a second."""
+    """Returns the SHA-256, computed in a thread: 64 MiB take a tenth of a second."""
     return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()

@@ -1,4 +1,4 @@
-"""The guard's engine: decodes one picture and says what it is."""
+"""The engine of `Guard`: decodes one image and reports its facts."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ SEALED = True
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Emits `facts`, the members of ImageFacts, about the one picture."""
+    """Emits `facts`, the members of ImageFacts, of one image."""
     (data,) = pictures
     image = open_image(data, ImageLimits(**task["limits"]))
     check_work(image, data)

@@ -1,4 +1,4 @@
-"""ImageLimits: how large a picture may be."""
+"""ImageLimits: the largest image that is accepted, in bytes, pixels and metadata."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,14 +9,14 @@ __all__ = ["ImageLimits"]
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Bounds of a picture, in and out.
+    """Limits of an image, from callers and from vendors.
 
     Attributes:
         max_bytes: Encoded size.
         max_pixels: Width times height.
         max_side: The longer side in pixels.
-        max_text_bytes: EXIF, XMP, and the text chunks of a PNG together, each of the three.
-        max_profile_bytes: Color profile, unpacked; those for print have 0.5 to 2 MiB.
+        max_text_bytes: Limit for each of three: EXIF, XMP, and all text chunks of a PNG together.
+        max_profile_bytes: Color profile, unpacked; profiles for print have 0.5 to 2 MiB.
     """
 
     max_bytes: int = 64 << 20
@@ -26,16 +26,16 @@ class ImageLimits:
     max_profile_bytes: int = 4 << 20
 
     def as_task(self) -> dict[str, int]:
-        """Returns them as JSON values for a worker."""
+        """Returns the limits as JSON values for a worker."""
         return asdict(self)
 
     def check_bytes(self, size: int) -> None:
-        """Raises ImageTooLarge when an encoded picture is larger than allowed."""
+        """Raises ImageTooLarge when an encoded image has too many bytes."""
         if size > self.max_bytes:
             raise too_large("bytes", self.max_bytes, size)
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises ImageTooLarge when a side or the area is larger than allowed."""
+        """Raises ImageTooLarge when a side or the area is too large."""
         if max(width, height) > self.max_side:
             raise too_large("pixels a side", self.max_side, max(width, height))
         if width * height > self.max_pixels:
@@ -43,6 +43,6 @@ class ImageLimits:
 
 
 def too_large(unit: str, limit: int, value: int) -> ImageTooLarge:
-    """Returns the error for one limit."""
+    """Returns the error for an exceeded limit."""
     metadata = {"limit": str(limit), "value": str(value), "unit": unit}
     return ImageTooLarge(f"has {value:,} {unit}, at most {limit:,} are allowed", metadata=metadata)

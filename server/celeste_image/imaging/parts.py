@@ -1,4 +1,4 @@
-"""The parts that a picture's file is made of: chunks of PNG and WebP, segments of JPEG, boxes of AVIF."""
+"""Splits an image file into its parts: chunks of PNG and WebP, segments of JPEG, boxes of AVIF."""
 
 import re
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ class Part:
     """One part of a file.
 
     Attributes:
-        kind: Type of the chunk or box, four bytes; of a JPEG the one byte of the marker.
-        start: First byte, with the part's own header.
-        body: First byte of what it holds.
-        stop: First byte after what it holds.
-        end: First byte after the part, its checksum or padding included.
+        kind: Type of the chunk or box, four bytes; for a JPEG, the one byte of the marker.
+        start: First byte of the part, which is its header.
+        body: First byte of the content.
+        stop: First byte after the content.
+        end: First byte after the part, with its checksum or padding.
     """
 
     kind: bytes
@@ -39,9 +39,9 @@ class Part:
 
 
 def parts_of(data: bytes) -> Iterator[Part]:
-    """Yields the parts of a PNG, JPEG, WebP or AVIF in order, nothing of other bytes.
+    """Yields the parts of a PNG, JPEG, WebP or AVIF in order; other bytes have no parts.
 
-    It ends with the first part that is not whole, and after what a guarded picture may have of them.
+    It ends before the first truncated part, and after `MAX_PARTS`, the most that the guard accepts.
     """
     found: Iterator[Part] = iter(())
     match media_type(data[:16]):
@@ -67,11 +67,11 @@ def _png(data: bytes) -> Iterator[Part]:
 
 
 def _jpeg(data: bytes) -> Iterator[Part]:
-    """Yields the segments up to the end of the image; that of a scan holds its header and all its coded pixels."""
+    """Yields the segments up to the end of the image; a scan's segment holds its header and its encoded pixels."""
     yield Part(b"\xd8", 0, 2, 2, 2)
     at = 2
     while found := SCAN_END.search(data, at):
-        # Bytes between two segments belong to neither; what stands before a marker may be fill.
+        # Bytes between two segments belong to neither; they may be fill before a marker.
         start, marker = found.start(), found[1][0]
         body = found.end()
         if marker in BARE:

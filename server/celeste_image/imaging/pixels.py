@@ -1,9 +1,9 @@
-"""Pictures: pixel work for a vendor's requests and answers, in worker processes, never on the event loop."""
+"""Pixels: masks, crops, previews, blurs and metadata of images, done in worker processes off the event loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -12,28 +12,31 @@ import structlog
 from celeste_image.core.edits import Mask
 from celeste_image.core.errors import CelesteError, EngineLost, ImageTooLarge, NotAnImage, ProviderFailed
 from celeste_image.core.image import ImageInput
+from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 
-__all__ = ["Difference", "MaskForm", "Pixels", "limits_of"]
+__all__ = ["Difference", "MaskForm", "Pixels", "Rewritten", "limits_of"]
 
-log = structlog.get_logger("celeste_image.engines")
+log = structlog.get_logger("celeste_image.imaging")
 
 MIB = 1 << 20
 
 MaskForm = Literal["white", "black", "alpha", "strict"]
-"""How a vendor wants a mask: white or black is the part to change, alpha 0 is, or white with no value between."""
+"""How a vendor reads a mask, by the value of pixels to change: `white`, `black`, `alpha` (transparent), or `strict`
+(white, without gray)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far what a vendor made is from the source, in levels of 0 to 255.
+    """How far a vendor's image is from the source, in levels of 0 to 255.
 
     Attributes:
-        outside: Mean absolute difference of a channel outside the mask; None when nothing is.
-        inside: The same inside of it.
-        peak: Largest difference inside between means of cells of 16 x 16 pixels: noise, of JPEG say, has hardly any.
+        outside: Mean absolute difference of a channel outside the mask; None when the mask covers everything.
+        inside: The same inside the mask; None when the mask is empty.
+        peak: Largest difference inside the mask between means of cells of 16 x 16 pixels. Noise, such as JPEG's,
+            hardly moves these means.
     """
 
     outside: float | None
@@ -41,21 +44,36 @@ class Difference:
     peak: float
 
 
-class Pixels:
-    """What a provider does to pixels. One for each; its processes start with the first task and `close` ends them.
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """An image's file after a change of its metadata.
 
-    Pictures of requests have been through the guard, so what is raised about them is a process's own end, before
-    anything was sent. What a vendor answers is from outside and decoded here for the first time: whatever is wrong
-    with it is the vendor's failure, never the caller's, and nothing to be retried, since it may have been paid.
+    Attributes:
+        data: The file; unchanged when nothing could be done.
+        strip_error: Why the metadata could not be removed; empty when it was, or should stay.
+        recipe_error: Why the recipe could not be written; empty when it was, or none was given.
+    """
+
+    data: bytes
+    strip_error: str = ""
+    recipe_error: str = ""
+
+
+class Pixels:
+    """Works on the pixels of a provider's images. Processes start with the first task; `close` ends them.
+
+    The guard has checked the images of requests, so only the loss of a process can fail there, before anything is sent.
+    A vendor's images are decoded here for the first time: a broken one is the vendor's failure, not the caller's, and
+    is not retried, since it may have been paid for.
     """
 
     def __init__(self, provider: str, *, size: int = 1, limits: ImageLimits | None = None) -> None:
-        """Makes it; nothing is started yet.
+        """Starts no process yet.
 
         Args:
-            provider: Whose pictures, for errors and the log.
-            size: Processes at most; tasks beyond wait.
-            limits: How large a vendor's pictures may be.
+            provider: Name for errors and the log.
+            size: Processes at most; further tasks wait.
+            limits: Largest image that a vendor may send.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
@@ -64,13 +82,13 @@ class Pixels:
             size=size,
             memory_bytes=2048 * MIB,
             cpu_seconds=60,
-            on_log=partial(log.warning, "engine", engine="pictures", provider=provider),
+            on_log=partial(log.warning, "engine", engine="pixels", provider=provider),
         )
 
     async def mask(self, image: ImageInput, mask: Mask, form: MaskForm) -> bytes:
-        """Returns a mask of any polarity as a PNG as large as its image, its feather drawn; `strict` has none left.
+        """Returns a mask of any polarity as a PNG of its image's size, with its feather drawn; `strict` has no feather.
 
-        `white`, `black` and `strict` are gray; `alpha` is black, with 255 less the white mask as its opacity.
+        `white`, `black` and `strict` are gray; `alpha` is black, and its opacity is 255 minus the white mask.
         """
         assert image.facts is not None
         size = {"width": image.facts.width, "height": image.facts.height}
@@ -80,18 +98,18 @@ class Pixels:
     async def padded(
         self, image: ImageInput, left: int, right: int, top: int, bottom: int, form: MaskForm = "white"
     ) -> tuple[bytes, bytes]:
-        """Returns two PNGs: the picture with transparent borders of so many pixels, and the mask of the borders."""
+        """Returns two PNGs: the image with transparent borders, in pixels, and the mask of the borders."""
         sides = {"left": left, "right": right, "top": top, "bottom": bottom}
         canvas, mask = await self._given({"do": "pad", "form": form, **sides}, [image])
         return canvas.payload, mask.payload
 
     async def png(self, image: ImageInput) -> bytes:
-        """Returns the picture as PNG, upright and without metadata."""
+        """Returns the image as PNG, upright and without metadata."""
         (frame,) = await self._given({"do": "png"}, [image])
         return frame.payload
 
     async def blurred(self, image: ImageInput, media_type: str = "image/png") -> bytes:
-        """Returns a picture of the same size in which nothing can be made out, as JPEG, PNG or WebP.
+        """Returns the image at its size, blurred beyond recognition, as JPEG, PNG or WebP.
 
         Raises:
             NotAnImage: See `open_upright`.
@@ -101,16 +119,16 @@ class Pixels:
         return frame.payload
 
     async def facts(self, data: bytes) -> tuple[str, int, int]:
-        """Returns the media type, the width and the height of a vendor's picture, decoded to its last pixel.
+        """Returns media type, width and height of a vendor's image after decoding every pixel.
 
         Raises:
-            ProviderFailed: It is no picture, a damaged one, or beyond the limits.
+            ProviderFailed: The bytes are no image, are damaged, or exceed the limits.
         """
         frame = await self._answered({"do": "measure"}, [data])
         return _facts(frame)
 
     async def preview(self, data: bytes) -> tuple[bytes, str, int, int]:
-        """Returns a vendor's picture as a preview: at most 256 KiB, its media type, width and height.
+        """Returns a preview of a vendor's image: at most 256 KiB, media type, width and height.
 
         Raises:
             ProviderFailed: See `facts`.
@@ -121,9 +139,9 @@ class Pixels:
     async def cropped(
         self, data: bytes, canvas: tuple[int, int], width: int, height: int, media_type: str = "image/png"
     ) -> bytes:
-        """Returns the top left of a vendor's picture, once the picture is as large as the canvas it is of.
+        """Returns the top left part of a vendor's image, which is first resized to `canvas`.
 
-        As JPEG, PNG or WebP, the last two without loss.
+        As JPEG, PNG or WebP; the last two are lossless.
 
         Raises:
             ProviderFailed: See `facts`.
@@ -134,10 +152,10 @@ class Pixels:
     async def locked(
         self, image: ImageInput, mask: Mask, data: bytes, media_type: str = "image/png"
     ) -> tuple[bytes, Difference]:
-        """Returns what a vendor made of an image and a mask, with the image's own pixels back outside the mask.
+        """Returns a vendor's image with the source's own pixels restored outside the mask.
 
-        It is as large as the image, and lossless: `image/png` or `image/webp`. The difference is that of the vendor's
-        own picture.
+        The result has the source's size and is lossless: `image/png` or `image/webp`. The difference is measured
+        before pixels are restored.
 
         Raises:
             ProviderFailed: See `facts`.
@@ -147,19 +165,18 @@ class Pixels:
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
 
-    async def labeled(
-        self, data: bytes, *, strip: bool, label: Mapping[str, str] | None
-    ) -> tuple[bytes, dict[str, str]]:
-        """Returns a picture's file without metadata, with a label written into it, or both; its pixels stay.
+    async def rewritten(self, data: bytes, *, strip: bool, recipe: RecipeTexts | None) -> Rewritten:
+        """Returns an image's file without its metadata, with a recipe, or both; its pixels stay bit for bit.
 
-        `label` has the attributes of `Label` in labels.py. The second value says for `output_metadata` and
-        `embed_recipe` why it could not be done, if so.
+        Raises:
+            ProviderFailed: The file exceeds the limits, or its process was lost.
         """
-        frame = await self._answered({"do": "label", "strip": strip, "label": label}, [data])
-        return frame.payload, dict(frame.fields["failed"])
+        texts = asdict(recipe) if recipe else None
+        frame = await self._answered({"do": "metadata", "strip": strip, "recipe": texts}, [data])
+        return Rewritten(frame.payload, frame.fields["strip_error"], frame.fields["recipe_error"])
 
     async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
-        """Returns how far what a vendor made of an image and a mask is from the image.
+        """Returns how far a vendor's edit of an image by a mask is from the image.
 
         Raises:
             ProviderFailed: See `facts`.
@@ -167,23 +184,23 @@ class Pixels:
         return (await self.locked(image, mask, data, ""))[1]
 
     def of(self, provider: str) -> "Pixels":
-        """Returns the same processes for another provider's pictures; to close either is to close both."""
+        """Returns the same processes for another provider's images; closing either closes both."""
         other = copy(self)
         other._provider = provider
         return other
 
     async def close(self) -> None:
-        """Ends the processes that wait."""
+        """Ends the idle processes."""
         await self._pool.close()
 
     async def _given(self, task: dict[str, Any], images: Sequence[ImageInput]) -> list[Frame]:
-        """Returns what becomes of a request's pictures."""
+        """Runs a task on a request's images."""
         return await self._frames(task | {"limits": limits_of(images).as_task()}, [image.data for image in images])
 
     async def _answered(
         self, task: dict[str, Any], pictures: Sequence[bytes], given: ImageLimits | None = None
     ) -> Frame:
-        """Returns what becomes of a vendor's picture, which may come with pictures of the request."""
+        """Runs a task on a vendor's image, the last one; images of the request may come before it."""
         own, others = self._limits.as_task(), given.as_task() if given else {}
         widest = {name: max(value, others.get(name, 0)) for name, value in own.items()}
         try:
@@ -194,12 +211,12 @@ class Pixels:
         return frame
 
     def _failed(self, error: CelesteError) -> ProviderFailed:
-        text = f"{self._provider}: what it sent as a picture can't be used: {error.message}"
+        text = f"{self._provider}: its image can't be used: {error.message}"
         return ProviderFailed(text, metadata={"provider": self._provider})
 
     async def _frames(self, task: dict[str, Any], pictures: Sequence[bytes]) -> list[Frame]:
         async with aclosing(self._pool.run(task, pictures)) as frames:
-            # Read to the end: a worker that is left before it is done is killed.
+            # Read to the end: a worker is killed when its task is left early.
             return [frame async for frame in frames]
 
 
@@ -212,7 +229,7 @@ def _facts(frame: Frame) -> tuple[str, int, int]:
 
 
 def limits_of(images: Sequence[ImageInput]) -> ImageLimits:
-    """Returns limits that the pictures keep: the guard has held them to the operator's before."""
+    """Returns the tightest limits that the images keep; the guard has checked the operator's own."""
     facts = [image.facts for image in images if image.facts]
     most_bytes = max((f.size_bytes for f in facts), default=0)
     return ImageLimits(

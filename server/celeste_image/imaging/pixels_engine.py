@@ -1,6 +1,6 @@
-"""Pixel work for vendors' requests and answers: masks, canvases, measures. Runs in worker processes only.
+"""The engine of `Pixels`: masks, canvases, blurs, measures. Runs in worker processes only.
 
-Pillow and nothing more, since a server without local engines has no numpy.
+It needs Pillow alone: a server without local engines has no numpy.
 """
 
 import io
@@ -11,51 +11,53 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import media_type
+from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.metadata import CannotLabel, Label, add_label, strip_label
+from celeste_image.imaging.metadata import CannotWriteMetadata, strip_metadata, write_recipe
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
 
 KEEP, CHANGE = 16, 240
-"""Values of a mask up to and from which a pixel is wholly kept and changed; JPEG has no clean black and white."""
+"""A mask's values up to 16 keep a pixel, from 240 on they change it: JPEG has no clean black and white."""
 CLEAN = [round(min(1.0, max(0.0, (value - KEEP) / (CHANGE - KEEP))) * 255) for value in range(256)]
 STRICT = [0] * 128 + [255] * 128
 KEPT = [255] + [0] * 255
 CELL = 16
-"""Pixels a side of the squares whose means tell a change from noise, which has none."""
+"""Side of the squares, in pixels, whose means are compared: a change moves a mean, noise does not."""
 PREVIEW_BYTES = 256 << 10
 PREVIEW_SIDE = 512
 PNG_LEVEL = 3
 BLUR_SIDE, BLUR_RADIUS = 32, 2
-"""A picture is made this small, then blurred: a Gaussian of a sixteenth of its longer side."""
+"""An image is shrunk to this side, then blurred: a Gaussian of a sixteenth of its longer side."""
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Does the one thing that `task["do"]` names and emits one `picture` for each result, in order.
+    """Does the task that `task["do"]` names and emits one `picture` for each result, in order.
 
-    A picture comes with its `media_type`, `width` and `height`; what was only measured comes without bytes. Tasks:
+    A result has `media_type`, `width` and `height`. The tasks, the images and the fields that each takes:
 
-    * `measure`: the picture; no bytes.
-    * `shrink`: the picture, made small enough for a preview where it is not.
-    * `png`: the picture, upright, as PNG without metadata.
-    * `blur`: the picture, so blurred that nothing can be made out; `media_type`.
-    * `mask`: a mask; `polarity`, `feather`, `form`, `width` and `height` of the picture that it is for.
-    * `pad`: the picture; `left`, `right`, `top`, `bottom`, `form` of the mask that is the second result.
-    * `crop`: the picture; `canvas`, the size to have first, `width` and `height` to keep of it; `media_type`.
-    * `label`: a picture's file; `strip`, whether its metadata goes, `label`, what is written into it, if anything. The
-      pixels are not looked at. It comes with `failed`, what could not be done, by the request's option.
-    * `lock`: the source, its mask, what a model made of both; `polarity`, `feather`, `media_type`, which is empty for
-      no bytes. It comes with how far the model's picture is from the source, see `_differences`.
+    * `measure`: an image. The result has no bytes.
+    * `shrink`: an image. The result is small enough for a preview; a small image stays as it is.
+    * `png`: an image. The result is upright, without metadata.
+    * `blur`: an image; `media_type`. The result shows no content.
+    * `mask`: a mask; `polarity`, `feather`, `form`, and `width` and `height` of the image that it belongs to.
+    * `pad`: an image; `left`, `right`, `top`, `bottom`, `form`. A second result is the mask of the borders.
+    * `crop`: an image; `canvas`, to which it is resized first; `width` and `height` to keep; `media_type`.
+    * `metadata`: an image's file; `strip`, whether its metadata is removed; `recipe`, the members of RecipeTexts to
+      write, or null. The pixels are not decoded. The result has `strip_error` and `recipe_error`: why each could not
+      be done, empty when it was.
+    * `lock`: the source, its mask, the image that a model made of both; `polarity`, `feather`, `media_type`, empty
+      for a result without bytes. The result has the members of Difference, see `_differences`.
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
     """
-    if task["do"] == "label":
-        data, failed = _labeled(pictures[0], task["strip"], task["label"])
-        emit("picture", {"failed": failed}, data)
+    if task["do"] == "metadata":
+        data, errors = _rewritten(pictures[0], task["strip"], task["recipe"])
+        emit("picture", errors, data)
         return
     opened = [open_upright(data, ImageLimits(**task["limits"])) for data in pictures]
     match task["do"]:
@@ -89,24 +91,24 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
             made = _locked(source, changes, answer) if kind else answer
             _emit(emit, made, _encoded(made, kind) if kind else b"", kind, **found)
         case other:
-            raise ValueError(f"there is no task {other!r}")
+            raise ValueError(f"unknown task {other!r}")
 
 
-def _labeled(data: bytes, strip: bool, label: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:
-    failed = {}
+def _rewritten(data: bytes, strip: bool, recipe: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:
+    errors = {"strip_error": "", "recipe_error": ""}
     try:
-        data = strip_label(data) if strip else data
-    except CannotLabel as error:
-        failed["output_metadata"] = str(error)
+        data = strip_metadata(data) if strip else data
+    except CannotWriteMetadata as error:
+        errors["strip_error"] = str(error)
     try:
-        data = add_label(data, Label(**label)) if label else data
-    except CannotLabel as error:
-        failed["embed_recipe"] = str(error)
-    return data, failed
+        data = write_recipe(data, RecipeTexts(**recipe)) if recipe else data
+    except CannotWriteMetadata as error:
+        errors["recipe_error"] = str(error)
+    return data, errors
 
 
 def _blurred(picture: Image.Image) -> Image.Image:
-    alpha = picture.mode == "RGBA"  # premultiplied while it is blurred, so that unseen colors stay unseen
+    alpha = picture.mode == "RGBA"  # blurred premultiplied: colors of transparent pixels stay hidden
     small = picture.convert("RGBa") if alpha else picture.copy()
     small.thumbnail((BLUR_SIDE, BLUR_SIDE))
     small = small.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
@@ -114,28 +116,28 @@ def _blurred(picture: Image.Image) -> Image.Image:
 
 
 def _changes(mask: Image.Image, task: dict[str, Any]) -> Image.Image:
-    """Returns how much of each pixel changes, 0 to 255, rising over `feather` pixels inwards from a hole's edge."""
+    """Returns how much of each pixel changes, 0 to 255; it rises over `feather` pixels inward from the mask's edge."""
     polarity, feather = Polarity(task["polarity"]), int(task["feather"])
     alpha = mask.getchannel("A") if mask.mode == "RGBA" else Image.new("L", mask.size, 255)
     gray = alpha if polarity is Polarity.TRANSPARENT else mask.convert("L")
     if polarity is not Polarity.WHITE:
         gray = ImageChops.invert(gray)
-    if polarity is not Polarity.TRANSPARENT:  # what is not seen marks nothing, whatever color it has
+    if polarity is not Polarity.TRANSPARENT:  # transparent pixels of a gray mask mark nothing
         gray = ImageChops.multiply(gray, alpha)
     gray = gray.point(CLEAN)
     if feather:
-        # The mean over a window of the hole, shrunk by half of it, rises evenly from the hole's edge.
+        # Shrink the mask by half a window, then take the mean over the window: it rises evenly from the edge.
         soft = _shrunk(gray, (feather + 1) // 2).filter(ImageFilter.BoxBlur(feather / 2))
         gray = ImageChops.darker(gray, soft)
     return gray
 
 
 def _shrunk(gray: Image.Image, reach: int) -> Image.Image:
-    """Returns the darkest value within `reach` pixels of each, along rows and columns; the border is no edge."""
+    """Returns the darkest value within `reach` pixels, along rows and columns; the image's border counts as white."""
     for across, down in ((1, 0), (0, 1)):
         done = 0
         while done < reach:
-            step = min(2 * done + 1, reach - done)  # windows that touch: few steps for a wide reach
+            step = min(2 * done + 1, reach - done)  # windows touch: a wide reach takes few steps
             moved = []
             for sign in (-1, 1):
                 other = Image.new("L", gray.size, 255)
@@ -159,11 +161,11 @@ def _formed(gray: Image.Image, task: dict[str, Any]) -> Image.Image:
             black = Image.new("L", gray.size)
             return Image.merge("RGBA", (black, black, black, ImageChops.invert(gray)))
         case other:
-            raise ValueError(f"there is no form {other!r}")
+            raise ValueError(f"unknown form {other!r}")
 
 
 def _padded(source: Image.Image, task: dict[str, Any]) -> tuple[Image.Image, Image.Image]:
-    """Returns the picture on a canvas that is transparent around it, and the mask of what is new."""
+    """Returns the image on a canvas with transparent borders, and the mask of the borders."""
     left, top = int(task["left"]), int(task["top"])
     size = (left + source.width + int(task["right"]), top + source.height + int(task["bottom"]))
     canvas = Image.new("RGBA", size)
@@ -174,16 +176,17 @@ def _padded(source: Image.Image, task: dict[str, Any]) -> tuple[Image.Image, Ima
 
 
 def _locked(source: Image.Image, changes: Image.Image, made: Image.Image) -> Image.Image:
-    """Returns what a model made with the source's own pixels where nothing was to change."""
+    """Returns a model's image with the source's own pixels outside the mask."""
     mode = "RGBA" if "RGBA" in (source.mode, made.mode) else "RGB"
     return Image.composite(made.convert(mode), source.convert(mode), changes)
 
 
 def _differences(source: Image.Image, changes: Image.Image, made: Image.Image) -> dict[str, float | None]:
-    """Returns how far what a model made is from the source, 0 to 255, as seen on white.
+    """Returns the differences of a model's image from the source, 0 to 255, on white.
 
-    `outside` and `inside` are mean absolute differences of a channel, where nothing was to change and where at least
-    half was; None where there is no such pixel. `peak` is the largest difference inside between means of cells.
+    `outside` and `inside` are mean absolute differences of a channel: outside the mask, and where the mask changes at
+    least half of a pixel. None where there is no such pixel. `peak` is the largest difference of two cells' means
+    inside the mask.
     """
     before, after = _flat(source).convert("RGB"), _flat(made).convert("RGB")
     apart, hole = ImageChops.difference(before, after), changes.point(STRICT)
@@ -196,7 +199,7 @@ def _differences(source: Image.Image, changes: Image.Image, made: Image.Image) -
 
 
 def _mean(apart: Image.Image, where: Image.Image) -> float | None:
-    """Returns the mean of all channels over the pixels that are not black in `where`, None when all are."""
+    """Returns the mean of all channels over the pixels that are not black in `where`; None when all are black."""
     found = ImageStat.Stat(apart, where)
     return sum(found.mean) / len(found.mean) if found.count[0] else None
 
@@ -206,7 +209,7 @@ def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _flat(picture: Image.Image) -> Image.Image:
-    """Returns a picture without alpha, on white, as JPEG wants it."""
+    """Returns an image on white, without alpha, as JPEG needs it."""
     if picture.mode != "RGBA":
         return picture
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
@@ -222,7 +225,7 @@ def _encoded(picture: Image.Image, kind: str, jpeg_quality: int = 95) -> bytes:
         case "image/jpeg":
             _flat(picture).save(out, "JPEG", quality=jpeg_quality)
         case other:
-            raise ValueError(f"pictures are not encoded as {other!r}")
+            raise ValueError(f"images are not encoded as {other!r}")
     return out.getvalue()
 
 

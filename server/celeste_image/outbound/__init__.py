@@ -1,1 +1,1 @@
-"""The one way out: every request over HTTP that this server sends."""
+"""HTTP to other machines: every request that this server sends goes through `client.Http`."""

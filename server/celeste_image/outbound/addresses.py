@@ -1,8 +1,8 @@
-"""Which network addresses may be connected to. Asked at the moment of connecting, about the address itself.
+"""Protection against SSRF: which network addresses the server may connect to, checked as a connection is made.
 
-A name can mean another address a second later, and an address has many spellings, so neither is looked at here.
-The tables are ours because `ipaddress` is not enough: Python 3.11.7 calls 192.0.0.192, 64:ff9b::7f00:1, 2002:7f00:1::,
-::127.0.0.1, fec0::1 and multicast "global".
+The check reads the address itself. A host name can resolve to another address a second later, and the text of an
+address has many spellings. The tables are ours because `ipaddress` is not enough: Python 3.11.7 calls 192.0.0.192,
+64:ff9b::7f00:1, 2002:7f00:1::, ::127.0.0.1, fec0::1 and multicast "global".
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -21,14 +21,14 @@ PRIVATE = [
         "fc00::/7",  # unique local
     )
 ]
-"""Addresses of this machine and of networks behind it: only for a host that the operator named."""
+"""Addresses of this machine and its private networks: allowed only for a host that the operator named."""
 
 NEVER = [
     ip_network(text)
     for text in (
         "0.0.0.0/8",  # this host
         "100.100.100.200/32",  # metadata service of Alibaba Cloud
-        "168.63.129.16/32",  # Azure's host, a public address that is not public
+        "168.63.129.16/32",  # Azure's platform service; the address only looks public
         "169.254.0.0/16",  # link-local, and the metadata service of most clouds
         "192.0.0.0/24",  # protocol assignments, and Oracle's metadata service
         "192.0.2.0/24",  # documentation
@@ -47,32 +47,32 @@ NEVER = [
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4: an IPv4 address inside
         "2620:4f:8000::/48",  # AS112
-        "3ffe::/16",  # 6bone, given back
+        "3ffe::/16",  # 6bone, returned
         "3fff::/20",  # documentation
     )
 ]
-"""Addresses where no server of anybody's is, or one that must not be asked: not even for the operator's own hosts."""
+"""Addresses without a server, or with one that must never be asked; forbidden for the operator's own hosts too."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
-"""All that is given out of IPv6. NAT64, IPv4-compatible, link-local, site-local and multicast are outside."""
+"""The allocated part of IPv6. NAT64, IPv4-compatible, link-local, site-local and multicast are outside."""
 
 
 class AddressForbidden(PermissionError):
-    """No connection is made to this address. The text is always the same, so that it tells nothing about a network."""
+    """Connections to this address are forbidden. The text is always the same, so it reveals nothing about a network."""
 
     def __init__(self) -> None:
-        super().__init__("its address is not one that is connected to")
+        super().__init__("its network address is not allowed")
 
 
 def check_address(text: str, *, private: bool = False) -> None:
-    """Checks an address that is about to be connected to.
+    """Checks an address before the connection is made.
 
     Args:
-        text: The address as it goes to the socket.
-        private: Whether it is for a host that the operator named, which may be on this machine or network.
+        text: The address that the socket gets.
+        private: Whether the operator named the host, so that it may be on this machine or network.
 
     Raises:
-        AddressForbidden: It is in a table above, or no address at all.
+        AddressForbidden: The text is not an address, or the tables above forbid the address.
     """
     try:
         address: IPv4Address | IPv6Address = ip_address(text)

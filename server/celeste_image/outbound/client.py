@@ -1,16 +1,15 @@
-"""The one way out: every request to another machine goes through `Http`. A lint rule forbids all others.
+"""HTTP client: every request to another machine goes through `Http`. A lint rule forbids all other clients.
 
-What an answer may cost is bounded before it comes: one deadline for the whole exchange, bytes of headers, bytes of
-body, counted as they arrive and never decompressed. Whom it may come from is a rule of the operator's, and where that
-is in the network is checked as the connection is made.
+The cost of an exchange is limited in advance: one deadline for all of it, the bytes of the headers, and the bytes of
+the body, which are counted as they arrive and never decompressed. The operator's rules say which origins may be asked.
+The network address is checked when the connection is made.
 """
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
@@ -19,23 +18,33 @@ import orjson
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.outbound.addresses import AddressForbidden
 from celeste_image.outbound.connections import Connections
-from celeste_image.outbound.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
+from celeste_image.outbound.exchange import (
+    ExchangeFailed,
+    Limits,
+    OriginRefused,
+    Reply,
+    Request,
+    SecretHeader,
+    Stage,
+    Streamed,
+)
 from celeste_image.outbound.origins import Origin, Rule, parse_url
 
-__all__ = ["Http", "Streamed"]
+__all__ = ["Http"]
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-PICTURES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
-"""How media types of pictures begin; some servers say nothing, or "bytes". The guard finds out what it is."""
+IMAGE_TYPES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
+"""Prefixes of media types that may be an image; some servers name none, or "bytes". The guard inspects the data."""
 OWN_HEADERS: Final = {"accept-encoding": "identity", "user-agent": "celeste"}
-"""Every request's. A body that comes compressed all the same is refused: a kilobyte can hold half a gigabyte."""
+"""Sent with every request. A compressed body is refused all the same: a kilobyte can hold half a gigabyte."""
+DOWNLOAD_HEADERS: Final = {"accept": "image/*, */*;q=0.1"}
 
 
 class Http:
-    """Sends requests to the origins that it may talk to. One per provider, and one for URIs of callers.
+    """Sends requests to the origins that are allowed. Each provider has one, and the URIs of callers have one.
 
-    What an answer means is left to those who ask: a Reply may be an error. A request that may have been done is not
-    sent again, unless its method is one that may be repeated and a kept connection turned out to be closed.
+    An answer with an error status is returned like any other; the caller decides its meaning. A request that may have
+    been processed is sent once. The exception: an idempotent method, on a kept connection that turned out to be closed.
     """
 
     def __init__(
@@ -47,15 +56,15 @@ class Http:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Makes it; nothing is opened yet.
+        """Opens no connection yet.
 
         Args:
             allowed: The origins, or a rule.
-            private: Origins that are allowed too and may be on this machine or network. From the operator's
+            private: More allowed origins, which may be on this machine or network. They come from the operator's
                 configuration only, never from a caller or an answer.
-            limits: What an exchange may cost.
-            transport: What sends; with one of its own, a test has no network.
-            clock: What deadlines are read by.
+            limits: The limits of an exchange.
+            transport: Sends the requests; tests pass one that needs no network.
+            clock: The clock of all deadlines, in seconds.
         """
         self._allowed: Rule = allowed if callable(allowed) else frozenset(allowed).__contains__
         self._private = frozenset(private)
@@ -64,112 +73,90 @@ class Http:
         self._clock = clock
         self._slots = asyncio.Semaphore(self._limits.exchanges)
 
-    async def send(
+    def request(
         self,
         method: str,
         url: str,
         *,
-        deadline: float | None,
         headers: Mapping[str, str] | None = None,
         secrets: Collection[SecretHeader] = (),
         json: Any = None,
         content: bytes | None = None,
         data: Mapping[str, Any] | None = None,
         files: Any = None,
-        max_bytes: int | None = None,
-    ) -> Reply:
-        """Sends a request and returns the whole answer, which is of any status but a redirect.
+    ) -> Request:
+        """Returns a request for `send` or `stream`, with its body complete.
 
         Args:
             method: The HTTP method.
-            url: Absolute.
-            deadline: By the clock; the limit of `exchange_seconds` holds as well.
-            headers: No keys: those are `secrets`.
-            secrets: Headers with keys; each must be for this origin.
-            json: The body, as a value for JSON; or else one of the next.
-            content: The body, as it is.
-            data: Fields of a form.
+            url: An absolute URL of an allowed origin.
+            headers: Headers without keys.
+            secrets: Headers with keys; each must be meant for the URL's origin.
+            json: The body, as a value for JSON.
+            content: The body, as bytes.
+            data: The body, as fields of a form.
             files: Files of a multipart form, as httpx takes them.
-            max_bytes: Largest body of the answer, if not that of the limits.
 
         Raises:
-            OriginRefused: Nothing was sent, and never will be.
-            ExchangeFailed: There is no usable answer; `stage` says how far it came.
+            OriginRefused: The origin is not allowed, or a key is not meant for it.
         """
-        request = await self._request(method, url, headers, secrets, json, content, data, files)
-        reply = await self._exchange(request, self._end(deadline), max_bytes, lambda head: not _is_redirect(head))
-        if _is_redirect(reply):
-            raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, reply.status)
-        return reply
+        try:
+            target = parse_url(url)
+        except ValueError as error:
+            raise OriginRefused(f"the URL {error}") from None
+        origin = Origin.of(target)
+        if origin not in self._private and not self._allowed(origin):
+            raise OriginRefused("the scheme, host or port of the URL is not allowed")
+        sent = {name.lower(): value for name, value in (headers or {}).items()} | OWN_HEADERS
+        if json is not None:
+            content = orjson.dumps(json)
+            sent["content-type"] = "application/json"
+        for secret in secrets:
+            if origin not in secret.origins:
+                raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
+            sent[secret.header.lower()] = secret.value.reveal()
+        request = httpx.Request(method, target, headers=sent, content=content, data=data, files=files)
+        request.read()
+        return Request(request)
 
     @asynccontextmanager
     async def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        deadline: float | None,
-        headers: Mapping[str, str] | None = None,
-        secrets: Collection[SecretHeader] = (),
-        json: Any = None,
-        content: bytes | None = None,
-        data: Mapping[str, Any] | None = None,
-        files: Any = None,
-        max_bytes: int | None = None,
-    ) -> AsyncGenerator["Streamed", None]:
-        """Sends a request and hands out the answer as it comes, of any status but a redirect, within the same limits.
+        self, request: Request, *, deadline: float | None, max_bytes: int | None = None
+    ) -> AsyncGenerator[Streamed, None]:
+        """Sends a request and yields the answer as it arrives, of any status but a redirect.
 
-        Leaving the block closes the connection, unless the answer was read to its end. Arguments and errors are those
-        of `send`; reading raises ExchangeFailed too.
-        """
-        request = await self._request(method, url, headers, secrets, json, content, data, files)
-        end = self._end(deadline)
-        if end <= self._clock():
-            raise ExchangeFailed("there was no time left for it", Stage.NOT_SENT)
-        async with self._step(Stage.NOT_SENT, None, end):
-            await self._slots.acquire()
-        try:
-            async with self._step(Stage.NOT_ANSWERED, None, end, request):
-                response = await self._transport.handle_async_request(request)
-            try:
-                status = response.status_code
-                with _failing(Stage.ANSWERED, status, request):
-                    head = self._head(response)
-                if _is_redirect(head):
-                    raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, status)
-                most = self._limits.body_bytes if max_bytes is None else max_bytes
-                yield Streamed(head, response, most, lambda: self._step(Stage.ANSWERED, status, end))
-            finally:
-                await response.aclose()
-        finally:
-            self._slots.release()
-
-    @asynccontextmanager
-    async def _step(
-        self, stage: Stage, status: int | None, end: float, request: httpx.Request | None = None
-    ) -> AsyncGenerator[None, None]:
-        """Bounds one step of an exchange that is handed out piece by piece. Nothing may be yielded within."""
-        with _failing(stage, status, request):
-            async with asyncio.timeout(max(0.0, end - self._clock())):
-                yield
-
-    async def download(
-        self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = PICTURES
-    ) -> Reply:
-        """Fetches what a caller's URI names, following redirects to where the same rules allow it.
+        The connection is closed when the block ends, unless the body was read to its end.
 
         Args:
-            url: Absolute; nothing in it is trusted.
-            deadline: By the clock, for all redirects together; the limit of `exchange_seconds` holds as well.
-            max_bytes: Largest body, if not that of the limits.
-            types: How the media type may begin; an empty one stands for none named.
+            request: From `request`.
+            deadline: By the clock; the limit `exchange_seconds` applies as well.
+            max_bytes: Largest body of the answer; None means the limit `body_bytes`.
 
         Raises:
-            UriRefused: The scheme, the host or the address is not allowed, here or where it redirects to; metadata has
-                `host` if one could be read.
-            UriFailed: There is no picture to be had from there; metadata has `host` and, after an answer, `status`.
+            ExchangeFailed: The answer is missing or not usable; `stage` says how far the exchange came.
         """
-        # Errors name the host that the caller named, never one that it redirects to.
+        async with self._open(request, self._end(deadline), max_bytes) as answer:
+            status = answer.head.status
+            if 300 <= status < 400:
+                raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, status)
+            yield answer
+
+    async def send(self, request: Request, *, deadline: float | None, max_bytes: int | None = None) -> Reply:
+        """Sends a request and returns the complete answer. Arguments and errors are those of `stream`."""
+        async with self.stream(request, deadline=deadline, max_bytes=max_bytes) as answer:
+            return await answer.whole()
+
+    async def download(
+        self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = IMAGE_TYPES
+    ) -> Reply:
+        """Fetches a URI that a caller named. Arguments are those of `follow`.
+
+        Raises:
+            UriRefused: The scheme, host or address is not allowed, here or after a redirect; metadata has `host` if
+                the URI has a valid one.
+            UriFailed: The download failed; metadata has `host` and, after an answer, `status`.
+        """
+        # Errors name the host of the caller's URI, never one that it redirects to.
         host = _host(url)
         try:
             return await self.follow(url, deadline=deadline, max_bytes=max_bytes, types=types)
@@ -180,173 +167,130 @@ class Http:
             raise UriFailed(f"{host}: {error}", metadata={"host": host, **status}) from error
 
     async def follow(
-        self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = PICTURES
+        self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = IMAGE_TYPES
     ) -> Reply:
-        """Fetches what an answer names, following redirects to where the same rules allow it; no key goes along.
+        """Fetches a URL without a key and follows redirects, as far as their targets are allowed.
 
-        Arguments are those of `download`.
+        Args:
+            url: An absolute URL, which is not trusted.
+            deadline: By the clock, for all redirects together; the limit `exchange_seconds` applies as well.
+            max_bytes: Largest body; None means the limit `body_bytes`.
+            types: Allowed prefixes of the media type; an empty one allows an answer that names no type.
 
         Raises:
-            OriginRefused: It is, or redirects to, where nothing may be fetched from.
-            ExchangeFailed: There is no answer of status 200 to 299 and of one of the types; `status` is that of what
-                was answered instead.
+            OriginRefused: The URL or the target of a redirect is not allowed.
+            ExchangeFailed: No answer has a status of 200 to 299 and an allowed type; `status` is that of the answer.
         """
-        target, end = self._target(url), self._end(deadline)
+        request, end = self.request("GET", url, headers=DOWNLOAD_HEADERS), self._end(deadline)
         for _ in range(self._limits.redirects + 1):
-            # Made anew each time: no header of one host's goes to the next.
-            request = httpx.Request("GET", target, headers={"accept": "image/*, */*;q=0.1", **OWN_HEADERS})
-            reply = await self._exchange(request, end, max_bytes, lambda head: _is_ok(head) and head.is_of(types))
-            if _is_ok(reply):
-                if not reply.is_of(types):
-                    raise ExchangeFailed("the answer's media type is not a picture's", Stage.ANSWERED, reply.status)
-                return reply
-            if reply.status not in REDIRECTS or "location" not in reply.headers:
-                raise ExchangeFailed(f"the answer is HTTP status {reply.status}", Stage.ANSWERED, reply.status)
-            try:
-                onward = self._target(str(target.join(reply.headers["location"])))
-            except (OriginRefused, httpx.InvalidURL):
-                raise OriginRefused("it redirects to where it is not allowed") from None
-            if target.scheme == "https" and onward.scheme != "https":
-                raise OriginRefused("it redirects from https to http")
-            target = onward
-        raise ExchangeFailed(f"it redirects more than {self._limits.redirects} times", Stage.ANSWERED, reply.status)
+            async with self._open(request, end, max_bytes) as answer:
+                head = answer.head
+                if 200 <= head.status < 300:
+                    if not head.is_of(types):
+                        raise ExchangeFailed("the answer's media type is not an image's", Stage.ANSWERED, head.status)
+                    return await answer.whole()
+            request = self._redirected(request, head)
+        raise ExchangeFailed(f"it redirects more than {self._limits.redirects} times", Stage.ANSWERED, head.status)
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._transport.aclose()
 
     def _end(self, deadline: float | None) -> float:
-        """Returns when an exchange that begins now must be over, by the clock."""
+        """Returns the time, by the clock, at which an exchange that starts now is ended."""
         end = self._clock() + self._limits.exchange_seconds
         return end if deadline is None else min(end, deadline)
 
-    def _target(self, url: str) -> httpx.URL:
-        """Returns a URL that may be asked. Raises OriginRefused."""
+    def _redirected(self, request: Request, head: Reply) -> Request:
+        """Returns the request that a redirect asks for. Raises ExchangeFailed for any other answer."""
+        if head.status not in REDIRECTS or "location" not in head.headers:
+            raise ExchangeFailed(f"the answer is HTTP status {head.status}", Stage.ANSWERED, head.status)
         try:
-            target = parse_url(url)
-        except ValueError as error:
-            raise OriginRefused(f"the URL {error}") from None
-        origin = Origin.of(target)
-        if origin not in self._private and not self._allowed(origin):
-            raise OriginRefused("the scheme, host or port of the URL is not allowed")
-        return target
+            # A new request: no header for one host is sent to the next.
+            target = str(request.url.join(head.headers["location"]))
+            onward = self.request("GET", target, headers=DOWNLOAD_HEADERS)
+        except (OriginRefused, httpx.InvalidURL):
+            raise OriginRefused("it redirects to a URL that is not allowed") from None
+        if request.url.scheme == "https" and onward.url.scheme != "https":
+            raise OriginRefused("it redirects from https to http")
+        return onward
 
-    async def _request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        secrets: Collection[SecretHeader],
-        json: Any,
-        content: bytes | None,
-        data: Mapping[str, Any] | None,
-        files: Any,
-    ) -> httpx.Request:
-        """Returns a request with its body read. Raises OriginRefused."""
-        target = self._target(url)
-        kept = {name.lower(): value for name, value in (headers or {}).items()} | OWN_HEADERS
-        if json is not None:
-            content = orjson.dumps(json)
-            kept["content-type"] = "application/json"
-        for secret in secrets:
-            if Origin.of(target) not in secret.origins:
-                raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
-            kept[secret.header.lower()] = secret.value.reveal()
-        request = httpx.Request(method, target, headers=kept, content=content, data=data, files=files)
-        await request.aread()
-        return request
-
-    async def _exchange(
-        self, request: httpx.Request, end: float, max_bytes: int | None, is_wanted: Callable[[Reply], bool]
-    ) -> Reply:
-        """Sends one request and reads the answer's body if its head is wanted. Raises ExchangeFailed."""
-        stage, status, seconds = Stage.NOT_SENT, None, end - self._clock()
-        if seconds <= 0:
-            raise ExchangeFailed("there was no time left for it", stage)
+    @asynccontextmanager
+    async def _open(self, request: Request, end: float, max_bytes: int | None) -> AsyncGenerator[Streamed, None]:
+        """Sends a request and yields the answer, of any status. Raises ExchangeFailed."""
+        if end <= self._clock():
+            raise ExchangeFailed("the deadline passed before the request was sent", Stage.NOT_SENT)
+        async with self._step(request, Stage.NOT_SENT, end):
+            await self._slots.acquire()
         try:
-            async with asyncio.timeout(seconds), self._slots:
-                stage = Stage.NOT_ANSWERED
+            async with self._step(request, Stage.NOT_ANSWERED, end):
                 response = await self._transport.handle_async_request(request)
-                stage, status = Stage.ANSWERED, response.status_code
-                try:
-                    head = self._head(response)
-                    if not is_wanted(head):
-                        return head
-                    most = self._limits.body_bytes if max_bytes is None else max_bytes
-                    return replace(head, body=await _body(response, most))
-                finally:
-                    # Whatever is not at its end by now, for any reason, takes its connection with it.
-                    await response.aclose()
-        except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
-            raise _failure(error, _reached(stage, request), status) from error
+            try:
+                most = self._limits.body_bytes if max_bytes is None else max_bytes
+                yield Streamed(self._head(response), self._body(response, request, end, most))
+            finally:
+                # A body that is not read to its end by now takes the connection with it.
+                await response.aclose()
+        finally:
+            self._slots.release()
 
     def _head(self, response: httpx.Response) -> Reply:
-        """Returns an answer without its body. Raises httpx.RemoteProtocolError if it is none that we can take."""
-        if response.status_code < 200:
-            raise httpx.RemoteProtocolError("the answer is to another question")
-        # As they came: name, colon, space, value, end of line.
-        if sum(len(name) + len(value) + 4 for name, value in response.headers.raw) > self._limits.header_bytes:
-            raise httpx.RemoteProtocolError(f"the answer's headers are over {self._limits.header_bytes} bytes")
-        if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise httpx.RemoteProtocolError("the answer is compressed, which was not asked for")
-        return Reply(response.status_code, response.headers)
+        """Returns an answer without its body. Raises ExchangeFailed if its status or headers are not usable."""
+        status, headers = response.status_code, response.headers
+        if status < 200:
+            raise ExchangeFailed(f"the answer is HTTP status {status}", Stage.ANSWERED, status)
+        # As on the wire: name, colon, space, value, end of line.
+        if sum(len(name) + len(value) + 4 for name, value in headers.raw) > self._limits.header_bytes:
+            text = f"the answer's headers are over {self._limits.header_bytes} bytes"
+            raise ExchangeFailed(text, Stage.ANSWERED, status)
+        if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise ExchangeFailed("the answer is compressed, though the request forbids it", Stage.ANSWERED, status)
+        return Reply(status, headers)
 
-
-class Streamed:
-    """An answer that is read while it comes. `head` has its status and headers and no body."""
-
-    def __init__(
-        self,
-        head: Reply,
-        response: httpx.Response,
-        most: int,
-        step: Callable[[], AbstractAsyncContextManager[None]],
-    ) -> None:
-        self.head = head
-        self._response = response
-        self._most = most
-        self._step = step
-
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Yields the body as it comes. Raises ExchangeFailed."""
-        assert isinstance(self._response.stream, httpx.AsyncByteStream)
-        stream, size = aiter(self._response.stream), 0
+    async def _body(
+        self, response: httpx.Response, request: Request, end: float, most: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yields the body of an answer, at most `most` bytes, as it arrives. Raises ExchangeFailed."""
+        status = response.status_code
+        too_large = ExchangeFailed(f"the answer is over {most} bytes", Stage.ANSWERED, status)
+        announced = response.headers.get("content-length", "")
+        if re.fullmatch(r"[0-9]{1,18}", announced) and int(announced) > most:
+            raise too_large
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        pieces, size = aiter(response.stream), 0
         while True:
-            async with self._step():
-                piece = await anext(stream, None)
-                size += len(piece or b"")
-                if size > self._most:
-                    raise httpx.RemoteProtocolError(f"the answer is over {self._most} bytes")
+            async with self._step(request, Stage.ANSWERED, end, status):
+                piece = await anext(pieces, None)
             if piece is None:
                 return
+            size += len(piece)
+            if size > most:
+                raise too_large
             yield piece
 
-    async def whole(self) -> Reply:
-        """Returns the answer with the whole of its body. Raises ExchangeFailed."""
-        return replace(self.head, body=b"".join([piece async for piece in self.pieces()]))
+    @asynccontextmanager
+    async def _step(
+        self, request: Request, stage: Stage, end: float, status: int | None = None
+    ) -> AsyncGenerator[None, None]:
+        """Ends one wait of an exchange at `end`, and raises ExchangeFailed for errors of the network.
 
-
-@contextmanager
-def _failing(stage: Stage, status: int | None, request: httpx.Request | None) -> Iterator[None]:
-    """Makes an ExchangeFailed of what goes wrong in one step."""
-    try:
-        yield
-    except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
-        raise _failure(error, _reached(stage, request), status) from error
-
-
-def _reached(stage: Stage, request: httpx.Request | None) -> Stage:
-    """Returns how far an exchange came that ended at a stage: without a connection nothing was sent."""
-    is_unsent = stage is Stage.NOT_ANSWERED and request is not None and request.extensions.get("sent") is False
-    return Stage.NOT_SENT if is_unsent else stage
+        The block must not yield to a caller: its time and its errors would count as the network's.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, end - self._clock())):
+                yield
+        except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
+            if stage is Stage.NOT_ANSWERED and request.extensions.get("sent") is False:
+                stage = Stage.NOT_SENT
+            raise _failure(error, stage, status) from error
 
 
 def _failure(error: Exception, stage: Stage, status: int | None) -> ExchangeFailed:
-    """Returns what a failure of the network means, at the step that it came at."""
+    """Returns the failure of an exchange for an error of the network at a stage."""
     match error:
         case TimeoutError():
-            text = "there was no connection in time" if stage is Stage.NOT_SENT else "there was no whole answer in time"
-            return ExchangeFailed(text, stage, status, cut=stage is Stage.ANSWERED)
+            what = "the connection was made" if stage is Stage.NOT_SENT else "the answer was complete"
+            return ExchangeFailed(f"timed out before {what}", stage, status, cut=stage is Stage.ANSWERED)
         case AddressForbidden():
             return OriginRefused(str(error))
         case httpx.ConnectError() | httpx.ConnectTimeout():
@@ -354,30 +298,6 @@ def _failure(error: Exception, stage: Stage, status: int | None) -> ExchangeFail
         case _:
             cut = stage is Stage.ANSWERED and isinstance(error, httpx.NetworkError)
             return ExchangeFailed(str(error), stage, status, cut=cut)
-
-
-async def _body(response: httpx.Response, most: int) -> bytes:
-    """Returns the body, which must not be over `most` bytes; what it says it will be counts too."""
-    too_large = httpx.RemoteProtocolError(f"the answer is over {most} bytes")
-    told = response.headers.get("content-length", "")
-    if re.fullmatch(r"[0-9]{1,18}", told) and int(told) > most:
-        raise too_large
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    chunks, size = [], 0
-    async for chunk in response.stream:
-        size += len(chunk)
-        if size > most:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _is_ok(reply: Reply) -> bool:
-    return 200 <= reply.status < 300
-
-
-def _is_redirect(reply: Reply) -> bool:
-    return 300 <= reply.status < 400
 
 
 def _host(url: str) -> str:

@@ -1,7 +1,7 @@
-"""Connections to other machines: aiohttp under httpx's transport interface, with the address check in its sockets.
+"""HTTP transport: aiohttp behind httpx's transport interface, with the address check in its sockets.
 
-Written out rather than taken from `httpx-aiohttp`, which quotes the path and the query of a URL anew (that breaks
-signatures), calls a connection lost after the request a failed connect, and reads in pieces of 16 KiB.
+The package `httpx-aiohttp` is not used: it quotes the path and the query of a URL again (which breaks signatures),
+reports a connection lost after the request as a failed connect, and reads in pieces of 16 KiB.
 """
 
 import asyncio
@@ -30,20 +30,19 @@ __all__ = ["Connections"]
 
 MIB = 1 << 20
 READ_BYTES = MIB
-"""aiohttp's buffer for a body. Its default of 64 KiB costs a large picture a third more CPU."""
+"""aiohttp's buffer for a body. Its default of 64 KiB costs a third more CPU for a large image."""
 FIELD_BYTES = 8 << 10
 FIELDS = 128
-"""Header fields of an answer, and bytes of each: what is held before anyone could count them."""
+"""Most header fields of an answer, and most bytes of each: aiohttp holds them before `Http` can count them."""
 OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-"""Those that aiohttp would add by itself."""
+"""Headers that aiohttp would add by itself."""
 
 
 class Connections(httpx.AsyncBaseTransport):
-    """Sends requests and keeps connections for the next. No proxies, no cookies, no redirects, no decompression.
+    """Sends requests and keeps connections alive. Proxies, cookies, redirects and decompression are all off.
 
-    Raises httpx's errors: ConnectError and ConnectTimeout mean that nothing was sent. AddressForbidden passes through.
-    A request's extension `sent` becomes true with the first bytes of it, for those who stop waiting before there is an
-    answer or an error.
+    Raises httpx's errors and AddressForbidden. ConnectError and ConnectTimeout mean that nothing was sent. The
+    request's extension `sent` becomes true with its first bytes; it is for callers that stop waiting earlier.
     """
 
     def __init__(
@@ -55,14 +54,14 @@ class Connections(httpx.AsyncBaseTransport):
         resolver: AbstractResolver | None = None,
         open_socket: Callable[[int, int, int], socket.socket] = socket.socket,
     ) -> None:
-        """Makes it; nothing is opened yet.
+        """Opens no connection yet.
 
         Args:
             private: Origins from the operator's configuration that may be on this machine or network.
-            connect_seconds: For the name, the connection and TLS together.
-            tls: What to trust; the system's certificates by default.
-            resolver: Finds the addresses of a name; the system's by default.
-            open_socket: Called with family, type and protocol, after the check.
+            connect_seconds: Timeout for name resolution, connection and TLS together.
+            tls: The trusted certificates; the system's by default.
+            resolver: Resolves host names; the system's resolver by default.
+            open_socket: Makes a socket from family, type and protocol; called after the address check.
         """
         self._private = frozenset(private)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds)
@@ -72,7 +71,7 @@ class Connections(httpx.AsyncBaseTransport):
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request whose content is read; the answer's body is a stream that its `aclose` breaks off."""
+        """Sends a request whose body was read before. Closing the answer early closes its connection."""
         request.extensions["sent"] = False
         target = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{request.url.raw_path.decode('ascii')}"
         try:
@@ -91,7 +90,7 @@ class Connections(httpx.AsyncBaseTransport):
         except aiohttp.InvalidURL as error:
             raise httpx.ConnectError("the URL is not valid") from error
         except aiohttp.ConnectionTimeoutError as error:
-            raise httpx.ConnectTimeout("no connection in time") from error
+            raise httpx.ConnectTimeout("timed out before the connection was made") from error
         except aiohttp.ClientResponseError as error:
             raise httpx.RemoteProtocolError("the answer is not valid HTTP, or its headers are too large") from error
         except aiohttp.ClientError as error:
@@ -104,7 +103,7 @@ class Connections(httpx.AsyncBaseTransport):
             await self._sessions.popitem()[1].close()
 
     def _session(self, *, private: bool) -> aiohttp.ClientSession:
-        """Returns the session for the operator's own hosts or that for all others: they share no connections."""
+        """Returns the session for the operator's own hosts, or the one for all others: they share no connections."""
         if private not in self._sessions:
             connector = _Connector(
                 limit=0,
@@ -131,19 +130,19 @@ class Connections(httpx.AsyncBaseTransport):
         return self._sessions[private]
 
     def _checked_socket(self, private: bool, info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
-        # The last step before `connect`, with the very address that goes into it: no name is looked up in between.
+        # The last step before `connect`, with the very address that `connect` gets: no name is resolved in between.
         family, kind, protocol, _, address = info
         check_address(address[0], private=private)
         return self._open_socket(family, kind, protocol)
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Hands out no connection on which the other side has spoken unasked; keeps none that it does not read."""
+    """Discards a kept connection with unrequested data, and a connection whose request was not fully sent."""
 
     async def connect(
         self, req: "ClientRequest", traces: list["Trace"], timeout: aiohttp.ClientTimeout
     ) -> "Connection":
-        # aiohttp looks only when a connection comes back. What arrives after that would answer the next request,
+        # aiohttp checks only when a connection is returned. Data that arrives later would answer the next request,
         # which may be another caller's.
         while True:
             connection = await super().connect(req, traces, timeout)
@@ -154,7 +153,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer as it came. Closed before its end, it takes the connection with it."""
+    """The body of an answer, as received. Closing it before its end closes the connection."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -172,7 +171,7 @@ class _Body(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
-        # After the end of the body this does nothing: the connection is back already.
+        # After the end of the body this has no effect: the connection was returned already.
         self._answer.close()
 
 
@@ -181,7 +180,7 @@ async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, p
 
 
 def _drop_unsent(transport: asyncio.Transport | None) -> None:
-    """Ends a connection that is given back with a part of the request unsent: closed, it would wait for a reader."""
+    """Aborts a returned connection if a part of the request is unsent: `close` would wait until the host reads it."""
     if transport is not None and transport.get_write_buffer_size():
         transport.abort()
 
@@ -193,7 +192,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def _why(error: aiohttp.ClientConnectorError) -> str:
-    """Returns why there is no connection, without addresses."""
+    """Returns why the connection failed, without addresses."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host's name has no address"
     if isinstance(error, aiohttp.ClientSSLError):

@@ -1,23 +1,27 @@
-"""What an exchange over HTTP is made of: its limits, its keys, its answer, and how it fails."""
+"""Values of an HTTP exchange: its limits, secret headers, request, answer and failure."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NewType
 
+import httpx
 import orjson
 
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.origins import Origin
 
-__all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "SecretHeader", "Stage"]
+__all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "Request", "SecretHeader", "Stage", "Streamed"]
 
 MIB = 1 << 20
+
+Request = NewType("Request", httpx.Request)
+"""A request that `Http.request` has checked; nothing else makes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one exchange may cost, and how many there may be at a time; the others wait."""
+    """Limits of one exchange; `exchanges` is the number of exchanges at a time, further ones wait."""
 
     exchange_seconds: float = 300.0
     connect_seconds: float = 5.0
@@ -28,19 +32,19 @@ class Limits:
 
 
 class Stage(Enum):
-    """How far an exchange came, which says what sending it again may cost."""
+    """How far an exchange came. The stage says what sending the request again may cost."""
 
     NOT_SENT = "not sent"
     NOT_ANSWERED = "sent, not answered"
-    """It may have been done, and paid for."""
+    """The request may have been processed, and paid for."""
     ANSWERED = "answered"
-    """The status is known; what came after it was bad, too much or late."""
+    """The status is known; the rest of the answer was invalid, too large or late."""
 
 
 class ExchangeFailed(Exception):
-    """There is no usable answer. The text is for people and has no address, path, query or header in it.
+    """The answer is missing or not usable. The text is for people; it has no address, path, query or header.
 
-    `cut` says that the connection ended, or the time, within an answer: the same may come whole another time.
+    `cut` says that the connection or the time ended within an answer: the same request may succeed later.
     """
 
     def __init__(self, text: str, stage: Stage, status: int | None = None, *, cut: bool = False) -> None:
@@ -51,7 +55,7 @@ class ExchangeFailed(Exception):
 
 
 class OriginRefused(ExchangeFailed):
-    """Nothing was sent: the URL's scheme, host or address is not allowed, or a key is not for it."""
+    """The request was not sent: the URL's scheme, host or address is not allowed, or a key is not for its origin."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, Stage.NOT_SENT)
@@ -59,22 +63,26 @@ class OriginRefused(ExchangeFailed):
 
 @dataclass(frozen=True, slots=True)
 class SecretHeader:
-    """A header with a key in it, and the origins it is for; it is sent to no other."""
+    """A header that holds a key, and the only origins that the key is sent to.
+
+    Raises:
+        ValueError: A header can't hold the value.
+    """
 
     header: str
     value: Secret
     origins: frozenset[Origin]
 
     def __post_init__(self) -> None:
-        # Checked here, since the error of whoever else finds out has the key in it.
+        # Checked here because the error of a library would quote the key.
         text = self.value.reveal()
         if not (text.isascii() and text.isprintable()):
-            raise ValueError(f"the value of {self.header} has signs that no header can hold")
+            raise ValueError(f"the value of {self.header} has characters that a header can't hold")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of any status. `headers` finds a name in any case; `body` is whole, or empty where nobody wants it."""
+    """An answer of any status. `headers` ignores the case of names; `body` is complete, or empty if it was not read."""
 
     status: int
     headers: Mapping[str, str]
@@ -82,11 +90,11 @@ class Reply:
 
     @property
     def media_type(self) -> str:
-        """The type that the header names, in lower case and without parameters; empty when there is none."""
+        """The media type in lower case without parameters; empty if the answer has no `content-type`."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def is_of(self, types: Collection[str]) -> bool:
-        """Tells whether the media type begins with one of `types`, where an empty one stands for none named."""
+        """Returns whether the media type begins with one of `types`; an empty one stands for a missing media type."""
         name = self.media_type
         return any(name.startswith(kind) if kind else not name for kind in types)
 
@@ -94,12 +102,12 @@ class Reply:
         """Returns the body as JSON.
 
         Raises:
-            ExchangeFailed: It isn't JSON, or its values are more or deeper than allowed: 64 MiB of `[],` would
+            ExchangeFailed: The body is not JSON, or has more or deeper values than allowed: 64 MiB of `[],` would
                 become 1.5 GB of objects.
         """
         nested = self.body.count(b"[") + self.body.count(b"{")
         try:
-            # Counted before they are made; those inside of strings count too, so the limit is a generous one.
+            # Counted before any object exists. Brackets inside strings count too, so the limit is generous.
             if nested + self.body.count(b",") > max_values:
                 raise ValueError
             value = orjson.loads(self.body)
@@ -108,6 +116,23 @@ class Reply:
         except ValueError:
             raise ExchangeFailed("the answer is not JSON, or too much of it", Stage.ANSWERED, self.status) from None
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that is read as it arrives.
+
+    Attributes:
+        head: Its status and headers; the body is empty.
+        pieces: Its body, which can be read once. Reading raises ExchangeFailed.
+    """
+
+    head: Reply
+    pieces: AsyncGenerator[bytes, None]
+
+    async def whole(self) -> Reply:
+        """Returns the complete answer. Raises ExchangeFailed."""
+        return replace(self.head, body=b"".join([piece async for piece in self.pieces]))
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

@@ -1,4 +1,4 @@
-"""Origins: who a URL talks to, read from it once, in one way; and the rule of whom to talk to."""
+"""URLs and origins: parses a URL strictly into scheme, host and port, and holds the rules for allowed origins."""
 
 import re
 from collections.abc import Callable
@@ -13,12 +13,12 @@ URL_BYTES = 16 << 10
 DEFAULT_PORTS = {"http": 80, "https": 443}
 NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
 NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
-"""A host that some resolvers take for an IPv4 address: its last label is a number, in any base."""
+"""A host that some resolvers read as an IPv4 address: its last label is a number, in any base."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port. The host is a name in lower case and ASCII or an address, with no dot at its end."""
+    """Scheme, host and port. The host is an address or a name in lower-case ASCII, without a final dot."""
 
     scheme: str
     host: str
@@ -36,19 +36,19 @@ class Origin:
 
 
 Rule = Callable[[Origin], bool]
-"""Tells whether an origin may be talked to. Its address is checked apart from that."""
+"""Returns whether requests to an origin are allowed. The network address has a check of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """A rule by name: `example.com` is that host, `*.example.com` all below it, `*` any."""
+    """A rule by host name: `example.com` is that host, `*.example.com` is every host below it, `*` is any host."""
 
     names: frozenset[str]
     schemes: frozenset[str] = field(default=frozenset({"https"}))
     ports: frozenset[int] = field(default=frozenset({80, 443}))
 
     def __call__(self, origin: Origin) -> bool:
-        """Tells whether an origin is among them."""
+        """Returns whether the rule allows an origin."""
         if origin.scheme not in self.schemes or origin.port not in self.ports:
             return False
         labels = origin.host.split(".")
@@ -57,13 +57,13 @@ class Hosts:
 
 
 def parse_url(text: str) -> httpx.URL:
-    """Returns an absolute `http` or `https` URL whose host all parsers read alike.
+    """Returns an absolute `http` or `https` URL whose host every parser reads the same way.
 
-    International names become ASCII. What is odd is refused rather than repaired: user names, hosts with other
-    signs than letters, digits, `-` and `_`, IPv4 addresses in other forms than four decimal numbers, zones.
+    International names become ASCII. Unusual forms are refused, not repaired: user names, zones, IPv4 addresses other
+    than four decimal numbers, and hosts with characters other than letters, digits, `-` and `_`.
 
     Raises:
-        ValueError: The text is no such URL; the message says why and has nothing of it.
+        ValueError: The text is not such a URL. The message says why and quotes no part of the text.
     """
     try:
         url = httpx.URL(text) if len(text) <= URL_BYTES else None
@@ -86,6 +86,6 @@ def parse_url(text: str) -> httpx.URL:
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError("is not a valid URL") from error
     except ValueError as error:
-        # The text of `ipaddress` repeats the address.
+        # The message of `ipaddress` quotes the address.
         odd = type(error) is not ValueError
         raise ValueError("has no valid address for a host" if odd else str(error)) from error

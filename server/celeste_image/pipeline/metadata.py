@@ -9,9 +9,9 @@ from celeste_image.core.card import ModelCard, card_in
 from celeste_image.core.errors import EngineMemory, ProviderFailed
 from celeste_image.core.events import Event, Measured, Picture, Run
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
-from celeste_image.core.recipe import description, packet, parameters, recipe_of, source_type
+from celeste_image.core.recipe import RecipeTexts, recipe_of, source_type
 from celeste_image.core.request import Analyze, ImageRequest, OutputMetadata
-from celeste_image.imaging.pixels import Pixels
+from celeste_image.imaging.pixels import Pixels, Rewritten
 
 __all__ = ["AS_MADE", "MetadataDefaults", "writing_metadata"]
 
@@ -58,25 +58,25 @@ def writing_metadata(run: Run, cards: Sequence[ModelCard], pictures: Pixels, sof
                 if not isinstance(event, Picture) or not (strip or embed):
                     yield event
                     continue
-                label = _label(card_in(cards, request.model), request, call, event, software) if embed else None
-                names = ["output_metadata"] * strip + ["embed_recipe"] * embed
+                recipe = _recipe(card_in(cards, request.model), request, call, event, software) if embed else None
                 try:
-                    data, failed = await pictures.labeled(event.data, strip=strip, label=label)
+                    made = await pictures.rewritten(event.data, strip=strip, recipe=recipe)
                 except (ProviderFailed, EngineMemory) as error:  # too large for us to touch, say
-                    data, failed = event.data, dict.fromkeys(names, error.message)
-                for name in names:
-                    yield Measured(f"options.{name}", text=failed.get(name, ""), index=event.index)
-                yield replace(event, data=data)
+                    made = Rewritten(event.data, error.message, error.message)
+                if strip:
+                    yield Measured("options.output_metadata", text=made.strip_error, index=event.index)
+                if embed:
+                    yield Measured("options.embed_recipe", text=made.recipe_error, index=event.index)
+                yield replace(event, data=made.data)
 
     return labeled
 
 
-def _label(card: ModelCard, request: ImageRequest, call: Call, made: Picture, software: str) -> dict[str, str]:
-    """Returns the texts to write, as `Label` in imaging/metadata.py has them."""
+def _recipe(card: ModelCard, request: ImageRequest, call: Call, made: Picture, software: str) -> RecipeTexts:
+    """Returns the recipe of an image, as texts for its file."""
     recipe = recipe_of(
         request, call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
     )
     if made.trained is not None:
         card = replace(card, trained=made.trained)
-    described = description(recipe, source_type(card, request.kind))
-    return {"packet": packet(described), "description": described, "parameters": parameters(recipe)}
+    return RecipeTexts.of(recipe, source_type(card, request.kind))

@@ -1,1 +1,1 @@
-"""Work in processes of its own: a hang, a crash or a memory blow-up there never takes the server down."""
+"""Sandboxed worker processes: a hang, a crash or a memory leak in one never takes the server down."""

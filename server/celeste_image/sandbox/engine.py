@@ -1,4 +1,4 @@
-"""What a worker process runs: an engine is a module with one function, `run`."""
+"""Engine: the protocol of modules that worker processes run; each has one function, `run`."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -9,35 +9,36 @@ __all__ = ["Dialogue", "Emit", "Engine"]
 
 
 class Emit(Protocol):
-    """Sends one message to the server.
+    """Sends a message to the server.
 
-    `kind` is a word that the engine and its caller agree on; `fields` are JSON values; `payload` is bytes that
-    JSON should not carry, such as an encoded picture.
+    `kind` is a word that the engine and its caller agree on. `fields` are JSON values. `payload` is bytes that are too
+    large for JSON, such as an encoded image.
     """
 
     def __call__(self, kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
-        """Sends it."""
+        """Sends the message."""
         ...
 
 
 class Dialogue(Emit, Protocol):
-    """An Emit that can be answered: for an engine that has something done outside of its process."""
+    """An Emit with answers, for an engine that asks the server to do something for it."""
 
     def take(self) -> Frame:
-        """Waits for the server's next frame: one for each time that this is called, see `WorkerPool.run`."""
+        """Waits for the server's next frame. Each call takes one frame, see `WorkerPool.run`."""
         ...
 
 
 class Engine(Protocol):
     """A module that does one kind of work.
 
-    `run` gets a task of JSON values and the pictures that go with it, encoded; it reports by `emit`, a Dialogue for
-    those that need one, and returns when done. It may keep state between calls (a loaded model) in its module. It
-    raises CelesteError subclasses for what the caller can mend; whatever else it raises is a bug and reaches the log,
-    not the caller. A module that has `SEALED = True` can read no files once it is imported but those of its code, and
-    write none.
+    `run` receives a task of JSON values and its encoded images. It reports by `emit`, which is a Dialogue for engines
+    that need one, and returns when done. The module may keep state between calls, such as a loaded model.
+
+    `run` raises CelesteError subclasses for errors that the caller can correct. Any other exception is a bug; it goes
+    to the log, not to the caller. After import, a module with `SEALED = True` can read only the files of its code and
+    can write none.
     """
 
     def run(self, task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-        """Does one task."""
+        """Runs a task."""
         ...

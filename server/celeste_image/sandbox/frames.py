@@ -1,11 +1,11 @@
-"""Messages over a pipe: a JSON object and some bytes, each with its length before it. Never pickle.
+"""Frames: the messages between server and worker process, each a JSON object and raw bytes. Never pickle.
 
     4 bytes   length of the JSON text, big-endian
     8 bytes   length of the payload, big-endian
     JSON      one object with a member "kind"
-    payload   bytes as they are
+    payload   raw bytes
 
-A worker may have been taken over by the picture it decodes, so the reader checks both lengths before it reads.
+A malicious image may have taken over its worker, so the reader checks both lengths before it reads.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ MAX_PAYLOAD_BYTES = 256 << 20
 
 
 class BadFrame(Exception):
-    """The other side sent what is no frame: it is not to be trusted any more."""
+    """The other side sent malformed bytes and can't be trusted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class Frame:
     payload: bytes = field(default=b"", repr=False)
 
     def encode(self) -> bytes:
-        """Returns its header and JSON text; the payload follows them on the pipe as it is."""
+        """Returns the header and the JSON text; the caller writes the payload after them."""
         text = json.dumps({**self.fields, "kind": self.kind}, separators=(",", ":")).encode()
         return HEADER.pack(len(text), len(self.payload)) + text
 
 
 def task_frame(task: dict[str, Any], pictures: Sequence[bytes]) -> Frame:
-    """Returns the frame that carries a task and its pictures."""
+    """Returns the frame of a task and its images."""
     return Frame("task", {"task": task, "lengths": [len(p) for p in pictures]}, b"".join(pictures))
 
 
 def split_pictures(frame: Frame) -> list[bytes]:
-    """Returns the pictures of a task's frame."""
+    """Returns the images of a task's frame."""
     pictures, start = [], 0
     for length in frame.fields["lengths"]:
         pictures.append(frame.payload[start : start + length])
@@ -55,7 +55,7 @@ def split_pictures(frame: Frame) -> list[bytes]:
 
 
 def decode_header(header: bytes) -> tuple[int, int]:
-    """Returns the two lengths. Raises BadFrame when one is beyond its bound."""
+    """Returns the lengths of JSON and payload. Raises BadFrame when one exceeds its limit."""
     json_bytes, payload_bytes = HEADER.unpack(header)
     if json_bytes > MAX_JSON_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
         raise BadFrame(f"a frame of {json_bytes} and {payload_bytes} bytes")
@@ -63,19 +63,19 @@ def decode_header(header: bytes) -> tuple[int, int]:
 
 
 def decode_frame(text: bytes, payload: bytes) -> Frame:
-    """Returns the frame. Raises BadFrame when the text is no JSON object with a kind."""
+    """Returns the frame. Raises BadFrame when the text is not a JSON object with a `kind`."""
     try:
         fields = json.loads(text)
         kind = fields.pop("kind")
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise BadFrame("a frame without kind") from error
     if not isinstance(kind, str):
-        raise BadFrame("a frame whose kind is no text")
+        raise BadFrame("a frame whose kind is not text")
     return Frame(kind, fields, payload)
 
 
 def read_frame(stream: BinaryIO) -> Frame | None:
-    """Returns the next frame of a blocking pipe, None at its end. Raises BadFrame, also when it ends within a frame."""
+    """Returns the next frame of a blocking pipe; None at its end. Raises BadFrame, also for a truncated frame."""
     header = stream.read(HEADER.size)
     if not header:
         return None
@@ -89,6 +89,6 @@ def read_frame(stream: BinaryIO) -> Frame | None:
 
 
 async def receive_frame(stream: asyncio.StreamReader) -> Frame:
-    """Returns the next frame. Raises BadFrame, or asyncio.IncompleteReadError at the pipe's end."""
+    """Returns the next frame. Raises BadFrame, and asyncio.IncompleteReadError at the pipe's end."""
     json_bytes, payload_bytes = decode_header(await stream.readexactly(HEADER.size))
     return decode_frame(await stream.readexactly(json_bytes), await stream.readexactly(payload_bytes))

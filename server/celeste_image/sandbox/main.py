@@ -1,8 +1,8 @@
 """The program of a worker process: `python -m celeste_image.sandbox.main MODULE MEMORY_BYTES CPU_SECONDS`.
 
-Says first what it gave up (see `sandbox.py`), in a frame "ready". Then reads tasks from its standard input, runs them
-by MODULE's `run`, writes what it emits to its standard output. It has no keys in its environment, a limit on its memory
-and, where CPU_SECONDS is above 0, on the CPU time of each task; it ends with its parent.
+First it emits a frame "ready" with the controls of its sandbox (see `confine.py`). Then it reads tasks from standard
+input, runs each by MODULE's `run` and writes the emitted frames to standard output. Its environment has no keys. Its
+memory is limited, and with CPU_SECONDS above 0 also the CPU time of each task. The process ends with its parent.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from celeste_image.sandbox.frames import Frame, read_frame, split_pictures
 
 
 def limit_task(cpu_seconds: int) -> None:
-    """Gives the next task `cpu_seconds` of CPU time; beyond it the system ends the process."""
+    """Limits the next task to `cpu_seconds` of CPU time; then the system ends the process."""
     with contextlib.suppress(ImportError):
         import resource
 
@@ -52,17 +52,17 @@ class _Pipe:
 def main() -> None:
     """Serves tasks until the standard input ends."""
     module, memory_bytes, cpu_seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    # Libraries that print would corrupt the frames: what they print goes to the log instead.
+    # Output of libraries would corrupt the frames, so it goes to the log.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the group; the server decides
-    sandbox = confine(memory_bytes)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the server decides
+    controls = confine(memory_bytes)
 
     emit = _Pipe(sys.stdin.buffer, out)
     engine = cast(Engine, importlib.import_module(module))
     if getattr(engine, "SEALED", False):
-        sandbox |= seal()
-    emit("ready", {"sandbox": sandbox})
+        controls |= seal()
+    emit("ready", {"controls": controls})
     while (frame := read_frame(sys.stdin.buffer)) is not None:
         if cpu_seconds:
             limit_task(cpu_seconds)
@@ -75,7 +75,7 @@ def main() -> None:
         except MemoryError:
             emit(
                 "error",
-                {"reason": EngineMemory.reason, "message": "the engine needed more memory than it may have"},
+                {"reason": EngineMemory.reason, "message": "the engine exceeded its memory limit"},
             )
         except Exception:
             traceback.print_exc()

@@ -1,4 +1,4 @@
-"""WorkerPool: worker processes for one engine, started when needed, kept while they behave."""
+"""WorkerPool: worker processes of one engine, started on demand and reused until one fails."""
 
 import asyncio
 import contextlib
@@ -8,16 +8,20 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+import structlog
+
 from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
 
 __all__ = ["WorkerPool"]
 
+log = structlog.get_logger("celeste_image.sandbox")
+
 EXIT_SECONDS = 1.0
-"""How long a process that hung up may take to end by itself, so that its exit status tells why."""
+"""How long a process that closed its pipe may take to exit; its own exit status tells the cause."""
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT")
-"""The variables that a worker gets. Everything else, keys first of all, stays with the server."""
+"""Environment variables that a worker gets. All others, such as keys, stay with the server."""
 
 
 MAX_VIOLATIONS = 100
@@ -29,11 +33,11 @@ class WorkerPool:
 
     Args:
         module: Name of the engine's module.
-        size: Processes at most; tasks beyond wait.
-        memory_bytes: Address space that a process may have; 0 is no limit.
-        cpu_seconds: CPU time of one task; 0 is no limit.
-        threads: Threads that numeric libraries may use in each process.
-        on_log: Gets each line that a process writes to its standard error.
+        size: Processes at most; further tasks wait.
+        memory_bytes: Limit of a process's address space; 0 means no limit.
+        cpu_seconds: Limit of a task's CPU time; 0 means no limit.
+        threads: Threads of numeric libraries in each process.
+        on_log: Receives each line that a process writes to standard error.
     """
 
     def __init__(
@@ -52,35 +56,35 @@ class WorkerPool:
             *(str(memory_bytes), str(cpu_seconds)),
         ]
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
-            "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MiB of the address space that is limited
+            "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MiB of the limited address space
             "OMP_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "passive",  # spinning threads trebled the CPU time of the upscaler
+            "OMP_WAIT_POLICY": "passive",  # spinning threads tripled the upscaler's CPU time
             "OPENBLAS_NUM_THREADS": "1",
-            "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime tells its maker of each model it loads, unless told not to
+            "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime reports each loaded model to its maker by default
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
         self._on_log = on_log
-        self.sandbox: dict[str, bool] | None = None
-        """What the processes gave up, control by control, and whether it holds; None before the first one ran."""
+        self.controls: dict[str, bool] | None = None
+        """The controls of `confine.py` by name, and whether each holds; None before the first process is ready."""
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the workers that wait for a task."""
+        """Process ids of the idle workers."""
         return [worker.pid for worker in self._idle if worker.alive]
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
-        """Runs a task and yields what the engine emits.
+        """Runs a task and yields the frames that the engine emits.
 
-        An engine that emits "take" waits until a frame is sent back, by `asend`.
+        An engine that emits "take" waits for a frame, which the caller sends by `asend`.
 
-        A process that is not done when the generator is closed is killed and gone before `aclose` returns.
+        If the generator is closed early, the process is killed and has ended when `aclose` returns.
 
         Raises:
             CelesteError: The engine raised it.
-            EngineLost: The process ended before it was done, or sent what is no frame; metadata `at` is "start" when
-                that was before it saw the task, else "work".
+            EngineLost: The process ended early or sent a malformed frame. Metadata `at` is "start" before the process
+                saw the task, else "work".
         """
         async with self._free:
             worker = self._take() or await _Worker.start(self._command, self._environment, self._on_log)
@@ -101,18 +105,15 @@ class WorkerPool:
                 if not done:
                     await worker.kill()
 
-    def _note(self, sandbox: dict[str, bool]) -> None:
-        if self.sandbox is None:
-            import structlog  # only here: workers load this module too, by way of the guard's package
-
-            self.sandbox = sandbox
-            log = structlog.get_logger("celeste_image.sandbox")
-            holds = [name for name, it_does in sandbox.items() if it_does]
-            missing = [name for name in sandbox if name not in holds]
+    def _note(self, controls: dict[str, bool]) -> None:
+        if self.controls is None:
+            self.controls = controls
+            holds = [name for name, it_does in controls.items() if it_does]
+            missing = [name for name in controls if name not in holds]
             log.info("sandbox", engine=self._module, holds=holds, missing=missing)
 
     def _take(self) -> "_Worker | None":
-        """Returns an idle worker that still lives, the one used last first: its caches are warm."""
+        """Returns the most recently used idle worker that is alive, whose caches are warm; None if all are busy."""
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:
@@ -120,20 +121,20 @@ class WorkerPool:
         return None
 
     async def close(self) -> None:
-        """Ends the workers that wait; those at work end with the generators that hold them."""
+        """Ends the idle workers; a busy worker ends with the generator that holds it."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(worker.kill() for worker in idle))
 
 
 class _Worker:
-    """One process."""
+    """A worker process."""
 
     def __init__(self, process: asyncio.subprocess.Process, on_log: Callable[[str], None]) -> None:
         self._process = process
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(_forward(process.stderr, on_log))
-        self._sandbox: dict[str, bool] | None = None
+        self._controls: dict[str, bool] | None = None
 
     @classmethod
     async def start(
@@ -154,14 +155,14 @@ class _Worker:
         return self._process.returncode is None
 
     async def ready(self) -> dict[str, bool]:
-        """Waits until the engine is there; returns what the process gave up, said before it saw anything to be done."""
-        if self._sandbox is None:
+        """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
+        if self._controls is None:
             async with self._or_lost(at="start"):
                 frame = await receive_frame(self._out)
                 if frame.kind != "ready":
-                    raise BadFrame("no greeting")
-                self._sandbox = {str(name): bool(holds) for name, holds in dict(frame.fields["sandbox"]).items()}
-        return self._sandbox
+                    raise BadFrame('the first frame is not "ready"')
+                self._controls = {str(name): bool(holds) for name, holds in dict(frame.fields["controls"]).items()}
+        return self._controls
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes]) -> AsyncGenerator[Frame, None]:
         await self.send(task_frame(task, pictures))
@@ -177,7 +178,7 @@ class _Worker:
 
     @contextlib.asynccontextmanager
     async def _or_lost(self, at: str) -> AsyncGenerator[None, None]:
-        """Raises EngineLost when the process ends or sends what is no frame."""
+        """Raises EngineLost when the process ends or sends a malformed frame."""
         try:
             yield
         except (BadFrame, asyncio.IncompleteReadError, ConnectionError) as error:
@@ -186,7 +187,7 @@ class _Worker:
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             self._end()
             status = await self._process.wait()
-            text = f"the engine's process ended before it was done ({_ending(status)})"
+            text = f"the engine's process ended early ({_ending(status)})"
             raise EngineLost(text, metadata={"at": at}) from error
 
     def _end(self) -> None:
@@ -194,7 +195,7 @@ class _Worker:
             self._process.kill()
 
     async def kill(self) -> None:
-        """Ends the process, at once and for good."""
+        """Kills the process and waits until it has ended."""
         self._end()
         await self._process.wait()
         await self._log
@@ -205,7 +206,7 @@ async def _forward(stream: asyncio.StreamReader, on_log: Callable[[str], None]) 
         while True:
             try:
                 line = await stream.readline()
-            except ValueError:  # beyond the reader's limit: left out, but read, or the process would wait for ever
+            except ValueError:  # a line beyond the reader's limit is dropped; unread, it would block the process
                 continue
             if not line:
                 return
@@ -221,11 +222,11 @@ def _ending(status: int) -> str:
 
 
 def _error_of(frame: Frame) -> Exception:
-    """Returns the error that an engine raised; its words are ours, since engines are."""
+    """Returns the error that an engine raised. Its message may be shown: engines are our own code."""
     fields = frame.fields
     cls = ERRORS.get(str(fields.get("reason")), InternalError)
     if cls is InternalError:
-        return RuntimeError("an engine failed; its own lines in the log say how")
+        return RuntimeError("an engine failed; its traceback is in the log")
     metadata = {str(k): str(v) for k, v in dict(fields.get("metadata") or {}).items()}
     violations = [Violation(*map(str, each[:3])) for each in list(fields.get("violations") or ())[:MAX_VIOLATIONS]]
     return cls(str(fields.get("message", ""))[:1000], metadata=metadata, violations=violations)

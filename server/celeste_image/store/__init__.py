@@ -1,12 +1,12 @@
-"""Content-addressed bytes: an artifact is named by the SHA-256 of what it holds.
+"""Content-addressed storage: an artifact is named by the SHA-256 of its bytes.
 
-artifacts.py   what callers see: artifacts of an owner, with expiry and lineage
-blobs.py       the bytes themselves, checked on write and read
-index.py       who owns which bytes, and what is known of them
-uploads.py     bytes on their way in
-files.py       what can go wrong with files, once
-backend.py     disk, memory or S3 by a URL, and whether there is room
-open.py        the store that a URL names
+artifacts.py   the store that callers use: an owner's artifacts, with expiry and lineage
+blobs.py       the bytes, checked on write and read
+index.py       who owns which bytes, with media type, size and lineage
+uploads.py     resumable uploads
+files.py       file errors, fsync and free space
+backend.py     disk, memory or S3, by a URL
+open.py        opens the store of a URL
 """
 
 from celeste_image.store.artifacts import ArtifactStore

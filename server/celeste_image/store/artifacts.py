@@ -1,7 +1,7 @@
-"""ArtifactStore: the artifacts of an owner.
+"""ArtifactStore: stores, reads, lists and deletes an owner's artifacts.
 
-A digest is a name, not a permission: every way in asks for the owner, and the same bytes of two owners are kept once
-but are two artifacts.
+A digest is a name, not a permission, so every method takes the owner. The same bytes of two owners are stored once but
+are two artifacts.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
@@ -23,36 +22,36 @@ __all__ = ["ArtifactStore"]
 
 HEAD_BYTES = 16
 AT_ONCE = 16
-"""Records that are asked for at once, where many are: a store that is far takes its time for each."""
+"""Entries that a listing reads concurrently: on a remote store each read is a round trip."""
 
 
 def utc_now() -> datetime:
-    """Returns the time."""
+    """Returns the current time."""
     return datetime.now(UTC)
 
 
 class ArtifactStore:
-    """Puts bytes in and gets them back, by name.
+    """Stores artifacts and returns them by name.
 
     Args:
-        place: Where the bytes are kept.
-        uploads: Where they are while they come in.
-        retention_seconds: How long artifacts are kept since they were last stored; 0 is for ever.
-        reserve_bytes: Room that must be left on a disk.
+        backend: Where bytes and index are kept.
+        uploads: The uploads that are not complete.
+        retention_seconds: How long artifacts are kept after they were last stored; 0 means forever.
+        reserve_bytes: Free space that must remain on a disk.
         now: The clock.
     """
 
     def __init__(
         self,
-        place: Backend,
+        backend: Backend,
         uploads: Uploads,
         retention_seconds: float = 0.0,
         reserve_bytes: int = 0,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._place = place
-        self._blobs = Blobs(place, now)
-        self._records = Index(place)
+        self._backend = backend
+        self._blobs = Blobs(backend, now)
+        self._index = Index(backend)
         self._uploads = uploads
         self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
         self._reserve_bytes = reserve_bytes
@@ -60,33 +59,35 @@ class ArtifactStore:
 
     @property
     def damaged(self) -> int:
-        """How many artifacts were found damaged or lost since the start."""
+        """How many artifacts were found damaged or lost since the server started."""
         return self._blobs.damaged
 
     async def check_room(self) -> None:
-        """Raises StorageFull or StorageUnavailable when nothing can be stored: ask before work that is paid for."""
-        await self._place.check_room(self._reserve_bytes)
+        """Raises StorageFull or StorageUnavailable when nothing can be stored. Call it before paid work."""
+        await self._backend.check_room(self._reserve_bytes)
 
     async def put(
         self, owner: str, data: bytes, *, width: int = 0, height: int = 0, lineage: Lineage | None = None
     ) -> Artifact:
-        """Stores bytes and returns their artifact once they are safe.
+        """Stores bytes durably and returns their artifact.
 
         Raises:
-            StorageFull: There is no room.
+            StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
         sha256 = await digest_of(data)
         await self._blobs.put(sha256, data)
-        facts = {"media_type": media_type(data[:HEAD_BYTES]), "size_bytes": len(data), "width": width, "height": height}
-        return self._artifact(await self._record(owner, sha256, facts, lineage))
+        now = self._now()
+        lineages = (lineage,) if lineage else ()
+        entry = Entry(sha256, media_type(data[:HEAD_BYTES]), len(data), width, height, now, now, lineages)
+        return self._artifact(await self._index.put(owner, entry, self._expiry(now)))
 
     async def get(self, owner: str, name: str) -> bytes:
-        """Returns all the bytes of an artifact.
+        """Returns an artifact's bytes.
 
         Raises:
-            ArtifactNotFound: The owner has none of this name.
-            ArtifactDamaged: What is stored is lost, or no longer fits the name and was put out of the way.
+            ArtifactNotFound: The owner has no artifact of this name.
+            ArtifactDamaged: The bytes are lost, or no longer match the digest and were quarantined.
             StorageUnavailable: The store can't be read.
         """
         artifact = await self.find(owner, name)
@@ -94,20 +95,20 @@ class ArtifactStore:
             return await self._blobs.get(artifact.sha256)
 
     async def find(self, owner: str, name: str) -> Artifact:
-        """Returns an artifact with its lineages; its bytes are not looked at.
+        """Returns an artifact with its lineages; its bytes are not read.
 
         Raises:
-            ArtifactNotFound: The owner has none of this name.
-            ArtifactDamaged: What was known of it is damaged.
+            ArtifactNotFound: The owner has no artifact of this name.
+            ArtifactDamaged: The artifact's index entry is damaged.
             StorageUnavailable: The store can't be read.
         """
-        record = await self._records.get(owner, _sha256(name))
-        if record is None or self._expired(record):
+        entry = await self._index.get(owner, _sha256(name))
+        if entry is None or self._expired(entry):
             raise _not_found(name)
-        return self._artifact(record)
+        return self._artifact(entry)
 
     async def open(self, owner: str, name: str) -> Artifact:
-        """Returns an artifact after its digest was checked. Raises as `get` does."""
+        """Returns an artifact after checking its digest. Raises as `get` does."""
         artifact = await self.find(owner, name)
         async with self._present(owner, artifact):
             return replace(artifact, size_bytes=await self._blobs.check(artifact.sha256))
@@ -115,12 +116,12 @@ class ArtifactStore:
     async def read(
         self, artifact: Artifact, offset: int = 0, limit: int = 0
     ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields an opened artifact's bytes from `offset`, at most `limit` (0 is all), as (offset, chunk).
+        """Yields an opened artifact's bytes as (offset, chunk), from `offset`, at most `limit` bytes (0 means all).
 
         Raises:
             RangeExceeded: The offset is beyond the end.
-            ArtifactNotFound: It was deleted since it was opened.
-            ArtifactDamaged: The bytes were damaged since it was opened.
+            ArtifactNotFound: The artifact was deleted after it was opened.
+            ArtifactDamaged: The bytes were damaged after the artifact was opened.
             StorageUnavailable: The store can't be read.
         """
         size = artifact.size_bytes
@@ -136,100 +137,97 @@ class ArtifactStore:
                 raise _not_found(artifact.name) from error
 
     async def missing(self, owner: str, names: Sequence[str]) -> list[str]:
-        """Returns those of some names whose bytes the owner does not have. Raises StorageUnavailable."""
+        """Returns the names whose bytes the owner does not have, in order. Raises StorageUnavailable."""
         had: list[bool] = []
         for first in range(0, len(names), AT_ONCE):
             had += await asyncio.gather(*(self._has(owner, name) for name in names[first : first + AT_ONCE]))
         return [name for name, has in zip(names, had, strict=True) if not has]
 
     async def owned(self, owner: str, after: str = "") -> AsyncGenerator[Artifact, None]:
-        """Yields an owner's artifacts by name, those behind `after`, without lineages. Raises StorageUnavailable."""
-        digests = await self._records.digests(owner, _sha256(after) if after else "")
+        """Yields an owner's artifacts after the name `after`, by name, without lineages. Raises StorageUnavailable."""
+        digests = await self._index.digests(owner, _sha256(after) if after else "")
         for first in range(0, len(digests), AT_ONCE):
             for artifact in await asyncio.gather(*(self._known(owner, d) for d in digests[first : first + AT_ONCE])):
                 if artifact is not None:
                     yield replace(artifact, lineages=())
 
     async def delete(self, owner: str, name: str) -> None:
-        """Deletes an owner's artifact, and what was uploaded of it; the bytes go when nobody owns them any more.
+        """Deletes an owner's artifact and its upload; a sweep deletes the bytes once they have no owner.
 
         Raises:
             StorageUnavailable: The store can't be written.
         """
         sha256 = _sha256(name)
         await self._uploads.delete(owner, sha256)
-        await self._records.delete(owner, sha256)
+        await self._index.delete(owner, sha256)
 
     # Uploads
 
     async def committed(self, owner: str, name: str) -> tuple[int, Artifact | None]:
-        """Returns how many bytes of an artifact are there, and the artifact if they are all and undamaged.
+        """Returns how many bytes of an upload have arrived, and the artifact if it is complete and undamaged.
 
         Raises:
             StorageUnavailable: The store can't be read.
         """
         try:
             artifact = await self.open(owner, name)
-        except (ArtifactNotFound, ArtifactDamaged):  # bytes that come anew heal it
+        except (ArtifactNotFound, ArtifactDamaged):  # a new upload replaces damaged bytes
             return await self._uploads.committed(owner, _sha256(name)), None
         return artifact.size_bytes, artifact
 
     @asynccontextmanager
     async def upload(self, owner: str, name: str) -> AsyncGenerator[Upload, None]:
-        """Gives the upload of an artifact to one more writer, if it can be stored; see `Uploads.open`."""
+        """Opens an artifact's upload for one more writer, if there is room; see `Uploads.open`."""
         await self.check_room()
         async with self._uploads.open(owner, _sha256(name)) as upload:
             yield upload
 
     async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
-        """Puts a chunk where it belongs; see `Uploads.write`."""
+        """Writes a chunk at its offset; see `Uploads.write`."""
         await self._uploads.write(upload, size_bytes, offset, data)
 
     async def finish(self, owner: str, name: str, size_bytes: int, upload: Upload) -> Artifact:
-        """Stores a complete upload and returns its artifact once it is safe.
+        """Stores a complete upload durably and returns its artifact.
 
         Raises:
-            DigestMismatch: The bytes do not have the digest in the name, or the size; they are discarded.
-            InvalidRequest: Another writer's bytes were wrong, and all were discarded.
-            StorageFull: There is no room; the upload stays.
+            DigestMismatch: The bytes do not match the digest in the name, or the size; they are discarded.
+            InvalidRequest: Another writer's bytes were wrong, so all bytes were discarded.
+            StorageFull: The store has no room; the upload stays.
             StorageUnavailable: The store can't be written; the upload stays.
         """
         sha256 = _sha256(name)
         async with upload.lock:
-            if upload.done:  # another writer of the same bytes was first
+            if upload.done:  # another writer finished it
                 return await self.find(owner, name)
             head = await self._uploads.check(upload, sha256, size_bytes)
             await self._blobs.put(sha256, upload.path)
-            facts = {"media_type": media_type(head), "size_bytes": size_bytes, "width": 0, "height": 0}
-            record = await self._record(owner, sha256, facts, None)
+            now = self._now()
+            entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
+            entry = await self._index.put(owner, entry, self._expiry(now))
             self._uploads.finish(upload)
-        return self._artifact(record)
+        return self._artifact(entry)
 
     # Age
 
     async def sweep(self) -> tuple[int, int, int]:
-        """Removes what is too old: artifacts past their time, bytes that nobody owns, uploads that rest.
+        """Removes expired artifacts, bytes without an owner, and abandoned uploads.
 
         Returns:
-            How many records, blobs and uploads were removed.
+            How many index entries, blobs and uploads were removed.
         """
         now = self._now()
         uploads = self._uploads.sweep(now)
-        staged = await self._place.sweep(now)
-        owned, records = await self._records.sweep(self._expiry(now))
-        return records, staged + await self._blobs.sweep(owned, now), uploads
-
-    async def _record(self, owner: str, sha256: str, facts: dict[str, Any], lineage: Lineage | None) -> Entry:
-        now = self._now()
-        return await self._records.put(owner, sha256, facts, now, lineage, self._expiry(now))
+        staged = await self._backend.sweep(now)
+        owned, entries = await self._index.sweep(self._expiry(now))
+        return entries, staged + await self._blobs.sweep(owned, now), uploads
 
     @asynccontextmanager
     async def _present(self, owner: str, artifact: Artifact) -> AsyncGenerator[None, None]:
-        """Tells bytes that were lost from those that were deleted while they were looked for."""
+        """Raises ArtifactNotFound for bytes that were deleted during the read, ArtifactDamaged for lost ones."""
         try:
             yield
         except FileNotFoundError as error:
-            if await self._records.get(owner, artifact.sha256) is None:
+            if await self._index.get(owner, artifact.sha256) is None:
                 raise _not_found(artifact.name) from error
             raise self._blobs.lost(artifact.sha256) from error
 
@@ -244,23 +242,23 @@ class ArtifactStore:
         return artifact is not None and await self._blobs.holds(artifact.sha256, artifact.size_bytes)
 
     def _expiry(self, now: datetime) -> datetime | None:
-        """Returns when an artifact that expires now was last stored, None when none does."""
+        """Returns the time at or before which expired artifacts were last stored; None without expiry."""
         return now - self._retention if self._retention else None
 
-    def _expired(self, record: Entry) -> bool:
+    def _expired(self, entry: Entry) -> bool:
         before = self._expiry(self._now())
-        return before is not None and record.touched <= before
+        return before is not None and entry.touched <= before
 
-    def _artifact(self, record: Entry) -> Artifact:
+    def _artifact(self, entry: Entry) -> Artifact:
         return Artifact(
-            name=artifact_name(record.sha256),
-            media_type=record.media_type,
-            size_bytes=record.size_bytes,
-            width=record.width,
-            height=record.height,
-            created=record.created,
-            expires=record.touched + self._retention if self._retention else None,
-            lineages=record.lineages,
+            name=artifact_name(entry.sha256),
+            media_type=entry.media_type,
+            size_bytes=entry.size_bytes,
+            width=entry.width,
+            height=entry.height,
+            created=entry.created,
+            expires=entry.touched + self._retention if self._retention else None,
+            lineages=entry.lineages,
         )
 
 
@@ -271,4 +269,4 @@ def _sha256(name: str) -> str:
 
 
 def _not_found(name: str) -> ArtifactNotFound:
-    return ArtifactNotFound(f"no artifact is called {name[:100]}", resource=name[:100])
+    return ArtifactNotFound(f"there is no artifact {name[:100]}", resource=name[:100])

@@ -1,4 +1,4 @@
-"""Where bytes are kept: a folder, the memory, or S3, by a URL; and whether there is room."""
+"""Backend: the object store under the artifacts (a folder, memory or S3), its errors and its free space."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -21,22 +21,24 @@ if TYPE_CHECKING:
 __all__ = ["ORPHAN_AGE", "Backend", "open_backend"]
 
 ORPHAN_AGE = timedelta(hours=1)
-"""How long what nobody owns is kept: whoever wrote it may be about to record it."""
+"""How long bytes without an owner are kept: their writer may be about to add the index entry."""
 
 PART_BYTES = 5 << 20
-"""S3's least; with one at a time it bounds what a put holds of a file."""
+"""Part of a multipart upload: S3's minimum. One part at a time limits the memory of a put."""
 PROBE = bytes(4096)
 REQUEST_SECONDS = 30
-"""For one request to S3, bytes included."""
+"""Timeout of a request to S3, with its body."""
 
 
 @dataclass(slots=True)
 class Backend:
-    """An object store; `folder` is where it is on this machine, None when it is elsewhere.
+    """An object store.
 
     Attributes:
+        objects: obstore's client.
+        folder: The store's folder on this machine; None for memory and S3.
         far: Whether each read is a round trip over a network.
-        failing: Whether something failed since the last write that did not.
+        failing: Whether an operation has failed since the last successful write.
     """
 
     objects: ObjectStore
@@ -45,9 +47,10 @@ class Backend:
     failing: bool = False
 
     async def check_room(self, reserve_bytes: int) -> None:
-        """Raises StorageFull or StorageUnavailable when nothing could be stored.
+        """Raises StorageFull or StorageUnavailable when nothing can be stored.
 
-        Costs a few microseconds, and a small write after a failure: nobody else finds out that it is over.
+        Costs a few microseconds. After a failure it also writes a small object, to find out whether the store has
+        recovered.
         """
         if self.folder:
             check_room(self.folder, reserve_bytes)
@@ -55,11 +58,11 @@ class Backend:
             await self.put("probe", PROBE)
 
     async def put(self, path: str, content: bytes | Path) -> None:
-        """Stores an object, from a file without holding all of it; returns once it is safe.
+        """Stores an object durably; a file is streamed.
 
         Raises:
-            StorageFull: There is no room.
-            StorageUnavailable: It can't be written.
+            StorageFull: The store has no room.
+            StorageUnavailable: The store can't be written.
         """
         with self.writing():
             await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
@@ -67,13 +70,13 @@ class Backend:
         self.failing = False
 
     async def sync(self, path: str) -> None:
-        """Brings an object to the disk, as a put of it would, if this is a folder. Raises as `put` does."""
+        """Flushes an object to the disk if the store is a folder. Raises as `put` does."""
         if self.folder:
             with self.writing():
                 await in_thread(sync, self.folder, self.folder / path)
 
     async def delete(self, path: str) -> bool:
-        """Deletes an object; returns False when it is known that there was none. Raises StorageUnavailable."""
+        """Deletes an object; returns False if the store reports that it was absent. Raises StorageUnavailable."""
         try:
             with self.failures():
                 await self.objects.delete_async(path)
@@ -82,14 +85,14 @@ class Backend:
         return True
 
     async def list(self, prefix: str, offset: str | None = None) -> AsyncGenerator["ObjectMeta", None]:
-        """Yields what is below a prefix, behind `offset`, in the store's own order. Raises StorageUnavailable."""
+        """Yields the objects below a prefix, after `offset`, in the store's own order. Raises StorageUnavailable."""
         with self.failures():
             async for page in self.objects.list(prefix, offset=offset):
                 for meta in page:
                     yield meta
 
     async def changed(self, path: str) -> datetime | None:
-        """Returns when an object was last written, None when there is none. Raises StorageUnavailable."""
+        """Returns when an object was last written; None when it is absent. Raises StorageUnavailable."""
         try:
             with self.failures():
                 return (await self.objects.head_async(path))["last_modified"]
@@ -97,7 +100,7 @@ class Backend:
             return None
 
     async def sweep(self, now: datetime) -> int:
-        """Deletes what a killed server left of its puts; returns how many files. Raises StorageUnavailable."""
+        """Deletes unfinished files of killed servers; returns how many. Raises StorageUnavailable."""
         if self.folder is None:
             return 0
         with self.failures():
@@ -105,12 +108,12 @@ class Backend:
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
-        """Makes the errors of the store ours.
+        """Translates the store's errors into ours.
 
         Raises:
-            StorageFull: There is no room.
-            StorageUnavailable: It can't be read or written.
-            FileNotFoundError: What was asked for is not there.
+            StorageFull: The store has no room.
+            StorageUnavailable: The store can't be read or written.
+            FileNotFoundError: The object is absent.
         """
         try:
             with file_failures():
@@ -124,7 +127,7 @@ class Backend:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Makes the errors of a write ours: it asks for nothing, so that nothing can be missing but the store."""
+        """Translates a write's errors into ours; FileNotFoundError means a missing store."""
         try:
             with self.failures():
                 yield
@@ -133,16 +136,16 @@ class Backend:
 
 
 def open_backend(url: str, options: Mapping[str, str]) -> Backend:
-    """Returns the place at a URL: `memory:///`, `file:///FOLDER` (which is made), or `s3://BUCKET/PREFIX`.
+    """Returns the backend at a URL.
 
     Args:
-        url: Where.
-        options: For S3, obstore's keys: `endpoint`, `region`, `aws_access_key_id` and so on. What is not among them is
-            taken from the usual AWS variables.
+        url: `memory:///`, `file:///FOLDER` (created if absent) or `s3://BUCKET/PREFIX`.
+        options: For S3, obstore's keys: `endpoint`, `region`, `aws_access_key_id` and so on. The usual AWS variables
+            supply missing ones.
 
     Raises:
-        ValueError: The URL is of another kind, or an option is not known.
-        OSError: The folder can't be made.
+        ValueError: The URL has another form, or an option is unknown.
+        OSError: The folder can't be created.
     """
     parts = urlsplit(url)
     if parts.scheme == "memory":
@@ -153,7 +156,7 @@ def open_backend(url: str, options: Mapping[str, str]) -> Backend:
         return Backend(LocalStore(folder), folder)
     if parts.scheme == "s3" and parts.netloc:
         return Backend(_open_s3(url, options), far=True)
-    raise ValueError(f"a store is at memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not at {url!r}")
+    raise ValueError(f"a store URL is memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not {url!r}")
 
 
 def _open_s3(url: str, options: Mapping[str, str]) -> ObjectStore:
@@ -167,7 +170,7 @@ def _open_s3(url: str, options: Mapping[str, str]) -> ObjectStore:
                 "connect_timeout": "5s",
                 "timeout": timedelta(seconds=REQUEST_SECONDS),
             },
-            # obstore's own would let a call hang for three minutes while the store is away.
+            # obstore's defaults let a call hang for three minutes while the store is down.
             retry_config={
                 "max_retries": 3,
                 "retry_timeout": timedelta(seconds=20),
@@ -178,7 +181,7 @@ def _open_s3(url: str, options: Mapping[str, str]) -> ObjectStore:
                 },
             },
         )
-    except UnknownConfigurationKeyError as error:  # the text has the key, never a value
+    except UnknownConfigurationKeyError as error:  # the text names the key, never its value
         raise ValueError(str(error).partition("\n")[0]) from error
     except BaseError as error:
-        raise ValueError("the options of the S3 store are not right") from error
+        raise ValueError("the S3 store rejected its URL or options") from error

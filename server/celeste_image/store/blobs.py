@@ -1,4 +1,4 @@
-"""Blobs: bytes by their SHA-256, on any object store. What is acknowledged is safe, what is handed out is checked."""
+"""Blobs: bytes by SHA-256 on any object store. Acknowledged writes are durable, and every read is checked."""
 
 import asyncio
 import hashlib
@@ -19,9 +19,9 @@ __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
 log = structlog.get_logger("celeste_image.store")
 
 CHUNK_BYTES = 1 << 20
-"""Bytes of a chunk at most, in reads here and in messages."""
+"""Largest chunk, in reads and in messages."""
 NEAR_CHUNK_BYTES = 256 << 10
-"""The same where a read is no round trip: a chunk is held for as long as its reader takes."""
+"""Largest chunk of a local store, where reads are cheap: memory holds a chunk until its caller has read it."""
 
 HASH_INLINE_BYTES = 1 << 20
 VERIFIED_ENTRIES = 10_000
@@ -30,49 +30,49 @@ VERIFIED_ENTRIES = 10_000
 class Blobs:
     """Bytes by digest.
 
-    Writes, sweeps and quarantines of one digest take turns: what one of them found out must hold while it acts.
+    Writes, sweeps and quarantines of a digest hold its lock, so that what each has checked stays true while it acts.
 
     Attributes:
-        damaged: How many blobs were found damaged or lost since the start.
+        damaged: How many blobs were found damaged or lost since the server started.
     """
 
-    def __init__(self, place: Backend, now: Callable[[], datetime]) -> None:
-        self._place = place
-        self._objects = place.objects
+    def __init__(self, backend: Backend, now: Callable[[], datetime]) -> None:
+        self._backend = backend
+        self._objects = backend.objects
         self._now = now
-        self._verified: OrderedDict[str, str | None] = OrderedDict()  # path -> entity tag when its digest fitted
-        self._doubtful: set[str] = set()  # a disk that failed to keep bytes fails once, then calls them kept
+        self._verified: OrderedDict[str, str | None] = OrderedDict()  # path -> entity tag at its last good check
+        self._doubtful: set[str] = set()  # Linux reports a failed fsync only once, so these are written again
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.damaged = 0
 
     async def put(self, sha256: str, content: bytes | Path) -> None:
-        """Stores bytes, or a file's, that have this digest; returns once they are safe.
+        """Stores bytes, or a file's bytes, of this digest durably.
 
-        Known bytes are not written again, unless they are damaged or so old that a sweep may be about to take them.
+        Stored bytes are written again only if they are damaged, or old enough for a sweep to delete them.
 
         Raises:
-            StorageFull: There is no room.
+            StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
         path = path_of(sha256)
         async with self._lock(sha256):
             known = path not in self._doubtful and await self._holds(path, sha256)
             self._doubtful.add(path)
-            if known:  # a server that was killed may have written them and no more
-                await self._place.sync(path)
+            if known:  # a killed server may have written them without a flush
+                await self._backend.sync(path)
             else:
-                await self._place.put(path, content)
+                await self._backend.put(path, content)
             self._doubtful.discard(path)
 
     async def get(self, sha256: str) -> bytes:
-        """Returns all the bytes.
+        """Returns the bytes of a digest.
 
         Raises:
-            FileNotFoundError: There are none.
-            ArtifactDamaged: They no longer have the digest; they were put out of the way.
+            FileNotFoundError: The bytes are absent.
+            ArtifactDamaged: The bytes no longer match the digest; they were quarantined.
             StorageUnavailable: The store can't be read.
         """
-        with self._place.failures():
+        with self._backend.failures():
             found = await self._objects.get_async(path_of(sha256))
             data = bytes(await found.bytes_async())
         if await digest_of(data) != sha256:
@@ -80,20 +80,20 @@ class Blobs:
         return data
 
     async def holds(self, sha256: str, size_bytes: int) -> bool:
-        """Tells whether there are so many bytes; they are not looked at. Raises StorageUnavailable."""
+        """Returns whether bytes of this size are stored, without reading them. Raises StorageUnavailable."""
         try:
-            with self._place.failures():
+            with self._backend.failures():
                 return bool((await self._objects.head_async(path_of(sha256)))["size"] == size_bytes)
         except FileNotFoundError:
             return False
 
     async def check(self, sha256: str) -> int:
-        """Returns the size of bytes that have their digest, read for it unless they are as they were when they did.
+        """Returns the size of the bytes after checking their digest.
 
-        Raises as `get` does.
+        The bytes are read only if their entity tag has changed since the last check. Raises as `get` does.
         """
         path = path_of(sha256)
-        with self._place.failures():
+        with self._backend.failures():
             meta = await self._objects.head_async(path)
             fits = await self._fits(path, sha256, meta["e_tag"])
         if not fits:
@@ -103,13 +103,13 @@ class Blobs:
     async def read(
         self, sha256: str, offset: int, end: int, size_bytes: int
     ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields bytes that were checked, from `offset` up to `end`, as (offset, chunk).
+        """Yields checked bytes from `offset` up to `end`, as (offset, chunk).
 
-        All of them are checked once more, for a disk that decays changes no tag: the last chunk comes only if they
-        fit. Raises as `get` does.
+        A read of all bytes checks the digest again, since a decaying disk changes no entity tag. The last chunk is
+        withheld if the digest does not match. Raises as `get` does.
         """
         digest = hashlib.sha256() if (offset, end) == (0, size_bytes) else None
-        step = CHUNK_BYTES if self._place.far else NEAR_CHUNK_BYTES
+        step = CHUNK_BYTES if self._backend.far else NEAR_CHUNK_BYTES
         while offset < end:
             upto = min(end, offset + step)
             chunk = await self._part(path_of(sha256), offset, upto)
@@ -121,28 +121,28 @@ class Blobs:
             offset = upto
 
     async def sweep(self, owned: set[str], now: datetime) -> int:
-        """Deletes the blobs that nobody owns and that are older than an hour; returns how many."""
+        """Deletes blobs without an owner that are older than an hour; returns how many. Raises StorageUnavailable."""
         deleted = 0
-        async for meta in self._place.list("sha256/"):
+        async for meta in self._backend.list("sha256/"):
             path = str(meta["path"])
             sha256 = path.rpartition("/")[2]
-            # What is not ours stays: somebody may keep notes beside the bytes.
+            # Foreign objects stay: an operator may keep notes beside the bytes.
             if not is_artifact_name(artifact_name(sha256)) or path != path_of(sha256) or sha256 in owned:
                 continue
             if now - meta["last_modified"] > ORPHAN_AGE:
                 async with self._lock(sha256):
-                    changed = await self._place.changed(path)  # since it was listed
+                    changed = await self._backend.changed(path)  # since it was listed
                     if changed and now - changed > ORPHAN_AGE:
-                        await self._place.delete(path)
+                        await self._backend.delete(path)
                         self._verified.pop(path, None)
                         deleted += 1
         return deleted
 
     def lost(self, sha256: str) -> ArtifactDamaged:
-        """Counts bytes that ought to be there, and returns the error that tells of them."""
+        """Counts and logs lost bytes, and returns their error."""
         name = artifact_name(sha256)
         self.damaged += 1
-        log.error("lost", artifact=name)
+        log.error("artifact lost", artifact=name)
         return ArtifactDamaged(f"the stored bytes of {name} are lost", resource=name)
 
     def _lock(self, sha256: str) -> asyncio.Lock:
@@ -150,7 +150,7 @@ class Blobs:
 
     async def _holds(self, path: str, sha256: str) -> bool:
         try:
-            with self._place.failures():
+            with self._backend.failures():
                 meta = await self._objects.head_async(path)
                 young = self._now() - meta["last_modified"] < ORPHAN_AGE / 2
                 return young and await self._fits(path, sha256, meta["e_tag"])
@@ -173,44 +173,44 @@ class Blobs:
         return True
 
     async def _part(self, path: str, start: int, end: int) -> bytes:
-        """Returns a range; it is shorter when the bytes end before."""
+        """Returns a range of bytes; it is shorter if the bytes end early."""
         try:
-            with self._place.failures():
+            with self._backend.failures():
                 return bytes(await self._objects.get_range_async(path, start=start, end=end))
-        except StorageUnavailable:  # no store has an error of its own for a range behind the end
-            with self._place.failures():
+        except StorageUnavailable:  # stores have no separate error for a range beyond the end
+            with self._backend.failures():
                 if (await self._objects.head_async(path))["size"] <= start:
                     return b""
             raise
 
     async def _quarantine(self, sha256: str) -> CelesteError:
-        """Moves damaged bytes out of the way, for somebody to look at, and returns the error that tells of them."""
+        """Moves damaged bytes to `quarantine/` for the operator to examine, and returns their error."""
         name, path = artifact_name(sha256), path_of(sha256)
         damaged = ArtifactDamaged(f"the stored bytes of {name} are damaged", resource=name)
         async with self._lock(sha256):
             self._verified.pop(path, None)
             try:
-                with self._place.failures():
-                    if await self._fits(path, sha256, None):  # somebody stored them anew
-                        return StorageUnavailable(f"the bytes of {name} were changed meanwhile", retry_after=0)
+                with self._backend.failures():
+                    if await self._fits(path, sha256, None):  # another caller stored them again
+                        return StorageUnavailable(f"the bytes of {name} were replaced during the read", retry_after=0)
                     self.damaged += 1
-                    log.error("damaged", artifact=name)
+                    log.error("artifact damaged", artifact=name)
                     await self._objects.rename_async(path, f"quarantine/{sha256}")
-            except FileNotFoundError:  # somebody else was first
+            except FileNotFoundError:  # another caller moved them first
                 return damaged
-            except CelesteError as error:  # they stay where they are and are found again
+            except CelesteError as error:  # they stay and are found again
                 log.warning("not quarantined", artifact=name, error=type(error).__name__)
         return damaged
 
 
 def path_of(sha256: str) -> str:
-    """Returns where the bytes with this digest are."""
+    """Returns the path of the bytes of a digest."""
     return f"sha256/{sha256[:2]}/{sha256}"
 
 
 async def digest_of(data: bytes) -> str:
     """Returns the SHA-256 of bytes as 64 hex digits."""
-    # Hashing releases the GIL; below a megabyte the way to a thread costs more than the work.
+    # Hashing releases the GIL. Below a megabyte, a thread costs more than the hashing.
     if len(data) < HASH_INLINE_BYTES:
         return hashlib.sha256(data).hexdigest()
     return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()

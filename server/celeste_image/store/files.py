@@ -1,4 +1,4 @@
-"""Files: their errors made ours, their work beside the loop, and whether there is room for more."""
+"""File work of the store: error translation, threads, fsync and free space."""
 
 import asyncio
 import contextlib
@@ -20,17 +20,17 @@ T = TypeVar("T")
 log = structlog.get_logger("celeste_image.store")
 
 RETRY_SECONDS = 30.0
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last by `ulimit -f` or `LimitFSIZE=`
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG comes from `ulimit -f` or `LimitFSIZE=`
 FULL_TEXTS = tuple(f"(os error {number})" for number in FULL)
-"""How Rust's `std::io::Error` ends; obstore has no class for these."""
+"""Ends of the messages of Rust's `std::io::Error`; obstore has no exception classes for these."""
 
 STAGED = re.compile(r"[0-9a-f]{64}(\.json)?#\d+")
-"""Names that obstore gives to the files it has not yet renamed."""
+"""Names of obstore's temporary files, which it renames when they are complete."""
 
 
 @contextlib.contextmanager
 def file_failures() -> Iterator[None]:
-    """Makes the errors of files ours, all but FileNotFoundError. Raises StorageFull, StorageUnavailable."""
+    """Translates file errors into StorageFull and StorageUnavailable; FileNotFoundError passes through."""
     try:
         yield
     except FileNotFoundError:
@@ -40,18 +40,18 @@ def file_failures() -> Iterator[None]:
 
 
 def failed(error: Exception) -> StorageFull | StorageUnavailable:
-    """Logs an error of a file or of obstore, and returns ours for it."""
+    """Logs an error of a file or of obstore, and returns the error for callers."""
     text = str(error).partition("\n")[0]
-    log.warning("failed", error=text)
+    log.warning("storage failed", error=text)
     if getattr(error, "errno", None) in FULL or any(words in text for words in FULL_TEXTS):
         return full()
     return StorageUnavailable("the artifact store can't be used", retry_after=RETRY_SECONDS)
 
 
 async def in_thread(work: Callable[..., T], *arguments: object) -> T:
-    """Runs file work beside the loop, and returns or raises only when it is over, even if the caller is cancelled.
+    """Runs file work in a thread and waits for its end, even if the caller is cancelled.
 
-    A thread can't be stopped: whoever held a lock for it must not let it go before.
+    A thread can't be stopped, so the caller must hold its lock until the work is over.
     """
     task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     try:
@@ -61,31 +61,31 @@ async def in_thread(work: Callable[..., T], *arguments: object) -> T:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # seen, so that nobody complains that it was not
+            task.exception()  # retrieved, or asyncio would log it
         raise
 
 
 def full() -> StorageFull:
-    """Returns the error of a store without room."""
+    """Returns the error for a store without room."""
     return StorageFull("the artifact store has no room left", retry_after=RETRY_SECONDS)
 
 
 def check_room(folder: Path, reserve_bytes: int) -> None:
-    """Raises StorageFull when a folder's disk has less than `reserve_bytes` free, StorageUnavailable when read-only."""
+    """Raises StorageFull when a folder's disk has under `reserve_bytes` free, StorageUnavailable when read-only."""
     try:
         disk = os.statvfs(folder)
     except OSError as error:
         raise StorageUnavailable("the artifact store can't be used", retry_after=RETRY_SECONDS) from error
-    if not os.access(folder, os.W_OK | os.X_OK):  # also on a disk that is mounted read-only
+    if not os.access(folder, os.W_OK | os.X_OK):  # also fails on a read-only mount
         raise StorageUnavailable("the artifact store can't be written", retry_after=RETRY_SECONDS)
     if disk.f_bavail * disk.f_frsize < reserve_bytes:
         raise full()
 
 
 def sync(root: Path, path: Path) -> None:
-    """Brings a file and the folders above it, up to `root`, to the disk. Raises OSError."""
-    for place in (path, *(p for p in path.parents if p.is_relative_to(root))):
-        descriptor = os.open(place, os.O_RDONLY)
+    """Flushes a file and its folders, up to `root`, to the disk. Raises OSError."""
+    for target in (path, *(p for p in path.parents if p.is_relative_to(root))):
+        descriptor = os.open(target, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -93,7 +93,10 @@ def sync(root: Path, path: Path) -> None:
 
 
 def sweep_staged(root: Path, before: float) -> int:
-    """Deletes the files below a folder that obstore had begun before a time; returns how many. Raises OSError."""
+    """Deletes obstore's temporary files below a folder that are older than `before`; returns how many.
+
+    `before` is a Unix time in seconds. Raises OSError.
+    """
     deleted = 0
     for folder, _, names in os.walk(root):
         for name in filter(STAGED.fullmatch, names):

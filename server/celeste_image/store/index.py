@@ -1,9 +1,9 @@
-"""Records: who owns which bytes, and what is known of them. One small JSON object each, beside the bytes."""
+"""Index: which owner has which artifacts, and their facts. Each entry is a small JSON object in the store."""
 
 import asyncio
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,19 +19,31 @@ __all__ = ["Entry", "Index", "check_owner"]
 log = structlog.get_logger("celeste_image.store")
 
 LINEAGES = 20
+"""Lineages that an entry keeps, the latest first."""
 OWNER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 def check_owner(owner: str) -> str:
-    """Returns an owner that can be a folder: one alphabet, so that none is inside another's. Raises ValueError."""
+    """Returns an owner whose name is safe as a folder name. Raises ValueError for any other."""
     if not OWNER.fullmatch(owner):
-        raise ValueError("an owner of artifacts is 1 to 64 of a-z, 0-9, _ and -")
+        raise ValueError("the name of an owner has 1 to 64 of a-z, 0-9, _ and -")
     return owner
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of an owner's bytes; `touched` is when they were last stored."""
+    """An owner's artifact.
+
+    Attributes:
+        sha256: Digest of the bytes, 64 hex digits.
+        media_type: MIME type, from the first bytes.
+        size_bytes: Size.
+        width: In pixels; 0 when unknown.
+        height: In pixels; 0 when unknown.
+        created: When the bytes were first stored.
+        touched: When the bytes were last stored; expiry counts from then.
+        lineages: How the bytes were made, the latest first.
+    """
 
     sha256: str
     media_type: str
@@ -44,26 +56,26 @@ class Entry:
 
 
 class Index:
-    """The records of all owners.
+    """The entries of all owners.
 
-    The store's own time of last change says when bytes were last stored: expiry needs no look inside. Changes of one
-    record take turns.
+    `touched` is the object's own time of last change, so a sweep finds expired entries without reading them. Changes of
+    an entry hold its lock.
     """
 
-    def __init__(self, place: Backend) -> None:
-        self._place = place
-        self._objects = place.objects
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._objects = backend.objects
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, owner: str, sha256: str) -> Entry | None:
-        """Returns a record, None when the owner has none for this digest.
+        """Returns an entry; None when the owner has no artifact of this digest.
 
         Raises:
-            ArtifactDamaged: It can't be understood: a disk lost it, not us.
+            ArtifactDamaged: The entry can't be parsed: the disk damaged it.
             StorageUnavailable: The store can't be read.
         """
         try:
-            with self._place.failures():
+            with self._backend.failures():
                 found = await self._objects.get_async(_path(owner, sha256))
                 data = bytes(await found.bytes_async())
         except FileNotFoundError:
@@ -72,86 +84,75 @@ class Index:
             return _decode(sha256, json.loads(data), found.meta["last_modified"])
         except (ValueError, KeyError, TypeError) as error:
             name = artifact_name(sha256)
-            log.error("damaged record", artifact=name, error=type(error).__name__)
-            raise ArtifactDamaged(f"what was known of {name} is damaged", resource=name) from error
+            log.error("index entry damaged", artifact=name, error=type(error).__name__)
+            raise ArtifactDamaged(f"the index entry of {name} is damaged", resource=name) from error
 
-    async def put(
-        self,
-        owner: str,
-        sha256: str,
-        facts: dict[str, Any],
-        now: datetime,
-        lineage: Lineage | None,
-        before: datetime | None = None,
-    ) -> Entry:
-        """Makes or renews a record, with one more lineage.
+    async def put(self, owner: str, entry: Entry, expired: datetime | None = None) -> Entry:
+        """Stores an entry, merged with the owner's earlier entry of the same digest, and returns the result.
+
+        The result keeps the earlier creation time and lineages, and the earlier size in pixels if the new one is
+        unknown.
 
         Args:
-            owner: Whose it is.
-            sha256: Of what.
-            facts: The fields of a record from its media type to its height.
-            now: When.
-            lineage: How the bytes were made, if they were.
-            before: Records last touched by then have expired and are forgotten.
+            owner: The artifact's owner.
+            entry: The new entry.
+            expired: An earlier entry last touched at or before this time is ignored; None means that none expires.
 
         Raises:
-            StorageFull: There is no room.
+            StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
-        path = _path(owner, sha256)
+        path = _path(owner, entry.sha256)
         async with self._lock(path):
             try:
-                known = await self.get(owner, sha256)
+                known = await self.get(owner, entry.sha256)
             except ArtifactDamaged:
                 known = None
-            if known and before and known.touched <= before:
-                known = None
-            lineages = ((lineage,) if lineage else ()) + (known.lineages if known else ())
-            record = Entry(
-                sha256=sha256,
-                media_type=facts["media_type"],
-                size_bytes=facts["size_bytes"],
-                # An upload knows no size, but forgets none.
-                width=facts["width"] or (known.width if known else 0),
-                height=facts["height"] or (known.height if known else 0),
-                created=known.created if known else now,
-                touched=now,
-                lineages=lineages[:LINEAGES],
-            )
-            await self._place.put(path, _encode(record))
-            return record
+            if known and not (expired and known.touched <= expired):
+                entry = replace(
+                    entry,
+                    width=entry.width or known.width,  # an upload has no size in pixels
+                    height=entry.height or known.height,
+                    created=known.created,
+                    lineages=(entry.lineages + known.lineages)[:LINEAGES],
+                )
+            await self._backend.put(path, _encode(entry))
+            return entry
 
     async def delete(self, owner: str, sha256: str) -> None:
-        """Deletes a record, if there is one; returns once it can't come back. Raises StorageUnavailable."""
+        """Deletes an entry durably; an absent one is no error. Raises StorageUnavailable."""
         path = _path(owner, sha256)
         async with self._lock(path):
-            if await self._place.delete(path):
-                await self._place.sync(path.rpartition("/")[0])
+            if await self._backend.delete(path):
+                await self._backend.sync(path.rpartition("/")[0])
 
     async def digests(self, owner: str, after: str = "") -> list[str]:
-        """Returns an owner's digests in their order, those behind `after`. Raises StorageUnavailable."""
+        """Returns an owner's digests after `after`, sorted. Raises StorageUnavailable."""
         prefix = f"records/{check_owner(owner)}/"
         offset = f"{prefix}{after}.json" if after else None
-        found = [_digest(str(meta["path"])) async for meta in self._place.list(prefix, offset)]
+        found = [_digest(str(meta["path"])) async for meta in self._backend.list(prefix, offset)]
         return sorted(filter(None, found))
 
-    async def sweep(self, before: datetime | None) -> tuple[set[str], int]:
-        """Deletes the records last touched by a time (None: none are).
+    async def sweep(self, expired: datetime | None) -> tuple[set[str], int]:
+        """Deletes the entries last touched at or before a time; None deletes none.
 
         Returns:
-            The digests left, and how many were deleted.
+            The digests that still have an owner, and how many entries were deleted.
+
+        Raises:
+            StorageUnavailable: The store can't be read or written.
         """
         owned: set[str] = set()
         deleted = 0
-        async for meta in self._place.list("records/"):
+        async for meta in self._backend.list("records/"):
             path, sha256 = str(meta["path"]), _digest(str(meta["path"]))
             if not sha256:
                 continue
-            if before is not None and meta["last_modified"] <= before:
+            if expired is not None and meta["last_modified"] <= expired:
                 async with self._lock(path):
-                    changed = await self._place.changed(path)  # since it was listed
-                    if changed and changed <= before:
-                        await self._place.delete(path)
+                    changed = await self._backend.changed(path)  # since it was listed
+                    if changed and changed <= expired:
+                        await self._backend.delete(path)
                         deleted += 1
                         continue
             owned.add(sha256)
@@ -166,13 +167,13 @@ def _path(owner: str, sha256: str) -> str:
 
 
 def _digest(path: str) -> str:
-    """Returns whose digest a record is of; empty for what is no record."""
+    """Returns the digest of the entry at a path; empty for a foreign object."""
     name = path.rpartition("/")[2]
     sha256 = name.removesuffix(".json")
     return sha256 if sha256 != name and is_artifact_name(artifact_name(sha256)) else ""
 
 
-def _encode(record: Entry) -> bytes:
+def _encode(entry: Entry) -> bytes:
     lineages = [
         {
             "request_id": lineage.request_id,
@@ -182,14 +183,14 @@ def _encode(record: Entry) -> bytes:
             "seed": lineage.seed,
             "parents": lineage.parents,
         }
-        for lineage in record.lineages
+        for lineage in entry.lineages
     ]
-    facts = {name: getattr(record, name) for name in ("media_type", "size_bytes", "width", "height")}
-    return json.dumps(facts | {"created": record.created.isoformat(), "lineages": lineages}).encode()
+    facts = {name: getattr(entry, name) for name in ("media_type", "size_bytes", "width", "height")}
+    return json.dumps(facts | {"created": entry.created.isoformat(), "lineages": lineages}).encode()
 
 
 def _decode(sha256: str, values: dict[str, Any], touched: datetime) -> Entry:
-    """Returns the record of a JSON object. Raises ValueError, KeyError or TypeError when it is none."""
+    """Returns the entry of a JSON object. Raises ValueError, KeyError or TypeError when the object is malformed."""
     return Entry(
         sha256=sha256,
         media_type=str(values["media_type"]),

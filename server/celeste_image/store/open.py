@@ -22,15 +22,15 @@ def open_store(
 
     Args:
         url: See `open_backend`.
-        spool: Folder for uploads that are not complete; it is made.
+        spool: Folder for uploads that are not complete; created if absent.
         options: See `open_backend`.
-        retention_seconds: How long artifacts are kept; 0 is for ever.
-        reserve_bytes: Room that must be left on a disk for anything to be stored there.
+        retention_seconds: How long artifacts are kept; 0 means forever.
+        reserve_bytes: Free space that must remain on a disk.
 
     Raises:
-        ValueError: The URL or an option is wrong.
-        OSError: A folder can't be made.
+        ValueError: The URL or an option is invalid.
+        OSError: A folder can't be created.
     """
-    place = open_backend(url, options or {})
+    backend = open_backend(url, options or {})
     spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return ArtifactStore(place, Uploads(spool, reserve_bytes), retention_seconds, reserve_bytes)
+    return ArtifactStore(backend, Uploads(spool, reserve_bytes), retention_seconds, reserve_bytes)

@@ -1,4 +1,4 @@
-"""Uploads: bytes on their way in, in files that a dropped connection leaves where they were."""
+"""Resumable uploads: each is a file, so a dropped connection loses nothing."""
 
 import asyncio
 import fcntl
@@ -19,17 +19,18 @@ __all__ = ["Upload", "Uploads"]
 HEAD_BYTES = 16
 HASH_CHUNK_BYTES = 1 << 20
 UNFINISHED_AGE = timedelta(hours=24)
-"""How long an upload may rest before it is swept."""
+"""How long an upload may be idle before a sweep removes it."""
 
 
 class Upload:
-    """The bytes of one artifact, as far as they are there. Several writers of the same bytes write into one.
+    """The bytes of an artifact that have arrived so far. Concurrent writers of the same artifact share one upload.
 
     Attributes:
-        size: Bytes that are there.
-        writers: How many write at the moment.
-        done: Whether the bytes are an artifact; writers that came later than the one who finished have no more to do.
-        lock: Whoever changes the bytes holds it.
+        path: The file.
+        size: Bytes that have arrived.
+        writers: Writers that have the upload open.
+        done: Whether the bytes are stored as an artifact; then the other writers are finished too.
+        lock: Held during every change of the bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,23 +42,23 @@ class Upload:
         self._file = -1
 
     def load(self) -> None:
-        """Takes up what an earlier connection left; does nothing when that is done.
+        """Opens the file with the bytes of earlier connections; does nothing when it is open.
 
         Raises:
-            OSError: The file can't be had; BlockingIOError when another server has it.
+            OSError: The file can't be opened; BlockingIOError when another server has locked it.
         """
         while self._file < 0:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(file).st_nlink:  # else the other server has just finished
+                if os.fstat(file).st_nlink:  # 0 means that another server has just finished it
                     self._file, self.size = file, os.fstat(file).st_size
             finally:
                 if self._file != file:
                     os.close(file)
 
     def append(self, data: bytes) -> None:
-        """Puts bytes to the end; after a failure the end is where it was. Raises OSError."""
+        """Appends bytes; a failure leaves the size unchanged. Raises OSError."""
         at, rest = self.size, memoryview(data)
         try:
             while rest:
@@ -70,8 +71,8 @@ class Upload:
         self.size = at
 
     def digest(self) -> tuple[str, bytes]:
-        """Returns the digest of the bytes in the file, and the first 16. Raises OSError."""
-        os.ftruncate(self._file, self.size)  # a failure may have left more
+        """Returns the SHA-256 of the file and its first 16 bytes. Raises OSError."""
+        os.ftruncate(self._file, self.size)  # a failed write may have left more bytes
         digest, at = hashlib.sha256(), 0
         while chunk := os.pread(self._file, HASH_CHUNK_BYTES, at):
             digest.update(chunk)
@@ -79,17 +80,17 @@ class Upload:
         return digest.hexdigest(), os.pread(self._file, HEAD_BYTES, 0)
 
     def discard(self) -> None:
-        """Drops the bytes; writers may begin again. Raises OSError."""
+        """Discards the bytes, so that writers may start over. Raises OSError."""
         self.size = 0
         if self._file >= 0:
             os.ftruncate(self._file, 0)
 
     def close(self) -> None:
-        """Leaves the file for the next writer, if there is anything in it. Raises OSError."""
+        """Closes the file, and removes an empty one. Raises OSError."""
         if self._file < 0:
             return
         try:
-            if not self.size and not self.done:  # the path of one that is done may be another's by now
+            if not self.size and not self.done:  # a new upload may have the path of a finished one
                 self.path.unlink(missing_ok=True)
         finally:
             os.close(self._file)
@@ -97,11 +98,11 @@ class Upload:
 
 
 class Uploads:
-    """The uploads in a folder of this machine.
+    """The uploads in a local folder.
 
     Args:
-        folder: Where.
-        reserve_bytes: Room that must be left on its disk.
+        folder: The folder.
+        reserve_bytes: Free space that must remain on its disk.
     """
 
     def __init__(self, folder: Path, reserve_bytes: int) -> None:
@@ -110,7 +111,7 @@ class Uploads:
         self._open: dict[Path, Upload] = {}
 
     async def committed(self, owner: str, sha256: str) -> int:
-        """Returns how many bytes are there. Raises StorageUnavailable."""
+        """Returns how many bytes have arrived. Raises StorageUnavailable."""
         path = self._path(owner, sha256)
         if (upload := self._open.get(path)) and upload.size:
             return upload.size
@@ -120,11 +121,11 @@ class Uploads:
 
     @asynccontextmanager
     async def open(self, owner: str, sha256: str) -> AsyncGenerator[Upload, None]:
-        """Gives the upload of an artifact to one more writer.
+        """Opens an artifact's upload for one more writer.
 
         Raises:
             StorageFull: The disk has no room for uploads.
-            StorageUnavailable: It can't be written, or another server has this upload.
+            StorageUnavailable: The file can't be written, or another server has it open.
         """
         check_room(self._folder, self._reserve_bytes)
         path = self._path(owner, sha256)
@@ -139,28 +140,28 @@ class Uploads:
             upload.writers -= 1
             if not upload.writers:
                 self._forget(upload)
-                with suppress(OSError):  # what could not be removed is swept
+                with suppress(OSError):  # a sweep removes it later
                     upload.close()
 
     async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
-        """Puts a chunk where it belongs; bytes that are there already are ignored.
+        """Writes a chunk at its offset; bytes that have arrived already are ignored.
 
         Raises:
-            InvalidRequest: It begins beyond what is there.
-            DigestMismatch: It goes beyond the declared size; the upload is discarded.
-            StorageFull: There is no room; what was there stays.
-            StorageUnavailable: It can't be written; what was there stays.
+            InvalidRequest: The chunk begins beyond the bytes that have arrived.
+            DigestMismatch: The chunk ends beyond the declared size; the upload is discarded.
+            StorageFull: The disk has no room; earlier bytes stay.
+            StorageUnavailable: The file can't be written; earlier bytes stay.
         """
         async with upload.lock:
-            if upload.done:  # another writer was first: these bytes are there
+            if upload.done:  # another writer finished it
                 return
             if offset > upload.size:
-                text = f"begins beyond the {upload.size:,} bytes that are there, is {offset:,}"
+                text = f"must be at most {upload.size:,}, the bytes that have arrived; is {offset:,}"
                 raise InvalidRequest.at("chunk.offset", text, committed_size_bytes=upload.size)
             if offset + len(data) > size_bytes:
                 with file_failures():
                     await in_thread(upload.discard)
-                raise DigestMismatch.at("chunk.data", f"goes beyond the declared size of {size_bytes:,} bytes")
+                raise DigestMismatch.at("chunk.data", f"ends beyond the declared size of {size_bytes:,} bytes")
             new = data[upload.size - offset :]
             if new:
                 check_room(self._folder, self._reserve_bytes)
@@ -168,15 +169,15 @@ class Uploads:
                     await in_thread(upload.append, new)
 
     async def check(self, upload: Upload, sha256: str, size_bytes: int) -> bytes:
-        """Returns the first 16 bytes of an upload that is all there and has its digest; the caller holds the lock.
+        """Returns the first 16 bytes of a complete upload after checking its digest. The caller holds the lock.
 
         Raises:
-            InvalidRequest: Another writer's bytes were wrong, and all were discarded.
+            InvalidRequest: Another writer's bytes were wrong, so all bytes were discarded.
             DigestMismatch: The bytes have another digest or size; they are discarded.
-            StorageUnavailable: They can't be read.
+            StorageUnavailable: The file can't be read.
         """
         if upload.size < size_bytes:
-            text = "has to begin again: other calls wrote the same artifact, and what they wrote was discarded"
+            text = "must start over: other calls uploaded wrong bytes for this artifact, so all were discarded"
             raise InvalidRequest.at("chunk.offset", text, committed_size_bytes=upload.size)
         with file_failures():
             found, head = await in_thread(upload.digest)
@@ -185,18 +186,18 @@ class Uploads:
             size = upload.size
             await in_thread(upload.discard)
         if found != sha256:
-            raise DigestMismatch.at("name", f"is not that of the bytes, {artifact_name(found)}")
-        raise DigestMismatch.at("size_bytes", f"is not that of the bytes, {size:,}")
+            raise DigestMismatch.at("name", f"does not match the bytes, which are {artifact_name(found)}")
+        raise DigestMismatch.at("size_bytes", f"does not match the bytes, which are {size:,}")
 
     def finish(self, upload: Upload) -> None:
-        """Ends an upload whose bytes are an artifact; who comes now begins another one."""
+        """Ends an upload whose bytes are stored; the next writer starts a new one."""
         upload.done = True
         self._forget(upload)
-        with suppress(OSError):  # swept later
+        with suppress(OSError):  # a sweep removes it later
             upload.path.unlink(missing_ok=True)
 
     async def delete(self, owner: str, sha256: str) -> None:
-        """Removes what is there of an artifact; whoever writes it has to begin again. Raises StorageUnavailable."""
+        """Removes an artifact's upload; its writers must start over. Raises StorageUnavailable."""
         path = self._path(owner, sha256)
         with file_failures():
             if upload := self._open.get(path):
@@ -206,7 +207,7 @@ class Uploads:
                 path.unlink(missing_ok=True)
 
     def sweep(self, now: datetime) -> int:
-        """Removes uploads that nobody has written to for a day; returns how many. Raises StorageUnavailable."""
+        """Removes uploads that were idle for a day; returns how many. Raises StorageUnavailable."""
         deleted = 0
         with file_failures():
             for path in self._folder.glob("*.part"):

@@ -1,4 +1,4 @@
-"""An engine in the guard's place that some pictures end: those that start with `crash`, and once those with `once`."""
+"""A guard engine that crashes: always for images that begin with `crash`, once for those with `once`."""
 
 import hashlib
 import os

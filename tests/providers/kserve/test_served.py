@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image
-from tests import pictures
 from tests.providers.kserve.conftest import Served
-from tests.servers import CuttingProxy, Running, running
+from tests.support import pictures
+from tests.support.proxies import CuttingProxy
+from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.providers.played import Clock, Measured, Script, answer, events_of, outcome_of, raw
-from tests.providers.recorded import play
-from tests.providers.recordings import KEY, fixture
+from tests.support.recorded_requests import play
+from tests.support.recordings import KEY, fixture
+from tests.support.transport import Clock, Measured, Script, answer, events_of, outcome_of, raw
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelStage

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests import pictures
-from tests.providers.in_process import (
+from tests.support import pictures
+from tests.support.recordings import KEY, fixture
+from tests.support.vendors import (
     BASE,
     CALL,
     Answering,
@@ -19,7 +20,6 @@ from tests.providers.in_process import (
     in_process,
     vendor,
 )
-from tests.providers.recordings import KEY, fixture
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -110,7 +110,7 @@ async def test_a_prompt_that_was_refused() -> None:
         ({}, "it made no picture"),
         ([], "it made no picture"),
         ({"candidates": [{"content": {"parts": 7}}]}, "it made no picture"),
-        (envelope(picture_part(b"no picture")), "what it sent as a picture can't be used"),
+        (envelope(picture_part(b"no picture")), "its image can't be used"),
     ],
 )
 async def test_an_answer_without_a_picture(value: Any, said: str) -> None:

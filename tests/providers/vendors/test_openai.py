@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from tests import pictures
-from tests.providers.recorded import play
-from tests.providers.recordings import KEY, Body, Playing, Recording, fixture
+from tests.support import pictures
+from tests.support.recorded_requests import play
+from tests.support.recordings import KEY, Body, Playing, Recording, fixture
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelStage

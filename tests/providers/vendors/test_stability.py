@@ -11,8 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests import pictures
-from tests.providers.in_process import (
+from tests.support import pictures
+from tests.support.recorded_requests import CASES
+from tests.support.recordings import KEY, Body, fixture
+from tests.support.vendors import (
     BASE,
     CALL,
     Answering,
@@ -23,8 +25,6 @@ from tests.providers.in_process import (
     loaded,
     vendor,
 )
-from tests.providers.recorded import CASES
-from tests.providers.recordings import KEY, Body, fixture
 
 from celeste_image.core.edits import (
     AnyEdit,

@@ -1,4 +1,4 @@
-"""One engine with many acts: the task says which."""
+"""An engine with many acts; the task names one."""
 
 import ctypes
 import errno
@@ -21,7 +21,7 @@ CALLS = 0
 
 
 class Unlisted(CelesteError):
-    """An error that no other process knows."""
+    """An error that the server does not know."""
 
     reason = "UNLISTED"
 
@@ -106,7 +106,7 @@ def prints(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def floods(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Writes one line far longer than the reader of the log keeps, then goes on."""
+    """Writes a line far beyond the log reader's limit, then one more."""
     os.write(2, b"before\n")
     for _ in range(task["chunks"]):
         os.write(2, b"x" * (1 << 16))
@@ -115,7 +115,7 @@ def floods(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def babbles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Writes to the pipe of the frames what is no frame, as a worker that was taken over might."""
+    """Writes malformed bytes to the pipe of the frames, as a compromised worker might."""
     out = next(fd for fd in range(3, 10) if is_pipe(fd))
     os.write(out, bytes.fromhex(task["hex"]))
     if task["then"] == "hang":
@@ -131,7 +131,7 @@ def is_pipe(descriptor: int) -> bool:
 
 
 def deeds(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Tries what a process that was taken over might, and tells of each whether it was done, else the error."""
+    """Tries deeds of a compromised process, and emits for each `done` or the name of its error."""
     emit("deeds", {deed: tried(DEEDS[deed], value) for deed, value in task["deeds"].items()})
 
 
@@ -182,7 +182,7 @@ DEEDS: dict[str, Callable[[Any], object]] = {
 
 
 def ignores(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Hangs and does not let anybody ask it to end."""
+    """Hangs and ignores the signals that ask it to end."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     hang(task, pictures, emit)

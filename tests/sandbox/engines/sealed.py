@@ -1,4 +1,4 @@
-"""The engine with many acts, in a process that gave up its files as well."""
+"""The engine with many acts, in a sealed process."""
 
 from tests.sandbox.engines.acts import deeds, run
 

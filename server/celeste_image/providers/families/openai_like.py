@@ -226,7 +226,8 @@ class OpenAILike(Vendor):
             body = {"data": {name: _text(value) for name, value in fields.items()}, "files": order.files}
         finals = 0
         try:
-            async with self.http.stream("POST", url, deadline=call.deadline, secrets=self.secrets, **body) as answer:
+            sent = self.http.request("POST", url, secrets=self.secrets, **body)
+            async with self.http.stream(sent, deadline=call.deadline) as answer:
                 if answer.head.media_type != "text/event-stream" or answer.head.status >= 300:
                     reply = await answer.whole()
                     if reply.status >= 300:
@@ -235,7 +236,7 @@ class OpenAILike(Vendor):
                     for item in items if isinstance(items, list) else ():
                         yield True, item
                     return
-                async with aclosing(server_sent_events(answer.pieces())) as events:
+                async with aclosing(server_sent_events(answer.pieces)) as events:
                     async for event in events:
                         value = {} if event.data == b"[DONE]" else Reply(200, {}, event.data).json()
                         kind = at(value, "type") or event.event

@@ -1,4 +1,4 @@
-"""Answers of vendors: their statuses and headers become errors of the one tree, here and nowhere else."""
+"""Vendor errors: maps HTTP statuses, headers and failed exchanges to CelesteError. No other module does."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Pointer = tuple[str | int, ...]
-"""Where a value is in an answer: names and indexes, as `at` takes them."""
+"""Path of a value in a JSON answer: names and indexes, for `at`."""
 
 MOST_SECONDS = 86_400.0
 TEXT_CHARACTERS = 300
@@ -50,17 +50,17 @@ def error_for_status(
     after: float | None = None,
     idempotent: bool = False,
 ) -> CelesteError:
-    """Returns the error for an answer that is one.
+    """Returns the error for an answer with an error status.
 
     Args:
-        provider: Who answered.
+        provider: The provider that answered.
         reply: The answer.
-        text: What it says, for people; see `vendor_text`.
-        moderated: Whether its body says that a safety system refused, whatever the status.
-        billing: Whether its body says that there is no money, whatever the status.
-        stage: What the safety system refused, where that is known: `prompt`, `input` or `output`.
-        after: Seconds to wait that the body names; else those of the headers.
-        idempotent: Whether asking again costs nothing, as for a poll.
+        text: The vendor's message, cleaned by `vendor_text`.
+        moderated: Whether the body says that a safety system refused; then the status does not matter.
+        billing: Whether the body says that credit is used up; then the status does not matter.
+        stage: The part that the safety system refused: `prompt`, `input`, `output` or `unknown`.
+        after: Seconds to wait, from the body; None means those of the headers.
+        idempotent: Whether repeating the request costs nothing, as for a poll.
     """
     said = f"{provider}: {text}" if text else f"{provider} answered with HTTP status {reply.status}"
     metadata = {"provider": provider, "status": str(reply.status)}
@@ -83,7 +83,7 @@ def error_for_status(
         case status if status >= 500 and idempotent:
             return ProviderUnavailable(said, metadata=metadata, retry_after=after)
         case status if status >= 500:
-            # It had the request and broke over it: nobody knows what was done.
+            # The vendor had the request and failed: the images may have been made and paid for.
             return OutcomeUnknown(said, metadata=metadata | {"final": "true"})
         case _:
             return ProviderFailed(said, metadata=metadata)
@@ -93,9 +93,9 @@ def error_for_failure(provider: str, failure: ExchangeFailed, *, idempotent: boo
     """Returns the error for an exchange without a usable answer.
 
     Args:
-        provider: Who was asked.
-        failure: How it failed.
-        idempotent: Whether asking again costs nothing, as for a poll.
+        provider: The provider that was asked.
+        failure: The failure.
+        idempotent: Whether repeating the request costs nothing, as for a poll.
     """
     metadata = {"provider": provider}
     said = f"{provider}: {failure}"
@@ -104,15 +104,15 @@ def error_for_failure(provider: str, failure: ExchangeFailed, *, idempotent: boo
     if failure.stage is Stage.NOT_SENT or idempotent:
         return ProviderUnavailable(said, metadata=metadata)
     if failure.stage is Stage.ANSWERED and (status := failure.status or 0) >= 300 and status != 303:
-        # The status holds, though the rest of the answer was lost. Not 303, "see other": that is done.
+        # The status is valid though the rest was lost. A 303, "see other", means that the request was processed.
         return error_for_status(provider, Reply(status, {}), str(failure))
     return OutcomeUnknown(said, metadata=metadata | {"final": "true"})
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Returns how many seconds to wait, from `retry-after-ms` or `retry-after` as seconds or date; None if neither.
+    """Returns the seconds to wait from `retry-after-ms` or `retry-after`; None if both are missing or invalid.
 
-    RFC 9110 section 10.2.3. Negative values are 0, more than a day is a day.
+    `retry-after` is a number or a date (RFC 9110 section 10.2.3). The result is limited to 0 seconds up to one day.
     """
     milliseconds = headers.get("retry-after-ms", "")
     if re.fullmatch(r"\d{1,12}(\.\d+)?", milliseconds):
@@ -130,13 +130,13 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 
 def duration_seconds(value: Any) -> float | None:
-    """Returns the seconds of a duration in protobuf's JSON form, `8s`; None for anything else."""
+    """Returns the seconds of a duration in protobuf's JSON form, `8s`; None for any other value."""
     found = DURATION.fullmatch(value) if isinstance(value, str) else None
     return min(MOST_SECONDS, float(found[1])) if found else None
 
 
 def value_in(reply: Reply) -> Any:
-    """Returns what an answer has in it as JSON; None where that is none, as in errors whose status says it all."""
+    """Returns the JSON value of an answer; None if its body is not JSON."""
     try:
         return reply.json()
     except ExchangeFailed:
@@ -144,7 +144,7 @@ def value_in(reply: Reply) -> Any:
 
 
 def at(value: Any, *path: str | int) -> Any:
-    """Returns what is at a path in JSON values, None when there is nothing: vendors' answers are not trusted."""
+    """Returns the value at a path of a JSON value; None if the path does not exist, whatever the types on the way."""
     for step in path:
         if isinstance(value, dict) and isinstance(step, str):
             value = value.get(step)
@@ -156,10 +156,10 @@ def at(value: Any, *path: str | int) -> Any:
 
 
 def vendor_text(value: Any, secrets: Iterable[str] = ()) -> str:
-    """Returns what a vendor says, fit to be shown: one line, not long, nothing of a key in it."""
+    """Returns a vendor's message for people: one line, at most TEXT_CHARACTERS, with every key replaced by `[key]`."""
     if not isinstance(value, str):
         return ""
-    text = "".join(sign if sign.isprintable() else " " for sign in value)
+    text = "".join(character if character.isprintable() else " " for character in value)
     for secret in secrets:
         text = text.replace(secret, "[key]") if secret else text
     text = " ".join(text.split())

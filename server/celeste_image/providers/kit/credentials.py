@@ -1,4 +1,4 @@
-"""Where a vendor's key comes from, and whether it can be one."""
+"""API keys of vendors: reads a key from settings, environment or file, and checks its form."""
 
 import re
 import time
@@ -10,14 +10,14 @@ import structlog
 
 from celeste_image.core.secret import Secret
 
-__all__ = ["Key", "Verdict", "form_problem"]
+__all__ = ["Credential", "Verdict", "form_problem"]
 
-log = structlog.get_logger("celeste_image.keys")
+log = structlog.get_logger("celeste_image.credentials")
 
 ENVIRONMENT, FILE = "env:", "file:"
-"""How references begin: a variable's name or a file's path follows."""
-LOOK_SECONDS = 1.0
-"""A file is looked at again after that long."""
+"""Prefixes of references, before the name of a variable or the path of a file."""
+CHECK_SECONDS = 1.0
+"""Shortest time between two checks of a key file for changes."""
 FOREIGN = {
     "r8_": "Replicate",
     "hf_": "Hugging Face",
@@ -28,11 +28,11 @@ FOREIGN = {
     "ASIA": "AWS",
     "key_": "Runway",
 }
-"""How keys of other vendors begin, as gitleaks and trufflehog know them (VENDORS section 8)."""
+"""Prefixes of the keys of other vendors, from the rules of gitleaks and trufflehog."""
 
 
 class Verdict(StrEnum):
-    """What a check found."""
+    """Outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -40,44 +40,44 @@ class Verdict(StrEnum):
 
 
 def form_problem(key: str, form: str) -> tuple[Verdict, str]:
-    """Returns what is wrong with a key as it stands, without any of it.
+    """Returns the verdict on a key's form and the problem, as a text that quotes no part of the key.
 
-    FAILED is for what can't be the vendor's: nothing, white space, signs that no header can hold, and what begins as
-    keys of another do. WARNING is for an unusual form, since forms change.
+    FAILED is for a key that can't be the vendor's: it is empty, has white space or characters that a header can't
+    hold, or begins like a key of another vendor. WARNING is for an unusual form, since vendors change their forms.
 
     Args:
         key: The key.
-        form: A pattern of the vendor's keys; empty when nobody knows one.
+        form: A regular expression for the vendor's keys; empty if their form is unknown.
     """
     if not key:
         return Verdict.FAILED, "there is no key"
     if re.search(r"\s", key):
-        return Verdict.FAILED, "the key has white space in it"
+        return Verdict.FAILED, "the key contains white space"
     if not (key.isascii() and key.isprintable()):
-        return Verdict.FAILED, "the key has signs that no header can hold"
+        return Verdict.FAILED, "the key has characters that a header can't hold"
     if not form:
         return Verdict.OK, ""
     for prefix, vendor in FOREIGN.items():
         if key.startswith(prefix) and prefix not in form:
-            return Verdict.FAILED, f"the key looks like one of {vendor}"
+            return Verdict.FAILED, f"the key looks like a key of {vendor}"
     if not re.fullmatch(form, key):
         return Verdict.WARNING, "the key has an unusual form"
     return Verdict.OK, ""
 
 
-class Key:
-    """A vendor's key. One that is in a file is read again when the file has changed, so that it can be replaced.
+class Credential:
+    """A vendor's API key. A key in a file is read again when the file changes, so it can be rotated while running.
 
     Args:
-        provider: Whose it is, for the log.
-        given: The key, or a reference to one: `env:NAME` or `file:PATH`. None looks into the vendor's own variable.
-        variable: That variable; empty when there is none.
-        environment: Where variables are.
-        form: See `form_problem`.
-        clock: Says when a file is looked at again.
+        provider: The provider's name, for log and errors.
+        given: The key, or a reference to it: `env:NAME` or `file:PATH`. None means the vendor's own variable.
+        variable: The vendor's own environment variable; empty if it has none.
+        environment: The environment variables.
+        form: A regular expression for the vendor's keys, for `form_problem`.
+        clock: The clock for CHECK_SECONDS.
 
     Raises:
-        ValueError: A reference leads nowhere. The text begins as one about the field `key` does.
+        ValueError: The variable or file of a reference does not exist. The message begins with the setting's name.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Key:
         self._provider, self._form, self._clock = provider, form, clock
         self._file: Path | None = None
         self._state: tuple[int, ...] = ()
-        self._looked, self._lost = clock(), False
+        self._checked, self._is_unreadable = clock(), False
         self._keys: list[Secret] = []
         self.problem = ""
-        """Why it is not used, without any of it; empty when it is, or when there is none."""
+        """Why the key is not used; empty if it is used, or if there is no key."""
         text = given.reveal().strip() if given else environment.get(variable, "")
         if given and text.startswith(ENVIRONMENT):
             name = text.removeprefix(ENVIRONMENT)
@@ -113,33 +113,33 @@ class Key:
 
     @property
     def now(self) -> Secret:
-        """The key as it is now; empty when there is none, or none that can be used: see `problem`."""
-        if self._file and self._clock() >= self._looked + LOOK_SECONDS:
-            self._looked = self._clock()
-            self._look(self._file)
+        """The current key; empty if there is no key, or a key with a `problem`."""
+        if self._file and self._clock() >= self._checked + CHECK_SECONDS:
+            self._checked = self._clock()
+            self._read_again(self._file)
         return Secret("") if self.problem else self._keys[-1]
 
     def verdict(self) -> tuple[Verdict, str]:
-        """Returns what is wrong with it by its form: see `form_problem`."""
+        """Returns the verdict on the key's form and the problem, as `form_problem` does."""
         return form_problem(self._keys[-1].reveal(), self._form)
 
     @property
     def known(self) -> Sequence[str]:
-        """The texts of the keys that there were of late: a vendor may still tell of the one before."""
+        """The current key and the one before, as texts: an answer of the vendor may still quote the old one."""
         return [key.reveal() for key in self._keys]
 
-    def _look(self, file: Path) -> None:
+    def _read_again(self, file: Path) -> None:
         try:
             state = _state_of(file)
             if state == self._state:
                 return
             self._state, text = self._read(file)
         except (OSError, UnicodeDecodeError) as error:
-            if not self._lost:
-                log.warning("key file", provider=self._provider, why=_why(error))
-            self._lost = True
+            if not self._is_unreadable:
+                log.warning("key file not readable", provider=self._provider, why=_why(error))
+            self._is_unreadable = True
             return
-        self._lost = False
+        self._is_unreadable = False
         self._take(text)
         log.info("key replaced", provider=self._provider)
 
@@ -162,4 +162,4 @@ def _state_of(file: Path) -> tuple[int, ...]:
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or "it can't be read") if isinstance(error, OSError) else "it is no text"
+    return (error.strerror or "it can't be read") if isinstance(error, OSError) else "it is not text"

@@ -1,8 +1,7 @@
-"""Submit and poll: the vendor takes a job, names it, and is asked about it until it is over.
+"""Remote jobs: submits a job to a vendor, polls until the job ends, and yields its images.
 
-What is paid is the submit, so it is sent once and what became of it is never guessed. A poll costs nothing: one that is
-lost or refused is repeated while there is time. Once a job was submitted no error here is one that the pipeline would
-retry, nor one that tells a caller to send it all again.
+The submit costs money: it is sent once, and its outcome is never guessed. A poll is free: a poll that is lost or
+refused is repeated while there is time. After the submit no error is retryable, because a retry would pay twice.
 """
 
 import asyncio
@@ -31,42 +30,42 @@ from celeste_image.core.events import Event, Picture, Progress, Submitted
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.kit.answers import at, error_for_failure
 from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.results import Again, lost, picture_at_once, picture_of, preview_of
+from celeste_image.providers.kit.results import TryAgain, lost, picture_at_once, picture_of, preview_of
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["RemoteJobs"]
 
-log = structlog.get_logger("celeste_image.jobs")
+log = structlog.get_logger("celeste_image.remote_jobs")
 
 TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}")
-"""Ids that may stand in a path."""
+"""Job ids that are safe in a URL's path."""
 LONGEST_PAUSE_SECONDS = 10.0
-REFUSALS = 8
-"""Refused polls in a row after which a job is given up: about a minute."""
+MOST_REFUSALS = 8
+"""Refused polls in a row after which the job is given up: about a minute."""
 CANCEL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One job: the ticket that names it, and where to ask about it."""
+class RemoteJob:
+    """One job at the vendor: the ticket that identifies it, and the URL that is polled."""
 
     ticket: str = field(repr=False)
     url: str = field(repr=False)
 
 
-class _Late(Exception):
-    """The time for a job is over; the text is what the vendor said of it last."""
+class _TimeUp(Exception):
+    """The time for a job is over; the text is the last state that the vendor reported."""
 
 
 class RemoteJobs:
-    """Runs jobs of one vendor.
+    """Runs the jobs of one vendor.
 
     Args:
-        vendor: Whose they are; `Vendor.error` says what its refusals are, of submits and polls alike.
-        profile: How they are asked for.
+        vendor: The vendor; its `error` method reads refused submits and polls.
+        profile: How its jobs are submitted and polled.
         sleep: Waits between polls.
-        clock: What deadlines are read by.
-        jitter: Makes a pause out of an interval, never a shorter one.
+        clock: The clock of deadlines, in seconds.
+        jitter: Varies a pause, given in seconds; never shortens it.
     """
 
     def __init__(
@@ -85,33 +84,32 @@ class RemoteJobs:
     async def run(
         self, path: str, call: Call, *, previews: int = 0, at_once: bool = False, **submit: Any
     ) -> AsyncGenerator[Event, None]:
-        """Submits a job, or resumes that of the call's ticket, and yields what happens until its pictures are there.
+        """Submits a job, or resumes the job of the call's ticket, and yields its events up to its images.
 
-        Left before the job is over, it is cancelled where the vendor can do that; the log says whether it is owed for.
+        If the caller stops before the job ends, the job is cancelled where the vendor allows it. The log then says
+        whether the job must be paid for.
 
         Args:
-            path: Where to submit, below the API's URL.
+            path: Path of the submit, below the API's URL.
             call: The call.
-            previews: How many first looks are wanted.
-            at_once: Whether the answer to the submit is no job but already what a poll's answer is in the end.
-            **submit: What to submit, as `Http.send` takes it; not read with a ticket.
+            previews: Number of previews wanted.
+            at_once: Whether the answer to the submit already has the images, as the last poll of a job does.
+            **submit: Headers and body of the submit, as `Http.request` takes them; ignored with a ticket.
 
         Raises:
             SafetyBlocked: A safety system refused.
-            ProviderFailed: The job failed, or its pictures can't be had.
-            OutcomeUnknown: It may have to be paid and is not known to be over; with metadata `final` of `false` the
-                provider can still be asked.
+            ProviderFailed: The job failed, or its images can't be fetched.
+            OutcomeUnknown: The job may cost money and its outcome is unknown; metadata `final` of `false` means that
+                its ticket can still be resumed.
             DeadlineExceeded: The call's deadline passed.
-            CelesteError: The submit was refused, or the key since. Once there is a job, metadata `owed` of every error
-                is `true`, or `unknown` after a cancel and where the vendor ended it.
+            CelesteError: The submit was refused, or later the key. After the submit, metadata `owed` of every error is
+                `true`, or `unknown` if the job was cancelled or the vendor ended it.
         """
-        until, late = self._clock() + self._profile.longest_seconds, False
-        if call.deadline is not None and call.deadline - self._profile.tell_seconds < until:
-            until, late = call.deadline - self._profile.tell_seconds, True
+        until, is_deadline = self._until(call)
         if call.ticket is None:
             word, answer = await self._submit(path, call, submit)
             if at_once:
-                for picture in await self._at_once(word, answer, call.deadline):
+                for picture in await self._pictures_at_once(word, answer, call.deadline):
                     yield picture
                 return
             url = at(answer, *self._profile.poll_url) if self._profile.poll_url else None
@@ -127,120 +125,149 @@ class RemoteJobs:
                 async for event in events:
                     over = over or isinstance(event, Picture)
                     yield event
-        except _Late as end:
-            owed = await self._leave(job, call)
+        except _TimeUp as end:
+            owed = await self._abandon(job, call)
             over = True
-            raise self._given_up(str(end), owed, deadline=late) from None
+            raise self._given_up(str(end), owed, is_deadline=is_deadline) from None
         except CelesteError as error:
             over = True
             error.metadata.setdefault("owed", "unknown" if isinstance(error, SafetyBlocked) else "true")
             raise
         finally:
             if not over:
-                await self._leave(job, call)
+                await self._abandon(job, call)
+
+    def _until(self, call: Call) -> tuple[float, bool]:
+        """Returns when the job is given up, by the clock, and whether the call's deadline is the reason."""
+        longest = self._clock() + self._profile.longest_seconds
+        if call.deadline is None:
+            return longest, False
+        early = call.deadline - self._profile.tell_seconds
+        return min(longest, early), early < longest
 
     async def _submit(self, path: str, call: Call, submit: Mapping[str, Any]) -> tuple[str, Any]:
-        """Sends what is paid for; returns what `_read` does. Raises CelesteError, retryable if nothing was done."""
+        """Submits a job; returns what `_read` does. Raises CelesteError, which is retryable if nothing was done."""
         vendor = self._vendor
-        url, secrets = vendor.url + path, vendor.secrets
+        secrets = vendor.secrets
         try:
-            reply = await vendor.http.send("POST", url, deadline=call.deadline, secrets=secrets, **submit)
+            request = vendor.http.request("POST", vendor.url + path, secrets=secrets, **submit)
+            reply = await vendor.http.send(request, deadline=call.deadline)
             if reply.status >= 400:
                 raise vendor.error(reply)
             return self._read(reply)
         except ExchangeFailed as failure:
             raise error_for_failure(vendor.name, failure) from failure
         except asyncio.CancelledError:
-            log.warning("job left", provider=vendor.name, owed="unknown", request_id=call.request_id)
+            log.warning("remote job abandoned", provider=vendor.name, owed="unknown", request_id=call.request_id)
             raise
 
     def _read(self, reply: Reply) -> tuple[str, Any]:
-        """Returns the word for a job's state, empty if there is none, and the whole answer. Raises ExchangeFailed."""
+        """Returns the word for the job's state, empty if the answer has none, and the answer's JSON value.
+
+        Raises:
+            ExchangeFailed: The answer is not JSON.
+        """
         answer = reply.json()
         return self._profile.word_in(reply.status, answer, self._vendor.said), answer
 
-    def _job(self, url: Any, name: Any, where: str) -> Job:
-        """Returns the job at a URL, which is used as it is, or else with an id. Raises OutcomeUnknown.
+    def _job(self, url: Any, name: Any, source: str) -> RemoteJob:
+        """Returns the job with a URL, which is polled unchanged, or else with an id.
 
-        Both come from outside: from the vendor, or from an event of ours by way of others.
+        Neither is trusted: the vendor sent it, or a caller sent it back as a ticket.
+
+        Raises:
+            OutcomeUnknown: Neither identifies a job of this vendor.
         """
         name = str(name) if isinstance(name, int) else name
         if isinstance(url, str) and url:
             if self._vendor.is_own(url):
-                return Job(url, url)
+                return RemoteJob(url, url)
         elif isinstance(name, str) and TICKET.fullmatch(name) and self._profile.poll:
-            return Job(name, self._url(self._profile.poll, name))
-        raise self._unknown(f"{self._vendor.name}: {where} names no job that it can be asked about")
+            return RemoteJob(name, self._url(self._profile.poll, name))
+        raise self._unknown(f"{self._vendor.name}: {source} does not identify a job that can be polled")
 
-    async def _watch(self, job: Job, until: float, previews: int, *, resumed: bool) -> AsyncGenerator[Event, None]:
-        """Yields what happens to a job until its pictures are there. Raises _Late and what `run` says."""
-        profile, vendor, interval = self._profile, self._vendor, self._interval
-        last, fraction, seen, refused, pause, least = "", -1.0, "", 0, interval, interval
+    async def _watch(
+        self, job: RemoteJob, until: float, previews: int, *, resumed: bool
+    ) -> AsyncGenerator[Event, None]:
+        """Polls a job and yields its events up to its images. Raises _TimeUp and the errors of `run`."""
+        pauses = _Pauses(self._interval)
+        last, fraction, seen = "", -1.0, ""
+        if not resumed:  # a resumed job may be over already
+            await self._wait(pauses, until, last)
         while True:
-            if not resumed:
-                # The last poll is just before the end, unless the vendor wants none until then.
-                left = until - self._clock()
-                wait = max(least, min(self._jitter(pause), left - interval))
-                if wait >= left:
-                    raise _Late(last or "nothing was said of it")
-                await self._sleep(wait)
-            resumed = False
             try:
                 word, answer = await self._ask(job.url, until)
                 state = self._state(word, answer)
-                if word not in (last, *profile.states):
-                    log.warning("unknown state", provider=vendor.name, state=word)
+                if word not in (last, *self._profile.states):
+                    log.warning("unknown state", provider=self._vendor.name, state=word)
                 last = word
-                if state is State.READY:
-                    if profile.result:
-                        _, answer = await self._ask(self._url(profile.result, job.ticket), until)
-                    for picture in await self._made(answer, until):
-                        yield picture
+                pictures = await self._results(job, answer, until) if state is State.READY else []
+            except TryAgain as failure:
+                log.warning("poll failed", provider=self._vendor.name, why=str(failure.__cause__ or failure))
+                pauses.count_failure(failure)
+            else:
+                for picture in pictures:
+                    yield picture
+                if pictures:
                     return
-                if (told := profile.fraction_in(answer)) is not None and told > fraction:
-                    yield Progress(fraction := told, phase=state.value)
-                look = profile.preview_in(answer) if previews else ""
+                pauses.count_answer()
+                if (reported := self._profile.fraction_in(answer)) is not None and reported > fraction:
+                    yield Progress(fraction := reported, phase=state.value)
+                look = self._profile.preview_in(answer) if previews else ""
                 if look not in ("", seen):
                     seen = look
-                    if preview := await preview_of(vendor, look, min(until, self._clock() + profile.answer_seconds)):
+                    if preview := await preview_of(self._vendor, look, self._answer_by(until)):
                         previews -= 1
                         yield preview
-            except Again as again:
-                log.warning("poll lost", provider=vendor.name, why=str(again.__cause__ or again))
-                refused += again.error is not None
-                if again.error and refused >= REFUSALS:
-                    raise again.error from again.__cause__
-                pause = max(interval, min(LONGEST_PAUSE_SECONDS, 2 * pause))
-                least = max(interval, again.after or 0.0)
-            else:
-                refused, pause, least = 0, interval, interval
+            await self._wait(pauses, until, last)
+
+    async def _wait(self, pauses: "_Pauses", until: float, last: str) -> None:
+        """Waits for the next poll. Raises _TimeUp if no time is left for one."""
+        left = until - self._clock()
+        # The last poll is one interval before the end, unless the vendor asked for a longer pause.
+        seconds = max(pauses.least, min(self._jitter(pauses.next), left - pauses.interval))
+        if seconds >= left:
+            raise _TimeUp(last or "none")
+        await self._sleep(seconds)
 
     async def _ask(self, url: str, until: float) -> tuple[str, Any]:
-        """Asks about a job; returns what `_read` does. Raises Again; SafetyBlocked where that is the answer."""
-        vendor, profile = self._vendor, self._profile
+        """Polls a job once; returns what `_read` does. Raises TryAgain, or SafetyBlocked if the poll says so."""
+        vendor = self._vendor
         try:
-            deadline, secrets = min(until, self._clock() + profile.answer_seconds), vendor.secrets_for(url)
-            reply = await vendor.http.send("GET", url, deadline=deadline, headers=profile.headers, secrets=secrets)
+            request = vendor.http.request("GET", url, headers=self._profile.headers, secrets=vendor.secrets_for(url))
+            reply = await vendor.http.send(request, deadline=self._answer_by(until))
             if reply.status < 400:
                 return self._read(reply)
         except ExchangeFailed as failure:
-            text = f"{vendor.name}: it took a job, but can't be asked about it: {failure}"
-            raise Again.of(failure, self._unknown(text)) from failure
+            text = f"{vendor.name}: the vendor accepted the job, but the poll failed: {failure}"
+            raise TryAgain.of(failure, self._unknown(text)) from failure
         error = vendor.error(reply, idempotent=True)
         if isinstance(error, SafetyBlocked):
             raise error
         if error.retryable:
-            raise Again(after=error.retry_after)
-        told = isinstance(error, ProviderCredentials | ProviderBilling)
-        raise Again(error if told else self._unknown(f"{error.message}; what became of the job is not known"))
+            raise TryAgain(after_seconds=error.retry_after)
+        if not isinstance(error, ProviderCredentials | ProviderBilling):
+            error = self._unknown(f"{error.message}; the outcome of the job is unknown")
+        raise TryAgain(error)
+
+    def _answer_by(self, until: float) -> float:
+        """Returns the deadline of one poll, by the clock."""
+        return min(until, self._clock() + self._profile.answer_seconds)
 
     def _state(self, word: str, answer: Any) -> State:
-        """Returns what a word is for. Raises the error of a job that ended badly, Again if nothing is known of it."""
+        """Returns the state that a word means: QUEUED, RUNNING or READY.
+
+        Raises:
+            SafetyBlocked: A safety system refused.
+            ProviderFailed: The job failed or was cancelled.
+            TryAgain: The answer has no state, or the vendor does not know the job.
+        """
         name, said = self._vendor.name, self._vendor.text_in(answer)
         more = f": {said}" if said not in ("", word) else ""
-        match self._profile.states.get(word, State.RUNNING):
-            case _ if not word:
-                raise Again(self._unknown(f"{name}: it does not say what became of the job{more}"))
+        if not word:
+            raise TryAgain(self._unknown(f"{name}: the answer does not have the job's state{more}"))
+        state = self._profile.states.get(word, State.RUNNING)
+        match state:
             case State.MODERATED:
                 metadata = {"provider": name, "stage": self._profile.stages.get(word, "unknown")}
                 raise SafetyBlocked(f"{name}: its safety system refused ({word}){more}", metadata=metadata)
@@ -248,60 +275,90 @@ class RemoteJobs:
                 text = f"{name}: the job ended as {word}{more}"
                 raise ProviderFailed(text, metadata={"provider": name, "owed": "unknown"})
             case State.MISSING:
-                raise Again(self._unknown(f"{name}: it does not know the job{more}"))
-            case state:
-                return state
+                raise TryAgain(self._unknown(f"{name}: the vendor does not know the job{more}"))
+        return state
 
-    async def _at_once(self, word: str, answer: Any, deadline: float | None) -> list[Picture]:
-        """Returns the pictures of an answer that nobody can be asked for again."""
-        try:
-            self._state(word, answer)
-            values, seed = self._values(answer), self._profile.seed_in(answer)
-        except Again as again:
-            raise again.error or lost(self._vendor, "there is no picture in its answer") from again
-        return [await picture_at_once(self._vendor, value, n, seed, deadline) for n, value in enumerate(values)]
-
-    async def _made(self, answer: Any, until: float | None) -> list[Picture]:
-        """Returns the pictures of an answer, fetched and measured. Raises ProviderFailed, Again."""
+    async def _results(self, job: RemoteJob, answer: Any, until: float) -> list[Picture]:
+        """Returns the images of a job that is ready, at least one. Raises TryAgain, ProviderFailed."""
+        if self._profile.result:
+            _, answer = await self._ask(self._url(self._profile.result, job.ticket), until)
         values, seed = self._values(answer), self._profile.seed_in(answer)
         return [await picture_of(self._vendor, value, index, seed, until) for index, value in enumerate(values)]
 
+    async def _pictures_at_once(self, word: str, answer: Any, deadline: float | None) -> list[Picture]:
+        """Returns the images in the answer to a submit, which can't be repeated. Raises ProviderFailed."""
+        try:
+            self._state(word, answer)
+            values, seed = self._values(answer), self._profile.seed_in(answer)
+        except TryAgain as failure:
+            raise failure.error or lost(self._vendor, "the answer has no image") from failure
+        return [await picture_at_once(self._vendor, value, n, seed, deadline) for n, value in enumerate(values)]
+
     def _values(self, answer: Any) -> list[str]:
-        """Returns URLs and base64 of an answer's pictures, at least one. Raises Again."""
+        """Returns the URLs or base64 texts of the images in an answer, at least one. Raises TryAgain."""
         if values := self._profile.pictures_in(answer):
             return values
-        said = self._vendor.text_in(answer) or "it does not say why"
-        raise Again(lost(self._vendor, f"there is no picture in its answer ({said})"))
+        said = self._vendor.text_in(answer) or "without a reason"
+        raise TryAgain(lost(self._vendor, f"the answer has no image ({said})"))
 
     def _url(self, path: str, name: str) -> str:
         return self._vendor.url + path.format(id=quote(name, safe=""))
 
     def _unknown(self, text: str) -> OutcomeUnknown:
-        """Returns the error for a job that is paid and can't be asked about."""
+        """Returns the error for a job that must be paid for and can't be polled."""
         return OutcomeUnknown(text, metadata={"provider": self._vendor.name, "owed": "true", "final": "true"})
 
-    def _given_up(self, said: str, owed: str, *, deadline: bool) -> CelesteError:
-        """Returns the error for a job that took too long, for the caller or for us."""
-        name, facts = self._vendor.name, {"provider": self._vendor.name, "owed": owed}
-        end = "was cancelled" if owed != "true" else "goes on there and has to be paid"
-        if deadline:
-            return DeadlineExceeded(f"the deadline passed; the job at {name} {end}", metadata=facts)
-        text = f"{name}: the job is not over after {self._profile.longest_seconds:g} s ({said}); it {end}"
-        return OutcomeUnknown(text, metadata=facts | {"final": "false"})
+    def _given_up(self, last: str, owed: str, *, is_deadline: bool) -> CelesteError:
+        """Returns the error for a job that took longer than the caller's deadline, or than the profile allows."""
+        name, metadata = self._vendor.name, {"provider": self._vendor.name, "owed": owed}
+        end = "was cancelled" if owed != "true" else "continues there and must be paid for"
+        if is_deadline:
+            return DeadlineExceeded(f"the deadline passed; the job at {name} {end}", metadata=metadata)
+        text = f"{name}: the job did not end within {self._profile.longest_seconds:g} s (last state: {last}); it {end}"
+        return OutcomeUnknown(text, metadata=metadata | {"final": "false"})
 
-    async def _leave(self, job: Job, call: Call) -> str:
-        """Cancels a job that nobody waits for any more; returns whether it has to be paid, `true` or `unknown`."""
+    async def _abandon(self, job: RemoteJob, call: Call) -> str:
+        """Cancels a job where the vendor allows it; returns whether it must be paid for, `true` or `unknown`."""
         owed, name = "true", self._vendor.name
         if self._profile.cancel:
             verb, path = self._profile.cancel
-            url, deadline = self._url(path, job.ticket), self._clock() + CANCEL_SECONDS
+            deadline = self._clock() + CANCEL_SECONDS
             try:
-                reply = await self._vendor.http.send(verb, url, deadline=deadline, secrets=self._vendor.secrets)
+                url, secrets = self._url(path, job.ticket), self._vendor.secrets
+                request = self._vendor.http.request(verb, url, secrets=secrets)
+                reply = await self._vendor.http.send(request, deadline=deadline)
                 if reply.status < 300:
                     owed = "unknown"
                 else:
                     log.warning("cancel failed", provider=name, why=f"HTTP {reply.status}", request_id=call.request_id)
             except (ExchangeFailed, CelesteError) as error:
                 log.warning("cancel failed", provider=name, why=str(error), request_id=call.request_id)
-        log.warning("job left", provider=name, owed=owed, request_id=call.request_id)
+        log.warning("remote job abandoned", provider=name, owed=owed, request_id=call.request_id)
         return owed
+
+
+class _Pauses:
+    """The pauses between the polls of one job, in seconds.
+
+    Attributes:
+        interval: The shortest pause.
+        next: The next pause: the interval, doubled after each failed poll up to LONGEST_PAUSE_SECONDS.
+        least: The interval, or the longer pause that the vendor asked for after the last poll.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval = self.next = self.least = interval
+        self._refused = 0
+
+    def count_answer(self) -> None:
+        """Resets the pauses after a poll that was answered."""
+        self.next = self.least = self.interval
+        self._refused = 0
+
+    def count_failure(self, failure: TryAgain) -> None:
+        """Lengthens the pauses after a failed poll. Raises the failure's error after too many refusals in a row."""
+        self._refused += failure.error is not None
+        if failure.error and self._refused >= MOST_REFUSALS:
+            raise failure.error from failure.__cause__
+        self.next = max(self.interval, min(LONGEST_PAUSE_SECONDS, 2 * self.next))
+        self.least = max(self.interval, failure.after_seconds or 0.0)

@@ -1,4 +1,4 @@
-"""What a vendor's answers hold or name: pictures as base64 or at URLs, which are fetched without the key."""
+"""Images in a vendor's answers: decodes base64, or fetches URLs without the key, and measures the result."""
 
 import asyncio
 import base64
@@ -8,83 +8,95 @@ from celeste_image.core.events import Picture, Preview
 from celeste_image.outbound.exchange import ExchangeFailed, OriginRefused, Stage
 from celeste_image.providers.kit.vendor import Vendor
 
-__all__ = ["Again", "lost", "picture_at_once", "picture_of", "preview_of"]
+__all__ = ["TryAgain", "lost", "picture_at_once", "picture_of", "preview_of"]
 
-PAUSES = (0.2, 1.0)
-"""Seconds before a picture that nobody can be asked for again is fetched once more."""
-MAY_PASS = (408, 425, 429)
-"""Statuses below 500 that say nothing of a picture."""
+RETRY_PAUSES = (0.2, 1.0)
+"""Seconds before each retry of a download that can't be named anew by a poll."""
+TEMPORARY = (408, 425, 429)
+"""Statuses below 500 after which a retry may succeed."""
 
 
-class Again(Exception):
-    """An answer that says nothing: lost, or refused with an `error` that is the job's if the refusal stays.
+class TryAgain(Exception):
+    """A poll or a download had no result; the same may succeed later.
 
-    `cut` is that of ExchangeFailed, `after` the seconds that were named to wait.
+    Attributes:
+        error: The error to raise if this failure repeats: an answer refused the request. None after a lost exchange.
+        after_seconds: The pause that the vendor asked for, in seconds; None if it asked for none.
+        cut: Whether the connection or the time ended within the answer.
     """
 
-    def __init__(self, error: CelesteError | None = None, after: float | None = None, *, cut: bool = False) -> None:
+    def __init__(
+        self, error: CelesteError | None = None, after_seconds: float | None = None, *, cut: bool = False
+    ) -> None:
         super().__init__(str(error or "lost"))
-        self.cut = cut
         self.error = error
-        self.after = after
+        self.after_seconds = after_seconds
+        self.cut = cut
 
     @classmethod
-    def of(cls, failure: ExchangeFailed, error: CelesteError) -> "Again":
-        """Returns what a failed exchange is: refused with an error where an answer came or never will, else lost."""
+    def of(cls, failure: ExchangeFailed, error: CelesteError) -> "TryAgain":
+        """Returns the exception for a failed exchange, with `error` if the same request would fail again."""
         status = failure.status or 0
-        answered = failure.stage is Stage.ANSWERED and 200 <= status < 500 and status not in MAY_PASS
-        return cls(error if answered or isinstance(failure, OriginRefused) else None, cut=failure.cut)
+        is_refusal = failure.stage is Stage.ANSWERED and 200 <= status < 500 and status not in TEMPORARY
+        return cls(error if is_refusal or isinstance(failure, OriginRefused) else None, cut=failure.cut)
 
 
 def lost(vendor: Vendor, text: str) -> ProviderFailed:
-    """Returns the error for a picture that was made and can't be had."""
+    """Returns the error for an image that the vendor made, so that it must be paid for, and that can't be fetched."""
     return ProviderFailed(f"{vendor.name}: {text}", metadata={"provider": vendor.name, "owed": "true"})
 
 
 async def picture_of(vendor: Vendor, value: str, index: int, seed: int | None, deadline: float | None) -> Picture:
-    """Returns a picture from its base64 or its URL, measured. Raises Again; ProviderFailed if it can't be read."""
+    """Returns the measured image of a base64 text or a URL.
+
+    Raises:
+        TryAgain: The download failed.
+        ProviderFailed: The data is not a readable image, or can never be fetched.
+    """
     data = await _bytes_of(vendor, value, deadline)
     return Picture(data, *await vendor.pictures.facts(data), index, seed)
 
 
 async def picture_at_once(vendor: Vendor, value: str, index: int, seed: int | None, deadline: float | None) -> Picture:
-    """Returns a picture that nobody can be asked for again: what may pass is waited for, since it is paid.
+    """Returns the measured image of a base64 text or a URL from an answer that can't be repeated.
+
+    The image is paid for, so a download that failed for a temporary reason is retried.
 
     Raises:
-        ProviderFailed: It can't be had, or can't be read.
+        ProviderFailed: The data can't be fetched, or is not a readable image.
     """
-    for pause in (*PAUSES, None):
+    for pause in (*RETRY_PAUSES, None):
         try:
             return await picture_of(vendor, value, index, seed, deadline)
-        except Again as again:
-            if (again.error and not again.cut) or pause is None:
-                raise again.error or lost(vendor, "the picture can't be fetched") from again
+        except TryAgain as failure:
+            if (failure.error and not failure.cut) or pause is None:
+                raise failure.error or lost(vendor, "the image can't be fetched") from failure
         await asyncio.sleep(pause)
     raise AssertionError("the last try returns or raises")
 
 
 async def preview_of(vendor: Vendor, value: str, deadline: float | None) -> Preview | None:
-    """Returns a first look from its base64 or its URL; None if it can't be had, which ends nothing."""
+    """Returns the preview of a base64 text or a URL; None if it can't be fetched or read."""
     try:
         return Preview(*await vendor.pictures.preview(await _bytes_of(vendor, value, deadline)))
-    except (CelesteError, Again):
+    except (CelesteError, TryAgain):
         return None
 
 
 async def _bytes_of(vendor: Vendor, value: str, deadline: float | None) -> bytes:
-    """Returns what a URL or base64 is of. Raises Again; ProviderFailed where that can never be had."""
+    """Returns the data of a URL or a base64 text. Raises TryAgain; ProviderFailed if a retry can't succeed."""
     if not value.startswith(("http://", "https://")):
         try:
             return base64.b64decode(value.rpartition(";base64,")[2], validate=True)
         except ValueError:
-            raise lost(vendor, "the picture in its answer is neither a URL nor base64") from None
+            raise lost(vendor, "the image in the answer is neither a URL nor base64") from None
     try:
         reply = await vendor.http.follow(value, deadline=deadline)
         if not reply.body:
             raise ExchangeFailed("the answer is empty", Stage.ANSWERED, reply.status)
         return reply.body
     except OriginRefused as refused:
-        raise lost(vendor, f"the picture is where nothing is fetched from ({refused})") from refused
+        raise lost(vendor, f"the image's URL is not allowed ({refused})") from refused
     except ExchangeFailed as failure:
-        # A URL that expired may be named anew.
-        raise Again.of(failure, lost(vendor, f"the picture can't be fetched: {failure}")) from failure
+        # A URL may have expired; the next poll can name a new one.
+        raise TryAgain.of(failure, lost(vendor, f"the image can't be fetched: {failure}")) from failure

@@ -1,4 +1,4 @@
-"""Server-sent events: bytes in any pieces become events. WHATWG HTML, section 9.2.6, read 2026-11-22."""
+"""Server-sent events: decodes a byte stream into events. WHATWG HTML, section 9.2.6, read 2026-11-22."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -16,19 +16,19 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event: its name, `message` when it has none, and its data, the lines of which are joined by line feeds."""
+    """One event: its name, `message` if the stream names none, and its data lines, joined by line feeds."""
 
     event: str
     data: bytes = field(repr=False)
 
 
 class Decoder:
-    """Reads events from pieces of a stream. `id` and `retry` are for reconnecting, which a paid call never does."""
+    """Decodes events from pieces of any size. Ignores `id` and `retry`: a paid call never reconnects."""
 
     def __init__(self, max_bytes: int = 64 * MIB) -> None:
-        """Makes it for events of at most `max_bytes`, which holds for a line as well."""
+        """Limits an event, and a line, to `max_bytes`."""
         self._most = max_bytes
-        self._rest = bytearray()  # of a line whose end has not come
+        self._rest = bytearray()  # an incomplete line
         self._searched = 0
         self._after_return = False
         self._started = False
@@ -37,13 +37,13 @@ class Decoder:
         self._size = 0
 
     def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
-        """Yields the events that end in a piece; what has no end yet is kept for the next.
+        """Yields the events that end in a piece; an incomplete event is kept for the next piece.
 
         Raises:
             ExchangeFailed: A line or an event is longer than allowed.
         """
         if self._after_return and piece:
-            piece = piece.removeprefix(b"\n")  # it belongs to the carriage return that ended the last piece
+            piece = piece.removeprefix(b"\n")  # the second half of a line end that two pieces share
             self._after_return = False
         self._after_return |= piece.endswith(b"\r")
         self._rest += piece
@@ -87,7 +87,7 @@ class Decoder:
 async def server_sent_events(
     pieces: AsyncGenerator[bytes, None], max_bytes: int = 64 * MIB
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    """Yields the events of a body; one that is cut off by the end of it is none.
+    """Yields the events of a body. An event that the end of the body cuts off is dropped.
 
     Raises:
         ExchangeFailed: A line or an event is longer than allowed, or reading failed.

@@ -19,7 +19,7 @@ from celeste_image.outbound.exchange import Limits, OriginRefused, Reply, Secret
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.kit.answers import Pointer, at, error_for_status, value_in, vendor_text
-from celeste_image.providers.kit.credentials import Key, Verdict
+from celeste_image.providers.kit.credentials import Credential, Verdict
 
 __all__ = ["Vendor", "VendorSettings"]
 
@@ -121,7 +121,7 @@ class Vendor:
         # Another place for the same API has keys of its own form; a key of another vendor is wrong there too.
         elsewhere = bool(settings.base_url and self.base_url and self.key_form)
         form = f"{self.key_form}|.+" if elsewhere else self.key_form
-        self._key = Key(self.name, given, self.key_variable, environment, form)
+        self._key = Credential(self.name, given, self.key_variable, environment, form)
 
     @property
     def has_key(self) -> bool:

@@ -91,9 +91,8 @@ class Gemini(Vendor):
                 picture_in,
             )
         try:
-            reply = await self.http.send(
-                "POST", f"{self.url}/{path}", deadline=call.deadline, secrets=self.secrets, json=body
-            )
+            sent = self.http.request("POST", f"{self.url}/{path}", secrets=self.secrets, json=body)
+            reply = await self.http.send(sent, deadline=call.deadline)
             if reply.status != 200:
                 raise self.error(reply)
             data = read(self.name, reply.json(), self.said)

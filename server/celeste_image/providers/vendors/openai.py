@@ -71,9 +71,8 @@ class OpenAI(OpenAILike):
             given = [{"role": "user", "content": [words, *({"type": "input_image", "image_url": url} for url in urls)]}]
         body = {"model": card.name_on_wire, "input": given, "tools": [{"type": TOOL, **tool}]}
         try:
-            reply = await self.http.send(
-                "POST", f"{self.url}/responses", deadline=call.deadline, secrets=self.secrets, json=body
-            )
+            sent = self.http.request("POST", f"{self.url}/responses", secrets=self.secrets, json=body)
+            reply = await self.http.send(sent, deadline=call.deadline)
             if reply.status != 200:
                 raise self.error(reply)
             answer = reply.json()

@@ -1,13 +1,12 @@
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.providers.local.diffusion.hubs import Hub
+from tests.support.command import CELESTE
+from tests.support.model_hub import Hub
 
-CELESTE = [sys.executable, "-m", "celeste_image.cli.main"]
 Celeste = Callable[..., "subprocess.Popen[str]"]
 
 

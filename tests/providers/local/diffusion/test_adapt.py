@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.providers.local.diffusion.hubs import TINY
+from tests.support.model_hub import TINY
 
 from celeste_image.core.errors import WeightsMissing
 from celeste_image.providers.local.weights.adapt import adapt

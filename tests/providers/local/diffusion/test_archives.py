@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.providers.local.diffusion.hubs import TINY
+from tests.support.model_hub import TINY
 
 from celeste_image.core.errors import ModelNotFound, WeightsMissing
 from celeste_image.providers.local.models.diffusion import describe

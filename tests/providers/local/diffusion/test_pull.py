@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from tests.providers.local.diffusion.conftest import Celeste
-from tests.providers.local.diffusion.hubs import BULK, COMMIT, REPO, TINY, Hub, tiny_files
+from tests.support.model_hub import BULK, COMMIT, REPO, TINY, Hub, tiny_files
 
 from celeste_image.cli.models import command
 from celeste_image.core.errors import WeightsMissing

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from PIL import Image
-from tests import pictures
-from tests.providers.local.diffusion.hubs import TINY
-from tests.servers import Running, running, workers
+from tests.support import pictures
+from tests.support.model_hub import TINY
+from tests.support.servers import Running, running, workers
 
 from celeste_image.providers.local.weights import hub
 from celeste_image.v1 import (

@@ -1,7 +1,7 @@
-"""Every kind of odd, bad and malicious picture that a gateway is sent, and what must become of it.
+"""Every kind of odd, bad and malicious image that a gateway receives, and the outcome that each must have.
 
-One table for the test through a real server (`tests/rpc/test_guard_table.py`) and for what each kind costs
-(`bench/corpus.py`).
+The test through a real server (`tests/rpc/test_guard_table.py`) and the benchmark of the cost of each kind
+(`bench/corpus.py`) share this table.
 """
 
 import io
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
-from tests.imaging.profiles import adobe_rgb, from_adobe_rgb, linear_gray, odd_inks, profile, srgb_byte
-from tests.pictures import bomb, encoded
+from tests.support.color_profiles import adobe_rgb, from_adobe_rgb, linear_gray, odd_inks, profile, srgb_byte
+from tests.support.pictures import bomb, encoded
 
 MIB = 1 << 20
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -27,10 +27,11 @@ Spot = tuple[int, int]
 
 @dataclass(frozen=True)
 class Kind:
-    """A picture and what must become of it.
+    """An image and its outcome.
 
-    `reason` is why it is refused, "" when it is not, and `words` are in the text then. `size` and `pixels` are those of
-    the upright picture in sRGB, alpha included where there is any; negative places count from the right and the bottom.
+    `reason` is the reason of its refusal, empty when it is accepted; `words` are in the refusal's message. `size` and
+    `pixels` are of the upright image in sRGB, with alpha if it has alpha. Negative places count from the right and the
+    bottom.
     """
 
     what: str
@@ -42,7 +43,7 @@ class Kind:
     tolerance: int = 0
 
 
-# What files are made of
+# Parts of files
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -74,13 +75,13 @@ def exif(orientation: int = 1, text_bytes: int = 0) -> Image.Exif:
 
 
 def corners(width: int = 24, height: int = 16, orientation: int = 1) -> Image.Image:
-    """Returns a picture that is red, green, blue and white in its corners once `orientation` is applied."""
+    """Returns an image with red, green, blue and white corners once `orientation` is applied."""
     if orientation >= 5:
         width, height = height, width
     image = Image.new("RGB", (width, height), "gray")
     for (x, y), color in CORNERS.items():
         image.paste(color, (x % width - 2, y % height - 2, x % width + 3, y % height + 3))
-    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)  # what undoes it, by Pillow's numbers
+    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)  # the inverse, as Pillow's number
     return image if turn is None else image.transpose(Image.Transpose(turn))
 
 
@@ -109,7 +110,7 @@ def gif_of_frames() -> bytes:
 
 
 def gif_and_script() -> bytes:
-    """Returns bytes that a browser takes for a GIF and for JavaScript."""
+    """Returns bytes that are both a GIF and JavaScript to a browser."""
     return b"GIF89a/*" + bytes(40) + b"*/=1;alert(document.domain)//;"
 
 
@@ -121,7 +122,7 @@ def png_and_zip() -> bytes:
 
 
 def jpeg_and_page() -> bytes:
-    """Returns a JPEG whose comment is a web page; the picture itself is sound."""
+    """Returns a sound JPEG whose comment is a web page."""
     page = b"<html><script>alert(document.domain)</script></html>"
     return with_segments(encoded(corners(), "JPEG", quality=95), (0xFE, page)) + page
 
@@ -158,13 +159,13 @@ def color_bomb(count: int = 1) -> bytes:
 
 
 def jpeg_exif(size: int) -> bytes:
-    """Returns a JPEG with more EXIF than one segment holds: Pillow, as others do, puts the segments together."""
+    """Returns a JPEG with more EXIF than one segment holds; Pillow joins the segments, as others do."""
     body = exif(1, 60_000).tobytes()
     return with_segments(flat("teal", form="JPEG"), *[(0xE1, body)] * (size // len(body) + 1))
 
 
 def rationals(size: int) -> bytes:
-    """Returns a PNG with one EXIF tag that has a hundred thousand fractions: each becomes an object of Python's."""
+    """Returns a PNG with an EXIF tag of a hundred thousand fractions: each becomes a Python object."""
     count = size // 8 - 8
     tag = struct.pack("<HHHII", 1, 0x011A, 5, count, 26) + bytes(4)
     body = b"II\x2a\x00\x08\x00\x00\x00" + tag + b"".join(struct.pack("<II", n, n + 7) for n in range(count))
@@ -192,7 +193,7 @@ def ycck(ink: tuple[int, int, int, int]) -> bytes:
 
 
 def mpo() -> bytes:
-    """Returns what phones save: the picture, and another behind it."""
+    """Returns a file as phones save it: an image with another one appended."""
     small = Image.new("RGB", (6, 4), "black")
     return encoded(corners(), "MPO", save_all=True, append_images=[small], quality=95)
 
@@ -233,7 +234,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>ale
 ENTITIES = b'<?xml version="1.0"?><!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg><text>&x;</text></svg>'
 
 KINDS = [
-    # More than is allowed
+    # Beyond a limit
     Kind("PNG of 30,000 x 30,000", lambda: bomb(30_000, 30_000), TOO_LARGE, "pixels"),
     Kind("PNG of 6,400 x 6,400", lambda: bomb(6400, 6400), TOO_LARGE, "pixels"),
     Kind("PNG of 20,000 x 8", lambda: bomb(20_000, 8), TOO_LARGE, "pixels a side"),
@@ -264,10 +265,10 @@ KINDS = [
         "PNG of 300,000 empty chunks", lambda: with_chunks(flat(0), chunk(b"prIv", b"") * 300_000), TOO_LARGE, "chunks"
     ),
     Kind("JPEG of a million segments", lambda: b"\xff\xd8" + b"\xff\xe5\x00\x02" * (1 << 19), TOO_LARGE, "segments"),
-    # No picture, or none that is read
+    # Not an image, or in another format
     Kind("no byte", lambda: b"", "INVALID_FIELD"),
     Kind("one byte", lambda: b"\x89", NOT_AN_IMAGE),
-    Kind("text", lambda: b"a picture of a cat", NOT_AN_IMAGE, "not a picture"),
+    Kind("text", lambda: b"a picture of a cat", NOT_AN_IMAGE, "not an image"),
     Kind("a megabyte of noise", lambda: random.Random(2).randbytes(MIB), NOT_AN_IMAGE),
     Kind("a megabyte of 0xFF", lambda: b"\xff" * MIB, NOT_AN_IMAGE),
     Kind("a JPEG's start and 3 MB of 0xFF", lambda: b"\xff\xd8" + b"\xff" * 3_000_000, NOT_AN_IMAGE, DAMAGED),
@@ -291,11 +292,11 @@ KINDS = [
     Kind("PNG of a depth that does not exist", lambda: png(4, 1, 3, 2, b"\x00" * 9), NOT_AN_IMAGE, DAMAGED),
     Kind("PNG with its palette behind its pixels", late_palette, NOT_AN_IMAGE, DAMAGED),
     Kind("PNG without pixels", lambda: flat("teal").replace(b"IDAT", b"iDAT"), NOT_AN_IMAGE, DAMAGED),
-    # Two things in one: the picture is read, the rest goes nowhere
+    # Two files in one: the image is read, the rest is ignored
     Kind("PNG that is a ZIP", png_and_zip, size=(24, 16), pixels=CORNERS),
     Kind("JPEG that is a web page", jpeg_and_page, size=(24, 16), pixels=CORNERS, tolerance=40),
     Kind("MPO, as phones save it", mpo, size=(24, 16), pixels=CORNERS, tolerance=40),
-    # Odd, but right
+    # Unusual but valid
     *[
         Kind(
             f"{form} with EXIF orientation {turn}",
@@ -334,7 +335,7 @@ KINDS = [
         tolerance=2,
     ),
     Kind(
-        "PNG in Adobe RGB, half seen",
+        "PNG in Adobe RGB, half transparent",
         lambda: flat((100, 200, 50, 99), "RGBA", icc_profile=adobe_rgb()),
         pixels={(8, 8): (*from_adobe_rgb((100, 200, 50)), 99)},
         tolerance=2,
@@ -367,7 +368,7 @@ KINDS = [
         pixels={(0, 0): (0,), (1, 0): (1,), (2, 0): (128,), (3, 0): (255,)},
     ),
     Kind(
-        "gray PNG of 16 bits with one that is not seen",
+        "gray PNG of 16 bits with a transparent value",
         lambda: png(2, 16, 16, 0, rows16((0x8080,), (0x8081,)), chunk(b"tRNS", b"\x80\x81")),
         pixels={(0, 0): (128, 128, 128, 255), (1, 0): (128, 128, 128, 0)},
     ),
@@ -378,7 +379,7 @@ KINDS = [
         pixels={(0, 0): (255, 128, 0), (1, 0): (1, 2, 254)},
     ),
     Kind(
-        "color PNG of 16 bits with one that is not seen",
+        "color PNG of 16 bits with a transparent color",
         lambda: png(2, 16, 16, 2, rows16((0xFFFF, 0x8080, 0), (9, 9, 9)), chunk(b"tRNS", b"\xff\xff\x80\x80\x00\x00")),
         pixels={(0, 0): (255, 128, 0, 0), (1, 0): (0, 0, 0, 255)},
     ),
@@ -388,7 +389,7 @@ KINDS = [
         pixels={(0, 0): (128, 128, 128, 64)},
     ),
     Kind(
-        "gray PNG of 2 bits with one that is not seen",
+        "gray PNG of 2 bits with a transparent value",
         lambda: png(4, 16, 2, 0, b"\x00\x1b" * 16, chunk(b"tRNS", b"\x00\x02")),
         pixels={
             (0, 0): (0, 0, 0, 255),
@@ -416,7 +417,7 @@ KINDS = [
         tolerance=40,
     ),
     Kind(
-        "picture of one pixel",
+        "image of one pixel",
         lambda: encoded(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG"),
         size=(1, 1),
         pixels={(0, 0): (1, 2, 3)},
@@ -426,7 +427,7 @@ KINDS = [
     Kind("PNG with a million bytes of fractions in its EXIF", lambda: rationals(1_000_000), size=(16, 16)),
     Kind("PNG whose 4,000 EXIF tags name the same bytes", overlaps, size=(16, 16)),
     Kind(
-        "JPEG with EXIF that is none",
+        "JPEG with broken EXIF",
         lambda: with_segments(flat("teal", form="JPEG"), (0xE1, b"Exif\x00\x00II\x2a\x00\xff\xff\xff\xff")),
         size=(16, 16),
     ),

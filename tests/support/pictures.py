@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-PHOTO = Path(__file__).parent.parent / "docs" / "images" / "astronaut.jpg"
+PHOTO = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
 
 
 def encoded(image: Image.Image, form: str = "PNG", **parameters: object) -> bytes:

@@ -1,6 +1,6 @@
 """Recordings of vendors' SDKs: how a request is held against one, and how its reply is played.
 
-`recorded.py` has the request of ours for each of them.
+`recorded_requests.py` has the request of ours for each of them.
 
 The rules of equality are those of `shared/recordings/README.md`. The files under `tests/providers/recordings/` are
 copies of the sample there, with the fixtures they name.
@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 import httpx
 from PIL import Image
 
-FOLDER = Path(__file__).parent / "recordings"
+FOLDER = Path(__file__).parents[1] / "providers" / "recordings"
 KEY = "sk-test-canary-0123456789abcdef"
 IGNORED_HEADERS = {"accept", "user-agent", "content-length", "host", "connection", "accept-encoding"}
 
@@ -64,7 +64,7 @@ class Playing(httpx.AsyncBaseTransport):
             recording: What to play.
             base: URL that stands for `{BASE}` in replies.
             subset: Whether ours may leave out what the SDK adds of its schema's defaults.
-            ignore: Names of body fields that are left out of the comparison, each with a reason in `recorded.py`.
+            ignore: Names of body fields that are not compared; `recorded_requests.py` has the reason for each.
         """
         self._left = list(recording.exchanges)
         self._base, self._subset, self._ignore = base, subset, set(ignore)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tests.providers.recorded import CASES, prove
-from tests.providers.recordings import Recording
+from tests.support.recorded_requests import CASES, prove
+from tests.support.recordings import Recording
 
 from celeste_image.core.card import ChoiceRange, ModelCard, ModelEvidence
 from celeste_image.core.edits import EDITS, Control

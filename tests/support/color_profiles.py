@@ -1,4 +1,4 @@
-"""Color profiles that tests make for themselves (ICC.1:2001-04), and what they should do."""
+"""Color profiles made for the tests (ICC.1:2001-04), and the colors that they should give."""
 
 import struct
 
@@ -36,7 +36,7 @@ def xyz(*values: float) -> bytes:
 
 
 def adobe_rgb(more: bytes = b"") -> bytes:
-    """Returns a profile like Adobe RGB (1998); `more` is a tag of its own that nobody reads."""
+    """Returns a profile like Adobe RGB (1998); `more` is the content of a private tag."""
     names = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
     tags = {name: xyz(*primary) for name, primary in zip(names[0], ADOBE_RGB, strict=True)}
     tags |= {b"wtpt": xyz(0.9642, 1.0, 0.8249)} | {name: curve(GAMMA) for name in names[1]}
@@ -48,10 +48,10 @@ def linear_gray() -> bytes:
 
 
 def odd_inks() -> bytes:
-    """Returns a profile of a press whose inks are all gray: full cyan has L* 50, and black 0."""
+    """Returns the profile of a press with gray inks: full cyan has L* 50, black 0."""
     corners = b""
     for inks in range(16):
-        c, m, y, k = (inks >> bit & 1 for bit in (3, 2, 1, 0))  # the last varies fastest
+        c, m, y, k = (inks >> bit & 1 for bit in (3, 2, 1, 0))  # the last ink varies fastest
         lightness = 0 if k else max(0, 100 - 50 * c - 30 * m - 10 * y)
         corners += bytes([round(lightness * 2.55), 128, 128])
     straight = bytes(range(256))
@@ -66,7 +66,7 @@ def srgb_byte(linear: float) -> int:
 
 
 def from_adobe_rgb(color: Color) -> Color:
-    """Returns the same color in sRGB, by the book."""
+    """Returns the same color in sRGB, computed from the definitions."""
     light = [(value / 255) ** GAMMA for value in color]
     x, y, z = (sum(part * primary[axis] for part, primary in zip(light, ADOBE_RGB, strict=True)) for axis in range(3))
     red, green, blue = (srgb_byte(row[0] * x + row[1] * y + row[2] * z) for row in TO_SRGB)

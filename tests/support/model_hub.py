@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-TINY = Path(__file__).parent / "tiny"
+TINY = Path(__file__).parents[1] / "providers" / "local" / "diffusion" / "tiny"
 REPO = "nobody/tiny-openvino"
 COMMIT = "1" * 40
 BULK = "unet/bulk.bin"

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 import httpx
-from tests import pictures
-from tests.providers.recordings import KEY, Body, fixture
+from tests.support import pictures
+from tests.support.recordings import KEY, Body, fixture
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests import pictures
+from tests.support import pictures
 
 from celeste_image.core.card import ChoiceRange, ModelCard, NumberRange, Parameter, SizeRange
 from celeste_image.core.edits import (

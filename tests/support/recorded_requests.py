@@ -9,10 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests import pictures
-from tests.providers.in_process import BASE, CALL, PROMPT, fixture_image, in_process
-from tests.providers.played import Clock
-from tests.providers.recordings import KEY, Playing, Recording, fixture
+from tests.support import pictures
+from tests.support.recordings import KEY, Playing, Recording, fixture
+from tests.support.transport import Clock
+from tests.support.vendors import BASE, CALL, PROMPT, fixture_image, in_process
 
 from celeste_image.core.edits import (
     AnyEdit,

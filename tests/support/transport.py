@@ -88,7 +88,7 @@ class Measured(Pixels):
 
     async def facts(self, data: bytes) -> tuple[str, int, int]:
         if not data.startswith(b"PNG"):
-            raise ProviderFailed("what it sent as a picture can't be used")
+            raise ProviderFailed("its image can't be used")
         return "image/png", 4, 3
 
     async def preview(self, data: bytes) -> tuple[bytes, str, int, int]:

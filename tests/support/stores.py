@@ -1,4 +1,4 @@
-"""A store under test, and what it stands on."""
+"""Artifact stores under test, with the backend and the folder that they stand on."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import Backend
+from celeste_image.store.backend import Backend, open_backend
 from celeste_image.store.uploads import Uploads
 
 OWNER, OTHER = "ann", "ben"
@@ -37,7 +37,7 @@ class Clock:
 class Kept:
     """A store and what it stands on; `again` opens what a restarted server would."""
 
-    place: Backend
+    backend: Backend
     spool: Path
     clock: Clock
     open: Callable[[float], ArtifactStore]
@@ -50,20 +50,25 @@ class Kept:
         return self.open(retention_hours * 3600)
 
     async def paths(self, prefix: str = "") -> list[str]:
-        return sorted([str(meta["path"]) async for meta in self.place.list(prefix)])
+        return sorted([str(meta["path"]) async for meta in self.backend.list(prefix)])
 
     async def write(self, path: str, data: bytes) -> None:
-        await self.place.objects.put_async(path, data)
+        await self.backend.objects.put_async(path, data)
 
     def parts(self) -> list[Path]:
         return list(self.spool.iterdir())
 
 
-def kept_at(place: Backend, spool: Path) -> Kept:
+def kept_at(backend: Backend, spool: Path) -> Kept:
     spool.mkdir()
     clock = Clock()
 
     def opened(retention_seconds: float) -> ArtifactStore:
-        return ArtifactStore(place, Uploads(spool, 0), retention_seconds, 0, clock)
+        return ArtifactStore(backend, Uploads(spool, 0), retention_seconds, 0, clock)
 
-    return Kept(place, spool, clock, opened)
+    return Kept(backend, spool, clock, opened)
+
+
+def memory() -> ArtifactStore:
+    """Returns an empty store that takes no uploads."""
+    return ArtifactStore(open_backend("memory:///", {}), Uploads(Path("nowhere"), 0))
