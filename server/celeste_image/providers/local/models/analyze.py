@@ -63,13 +63,13 @@ def picture_alone(request: Analyze, options: LocalOptions) -> Task:
 
 
 def left_out(options: LocalOptions) -> list[dict[str, str]]:
-    """Returns the fields of ImageContent that can't be looked for now, each with the reason."""
-    reasons: dict[str, str] = {}
+    """Returns the fields of ImageContent that can't be looked for now, each with a message."""
+    messages: dict[str, str] = {}
     if not packages.installed("analyze"):
-        reasons |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
+        messages |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
-        reasons["texts"] = "the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
-    return [{"field": name, "reason": reason} for name, reason in reasons.items()]
+        messages["texts"] = "the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
+    return [{"field": name, "message": message} for name, message in messages.items()]
 
 
 def content(request: Analyze, options: LocalOptions) -> Task:
@@ -98,8 +98,8 @@ class Analyzer(LocalModel):
         if asked and AnalysisKind.CONTENT not in asked:
             return
         path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
-        for reason, parts in groupby(left_out(options), lambda part: part["reason"]):
-            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are left out: {reason}")
+        for message, parts in groupby(left_out(options), lambda part: part["message"]):
+            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are left out: {message}")
 
     def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
         """Returns the engines of the kinds that are asked for, in the order of the kinds.
