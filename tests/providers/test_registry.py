@@ -82,7 +82,7 @@ async def test_a_vendor_of_another_package_is_called(plug_in: None, unused_tcp_p
             options = RequestOptions(provider_options={"paintbox": {"style": "ink"}})
             result = await client.run(Generate(model="paintbox/brush-1", prompt="a boat", options=options))
             assert (result.images[0].width, result.images[0].height) == (64, 64)
-            with pytest.raises(ProviderFailed, match="no picture in the answer"):
+            with pytest.raises(ProviderFailed, match="the answer has no image"):
                 await client.run(Generate(model="paintbox/brush-1", prompt="nothing"))
             with pytest.raises(InvalidRequest):
                 await client.generate("a", model="paintbox/brush-1", provider_options={"paintbox": {"style": "lead"}})

@@ -87,27 +87,30 @@ async def test_an_overlay_adds_and_changes_models(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- [", "is no YAML"),
+        ("- [", "is not YAML"),
         ("checked_on: 2026-11-28", "models: Field required"),
         ("checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, color: red}]", "models.0.color: "),
         ("checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, max_count: 0}]", "models.0.max_count: "),
         ("checked_on: x\nmodels: []", "checked_on: "),
-        ("checked_on: 2026-11-28\nmodels: [{id: openai/x}]", "openai/x: there is no such model to change"),
-        ("checked_on: 2026-11-28\nmodels: [{id: openai/x, like: bfl/flux-2-pro}]", "is no model of openai"),
-        ("checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, like: openai/dall-e-3}]", "is known and can be"),
+        ("checked_on: 2026-11-28\nmodels: [{id: openai/x}]", "openai/x: is not in the catalog"),
+        ("checked_on: 2026-11-28\nmodels: [{id: openai/x, like: bfl/flux-2-pro}]", "is not a model of openai"),
+        (
+            "checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, like: openai/dall-e-3}]",
+            "is in the catalog, so `like` can't be set",
+        ),
         ("checked_on: 2026-11-28\nmodels: [{id: nobody/x}]", "there is no provider 'nobody'"),
-        ("checked_on: 2026-11-28\nmodels: [{id: openai/dall-e-3}, {id: openai/dall-e-3}]", "is there twice"),
+        ("checked_on: 2026-11-28\nmodels: [{id: openai/dall-e-3}, {id: openai/dall-e-3}]", "has two entries"),
         (
             "checked_on: 2026-11-28\nmodels: [{id: openai/dall-e-3, replacement: openai/y}]",
-            "there is no model 'openai/y'",
+            "replacement 'openai/y' is not in the catalog",
         ),
         (
             "checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, parameters: {seed: {maximum: 9}}}]",
-            "parameters: it reads no seed",
+            "parameters: the model does not have seed",
         ),
         (
             "checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, parameters: {size: {largest: 9}}}]",
-            "parameters.size: has no largest, but minimum_side, ",
+            "parameters.size: does not have largest; it has minimum_side, ",
         ),
         (
             "checked_on: 2026-11-28\nmodels: [{id: openai/gpt-image-2, parameters: {size: {maximum_side: big}}}]",

@@ -105,10 +105,10 @@ async def test_what_workers_print_reaches_the_log(server: Running) -> None:
 async def test_no_decoder_was_lost(server: Running, channel: grpc.aio.Channel) -> None:
     images = ImageServiceStub(channel)
     await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=SOUND[-1].make())))
-    before = workers("guard.engine")
+    before = workers("imaging.guard_engine")
     assert len(before) == 1
     for kind in KINDS[::7]:
         with contextlib.suppress(grpc.aio.AioRpcError):
             await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=kind.make())))
-    assert workers("guard.engine") == before
+    assert workers("imaging.guard_engine") == before
     assert not server.app.guard._losses

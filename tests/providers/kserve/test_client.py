@@ -179,7 +179,7 @@ async def test_the_output_that_is_wanted_is_taken() -> None:
         assert requests[0].raw_input_contents == [b"abcd"]
         assert [each.name for each in requests[0].outputs] == ["b"]
         for wanted in ("", "c"):
-            with pytest.raises(CelesteError, match=r"it made a, b, of which one is wanted: set output\.name"):
+            with pytest.raises(CelesteError, match=r"the model returned a, b; set output\.name"):
                 await asked(client, wanted)
 
 

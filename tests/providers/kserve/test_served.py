@@ -172,7 +172,7 @@ async def test_a_picture_gets_tags(client: AsyncClient) -> None:
     with pytest.raises(CelesteError) as caught:
         await client.analyze(pictures.plain(9, 9), model="cluster/colors", kinds=[AnalysisKind.METADATA])
     assert caught.value.violations[0] == Violation("kinds[0]", "must be one of content for cluster/colors")
-    with pytest.raises(CelesteError, match="it made 4 scores, and its table has 1 labels"):
+    with pytest.raises(CelesteError, match="the model returned 4 scores, but its table has 1 labels"):
         await client.analyze(pictures.plain(9, 9), model="cluster/short")
 
 
@@ -197,9 +197,9 @@ async def test_a_background_is_removed(client: AsyncClient) -> None:
     ("model", "reason", "text"),
     [
         ("cluster/gone", "MODEL_NOT_FOUND", "cluster: Model with name nobody does not exist."),
-        ("cluster/twisted", "PROVIDER_FAILED", "the model's input has shape [-1, 3, -1, -1], which is no NHWC"),
+        ("cluster/twisted", "PROVIDER_FAILED", "the model's input has shape [-1, 3, -1, -1], which is not NHWC"),
         ("cluster/renamed", "PROVIDER_FAILED", "cluster: renamed: the model has no output 'LARGER'; it has OUTPUT__0"),
-        ("cluster/x2", "PROVIDER_FAILED", "of a tile of 72 x 72 the model made 288 x 288: its factor is not 2"),
+        ("cluster/x2", "PROVIDER_FAILED", "the model turned a tile of 72 x 72 into 288 x 288: its factor is not 2"),
         ("down/x4", "PROVIDER_UNAVAILABLE", "down: "),
     ],
 )
@@ -280,7 +280,7 @@ async def test_no_proxy_of_the_environment_is_used(served: Served, monkeypatch: 
 @pytest.mark.parametrize(
     ("models", "code", "text"),
     [
-        (MODELS[:7], 0, "OK       cluster          the server is ready, and so are its 7 models"),
+        (MODELS[:7], 0, "OK       cluster          the server and its 7 models are ready"),
         (MODELS[:8], 4, "FAILED   cluster          gone: cluster: Model with name nobody does not exist."),
     ],
     ids=["all", "one too many"],

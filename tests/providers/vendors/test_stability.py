@@ -241,7 +241,11 @@ FORMS: list[tuple[ImageRequest, str, dict[str, str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "path", "fields", "files"), FORMS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("request_", "path", "fields", "files"),
+    FORMS,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:30],
+)
 async def test_forms(request_: ImageRequest, path: str, fields: dict[str, str], files: set[str]) -> None:
     job = path == "edit/replace-background-and-relight"
     made, transport, _ = stability(*([answer({"id": JOB}), done("result")] if job else [done()]))
