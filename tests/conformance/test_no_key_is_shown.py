@@ -54,7 +54,7 @@ FAULTS = [
     *(f"answer={answer}" for answer in ("html", "list", "truncated", "reset", "cut", "redirect")),
     "moderate=prompt",
     "moderate=output",
-    "picture=garbage",
+    "image=garbage",
 ]
 HANG = "answer=hang"
 FIXTURES = Path(__file__).parents[1] / "providers/recordings"
@@ -102,7 +102,7 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
 
 def planned(name: str) -> list[str]:
     """Returns what happens to the calls of a vendor, one after another; the first is well."""
-    return ["", *FAULTS, *([] if name == "bfl" else ["picture=fewer"]), *(["result=private"] if name == "bfl" else [])]
+    return ["", *FAULTS, *([] if name == "bfl" else ["image=fewer"]), *(["result=private"] if name == "bfl" else [])]
 
 
 async def streamed(sweep: Sweep, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The catalog: every file in it is whole, and what is no catalog is refused with the place."""
+"""Model catalog: every file is valid, and an invalid file is refused with the place of the error."""
 
 import copy
 from datetime import date
@@ -53,7 +53,7 @@ def test_a_replacement_exists_and_is_in_use(card: ModelCard) -> None:
 
 @every_card
 def test_what_takes_a_mask_takes_a_lock(card: ModelCard) -> None:
-    """Without the parameter the pipeline takes a model for one that keeps to masks by itself: no vendor's does."""
+    """Without the parameter the pipeline assumes that a model keeps to masks by itself; no vendor's model does."""
     for edit in ("inpaint", "erase"):
         if edit in card.edits:
             assert card.parameter(OperationKind.EDIT, f"{edit}.pixel_lock")
@@ -146,7 +146,7 @@ def test_a_catalog_becomes_cards() -> None:
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """Returns GOOD with another value at a path; None takes it out."""
+    """Returns GOOD with another value at a path; None removes the value."""
     made = copy.deepcopy(GOOD)
     at: Any = made
     *above, last = [int(step) if step.isdigit() else step for step in path.split("/")]

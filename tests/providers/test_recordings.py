@@ -1,4 +1,4 @@
-"""Every recording of a vendor's SDK has a request of ours that equals it, and the catalog says no more than that."""
+"""Recordings of vendors' SDKs: our requests equal them, and the catalog claims no more evidence than they give."""
 
 import json
 

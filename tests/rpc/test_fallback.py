@@ -143,7 +143,7 @@ async def test_what_a_safety_system_refused_goes_to_nobody_else(vendors: Vendors
 
 
 async def test_a_job_that_was_submitted_stays_where_it_is(vendors: Vendors) -> None:
-    vendors.next("bfl", "picture=garbage")
+    vendors.next("bfl", "image=garbage")
     events, error = await vendors.outcome(request(FLUX, GPT))
     assert error is not None
     assert error.metadata["owed"] == "true"

@@ -1,4 +1,4 @@
-"""Black Forest Labs: held against its SDK's recordings, and against what its API may answer."""
+"""Black Forest Labs: requests equal its SDK's recordings, and each possible answer has its outcome."""
 
 import base64
 import json
@@ -89,7 +89,7 @@ async def real() -> AsyncIterator[Pixels]:
 
 
 async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[str, dict[str, Any]]:
-    """Returns the path and the body of the submit for a request, as a model's card makes it concrete."""
+    """Returns the path and body of the submit for a request that was made concrete by the model's card."""
     script = Script(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
     await events_of(lambda call: fitting(vendor.run, vendor, draw=lambda: 7)(request, call), CALL)
@@ -183,7 +183,7 @@ async def test_metadata_of_photographs_stays_here(real: Pixels) -> None:
 
 
 def real_with_facts(real: Pixels) -> Pixels:
-    """Returns pictures that convert for real and measure what the script sends."""
+    """Returns a `Pixels` with real conversions and scripted measurements."""
     mixed = Measured()
     mixed.png = real.png  # type: ignore[method-assign]
     mixed.mask = real.mask  # type: ignore[method-assign]

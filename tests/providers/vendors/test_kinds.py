@@ -1,4 +1,4 @@
-"""Kinds: providers that are configuration alone, from the file to the wire."""
+"""Kinds: providers that exist by configuration alone, from the file to the HTTP request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The OpenAI-like family against recordings of OpenAI's own SDK, and what no recording has: failures above all."""
+"""APIs like OpenAI's: requests equal recordings of OpenAI's SDK, and cases without recordings, mainly failures."""
 
 import asyncio
 import base64
@@ -100,7 +100,7 @@ async def work() -> AsyncIterator[Pixels]:
 
 
 class Answering(httpx.AsyncBaseTransport):
-    """Answers each request with the next answer, or fails with it."""
+    """Answers each request with the next scripted answer, or raises it."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self._answers = list(answers)
@@ -373,7 +373,7 @@ async def test_an_edit_streams_too(work: Pixels) -> None:
 
 
 class Endless(httpx.AsyncByteStream):
-    """A preview, and then nothing for ever."""
+    """Sends a preview and then waits forever."""
 
     closed = False
 

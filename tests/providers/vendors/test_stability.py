@@ -1,4 +1,4 @@
-"""Stability: forms as two independent clients send them, jobs, and what becomes of each answer."""
+"""Stability: forms equal those of two independent clients, jobs are polled, and each answer has its outcome."""
 
 import asyncio
 import base64
@@ -102,7 +102,7 @@ def failing(status: int, name: str, text: str = "It said so.", **headers: str) -
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -141,7 +141,7 @@ def parts(request: httpx.Request) -> dict[str, bytes]:
 
 
 def texts(request: httpx.Request) -> dict[str, str]:
-    """Returns the parts of a form that are no pictures."""
+    """Returns the text parts of a form."""
     return {name: data.decode() for name, data in parts(request).items() if not data.startswith(b"\x89PNG")}
 
 
@@ -523,7 +523,7 @@ async def test_a_ticket_is_an_id_and_nothing_else(ticket: str) -> None:
 
 
 class Hanging(httpx.AsyncBaseTransport):
-    """Begins an answer that never ends."""
+    """Sends the beginning of an endless answer."""
 
     def __init__(self) -> None:
         self.begun, self.body = asyncio.Event(), Body(b"")
