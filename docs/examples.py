@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.support.recording_evidence import offered, operations_of
 
-from celeste_image.core.card import BoolRange, ChoiceRange, LifecycleState, ModelCard, SizeRange
+from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, ModelStage, SizeRange
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.kit.vendor import Vendor
 
@@ -40,8 +40,8 @@ def examples(vendor: Vendor) -> list[str]:
 
 def _model_for(cards: Sequence[ModelCard], operation: str) -> ModelCard | None:
     needed = {operation, "generate"} if operation == "previews" else {operation}
-    able = [c for c in cards if needed <= set(operations_of(c)) and c.state is not LifecycleState.RETIRED]
-    return next((card for card in able if card.state is LifecycleState.ACTIVE), able[0] if able else None)
+    able = [c for c in cards if needed <= set(operations_of(c)) and c.stage is not ModelStage.RETIRED]
+    return next((card for card in able if card.stage is ModelStage.ACTIVE), able[0] if able else None)
 
 
 def _example(card: ModelCard, operation: str) -> tuple[str, Sequence[str]]:

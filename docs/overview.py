@@ -15,12 +15,13 @@ This page lists the models of every provider: what they do, what they cost, and 
 `providers/local/models/` for local models) and from the recordings of vendors' SDKs that still hold when replayed
 (`tests/support/recorded_requests.py`). `make check` fails if the page is stale.
 
-## How each operation is known
+## Evidence for each operation
 
-`wire-proven` means that our request equals one recorded from the vendor's own SDK and that its recorded reply is
-understood; `second source` the same with another's client; `from the specification` that nobody else's client was held
-against ours; `-` that the provider does not offer it. None of them says that a live vendor was asked: none was. Each
-cell is the best of the provider's models; a provider's page has it per model.
+The words are those of `ModelEvidence` in `model_service.proto`. `official client` means that our request equals one
+recorded from the vendor's own SDK, and that we understand the recorded reply. `other client` means the same with
+another client library. `specification` means that no client library was compared. `-` means that the provider does not
+offer the operation. No live vendor was called. Each cell has the strongest evidence among the provider's models. The
+page of a provider has the evidence per model.
 """
 LOCAL = """## This machine
 
@@ -46,7 +47,7 @@ def overview() -> str:
     """Returns the text of the page."""
     lines = [HEAD]
     links = [f"[{vendor.title}](providers/{name}.md)" for name, vendor in vendors().items()]
-    rows = [[operation, *(known_by(name, operation) for name in vendors())] for operation in offered()]
+    rows = [[operation, *(_evidence(name, operation) for name in vendors())] for operation in offered()]
     lines += table(["operation", *links], rows)
     lines += [RULES, LOCAL]
     lines += table(["model", "does", "state"], ([f"`{c.id}`", does(c), state(c)] for c in discover()["local"].cards))
@@ -59,11 +60,16 @@ def overview() -> str:
         key = vendor.key_variable
         lines += [f"Provider `{name}`, key in `{key}`. [Parameters, ranges, examples](providers/{name}.md).", ""]
         rows = [
-            [f"`{card.id}`", does(card), card.evidence, "; ".join(map(price, card.prices)) or "-", state(card)]
+            [f"`{card.id}`", does(card), card.evidence.words, "; ".join(map(price, card.prices)) or "-", state(card)]
             for card in vendor.cards
         ]
         lines += table(["model", "does", "evidence", "price", "state"], rows)
     return "\n".join(lines)
+
+
+def _evidence(provider: str, operation: str) -> str:
+    known = known_by(provider, operation)
+    return known.words if known else "-"
 
 
 def does(card: ModelCard) -> str:

@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.examples import examples
-from docs.words import state, table
+from docs.words import state, table, unit_of
 from tests.support.recording_evidence import RANKS, known_by, operations_of
 
 from celeste_image.cli.words import accepts
-from celeste_image.core.card import LifecycleState, ModelCard, Parameter
+from celeste_image.core.card import ModelCard, ModelStage, Parameter
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.catalog import load_notes
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import discover
 from celeste_image.providers.vendors.compatible import CompatibleModel, CompatibleOptions
 
-LINKS = """Made by `make docs`. [All providers](../providers.md), what `wire-proven` and its like mean, and what is
-refused or adjusted at all of them · [settings](../configuration.md) · [emulator](../emulators.md)
+LINKS = """This page has the set-up, examples, models, parameters and prices of one provider; `make docs` writes it.
+[All providers](../providers.md) explains the words for evidence, and the rules for refused and adjusted requests. See
+also [settings](../configuration.md) and the [emulator](../emulators.md).
 """
 EXAMPLES = """## Examples
 
@@ -71,21 +72,26 @@ def _models(vendor: Vendor, words: str = "") -> list[str]:
         lines += [f"Checked on {vendor.cards[0].checked_on}; source: {source}.", ""]
     lines += table(["model", "what it is", "images per call", "previews", "state"], rows)
     lines += ["Evidence for each operation:", ""]
-    return lines + table(["model", *RANKS], ([f"`{card.id}`", *_known(vendor, card)] for card in vendor.cards))
+    return lines + table(
+        ["model", *(rank.words for rank in RANKS)], ([f"`{card.id}`", *_known(vendor, card)] for card in vendor.cards)
+    )
 
 
 def _known(vendor: Vendor, card: ModelCard) -> list[str]:
     """Returns a model's operations, joined per rank of evidence, in the order of RANKS."""
     known = {operation: known_by(vendor.name, operation, card.id) for operation in operations_of(card)}
-    return [", ".join(name for name, evidence in known.items() if evidence == rank) or "-" for rank in RANKS]
+    return [", ".join(name for name, evidence in known.items() if evidence is rank) or "-" for rank in RANKS]
 
 
 def _parameters(vendor: Vendor) -> list[str]:
     """Returns a table per operation and set of parameters, each for all models that share the set."""
     lines = ["## Parameters", ""]
+    edits = [[f"`{card.id}`", ", ".join(f"`{edit}`" for edit in card.edits)] for card in vendor.cards if card.edits]
+    if edits:
+        lines += ["Edits of each model:", "", *table(["model", "edits"], edits)]
     groups: dict[tuple[OperationKind, Sequence[Parameter]], list[ModelCard]] = {}
     for card in vendor.cards:
-        if card.state is not LifecycleState.RETIRED:
+        if card.stage is not ModelStage.RETIRED:
             for kind, parameters in card.parameters.items():
                 groups.setdefault((kind, tuple(parameters)), []).append(card)
     for kind in OperationKind:
@@ -109,7 +115,15 @@ def _rank(parameter: Parameter) -> int:
 
 def _prices(cards: Sequence[ModelCard]) -> list[str]:
     rows = [
-        [f"`{card.id}`", p.amount, p.currency, p.unit, p.when or "always", p.source, p.checked_on]
+        [
+            f"`{card.id}`",
+            p.amount,
+            p.currency,
+            unit_of(p),
+            p.when or "always",
+            p.source,
+            p.checked_on,
+        ]
         for card in cards
         for p in card.prices
     ]

@@ -54,7 +54,7 @@ FAULTS = [
     *(f"answer={answer}" for answer in ("html", "list", "truncated", "reset", "cut", "redirect")),
     "moderate=prompt",
     "moderate=output",
-    "picture=garbage",
+    "image=garbage",
 ]
 HANG = "answer=hang"
 FIXTURES = Path(__file__).parents[1] / "providers/recordings"
@@ -94,7 +94,7 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
     made = {}
     for name, provider in build_providers(emulator.tables).items():
         if name in emulator:
-            cards = [card for card in provider.cards if card.state.value == "active"]
+            cards = [card for card in provider.cards if card.stage.value == "active"]
             first = next(r for card in cards for r in requests_for(card) if isinstance(r, Generate))
             made[name] = replace(first, options=RequestOptions(inline_limit_bytes=0))  # the store has the pictures
     return made
@@ -102,7 +102,7 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
 
 def planned(name: str) -> list[str]:
     """Returns what happens to the calls of a vendor, one after another; the first is well."""
-    return ["", *FAULTS, *([] if name == "bfl" else ["picture=fewer"]), *(["result=private"] if name == "bfl" else [])]
+    return ["", *FAULTS, *([] if name == "bfl" else ["image=fewer"]), *(["result=private"] if name == "bfl" else [])]
 
 
 async def streamed(sweep: Sweep, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:

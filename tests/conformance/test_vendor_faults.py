@@ -105,8 +105,8 @@ FAULTS = [
     Fault("bad base64", "answer=bad-base64", [FAILED], only=[name for name in EMULATED if name not in BY_URL]),
     Fault("an oversized answer", "answer=oversized", [UNKNOWN]),
     Fault("redirected to a private address", "answer=redirect", [UNKNOWN, FAILED]),
-    Fault("what is no picture", "picture=garbage", [FAILED]),
-    Fault("no picture at all", "picture=fewer", [FAILED]),
+    Fault("what is no picture", "image=garbage", [FAILED]),
+    Fault("no picture at all", "image=fewer", [FAILED]),
     Fault("a URL that has expired", "result=expired", [FAILED], only=BY_URL),
     Fault("a URL at a private address", "result=private", [FAILED], only=BY_URL),
     Fault("a result that is a page", "answer=html on=fetch", [FAILED, DONE], only=BY_URL),
@@ -137,7 +137,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 def request_for(vendor: Vendor) -> ImageRequest:
     """Returns the first request for making a picture that the vendor offers, made concrete."""
     for card in vendor.cards:
-        for request in requests_for(card) if card.state.value == "active" else ():
+        for request in requests_for(card) if card.stage.value == "active" else ():
             if isinstance(request, Generate):
                 size = request.size if request.size else Size(1024, 1024)
                 known = card.parameter(request.kind, "size")

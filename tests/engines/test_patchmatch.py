@@ -181,12 +181,12 @@ def test_colors_that_nobody_sees_are_not_copied() -> None:
 def test_an_empty_mask_changes_nothing_and_says_so(part: Image.Image) -> None:
     said = erase(part, Image.new("L", part.size))
     assert said.picture.tobytes() == part.tobytes()
-    assert said.warnings == [("erase.mask.image", "marks nothing, so nothing was changed")]
+    assert said.warnings == [("erase.mask.image", "marks no pixel, so the image is unchanged")]
 
 
 def test_a_large_mask_warns(part: Image.Image) -> None:
     ((path, text),) = erase(part, marked(part.size, (0, 0, 64, 64))).warnings
-    assert (path, text[:28]) == ("erase.mask.image", "marks 25% of the picture; la")
+    assert (path, text[:26]) == ("erase.mask.image", "marks 25% of the image; la")
     assert not erase(part, marked(part.size, (0, 0, 40, 40))).warnings
 
 

@@ -1,4 +1,4 @@
-"""Providers of other packages, by entry point: they get the same road as ours. The package is that of the docs."""
+"""Plug-ins: installs and runs the package in docs/add-a-provider.md, whose providers are entry points."""
 
 import base64
 import re
@@ -28,7 +28,7 @@ KEY = "pb-0123456789"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package of the docs, as pip puts it there."""
+    """A folder into which pip installed the package of the docs."""
     source, target = tmp_path_factory.mktemp("celeste-paintbox"), tmp_path_factory.mktemp("site")
     for name, code in FILES.items():
         (source / name).parent.mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ async def test_a_vendor_of_another_package_is_called(plug_in: None, unused_tcp_p
             options = RequestOptions(provider_options={"paintbox": {"style": "ink"}})
             result = await client.run(Generate(model="paintbox/brush-1", prompt="a boat", options=options))
             assert (result.images[0].width, result.images[0].height) == (64, 64)
-            with pytest.raises(ProviderFailed, match="no picture in the answer"):
+            with pytest.raises(ProviderFailed, match="the answer has no image"):
                 await client.run(Generate(model="paintbox/brush-1", prompt="nothing"))
             with pytest.raises(InvalidRequest):
                 await client.generate("a", model="paintbox/brush-1", provider_options={"paintbox": {"style": "lead"}})

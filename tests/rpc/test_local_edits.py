@@ -104,7 +104,7 @@ async def test_the_styles_are_on_the_card(channel: grpc.aio.Channel) -> None:
 async def test_restyling_by_words_alone_is_refused(channel: grpc.aio.Channel) -> None:
     error, seen = await refused(channel, EditRequest(image=given(CAT), restyle=edits.RestyleEdit(prompt="as a stamp")))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "reads no prompt" in str(error.details())
+    assert "ignores the prompt" in str(error.details())
     assert "progress" not in seen
 
 

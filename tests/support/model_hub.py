@@ -1,4 +1,4 @@
-"""A model hub on loopback: as much of Hugging Face's API as huggingface_hub needs to get a repository's files."""
+"""A fake model hub on loopback: the part of Hugging Face's API that huggingface_hub needs for a repository's files."""
 
 import asyncio
 import hashlib
@@ -14,25 +14,25 @@ REPO = "nobody/tiny-openvino"
 COMMIT = "1" * 40
 BULK = "unet/bulk.bin"
 BULK_BYTES = 22 << 20
-"""The client writes 10 MiB at a time, so a file must be larger to come in part."""
+"""The client writes 10 MiB at a time, so a file must be larger to be left partial."""
 
 
 def tiny_files() -> dict[str, bytes]:
-    """Returns the tiny model's files, one that is nobody's, and one that is large."""
+    """Returns the tiny model's files, one file that does not belong to a model, and one large file."""
     files = {path.relative_to(TINY).as_posix(): path.read_bytes() for path in TINY.rglob("*") if path.is_file()}
     return files | {".gitattributes": b"*.bin filter=lfs\n", "out.png": b"no model file", BULK: bytes(BULK_BYTES)}
 
 
 @dataclass
 class Hub:
-    """The hub: files by revision, and how it misbehaves.
+    """The hub, with files by revision and faults to inject.
 
     Attributes:
-        revisions: Files by their paths, by commit; `main` is `head`.
-        cut: Breaks the connection after so many bytes of the file, once each time that a number is in the list.
-        stall: Sends nothing more after so many bytes of the file.
-        served: Other bytes than those that it tells the hashes of.
-        asked: The path and the first byte of each file that was asked for.
+        revisions: Files by path, by commit; `main` means `head`.
+        cut: By path, offsets at which the connection breaks; each is used once.
+        stall: By path, the offset after which nothing more is sent.
+        served: By path, bytes served in place of those with the stated hashes.
+        asked: The path and the first byte of each file request.
     """
 
     revisions: dict[str, dict[str, bytes]] = field(default_factory=lambda: {COMMIT: tiny_files()})

@@ -1,1 +1,1 @@
-"""What the worker processes run: one module per engine, each with one `run`."""
+"""Image engines: code that runs in worker processes. Each module has one function, `run(task, pictures, emit)`."""

@@ -1,4 +1,4 @@
-"""Takes the background away, or puts another there, by the matte that the U-2-Net network makes of a picture."""
+"""Removes or replaces the background of an image, with a matte from the U-2-Net network."""
 
 import re
 from collections.abc import Sequence
@@ -19,32 +19,32 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["color_of", "run"]
 
 SIDE = 320
-"""What the network sees, whatever the shape of the picture."""
+"""Width and height of the network's input in pixels, for images of any shape."""
 MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
-"""Of ImageNet's channels, by which it was trained."""
+"""The mean and deviation of ImageNet's channels: the network was trained on input normalized by them."""
 GUIDE_SIDE, RADIUS, SMOOTHNESS = 1024, 8, 1e-4
-"""The matte is as coarse as what the network sees; a guided filter (He, Sun, Tang, 2010) lays it along the edges of the
-picture. It is found at this size at most, and holds for any."""
+"""The matte is as coarse as the network's input. A guided filter (He, Sun, Tang, 2010) aligns it with the edges of the
+image. The filter's coefficients are computed with a longer side of at most GUIDE_SIDE pixels and then enlarged."""
 UNSURE = 0.5
-"""The network's highest value, below which nothing stands out: pictures with a subject have 0.94 and more; gravel,
-grass, a sky of stars, print and plain colors 0.43 at most. A wall of bricks has 0.97 (2026-11-28)."""
+"""Below this highest value of the network, the image has no clear foreground. Images with a subject reach 0.94 or more;
+gravel, grass, a sky of stars, print and plain colors reach at most 0.43. A brick wall reaches 0.97 (2026-11-28)."""
 COMPOSED_SIDE, LEAST_COMPOSED = 2048, 64
-"""What local/compose draws; a background of another size is resampled."""
+"""The range of sides in pixels that local/compose draws; a background of another size is resampled."""
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Cuts out the foreground of one picture, at its size.
+    """Cuts out the foreground of one image, at the size of the image.
 
-    Task: `field` (of the edit); for another background `prompt`, a color or what local/compose draws, with `seed`, or
-    a second picture, which is cropped to the shape of the first; `unread`, a path and a text of what was asked for and
-    is not read, or None; `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be absent). What is
-    transparent stays so. Emits "progress", "warned" where something is not read or not understood, "measured" with the
-    share of the picture that is foreground, one "picture".
+    The task has `field` (the edit's name in the request), `model_dir`, `threads`, `unread` (a path and a text about an
+    ignored field, or None), and optionally `limits` (of the images, as ImageLimits). A new background comes from a
+    second image, which is cropped to the shape of the first, or else from `prompt`: a color, or a scene that
+    local/compose draws with `seed`. Transparent areas stay transparent. Emits "progress", "warned" about ignored fields
+    and unknown words, "measured" with the share of the image that is foreground, and one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        WeightsMissing: `model_dir` has no weights that load.
+        WeightsMissing: The weights are not in `model_dir` or do not load.
     """
     if task["unread"]:
         emit("warned", task["unread"])
@@ -52,7 +52,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     limits = ImageLimits(**task.get("limits", {}))
     source, *behind = [open_upright(data, limits) for data in pictures]
     emit("progress", {"fraction": 0.1, "phase": "background"})
-    # First what may be refused: words that are not understood end a strict call before there was more work.
+    # The background first: a warning about unknown words then ends a strict call before the expensive work.
     back, facts = background(task, behind, source.size, emit)
     emit("progress", {"fraction": 0.3, "phase": "cut out"})
     colors = opaque(source)
@@ -75,7 +75,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 def background(
     task: dict[str, Any], behind: Sequence[Image.Image], size: Size, emit: Emit
 ) -> tuple[Image.Image | None, dict[str, Any]]:
-    """Returns the background asked for, in RGB or RGBA, None where it is to go, and what to say of it."""
+    """Returns the new background in RGB or RGBA, None to remove it, and extra fields for the "picture" message."""
     if task["field"] == "remove_background":
         return None, {}
     if behind:
@@ -87,7 +87,7 @@ def background(
 
 
 def found(picture: Image.Image, network: Any) -> tuple[Image.Image, float]:
-    """Returns how much of each pixel is foreground, and the network's highest value, 0 to 1."""
+    """Returns the matte (255 is foreground) at the image's size, and the network's highest value, 0 to 1."""
     given = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0), np.float32)
     given = ((given / max(1.0, float(given.max())) - MEAN) / DEVIATION).astype(np.float32)
     made: Values = network({"input.1": given.transpose(2, 0, 1)[np.newaxis]})[0, 0]
@@ -97,7 +97,7 @@ def found(picture: Image.Image, network: Any) -> tuple[Image.Image, float]:
 
 
 def guided(coarse: Values, guide: Image.Image) -> Image.Image:
-    """Returns a matte of the size of its guide, with the guide's edges."""
+    """Returns a matte at the size of its guide, aligned with the guide's edges."""
     share = min(1.0, GUIDE_SIDE / max(guide.size))
     size = max(1, round(guide.width * share)), max(1, round(guide.height * share))
     light = np.asarray(guide.resize(size, Image.Resampling.BOX), np.float32) / 255
@@ -119,7 +119,7 @@ def guided(coarse: Values, guide: Image.Image) -> Image.Image:
 
 
 def composed(task: dict[str, Any], size: Size, emit: Emit) -> Image.Image:
-    """Returns what local/compose draws of a prompt, at a size in pixels; tells of words that it does not know."""
+    """Returns local/compose's image of a prompt at a size in pixels; emits "warned" about unknown words."""
     share = min(1.0, COMPOSED_SIDE / max(size))
     width, height = (max(LEAST_COMPOSED, round(side * share)) for side in size)
     drawn: list[bytes] = []
@@ -128,7 +128,7 @@ def composed(task: dict[str, Any], size: Size, emit: Emit) -> Image.Image:
         if kind == "picture":
             drawn.append(payload)
             if words := (fields or {}).get("unmatched"):
-                text = f"not understood and so not drawn: {', '.join(words)}"
+                text = f"has unknown words, which were not drawn: {', '.join(words)}"
                 emit("warned", {"path": "replace_background.prompt", "text": text})
 
     wanted = {"prompt": task["prompt"], "negative_prompt": "", "seed": task["seed"], "width": width, "height": height}
@@ -137,7 +137,7 @@ def composed(task: dict[str, Any], size: Size, emit: Emit) -> Image.Image:
 
 
 def color_of(prompt: str) -> tuple[int, ...] | None:
-    """Returns the red, green and blue of a prompt that names a color and nothing else, None for all others."""
+    """Returns red, green and blue (0 to 255) of a prompt that is just an HTML color, else None."""
     word = prompt.strip().lower()
     if not re.fullmatch(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})|[a-z]+", word):
         return None

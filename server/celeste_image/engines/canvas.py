@@ -1,4 +1,4 @@
-"""What engines share: a picture that grows piece by piece, tells how far it is, and shows itself."""
+"""Shared by engines: a canvas that is filled piece by piece with progress and previews, and image helpers."""
 
 import io
 from itertools import pairwise
@@ -11,11 +11,11 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["Box", "Canvas", "Place", "Size", "cuts", "flat", "opaque", "png", "resampled", "scaled"]
 
 Size = tuple[int, int]
-"""Width, height."""
+"""Width and height in pixels."""
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom; right and bottom are the first pixels outside."""
+"""Left, top, right, bottom in pixels; right and bottom are exclusive."""
 Place = tuple[float, float, float, float]
-"""A box whose edges may lie within pixels."""
+"""A box with fractional edges, which may lie within pixels."""
 
 LANCZOS = Image.Resampling.LANCZOS
 PREVIEW_SIDE = 512
@@ -23,12 +23,11 @@ PNG_LEVEL = 3  # 2048x2048 photo: level 1 0.23 CPU s, 3.8 MB; 3 0.30, 3.6; 6 0.8
 
 
 class Canvas:
-    """The picture to be, in the mode of its source.
+    """The image being made, in the mode of its source.
 
-    An engine hands in pieces by `place` and counts its work by `advance`, of which there is `work` in all, in
-    a unit of its own. Progress is what was counted, so it is real. Previews come at equal parts of the work,
-    at a third and two thirds when two are asked for, fewer when one piece is more than such a part; where
-    there is no piece yet they show the source, enlarged.
+    An engine adds pieces with `place` and reports finished work with `advance`. `work` is the total, in a unit that the
+    engine chooses. Progress is the share of work done. Previews come at equal parts of the work: two previews come
+    at a third and at two thirds. Large pieces may skip some previews. Areas without a piece show the enlarged source.
     """
 
     def __init__(self, source: Image.Image, size: Size, emit: Emit, *, work: int, preview_count: int) -> None:
@@ -44,7 +43,7 @@ class Canvas:
             self._sketch = flat(source.resize(small, Image.Resampling.BICUBIC, reducing_gap=2.0))
 
     def place(self, piece: Image.Image, box: Box) -> None:
-        """Puts a piece of exactly the size of `box` into the picture."""
+        """Pastes a piece into the image; its size must be that of `box`."""
         self._picture.paste(piece, box)
         if self._sketch:
             left, top, right, bottom = map(round, scaled(box, self._picture.size, self._sketch.size))
@@ -54,7 +53,7 @@ class Canvas:
                 self._sketch.paste(flat(small), (left, top))
 
     def advance(self, work: int) -> None:
-        """Counts work as done and says so; shows a preview when one is due, unless all is done."""
+        """Adds to the work done and emits "progress", and "preview" when one is due before the end."""
         self._done += work
         fraction = self._done / self._work
         self._emit("progress", {"fraction": fraction, "phase": "upscale"})
@@ -68,21 +67,21 @@ class Canvas:
             self._emit("preview", fields, jpeg.getvalue())
 
     def finish(self, *, passes: int) -> None:
-        """Emits the picture as PNG; `passes` says how often a network saw it."""
+        """Emits the image as PNG; `passes` is the number of network passes."""
         width, height = self._picture.size
         fields = {"media_type": "image/png", "width": width, "height": height, "passes": passes}
         self._emit("picture", fields, png(self._picture))
 
 
 def png(picture: Image.Image) -> bytes:
-    """Returns a picture as PNG, without any metadata."""
+    """Returns an image as PNG bytes without metadata."""
     encoded = io.BytesIO()
     picture.save(encoded, "PNG", compress_level=PNG_LEVEL)
     return encoded.getvalue()
 
 
 def cuts(size: Size, columns: int, rows: int) -> list[Box]:
-    """Returns boxes of nearly equal size that cover a picture, row by row from the top left."""
+    """Returns boxes of nearly equal size that cover an image, row by row from the top left."""
     width, height = size
     across = [round(width * column / columns) for column in range(columns + 1)]
     down = [round(height * row / rows) for row in range(rows + 1)]
@@ -95,8 +94,8 @@ def cuts(size: Size, columns: int, rows: int) -> list[Box]:
 
 
 def scaled(box: Box, size: Size, other: Size) -> Place:
-    """Returns where a box of a picture of one size lies in the same picture of another size, unrounded."""
-    # Multiplied first: at a whole factor the result is a whole number, and no pixel is resampled.
+    """Returns the place, unrounded, of a box when its image is scaled from `size` to `other`."""
+    # Multiply first: an integer factor then gives integers, and no pixel is resampled.
     left, top, right, bottom = box
     return (
         left * other[0] / size[0],
@@ -107,23 +106,23 @@ def scaled(box: Box, size: Size, other: Size) -> Place:
 
 
 def resampled(picture: Image.Image, place: Place, size: Size) -> Image.Image:
-    """Returns one place of a picture, resampled by Lanczos to `size`; places side by side have no seam.
+    """Returns one place of an image, resampled by Lanczos to `size`. Adjacent places join without a seam.
 
-    In two steps: given both, Pillow chooses by the shape of the place which is first, and clips values
-    between, so that a piece would differ from its neighbor.
+    Rows and columns are resampled in two calls. In one call, Pillow picks their order by the shape of the place and
+    clips values in between, so a piece would differ from its neighbor.
     """
     left, top, right, bottom = place
     width, height = size
-    reach = ceil(3 * max(1, (right - left) / width))  # what Lanczos sees to each side
+    reach = ceil(3 * max(1, (right - left) / width))  # the radius of the Lanczos filter in source pixels
     start, end = max(0, floor(left) - reach), min(picture.width, ceil(right) + reach)
     rows = picture.resize((end - start, height), LANCZOS, box=(start, top, end, bottom))
     return rows.resize((width, height), LANCZOS, box=(left - start, 0, right - start, height))
 
 
 def opaque(source: Image.Image) -> Image.Image:
-    """Returns a picture's colors alone; unseen ones near the seen become like them.
+    """Returns an image's colors in RGB; transparent pixels near visible ones take a similar color.
 
-    A network does not know of alpha, and would draw the edge between seen and unseen into what is seen.
+    A network ignores alpha, and would draw the color edge at the border of a transparent area into the visible part.
     """
     if source.mode != "RGBA":
         return source.convert("RGB")
@@ -133,7 +132,7 @@ def opaque(source: Image.Image) -> Image.Image:
 
 
 def flat(picture: Image.Image) -> Image.Image:
-    """Returns a picture without alpha, on white, as JPEG wants it."""
+    """Returns an image on a white background, without alpha, as JPEG requires."""
     if picture.mode != "RGBA":
         return picture
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

@@ -1,4 +1,4 @@
-"""Draws by diffusion, with OpenVINO GenAI: from words, from a picture and words, or under a mask."""
+"""Runs diffusion models with OpenVINO GenAI: text to image, image to image, and inpainting."""
 
 import io
 import traceback
@@ -24,10 +24,11 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["run"]
 
 LOADED, DENOISED = 0.05, 0.9
-"""Shares of the work by which the model is loaded, and by which all noise is taken away; decoding and PNG follow."""
+"""Progress after loading the model, and after the last denoising step; decoding and PNG encoding follow."""
 PREVIEW_SIDE = 512
 PREVIEW_BYTES = 200_000
-"""Of a preview, which may have 256 KiB: early ones are all noise, which JPEG packs badly."""
+"""Target size of a preview in bytes, below the limit of 256 KiB: early previews are noise, which JPEG compresses
+badly."""
 MOST_STEPS = 150
 
 PixelArray = NDArray[np.uint8]
@@ -35,22 +36,27 @@ Call = Callable[..., Any]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Draws one picture.
+    """Makes one image.
 
-    Task: `model_dir`, `prompt`, `negative_prompt`, `seed` (modulo 2**32), `steps`, `guidance` (up to 1 none), `edits`
-    (whether the model can), `threads`, `preview_count`, `limits` (of the pictures, as ImageLimits; may be absent), and
-    one of `generate` with `width` and `height`; `instruct` with `strength` (above 0, to 1), and the source; `inpaint`
-    with `polarity` and `feather` (pixels), the source and its mask. Edits have `multiple_of` and `most_pixels` too, of
-    what the network sees: the source is brought to that, and the result to the source's size. Emits "progress" per
-    step, at most `preview_count` times "preview", at equal parts of the steps, "warned" for what could not be read, and
-    one "picture". Between two steps nothing is to be waited for: who closes the call ends the process.
+    The task has `model_dir`, `prompt`, `negative_prompt`, `seed` (used modulo 2**32), `steps`, `guidance` (1 or less
+    turns guidance off), `edits` (whether the model supports edits), `threads`, `preview_count`, optionally `limits` (of
+    the images, as ImageLimits), and one of these:
+
+    - `generate` with `width` and `height`.
+    - `instruct` with `strength` (above 0, up to 1); the image is the source.
+    - `inpaint` with `polarity` and `feather` (pixels); the images are the source and its mask.
+
+    Edits also have `multiple_of` and `most_pixels`, the sizes that the network accepts: the source is resized to fit,
+    and the result is resized to the source. Emits "progress" per step, up to `preview_count` times "preview" at equal
+    parts of the steps, "warned" about ignored fields, and one "picture". Closing the call ends this process, so the
+    engine does not check for cancellation.
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        InvalidRequest: The mask has another size than the source.
-        WeightsMissing: The model, or the extra, is not there or does not load.
-        EngineMemory: There is no memory for it.
+        InvalidRequest: The mask differs in size from the source.
+        WeightsMissing: The model or the extra is absent, or the model does not load.
+        EngineMemory: The model or the image does not fit in memory.
     """
     emit("progress", {"fraction": 0.0, "phase": "load"})
     limits = ImageLimits(**task.get("limits", {}))
@@ -72,18 +78,19 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         if given["guidance_scale"] > 1:
             given["negative_prompt"] = task["negative_prompt"]
         else:
-            emit("warned", {"path": "negative_prompt", "text": "is not read without guidance: local.guidance above 1"})
+            text = "is ignored at this guidance; to use it, set local.guidance above 1"
+            emit("warned", {"path": "negative_prompt", "text": text})
     arguments: list[Any] = [str(task["prompt"])]
     kind = next(name for name in ("generate", "instruct", "inpaint") if name in task)
     if opened:
         arguments.append(tensor(seen(opened[0], size)))
         if size != opened[0].size:
-            text = f"was drawn anew at {size[0]} x {size[1]} pixels, and brought back to its size"
+            text = f"was edited at {size[0]} x {size[1]} pixels and resized back"
             emit("warned", {"path": "image", "text": text})
     if kind == "instruct":
         strength = float(task["instruct"]["strength"])
         given["strength"] = strength
-        steps = min(MOST_STEPS, max(steps, ceil(1 / strength)))  # of these it takes only the share of `strength`
+        steps = min(MOST_STEPS, max(steps, ceil(1 / strength)))  # GenAI runs only the share `strength` of these
     elif kind == "inpaint":
         arguments.append(tensor(seen(masked(opened[0], opened[1], task["inpaint"]), size)))
         given["strength"] = 1.0
@@ -101,11 +108,11 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 class Progress:
-    """Tells of each step, and shows what there is at equal parts of them.
+    """Emits progress per step and previews at equal parts of the steps.
 
-    GenAI calls `step` in a thread of its own, which takes what the pipeline put into a queue and goes when that is
-    done, so a preview holds up no step, and may be overtaken by all that are left (threaded_callback.hpp, 2026.4.1). An
-    exception there would end the process.
+    GenAI calls `step` in a separate thread, which reads from the pipeline's queue and ends with the pipeline. So a
+    preview delays no step, and all remaining steps may finish before it (threaded_callback.hpp, 2026.4.1). An exception
+    in that thread would end the process.
     """
 
     def __init__(self, emit: Emit, decode: Call, preview_count: int) -> None:
@@ -116,7 +123,7 @@ class Progress:
         self._steps = 0
 
     def step(self, step: int, steps: int, latent: Any) -> bool:
-        """Is called after each step, counted from 0; False goes on."""
+        """Reports a finished step, counted from 0. Returns False, which tells GenAI to continue."""
         self._steps = steps
         share = (step + 1) / steps
         self._tell(step + 1)
@@ -126,11 +133,11 @@ class Progress:
             try:
                 self._show(Image.fromarray(guarded(self._decode, latent)))
             except Exception:
-                traceback.print_exc()  # for the log: the picture itself may well be made
+                traceback.print_exc()  # a failed preview is logged only: the image itself may still succeed
         return False
 
     def finish(self) -> None:
-        """Tells of the steps that were done while the last preview was made."""
+        """Emits progress for the steps that finished while the last preview was made."""
         for step in range(self._told, self._steps):
             self._tell(step + 1)
 
@@ -151,59 +158,68 @@ class Progress:
 
 
 def within(task: dict[str, Any], opened: Sequence[Image.Image]) -> Size:
-    """Returns the size at which a network sees a picture: whole cells, not too many, near the picture's shape."""
+    """Returns the size at which the network edits an image, near the shape of the image.
+
+    Sides are multiples of the task's `multiple_of`, with at most `most_pixels` in all.
+    """
     cell, (width, height) = int(task["multiple_of"]), opened[0].size
     shrink = min(1.0, sqrt(int(task["most_pixels"]) / (width * height)))
     cells = [side * shrink / cell for side in (width, height)]
     sides = [max(1, round(count)) * cell for count in cells]
     if sides[0] * sides[1] > int(task["most_pixels"]):
         sides = [max(1, int(count)) * cell for count in cells]
-    # A strip that had to become one cell high may still be too long.
+    # A strip that was raised to one cell may still be too long.
     longest = int(task["most_pixels"]) // min(sides) // cell * cell
     return min(sides[0], longest), min(sides[1], longest)
 
 
 def masked(source: Image.Image, mask: Image.Image, how: dict[str, Any]) -> Image.Image:
-    """Returns a mask as the network wants it: white is to be painted."""
+    """Returns a mask in the network's form: white marks the area to paint.
+
+    Raises:
+        InvalidRequest: The mask differs in size from the source.
+    """
     if mask.size != source.size:
-        raise InvalidRequest.at("inpaint.mask.image", f"must be as large as the image, {source.size}, is {mask.size}")
+        sizes = "{} x {} pixels; it is {} x {}".format(*source.size, *mask.size)
+        raise InvalidRequest.at("inpaint.mask.image", f"must be as large as the image: {sizes}")
     weight = weights(mask, Polarity(how["polarity"]), int(how["feather"]))
     return Image.fromarray(np.rint(weight * 255).astype(np.uint8))
 
 
 def seen(picture: Image.Image, size: Size) -> Image.Image:
-    """Returns a picture as the network sees it: of its size, without alpha."""
+    """Returns an image as the network's input: at the network's size, in RGB on white."""
     picture = flat(picture).convert("RGB")
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def tensor(picture: Image.Image) -> Any:
-    """Returns a picture as a tensor of one picture, rows, columns, colors."""
+    """Returns an image as an OpenVINO tensor of shape (1, height, width, 3)."""
     import openvino
 
     return openvino.Tensor(np.asarray(picture)[np.newaxis].copy())
 
 
 def guarded(call: Call, *arguments: Any, **given: Any) -> PixelArray:
-    """Returns the pixels that a call makes: a copy, since the pipeline uses its tensor again.
+    """Returns a copy of the pixels that a call makes; the pipeline reuses its tensor.
 
     Raises:
-        EngineMemory: There was no memory for it.
+        EngineMemory: Memory ran out.
     """
     try:
         return np.array(call(*arguments, **given).data[0])
-    except RuntimeError as error:  # the library has this one for all
+    except RuntimeError as error:  # the library raises RuntimeError for every failure
         if any(word in str(error) for word in ("bad_alloc", "allocate", "std::length_error")):
-            raise EngineMemory("No memory for a picture of this size; a smaller one may pass.") from error
+            raise EngineMemory("An image of this size does not fit in memory; try a smaller size.") from error
         raise
 
 
 @lru_cache(maxsize=1)
 def load(model_dir: str, threads: int, edits: bool) -> dict[str, Any]:
-    """Returns what draws, by kind of task; all of it shares one model, which stays loaded.
+    """Returns the pipelines by kind of task. They share one model, which stays loaded.
 
     Raises:
-        WeightsMissing: The model or the extra is not here, or does not load.
+        WeightsMissing: The model or the extra is absent, or the model does not load.
+        EngineMemory: The model does not fit in memory.
     """
     command = f"celeste models pull local/{Path(model_dir).name}"
     quiet_openvino()
@@ -211,18 +227,18 @@ def load(model_dir: str, threads: int, edits: bool) -> dict[str, Any]:
         import openvino_genai
     except ImportError as error:
         install = "pip install 'celeste-image[diffusion]'"
-        raise WeightsMissing("the extra is not installed", metadata={"command": install}) from error
+        raise WeightsMissing("the extra `diffusion` is not installed", metadata={"command": install}) from error
     if not (Path(model_dir) / "model_index.json").is_file():
         raise WeightsMissing("the weights are not on this machine", metadata={"command": command})
     try:
         if not edits:
             return {"generate": openvino_genai.Text2ImagePipeline(model_dir, "CPU", INFERENCE_NUM_THREADS=threads)}
-        # This one has all parts; one that inpaints, made of one that does not, crashes (2026.4.1).
+        # Load the inpainting pipeline, which has all parts: making one from another pipeline crashes (2026.4.1).
         inpaint = openvino_genai.InpaintingPipeline(model_dir, "CPU", INFERENCE_NUM_THREADS=threads)
     except RuntimeError as error:
         if "bad_alloc" in str(error) or "allocate" in str(error):
-            raise EngineMemory("No memory for this model.") from error
-        print(f"{type(error).__name__}: {error}")  # for the log
+            raise EngineMemory("This model does not fit in memory.") from error
+        print(f"{type(error).__name__}: {error}")  # the server logs an engine's output
         raise WeightsMissing("the weights on this machine do not load", metadata={"command": command}) from error
     return {
         "generate": openvino_genai.Text2ImagePipeline(inpaint),

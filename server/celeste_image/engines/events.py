@@ -1,4 +1,4 @@
-"""What engines that make pictures tell of, as events: they all use the same words for the same things."""
+"""Converts the messages of image engines to core events. All engines use the same message kinds and fields."""
 
 from celeste_image.core.events import Event, Picture, Preview, Progress
 from celeste_image.sandbox.frames import Frame
@@ -7,7 +7,7 @@ __all__ = ["event_of"]
 
 
 def event_of(frame: Frame) -> Event:
-    """Returns the event that an engine's message stands for. Raises ValueError for another word."""
+    """Returns the event for an engine's message. Raises ValueError for an unknown kind."""
     fields = frame.fields
     match frame.kind:
         case "progress":
@@ -18,4 +18,4 @@ def event_of(frame: Frame) -> Event:
             made = (fields["media_type"], fields["width"], fields["height"])
             return Picture(frame.payload, *made, seed=fields.get("seed"), trained=fields.get("trained"))
         case other:
-            raise ValueError(f"an engine sent {other!r}")
+            raise ValueError(f"an engine sent a message of unknown kind {other!r}")

@@ -1,4 +1,4 @@
-"""Upscales by Lanczos resampling: no network, no new detail, done at once."""
+"""Upscales images by Lanczos resampling: fast, without a network, without new detail."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -15,11 +15,11 @@ STRIP_ROWS = 64
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Resamples one picture to an exact size, in strips, so that progress is real.
+    """Resamples one image to an exact size, strip by strip, so that progress can be reported.
 
-    Task: `width`, `height` (pixels of the result), `preview_count`, `limits` (of the source, as ImageLimits;
-    may be absent). Emits "progress" per strip, at most `preview_count` times "preview", and one "picture".
-    The strips give the pixels of one resize, within a rounding.
+    The task has `width` and `height` (pixels of the result), `preview_count`, and optionally `limits` (of the source,
+    as ImageLimits). Emits "progress" per strip, up to `preview_count` times "preview", and one "picture".
+    The strips give the same pixels as one resize, up to rounding.
 
     Raises:
         NotAnImage: See `open_upright`.
@@ -28,8 +28,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     source = open_upright(pictures[0], ImageLimits(**task.get("limits", {})))
     size = (int(task["width"]), int(task["height"]))
     canvas = Canvas(source, size, emit, work=size[1], preview_count=int(task["preview_count"]))
-    # Colors weigh as much as they are seen, else hidden ones would show as a fringe. Pillow does this by
-    # itself, but for the whole picture at each strip.
+    # Premultiply colors by alpha: otherwise colors of transparent pixels show as a fringe. Pillow does this on its
+    # own, but it would convert the whole image for each strip.
     weighted = source.convert("RGBa") if source.mode == "RGBA" else source
     for box in cuts(size, 1, ceil(size[1] / STRIP_ROWS)):
         height = box[3] - box[1]

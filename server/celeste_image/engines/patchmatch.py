@@ -1,4 +1,4 @@
-"""Fills and outpaints by PatchMatch: it copies pieces of what is there, and understands nothing of it."""
+"""Fills masked areas and extends borders with PatchMatch, which copies pieces of the image itself."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,43 +20,43 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["run"]
 
 THIN = 4.0
-"""Pixels from the middle of a stroke to its edge up to which Telea's method does: there it has no time to smear, takes
-no time, and does not copy things (2026-11-28)."""
+"""Strokes with at most this half width in pixels are filled by Telea's method. On thin strokes it is fast, hardly
+smears, and copies no objects (2026-11-28)."""
 RADIUS = 3
-"""Of the patches; 7 takes three times as long and copies more whole objects (2026-11-22)."""
+"""The radius of the patches in pixels; 7 takes three times as long and copies more whole objects (2026-11-22)."""
 STEP, BAND = 0.1, 0.2
-"""An outpainted side grows by this share of the source at a time, from a band as deep as that share of it. All
-at once and from the whole picture, PatchMatch set a second face beside the astronaut's (2026-11-22)."""
+"""Outpainting adds STEP of the source at a time, copied from a band with a depth of BAND of the source. In one step and
+from the whole image, PatchMatch drew a second face beside the astronaut's (2026-11-22)."""
 
 MOST = 16_000_000
-"""Pixels of a hole and what is about it. Each takes 130 bytes, but the library asks for the last of them after
-minutes of work (2026-11-22)."""
+"""Maximum pixels of a hole with its surroundings. Each pixel takes 130 bytes, and the library allocates the last of
+them after minutes of work (2026-11-22)."""
 
 PixelArray = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Fills what is under a mask, or new borders.
+    """Fills the area under a mask, or adds and fills borders.
 
-    Task: `fill` with `field` (of the edit: `erase` or `inpaint`), `polarity` and `feather` (pixels), and as pictures
-    the source and its mask; or `outpaint` with `left`, `right`, `top`, `bottom` (pixels), and the source. `seed`
-    (modulo 2**32), `limits` (of the pictures, as ImageLimits; may be absent). What a mask keeps is never touched, nor
-    is alpha, which goes on beyond a border as it ends there. Emits "progress" (a filling has none within it: the
-    library reports none), "warned" for a mask that is empty or large, "measured" with the method that filled, one
-    "picture".
+    The task has either `fill` with `field` (the edit: `erase` or `inpaint`), `polarity` and `feather` (pixels), and the
+    images are the source and its mask; or `outpaint` with `left`, `right`, `top`, `bottom` (pixels), and the image is
+    the source. It also has `seed` (used modulo 2**32) and optionally `limits` (of the images, as ImageLimits).
+    Pixels outside of the mask and alpha stay unchanged; a new border repeats the alpha of the edge. Emits "progress"
+    (one filling reports no steps, since the library has none), "warned" about an empty or large mask, "measured" with
+    the method used, and one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        InvalidRequest: The mask has another size than the source, or leaves nothing to fill from.
-        EngineMemory: The hole and its surroundings are too large.
+        InvalidRequest: The mask differs in size from the source, or covers every visible pixel.
+        EngineMemory: The hole with its surroundings is too large.
     """
     emit("progress", {"fraction": 0.0, "phase": "decode"})
     limits = ImageLimits(**task.get("limits", {}))
     source = open_upright(pictures[0], limits)
     seed = int(task["seed"])
-    patchmatch.set_random_seed(seed)  # every filling starts from it anew
+    patchmatch.set_random_seed(seed)  # each filling restarts from this seed
     emit("progress", {"fraction": 0.1, "phase": "fill"})
     opacity = alpha(source)
     if "fill" in task:
@@ -74,19 +74,20 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: Emit) -> PixelArray:
-    """Returns a picture's colors without what its mask marks."""
+    """Returns an image's colors with the masked area filled."""
     place = f"{task['field']}.mask.image"
     if mask.size != source.size:
-        raise InvalidRequest.at(place, f"must be as large as the image, {source.size}, is {mask.size}")
+        sizes = "{} x {} pixels; it is {} x {}".format(*source.size, *mask.size)
+        raise InvalidRequest.at(place, f"must be as large as the image: {sizes}")
     weight = weights(mask, Polarity(task["polarity"]), int(task["feather"]))
     pixels, hole, hidden = np.array(source.convert("RGB")), weight > 0, np.asarray(alpha(source)) == 0
     if not hole.any():
-        emit("warned", {"path": place, "text": "marks nothing, so nothing was changed"})
+        emit("warned", {"path": place, "text": "marks no pixel, so the image is unchanged"})
         return pixels
     if (hole | hidden).all():
-        raise InvalidRequest.at(place, "marks all that can be seen, so there is nothing to fill it from")
+        raise InvalidRequest.at(place, "must leave visible pixels unmarked, to fill the marked area from")
     if (share := hole.mean()) > 0.1:
-        text = f"marks {share:.0%} of the picture; large holes get copies of whole objects from beside them"
+        text = f"marks {share:.0%} of the image; large areas are filled with copies of whole objects nearby"
         emit("warned", {"path": place, "text": text})
     at = around(hole)
     if (hole | hidden)[at].all():
@@ -104,14 +105,14 @@ def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: E
 def outpainted(
     source: Image.Image, emit: Emit, left: int, right: int, top: int, bottom: int
 ) -> tuple[PixelArray, Image.Image]:
-    """Returns colors and opacity that go on at the borders: left and right, then above and below these too."""
+    """Returns colors and opacity of the extended image. Left and right grow first, then top and bottom."""
     sides = (top, bottom), (left, right)
     pixels = np.pad(np.asarray(source.convert("RGB")), (*sides, (0, 0)))
     opacity = np.pad(np.asarray(alpha(source)), sides, mode="edge")
     hidden = opacity == 0
     middle = slice(top, top + source.height)
     across, unseen = pixels[middle].swapaxes(0, 1), hidden[middle].T
-    views = (  # turned so that each grows downwards: first row there is, rows to add, length of the source
+    views = (  # each view is turned to grow downwards: its first known row, rows to add, length of the source
         (across[::-1], unseen[::-1], right, left, source.width),
         (across, unseen, 0, right, source.width),
         (pixels[::-1], hidden[::-1], bottom, top, source.height),
@@ -131,33 +132,41 @@ def outpainted(
 
 
 def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
-    """Returns pixels with those in a hole replaced; hidden ones are neither filled nor copied from."""
+    """Returns pixels with the hole filled. Hidden pixels are neither filled nor copied from.
+
+    Raises:
+        EngineMemory: The array has more than MOST pixels, or memory ran out.
+    """
     if hole.size > MOST:
-        raise EngineMemory(f"A hole with its surroundings has at most {MOST:,} pixels here, this {hole.size:,}.")
+        text = f"The marked area with its surroundings may have at most {MOST:,} pixels; it has {hole.size:,}."
+        raise EngineMemory(text)
     height, width = hole.shape
-    # With a side below 16 the library fills with black, or little more.
+    # Below a side of 16 pixels the library fills with black or nearly black.
     more = (0, max(0, 32 - height)), (0, max(0, 32 - width))
     pixels = np.pad(pixels, (*more, (0, 0)), mode="edge")
     hole, hidden = np.pad(hole & ~hidden, more, mode="edge"), np.pad(hidden, more, mode="edge")
     try:
         made = patchmatch.inpaint(pixels, hole, global_mask=hidden, patch_size=RADIUS)
-    except RuntimeError as error:  # the library has this one for all
+    except RuntimeError as error:  # the library raises RuntimeError for every failure
         if "Insufficient memory" in str(error) or "bad_alloc" in str(error):
-            raise EngineMemory("No memory for a hole of this size; a smaller picture may pass.") from error
+            raise EngineMemory("The marked area does not fit in memory; try a smaller image.") from error
         raise
-    # It matches gradients too, by which light may drift, step by step, beyond any color there is.
+    # PatchMatch also matches gradients, so brightness can drift, step by step, beyond the range of the image.
     known = pixels[~(hole | hidden)]
     made[hole] = made[hole].clip(known.min(axis=0, initial=255), known.max(axis=0, initial=0))
     return made[:height, :width]
 
 
 def is_thin(hole: Flags) -> bool:
-    """Tells whether a hole is of thin strokes alone, such as scratches, wires or small print."""
+    """Returns whether a hole consists of thin strokes only, such as scratches, wires or small print."""
     return bool(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3).max() <= THIN)
 
 
 def around(hole: Flags) -> tuple[slice, slice]:
-    """Returns a hole's place and a quarter of its length about it: from afar come whole objects, and cost."""
+    """Returns the rows and columns of a hole with a margin of a quarter of its size, at least 64 pixels.
+
+    A larger margin costs time, and copies whole objects from farther away.
+    """
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     reach = max(64, int(np.ptp(rows)) // 4, int(np.ptp(columns)) // 4)
     down, across = (slice(max(0, int(at[0]) - reach), int(at[-1]) + 1 + reach) for at in (rows, columns))

@@ -1,4 +1,4 @@
-"""Measures how well a picture was taken: sharpness, exposure, contrast, noise. No model, only arithmetic."""
+"""Measures image quality: sharpness, exposure, contrast, noise. Plain arithmetic, without a model."""
 
 import math
 from collections.abc import Sequence
@@ -17,18 +17,25 @@ __all__ = ["SEALED", "run"]
 
 SEALED = True
 SIDE = 1024
-"""Pixels to which the longer side is shrunk before sharpness is measured: seen as a whole, not by its grain."""
+"""The longer side in pixels at which sharpness is measured, so that it describes the whole image and not its grain."""
 HALF_SHARP = 0.002
-"""Variance of the Laplacian at which the score is a half; see docs/engines/analyze.md for what pictures have."""
+"""The variance of the Laplacian with a score of 0.5; docs/engines/analyze.md lists scores of example images."""
 SHADOW, HIGHLIGHT = 2, 253
 STRIP = 512
-"""Rows at a time, so that 40 megapixels need no more memory than the picture itself."""
+"""Rows processed at a time, so that 40 megapixels need little memory beside the image itself."""
 
 Levels = NDArray[np.int32]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Emits `analysis`: the members of ImageQuality. Transparency is seen on white. Raises as `open_upright` does."""
+    """Emits one "analysis" with the fields of ImageQuality. Transparent areas count as white.
+
+    The task has optionally `limits` (as ImageLimits).
+
+    Raises:
+        NotAnImage: See `open_upright`.
+        ImageTooLarge: See `open_upright`.
+    """
     picture = flat(open_upright(pictures[0], ImageLimits(**task.get("limits", {})))).convert("L")
     counts = np.asarray(picture.histogram(), np.float64)
     shares = counts / counts.sum()
@@ -49,9 +56,9 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def laplacian_variance(picture: Image.Image) -> float:
-    """Returns the variance of the Laplacian (4 neighbors) of the luminance from 0 to 1; 0 for fewer than 3 x 3 pixels.
+    """Returns the variance of the Laplacian (4 neighbors) of the luminance, 0 to 1; 0 below 3 x 3 pixels.
 
-    After Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
+    Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
     """
     if max(picture.size) > SIDE:
         picture = picture.copy()
@@ -65,9 +72,9 @@ def laplacian_variance(picture: Image.Image) -> float:
 
 
 def noise(picture: Image.Image) -> float:
-    """Returns the standard deviation of the noise in levels; 0 for fewer than 3 x 3 pixels.
+    """Returns the standard deviation of the noise, in levels of 0 to 255; 0 below 3 x 3 pixels.
 
-    Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996).
+    Source: Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 64 (1996).
     """
     width, height = picture.size
     if min(width, height) < 3:
@@ -81,5 +88,5 @@ def noise(picture: Image.Image) -> float:
 
 
 def second_difference(levels: Levels) -> Levels:
-    """Returns how each value bends against the two beside it, along the first axis."""
+    """Returns the discrete second derivative along the first axis; the result is 2 shorter there."""
     return levels[:-2] - 2 * levels[1:-1] + levels[2:]

@@ -1,4 +1,4 @@
-"""OpenVINO, without its telemetry: importing it would tell a web service about this machine."""
+"""Turns off OpenVINO's telemetry. Without this, `import openvino` reports this machine to a web service."""
 
 import sys
 
@@ -6,9 +6,9 @@ __all__ = ["quiet_openvino"]
 
 
 def quiet_openvino() -> None:
-    """Has OpenVINO, when it is imported later, do without its telemetry package; call it before every import.
+    """Blocks the import of OpenVINO's telemetry package. Call this before each `import openvino`.
 
-    `import openvino` sends an event by the package openvino-telemetry, and falls back to a stub that does nothing where
-    that package can't be imported (openvino/tools/ovc/telemetry_utils.py, 2026.4). So here it can't.
+    `import openvino` sends an event through the package openvino-telemetry. If that package cannot be imported,
+    OpenVINO uses a stub that sends nothing (openvino/tools/ovc/telemetry_utils.py, 2026.4).
     """
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # Python's own way to say: not importable
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # None makes Python's import fail

@@ -1,4 +1,4 @@
-"""Upscales with a Real-ESRGAN network on ncnn, tile by tile, on the CPU."""
+"""Upscales images with a Real-ESRGAN network on ncnn, tile by tile, on the CPU."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,24 +17,24 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["run"]
 
 FACTOR = 4
-"""What one pass of the network multiplies each side by."""
+"""Scale factor of one network pass, per side."""
 
 Network = Callable[[PixelArray], PixelArray]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Upscales one picture to an exact size.
+    """Upscales one image to an exact size.
 
-    Task: `model_dir` (a folder with one .param and its .bin), `width`, `height` (pixels of the result),
-    `tile` and `overlap` (pixels of the source; memory goes by their square), `half` (whether the network
-    computes in 16 bits), `threads`, `preview_count`, `limits` (of the source, as ImageLimits; may be absent).
-    Emits "progress" per tile, at most `preview_count` times "preview", and one "picture".
+    The task has `model_dir` (a folder with one .param file and its .bin), `width` and `height` (pixels of the result),
+    `tile` and `overlap` (source pixels; memory grows with the square of both), `half` (whether to store values in 16
+    bits), `threads`, `preview_count`, and optionally `limits` (of the source, as ImageLimits).
+    Emits "progress" per tile, up to `preview_count` times "preview", and one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        WeightsMissing: `model_dir` has no weights that load.
-        EngineMemory: There is no memory for a tile.
+        WeightsMissing: The weights are not in `model_dir` or do not load.
+        EngineMemory: A tile does not fit in memory.
     """
     network = load(task["model_dir"], int(task["threads"]), bool(task["half"]))
     source = open_upright(pictures[0], ImageLimits(**task.get("limits", {})))
@@ -45,15 +45,15 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 @lru_cache(maxsize=1)
 def load(model_dir: str, threads: int, half: bool) -> Network:
-    """Returns a function from RGB pixels to four times as many each way; it keeps the loaded network.
+    """Returns a function that enlarges RGB pixels four times per side. The loaded network stays cached.
 
-    With `half` values between layers have 16 bits: x4plus takes a third less time and 120 MB less, and what it
-    makes has 54 dB against that of 32 bits (2026-11-28).
+    With `half`, values between layers have 16 bits. Then x4plus takes a third less time and 120 MB less memory, and
+    its result has a PSNR of 54 dB against that of 32 bits (2026-11-28).
 
     Raises:
-        WeightsMissing: The folder has no weights that load.
+        WeightsMissing: The weights are not in the folder or do not load.
     """
-    # Threads that wait must sleep: spinning tripled CPU time on a busy machine. Read once, by the import.
+    # Idle threads must sleep: spinning tripled CPU time on a busy machine. ncnn reads this once, at import.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import ncnn
 
@@ -70,14 +70,14 @@ def load(model_dir: str, threads: int, half: bool) -> Network:
 
     def network(pixels: PixelArray) -> PixelArray:
         height, width, _ = pixels.shape
-        # from_pixels copies; a Mat made of an array would not, and without .clone() reads freed memory.
+        # from_pixels copies. A Mat made from an array does not copy, and without .clone() it reads freed memory.
         given = ncnn.Mat.from_pixels(pixels, ncnn.Mat.PixelType.PIXEL_RGB, width, height)
         given.substract_mean_normalize([], [1 / 255] * 3)
         with net.create_extractor() as extractor:
             extractor.input("data", given)
             code, made = extractor.extract("output")
         if code:
-            raise EngineMemory(f"No memory for a tile of {width} x {height} pixels; a smaller tile may pass.")
+            raise EngineMemory(f"A tile of {width} x {height} pixels does not fit in memory; try a smaller tile.")
         colors = np.asarray(made).transpose(1, 2, 0) * 255 + 0.5
         return np.ascontiguousarray(colors.clip(0, 255).astype(np.uint8))
 

@@ -1,4 +1,4 @@
-"""Paints a picture in another style with small networks: one of 26 by name, or that of any picture."""
+"""Style transfer with small networks: paints an image in one of 26 named styles or in the style of another image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,28 +15,29 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["run"]
 
 NAMED_SIDE, STYLES = 1024, 26
-"""The longer side at which the network of named styles works at most: its strokes are meant for 500 to 1,000 pixels,
-and 1024 x 1024 takes 480 MiB (2026-11-28)."""
+"""The network of named styles works at up to NAMED_SIDE pixels on the longer side: its strokes are made for 500 to
+1,000 pixels, and 1024 x 1024 takes 480 MiB (2026-11-28). It has STYLES styles."""
 PICTURE_SIDE, PICTURE_STYLE_SIDE = 384, 256
-"""What the networks for any picture's style take, no more and no less."""
+"""The fixed input sizes in pixels of the networks for the style of another image: the source and the style image."""
 STEP, LEAST = 4, 32
-"""The network of named styles halves its picture twice, and pads it by reflection."""
+"""The network of named styles halves its input twice and pads it by reflection. So sides are multiples of STEP pixels
+and at least LEAST."""
 
 LANCZOS = Image.Resampling.LANCZOS
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Restyles one picture at its size.
+    """Restyles one image, at the size of the image.
 
-    Task: `style`, the number of a style, or None for that of the second picture; `unread`, a path and a text of what
-    was asked for and is not read, or None; `strength`, 0 to 1, which blends the source with what the network made;
-    `model_dir`, `threads`, `limits` (of the pictures, as ImageLimits; may be absent). Alpha is kept. Emits "progress",
-    "warned" where something is not read, "measured" with the size that the network worked at, one "picture".
+    The task has `style` (a style's number, or None for the style of the second image), `strength` (0 to 1, the share of
+    the network's result in the blend with the source), `unread` (a path and a text about an ignored field, or None),
+    `model_dir`, `threads`, and optionally `limits` (of the images, as ImageLimits). Alpha is kept. Emits "progress",
+    "warned" about an ignored field, "measured" with the size that the network worked at, and one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        WeightsMissing: `model_dir` has no weights that load.
+        WeightsMissing: The weights are not in `model_dir` or do not load.
     """
     if task["unread"]:
         emit("warned", task["unread"])
@@ -61,7 +62,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def like_name(picture: Image.Image, style: int, folder: str, threads: int) -> Image.Image:
-    """Returns a picture in one of the styles, at most NAMED_SIDE large."""
+    """Returns an image in a named style, with a longer side of at most NAMED_SIDE pixels."""
     small = shrunk(picture, NAMED_SIDE)
     given = values(small)
     size = [max(LEAST, -(-side // STEP) * STEP) for side in given.shape[:2]]
@@ -74,7 +75,7 @@ def like_name(picture: Image.Image, style: int, folder: str, threads: int) -> Im
 
 
 def like_picture(picture: Image.Image, style: Image.Image, folder: str, threads: int) -> Image.Image:
-    """Returns a picture in the style of another, PICTURE_SIDE large."""
+    """Returns an image in the style of another image, with a longer side of PICTURE_SIDE pixels."""
     predict, transform = (load(folder, f"arbitrary_{name}.onnx", threads) for name in ("predict", "transform"))
     square = min(style.size)
     left, top = (style.width - square) // 2, (style.height - square) // 2
@@ -90,17 +91,17 @@ def like_picture(picture: Image.Image, style: Image.Image, folder: str, threads:
 
 
 def shrunk(picture: Image.Image, side: int) -> Image.Image:
-    """Returns a picture with a longer side of at most `side` pixels."""
+    """Returns an image with a longer side of at most `side` pixels."""
     share = min(1.0, side / max(picture.size))
     size = max(1, round(picture.width * share)), max(1, round(picture.height * share))
     return picture if size == picture.size else picture.resize(size, LANCZOS, reducing_gap=3.0)
 
 
 def values(picture: Image.Image) -> Values:
-    """Returns a picture's values, 0 to 1, by row, column and channel."""
+    """Returns an image's values, 0 to 1, as (height, width, channels)."""
     return (np.asarray(picture) / 255).astype(np.float32)
 
 
 def pixels(made: Values, size: Size) -> Image.Image:
-    """Returns the picture of such values, without what was padded."""
+    """Returns the image of values from 0 to 1, cropped to `size` to remove padding."""
     return Image.fromarray((made[: size[1], : size[0]].clip(0, 1) * 255 + 0.5).astype(np.uint8))

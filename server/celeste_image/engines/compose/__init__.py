@@ -1,7 +1,7 @@
-"""The engine `local/compose`: the words of a prompt become vector art over a seeded scene.
+"""The engine of `local/compose`: draws the things that a prompt names as vector art over a seeded scene.
 
-It holds no neural network and no learned weights. It draws what it has a drawing of, says which words it did
-not understand, and makes the same bytes of the same task.
+Drawing needs neither a neural network nor weights; only an optional style does. The engine draws things for which it
+has a drawing, reports words that it does not know, and makes the same bytes from the same task.
 """
 
 import io
@@ -23,15 +23,15 @@ PREVIEW_SIDE = 256
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Draws one picture.
+    """Draws one image.
 
-    `task` has prompt, negative_prompt, width and height (pixels, 64 to 2048), seed, and preview, which asks
-    for a small picture of the empty scene on the way; `style`, None or the number of one of restyle's styles and the
-    folder of its weights, and then `threads`. Emits "progress", "preview", with a style "measured" with the size that
-    its network worked at, and at last one "picture".
+    The task has `prompt`, `negative_prompt`, `width` and `height` (pixels, 64 to 2048), `seed`, `preview` (whether to
+    emit a small image of the empty scene), and `style`: None, or `number` (of a style of local/restyle) and `folder`
+    (of its weights). With a style it also has `threads`. Emits "progress", "preview", with a style "measured" with the
+    size that the network worked at, and one "picture".
 
     Raises:
-        WeightsMissing: A style is asked for, and its folder has no weights that load.
+        WeightsMissing: A style is requested, and its weights are absent or do not load.
     """
     width, height, seed = int(task["width"]), int(task["height"]), int(task["seed"])
     emit("progress", {"fraction": 0.0, "phase": "scene"})
@@ -73,25 +73,25 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def rendered(scene: Scene, width: int, height: int) -> Image.Image:
-    """Returns what is painted so far, at a size in pixels. No fonts of the system are looked for."""
+    """Returns the scene as painted so far, at a size in pixels. System fonts are ignored."""
     png = resvg_py.svg_to_bytes(svg_string=scene.svg(width, height), skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGB")
 
 
 def styled(picture: Image.Image, style: dict[str, Any], threads: int, emit: Emit) -> Image.Image:
-    """Returns a picture as local/restyle would paint it."""
-    # numpy and onnxruntime take longer to load than a scene takes to draw.
+    """Returns an image painted in a style of local/restyle."""
+    # Imported late: numpy and onnxruntime take longer to load than a scene takes to draw.
     from celeste_image.engines import restyle
 
     emit("progress", {"fraction": 0.5, "phase": "style"})
     made = restyle.like_name(picture, int(style["number"]), str(style["folder"]), threads)
     value = {"worked_at": {"width": made.width, "height": made.height}}
-    emit("measured", {"path": 'options.provider_options["local"].style', "value": value})
+    emit("measured", {"path": "style", "value": value})
     return made.resize(picture.size, Image.Resampling.LANCZOS)
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:
-    """Returns a picture as PNG or JPEG bytes, the same ones each time."""
+    """Returns an image as PNG or JPEG; the bytes are always the same."""
     out = io.BytesIO()
     if kind == "PNG":
         picture.save(out, "PNG", compress_level=6)
@@ -101,7 +101,7 @@ def encoded(picture: Image.Image, kind: str) -> bytes:
 
 
 def title(picture: Image.Image, prompt: str) -> None:
-    """Writes the prompt small at the foot, in the Latin font that Pillow has; other scripts go without."""
+    """Writes the prompt at the bottom in Pillow's Latin font, up to 60 characters; skips prompts in other scripts."""
     text = " ".join(prompt.split())[:60]
     size = picture.width // max(24, len(text))
     if not text or size < 7 or any(ord(letter) > 0xFF for letter in text):

@@ -1,4 +1,4 @@
-"""Paints shapes that stand for nothing, for a prompt of unknown words."""
+"""Paints an abstract image, for a prompt without any known word."""
 
 import colorsys
 
@@ -10,7 +10,7 @@ __all__ = ["paint"]
 
 
 def paint(scene: Scene) -> None:
-    """Paints shapes that stand for nothing, in colors that go together, for a prompt of unknown words."""
+    """Paints abstract shapes in matching colors."""
     draw, hue = scene.random, scene.random.random()
     turns = ((0, 0.2), (0.06, 0.42), (0.12, 0.62), (0.5, 0.6), (0.56, 0.75), (0.94, 0.5))
     tones = [web(colorsys.hls_to_rgb((hue + turn) % 1, light, 0.55)) for turn, light in turns]

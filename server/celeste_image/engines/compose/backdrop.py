@@ -1,4 +1,4 @@
-"""Paints what lies behind the things of a scene, and the weather before them."""
+"""Paints the background of a scene (sky, land, water, room), and the weather in front."""
 
 from . import indoors, water
 from .canvas import blend, path
@@ -9,7 +9,7 @@ __all__ = ["paint", "paint_weather"]
 
 
 def paint(scene: Scene) -> None:
-    """Paints all that lies behind the things."""
+    """Paints everything behind the things of a scene."""
     if scene.indoors:
         indoors.paint(scene)
         return
@@ -69,11 +69,11 @@ def paint_sky(scene: Scene) -> None:
 
 
 def paint_light(scene: Scene) -> None:
-    """Paints sun or moon where its hour puts it, with a glow around it."""
+    """Paints the sun or the moon with a glow, at a height that fits the time of day."""
     draw = scene.random
     moon = scene.time == "night" or (scene.wants("moon") and not scene.wants("sun"))
     name = "moon" if moon else "sun"
-    # The land of a coast is on one side; the light belongs on the other, over open water.
+    # The land of a coast is on one side; the light is on the other side, over open water.
     side = draw.uniform(0.6, 0.78) if scene.left else draw.uniform(0.22, 0.4)
     low = {"sunset": 0.86, "dawn": 0.7}.get(scene.time) or draw.uniform(0.24, 0.34)
     scene.lamp = x, y = scene.wide * side, scene.horizon * low
@@ -95,7 +95,7 @@ def paint_light(scene: Scene) -> None:
 
 
 def paint_clouds(scene: Scene, count: int) -> None:
-    """Paints soft heaps of cloud with flat feet, smaller towards the horizon."""
+    """Paints soft clouds with flat bottoms, smaller towards the horizon."""
     draw = scene.random
     white = blend(scene.lit("#ffffff"), scene.haze, 0.35 if scene.time != "day" else 0.05)
     asked = scene.wants("cloudy")
@@ -112,7 +112,7 @@ def paint_clouds(scene: Scene, count: int) -> None:
 
 
 def paint_ranges(scene: Scene) -> None:
-    """Paints what closes the view: mountains, a skyline, dunes, woods or hills, paler the farther."""
+    """Paints the distance: mountains, a skyline, dunes, woods or hills; farther ones are paler."""
     far, near = scene.ground()
     base, shore = scene.horizon + 6, scene.water or scene.beach
     if scene.planet:
@@ -145,7 +145,7 @@ def paint_ranges(scene: Scene) -> None:
 
 
 def paint_mountains(scene: Scene, base: float, share: float) -> None:
-    """Paints two ranges of mountains, the higher one with snow."""
+    """Paints two mountain ranges; the higher one has snow, in winter both have."""
     height = min(430, scene.horizon * 0.7) * share
     for rise, rock in ((height, "#6f7f95"), (height * 0.62, "#5c7068")):
         points = ridge(scene, base, rise, 1)
@@ -153,7 +153,7 @@ def paint_mountains(scene: Scene, base: float, share: float) -> None:
         scene.land(points, scene.gradient(*tones), smooth=False)
         if rise == height or scene.winter:
             line = base - rise * (0.3 if scene.winter else 0.58)
-            # Where the rock is below the line, the edge runs along it and no snow is seen.
+            # Where the rock is below the snow line, the edge follows the rock and no snow shows.
             edge = [
                 (x, max(y, min(line, y + rise * 0.3) + scene.random.uniform(-0.07, 0.07) * rise))
                 for x, y in points[::-4]
@@ -163,7 +163,7 @@ def paint_mountains(scene: Scene, base: float, share: float) -> None:
 
 
 def paint_skyline(scene: Scene, base: float) -> None:
-    """Paints three rows of houses, with light in the windows after dark."""
+    """Paints three rows of buildings, with lit windows at night and at sunset."""
     draw, dark = scene.random, scene.time in ("night", "sunset")
     for row in range(3):
         x = -20.0
@@ -187,7 +187,7 @@ def paint_skyline(scene: Scene, base: float) -> None:
 
 
 def paint_woods(scene: Scene, base: float, height: float, nearness: float) -> None:
-    """Paints one row of trees: firs alone in winter and at night, else leafy ones among them."""
+    """Paints one row of trees: only firs in winter and at night, otherwise firs and leafy trees."""
     draw, x = scene.random, -40.0
     color = scene.misty(scene.lit("#b8702c" if scene.wants("autumn") else "#2f6b3c"), nearness + 0.15)
     trees, snow, crowns = "", "", ""
@@ -211,7 +211,7 @@ def paint_woods(scene: Scene, base: float, height: float, nearness: float) -> No
 
 
 def paint_clearing(scene: Scene) -> None:
-    """Paints near firs at both edges, which make a clearing of the middle."""
+    """Paints near firs at both edges, so that the middle becomes a clearing."""
     draw, below = scene.random, scene.high - scene.horizon
     leaf = scene.lit("#9a5a24" if scene.wants("autumn") else "#1f5a38")
     for side in (-1, 1):
@@ -226,7 +226,7 @@ def paint_clearing(scene: Scene) -> None:
 
 
 def paint_ground(scene: Scene) -> None:
-    """Paints the ground in folds that come nearer, and what grows on it."""
+    """Paints the ground in three layers, far to near, with craters, ripples or grass."""
     draw, (far, near) = scene.random, scene.ground()
     top, deep = scene.horizon + 30, scene.high - scene.horizon
     for at in range(3):
@@ -255,7 +255,7 @@ def paint_ground(scene: Scene) -> None:
 
 
 def paint_tufts(scene: Scene, top: float, near: str, flowers: bool) -> None:
-    """Paints tufts of grass, and small flowers between them, bigger towards the viewer."""
+    """Paints tufts of grass and, with `flowers`, small flowers, larger towards the viewer."""
     draw, blades = scene.random, blend(near, "#0c2a12", 0.18)
     for _ in range(round(90 * max(1, scene.wide / 1200))):
         down = draw.random() ** 0.7
@@ -271,7 +271,7 @@ def paint_tufts(scene: Scene, top: float, near: str, flowers: bool) -> None:
 
 
 def paint_street(scene: Scene) -> None:
-    """Paints a pavement, and a road with its dashes in front of it."""
+    """Paints a sidewalk, and in front of it a road with a dashed line."""
     far, near = scene.ground()
     kerb, road = scene.horizon + (scene.high - scene.horizon) * 0.3, scene.lit("#4c5060")
     scene.band(scene.horizon, kerb, scene.gradient(scene.misty(far, 0.7), far))
@@ -283,7 +283,7 @@ def paint_street(scene: Scene) -> None:
 
 
 def paint_weather(scene: Scene) -> None:
-    """Paints fog, rain, snowflakes, and the soft dark edge of the picture, in front of all things."""
+    """Paints fog, rain and snowflakes in front of all things, and a soft dark vignette."""
     draw, wide, high = scene.random, scene.wide, scene.high
     outside = not (scene.underwater or scene.space or scene.indoors)
     if scene.wants("fog") and outside:

@@ -1,4 +1,4 @@
-"""Puts together what belongs together: copies of a thing in a row, and things that a prompt relates to one another."""
+"""Groups things into blocks: copies of a thing in a row, and things that the prompt relates to one another."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -11,18 +11,27 @@ from .vocabulary import art
 __all__ = ["Block", "Placed", "build"]
 
 LIKENESS = 0.55
-"""How much of the difference between the heights of things is kept: a mouse by a castle has to be seen."""
+"""Exponent on relative heights: below 1 it reduces differences, so that a mouse by a castle stays visible."""
 FIRMNESS = ("ground", "water", "wall", "hover", "sky")
-"""What decides where things side by side are: a kite beside a dog is on the dog's meadow."""
+"""Anchors by priority for things side by side: with a kite beside a dog, the dog's ground decides."""
 GAP = 0.08
-"""Between two things side by side, as a share of the wider one."""
+"""The gap between two things side by side, as a share of the wider one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A thing with its place: the middle of its foot, its size, and how far it leans, in degrees.
+    """A thing with its place.
 
-    `rank` is its turn among its block's things, back to front; `stands` is whether its foot is where the block's is.
+    Attributes:
+        subject: The thing.
+        anchor: Where it belongs: see `nature.anchor`; after layout, how its foot is painted.
+        height: Its height.
+        width: Its width.
+        x: The middle of its foot.
+        y: Its foot; negative is above the block's origin.
+        turn: Rotation in degrees.
+        rank: Drawing order within its block, back to front.
+        stands: Whether its foot is on the block's ground.
     """
 
     subject: Subject
@@ -38,9 +47,14 @@ class Placed:
 
 @dataclass(slots=True)
 class Block:
-    """Things that keep their places to one another; 0, 0 is where the block stands, up is less than 0.
+    """Things with fixed positions relative to one another. The block stands at 0, 0; y is negative upwards.
 
-    `owners` has the place in the prompt of each thing; `side` where in the picture the block was asked for.
+    Attributes:
+        anchor: Where the block belongs; see `nature.anchor`.
+        things: The things.
+        owners: For each thing, the index of its subject in the prompt.
+        side: Side of the image that the prompt asks for: -1 left, 0 anywhere, 1 right.
+        ends: Left, top, right, bottom of all things.
     """
 
     anchor: str
@@ -53,17 +67,17 @@ class Block:
         self.measure()
 
     def measure(self) -> None:
-        """Sets `ends` to left, top, right, bottom."""
+        """Updates `ends` from the things."""
         self.ends = ends(self.things)
 
     @property
     def width(self) -> float:
-        """How wide it is."""
+        """The block's width."""
         return self.ends[2] - self.ends[0]
 
     @property
     def height(self) -> float:
-        """How high it is, from its lowest foot."""
+        """The block's height, from its lowest foot."""
         return self.ends[3] - self.ends[1]
 
     def of(self, owner: int) -> list[Placed]:
@@ -71,16 +85,16 @@ class Block:
         return [thing for thing, index in zip(self.things, self.owners, strict=True) if index == owner]
 
     def change(self, change: Callable[[Placed], Placed]) -> None:
-        """Changes every thing."""
+        """Applies a function to every thing."""
         self.things = [change(thing) for thing in self.things]
         self.measure()
 
     def moved(self, dx: float, dy: float) -> None:
-        """Moves all of it."""
+        """Moves the whole block."""
         self.change(lambda thing: replace(thing, x=thing.x + dx, y=thing.y + dy))
 
     def scaled(self, share: float) -> None:
-        """Makes all of it larger or smaller, about 0, 0."""
+        """Scales the whole block about 0, 0."""
         self.change(
             lambda thing: replace(
                 thing, x=thing.x * share, y=thing.y * share, width=thing.width * share, height=thing.height * share
@@ -89,14 +103,14 @@ class Block:
 
 
 def ends(things: Iterable[Placed]) -> tuple[float, float, float, float]:
-    """Returns left, top, right and bottom of some things."""
+    """Returns left, top, right and bottom of all things together."""
     boxes = [(t.x - t.width / 2, t.y - t.height, t.x + t.width / 2, t.y) for t in things]
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def build(reading: Reading, draw: random.Random, most: int) -> list[Block]:
-    """Returns the blocks of a prompt, at most `most` copies of each thing; the tallest thing is about 1 high."""
+    """Returns the blocks of a prompt, with at most `most` copies of each thing; the tallest thing is 1 high."""
     if not reading.subjects:
         return []
     heights = [nature.height(subject.name) * subject.size for subject in reading.subjects]
@@ -122,7 +136,7 @@ def build(reading: Reading, draw: random.Random, most: int) -> list[Block]:
         if source is target or not joinable(relation, source, target):
             continue
         for other in companions(reading, relation):
-            # Two things on one table stand beside one another.
+            # Two things on the same table stand side by side.
             if owner[other] not in (source, target):
                 apart = owner[other]
                 apart.moved(source.ends[2] - apart.ends[0] + GAP * source.width, 0)
@@ -144,7 +158,7 @@ def build(reading: Reading, draw: random.Random, most: int) -> list[Block]:
 
 
 def companions(reading: Reading, relation: Relation) -> list[int]:
-    """Returns the things that lie to the same thing in the same way."""
+    """Returns the other subjects with the same kind of relation to the same target."""
     if meaning(relation, reading) in ("held", "beside", "left", "right"):
         return []
     return [
@@ -155,7 +169,7 @@ def companions(reading: Reading, relation: Relation) -> list[int]:
 
 
 def joinable(relation: Relation, source: Block, target: Block) -> bool:
-    """Tells whether two blocks can stand in one place; a ship and a house each need their own ground."""
+    """Returns whether two blocks can share a place: a ship and a house cannot, since one needs water."""
     if relation.kind in ("on", "inside", "held"):
         return True
     vessels = [
@@ -166,7 +180,7 @@ def joinable(relation: Relation, source: Block, target: Block) -> bool:
 
 
 def meaning(relation: Relation, reading: Reading) -> str:
-    """Returns what a relation comes to between these two: one talks on a phone without standing on it."""
+    """Returns the kind of a relation, adjusted to its two things: "on the phone" means holding it."""
     source, target = (reading.subjects[at].name for at in (relation.source, relation.target))
     tools = ("phone", "musical", "computer")
     if relation.kind == "on" and nature.kind(source).startswith("person") and nature.kind(target).startswith(tools):
@@ -179,7 +193,7 @@ def meaning(relation: Relation, reading: Reading) -> str:
 
 
 def join(relation: Relation, reading: Reading, near: Block, far: Block, draw: random.Random) -> None:
-    """Puts the block `near` into the block `far`, where the relation says."""
+    """Merges the block `near` into the block `far`, at the position that the relation gives."""
     kind, side = meaning(relation, reading), draw.choice((-1, 1))
     if kind in ("left", "right"):
         side, kind = (-1 if kind == "left" else 1), "beside"
@@ -196,7 +210,7 @@ def join(relation: Relation, reading: Reading, near: Block, far: Block, draw: ra
     limit = min(1, *(most / size for most, size in zip(fits, (near.width, near.height), strict=True)))
     near.scaled(max(0.45, limit) if kind == "on" else limit)
     if kind == "held":
-        # What is held has to be seen.
+        # Enlarge a held thing so that it stays visible.
         near.scaled(max(1, 0.3 * tall / max(near.width, near.height)))
     size, high = near.width, near.height
     x, foot, rank = middle, bottom, 1
@@ -226,7 +240,7 @@ def join(relation: Relation, reading: Reading, near: Block, far: Block, draw: ra
         x += side * (wide / 2 + size / 2 - {"front": 0.28, "behind": 0.32, "hidden": 0.4}[kind] * min(wide, size))
         foot, rank = (bottom + 0.1 * min(tall, high), 1) if kind == "front" else (bottom - 0.1 * min(tall, high), -1)
     elif kind == "beside":
-        # Beside means beside all that is there already, not on top of it.
+        # "Beside" means beside everything in the block, so that nothing is covered.
         outer = far.ends[2] if side > 0 else far.ends[0]
         x = outer + side * (size / 2 + GAP * max(wide, size)) - (near.ends[0] + near.ends[2]) / 2
         if flies and far.anchor in ("ground", "water"):

@@ -1,4 +1,4 @@
-"""Colors and shapes of SVG, as text: the little that the scene's painters need."""
+"""Writes SVG: color functions, paths, and a canvas of shapes that the painters of a scene use."""
 
 import colorsys
 import re
@@ -11,34 +11,34 @@ Point = tuple[float, float]
 
 
 def rgb(color: str) -> tuple[float, float, float]:
-    """Returns red, green, blue in 0 to 1 of #rgb or #rrggbb."""
+    """Returns red, green and blue, 0 to 1, of #rgb or #rrggbb."""
     digits = color[1:] if len(color) == 7 else "".join(digit * 2 for digit in color[1:])
     return int(digits[:2], 16) / 255, int(digits[2:4], 16) / 255, int(digits[4:6], 16) / 255
 
 
 def web(parts: Iterable[float]) -> str:
-    """Returns #rrggbb of red, green, blue in 0 to 1."""
+    """Returns #rrggbb for red, green and blue, which are clipped to 0 to 1."""
     return "#" + "".join(f"{round(255 * min(1, max(0, part))):02x}" for part in parts)
 
 
 def blend(one: str, other: str, share: float) -> str:
-    """Returns the color that is `share` of the way from one to the other."""
+    """Returns the color between two colors; `share` is 0 (the first) to 1 (the second)."""
     return web(a + (b - a) * share for a, b in zip(rgb(one), rgb(other), strict=True))
 
 
 HEX = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?!\))", re.I)
-"""A color in a drawing; what has a bracket after it is the name of a gradient."""
+"""A color in a drawing. A match before a closing bracket is excluded: it is the name of a gradient."""
 
 
 def lighted(body: str, light: Sequence[float]) -> str:
-    """Returns a drawing with its red, green and blue times those of a light."""
+    """Returns a drawing with its red, green and blue multiplied by those of a light."""
     return HEX.sub(lambda match: web(a * b for a, b in zip(rgb(match[0]), light, strict=True)), body)
 
 
 def recolored(body: str, color: str, grays: bool = False) -> str:
-    """Returns a drawing with its hues moved to `color`, its lights and darks kept.
+    """Returns a drawing with its hues changed to `color`; light and dark parts keep their contrast.
 
-    Near-grays stay, but for a drawing that has little else, `grays`; near-black and white stay always.
+    Near-grays stay unless `grays` is set, for drawings that are mostly gray. Near-black and white always stay.
     """
     hue, own, strength = colorsys.rgb_to_hls(*rgb(color))
     lightness = sum(rgb(color)) / 3
@@ -57,17 +57,17 @@ def recolored(body: str, color: str, grays: bool = False) -> str:
 
 
 def path(*parts: str | float) -> str:
-    """Returns the data of a path: its letters as they are, its numbers to a tenth."""
+    """Returns SVG path data: texts unchanged, numbers rounded to a tenth."""
     return " ".join(part if isinstance(part, str) else f"{part:.1f}" for part in parts)
 
 
 def curve(points: Sequence[Point]) -> str:
-    """Returns a smooth line on from the first of some points."""
+    """Returns a smooth line through points as SVG path data, to append after a move to the first point."""
     return "".join(path("C", (x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1) for (x0, y0), (x1, y1) in pairwise(points))
 
 
 class Canvas:
-    """Shapes, back to front, in a space whose short side is 1000, so that they look the same at any size."""
+    """Shapes from back to front. The short side is 1000 units, so that a scene looks the same at every size."""
 
     def __init__(self, width: int, height: int) -> None:
         self.wide, self.high = 1000 * width / min(width, height), 1000 * height / min(width, height)
@@ -75,24 +75,24 @@ class Canvas:
         self.defs: list[str] = []
 
     def add(self, *shapes: str) -> None:
-        """Adds shapes in front of what is there."""
+        """Adds shapes in front of the existing ones."""
         self.layers.extend(shapes)
 
     def shape(self, data: str, fill: str = "none", **more: str | float) -> None:
-        """Adds a path; `more` are attributes, with _ for -."""
+        """Adds a path; `more` are SVG attributes, with `_` in place of `-`."""
         self.add(f'<path d="{data}" fill="{fill}"{attributes(more)}/>')
 
     def ellipse(self, x: float, y: float, across: float, along: float, fill: str, **more: str | float) -> None:
-        """Adds an ellipse by its middle and its two radii."""
+        """Adds an ellipse by its center and its horizontal and vertical radius."""
         place = f'cx="{x:.1f}" cy="{y:.1f}" rx="{across:.1f}" ry="{along:.1f}"'
         self.add(f'<ellipse {place} fill="{fill}"{attributes(more)}/>')
 
     def band(self, top: float, bottom: float, fill: str, **more: str | float) -> None:
-        """Adds a rectangle over the whole width."""
+        """Adds a rectangle over the whole width, from `top` to `bottom`."""
         self.shape(path("M", -5, top, "H", self.wide + 5, "V", bottom, "H", -5, "z"), fill, **more)
 
     def land(self, points: Sequence[Point], fill: str, smooth: bool = True, **more: str | float) -> None:
-        """Adds what is below an outline, down to the foot of the picture."""
+        """Fills the area from an outline down to the bottom of the image."""
         line = curve(points) if smooth else path(*(part for x, y in points[1:] for part in ("L", x, y)))
         (x, y), end = points[0], self.high + 5
         self.shape(path("M", x, y) + line + path("V", end, "H", x, "z"), fill, **more)
@@ -105,10 +105,10 @@ class Canvas:
         where: str = "",
         middle: float = 0.5,
     ) -> str:
-        """Returns a fill of colors from top to bottom, or from the middle outward.
+        """Returns a gradient fill from top to bottom or, if `radial`, from the center outward.
 
-        `opacity` has one number per color; `where` is the gradient's own place, as attributes; `middle` is
-        where the second of three colors lies.
+        `opacity` has one number per color, 1 for all if empty. `where` is the gradient's position as SVG attributes.
+        `middle` is the offset, 0 to 1, of the second of three colors.
         """
         offsets = [0, middle, 1] if len(colors) == 3 else [at / (len(colors) - 1) for at in range(len(colors))]
         stops = "".join(
@@ -121,11 +121,11 @@ class Canvas:
         return f"url(#{name})"
 
     def glow(self, x: float, y: float, radius: float, color: str, strength: float) -> None:
-        """Adds a disc of light that fades outward."""
+        """Adds a disk of light that fades outward."""
         self.ellipse(x, y, radius, radius, self.gradient(color, color, opacity=(strength, 0), radial=True))
 
     def svg(self, width: int, height: int) -> str:
-        """Returns what is painted so far as a document of a size in pixels."""
+        """Returns the canvas as painted so far as an SVG document with a size in pixels."""
         body = f"<defs>{''.join(self.defs)}</defs>{''.join(self.layers)}"
         return (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -135,6 +135,6 @@ class Canvas:
 
 
 def attributes(more: dict[str, str | float]) -> str:
-    """Returns attributes as SVG has them; numbers to a thousandth."""
+    """Returns attributes in SVG syntax, numbers rounded to a thousandth."""
     texts = {name: value if isinstance(value, str) else f"{value:.3f}" for name, value in more.items()}
     return "".join(f' {name.replace("_", "-")}="{text}"' for name, text in texts.items())

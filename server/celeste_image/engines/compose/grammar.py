@@ -1,7 +1,7 @@
-"""Reads a prompt: which of its words are things to draw, how they lie to one another, where it is and when.
+"""Parses a prompt into things to draw, relations between them, and settings (place, time, weather).
 
-The grammar is small: a run of adjectives (number, color, material, size), a noun, and between two nouns what joins
-them. Pronouns, verbs and clauses are beyond it.
+The grammar is small: adjectives (number, color, material, size), a noun, and relations between nouns. It does not parse
+pronouns, verbs or clauses.
 """
 
 import re
@@ -31,20 +31,20 @@ from .vocabulary import (
 __all__ = ["Reading", "Relation", "Subject", "read"]
 
 MOST = 12
-"""Copies of one thing drawn at the most."""
+"""Maximum copies of one thing."""
 MOST_SUBJECTS = 24
-"""Different things drawn at the most; the names of more are handed back as not understood."""
+"""Maximum number of different things; the names of further things count as unknown words."""
 FURNISHED = 3
-"""Things named, from which on a room gets no furniture of its own."""
+"""A room gets its own furniture only if the prompt names fewer things than this."""
 LONGEST = 5
-"""Words of the longest phrase that is looked up."""
+"""Maximum words of a phrase that is looked up."""
 
 NEGATED = re.compile(
     r"\b(?:no|without)\s+(?:an?\s+|any\s+)?([^,.;:\n]+?)"
     r"(?=[,.;:\n]|\s(?:in|on|at|with|and|under|by|over)\s|\s*$)",
     re.I,
 )
-"""What a prompt itself refuses: "a street without cars, at night"."""
+"""Things that a prompt excludes: "a street without cars, at night"."""
 IRREGULAR = {"wolves": "wolf", "geese": "goose", "mice": "mouse", "men": "man", "women": "woman", "knives": "knife",
              "children": "child", "leaves": "leaf", "oxen": "ox", "fishes": "fish", "loaves": "loaf",
              "shelves": "shelf", "people": "person", "scarves": "scarf"}  # fmt: skip
@@ -54,10 +54,15 @@ ARTICLES = frozenset({"a", "an", "one", "another"})
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing to draw, `count` times; `color` is #rrggbb, or empty for its own colors.
+    """One kind of thing to draw.
 
-    `word` is what the prompt calls it, empty where it does not name it, and `side` where in the picture it says: -1
-    left, 0 anywhere, 1 right.
+    Attributes:
+        name: Name of its drawing.
+        count: Number of copies.
+        color: #rrggbb, or empty for the drawing's own colors.
+        size: Scale factor.
+        word: The prompt's word for it; empty if the prompt does not name it.
+        side: Side of the image that the prompt asks for: -1 left, 0 anywhere, 1 right.
     """
 
     name: str
@@ -70,9 +75,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How one subject lies to another: `kind` is a key of the vocabulary's relations, both are places in the list.
+    """The position of one subject relative to another, as in "a cat on a chair": cat is source, chair is target.
 
-    In "a cat on a chair" the cat is the source and the chair the target.
+    `kind` is a value of the vocabulary's RELATIONS; `source` and `target` are indexes into `Reading.subjects`.
     """
 
     kind: str
@@ -82,11 +87,17 @@ class Relation:
 
 @dataclass(slots=True)
 class Reading:
-    """What a prompt says: things in its order, settings, words not understood.
+    """A parsed prompt.
 
-    `settings` are values of the vocabulary's SETTINGS; `places` has the word for each, `tints` the colors of those
-    that were given one, by word. `unwanted` are the settings that the negative prompt names, also those that
-    nobody asked for. `known` is whether any word is understood, even if it was taken away again.
+    Attributes:
+        subjects: Things to draw, in the prompt's order.
+        relations: Positions of subjects relative to one another.
+        settings: Values of the vocabulary's SETTINGS.
+        places: The prompt's word for each setting.
+        tints: Colors that the prompt gives to settings, by word.
+        unwanted: Settings that the negative prompt excludes, also those that the prompt does not ask for.
+        known: Whether the prompt has any known word, even one that was excluded afterwards.
+        unmatched: Unknown words.
     """
 
     subjects: list[Subject] = field(default_factory=list)
@@ -100,7 +111,7 @@ class Reading:
 
 
 def read(prompt: str, negative_prompt: str = "") -> Reading:
-    """Returns what a prompt says, less what the negative prompt names, or itself by "no" or "without"."""
+    """Parses a prompt and drops things and settings excluded by the negative prompt or by "no" or "without"."""
     reading = Reader(NEGATED.sub(" ", prompt)).reading
     if len(reading.subjects) < FURNISHED:
         named = {subject.name for subject in reading.subjects}
@@ -122,7 +133,7 @@ def read(prompt: str, negative_prompt: str = "") -> Reading:
 
 
 def singulars(phrase: str) -> list[str]:
-    """Returns a phrase as it is, then the singulars its last word may have."""
+    """Returns a phrase unchanged, then with possible singulars of its last word."""
     first, _, last = phrase.rpartition(" ")
     found = [IRREGULAR[last]] if last in IRREGULAR else []
     if last.endswith("ies"):
@@ -135,17 +146,17 @@ def singulars(phrase: str) -> list[str]:
 
 
 class Reader:
-    """Goes through the words of one text, from left to right, once.
+    """Parses one text in a single pass from left to right.
 
     Attributes:
-        reading: What has been understood so far.
-        last: The things of the last noun, with those that "and" joins to it.
-        head: The things that the clause is about, which a verb goes back to.
-        relation: What joins the last noun to the next one, and the things on its near side.
+        reading: The result so far.
+        last: Subjects of the last noun, with those that "and" joins to it.
+        head: Subjects of the clause, to which a verb refers back.
+        relation: The relation between the last noun and the next one, with its source subjects.
         joined: Whether "and" or a comma came since the last noun.
-        made: The relations that the last noun is the target of.
-        shared: What a thing that "and" joined to a target would have in common with it.
-        hidden: Whether the next noun is what a bottle or a cup holds.
+        made: Relations whose target is the last noun.
+        shared: Relations that a noun after "and" would share with the target before it.
+        hidden: Whether the next noun is the content of a bottle or a cup, which is not drawn.
     """
 
     def __init__(self, text: str) -> None:
@@ -167,25 +178,25 @@ class Reader:
         self.reading.known = bool(self.reading.subjects or self.reading.settings)
 
     def forget(self) -> None:
-        """Drops the adjectives that were kept for a noun."""
+        """Drops the adjectives collected for the next noun."""
         self.count, self.color, self.material, self.size = 0, "", "", 1.0
 
     def phrases(self, at: int) -> Iterator[str]:
-        """Yields what starts at a word, longest first."""
+        """Yields the phrases that start at a token, longest first."""
         for length in range(min(LONGEST, len(self.tokens) - at), 0, -1):
             yield " ".join(self.tokens[at : at + length])
 
     def form(self, phrase: str) -> str:
-        """Returns a phrase as the vocabulary has it, which may be its singular, or nothing."""
+        """Returns the form of a phrase that is in the vocabulary, perhaps its singular; empty if none is."""
         return next((form for form in singulars(phrase) if form in ALIASES or form in self.words), "")
 
     def name(self, phrase: str) -> str:
-        """Returns the name of the drawing that a phrase means, or nothing."""
+        """Returns the name of the drawing for a phrase; empty for an unknown phrase."""
         form = self.form(phrase)
         return (ALIASES.get(form) or self.words[form]) if form else ""
 
     def step(self, at: int) -> int:
-        """Takes in what starts at a word; returns how many words it took."""
+        """Parses the phrase that starts at a token; returns how many tokens it consumed."""
         word = self.tokens[at]
         after = self.tokens[at + 1] if at + 1 < len(self.tokens) else ""
         if not word.isalnum():
@@ -220,17 +231,20 @@ class Reader:
         return 1
 
     def noun(self, at: int) -> bool:
-        """Tells whether a word may be what the adjectives before it belong to."""
+        """Returns whether the token at an index may be the noun of the adjectives before it."""
         return at < len(self.tokens) and self.tokens[at].isalnum() and self.tokens[at] not in FUNCTIONS
 
     def put_aside(self, side: int) -> None:
-        """Notes on which side of the picture the last things are."""
+        """Sets the side of the image for the last subjects."""
         for at in self.last:
             self.reading.subjects[at] = replace(self.reading.subjects[at], side=side)
         self.last = self.head = []
 
     def relate(self, kind: str, length: int) -> int:
-        """Notes what joins the last things to those that come; after "and" it is the clause's own things again."""
+        """Sets the relation of the last subjects, or after "and" those of the clause, to the next noun.
+
+        Returns `length`, the number of tokens consumed.
+        """
         near = self.head if self.joined and self.head else self.last
         self.shared, self.made = [], []
         self.relation = (kind, near) if near else None
@@ -240,21 +254,21 @@ class Reader:
         return length
 
     def share(self) -> None:
-        """Lets a thing after "and" lie as the one before it does: "holding a cup and a book"."""
+        """Gives a noun after "and" the relations of the noun before it: "holding a cup and a book"."""
         self.reading.relations += [
             one for one in self.shared if one.kind in ("held", "beside") and one.source != one.target
         ]
         self.shared = []
 
     def open(self, name: str) -> int:
-        """Takes in "of" after a thing: what a dish holds lies in it, what a bottle holds is not seen."""
+        """Parses "of" after a thing: the content of a dish is drawn in it, the content of a bottle is hidden."""
         if name in HOLDERS:
             self.relation = ("holds", self.last)
         self.hidden = name in CLOSED
         return 1
 
     def settle(self, setting: str, phrase: str, adjective: bool) -> None:
-        """Adds a setting; as the adjective of a noun it leaves open what joins that noun to the last one."""
+        """Adds a setting. As an adjective, it keeps the pending relation to the noun that follows."""
         if setting not in self.reading.settings:
             self.reading.settings.append(setting)
             self.reading.places[setting] = phrase
@@ -267,7 +281,7 @@ class Reader:
         self.forget()
 
     def add(self, name: str, phrase: str) -> None:
-        """Adds a thing with its adjectives, or comes back to one that was named before."""
+        """Adds a thing with its adjectives, or refers back to a thing named before."""
         if self.hidden:
             self.hidden = False
             self.forget()
@@ -297,7 +311,7 @@ class Reader:
             self.reading.relations += made
             self.last = list(sources) if kind == "holds" else [index]
         elif self.joined and self.made:
-            # Either another target, or the start of a clause of its own: what comes next tells.
+            # This noun is another target or starts a new clause; the next words decide.
             self.shared = [replace(one, target=index) for one in self.made]
             self.last = self.head = [index]
         else:
@@ -308,7 +322,7 @@ class Reader:
         self.forget()
 
     def describe(self, word: str, after: str, noun: bool) -> None:
-        """Takes in a word that is no noun: an adjective, an article, or one that is not understood."""
+        """Parses an adjective, an article, a conjunction, a verb of being, or an unknown word."""
         if word in ARTICLES:
             self.article = "noun"
         if word == "and":
@@ -327,6 +341,6 @@ class Reader:
             self.miss(word)
 
     def miss(self, word: str) -> None:
-        """Notes a word that is not understood."""
+        """Records an unknown word once."""
         if word not in self.reading.unmatched:
             self.reading.unmatched.append(word)

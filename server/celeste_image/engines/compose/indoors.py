@@ -1,4 +1,4 @@
-"""Paints what lies behind things indoors: a table by a window, or a room with its floor and wall."""
+"""Paints indoor backgrounds: a table in a room, or a room with floor and wall."""
 
 from .canvas import blend, path
 from .scene import Scene
@@ -12,7 +12,7 @@ FLOORS = ("#c9a070", "#b98a5a", "#d9b78c", "#a8927c", "#c8bba9")
 
 
 def paint(scene: Scene) -> None:
-    """Paints the place."""
+    """Paints a room or a table, as the scene's floor says."""
     if scene.floor == "room":
         paint_room(scene)
     else:
@@ -20,12 +20,12 @@ def paint(scene: Scene) -> None:
 
 
 def tint(scene: Scene, *words: str) -> str:
-    """Returns the color that the prompt gives to a part of the room, or nothing."""
+    """Returns the color that the prompt gives to a part of the room; empty if it gives none."""
     return next((scene.reading.tints[word] for word in words if word in scene.reading.tints), "")
 
 
 def paint_room(scene: Scene) -> None:
-    """Paints a wall with its light, a skirting board, and a floor of boards that run towards the viewer."""
+    """Paints a wall with light from a window, a baseboard, and a floor of boards that run towards the viewer."""
     draw, edge = scene.random, scene.horizon
     wall = tint(scene, "wall", "walls", "room") or draw.choice(WALLS)
     wood = tint(scene, "floor") or draw.choice(FLOORS)
@@ -65,7 +65,7 @@ def paint_room(scene: Scene) -> None:
 
 
 def paint_table(scene: Scene) -> None:
-    """Paints a room with a window's light on its wall, and a wooden table."""
+    """Paints a wall with light from a window, and a wooden table."""
     draw, edge = scene.random, scene.horizon + (scene.high - scene.horizon) * 0.12
     wall, wood = draw.choice(WALLS), draw.choice(FLOORS)
     scene.band(0, scene.high, scene.gradient(blend(wall, "#ffffff", 0.25), blend(wall, "#5a4a40", 0.25)))

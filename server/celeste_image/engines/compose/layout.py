@@ -1,4 +1,4 @@
-"""Gives each block of things its place in a scene: in rows, as large as the room allows, none hidden by another."""
+"""Places each block of things in a scene: in rows, as large as possible, without overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,15 +9,15 @@ from .scene import Scene
 __all__ = ["place"]
 
 ROWS = 4
-"""Rows at the most."""
+"""Maximum number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where blocks of one kind may be, in the scene's units.
+    """The area for the blocks of one region, in canvas units.
 
-    What floats has its rows over one another from `top` to `near`; what stands has its feet between `far` and
-    `near`, and no head above `top`.
+    With `floats`, rows are stacked from `top` to `near`. Otherwise blocks stand with their feet between `far` and
+    `near`, and their heads stay below `top`.
     """
 
     left: float
@@ -29,7 +29,7 @@ class Room:
 
 
 def place(scene: Scene) -> list[Placed]:
-    """Returns every thing in its place, far ones first."""
+    """Returns all things with their places, farthest first."""
     regions: dict[str, list[Block]] = {}
     for block in scene.blocks:
         regions.setdefault(region(scene, block), []).append(block)
@@ -47,7 +47,7 @@ def place(scene: Scene) -> list[Placed]:
 
 
 def region(scene: Scene, block: Block) -> str:
-    """Returns the part of a scene that a block belongs to."""
+    """Returns the region of a scene that a block belongs to: sky, wall, swim, water or ground."""
     if scene.space:
         return "swim"
     if scene.underwater:
@@ -60,7 +60,7 @@ def region(scene: Scene, block: Block) -> str:
 
 
 def settled(thing: Placed, x: float, y: float, share: float, name: str) -> Placed:
-    """Returns a thing of a block at its place in the picture; its anchor is how its foot is painted."""
+    """Returns a block's thing at its place in the scene; its anchor decides how its foot is painted."""
     anchor = name if thing.stands else "held"
     if name == "water" and thing.anchor != "water" and thing.stands:
         anchor = "held"
@@ -75,7 +75,7 @@ def settled(thing: Placed, x: float, y: float, share: float, name: str) -> Place
 
 
 def rooms(scene: Scene, name: str, taken: set[str]) -> Room:
-    """Returns the room that the blocks of one region have, beside those of the others."""
+    """Returns the area of one region; `taken` are all regions in use, which share the space."""
     wide, high, horizon = scene.wide, scene.high, scene.horizon
     below = high - horizon
     edge = 0.03 * wide
@@ -105,7 +105,7 @@ def rooms(scene: Scene, name: str, taken: set[str]) -> Room:
 
 
 def shelve(scene: Scene, blocks: Sequence[Block], room: Room) -> list[tuple[float, float, float]]:
-    """Returns x and y of where each block stands, and how much it is scaled."""
+    """Returns x, y and the scale of each block."""
     order = arranged(scene, blocks)
     best, lines = 0.0, [order]
     for rows in range(1, min(ROWS, len(order)) + 1):
@@ -122,7 +122,10 @@ def shelve(scene: Scene, blocks: Sequence[Block], room: Room) -> list[tuple[floa
 
 
 def arranged(scene: Scene, blocks: Sequence[Block]) -> list[int]:
-    """Returns the order of blocks from left to right, as the prompt and then the seed say; copies stay together."""
+    """Returns the order of blocks from left to right. The prompt's sides come first, then the seed decides.
+
+    Copies of a thing stay together.
+    """
     first = [block.owners[0] for block in blocks]
     subjects = list(dict.fromkeys(first))
     scene.random.shuffle(subjects)
@@ -130,7 +133,7 @@ def arranged(scene: Scene, blocks: Sequence[Block]) -> list[int]:
 
 
 def split(blocks: Sequence[Block], order: Sequence[int], rows: int) -> list[list[int]]:
-    """Returns an order cut into rows of about the same width."""
+    """Returns an order split into rows of about the same width."""
     total, done = sum(blocks[at].width for at in order), 0.0
     lines: list[list[int]] = [[] for _ in range(rows)]
     for at in order:
@@ -141,7 +144,7 @@ def split(blocks: Sequence[Block], order: Sequence[int], rows: int) -> list[list
 
 
 def scale(blocks: Sequence[Block], lines: Sequence[Sequence[int]], room: Room) -> float:
-    """Returns how large blocks can be in these rows."""
+    """Returns the largest scale at which the blocks fit in these rows."""
     widest = max(sum(blocks[at].width for at in line) * (1 + 0.08 * min(1, len(line) - 1)) for line in lines)
     tall = [max(blocks[at].height for at in line) for line in lines]
     across = (room.right - room.left) / widest
@@ -154,7 +157,7 @@ def scale(blocks: Sequence[Block], lines: Sequence[Sequence[int]], room: Room) -
 
 
 def columns(scene: Scene, blocks: Sequence[Block], line: Sequence[int], room: Room, share: float) -> list[float]:
-    """Returns where each block of a row stands across: what room is left is shared by chance."""
+    """Returns the x of each block in a row; the free width is divided randomly."""
     free = room.right - room.left - sum(blocks[at].width for at in line) * share
     parts = [scene.random.uniform(0.6, 1.4) for _ in range(len(line) + 1)]
     gaps = [max(0.0, free) * part / sum(parts) for part in parts]
@@ -175,7 +178,7 @@ def level(
     room: Room,
     share: float,
 ) -> float:
-    """Returns where a block stands from the top."""
+    """Returns the y of a block, measured from the top."""
     block, chance = blocks[at], scene.random.random()
     under = block.ends[3] * share
     if room.floats:

@@ -1,4 +1,4 @@
-"""What a thing is by nature: how tall it is, where it belongs, and what other things can do with it."""
+"""Properties of things: height, the place where they belong, and how other things sit on or in them."""
 
 from .vocabulary import art, listed
 
@@ -40,7 +40,7 @@ HEIGHTS: dict[float, str] = {
     0.84: "statue of liberty, tokyo tower",
     0.92: "lighthouse",
 }
-"""Height near the viewer, as a share of the picture's short side, of kinds and names."""
+"""Height near the viewer by name or kind, as a share of the image's short side."""
 HEIGHT_BY_NAME = {name: share for share, names in HEIGHTS.items() for name in listed(names)}
 DEFAULT_HEIGHT = 0.22
 
@@ -52,26 +52,26 @@ HOVERING = listed("butterfly, honeybee, fly, mosquito")
 AFLOAT = listed("duck, swan, person surfing, person swimming, person rowing boat, mermaid, desert island")
 GROUNDED = listed("seat, anchor, ring buoy, aerial tramway, mountain cableway, suspension railway")
 SURFACING = listed("whale, spouting whale, dolphin, orca, seal")
-"""Of the sea's animals, those that are seen from above the water."""
+"""Sea animals that are visible from above the water."""
 DIVING = listed("turtle, mermaid, person swimming, treasure chest, anchor, diving mask, crocodile")
-"""Of other things, those that the bottom of the sea is no wonder for."""
+"""Other things that are plausible under water."""
 CRAWLING = listed("crab, lobster, coral, spiral shell, oyster")
 INDOORS = (
     "food-", "drink", "dishware", "book", "computer", "phone", "writing", "office", "household", "light",
     "science", "time", "arts", "mail", "furniture-small", "money", "lock",
 )  # fmt: skip
-"""Kinds of things that, when there is nothing else, stand on a table and not in a meadow."""
+"""Kinds of things that stand on a table, and not in a meadow, if the prompt names only such things."""
 HOME = listed(
     "bed, chair, couch and lamp, door, window, mirror, bathtub, toilet, shower, elevator, framed picture, piano"
 )
-"""Things beside the kinds of furniture that belong in a room."""
+"""Things that belong in a room, beside those of kind "furniture"."""
 HUNG = listed("window, mirror, framed picture, mantelpiece clock, towel")
 """Things that hang on the wall of a room."""
 SUNK: dict[str, float] = {
     "duck": 0.2, "swan": 0.06, "whale": 0.07, "spouting whale": 0.07, "shark": 0.2, "fish": 0.3, "orca": 0.2,
     "dolphin": 0.2, "tropical fish": 0.3, "mermaid": 0.2, "octopus": 0.4, "seal": 0.1,
 }  # fmt: skip
-"""The part of a thing, from its foot, that is under water when it swims; of others a fiftieth is."""
+"""The share of a swimming thing's height that is under water; for all others it is 0.02."""
 
 SEATS: dict[float, str] = {
     0.04: "cabinet, microwave, oven, refrigerator, bookshelf, toaster, box, package, television",
@@ -86,41 +86,41 @@ CANOPIES = listed(
     "table, desk, bench, bed, chair, stool, umbrella, umbrella on ground, beach with umbrella, deciduous tree"
     ", evergreen tree, palm tree, leafless tree, bridge, christmas tree"
 )
-"""Things that leave room under them."""
+"""Things with space below them for other things."""
 FRAMES = listed("window, door, mirror, house, hut, tent, framed picture, television, castle, bed, cave")
-"""Things that are seen behind what is in them; of others the rim is before it."""
+"""Things that are drawn behind their content; all others are drawn in front, so that their rim covers it."""
 LUMINOUS = listed(
     "fire, candle, star, glowing star, high voltage, lamp, desk lamp, light bulb, red paper lantern, jack-o-lantern"
     ", diya lamp, comet, sparkles, flashlight"
 )
-"""Things with a light of their own."""
+"""Things that emit light."""
 ALOFT = listed("umbrella, umbrella with rain drops, balloon, kite, butterfly, flying disc")
-"""Things that a hand holds above itself."""
+"""Things that people hold above their hands."""
 HATS = listed("top hat, woman’s hat, billed cap, crown, graduation cap, military helmet, rescue worker’s helmet")
 
 
 def kind(name: str) -> str:
-    """Returns the group that a thing belongs to, as emojibase has them: "animal-bird", "place-building"."""
+    """Returns a thing's kind, a group of emojibase such as "animal-bird" or "place-building"."""
     return str(art()["things"][name]["kind"])
 
 
 def height(name: str) -> float:
-    """Returns how tall a thing is near the viewer, as a share of the picture's short side."""
+    """Returns a thing's height near the viewer, as a share of the image's short side."""
     return HEIGHT_BY_NAME.get(name, HEIGHT_BY_NAME.get(kind(name), DEFAULT_HEIGHT))
 
 
 def seat(name: str) -> float:
-    """Returns how far below its top, as a share of its height, a thing carries what is on it."""
+    """Returns the depth of a thing's seat: how far below its top other things sit, as a share of its height."""
     return SEAT_BY_NAME.get(name, SEAT_BY_NAME.get(kind(name), 0.02))
 
 
 def living(name: str) -> bool:
-    """Tells whether a thing is a person or an animal."""
+    """Returns whether a thing is a person or an animal."""
     return kind(name).startswith(("person", "animal-"))
 
 
 def anchor(name: str) -> str:
-    """Returns where a thing belongs: sky, hover, water, wall or ground."""
+    """Returns the place where a thing belongs: sky, hover, water, wall or ground."""
     if name in GROUNDED | CRAWLING:
         return "ground"
     if name in HUNG:

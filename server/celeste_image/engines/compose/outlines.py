@@ -1,4 +1,4 @@
-"""Outlines that more than one part of the land is made of."""
+"""Outlines that several painters share: ridges of hills and crags, and firs."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ __all__ = ["fir", "ridge"]
 
 
 def ridge(scene: Scene, base: float, height: float, rough: float) -> list[Point]:
-    """Returns the outline of a range of hills (`rough` 0) to crags (1), from edge to edge."""
+    """Returns the outline of a ridge from edge to edge; `rough` is 0 (hills) to 1 (crags)."""
     draw = scene.random
     count = max(2, round(scene.wide / draw.uniform(380, 640)))
     low = (0.3, 0.6) if rough == 1 else (0.1, 0.4)
@@ -17,7 +17,7 @@ def ridge(scene: Scene, base: float, height: float, rough: float) -> list[Point]
     if draw.random() < 0.5:
         heights = heights[1:]
     spread = 0.22 * rough
-    # The middle of each stretch is moved up or down, by half as much each time.
+    # Midpoint displacement: the middle of each segment moves up or down, by half as much in each round.
     for _ in range(6 if rough else 0):
         halves = [(a, (a + b) / 2 + draw.uniform(-spread, spread)) for a, b in pairwise(heights)]
         heights = [height for half in halves for height in half] + heights[-1:]
@@ -27,7 +27,7 @@ def ridge(scene: Scene, base: float, height: float, rough: float) -> list[Point]
 
 
 def fir(x: float, foot: float, tall: float, snow: bool = False) -> str:
-    """Returns the outline of a fir, or of the snow that lies on its boughs."""
+    """Returns the outline of a fir or, with `snow`, of the snow on its branches, as SVG path data."""
     trunk = path("M", x - tall * 0.03, foot, "v", -tall * 0.2, "h", tall * 0.06, "v", tall * 0.2, "z")
     outline = "" if snow else trunk
     for low, high, half in ((0.1, 0.5, 0.23), (0.32, 0.74, 0.18), (0.56, 1.0, 0.125)):

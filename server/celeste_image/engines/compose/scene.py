@@ -1,4 +1,4 @@
-"""What a scene is before anything is painted: its hour, its place, its light, where the horizon lies."""
+"""Decides a scene before it is painted: place, time of day, light, colors, horizon."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SKIES: dict[str, tuple[str, ...]] = {
     "space": ("#04030d", "#0d0826", "#1c1140"),
     "underwater": ("#7fdcec", "#2a9fc9", "#12639b", "#0b3d70"),
 }
-"""Colors of the sky from its top to the horizon, by time of day."""
+"""Sky colors from the top to the horizon, by time of day."""
 
 DAY_SKIES = (
     ("#3b8ad6", "#82bfec", "#e3f2f8"),
@@ -25,9 +25,9 @@ DAY_SKIES = (
     ("#5aa9d6", "#a8d8e6", "#f6f3df"),
     ("#4a7fc9", "#a9c4ee", "#f3e9ee"),
 )
-"""The same by day, for the seed to choose from."""
+"""Sky colors by day; the seed chooses one."""
 GRASSES = ("#9cc766", "#4c8a38"), ("#b9c95e", "#6f8a35"), ("#7fc07a", "#3a7f4a"), ("#a8cf8a", "#5c9a52")
-"""Meadows, for the seed to choose from."""
+"""Grass colors, far and near; the seed chooses one pair."""
 
 LIGHTS: dict[str, tuple[float, float, float]] = {
     "day": (1, 1, 1),
@@ -37,7 +37,7 @@ LIGHTS: dict[str, tuple[float, float, float]] = {
     "space": (0.92, 0.92, 1),
     "underwater": (0.78, 0.95, 1),
 }
-"""What the light does to red, green and blue of everything that it falls on."""
+"""Factors for red, green and blue of everything in the light, by time of day."""
 
 FLOORS: dict[str, tuple[str, str]] = {
     "snow": ("#fbfdff", "#c9daec"),
@@ -49,32 +49,32 @@ FLOORS: dict[str, tuple[str, str]] = {
     "table": ("#c99a66", "#a06a3e"),
     "room": ("#c08a54", "#9a6636"),
 }
-"""Colors of the ground, far and near; of grass see GRASSES."""
+"""Ground colors, far and near; for grass see GRASSES."""
 
 
 MOST = 48
-"""Things in one picture; beyond that, no more than two of each."""
+"""With more things than this in one image, each is drawn at most twice."""
 
 OUTDOORS = frozenset(
     {"meadow", "forest", "mountains", "sea", "beach", "desert", "city", "rain", "snow", "fog", "rainbow", "sunset"}
     | {"dawn", "moon", "autumn", "cloudy", "planet"}
 )
-"""Settings that furniture by itself does not turn into a room."""
+"""With one of these settings, furniture alone does not make a room."""
 
 
 class Scene(Canvas):
-    """One scene: what the prompt says, and for what it leaves open, what the seed says.
+    """One scene: the prompt decides, and the seed decides the rest.
 
     Attributes:
-        drawn: Names of what is in the picture so far.
-        horizon: Its height, from the top.
-        gray: How much of the sky's color the weather takes, 0 to 1.
+        drawn: Names of everything drawn so far.
+        horizon: The horizon's distance from the top, in canvas units.
+        gray: How much the weather grays the sky, 0 to 1.
         left: Whether the land of a coast is on the left.
-        reach: How far that land reaches into the picture; 0 without any.
-        grass: Its colors, far and near.
-        lamp: Where sun or moon stands.
-        blocks: What the prompt names, put together, with the tallest thing about 1 high.
-        unit: The largest that this height may become.
+        reach: How far that land reaches into the image, in canvas units; 0 without land.
+        grass: Grass colors, far and near.
+        lamp: Position of the sun or moon.
+        blocks: The things of the prompt in groups, scaled so that the tallest thing is 1 high.
+        unit: Maximum height of the tallest thing, in canvas units.
     """
 
     def __init__(self, reading: Reading, width: int, height: int, seed: int) -> None:
@@ -99,7 +99,7 @@ class Scene(Canvas):
         self.choose_time()
 
     def choose_place(self) -> None:
-        """Decides between land, coast, beach, open water, deep water, space, another planet, a room and a table."""
+        """Sets the place: land, coast, beach, open water, under water, space, another planet, a room or a table."""
         names = [subject.name for subject in self.reading.subjects]
         anchors = [block.anchor for block in self.blocks]
         marine = {name for name in names if nature.kind(name) == "animal-marine"}
@@ -128,7 +128,7 @@ class Scene(Canvas):
         self.reach = self.wide * min(0.66, 0.4 + 0.08 * count) if coast else 0.0
 
     def furnished(self, names: Sequence[str]) -> bool:
-        """Tells whether there is furniture, and nothing that belongs out of doors."""
+        """Returns whether the prompt has furniture and nothing that belongs outdoors."""
         home = [nature.kind(name) == "furniture" or name in nature.HOME for name in names]
         light = [nature.kind(name).startswith("furniture") for name in names]
         outdoors = ("transport-", "place-", "sky-weather")
@@ -137,7 +137,7 @@ class Scene(Canvas):
         return any(home + light) and not OUTDOORS.intersection(self.reading.settings)
 
     def choose_time(self) -> None:
-        """Decides the time of day, and with weather and place the colors of sky and light."""
+        """Sets the time of day; time, weather and place then set the colors of sky and light."""
         self.time = next((time for time in ("night", "sunset", "dawn", "day") if self.wants(time)), "")
         if not self.time:
             self.time = "night" if self.wants("moon", "stars") else "day"
@@ -154,19 +154,19 @@ class Scene(Canvas):
         self.haze = self.sky[-1]
 
     def wants(self, *settings: str) -> bool:
-        """Tells whether the prompt names one of some settings."""
+        """Returns whether the prompt names one of the settings."""
         return any(setting in self.reading.settings for setting in settings)
 
     def lit(self, color: str) -> str:
-        """Returns a color as it looks in the light of the scene."""
+        """Returns a color in the light of the scene."""
         return web(part * light for part, light in zip(rgb(color), self.light, strict=True))
 
     def misty(self, color: str, nearness: float) -> str:
-        """Returns a color as it looks from afar, 0, to near, 1."""
+        """Returns a color in the haze of the scene; `nearness` is 0 (far, all haze) to 1 (near)."""
         return blend(self.haze, color, nearness)
 
     def ground(self) -> tuple[str, str]:
-        """Returns the colors of the ground, far and near, as they are lit; snow holds more of the light."""
+        """Returns the ground colors, far and near, in the light of the scene; snow is brightened."""
         colors = self.grass if self.floor == "grass" else FLOORS[self.floor]
         far, near = (self.lit(color) for color in colors)
         if self.floor == "snow":
@@ -174,6 +174,6 @@ class Scene(Canvas):
         return far, near
 
     def water_color(self) -> str:
-        """Returns the color of open water, which has something of the sky."""
+        """Returns the color of open water at this time of day and in this weather."""
         color = {"day": "#1f7fae", "sunset": "#4d4a84", "dawn": "#5f7fae"}.get(self.time, self.lit("#2b6a9c"))
         return blend(color, self.lit("#5d6f7d"), self.gray)

@@ -1,4 +1,4 @@
-"""Paints each thing at its place in a scene, with shadow, reflection or footing."""
+"""Paints each thing at its place in a scene, with its shadow, its reflection, or grass at its foot."""
 
 import re
 
@@ -14,7 +14,7 @@ __all__ = ["paint"]
 
 
 def paint(scene: Scene) -> None:
-    """Paints all things."""
+    """Paints all things of a scene."""
     dark = "#000018"
     shadow = scene.gradient(dark, dark, dark, opacity=(0.42, 0.28, 0), radial=True)
     scene.drawn[:0] = [subject.name for subject in scene.reading.subjects]
@@ -36,23 +36,23 @@ def paint(scene: Scene) -> None:
 
 
 def define(scene: Scene, subject: Subject) -> str:
-    """Returns the id of a thing's drawing, put among the definitions when first asked for."""
+    """Returns the id of a thing's drawing, and adds the drawing to the SVG definitions at the first call."""
     name = re.sub(r"\W", "-", subject.name + subject.color)
     if not any(text.startswith(f'<g id="{name}">') for text in scene.defs):
         body = str(art()["things"][subject.name]["body"])
         if subject.color:
             body = recolored(body, subject.color, grays=art()["things"][subject.name]["grey"])
         if scene.light != (1, 1, 1) and subject.name not in nature.LUMINOUS:
-            # Things keep more of their own colors than the ground does, so that they can be told.
+            # Things keep more of their own colors than the ground does, so that they stay recognizable.
             body = lighted(body, [0.42 + 0.58 * part for part in scene.light])
-        # Gradients inside two drawings may have one name.
+        # Two drawings may use the same id for a gradient, so ids get the drawing's name as a prefix.
         body = re.sub(r'id="|url\(#|href="#', lambda match: f"{match[0]}{name}-", body)
         scene.defs.append(f'<g id="{name}">{body}</g>')
     return name
 
 
 def move(scene: Scene, thing: Placed) -> str:
-    """Returns the transform that brings a drawing to its place, mirrored or not as the seed says."""
+    """Returns the SVG transform that puts a drawing at its place; the seed decides whether it is mirrored."""
     left, top, right, bottom = art()["things"][thing.subject.name]["box"]
     scale = thing.height / (bottom - top)
     flip = -1 if scene.random.random() < 0.5 else 1
@@ -63,7 +63,7 @@ def move(scene: Scene, thing: Placed) -> str:
 
 
 def paint_afloat(scene: Scene, thing: Placed, use: str) -> None:
-    """Paints a thing in water: its reflection, what is above the surface, and a little wash before it."""
+    """Paints a thing in water: its reflection, the part above the surface, and a wave in front."""
     x, y, width = thing.x, thing.y, thing.width
     sunk = nature.SUNK.get(thing.subject.name, 0.02) * thing.height
     clip = f"c{len(scene.defs)}"
@@ -78,7 +78,7 @@ def paint_afloat(scene: Scene, thing: Placed, use: str) -> None:
 
 
 def paint_beam(scene: Scene, x: float, y: float, height: float) -> None:
-    """Paints the light of a lighthouse, towards open water."""
+    """Paints the beam of a lighthouse, pointing to open water."""
     far = (1 if scene.left else -1) * height * 1.5
     where = f'gradientUnits="userSpaceOnUse" cx="{x:.1f}" cy="{y:.1f}" r="{height * 1.5:.1f}"'
     ray = scene.gradient("#fff3c0", "#fff3c0", opacity=(0.5, 0), radial=True, where=where)
@@ -87,7 +87,7 @@ def paint_beam(scene: Scene, x: float, y: float, height: float) -> None:
 
 
 def paint_footing(scene: Scene, thing: Placed) -> None:
-    """Paints a little grass or snow before the foot of a thing, so that it stands in its ground."""
+    """Paints grass or snow in front of a thing's foot, so that it stands in the ground and not on it."""
     draw, (far, near), (x, y, width) = scene.random, scene.ground(), (thing.x, thing.y, thing.width)
     if scene.floor == "snow":
         for at in (-0.3, 0.05, 0.34):

@@ -1,4 +1,4 @@
-"""The words that prompts are read by: for things, settings, colors, materials, numbers, sizes and relations."""
+"""The vocabulary of prompts: words for things, settings, colors, materials, numbers, sizes and relations."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def listed(names: str, mark: str = ", ") -> frozenset[str]:
-    """Returns the names in a text."""
+    """Returns the names in a text that are separated by `mark`."""
     return frozenset(names.split(mark))
 
 
@@ -41,7 +41,7 @@ FUNCTIONS = listed(
     "where what has have had been being no not without only them they he she we you i",
     " ",
 )
-"""Words that a sentence needs; no noun comes right after an adjective and one of these."""
+"""Function words. An adjective before one of these has no noun."""
 
 STOPPED = FUNCTIONS | listed(
     "painting paintings picture pictures oil watercolor watercolour digital highly image photo photograph "
@@ -54,7 +54,7 @@ STOPPED = FUNCTIONS | listed(
     "wild happy calm quiet peaceful open clear sky air light",
     " ",
 )
-"""Words that say nothing that could be drawn."""
+"""Words that are skipped because nothing can be drawn for them."""
 
 COLORS: dict[str, str] = {
     "red": "#e53935", "orange": "#fb8c00", "yellow": "#fdd835", "golden": "#f0b429",
@@ -72,10 +72,10 @@ MATERIALS: dict[str, str] = {
     "iron": "#7d878f", "stone": "#9a9a96", "marble": "#dddbd6", "leather": "#8a5a36", "glass": "#8fcbdc",
     "rusty": "#a8552e", "brick": "#b0563f", "concrete": "#a7a7a3",
 }  # fmt: skip
-"""What a material makes of the color of a thing; a color that is named wins."""
+"""The color of a thing made of a material; a color in the prompt has priority."""
 
 MEDIA = listed("painting paintings picture pictures", " ")
-"""Words for the whole prompt before "of" or without an article; else for a picture in a frame."""
+"""Words that mean the image itself before "of" or without an article, and otherwise a framed picture."""
 
 COUNTS: dict[str, int] = {
     "one": 1, "single": 1, "two": 2, "pair": 2, "couple": 2, "three": 3, "four": 4, "five": 5, "six": 6,
@@ -84,7 +84,7 @@ COUNTS: dict[str, int] = {
     "bunch": 4, "both": 2, "twenty": 12,
 }  # fmt: skip
 CROWDS: dict[str, int] = {"couple": 2, "people": 3, "friends": 3, "children": 3, "family": 4, "crowd": 8, "team": 5}
-"""How many are meant by words that hold their own number."""
+"""Words for people that imply a number."""
 PAIRED = listed("shoes boots socks gloves sneakers sandals skates skis heels slippers", " ")
 """Plurals that mean two."""
 
@@ -136,7 +136,7 @@ FURNITURE: dict[str, frozenset[str]] = {
         "classroom": "desk, chair", "dining room": "table, chair", "restaurant": "table, chair",
     }.items()
 }  # fmt: skip
-"""What a room has by itself, where the prompt puts little into it."""
+"""Furniture that a room gets if the prompt names few things."""
 
 RELATIONS: dict[str, str] = {
     phrase: kind
@@ -157,15 +157,18 @@ RELATIONS: dict[str, str] = {
     }.items()
     for phrase in phrases.split(", ")
 }
-"""What stands between two things: "a cat on a chair" puts the cat on it; the last kind is of what the first holds."""
+"""Phrases between two things and their kind of relation: "a cat on a chair" puts the cat on the chair.
+
+With `held`, the first thing holds the second.
+"""
 
 HOLDERS = listed("bowl, plate, basket, box, bucket, pot of food, nest with eggs, cooking, vase, package, shopping cart")
-"""Things with "of" after them that show what they hold."""
+"""Things that show their content after "of": "a bowl of fruit"."""
 CLOSED = listed("bottle, water bottle, mug, jar, tumbler glass, wine glass, beer mug, block, cube, roll of paper")
-"""Things with "of" after them that hide what they hold, or are made of it."""
+"""Things that hide their content after "of", or are made of it: "a bottle of milk", "a block of wood"."""
 
 SIDES: dict[str, int] = {"on the left": -1, "to the left": -1, "on the right": 1, "to the right": 1}
-"""Places in the picture, for a thing that is not beside another."""
+"""Sides of the image for a thing: -1 left, 1 right."""
 
 WORDS_BY_THING: dict[str, str] = {
     "airplane": "plane, aeroplane, jet plane, aircraft",
@@ -332,12 +335,12 @@ WORDS_BY_THING: dict[str, str] = {
     "wrapped gift": "present, gift",
 }
 ALIASES: dict[str, str] = {word: name for name, words in WORDS_BY_THING.items() for word in listed(words)}
-"""Other words for things than their names; they win over names."""
+"""Synonyms: other words for things, by word. They have priority over the names of drawings."""
 
 
 @cache
 def art() -> Mapping[str, Any]:
-    """Returns the drawings ("things": name to kind, body, box, gray) and their index ("words": word to name)."""
+    """Returns the drawings ("things": name to kind, body, box, grey) and their index ("words": word to name)."""
     data = (Path(__file__).parent / "art" / "art.json.gz").read_bytes()
     loaded: dict[str, Any] = json.loads(gzip.decompress(data))
     return loaded

@@ -1,4 +1,4 @@
-"""Paints water: open, at a coast, and from below its surface."""
+"""Paints water: open water, coasts, and scenes under water."""
 
 from .canvas import blend, path
 from .outlines import ridge
@@ -8,7 +8,7 @@ __all__ = ["paint", "paint_deep"]
 
 
 def paint(scene: Scene) -> None:
-    """Paints water that takes the sky's color, its glints, and the land at its edge."""
+    """Paints water tinted by the sky, its reflections of sun or moon, and the beach or headland."""
     draw, below, body = scene.random, scene.high - scene.horizon, scene.water_color()
     warm = scene.time in ("sunset", "dawn")
     top = blend(scene.haze, scene.sky[-2] if warm else body, 0.35)
@@ -39,7 +39,7 @@ def paint(scene: Scene) -> None:
 
 
 def paint_beach(scene: Scene) -> None:
-    """Paints the beach across the foot of the picture, with foam at its edge."""
+    """Paints a beach across the bottom of the image, with foam at its edge."""
     far, near = scene.ground()
     y = scene.horizon + (scene.high - scene.horizon) * 0.42
     points = [(x, y + scene.random.uniform(-14, 14)) for x in range(-60, int(scene.wide) + 260, 200)]
@@ -50,7 +50,7 @@ def paint_beach(scene: Scene) -> None:
 
 
 def paint_headland(scene: Scene) -> None:
-    """Paints a cape on one side: foam, rock, and on it what the season grows."""
+    """Paints a headland on one side: foam, rock, and the scene's ground on top."""
     high, top = scene.high, scene.horizon - 6
     tip = scene.horizon + (high - scene.horizon) * 0.3
     rock = scene.gradient(scene.lit("#8a7b70"), scene.lit("#4d4540"))
@@ -69,7 +69,7 @@ def paint_headland(scene: Scene) -> None:
 
 
 def paint_deep(scene: Scene) -> None:
-    """Paints light from above, weed, bubbles and the bottom of the sea."""
+    """Paints an underwater background: light from above, seaweed, bubbles and the seabed."""
     draw, (far, near) = scene.random, scene.ground()
     for _ in range(7):
         x, width = draw.uniform(-0.1, 1) * scene.wide, draw.uniform(40, 130)

@@ -1,4 +1,4 @@
-"""Finds out what a picture shows: tags, objects, colors, text, and a sentence made of them."""
+"""Detects image content: tags, objects, colors, text, and a caption made from them by a template."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,15 @@ __all__ = ["run"]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Emits `analysis`: the members of ImageContent, what was not looked for left empty.
+    """Emits one "analysis" with the fields of ImageContent, and "progress" after each part.
 
-    Task: `tags` and `objects` and `texts`, whether to look for them, the first two with weights in `model_dir`;
-    `left_out`, to be handed on; `threads`; `limits` as ImageLimits. Emits "progress" after each.
+    The task has `tags`, `objects` and `texts` (whether to detect them; the others stay empty), `model_dir` (weights for
+    tags and objects), `left_out` (copied into the result), `threads`, and optionally `limits` (as ImageLimits).
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        WeightsMissing: `model_dir` has no weights that load.
+        WeightsMissing: The weights are not in `model_dir` or do not load.
     """
     picture = open_upright(pictures[0], ImageLimits(**task.get("limits", {})))
     threads, folder = int(task.get("threads", 1)), str(task.get("model_dir", ""))

@@ -1,4 +1,4 @@
-"""A sentence by a template: the things found, and what the picture is most like. No model writes it."""
+"""Makes a caption by a template, without a model: the detected objects and the best tag."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["compose"]
 
 SURE_OBJECT, SURE_TAG = 0.5, 0.8
-"""From these scores on nearly all are right; see docs/engines/analyze.md."""
+"""From these scores on, nearly all objects and tags are right; see docs/engines/analyze.md."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 PLURALS = {
     "person": "people",
@@ -20,7 +20,7 @@ PLURALS = {
 
 
 def compose(tags: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) -> str:
-    """Returns a sentence such as "Two cups and a bowl; most like espresso." Empty when nothing is sure enough."""
+    """Returns a sentence such as "Two cups and a bowl; most like espresso." Empty if all scores are too low."""
     counts = Counter(thing["name"] for thing in objects if thing["score"] >= SURE_OBJECT)
     things = [counted(name, count) for name, count in counts.items()]
     seen = " and ".join([*(", ".join(things[:-1]),) * (len(things) > 1), *things[-1:]])

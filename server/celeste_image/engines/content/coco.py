@@ -1,4 +1,4 @@
-"""The classes of COCO by their numbers, 1 to 90 with gaps; cocodataset.org, 2017."""
+"""Class names of the COCO data set by number, 1 to 90 with gaps; cocodataset.org, 2017."""
 
 __all__ = ["COCO"]
 

@@ -1,4 +1,4 @@
-"""Main colors of a picture: k-means in CIE Lab, where distance is about what the eye sees."""
+"""Finds the dominant colors of an image: k-means in CIE Lab, where distance approximates perceived difference."""
 
 from functools import cache
 from typing import Any
@@ -11,10 +11,10 @@ from PIL import Image, ImageColor
 __all__ = ["find"]
 
 SIDE = 96
-"""Pixels to which the longer side is shrunk: 9,000 samples give the same colors as millions."""
+"""The longer side in pixels after shrinking: 9,000 samples give the same colors as millions."""
 CLUSTERS = 6
 ALIKE = 10.0
-"""Distance in Lab (CIE76) below which two colors are one."""
+"""Colors closer than this distance in Lab (CIE76) are merged."""
 LEAST_SHARE = 0.01
 OPAQUE = 128
 
@@ -22,7 +22,10 @@ Samples = NDArray[np.float32]
 
 
 def find(picture: Image.Image) -> list[dict[str, Any]]:
-    """Returns at most 6 colors with `hex`, `name` and `share`, the largest first; none when nothing is seen."""
+    """Returns up to 6 colors with `hex`, `name` and `share` (0 to 1), largest share first.
+
+    Pixels with an alpha below 128 are ignored; the list is empty if no pixel is left.
+    """
     small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     pixels = np.asarray(small.convert("RGBA")).reshape(-1, 4)
@@ -52,9 +55,9 @@ def find(picture: Image.Image) -> list[dict[str, Any]]:
 
 def clustered(samples: Samples, clusters: int) -> NDArray[np.int32]:
     """Returns the cluster of each sample, from 0."""
-    if clusters == 1:  # OpenCV takes a single sample for three
+    if clusters == 1:  # OpenCV would read a single sample as three
         return np.zeros(len(samples), np.int32)
-    cv2.setRNGSeed(1)  # the same picture has the same colors
+    cv2.setRNGSeed(1)  # the same image gives the same colors
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 0.5)
     no_labels: Any = None
     _, labels, _ = cv2.kmeans(samples, clusters, no_labels, stop, 3, cv2.KMEANS_PP_CENTERS)
@@ -62,14 +65,14 @@ def clustered(samples: Samples, clusters: int) -> NDArray[np.int32]:
 
 
 def lab(rgb: Any) -> Samples:
-    """Returns colors of 0 to 255 in Lab, L from 0 to 100."""
+    """Converts RGB colors (0 to 255) to Lab, with L from 0 to 100."""
     row = np.asarray(rgb, np.float32).reshape(1, -1, 3) / 255
     return np.asarray(cv2.cvtColor(row, cv2.COLOR_RGB2LAB)[0], np.float32)
 
 
 @cache
 def named() -> tuple[list[str], Samples]:
-    """Returns the names of the CSS colors, one of each that are the same, and the colors in Lab."""
+    """Returns the names of the CSS colors, one name per color, and the colors in Lab."""
     by_color: dict[tuple[int, ...], str] = {}
     for name in sorted(ImageColor.colormap):
         by_color.setdefault(ImageColor.getrgb(name), name)
@@ -77,6 +80,6 @@ def named() -> tuple[list[str], Samples]:
 
 
 def name_of(color: Any) -> str:
-    """Returns the name of the CSS color nearest in Lab."""
+    """Returns the name of the nearest CSS color in Lab."""
     names, places = named()
     return names[int(np.linalg.norm(places - lab([color]), axis=1).argmin())]

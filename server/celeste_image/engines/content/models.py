@@ -1,4 +1,4 @@
-"""The two networks: EfficientNet-Lite3 on LiteRT for tags, SSD-MobileNet-v2 on OpenCV for objects."""
+"""Tags and objects by two networks: EfficientNet-Lite3 on LiteRT, and SSD-MobileNet-v2 on OpenCV."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,10 +17,12 @@ __all__ = ["objects", "tags"]
 
 TAG_SIDE = 280
 TAG_MEAN, TAG_DEVIATION = 127.0, 128.0
-"""What the EfficientNet-Lite networks were trained with; models/official/efficientnet/lite in tensorflow/tpu."""
+"""Normalization that the EfficientNet-Lite networks were trained with; models/official/efficientnet/lite in
+tensorflow/tpu."""
 MOST_TAGS = 5
 LEAST_TAG = 0.15
-"""On the 20 pictures of docs/engines/analyze.md all first tags below it are wrong, and from 0.8 on all are right."""
+"""The lowest score of a tag. On the 20 images of docs/engines/analyze.md all first tags below it are wrong; from 0.8 on
+all are right."""
 OBJECT_SIDE = 300
 LEAST_OBJECT = 0.3
 
@@ -28,7 +30,7 @@ Scores = NDArray[np.float32]
 
 
 def tags(picture: Image.Image, folder: str, threads: int) -> list[dict[str, Any]]:
-    """Returns `name` and `score` of the classes that a picture is most like, the surest first."""
+    """Returns up to 5 best matching classes with `name` and `score` (0 to 1), highest score first."""
     names, classify = classifier(folder, threads)
     scores = classify(np.asarray(picture.resize((TAG_SIDE, TAG_SIDE), Image.Resampling.BICUBIC)))
     best = [int(index) for index in np.argsort(-scores, kind="stable")[:MOST_TAGS] if scores[index] >= LEAST_TAG]
@@ -36,7 +38,10 @@ def tags(picture: Image.Image, folder: str, threads: int) -> list[dict[str, Any]
 
 
 def objects(picture: Image.Image, folder: str, threads: int) -> list[dict[str, Any]]:
-    """Returns `name`, `score` and `region` (x, y, width, height) of the things in a picture, the surest first."""
+    """Returns the objects in an image with `name`, `score` (0 to 1) and `region`, highest score first.
+
+    A region is x, y, width and height in pixels.
+    """
     network = detector(folder, threads)
     small = np.asarray(picture.resize((OBJECT_SIDE, OBJECT_SIDE), Image.Resampling.BILINEAR))
     network.setInput(cv2.dnn.blobFromImage(small))
@@ -50,7 +55,10 @@ def objects(picture: Image.Image, folder: str, threads: int) -> list[dict[str, A
 
 
 def region_of(corners: Any, size: tuple[int, int]) -> list[int]:
-    """Returns x, y, width and height of a box with corners from 0 to 1, cut at the picture; nothing of an empty one."""
+    """Returns x, y, width and height in pixels of a box with corners from 0 to 1, clipped to the image.
+
+    The list is empty if the clipped box is empty.
+    """
     left, top, right, bottom = (
         round(min(1.0, max(0.0, float(corner))) * side) for corner, side in zip(corners, (*size, *size), strict=True)
     )
@@ -59,7 +67,7 @@ def region_of(corners: Any, size: tuple[int, int]) -> list[int]:
 
 @lru_cache(maxsize=1)
 def classifier(folder: str, threads: int) -> tuple[list[str], Callable[[Any], Scores]]:
-    """Returns the classes, and a function from RGB pixels to a score for each. Raises WeightsMissing."""
+    """Returns the class names, and a function from RGB pixels to a score per class. Raises WeightsMissing."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -85,7 +93,7 @@ def classifier(folder: str, threads: int) -> tuple[list[str], Callable[[Any], Sc
 
 @lru_cache(maxsize=1)
 def detector(folder: str, threads: int) -> Any:
-    """Returns the network. Raises WeightsMissing."""
+    """Returns the object detector as an OpenCV network. Raises WeightsMissing."""
     cv2.setNumThreads(threads)
     graph = Path(folder) / "frozen_inference_graph.pb"
     try:
@@ -95,7 +103,7 @@ def detector(folder: str, threads: int) -> Any:
 
 
 def damaged() -> WeightsMissing:
-    """Returns the error that tells what to do."""
+    """Returns the error for weights that do not load, with the command that fixes it."""
     command = "celeste models pull local/analyze"
-    text = f"the weights of local/analyze on this machine are damaged or not all there; get them with: {command}"
+    text = f"the weights of local/analyze on this machine are damaged or incomplete; get them with: {command}"
     return WeightsMissing(text, metadata={"command": command})

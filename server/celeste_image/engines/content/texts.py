@@ -1,4 +1,4 @@
-"""Text by OCR, with the extra `ocr`: PaddleOCR's networks as rapidocr packs them, on onnxruntime."""
+"""Reads text in images (OCR) with rapidocr, which packs PaddleOCR's networks for onnxruntime. Needs the extra `ocr`."""
 
 from functools import lru_cache
 from typing import Any
@@ -9,16 +9,16 @@ from PIL import Image
 __all__ = ["find"]
 
 LONGEST = 2000
-"""Pixels a side to which larger pictures are shrunk: beyond, memory grows and no more is read."""
+"""The longer side in pixels to which larger images are shrunk: more pixels take memory and find no more text."""
 MOST_LINES = 200
 
 
 def find(picture: Image.Image, threads: int) -> list[dict[str, Any]]:
-    """Returns `text`, `score` and `region` (x, y, width, height) of each line, from the top. Needs the extra."""
+    """Returns up to 200 lines with `text`, `score` (0 to 1) and `region` (x, y, width, height), from top to bottom."""
     small = picture.copy()
     small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     grown = picture.width / small.width
-    read = reader(threads)(np.asarray(small)[:, :, ::-1])  # it takes BGR, as OpenCV does
+    read = reader(threads)(np.asarray(small)[:, :, ::-1])  # rapidocr takes BGR, as OpenCV does
     if read.txts is None or read.boxes is None:
         return []
     lines = []
@@ -32,7 +32,7 @@ def find(picture: Image.Image, threads: int) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def reader(threads: int) -> Any:
-    """Returns the reader; its networks come with the package."""
+    """Returns the OCR reader; its networks come with the package."""
     from rapidocr import RapidOCR
 
     own = {"EngineConfig.onnxruntime.intra_op_num_threads": threads, "Global.log_level": "error"}

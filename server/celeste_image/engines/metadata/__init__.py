@@ -1,4 +1,4 @@
-"""Reads what a picture says about itself: format, size, EXIF, XMP, IPTC, ICC, texts, how it was made."""
+"""Reads an image's metadata: format, size, EXIF, XMP, IPTC, ICC, texts, generation parameters, content credentials."""
 
 import hashlib
 import io
@@ -23,19 +23,23 @@ __all__ = ["SEALED", "run"]
 SEALED = True
 XMP_TEXT = "XML:com.adobe.xmp"
 IPTC_BLOCK = 0x0404
-"""Of Photoshop's image resources."""
+"""The number of the IPTC block in Photoshop's image resources."""
 PROVENANCE = "dcterms:provenance"
-"""Where content credentials are kept, if not in the file; C2PA 2.1, section 11.4."""
+"""The XMP property with the address of content credentials outside of the file; C2PA 2.1, section 11.4."""
 USER_COMMENT = ExifTags.Base.UserComment.value
 MAKE, MODEL = ExifTags.Base.Make.value, ExifTags.Base.Model.value
 CLASSES = {b"scnr": "input", b"mntr": "display", b"prtr": "output", b"spac": "color space", b"link": "link"}
-"""ICC.1:2022, section 7.2.5."""
+"""Profile classes of ICC.1:2022, section 7.2.5."""
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Emits `analysis`: the members of ImageMetadata as JSON values. Raises as `open_image` does.
+    """Emits one "analysis" with the fields of ImageMetadata, and "warned" about parts that cannot be read.
 
-    What can't be read is a `warned` about the picture, and left out.
+    The task has optionally `limits` (as ImageLimits).
+
+    Raises:
+        NotAnImage: See `open_image`.
+        ImageTooLarge: See `open_image`.
     """
     (data,) = pictures
     image = open_image(data, ImageLimits(**task.get("limits", {})))
@@ -55,8 +59,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         *_texts(image),
     ]
     entries = sorted(bounded(found), key=lambda each: (each["group"], each["name"]))
-    for name in broken:
-        emit("warned", {"path": "image", "text": f"its {name} can't be read"})
+    for text in broken:
+        emit("warned", {"path": "image", "text": text})
     emit(
         "analysis",
         {
@@ -81,7 +85,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def _xmp(image: Image.Image, broken: list[str]) -> dict[str, Any]:
-    """Returns the properties of a picture's XMP, none when it has none or it is not read."""
+    """Returns an image's XMP properties, empty without XMP. A refused packet adds a text to `broken`."""
     packet = image.info.get("xmp") or b""
     if isinstance(packet, str):
         packet = packet.encode()
@@ -90,7 +94,7 @@ def _xmp(image: Image.Image, broken: list[str]) -> dict[str, Any]:
     try:
         return read_xmp(packet)
     except PacketRefused as refused:
-        broken.append(f"XMP, which {refused},")
+        broken.append(f"its XMP can't be read: the packet {refused}")
         return {}
 
 
@@ -101,7 +105,7 @@ def _iptc(image: Image.Image) -> Iterator[dict[str, Any]]:
 
 
 def _texts(image: Image.Image) -> Iterator[dict[str, Any]]:
-    """Yields the text chunks of a PNG and the comment of a JPEG; XMP is told by its properties."""
+    """Yields a PNG's text chunks and a JPEG's comment. The XMP chunk is skipped: its properties are listed instead."""
     if isinstance(image, PngImagePlugin.PngImageFile):
         for name, value in image.text.items():
             if name != XMP_TEXT:
@@ -111,11 +115,11 @@ def _texts(image: Image.Image) -> Iterator[dict[str, Any]]:
 
 
 def _generated(image: Image.Image, exif: Image.Exif) -> dict[str, str]:
-    """Returns the texts in which tools write how they made a picture."""
+    """Returns the texts in which tools store generation parameters, by name."""
     if isinstance(image, PngImagePlugin.PngImageFile):
         return {name: str(value) for name, value in image.text.items()}
     found = {}
-    for tag in (MAKE, MODEL):  # ComfyUI's in WebP
+    for tag in (MAKE, MODEL):  # ComfyUI writes `prompt:{...}` there in WebP
         name, colon, value = str(exif.get(tag, "")).partition(":")
         if colon and name.lower() in ("prompt", "workflow"):
             found[name.lower()] = value
@@ -134,7 +138,7 @@ def _text(value: Any) -> str:
 
 
 def _profile_entries(profile: bytes | None) -> Iterator[dict[str, Any]]:
-    """Yields what the header of an ICC profile says; ICC.1:2022, section 7.2."""
+    """Yields the header fields of an ICC profile; ICC.1:2022, section 7.2."""
     if not profile or len(profile) < 128 or profile[36:40] != b"acsp":
         return
     yield entry("icc", "Name", profile_name(profile))
@@ -146,7 +150,7 @@ def _profile_entries(profile: bytes | None) -> Iterator[dict[str, Any]]:
 
 
 def profile_name(profile: bytes | None) -> str:
-    """Returns an ICC profile's own name, empty when there is none or it can't be read."""
+    """Returns an ICC profile's name, empty if it is absent or unreadable."""
     if not profile:
         return ""
     try:

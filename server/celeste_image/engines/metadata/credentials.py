@@ -1,6 +1,7 @@
-"""Content credentials by C2PA: whether a file has some, and what they say of themselves in plain words.
+"""Finds content credentials (C2PA): whether a file has them, and which generator and source type they declare.
 
-Nothing is verified and nothing is fetched. Where they stand: C2PA specification 2.1, appendix A (embedding).
+The credentials are not verified and no address is fetched. Their place in a file follows the C2PA specification 2.1,
+appendix A (embedding).
 """
 
 import re
@@ -13,15 +14,15 @@ __all__ = ["find_credentials"]
 
 AVIF_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 GENERATOR, INFO = b"\x6fclaim_generator", b"\x74claim_generator_info"
-"""Keys of the claim, CBOR texts of 15 and 20 bytes."""
+"""The CBOR keys of the claim with the generator: texts of 15 and 20 bytes with their length byte in front."""
 SOURCE_TYPE = re.compile(rb"cv\.iptc\.org/newscodes/digitalsourcetype/(\w{1,60})")
 NEAR = 200
-"""Bytes within which the name stands in the generator's info."""
+"""The name is expected within this number of bytes of the generator's info."""
 MAX_NAME = 500
 
 
 def find_credentials(data: bytes, remote_uri: str) -> dict[str, Any] | None:
-    """Returns the members of ContentCredentials, None when there are none and `remote_uri` is empty."""
+    """Returns the fields of ContentCredentials, None if the file has none and `remote_uri` is empty."""
     store = b"".join(_stores(data))
     if not store and not remote_uri:
         return None
@@ -43,7 +44,7 @@ def _stores(data: bytes) -> Iterator[bytes]:
         if png and part.kind == b"caBX":
             yield body
         elif jpeg and part.kind == b"\xeb" and body[:2] == b"JP":
-            # Of each segment 8 bytes say which piece of which box it is; the box's own header is in all of them.
+            # Each segment begins with 8 bytes that number the piece; then the box's header follows, in every segment.
             if started or (body[12:16] == b"jumb" and b"c2pa" in body[:80]):
                 yield body[16:] if started else body[8:]
                 started = True
@@ -54,7 +55,7 @@ def _stores(data: bytes) -> Iterator[bytes]:
 
 
 def _generator(store: bytes) -> str:
-    """Returns the claim generator of the last claim, which is the active one; empty when it has none to read."""
+    """Returns the generator of the last claim, which is the active one; empty if it is absent or unreadable."""
     info = store.rfind(INFO)
     if info >= 0:
         window = store[info : info + NEAR]
@@ -66,7 +67,7 @@ def _generator(store: bytes) -> str:
 
 
 def _cbor_text(data: bytes, at: int) -> str:
-    """Returns the CBOR text at a place, empty when it is none or longer than a name is."""
+    """Returns the CBOR text at an offset, empty for other types and beyond MAX_NAME bytes."""
     head = data[at : at + 3]
     if not head:
         return ""

@@ -1,4 +1,4 @@
-"""EXIF: every tag of every directory, by its name in EXIF 2.32."""
+"""Reads EXIF: all tags of all directories, by their names in EXIF 2.32."""
 
 import struct
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from celeste_image.engines.metadata.values import entry
 __all__ = ["BROKEN", "exif_entries", "orientation_of", "text_of"]
 
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, struct.error)
-"""What Pillow raises over directories that are not as the standard wants them."""
+"""Errors that Pillow raises for malformed directories."""
 
 ORIENTATION = ExifTags.Base.Orientation.value
 MAKER_NOTE = ExifTags.Base.MakerNote.value
@@ -25,20 +25,20 @@ GROUPS: tuple[tuple[str, int, dict[int, str]], ...] = (
     ("thumbnail", ExifTags.IFD.IFD1, ExifTags.TAGS),
 )
 CHARSETS = {b"ASCII\x00\x00\x00": "ascii", b"UNICODE\x00": "utf-16", b"JIS\x00\x00\x00\x00\x00": "iso2022_jp"}
-"""Of texts in UNDEFINED bytes, EXIF 2.32 section 4.6.5."""
+"""Character codes at the start of texts of type UNDEFINED; EXIF 2.32, section 4.6.5."""
 DECLARED = (ExifTags.Base.UserComment.value, 0x001B, 0x001C)  # and GPSProcessingMethod, GPSAreaInformation
 WINDOWS = range(0x9C9B, 0x9CA0)
-"""XPTitle to XPSubject: UTF-16LE in BYTE."""
+"""XPTitle to XPSubject, texts in UTF-16LE of type BYTE."""
 
 
 def orientation_of(exif: Image.Exif) -> int:
-    """Returns the orientation as stored, 1 to 8; 0 when there is none that is known."""
+    """Returns the stored orientation, 1 to 8; 0 if it is absent or invalid."""
     value = exif.get(ORIENTATION, 0)
     return value if isinstance(value, int) and 1 <= value <= 8 else 0
 
 
-def exif_entries(exif: Image.Exif, on_broken: list[str]) -> Iterator[dict[str, Any]]:
-    """Yields every tag, unknown ones by number; the names of groups that can't be read go to `on_broken`."""
+def exif_entries(exif: Image.Exif, broken: list[str]) -> Iterator[dict[str, Any]]:
+    """Yields every tag, unknown tags by number. Each unreadable directory adds a text to the list `broken`."""
     for tag, value in exif.items():
         if tag not in POINTERS:
             yield _entry("exif", tag, value, ExifTags.TAGS)
@@ -46,7 +46,7 @@ def exif_entries(exif: Image.Exif, on_broken: list[str]) -> Iterator[dict[str, A
         try:
             tags = list(exif.get_ifd(place).items())
         except BROKEN:
-            on_broken.append(group)
+            broken.append(f"its {group} metadata can't be read")
             continue
         for tag, value in tags:
             if tag not in POINTERS:
@@ -61,9 +61,9 @@ def _entry(group: str, tag: int, value: Any, names: dict[int, str]) -> dict[str,
 
 
 def text_of(tag: int, value: Any) -> Any:
-    """Returns the text that a tag's bytes declare to hold, what it is given when they declare none.
+    """Returns the text in a tag's bytes if they declare an encoding, else the value unchanged.
 
-    ASCII that is none is read as UTF-8 where it is that, else as Latin-1.
+    A tag of type ASCII with other bytes is read as UTF-8 if valid, else as Latin-1.
     """
     if isinstance(value, str):
         with suppress(UnicodeError):
@@ -73,7 +73,7 @@ def text_of(tag: int, value: Any) -> Any:
     if tag in WINDOWS:
         return value.decode("utf-16-le", "replace")
     charset = CHARSETS.get(value[:8]) if tag in DECLARED else None
-    if charset == "utf-16":  # EXIF does not say in which order; writers say it by a mark, or use big-endian as A1111
+    if charset == "utf-16":  # EXIF leaves the byte order open: some writers add a mark, A1111 writes big-endian
         body = value[8:]
         marked = body[:2] in (b"\xff\xfe", b"\xfe\xff")
         charset = "utf-16" if marked else _order(body)
@@ -81,5 +81,5 @@ def text_of(tag: int, value: Any) -> Any:
 
 
 def _order(body: bytes) -> str:
-    """Returns the byte order in which more of the text is Latin."""
+    """Returns the UTF-16 byte order in which more characters are Latin."""
     return "utf-16-le" if body[1::2].count(0) > body[::2].count(0) else "utf-16-be"

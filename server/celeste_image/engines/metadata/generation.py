@@ -1,6 +1,6 @@
-"""Generation parameters: what the tools that make pictures write into them, in one form.
+"""Reads generation parameters (prompt, seed, model ...) that image generators write into images.
 
-Where they write, as known on 2026-11-28 from their sources:
+Where each tool writes them, from the tools' sources on 2026-11-28:
 
     celeste         XMP, one property with JSON; see core/recipe.py
     automatic1111   PNG text `parameters`, EXIF UserComment; Forge, SD.Next, Civitai and others write the same
@@ -21,10 +21,10 @@ from celeste_image.engines.metadata.values import plain, sound
 __all__ = ["find_generation"]
 
 MAX_TEXT = 16_000
-"""Characters of a prompt: a frame has room for two of them, the entries and `more`, however they are escaped."""
+"""Maximum characters of a prompt: two of these, the entries and `more` always fit into a frame, even escaped."""
 MAX_MORE_BYTES = 64 << 10
 MAX_PARAMETERS = 8192
-"""Characters of the last line of `parameters`; the pattern below takes time by the square of it at worst."""
+"""Maximum characters of the last line of `parameters`: the pattern below takes quadratic time at worst."""
 PAIR = re.compile(r'([A-Za-z][\w \-/]{0,60}):\s{0,4}("(?:\\.|[^\\"])+"|[^,]*)')
 NEGATIVE = "Negative prompt:"
 LAST = re.compile(r"^(?:Steps|Seed): \d", re.M)
@@ -33,12 +33,12 @@ Json = Mapping[str, Any]
 
 
 def find_generation(texts: Mapping[str, str], comment: str, properties: Json) -> dict[str, Any] | None:
-    """Returns the members of GenerationParameters, None when no tool that is known wrote any.
+    """Returns the fields of GenerationParameters, None if no known tool wrote any.
 
     Args:
-        texts: Text chunks of a PNG, or what stands in their place in other formats.
-        comment: EXIF UserComment, empty when there is none.
-        properties: XMP by name.
+        texts: Text chunks of a PNG, or their equivalent in other formats, by name.
+        comment: EXIF UserComment; empty if absent.
+        properties: XMP properties by name.
     """
     if recipe := _json(properties.get(RECIPE_PROPERTY)):
         return _from_names("celeste", recipe, prompt="prompt", negative="negative_prompt", model="model")
@@ -73,10 +73,10 @@ def _from_names(
     sampler: str = "sampler",
     model: str = "model",
 ) -> dict[str, Any]:
-    """Returns parameters from an object whose members have these names."""
+    """Returns parameters from a JSON object; the arguments name its members."""
     used = {prompt, negative, sampler, model, "seed", "steps"}
     words = values.get(prompt, "")
-    if isinstance(words, list):  # of InvokeAI before 3.0: prompts with weights
+    if isinstance(words, list):  # InvokeAI before 3.0 wrote a list of prompts with weights
         words = " ".join(_word(item, "prompt") for item in words[:100])
     return _parameters(
         tool,
@@ -91,7 +91,7 @@ def _from_names(
 
 
 def _from_lines(written: str, tool: str) -> dict[str, Any]:
-    """Returns parameters from lines of prompt, lines that begin with `Negative prompt:`, and a last line of pairs."""
+    """Returns parameters from a text: prompt, then `Negative prompt:` with its text, then one line of pairs."""
     words, _, last = written.rstrip().rpartition("\n")
     prompt, _, negative = words.partition(NEGATIVE)
     pairs = {name.strip(): _unquoted(value) for name, value in PAIR.findall(last[:MAX_PARAMETERS])}
@@ -108,7 +108,7 @@ def _from_lines(written: str, tool: str) -> dict[str, Any]:
 
 
 def _from_graph(graph: Json) -> dict[str, Any] | None:
-    """Returns parameters from a graph of ComfyUI: those of its first sampler, and what leads to it."""
+    """Returns parameters from a ComfyUI graph: those of its first sampler and of the nodes that feed it."""
     nodes = {name: node for name, node in graph.items() if isinstance(node, dict) and "class_type" in node}
     if not nodes:
         return None
@@ -130,7 +130,7 @@ def _from_graph(graph: Json) -> dict[str, Any] | None:
 
 
 def _upstream(nodes: Json, link: Any) -> Iterator[Json]:
-    """Yields the nodes that an input hangs on, the nearest first; a link is a node's name and one of its outputs."""
+    """Yields the nodes that feed an input, nearest first, up to 100. A link is a node's name and an output number."""
     seen: set[str] = set()
     links = [link]
     while links and len(seen) < 100:
@@ -147,7 +147,7 @@ def _inputs(node: Json) -> Json:
 
 
 def _first(nodes: Any, *names: str) -> str:
-    """Returns the first text that a node has as one of these inputs."""
+    """Returns the first non-empty text among the named inputs of some nodes."""
     values = (_inputs(node).get(name) for node in nodes for name in names)
     return next((value for value in values if isinstance(value, str) and value), "")
 
@@ -169,7 +169,7 @@ def _parameters(
 
 
 def _bounded(more: dict[str, Any]) -> dict[str, Any]:
-    """Returns the members, the smallest first, that fit."""
+    """Returns the members that fit into MAX_MORE_BYTES, smallest first."""
     left, kept = MAX_MORE_BYTES, {}
     for size, name in sorted((len(json.dumps(value)) + len(name), name) for name, value in more.items()):
         left -= size
@@ -179,14 +179,14 @@ def _bounded(more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(value: Any, end: int) -> int | None:
-    """Returns a whole number from 0 to below `end`, None for anything else."""
+    """Returns an integer from 0 to below `end`, also if given as a decimal string; None for all other values."""
     if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdecimal():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end else None
 
 
 def _word(value: Any, *names: str) -> str:
-    """Returns the first text that an object has under one of these names, a text itself, else nothing."""
+    """Returns a text, or an object's first text under one of the names; empty for all other values."""
     if isinstance(value, dict):
         value = next((value[name] for name in names if isinstance(value.get(name), str)), "")
     return sound(value[:200]) if isinstance(value, str) else ""
@@ -203,11 +203,11 @@ def _unquoted(value: str) -> str:
 
 
 def _json(text: Any) -> dict[str, Any] | None:
-    """Returns the object that a text is, None when it is none."""
+    """Returns the JSON object in a text, None for all other texts."""
     if not isinstance(text, str) or text.lstrip()[:1] != "{":
         return None
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):  # the latter of brackets in brackets
+    except (ValueError, RecursionError):  # RecursionError comes from deeply nested brackets
         return None
     return value if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""IPTC-IIM: the records that Photoshop keeps in a JPEG."""
+"""Reads IPTC-IIM records, which Photoshop stores in JPEG files."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from celeste_image.engines.metadata.values import entry
 __all__ = ["iptc_entries"]
 
 UTF_8 = b"\x1b%G"
-"""Coded character set, dataset 1:90, IIM 4.2."""
+"""The value of dataset 1:90, coded character set, that means UTF-8; IIM 4.2."""
 MAX_DATASETS = 4096
 NAMES = {
     3: "ObjectTypeReference",
@@ -47,13 +47,13 @@ NAMES = {
     120: "Caption-Abstract",
     122: "Writer-Editor",
 }
-"""Of the application record, by their names in IIM 4.2."""
+"""Datasets of the application record, by their names in IIM 4.2."""
 
 
 def iptc_entries(block: bytes) -> Iterator[dict[str, Any]]:
-    """Yields the datasets of the application record; those that are there several times as a list.
+    """Yields the datasets of the application record; a repeated dataset has a list as its value.
 
-    Reading ends where the block is cut or broken. Texts are UTF-8 where the block says so or they are, else Latin-1.
+    Reading stops where the block is cut off or malformed. Texts are UTF-8 if declared or valid, else Latin-1.
     """
     found: dict[int, list[str]] = {}
     utf_8 = False
@@ -73,7 +73,7 @@ def _datasets(block: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         record, number, size = block[at + 1], block[at + 2], int.from_bytes(block[at + 3 : at + 5], "big")
         at += 5
-        if size & 0x8000:  # an extended dataset: the size of the size
+        if size & 0x8000:  # an extended dataset: this field gives the length of the size field that follows
             wide = size & 0x7FFF
             if wide > 4:
                 return

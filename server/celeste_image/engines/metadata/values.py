@@ -1,4 +1,4 @@
-"""Tags as entries: values that JSON can hold, cut where they are long."""
+"""Converts metadata tags to entries with JSON values, and limits their size."""
 
 import json
 import math
@@ -8,18 +8,18 @@ __all__ = ["bounded", "entry", "plain", "sound"]
 
 MAX_VALUE_BYTES = 4096
 MAX_ENTRIES_BYTES = 512 << 10
-"""Of all entries as JSON; beyond it the largest are left out, so that the answer fits a message."""
+"""Maximum size of all entries as JSON. Beyond it the largest entries are omitted: the response must fit a message."""
 MAX_ITEMS = 256
 MAX_DEPTH = 16
 
 
 def entry(group: str, name: str, value: Any) -> dict[str, Any]:
-    """Returns one tag with a value that JSON can hold; see `MetadataEntry` in `analysis.proto`."""
+    """Returns one tag with a JSON value; see `MetadataEntry` in `analysis.proto`."""
     return {"group": group, "name": _cut(name), "value": plain(value)}
 
 
 def bounded(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the entries, the smallest first, that fit a message: tags may all point at the same bytes."""
+    """Returns the entries that fit a message, smallest first. A small file can have large entries that share bytes."""
     kept: list[dict[str, Any]] = []
     left = MAX_ENTRIES_BYTES
     for size, _, found in sorted((len(json.dumps(found)), index, found) for index, found in enumerate(entries)):
@@ -31,12 +31,12 @@ def bounded(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Returns a value as a JSON value: rationals as `1/250`, bytes as hex, long texts and lists cut."""
+    """Returns a value as JSON: rationals as `1/250`, bytes as hex; long texts and lists are truncated."""
     match value:
         case float() if not math.isfinite(value):
-            return str(value)  # no number in JSON
+            return str(value)  # JSON has no infinities and no NaN
         case int() if not isinstance(value, bool) and abs(value) > 1 << 53:
-            return str(value) if abs(value) < 1 << 128 else hex(value)[:MAX_VALUE_BYTES]  # JSON has doubles
+            return str(value) if abs(value) < 1 << 128 else hex(value)[:MAX_VALUE_BYTES]  # JSON numbers are doubles
         case None | bool() | int() | float():
             return value
         case str():
@@ -57,7 +57,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def sound(text: str) -> str:
-    """Returns a text without halves of surrogate pairs, which JSON may hold and no message."""
+    """Returns a text with lone surrogates replaced: JSON allows them, protobuf does not."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""XMP: properties of a packet by their names in it. Nothing outside of the packet is ever looked at."""
+"""Reads the properties of an XMP packet, by their names in the packet. External entities and links are never read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ MAX_NODES = 20_000
 
 
 class PacketRefused(Exception):
-    """A packet that is not read; the text says why."""
+    """The packet is refused; the text gives the reason, as in "has a document type"."""
 
 
 @dataclass(slots=True)
 class Node:
-    """One element: `prefix:name`, attributes by the same, what it holds."""
+    """One element: its name as `prefix:name`, its attributes by such names, its children and texts."""
 
     name: str
     attributes: dict[str, str]
@@ -30,10 +30,13 @@ class Node:
 
 
 def read_xmp(packet: bytes) -> dict[str, Any]:
-    """Returns the properties by name, `dc:title`: texts, lists of bags and sequences, objects of structures.
+    """Returns the properties by name, such as `dc:title`.
 
-    Of alternatives in several languages an object by language. Raises PacketRefused: it is no XML, too deep, has too
-    many elements, or a document type, without which there are no entities to expand.
+    A value is a text, a list (bag or sequence), an object (structure), or an object by language (alternatives).
+
+    Raises:
+        PacketRefused: The packet is not XML, is nested too deeply, has too many elements, or has a document type. A
+            document type could define entities that expand without bound.
     """
     found: dict[str, Any] = {}
     for node in _descriptions(_parsed(packet), 0):
@@ -56,7 +59,7 @@ def _parsed(packet: bytes) -> Node:
         nonlocal count
         count += 1
         if len(path) > MAX_DEPTH or count > MAX_NODES:
-            raise PacketRefused(f"has more than {MAX_NODES:,} elements, or more than {MAX_DEPTH} in each other")
+            raise PacketRefused(f"has more than {MAX_NODES:,} elements or more than {MAX_DEPTH} levels")
         node = Node(_named(name), {_named(key): value for key, value in attributes.items()})
         path[-1].children.append(node)
         path.append(node)
@@ -68,7 +71,7 @@ def _parsed(packet: bytes) -> Node:
         path[-1].texts.append(data)
 
     def refuse(*_: Any) -> None:
-        raise PacketRefused("has a document type, which XMP has no use for")
+        raise PacketRefused("has a document type, which XMP does not use")
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.namespace_prefixes = True
@@ -77,13 +80,13 @@ def _parsed(packet: bytes) -> Node:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
         parser.Parse(packet.strip(b"\x00 \r\n\t"), True)
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two over its encoding
-        raise PacketRefused("is no XML") from error
+    except (expat.ExpatError, ValueError, LookupError) as error:  # a bad encoding raises the latter two
+        raise PacketRefused("is not valid XML") from error
     return root
 
 
 def _named(name: str) -> str:
-    """Returns `prefix:name` of expat's `uri name prefix`; RDF and XML by their usual prefixes, whatever is written."""
+    """Returns `prefix:name` for expat's `uri name prefix`. RDF and XML get their usual prefixes in every packet."""
     uri, _, rest = name.rpartition(" ") if name.count(" ") == 1 else name.partition(" ")
     local, _, prefix = rest.partition(" ")
     if uri in (RDF, XML):
@@ -92,7 +95,7 @@ def _named(name: str) -> str:
 
 
 def _descriptions(node: Node, depth: int) -> Iterator[Node]:
-    """Yields the outermost descriptions."""
+    """Yields the outermost `rdf:Description` elements, at most 3 levels down."""
     for child in node.children:
         if child.name == "rdf:Description":
             yield child
@@ -101,7 +104,7 @@ def _descriptions(node: Node, depth: int) -> Iterator[Node]:
 
 
 def _properties(node: Node) -> dict[str, Any]:
-    """Returns what a description or a structure has, as attributes and as elements."""
+    """Returns the properties of a description or a structure, from its attributes and its child elements."""
     found: dict[str, Any] = {
         name: value for name, value in node.attributes.items() if not name.startswith(("rdf:", "xml:")) and ":" in name
     }

@@ -1,4 +1,4 @@
-"""Scores what a picture shows, with two networks: open_nsfw, for photos, and nsfwjs, which knows drawings."""
+"""Scores sexual content in images with two networks: open_nsfw for photos, and nsfwjs for drawings."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ __all__ = ["run"]
 
 OPEN_NSFW, NSFWJS = "open_nsfw", "nsfwjs"
 CLASSES = ("drawing", "hentai", "neutral", "porn", "sexy")
-"""What nsfwjs tells apart, in its order: dist/cjs/nsfw_classes.js. They make 1 together."""
+"""The classes of nsfwjs in the network's order (dist/cjs/nsfw_classes.js); their scores add up to 1."""
 DRAWINGS = Path(__file__).parent / "drawings" / "nsfwjs.onnx"
 SIDE = 224
-"""Pixels a side of what both networks see."""
+"""Width and height of both networks' input in pixels."""
 WHOLE = 256
-"""open_nsfw sees the middle of a picture that was made this large: its classify_nsfw.py."""
+"""For open_nsfw the image is resized to this side and then cropped to its middle, as in its classify_nsfw.py."""
 MEAN_BGR = np.array([104, 117, 123], np.float32)
 
 Shares = NDArray[np.float32]
@@ -32,21 +32,21 @@ Network = Callable[[Shares], Shares]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
-    """Emits `analysis` with part `safety`: `scores`, a list of `category`, `score` (0 to 1) and `network`.
+    """Emits one "analysis" with part "safety": `scores`, a list of `category`, `score` (0 to 1) and `network`.
 
-    Task: `model_dir` (a folder with open-nsfw.onnx), `threads`, `limits` (of the picture, as ImageLimits; may be
-    absent). `explicit` is the highest of `nsfw`, `hentai` and `porn`, so one network is enough; `suggestive` that of
-    `nsfw` and the sum of `hentai`, `porn` and `sexy`, so it is never below `explicit`.
+    The task has `model_dir` (a folder with open-nsfw.onnx), `threads`, and optionally `limits` (of the image, as
+    ImageLimits). `explicit` is the highest of `nsfw`, `hentai` and `porn`, so one network is enough. `suggestive` is
+    the higher of `nsfw` and the sum of `hentai`, `porn` and `sexy`, so it is never below `explicit`.
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        WeightsMissing: `model_dir` has no weights that load.
+        WeightsMissing: The weights are not in `model_dir` or do not load.
     """
     photos = load(str(Path(task["model_dir"]) / "open-nsfw.onnx"), int(task["threads"]))
     drawings = load(str(DRAWINGS), int(task["threads"]))
     picture = on_white(open_upright(pictures[0], ImageLimits(**task.get("limits", {}))))
-    Image.MAX_IMAGE_PIXELS = None  # it was the source's; what the networks see may have more pixels
+    Image.MAX_IMAGE_PIXELS = None  # open_upright set the source's limit; the networks' input may have more pixels
     nsfw = float(photos(for_photos(picture))[1])
     shares = dict(zip(CLASSES, map(float, drawings(for_drawings(picture))), strict=True))
     explicit = max(nsfw, shares["hentai"], shares["porn"])
@@ -60,14 +60,14 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """Returns a picture's colors as they are seen on white."""
+    """Returns an image in RGB on a white background."""
     if picture.mode != "RGBA":
         return picture.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
 def for_photos(picture: Image.Image) -> Shares:
-    """Returns what open_nsfw sees: made 256 x 256, the middle of it, once through JPEG, BGR less the mean."""
+    """Returns the input of open_nsfw: 256 x 256, cropped to the middle, saved as JPEG once, BGR minus the mean."""
     edge = (WHOLE - SIDE) // 2
     middle = picture.resize((WHOLE, WHOLE), Image.Resampling.BILINEAR).crop((edge, edge, edge + SIDE, edge + SIDE))
     packed = io.BytesIO()
@@ -76,27 +76,28 @@ def for_photos(picture: Image.Image) -> Shares:
 
 
 def for_drawings(picture: Image.Image) -> Shares:
-    """Returns what nsfwjs sees: made 224 x 224, RGB from 0 to 1."""
+    """Returns the input of nsfwjs: 224 x 224, RGB from 0 to 1."""
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32) / np.float32(255)
 
 
 @lru_cache(maxsize=2)
 def load(path: str, threads: int) -> Network:
-    """Returns a function from pixels to shares; it keeps the loaded network.
+    """Returns a function from pixels to scores. The loaded network stays cached.
 
     Raises:
-        WeightsMissing: There is no such file, or it does not load.
+        WeightsMissing: The file is absent or does not load.
     """
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait must sleep
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must sleep
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
         command = {"command": "celeste models pull local/safety"}
-        raise WeightsMissing(f"{Path(path).name} is not on this machine, or damaged", metadata=command) from error
+        text = f"the weights file {Path(path).name} is absent or damaged on this machine"
+        raise WeightsMissing(text, metadata=command) from error
     (given,) = session.get_inputs()
     return lambda pixels: np.asarray(session.run(None, {given.name: pixels[np.newaxis]})[0], np.float32)[0]

@@ -1,15 +1,15 @@
-"""Overlay: an operator's own word on the catalog: more models, other limits, prices and lifecycles.
+"""Catalog overlay: an operator's file that adds models and changes limits, prices and lifecycles.
 
 checked_on: 2026-11-28
 source: our contract of November
 models:
-  - id: openai/gpt-image-2            # known: what is said here is changed
+  - id: openai/gpt-image-2            # in the catalog: these values change
     max_count: 4
-    parameters:                       # by path; `options.x` is the provider's own option x
+    parameters:                       # by path; `options.x` is the provider option x
       size: {maximum_side: 2048}
-      options.moderation: null        # is not read any more
+      options.moderation: null        # removed
     prices: [{unit: image, amount: "0.03"}]
-  - id: openai/gpt-image-3            # not known: added, with all that another has
+  - id: openai/gpt-image-3            # new: a copy of another model
     like: openai/gpt-image-2
 """
 
@@ -24,12 +24,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from celeste_image.config import explain
-from celeste_image.core.card import LifecycleState, ModelCard, Parameter, Price
-from celeste_image.providers.catalog import LOADER
+from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
+from celeste_image.providers.catalog import LOADER, contract_path
 
 __all__ = ["Overlay", "load_overlay", "overlaid"]
 
-FACTS = ("title", "summary", "max_count", "previews", "wire_id", "state", "replacement")
+FACTS = ("title", "summary", "max_count", "previews", "wire_id", "stage", "replacement")
 BOUNDS = (("minimum", "maximum"), ("minimum_side", "maximum_side"), ("minimum_megapixels", "maximum_megapixels"))
 
 
@@ -43,13 +43,14 @@ class OverlayPrice(_Section):
     unit: Annotated[str, StringConstraints(min_length=1)]
     amount: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
+    per: Annotated[int, Field(ge=1)] = 1
     when: str = ""
     source: str = ""
     checked_on: date | None = None
 
 
 class OverlayParameter(BaseModel):
-    """Changes of one parameter: these, and fields of its range, as in the catalog."""
+    """Changes of one parameter: the fields below, and fields of its range, named as in the catalog."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -63,7 +64,7 @@ UNCHANGED = OverlayParameter()
 
 
 class OverlayModel(_Section):
-    """One model: what is not set stays as it is, or is as with the model that it is `like`."""
+    """Changes of one model. Unset fields keep the values of the catalog, or of the model that a new one is `like`."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.:/-]{1,150}$")]
     like: str = ""
@@ -72,7 +73,7 @@ class OverlayModel(_Section):
     max_count: Annotated[int, Field(ge=1, le=16)] | None = None
     previews: bool | None = None
     wire_id: str | None = None
-    state: LifecycleState | None = None
+    stage: ModelStage | None = None
     ends_on: date | None = None
     replacement: str | None = None
     prices: tuple[OverlayPrice, ...] | None = None
@@ -82,7 +83,7 @@ class OverlayModel(_Section):
 
 
 class Overlay(_Section):
-    """The file; its `source` and `checked_on` hold for entries that have none."""
+    """The file. Its `source` and `checked_on` apply to entries without their own."""
 
     source: str = ""
     checked_on: date
@@ -90,65 +91,65 @@ class Overlay(_Section):
 
 
 def load_overlay(path: Path) -> Overlay:
-    """Returns an operator's file.
+    """Returns the overlay in an operator's file.
 
     Raises:
-        ValueError: It can't be read or is no overlay; the text says where.
+        ValueError: The file can't be read or is not a valid overlay. The message names the place.
     """
     try:
-        return Overlay.model_validate(yaml.load(path.read_text(), Loader=LOADER))  # noqa: S506  # a safe one
+        return Overlay.model_validate(yaml.load(path.read_text(), Loader=LOADER))  # noqa: S506  # a safe loader
     except OSError as error:
         raise ValueError(f"catalog.file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"catalog.file {path}: is no YAML: {error}") from error
+        raise ValueError(f"catalog.file {path}: is not YAML: {error}") from error
     except ValidationError as error:
         lines = explain(error).splitlines()
         raise ValueError("\n".join(f"catalog.file {path}: {line}" for line in lines)) from error
 
 
 def overlaid(overlay: Overlay, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
-    """Returns all models as the operator wants them: those changed in their places, those added at the end.
+    """Returns the cards with an overlay applied: changed models keep their places, new ones are at the end.
 
     Raises:
-        ValueError: An entry is twice there, changes or is like a model that is not there, or says what can't be.
+        ValueError: Two entries have the same id, an entry names an unknown model, or a value is not valid.
     """
     made = {card.id: card for card in cards}
     seen: set[str] = set()
     for entry in overlay.models:
         where = f"catalog: {entry.id}"
         if entry.id in seen:
-            raise ValueError(f"{where}: is there twice")
+            raise ValueError(f"{where}: has two entries")
         seen.add(entry.id)
         made[entry.id] = _card(where, overlay, entry, _base(where, entry, made))
     for entry in overlay.models:
         if entry.replacement and entry.replacement not in made:
-            raise ValueError(f"catalog: {entry.id}: there is no model {entry.replacement!r} to replace it")
+            raise ValueError(f"catalog: {entry.id}: its replacement {entry.replacement!r} is not in the catalog")
     return tuple(made.values())
 
 
 def _base(where: str, entry: OverlayModel, made: Mapping[str, ModelCard]) -> ModelCard:
-    """Returns the card that an entry begins with."""
+    """Returns the card that an entry changes, or copies for a new model."""
     known = made.get(entry.id)
     if known and entry.like:
-        raise ValueError(f"{where}: is known and can be changed, but not be made like another")
+        raise ValueError(f"{where}: is in the catalog, so `like` can't be set")
     if known:
         return known
     if not entry.like:
-        raise ValueError(f"{where}: there is no such model to change; to add it, say which it is `like`")
+        raise ValueError(f"{where}: is not in the catalog; to add it, name a model that it is `like`")
     provider = entry.id.partition("/")[0]
     if not (base := made.get(entry.like)) or base.provider != provider:
-        raise ValueError(f"{where}: {entry.like!r}, which it is to be like, is no model of {provider}")
+        raise ValueError(f"{where}: `like` {entry.like!r} is not a model of {provider}")
     name = entry.id.partition("/")[2]
     return replace(
         base,
         id=entry.id,
         title=name,
         wire_id="",
-        state=LifecycleState.ACTIVE,
+        stage=ModelStage.ACTIVE,
         ends_on="",
         replacement="",
         prices=(),
-        evidence="from the configuration",
+        evidence=ModelEvidence.CONFIGURATION,
         like=base.like or base.id,
     )
 
@@ -161,13 +162,15 @@ def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) ->
         facts["ends_on"] = str(entry.ends_on)
     if entry.prices is not None:
         facts["prices"] = tuple(
-            Price(p.unit, str(p.amount), p.currency, p.when, p.source or facts["source"], str(p.checked_on or day))
+            Price(
+                p.unit, str(p.amount), p.currency, p.per, p.when, p.source or facts["source"], str(p.checked_on or day)
+            )
             for p in entry.prices
         )
-    changes = {_path(base.provider, path): change for path, change in entry.parameters.items()}
+    changes = {contract_path(base.provider, path): change for path, change in entry.parameters.items()}
     known = {parameter.path for parameters in base.parameters.values() for parameter in parameters}
     if unknown := changes.keys() - known:
-        raise ValueError(f"{where}: parameters: it reads no {', '.join(sorted(unknown))}")
+        raise ValueError(f"{where}: parameters: the model does not have {', '.join(sorted(unknown))}")
     facts["parameters"] = {
         kind: tuple(
             _parameter(where, parameter, change)
@@ -179,17 +182,12 @@ def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) ->
     return replace(base, **facts)
 
 
-def _path(provider: str, path: str) -> str:
-    option = path.removeprefix("options.")
-    return path if option == path else f'options.provider_options["{provider}"].{option}'
-
-
 def _parameter(where: str, known: Parameter, change: OverlayParameter) -> Parameter:
-    """Returns a parameter with other words or another range."""
+    """Returns a parameter with the changes applied. Raises ValueError."""
     where, more, limits = f"{where}: parameters.{known.path}", change.model_extra or {}, asdict(known.range)
     words = {name: value for name, value in change.model_dump(exclude_none=True).items() if name not in more}
     if unknown := more.keys() - limits.keys():
-        raise ValueError(f"{where}: has no {', '.join(sorted(unknown))}, but {', '.join(limits)}")
+        raise ValueError(f"{where}: does not have {', '.join(sorted(unknown))}; it has {', '.join(limits)}")
     limits |= more
     try:
         made = replace(known, range=TypeAdapter(type(known.range)).validate_python(limits), **words)

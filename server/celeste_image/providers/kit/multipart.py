@@ -1,4 +1,4 @@
-"""Operations that are forms of their own: a table says what of a request goes into which part of which form."""
+"""Multipart forms: a table of operations says which value of a request goes into which part of a form."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ from celeste_image.imaging.pixels import MaskForm
 from celeste_image.providers.base import Options
 from celeste_image.providers.kit.vendor import Vendor
 
-__all__ = ["Bounds", "Operation", "Part", "check", "named", "parts_of", "value_at"]
+__all__ = ["Bounds", "Operation", "Part", "check_request", "named", "parts_of", "value_at"]
 
 Part = tuple[str, tuple[str | None, bytes, str | None]]
-"""A part of a form, as httpx takes it among `files`: its name, file name, content and media type. One without a file
-name is a text, so a form of texts alone is multipart too."""
+"""A part of a form, as httpx takes it in `files`: name, file name, content and media type. A text is a part without a
+file name; so a form that has only texts is multipart too."""
 
 
 def named(*paths: str, **renamed: str) -> dict[str, str]:
-    """Returns paths of a request by the names of the parts they go to: a path's last step, or the name given."""
+    """Returns a mapping of part names to paths of a request. The name is the path's last step, or the keyword's."""
     return {path.rpartition(".")[2]: path for path in paths} | renamed
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a picture must be to be taken; `maximum_ratio` is of the longer to the shorter side, 0 is any."""
+    """Limits of an input image, in pixels. `maximum_ratio` is longer side by shorter side; 0 means no limit."""
 
     minimum_side: int
     maximum_side: int
@@ -37,7 +37,7 @@ class Bounds:
     maximum_ratio: float = 0.0
 
     def problem(self, width: int, height: int) -> str:
-        """Returns what is wrong with a size in pixels, empty when nothing is."""
+        """Returns why a size in pixels is outside the limits; empty if it is within."""
         given = f"is {width:,} x {height:,}"
         if not (self.minimum_side <= min(width, height) and max(width, height) <= self.maximum_side):
             return f"must be {self.minimum_side:,} to {self.maximum_side:,} pixels a side, {given}"
@@ -53,13 +53,13 @@ class Operation:
     """One operation of an API.
 
     Attributes:
-        path: Below the API's URL.
-        files: Paths of the request's pictures and masks, by the names of their parts.
-        texts: Paths of its other values, by the names of their parts; `options.x` is the provider's own option x.
-        fixed: Parts that are always sent; a value of the request goes before.
-        bounds: What the picture called `image` must be.
-        mask: What it wants a mask to be.
-        job: Whether the answer to the form is a job to be asked about.
+        path: Path of the operation, below the API's URL.
+        files: Paths of the request's images and masks, by part name.
+        texts: Paths of the request's other values, by part name; `options.x` is the provider option x.
+        fixed: Parts with default values; a value of the request replaces them.
+        bounds: Limits of the request's `image`.
+        mask: The form of a mask.
+        job: Whether the answer is a job that is polled.
     """
 
     path: str
@@ -72,25 +72,26 @@ class Operation:
 
 
 def value_at(request: ImageRequest, path: str, options: Options) -> Any:
-    """Returns what is at a path of the contract; None where nothing was asked for."""
+    """Returns the value at a path of a request; None if it is unset."""
     if path.startswith("options."):
         return getattr(options, path.removeprefix("options."))
     value: Any = request
     for step in path.split("."):
         value = value.edit if isinstance(value, Edit) and step == value.edit.field else getattr(value, step)
-    # What can't be 0 is unset by it; numbers that can are None when unset.
+    # An unset outpaint side is 0; other unset numbers are None.
     return None if value == "" or (value == 0 and path.startswith("outpaint.")) else value
 
 
-def check(card: ModelCard, request: ImageRequest, operation: Operation, options: Options) -> None:
-    """Raises InvalidRequest for what the contract allows and the operation does not take.
+def check_request(card: ModelCard, request: ImageRequest, operation: Operation, options: Options) -> None:
+    """Checks a request against an operation, beyond the rules of the contract.
 
-    That is: a field left out that it needs, a picture out of bounds.
+    Raises:
+        InvalidRequest: A field that the card requires is missing, or the image is outside the operation's limits.
     """
     paths = {*operation.files.values(), *operation.texts.values()}
     needed = [p.path for p in card.parameters[request.kind] if p.required and p.path in paths]
     missing = [path for path in needed if value_at(request, path, options) is None]
-    problems = [Violation(path, f"is needed by {card.id}") for path in missing]
+    problems = [Violation(path, f"is required by {card.id}") for path in missing]
     facts = value_at(request, "image", options).facts if operation.bounds else None
     if facts and operation.bounds and (problem := operation.bounds.problem(facts.width, facts.height)):
         problems.append(Violation("image", f"{problem}, for {card.id}"))
@@ -107,15 +108,15 @@ async def parts_of(
     reads: Collection[str],
     extra: Mapping[str, Any],
 ) -> list[Part]:
-    """Returns the form of a request.
+    """Returns the parts of the form for a request.
 
     Args:
-        vendor: Whose API it is.
-        operation: What it is the form of.
-        request: Concrete, with its pictures loaded.
-        options: The provider's own.
-        reads: Media types that the API reads.
-        extra: Further values by the names of their parts; None is left out.
+        vendor: The vendor.
+        operation: The operation.
+        request: The request, made concrete, with its images loaded.
+        options: The request's options for this provider.
+        reads: Media types that the API reads; other images are converted.
+        extra: Further values by part name; None is left out.
     """
     values = {name: value_at(request, path, options) for name, path in operation.texts.items()}
     texts = {**operation.fixed, **{k: _text(v) for k, v in {**values, **extra}.items() if v is not None}}

@@ -1,1 +1,1 @@
-"""Servers of the open inference protocol, KServe and Triton among them: see `provider`."""
+"""Provider for inference servers, such as KServe and Triton, that speak the open inference protocol: see `provider`."""

@@ -1,4 +1,4 @@
-"""Cards of an inference server's models: what the operator's tables say of them."""
+"""Model cards of an inference server, made from the tables in the operator's configuration."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,14 @@ from celeste_image.core.card import (
     ImageRange,
     IntegerRange,
     ModelCard,
+    ModelEvidence,
     NumberRange,
     Parameter,
     ParameterRange,
     SizeRange,
     TextRange,
 )
+from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import AnalysisKind, OperationKind
 from celeste_image.providers.kserve.settings import ClassifyModel, CutModel, GenerateModel, KServeModel, UpscaleModel
@@ -20,13 +22,13 @@ from celeste_image.providers.kserve.settings import ClassifyModel, CutModel, Gen
 __all__ = ["card_of"]
 
 OPTIONS: tuple[tuple[str, ParameterRange, str], ...] = (
-    ("steps", IntegerRange(1, 1000), "Steps of the denoising."),
-    ("guidance_scale", NumberRange(0, 100), "How closely the prompt is followed."),
+    ("steps", IntegerRange(1, 1000), "Number of denoising steps."),
+    ("guidance_scale", NumberRange(0, 100), "How closely the model follows the prompt."),
 )
 
 
 def card_of(provider: str, model: KServeModel) -> ModelCard:
-    """Returns a model's card."""
+    """Returns the card of a model in the configuration."""
     match model:
         case UpscaleModel():
             kind, parameters = OperationKind.UPSCALE, (*_upscale(),)
@@ -41,37 +43,35 @@ def card_of(provider: str, model: KServeModel) -> ModelCard:
         title=model.title or model.id,
         summary=model.summary,
         parameters={kind: parameters},
+        edits=(RemoveBackground.field,) if isinstance(model, CutModel) else (),
         license=model.license,
         max_count=0 if kind is OperationKind.ANALYZE else 1,
         previews=kind is OperationKind.UPSCALE,
         wire_id=model.on_server,
-        evidence="from the configuration",
+        evidence=ModelEvidence.CONFIGURATION,
     )
 
 
 def _upscale() -> Iterator[Parameter]:
-    yield Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to enlarge.", required=True)
-    yield Parameter(
-        "factor", NumberRange(1, 16), "Factor", "Times the width and height; exactly one of factor and size."
-    )
-    yield Parameter("size", SizeRange(1, 16_384, 40), "Size", "In pixels; exactly one of factor and size.")
+    yield Parameter("image", ImageRange(IMAGE_TYPES, 40), "Image", "The image to enlarge.", required=True)
+    yield Parameter("factor", NumberRange(1, 16), "Factor", "Factor for width and height; set either factor or size.")
+    yield Parameter("size", SizeRange(1, 16_384, 40), "Size", "In pixels; set either factor or size.")
 
 
 def _cut() -> Iterator[Parameter]:
     pictures = ImageRange(IMAGE_TYPES, 40)
-    yield Parameter("image", pictures, "Picture", "What to cut out of.", required=True)
-    yield Parameter("remove_background", pictures, "Remove background", "It becomes transparent.")
+    yield Parameter("image", pictures, "Image", "The image whose background is removed.", required=True)
 
 
 def _classify() -> Iterator[Parameter]:
-    yield Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to look at.", required=True)
-    yield Parameter("kinds", ChoiceRange((AnalysisKind.CONTENT,)), "Kinds", "What to find: tags of the content.")
+    yield Parameter("image", ImageRange(IMAGE_TYPES, 40), "Image", "The image to analyze.", required=True)
+    yield Parameter("kinds", ChoiceRange((AnalysisKind.CONTENT,)), "Kinds", "What to find: tags for the content.")
 
 
 def _generate(provider: str, model: GenerateModel) -> Iterator[Parameter]:
-    yield Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)
+    yield Parameter("prompt", TextRange(), "Prompt", "What the image shows.", required=True)
     if model.negative_prompt:
-        yield Parameter("negative_prompt", TextRange(), "Negative prompt", "What not to show.")
+        yield Parameter("negative_prompt", TextRange(), "Negative prompt", "What the image must not show.")
     if model.sizes:
         sides = [side for size in model.sizes for side in size]
         width, height = model.sizes[0]
@@ -84,7 +84,7 @@ def _generate(provider: str, model: GenerateModel) -> Iterator[Parameter]:
     yield Parameter("size", bounds, "Size", "Width and height in pixels.")
     if model.seed:
         yield Parameter(
-            "seed", IntegerRange(0), "Seed", "The same seed gives the same picture, if the model keeps to it."
+            "seed", IntegerRange(0), "Seed", "The same seed gives the same image, if the model is deterministic."
         )
     for name, bounds_of_option, help_ in OPTIONS:
         if getattr(model, name):

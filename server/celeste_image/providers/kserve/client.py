@@ -1,6 +1,7 @@
-"""Inference: the calls of the open inference protocol over gRPC, to the one address that the operator named.
+"""gRPC client of the open inference protocol, for the one server address in the operator's configuration.
 
-The second way out, next to `outbound/client.py`: see server/decisions/0017-inference-over-grpc.md.
+Besides `outbound/client.py`, this is the only module that sends requests to other machines: see
+server/decisions/0017-inference-over-grpc.md.
 """
 
 import asyncio
@@ -36,14 +37,14 @@ Response = TypeVar("Response", bound=Message)
 
 SERVICE = "/inference.GRPCInferenceService/"
 SPARE_BYTES = 1 << 20
-"""For everything in a message but its tensors' values."""
-ASK_SECONDS = 15.0
-"""For what is not an inference."""
+"""Allowance for the parts of a message other than the values of its tensors."""
+QUERY_SECONDS = 15.0
+"""Timeout of calls other than inferences."""
 TOO_LARGE = "larger than max"
-"""What gRPC says, of either side, where a message is beyond a limit."""
+"""Part of gRPC's error text if a message exceeds the limit of either side."""
 
 OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.enable_http_proxy", 0),  # the operator named where to go; a variable of the environment did not
+    ("grpc.enable_http_proxy", 0),  # the operator's address is used, never a proxy from the environment
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.initial_reconnect_backoff_ms", 500),
@@ -64,12 +65,12 @@ CONTENTS: dict[str, tuple[str, str]] = {
     "FP32": ("fp32_contents", "f"),
     "FP64": ("fp64_contents", "d"),
 }
-"""Where typed contents are, and what `array` calls their values; FP16 has raw ones alone."""
+"""The field of typed contents by datatype, and the type code for `array`; FP16 has only raw contents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A tensor and its values: raw, little-endian, row by row; for BYTES each element with its length before it."""
+    """A tensor. `data` is raw, little-endian and row by row; for BYTES, each element follows its length in 4 bytes."""
 
     name: str
     datatype: str
@@ -78,15 +79,15 @@ class Contents:
 
 
 class Inference:
-    """One server, or as many as its name has addresses for.
+    """One inference server, or several: calls are spread over all addresses of its host name.
 
     Args:
-        provider: Whose it is, for errors.
-        settings: Its table of the configuration.
-        most_bytes: The largest tensor that is expected.
+        provider: The provider's name, for errors.
+        settings: The provider's table of the configuration.
+        most_bytes: Size of the largest expected tensor.
 
     Raises:
-        OSError: A file that the settings name can't be read.
+        OSError: A file in the settings can't be read.
     """
 
     def __init__(self, provider: str, settings: KServeSettings, most_bytes: int) -> None:
@@ -109,12 +110,12 @@ class Inference:
     async def infer(
         self, model: str, version: str, inputs: Sequence[Contents], output: str, deadline: float | None
     ) -> Contents:
-        """Returns what a model makes of some tensors, in the output of that name; "" is the only one there is.
+        """Runs a model on tensors and returns the output named `output`; an empty name means its only output.
 
-        Cancelling it cancels the call at the server.
+        Cancelling this coroutine cancels the call at the server.
 
         Raises:
-            CelesteError: See `_error`; ProviderFailed also for an answer that has no such output.
+            CelesteError: The call failed, see `_error`. ProviderFailed: the answer does not have the output.
         """
         request = pb.ModelInferRequest(model_name=model, model_version=version)
         for given in inputs:
@@ -126,20 +127,20 @@ class Inference:
         return await self._contents(response, output)
 
     async def signature(self, model: str, version: str, deadline: float | None = None) -> Signature:
-        """Returns what the server says of a model's tensors. Raises CelesteError, see `_error`."""
+        """Returns the inputs and outputs in a model's metadata. Raises CelesteError, see `_error`."""
         request = pb.ModelMetadataRequest(name=model, version=version)
-        response = await self._call("ModelMetadata", request, pb.ModelMetadataResponse, ASK_SECONDS, deadline)
+        response = await self._call("ModelMetadata", request, pb.ModelMetadataResponse, QUERY_SECONDS, deadline)
         return Signature(_tensors(response.inputs), _tensors(response.outputs))
 
     async def is_ready(self, model: str = "", version: str = "") -> bool:
-        """Tells whether a model is ready, or, without one, the server. Raises CelesteError, see `_error`."""
+        """Returns whether a model is ready, or the server if `model` is empty. Raises CelesteError, see `_error`."""
         if model:
             asked = pb.ModelReadyRequest(name=model, version=version)
-            return (await self._call("ModelReady", asked, pb.ModelReadyResponse, ASK_SECONDS)).ready
-        return (await self._call("ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse, ASK_SECONDS)).ready
+            return (await self._call("ModelReady", asked, pb.ModelReadyResponse, QUERY_SECONDS)).ready
+        return (await self._call("ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse, QUERY_SECONDS)).ready
 
     async def close(self) -> None:
-        """Closes the connections; calls under way are cancelled."""
+        """Closes the connections and cancels the calls in progress."""
         if self._channel:
             await self._channel.close()
             self._channel = None
@@ -149,7 +150,7 @@ class Inference:
     ) -> Response:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
-            raise DeadlineExceeded("the deadline passed before the model's server was asked")
+            raise DeadlineExceeded("the deadline passed before the request was sent to the inference server")
         stub = self._opened().unary_unary(
             SERVICE + method,
             request_serializer=type(request).SerializeToString,
@@ -162,7 +163,7 @@ class Inference:
             raise self._error(error, is_late=timeout == left) from None
 
     def _opened(self) -> grpc.aio.Channel:
-        if self._channel is None:  # not at the start: a channel belongs to the loop that runs
+        if self._channel is None:  # not in the constructor: a channel belongs to the running event loop
             if self._credentials:
                 self._channel = grpc.aio.secure_channel(self._target, self._credentials, self._options)
             else:
@@ -170,9 +171,9 @@ class Inference:
         return self._channel
 
     def _error(self, error: grpc.aio.AioRpcError, *, is_late: bool) -> CelesteError:
-        """Returns the error for a status; `is_late` tells that it was the caller who did not wait longer.
+        """Returns the error for a gRPC status; `is_late` says that the caller's deadline ended the call.
 
-        An inference may be done again: it changes nothing and nobody sends a bill for each.
+        An inference may be retried: it changes nothing and is not billed.
         """
         code = error.code()
         said = vendor_text(error.details(), self._secrets)
@@ -180,7 +181,7 @@ class Inference:
         metadata = {"provider": self._provider, "status": code.name}
         match code:
             case grpc.StatusCode.DEADLINE_EXCEEDED if is_late:
-                return DeadlineExceeded("the deadline passed while the model's server worked")
+                return DeadlineExceeded("the deadline passed during the inference")
             case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
                 return InvalidRequest(text, metadata=metadata)
             case grpc.StatusCode.NOT_FOUND:
@@ -202,13 +203,13 @@ class Inference:
     async def _contents(self, response: pb.ModelInferResponse, name: str) -> Contents:
         found = [(index, output) for index, output in enumerate(response.outputs) if name in ("", output.name)]
         if len(found) != 1:
-            names = ", ".join(output.name for output in response.outputs) or "nothing"
-            raise ProviderFailed(f"it made {names}, of which one is wanted: set output.name in its table")
+            names = ", ".join(output.name for output in response.outputs) or "no output"
+            raise ProviderFailed(f"the model returned {names}; set output.name in its table to choose one")
         ((index, output),) = found
         if raw := response.raw_output_contents:
             data = raw[index] if index < len(raw) else b""
         else:
-            # Value by value, and there may be millions.
+            # In a thread: the values are copied one by one, and there may be millions.
             data = await asyncio.to_thread(_raw, output.datatype, output.contents)
         return Contents(output.name, output.datatype, tuple(output.shape), data)
 
@@ -218,7 +219,7 @@ def _tensors(found: Sequence[pb.ModelMetadataResponse.TensorMetadata]) -> tuple[
 
 
 def _raw(datatype: str, contents: pb.InferTensorContents) -> bytes:
-    """Returns typed contents as raw ones; nothing for a type that has no contents."""
+    """Returns typed contents as raw bytes; empty for a datatype without typed contents."""
     if datatype == "BYTES":
         return b"".join(len(element).to_bytes(4, "little") + element for element in contents.bytes_contents)
     if datatype not in CONTENTS:

@@ -1,8 +1,8 @@
-"""Pixel work for inference servers: cuts pictures into tensors and puts them together again.
+"""Worker process engine for inference servers: converts images to tensors and tensors to images.
 
-The network is elsewhere. Where a task needs it, this asks, some tiles ahead, and takes the answers in the same order:
-"ask" with `shape` and the tensor's raw bytes, then "take", which is answered by a frame "made" with `datatype`, `shape`
-and raw bytes, or "failed", which ends the task.
+The network runs on the server. The engine requests inferences from the main process, several tiles ahead, and takes
+the answers in the same order. A frame "ask" has `shape` and the tensor's raw bytes. A frame "take" is answered by a
+frame "made", with `datatype`, `shape` and raw bytes, or by a frame "failed", which ends the task.
 """
 
 from collections import deque
@@ -27,25 +27,26 @@ __all__ = ["run"]
 
 
 class Failed(Exception):
-    """The other side knows why."""
+    """An inference failed; the main process has the error."""
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None:
-    """Does the one thing that `task["do"]` names.
+    """Runs the task that `task["do"]` names. Every task on an image also has its `limits`.
 
-    * `upscale`: the picture to `width` and `height`, by `factor`, `tile`, `overlap`, with `in_flight` tiles ahead;
-      `input` and `output`, the forms of the tensors; `limits` of the picture, `preview_count`. Emits as `upscale` does.
-    * `classify`: the picture, made `width` by `height` as `fit` says, in the form `input`; `scores`, what is made;
-      `tags` at most, of `minimum_score`. Emits one "tags" with the classes' indexes and scores, the surest first, and
-      how many `classes` there are.
-    * `cut`: the picture, made `width` by `height` in the form `input`; `values`, what is made. Emits one "picture",
-      as large as the picture was, transparent where nothing is in front.
-    * `paint`: the tensor to a picture; `datatype`, `shape`, `output`. Emits one "picture".
+    * `upscale`: Enlarges the image to `width` and `height`, in tiles, by the model's `factor`, with `tile`, `overlap`,
+      `in_flight` (tiles ahead), `preview_count`, and the tensor forms `input` and `output`. Emits as
+      `engines.tiling.upscale` does.
+    * `classify`: Resizes the image to `width` and `height` as `fit` says, in the form `input`. `scores` says what the
+      model returns. Emits one "tags" with pairs of class index and score, best first, at most `tags` of them and none
+      below `minimum_score`, and with `classes`, the number of scores.
+    * `cut`: Resizes the image to `width` and `height`, in the form `input`. `values` says what the model returns. Emits
+      one "picture" of the original size with a transparent background.
+    * `paint`: Converts a tensor of `datatype`, `shape` and the form `output` to an image. Emits one "picture".
 
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        ProviderFailed: A tensor is not of its form.
+        ProviderFailed: A tensor does not have its form.
     """
     match task["do"]:
         case "upscale":
@@ -66,7 +67,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Dialogue) -> None
             output = Form.of(task["output"])
             _emit(emit, Image.fromarray(pixels_of(pictures[0], task["datatype"], task["shape"], output)))
         case other:
-            raise ValueError(f"there is nothing called {other!r} to do")
+            raise ValueError(f"unknown task {other!r}")
 
 
 def _classify(task: dict[str, Any], picture: Image.Image, emit: Dialogue) -> None:
@@ -85,7 +86,7 @@ def _cut(task: dict[str, Any], source: Image.Image, emit: Dialogue) -> None:
     plane = matte_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], task["values"])
     matte = Image.fromarray(plane).resize(source.size, Image.Resampling.BICUBIC)
     cut = source.convert("RGBA")
-    cut.putalpha(ImageChops.multiply(matte, cut.getchannel("A")))  # what is transparent stays so
+    cut.putalpha(ImageChops.multiply(matte, cut.getchannel("A")))  # transparent pixels stay transparent
     _emit(emit, cut)
 
 
@@ -94,14 +95,14 @@ def _emit(emit: Dialogue, picture: Image.Image) -> None:
 
 
 def _made_of(picture: Image.Image, task: dict[str, Any], emit: Dialogue) -> Frame:
-    """Returns what the network makes of a whole picture. Raises Failed."""
+    """Returns the network's answer for a whole image. Raises Failed."""
     shape, data = tensor_of(np.asarray(picture), Form.of(task["input"]))
     emit("ask", {"shape": shape}, data)
     return _taken(emit)
 
 
 def _taken(emit: Dialogue) -> Frame:
-    """Returns the answer to what was asked first. Raises Failed when there is none."""
+    """Returns the answer to the oldest open request. Raises Failed."""
     answer = emit.take()
     if answer.kind == "failed":
         raise Failed
@@ -109,7 +110,7 @@ def _taken(emit: Dialogue) -> Frame:
 
 
 class _Network:
-    """A network at the server, as `Networked`."""
+    """A network on the server, as a `Networked` function of `engines.tiling`."""
 
     def __init__(self, task: dict[str, Any], emit: Dialogue) -> None:
         self._input, self._output = Form.of(task["input"]), Form.of(task["output"])
@@ -128,14 +129,12 @@ class _Network:
             yield self._take(*asked.popleft())
 
     def _take(self, height: int, width: int) -> PixelArray:
-        """Returns what was made of the piece of this size that was asked for first."""
+        """Returns the result for the oldest requested piece, which has this size. Raises ProviderFailed, Failed."""
         answer = _taken(self._emit)
         made = pixels_of(answer.payload, answer.fields["datatype"], answer.fields["shape"], self._output)
         sent = max(height, self._input.height), max(width, self._input.width)
         if made.shape[:2] != (sent[0] * self._factor, sent[1] * self._factor):
             across, down = made.shape[1], made.shape[0]
-            text = (
-                f"of a tile of {sent[1]} x {sent[0]} the model made {across} x {down}: its factor is not {self._factor}"
-            )
-            raise ProviderFailed(text)
+            text = f"the model turned a tile of {sent[1]} x {sent[0]} into {across} x {down}"
+            raise ProviderFailed(f"{text}: its factor is not {self._factor}")
         return made[: height * self._factor, : width * self._factor]

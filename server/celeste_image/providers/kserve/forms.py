@@ -1,4 +1,4 @@
-"""Forms of tensors that are pictures: the protocol's words for them. Read by the provider and by its engine alike."""
+"""Form: datatype, layout and value range of a tensor that holds an image. The provider and its engine share it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ ITEM_BYTES: Mapping[str, int] = {"FP32": 4, "FP16": 2, "UINT8": 1}
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How pixels are written into a tensor.
+    """How a tensor holds the pixels of an image.
 
     Attributes:
         name: The tensor's name.
-        datatype: One of ITEM_BYTES, or BYTES for an encoded picture.
-        layout: One of LAYOUTS; N is a batch of one.
+        datatype: One of ITEM_BYTES, or BYTES for an encoded image.
+        layout: One of LAYOUTS; N is a batch of one image.
         colors: RGB or BGR.
-        black: The least value of each channel, in the order of `colors`.
-        white: The most, the same.
-        height: The only one there is, in pixels; 0 is any.
-        width: The same.
+        black: Lowest value of each channel, in the order of `colors`.
+        white: Highest value of each channel, in the order of `colors`.
+        height: Height in pixels that the tensor must have; 0 means any.
+        width: Width in pixels that the tensor must have; 0 means any.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Form:
 
     @property
     def is_plain(self) -> bool:
-        """Tells whether values are those of pixels as they are."""
+        """Returns whether the tensor holds pixel values unchanged: UINT8 from 0 to 255."""
         return self.datatype == "UINT8" and set(self.black) == {0} and set(self.white) == {255}
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> "Form":
-        """Returns the form that a task of JSON values has."""
+        """Returns the form in a task, which has JSON values only."""
         return cls(**task)

@@ -1,4 +1,4 @@
-"""Inputs that are no pictures: a request's words and numbers as tensors of one element."""
+"""Tensor inputs for texts and numbers of a request: one tensor of one element each."""
 
 import struct
 from collections.abc import Mapping
@@ -15,21 +15,22 @@ NUMBERS = {
     **{"UINT8": "<B", "UINT16": "<H", "UINT32": "<I", "UINT64": "<Q", "FP16": "<e", "FP32": "<f", "FP64": "<d"},
 }
 WRAPPED = {"INT32": 1 << 31, "UINT32": 1 << 32, "INT64": 1 << 63, "UINT64": 1 << 64}
-"""Seeds count modulo this, so that any of ours is one of the model's."""
+"""Seeds are taken modulo these, because the server draws larger seeds than some types can hold."""
 
 
 def inputs_of(values: Mapping[str, Any], signature: Signature, seed: str = "") -> list[Contents]:
-    """Returns a tensor for each value, of the type and shape that the signature has for its name.
+    """Returns a tensor for each value, with the type and shape of the signature's input of that name.
 
-    Without a signature, text is BYTES, whole numbers are INT64, others FP32 and yes or no is BOOL, in the shape [1].
+    Without a signature the shape is [1], and the type is BYTES for a text, INT64 for an integer, FP32 for another
+    number and BOOL for a boolean.
 
     Args:
-        values: By the tensors' names.
-        signature: What the model says that it takes.
-        seed: Which of them is a seed.
+        values: The values by tensor name.
+        signature: The model's inputs.
+        seed: Name of the tensor that holds a seed; empty if there is none.
 
     Raises:
-        ProviderFailed: The model has no such input, or one that does not hold one value.
+        ProviderFailed: The model does not have an input of that name, or the input does not hold exactly one value.
         InvalidRequest: A value does not fit into the input's type.
     """
     return [_input(name, value, signature, is_seed=name == seed) for name, value in values.items()]

@@ -1,4 +1,4 @@
-"""KServe and Triton: models on a cluster, by the open inference protocol (v2) over gRPC. Configuration alone.
+"""Provider for inference servers such as KServe and Triton, over gRPC by the open inference protocol, version 2.
 
 [providers.cluster]
 kind = "kserve"
@@ -57,14 +57,14 @@ __all__ = ["KIND", "KServe"]
 log = structlog.get_logger("celeste_image.engines")
 
 MEMORY_BYTES = 3 << 30
-"""Of a process that cuts pictures into tiles; they and the result are at most 40 megapixels."""
-NOT_LOOKED_FOR = tuple(LeftOutFinding(field, "the model finds tags alone") for field in ("objects", "colors", "texts"))
+"""Memory of a worker process; the image and the result have at most 40 megapixels each."""
+NOT_LOOKED_FOR = tuple(LeftOutFinding(field, "the model finds only tags") for field in ("objects", "colors", "texts"))
 SEAM = 2
-"""Pixels of the source that a tile may be larger than it should be, by rounding."""
+"""Pixels of the source by which rounding may enlarge a tile."""
 
 
 class KServe:
-    """Models that an inference server runs: KServe, Triton, or any other that speaks the open inference protocol."""
+    """The models of one inference server that speaks the open inference protocol. All settings are configuration."""
 
     name = "kserve"
     title = "Inference server"
@@ -90,11 +90,11 @@ class KServe:
         self.pictures = Pixels(self.name)
 
     def ready(self, card: ModelCard) -> bool:
-        """Tells that the model is there: the operator said so."""
+        """Returns true: the operator's configuration says that the model exists."""
         return True
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        """Has the server do it."""
+        """Runs the request on the server."""
         model = self._models[request.model]
         try:
             signature = await self._signature(model, call)
@@ -113,7 +113,7 @@ class KServe:
                 async for event in events:
                     yield event
         except (InvalidRequest, ModelNotFound):
-            # Perhaps there is another version of the model now, which takes other tensors.
+            # The server may have a new version of the model, with other tensors.
             self._signatures.pop(model.id, None)
             raise
         except ProviderFailed as error:
@@ -122,28 +122,28 @@ class KServe:
             raise ProviderFailed(text, metadata={"provider": self.name} | error.metadata) from error
 
     async def check(self, *, online: bool = True) -> Checked:
-        """Asks the server whether it and the models are ready, which makes nothing."""
+        """Checks whether the server and its models are ready, without an inference."""
         if not online:
-            return Checked(self.name, Verdict.OK, "the table is right; the server was not asked")
+            return Checked(self.name, Verdict.OK, "the table is valid; the server was not asked")
         try:
             if not await self._server.is_ready():
-                return Checked(self.name, Verdict.FAILED, "the server is there and not ready")
+                return Checked(self.name, Verdict.FAILED, "the server answers but is not ready")
             asked = [self._is_ready(model) for model in self.settings.models]
             missing = [text for text in await asyncio.gather(*asked) if text]
         except CelesteError as error:
             return Checked(self.name, Verdict.FAILED, error.message)
         if missing:
             return Checked(self.name, Verdict.FAILED, "; ".join(missing))
-        return Checked(self.name, Verdict.OK, f"the server is ready, and so are its {len(asked)} models")
+        return Checked(self.name, Verdict.OK, f"the server and its {len(asked)} models are ready")
 
     async def close(self) -> None:
-        """Ends its calls and its processes."""
+        """Cancels calls, closes connections and ends worker processes."""
         await self._server.close()
         await self._pool.close()
         await self.pictures.close()
 
     async def _is_ready(self, model: KServeModel) -> str:
-        """Returns why a model is not ready; empty when it is."""
+        """Returns why a model is not ready; empty if it is ready."""
         try:
             ready = await self._server.is_ready(model.on_server, model.version)
         except ModelNotFound as error:
@@ -151,7 +151,7 @@ class KServe:
         return "" if ready else f"{model.id} is not ready"
 
     async def _signature(self, model: KServeModel, call: Call) -> Signature:
-        """Returns what the server says of a model's tensors, asked once."""
+        """Returns the signature of a model, from the cache or the server; empty if the server has no metadata call."""
         if model.id not in self._signatures:
             try:
                 found = await self._server.signature(model.on_server, model.version, call.deadline)
@@ -171,7 +171,7 @@ class KServe:
         if sides := [side for side in (given.height, given.width) if side]:
             tile = min(sides) - 2 * model.overlap - SEAM
             if tile < 1:
-                raise ProviderFailed(f"its tiles are {min(sides)} pixels, too few for an overlap of {model.overlap}")
+                raise ProviderFailed(f"its tiles have {min(sides)} pixels, too few for an overlap of {model.overlap}")
         task = {
             "do": "upscale",
             "width": request.size.width,
@@ -204,7 +204,9 @@ class KServe:
         async with aclosing(self._seen(task, request.image, model, signature, call)) as frames:
             async for frame in frames:
                 if frame.fields["classes"] != len(labels):
-                    text = f"it made {frame.fields['classes']} scores, and its table has {len(labels)} labels"
+                    text = (
+                        f"the model returned {frame.fields['classes']} scores, but its table has {len(labels)} labels"
+                    )
                     raise ProviderFailed(text)
                 named = [(labels[index], score) for index, score in frame.fields["tags"]]
                 tags = tuple(ImageTag(name, score) for name, score in named if name)
@@ -221,7 +223,7 @@ class KServe:
     def _seen(
         self, task: dict[str, Any], image: ImageInput, model: WholeModel, signature: Signature, call: Call
     ) -> AsyncGenerator[Frame, None]:
-        """Runs a task on a picture that the network sees as a whole."""
+        """Runs a task for a network that reads the whole image."""
         given = form_of(model.input, signature.inputs, "input")
         task |= {
             "width": given.width or model.width,
@@ -232,7 +234,7 @@ class KServe:
         return self._answered(task, [image.data], self._inferring(model, given, model.output, call))
 
     def _inferring(self, model: Model, given: Form, output: str, call: Call) -> Callable[[Frame], Awaitable[Contents]]:
-        """Returns what answers an engine: by one inference on the tensor that it asks about."""
+        """Returns a function that runs one inference on the tensor in an engine's frame."""
 
         async def infer(asked: Frame) -> Contents:
             tensor = Contents(given.name, given.datatype, asked.fields["shape"], asked.payload)
@@ -270,9 +272,9 @@ class KServe:
     async def _answered(
         self, task: dict[str, Any], pictures: Sequence[bytes], infer: Callable[[Frame], Awaitable[Contents]]
     ) -> AsyncGenerator[Frame, None]:
-        """Runs a task of the engine, answers what it asks, and yields the rest.
+        """Runs a task of the engine, runs the inferences that it requests, and yields its other frames.
 
-        Whatever is still at the server is cancelled at the end.
+        At the end, inferences that are still running are cancelled.
 
         Raises:
             CelesteError: The engine or `infer` raised it.
@@ -297,7 +299,7 @@ class KServe:
                                 fields = {"datatype": made.datatype, "shape": list(made.shape)}
                                 answer = Frame("made", fields, made.data)
                             except CelesteError as error:
-                                failure, answer = error, Frame("failed")  # it ends its task, and lives on
+                                failure, answer = error, Frame("failed")  # ends the task; the process continues
                             asked.popleft()
                         case _:
                             yield frame
@@ -310,10 +312,10 @@ class KServe:
 
 
 def _only(data: bytes) -> bytes:
-    """Returns the one element of BYTES. Raises ProviderFailed when there is another number of them."""
+    """Returns the element of a BYTES tensor. Raises ProviderFailed unless it has exactly one."""
     size = int.from_bytes(data[:4], "little")
     if len(data) < 4 or size != len(data) - 4:
-        raise ProviderFailed("the model made no single element of BYTES")
+        raise ProviderFailed("the model's BYTES output does not have exactly one element")
     return data[4:]
 
 

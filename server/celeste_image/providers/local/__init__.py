@@ -1,1 +1,1 @@
-"""Engines on this machine: no key, no internet. Importing this package imports none of them."""
+"""The provider `local`: image engines on this machine, without a key or a network. Importing it loads no engine."""

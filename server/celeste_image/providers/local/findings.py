@@ -1,4 +1,4 @@
-"""What the engines of an analysis send, as core values."""
+"""Converts the JSON results of analysis engines to core values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ __all__ = ["analysis_of"]
 
 
 def analysis_of(kind: str, found: Mapping[str, Any]) -> Analysis:
-    """Returns the part of an analysis that an engine's JSON values stand for. Raises ValueError for another kind."""
+    """Returns the analysis for an engine's JSON values. Raises ValueError for an unknown kind."""
     match AnalysisKind(kind):
         case AnalysisKind.METADATA:
             return Analysis(metadata=_metadata(**found))

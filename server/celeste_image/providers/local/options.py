@@ -1,4 +1,4 @@
-"""Settings and options of the local provider."""
+"""Settings (`[providers.local]`) and per-request options of the local provider."""
 
 import os
 from typing import Annotated
@@ -11,25 +11,29 @@ __all__ = ["LocalOptions", "LocalSettings"]
 
 
 class LocalSettings(ProviderSettings):
-    """`[providers.local]`; `threads` are those of one engine's numeric work."""
+    """The section `[providers.local]`.
+
+    Attributes:
+        concurrency: Processes per engine that may work at a time; half the CPUs by default.
+        threads: CPU threads of one engine.
+    """
 
     concurrency: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2))
     threads: Annotated[int, Field(ge=1)] = 2
 
 
 class LocalOptions(Options):
-    """`options.provider_options["local"]`; None is the model's default.
+    """The options in `options.provider_options["local"]`; None means the model's default.
 
     Attributes:
-        tile: Side of an upscaler's tiles in pixels of the source.
-        style: One of local/restyle's, for a picture that local/compose makes.
-        ocr: Whether an analysis looks for text.
-        steps: How often a diffusion model takes noise away.
-        guidance: How much a diffusion model minds the words; up to 1 it reads them alone, and no negative prompt.
+        tile: Side of an upscaler's tiles, in source pixels.
+        ocr: Whether an analysis reads text in the image.
+        steps: Denoising steps of a diffusion model.
+        guidance: How strongly a diffusion model follows the prompt. At 1 or less guidance is off and the negative
+            prompt is ignored.
     """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
-    style: str | None = None
     ocr: bool = True
     steps: Annotated[int, Field(ge=1, le=150)] | None = None
     guidance: Annotated[float, Field(ge=0, le=30)] | None = None

@@ -1,4 +1,4 @@
-"""Engines on this machine, each in worker processes of its own: no key, no internet."""
+"""The local provider: runs image engines on this machine, each in its own worker processes."""
 
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -31,9 +31,9 @@ log = structlog.get_logger("celeste_image.engines")
 
 
 class LocalProvider:
-    """The engines of this machine. A call that is closed early ends its process.
+    """Runs the engines of this machine. Closing a call early ends its worker process.
 
-    `cards` of the class are those of every installation; an instance has those of the models folder, too.
+    The class attribute `cards` has the models of every installation. An instance also has those in the models folder.
     """
 
     name = "local"
@@ -60,11 +60,11 @@ class LocalProvider:
         }
 
     def ready(self, card: ModelCard) -> bool:
-        """Tells whether the model's weights, if it has any, are on this machine."""
+        """Returns whether the model's weights are on this machine; a model without weights is always ready."""
         return self._models[card.id].ready()
 
     async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        """Has the model's engine do it, or its engines, one after the other."""
+        """Runs the model's engines, one after the other, and yields their events."""
         options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
         model = self._models[request.model]
         for warning in model.warnings(request, options):
@@ -79,7 +79,7 @@ class LocalProvider:
         yield ComputeUsed(time.monotonic() - began)
 
     async def close(self) -> None:
-        """Ends the processes that wait."""
+        """Ends idle worker processes."""
         for pool in self._pools.values():
             await pool.close()
 
@@ -92,7 +92,7 @@ def _log(engine: str, line: str) -> None:
 
 
 def _events(frame: Frame) -> Iterator[Event]:
-    """Yields the events that an engine's message stands for."""
+    """Yields the events for an engine's message."""
     fields = frame.fields
     match frame.kind:
         case "warned":
@@ -101,7 +101,7 @@ def _events(frame: Frame) -> Iterator[Event]:
             yield Measured(fields["path"], fields.get("value"), fields.get("text", ""))
         case "picture":
             if unmatched := fields.get("unmatched"):
-                yield Warned("prompt", f"not understood and so not drawn: {', '.join(unmatched)}")
+                yield Warned("prompt", f"has unknown words, which were not drawn: {', '.join(unmatched)}")
             yield event_of(frame)
         case "analysis":
             yield Analyzed(analysis_of(fields["part"], fields["found"]))

@@ -13,7 +13,7 @@ from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.stable_image import READS, StableImageOptions, operation_for
 from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
-from celeste_image.providers.kit.multipart import check, parts_of
+from celeste_image.providers.kit.multipart import check_request, parts_of
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
@@ -66,7 +66,7 @@ class Stability(Vendor):
         parts = []
         if call.ticket is None:
             options = self.options(request.options.provider_options)
-            check(card, request, operation, options)
+            check_request(card, request, operation, options)
             seed = getattr(request, "seed", None)
             extra = {
                 "output_format": wanted.removeprefix("image/"),

@@ -18,7 +18,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty models folder, which commands and servers of the test use."""
+    """An empty models folder for commands and servers of the test."""
     folder = tmp_path / "models"
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(folder))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
@@ -28,7 +28,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def celeste(models: Path, hub: Hub) -> Iterator[Celeste]:
-    """Starts the command line with the hub on loopback for the hub."""
+    """Starts the command line with the fake hub as its model hub."""
     started = []
 
     def start(*arguments: str) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""What a conversion lacks for GenAI is made, and OpenVINO tells nobody that it runs."""
+"""Adapting conversions for GenAI, and blocking OpenVINO's telemetry."""
 
 import json
 import shutil
@@ -50,8 +50,8 @@ def test_names_are_those_of_diffusers(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "words"),
     [
-        ("tokenizer/vocab.json", "[]", "no tokenizer of CLIP"),
-        ("tokenizer/vocab.json", '{"a": 0}', "no tokenizer of CLIP"),
+        ("tokenizer/vocab.json", "[]", "not a CLIP tokenizer"),
+        ("tokenizer/vocab.json", '{"a": 0}', "not a CLIP tokenizer"),
         ("model_index.json", "{", "model_index.json"),
         ("model_index.json", "[]", "model_index.json"),
     ],
@@ -64,7 +64,7 @@ def test_a_broken_folder_is_refused(folder: Path, path: str, text: str, words: s
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_openvino_sends_nothing(quiet: bool) -> None:
-    """Importing OpenVINO sends an event, unless it is kept from it. The second case shows that this is still so."""
+    """Importing OpenVINO sends an event unless that is blocked; the second case shows that this is still so."""
     program = f"""
 import sys
 asked = set()
@@ -76,7 +76,7 @@ import openvino, openvino_genai
 sent = type(sys.modules["openvino.tools.ovc"].telemetry).__module__
 print(sent, sorted(asked) if {quiet} else "")
 """
-    environment = {"PATH": "/usr/bin", "CI": "true", "HOME": "/nonexistent"}  # CI: nothing is sent then, even so
+    environment = {"PATH": "/usr/bin", "CI": "true", "HOME": "/nonexistent"}  # with CI set, telemetry sends nothing
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
     module = "openvino.tools.ovc.telemetry_stub []" if quiet else "openvino_telemetry.main"
     assert done.stdout.strip() == module, done.stderr

@@ -1,4 +1,4 @@
-"""Models travel as one file, and nothing in it is believed."""
+"""Export and import of models as one archive, which is untrusted."""
 
 import io
 import json
@@ -20,15 +20,15 @@ Change = Callable[[list[Member]], list[Member]]
 
 
 @pytest.fixture
-def parcel(models: Path, tmp_path: Path) -> Path:
+def archive(models: Path, tmp_path: Path) -> Path:
     hub.add_folder("tiny", TINY)
     export_model("tiny", tmp_path / "tiny.tar")
     return tmp_path / "tiny.tar"
 
 
 @pytest.fixture
-def elsewhere(models: Path, parcel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The models folder of another machine, after the parcel was made."""
+def elsewhere(models: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The models folder of another machine, after the archive was made."""
     folder = models.with_name("elsewhere")
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(folder))
     return folder
@@ -62,20 +62,20 @@ def linked(contents: list[Member], kind: bytes) -> list[Member]:
     return contents
 
 
-def test_a_diffusion_model_travels(parcel: Path, elsewhere: Path, models: Path, tmp_path: Path) -> None:
-    assert import_model(parcel, ready=describe) == ("tiny", elsewhere / "tiny")
+def test_a_diffusion_model_travels(archive: Path, elsewhere: Path, models: Path, tmp_path: Path) -> None:
+    assert import_model(archive, ready=describe) == ("tiny", elsewhere / "tiny")
     lock = installed.read_lock("tiny")
     assert lock is not None
-    installed.check(elsewhere / "tiny", lock.present.values(), "tiny")
+    installed.verify(elsewhere / "tiny", lock.present.values(), "tiny")
     assert (elsewhere / "tiny.lock.json").read_bytes() == (models / "tiny.lock.json").read_bytes()
     export_model("tiny", tmp_path / "again.tar")
-    assert (tmp_path / "again.tar").read_bytes() == parcel.read_bytes()
+    assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
     with pytest.raises(WeightsMissing, match="already"):
-        import_model(parcel, ready=describe)
+        import_model(archive, ready=describe)
     assert sorted(path.name for path in elsewhere.iterdir()) == ["tiny", "tiny.lock.json"]
 
 
-def test_a_model_of_a_package_travels(
+def test_a_model_from_a_package_is_exported_and_imported(
     pulled_model_dir: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CELESTE_MODELS_DIR", str(pulled_model_dir.parent))
@@ -85,7 +85,7 @@ def test_a_model_of_a_package_travels(
     packages.verify(COMPACT)
     contents = members(tmp_path / "compact.tar")
     contents[1] = (contents[1][0], contents[1][1][:-1] + b"x")
-    with pytest.raises(WeightsMissing, match="other bytes"):
+    with pytest.raises(WeightsMissing, match="SHA-256 differs"):
         import_model(written(tmp_path / "bad.tar", contents), ready=describe)
     packages.verify(COMPACT)
 
@@ -101,11 +101,11 @@ def test_a_model_of_a_package_travels(
         (lambda c: linked(c, tarfile.SYMTYPE), "should be"),
         (lambda c: linked(c, tarfile.LNKTYPE), "should be"),
         (lambda c: linked(c, tarfile.FIFOTYPE), "should be"),
-        (lambda c: [c[0], (c[1][0], c[1][1][:-1] + b"x"), *c[2:]], "other bytes"),
+        (lambda c: [c[0], (c[1][0], c[1][1][:-1] + b"x"), *c[2:]], "SHA-256 differs"),
         (lambda c: index_with(c, name="../tiny"), "lock is for another model"),
         (lambda c: index_with(c, name=COMPACT), "lock is for another model"),
-        (lambda c: index_with(c, lock=None), "no model of this version"),
-        (lambda c: index_with(c, files=[]), "not those that local/tiny has"),
+        (lambda c: index_with(c, lock=None), "this version does not know"),
+        (lambda c: index_with(c, files=[]), "not those of local/tiny"),
         (lambda c: index_with(c, format=2), "format is 2"),
         (
             lambda c: index_with(
@@ -116,32 +116,32 @@ def test_a_model_of_a_package_travels(
         ),
     ],
 )
-def test_a_bad_parcel_is_refused(parcel: Path, elsewhere: Path, tmp_path: Path, change: Change, words: str) -> None:
-    bad = written(tmp_path / "bad.tar", change(members(parcel)))
+def test_a_bad_archive_is_refused(archive: Path, elsewhere: Path, tmp_path: Path, change: Change, words: str) -> None:
+    bad = written(tmp_path / "bad.tar", change(members(archive)))
     with pytest.raises(WeightsMissing, match=words):
         import_model(bad, ready=describe)
     assert list(elsewhere.iterdir()) == []
     assert not (tmp_path / "up.txt").exists()
 
 
-def test_what_is_no_parcel_is_refused(models: Path, tmp_path: Path) -> None:
+def test_other_files_than_archives_are_refused(models: Path, tmp_path: Path) -> None:
     (tmp_path / "no.tar").write_bytes(b"no tar at all" * 100)
-    with pytest.raises(WeightsMissing, match="is no parcel"):
+    with pytest.raises(WeightsMissing, match="is not a model archive"):
         import_model(tmp_path / "no.tar", ready=describe)
     with pytest.raises(ModelNotFound):
         export_model("nothing", tmp_path / "out.tar")
 
 
-def test_a_lock_here_holds_a_parcel_to_it(parcel: Path, elsewhere: Path) -> None:
+def test_an_archive_must_match_a_lock_on_this_machine(archive: Path, elsewhere: Path) -> None:
     elsewhere.mkdir()
-    lock = json.loads((parcel.parent / "models" / "tiny.lock.json").read_text())
+    lock = json.loads((archive.parent / "models" / "tiny.lock.json").read_text())
     (elsewhere / "tiny.lock.json").write_text(json.dumps(lock | {"revision": "1" * 40}))
-    with pytest.raises(WeightsMissing, match=r"another than tiny\.lock\.json here says"):
-        import_model(parcel, ready=describe)
+    with pytest.raises(WeightsMissing, match=r"differs from tiny\.lock\.json on this machine"):
+        import_model(archive, ready=describe)
     assert [path.name for path in elsewhere.iterdir()] == ["tiny.lock.json"]
 
 
-def test_a_damaged_model_is_not_exported(parcel: Path, models: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_is_not_exported(archive: Path, models: Path, tmp_path: Path) -> None:
     file = models / "tiny" / "unet" / "openvino_model.bin"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(WeightsMissing, match=r"unet/openvino_model\.bin"):

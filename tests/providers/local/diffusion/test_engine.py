@@ -1,4 +1,4 @@
-"""What the engine makes of a picture before the network sees it."""
+"""The size at which the diffusion engine edits an image."""
 
 import pytest
 from PIL import Image
@@ -22,7 +22,7 @@ MOST = 1024 * 1024
         ((4, 40_000), (64, 16_384)),
     ],
 )
-def test_it_sees_whole_cells_of_the_pictures_shape(size: tuple[int, int], seen: tuple[int, int]) -> None:
+def test_sides_are_multiples_near_the_shape_of_the_image(size: tuple[int, int], seen: tuple[int, int]) -> None:
     task = {"multiple_of": 64, "most_pixels": MOST}
     width, height = within(task, [Image.new("1", size)])
     assert (width, height) == seen

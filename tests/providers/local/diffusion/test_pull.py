@@ -1,4 +1,4 @@
-"""Diffusion models come from a hub on loopback, whole and checked, or not at all."""
+"""Pulls of diffusion models from a hub on loopback: resumed, checked, locked, or refused."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def flipped(path: str) -> bytes:
 
 
 def pulled(hub: Hub, name: str = "tiny", repo: str = REPO) -> list[str]:
-    """Pulls in this process; returns the lines that were told."""
+    """Pulls in this process; returns the lines given to `on_line`."""
     lines: list[str] = []
     pull(name, repo, on_line=lines.append, endpoint=hub.address)
     return lines
@@ -40,11 +40,11 @@ def refusal(hub: Hub, name: str = "tiny", repo: str = REPO) -> str:
 
 
 def add(*arguments: str) -> Result:
-    """Runs the command in this process, which needs no hub."""
+    """Runs `celeste models add` in this process, for folders, which need no hub."""
     return CliRunner().invoke(command, ["add", *arguments])
 
 
-def test_a_pull_that_was_killed_goes_on_and_completes(celeste: Celeste, hub: Hub, models: Path) -> None:
+def test_a_killed_pull_is_resumed_and_completes(celeste: Celeste, hub: Hub, models: Path) -> None:
     hub.stall[BULK] = 21 << 20
     killed = celeste(*ADD)
     assert hub.stalled.wait(60)
@@ -56,36 +56,36 @@ def test_a_pull_that_was_killed_goes_on_and_completes(celeste: Celeste, hub: Hub
 
     hub.stall.clear()
     hub.asked.clear()
-    # Two at once: one waits for the other, and finds all there.
+    # Two at once: one waits for the other, and finds all files.
     for process in [celeste(*ADD), celeste(*ADD)]:
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, f"{models}/tiny\n"), err
     assert [begin for path, begin in hub.asked if path == BULK] == [20 << 20]
     assert (UNET, 0) in hub.asked
-    assert (VOCABULARY, 0) not in hub.asked  # it was there
+    assert (VOCABULARY, 0) not in hub.asked  # downloaded before
     lock = installed.read_lock("tiny")
     assert lock is not None
     assert (lock.repo, lock.revision, lock.license) == (REPO, COMMIT, "cc0-1.0")
     assert {file.path for file in lock.files} == set(tiny_files()) - {".gitattributes", "out.png"}
     assert {file.path for file in lock.made} == MADE
-    installed.check(models / "tiny", lock.present.values(), "tiny")
+    installed.verify(models / "tiny", lock.present.values(), "tiny")
     assert {path.name for path in models.iterdir()} == {"tiny", "tiny.lock.json", ".pull-tiny.lock"}
 
 
-def test_a_connection_that_breaks_is_gone_on_with(hub: Hub, models: Path) -> None:
+def test_a_broken_download_is_resumed(hub: Hub, models: Path) -> None:
     hub.cut[BULK] = [15 << 20]
     pulled(hub)
     assert [begin for path, begin in hub.asked if path == BULK] == [0, 10 << 20]
 
 
-def test_wrong_bytes_are_refused_and_nothing_is_seen(celeste: Celeste, hub: Hub, models: Path) -> None:
+def test_wrong_bytes_are_refused_and_not_installed(celeste: Celeste, hub: Hub, models: Path) -> None:
     hub.served = {VOCABULARY: flipped(VOCABULARY)}
-    assert f"{VOCABULARY} is not the file that the hub says (its Git blob id differs)" in refusal(hub)
+    assert f"{VOCABULARY} does not have the Git blob id that the hub states" in refusal(hub)
     hub.served = {UNET: flipped(UNET)}
     process = celeste(*ADD)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
-    assert f"{UNET} is not the file that the hub says (its SHA-256 differs)" in err
+    assert f"{UNET} does not have the SHA-256 that the hub states" in err
     assert "Traceback" not in err
     assert not list(models.glob("[!.]*"))
     assert not list(models.rglob("*.part"))
@@ -93,14 +93,14 @@ def test_wrong_bytes_are_refused_and_nothing_is_seen(celeste: Celeste, hub: Hub,
     pulled(hub)
 
 
-def test_a_lock_holds_later_pulls_to_what_the_first_one_found(hub: Hub, models: Path) -> None:
+def test_a_lock_pins_later_pulls_to_the_files_of_the_first(hub: Hub, models: Path) -> None:
     pulled(hub)
     lock = (models / "tiny.lock.json").read_bytes()
     hub.revisions["2" * 40], hub.head = tiny_files() | {UNET: flipped(UNET)}, "2" * 40
 
     hub.asked.clear()
     assert pulled(hub) == []
-    assert hub.asked == []  # whole: nothing is asked for
+    assert hub.asked == []  # complete: no file is requested
 
     (models / "tiny" / VOCABULARY).write_bytes(flipped(VOCABULARY))
     pulled(hub)
@@ -109,12 +109,12 @@ def test_a_lock_holds_later_pulls_to_what_the_first_one_found(hub: Hub, models: 
 
     shutil.rmtree(models / "tiny")
     assert "is from nobody/tiny-openvino, not from nobody/other" in refusal(hub, repo="nobody/other")
-    hub.revisions[COMMIT] = hub.revisions["2" * 40]  # a history that was rewritten
-    assert f"the hub has other bytes for {UNET} than tiny.lock.json says" in refusal(hub)
+    hub.revisions[COMMIT] = hub.revisions["2" * 40]  # the history was rewritten
+    assert f"the hub's {UNET} differs from the one in tiny.lock.json" in refusal(hub)
     hub.revisions[COMMIT] = tiny_files() | {VOCABULARY: flipped(VOCABULARY)}
-    assert f"{VOCABULARY} is not the file that the lock says" in refusal(hub)
+    assert f"{VOCABULARY} does not have the SHA-256 in the lock" in refusal(hub)
     del hub.revisions[COMMIT]
-    assert "has no revision" in refusal(hub)
+    assert "no longer has revision" in refusal(hub)
     assert not (models / "tiny").exists()
     assert (models / "tiny.lock.json").read_bytes() == lock
     hub.revisions[COMMIT] = tiny_files()
@@ -122,19 +122,19 @@ def test_a_lock_holds_later_pulls_to_what_the_first_one_found(hub: Hub, models: 
     assert (models / "tiny" / UNET).read_bytes() == tiny_files()[UNET]
 
 
-def test_what_can_not_be_run_is_refused_before_its_weights_come(hub: Hub, models: Path) -> None:
+def test_an_unsupported_model_is_refused_before_its_weights_are_downloaded(hub: Hub, models: Path) -> None:
     index = json.loads(tiny_files()["model_index.json"]) | {"_class_name": "OVSomethingPipeline"}
     hub.revisions[COMMIT]["model_index.json"] = json.dumps(index).encode()
-    assert "SomethingPipeline is none of the pipelines" in refusal(hub)
+    assert "does not support the pipeline SomethingPipeline" in refusal(hub)
     assert not [path for path, _ in hub.asked if path.endswith(".bin")]
     assert not list(models.glob("[!.]*"))
 
 
-def test_what_can_not_be_pulled_is_said(celeste: Celeste, hub: Hub, models: Path) -> None:
+def test_a_failed_pull_gives_the_reason(celeste: Celeste, hub: Hub, models: Path) -> None:
     assert "the hub has no repository nobody/nothing" in refusal(hub, repo="nobody/nothing")
-    assert "neither a folder here nor a repository's name" in refusal(hub, repo="no/repo/sitory")
+    assert "neither a folder nor a repository's name" in refusal(hub, repo="no/repo/sitory")
     hub.revisions[COMMIT] = {"model_index.json": b"{}", "unet/model.safetensors": b"x", "../../up.json": b"x"}
-    assert "unet/openvino_model.bin is not in it" in refusal(hub)
+    assert "it lacks unet/openvino_model.bin" in refusal(hub)
     hub.address = "http://127.0.0.1:9"
     process = celeste("models", "pull", "local/sd-turbo")
     _, err = process.communicate(timeout=60)
@@ -148,7 +148,7 @@ def test_a_folder_is_copied_and_made_ready(models: Path, tmp_path: Path) -> None
     lock = installed.read_lock("tiny")
     assert lock is not None
     assert (lock.repo, {file.path for file in lock.made}) == ("", MADE)
-    assert "already" in str(add(str(TINY)).exception)
+    assert "exists already" in str(add(str(TINY)).exception)
     for name in ("compose", "realesrgan-animevideov3", "sd-turbo", "Tiny!", "../tiny"):
         assert add(str(TINY), "--name", name).exit_code == 2
 
@@ -160,5 +160,5 @@ def test_a_folder_is_copied_and_made_ready(models: Path, tmp_path: Path) -> None
     (other / "tokenizer" / "merges.txt").unlink()
     assert "merges.txt" in str(add(str(other)).exception)
     (other / "unet" / "openvino_model.bin").unlink()
-    assert "no diffusion model in OpenVINO's format" in str(add(str(other)).exception)
+    assert "not a diffusion model in OpenVINO's format" in str(add(str(other)).exception)
     assert sorted(path.name for path in models.iterdir()) == ["tiny", "tiny.lock.json"]

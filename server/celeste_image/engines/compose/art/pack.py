@@ -1,6 +1,6 @@
-"""Makes art.json.gz: picks drawings out of two pinned npm packages, adds our own, and indexes them by word.
+"""Makes art.json.gz: selects drawings from two pinned npm packages, adds our own, and indexes them by word.
 
-Run by `make art`; it needs `npm` and a network. The engine reads only the file that this leaves behind.
+`make art` runs this script. It needs `npm` and a network. The engine reads only the resulting file.
 """
 
 import gzip
@@ -27,7 +27,7 @@ PACKAGES = {
 
 
 def listed(names: str) -> frozenset[str]:
-    """Returns the names in a text."""
+    """Returns the names in a text that are separated by commas."""
     return frozenset(names.split(", "))
 
 
@@ -42,7 +42,7 @@ PEOPLE = listed(
     "running, ballet dancer, woman dancing, man dancing, person surfing, person swimming, person rowing "
     "boat, person biking, snowboarder"
 )
-"""People and beings drawn from head to foot; the rest are faces, which look cut off in a landscape."""
+"""People and beings drawn from head to foot. All others are faces, which look cut off in a landscape."""
 
 LEFT_OUT = re.compile(
     r"face$|o’clock|-thirty|^(desert|national park|foggy|night with stars|cityscape.*|sunrise.*|sunset"
@@ -67,9 +67,9 @@ SITTING = {
     "frog": ("frog", "#8fbf2e", "#e6f0a8", "none", "#86b428", "#7aa622"),
     "hamster": ("hamster", "#f0a85a", "#fff1df", "none", "#eba04e", "#f7b9a0"),
 }
-"""Name: drawing of the head, fur, belly, tip of the tail, limbs, paws; on the body of own/sitting.svg.
+"""By name: drawing of the head, colors of fur, belly, tail tip, limbs and paws, for the body of own/sitting.svg.
 
-A tip "none" is a tail too short to be seen.
+A tail tip "none" stands for a tail too short to be visible.
 """
 
 STANDING = {
@@ -96,7 +96,7 @@ STANDING = {
     "old man": ("old-man", "#6f7f95", "#59616b", "#2e3338", "#fac036"),
     "old woman": ("old-woman", "#8e6aa8", "#59616b", "#2e3338", "#fac036"),
 }
-"""Name: drawing of the bust, coat, trousers, shoes, hands; on the body of own/standing.svg."""
+"""By name: drawing of the bust, colors of coat, trousers, shoes and hands, for the body of own/standing.svg."""
 
 TAGS = listed(
     "alpaca, ape, apples, aubergine, auto, bee, bicyclist, bigfoot, bike, boulder, brachiosaurus, "
@@ -111,7 +111,7 @@ TAGS = listed(
     "steak, suitcase, surfer, swimmer, tankard, teddy, timber, toadstool, tortoise, treasure, tropical, "
     "tyrannosaurus, ufo, van, violet, wheat, whirlwind, yacht, yeti, yurt"
 )
-"""The tags of emojibase that name a thing; others name moods and deeds ("riding") and mislead."""
+"""Tags of emojibase that name a thing. Other tags name moods and actions ("riding") and would mislead."""
 
 DRAWN = {
     "lighthouse": "place-building",
@@ -122,7 +122,7 @@ DRAWN = {
 
 
 def fetched(spec: str, digest: str, folder: Path) -> dict[str, bytes]:
-    """Returns the files of one npm package by path, after its tarball's SHA-256 was found right."""
+    """Returns the files of one npm package by path, after checking its tarball's SHA-256."""
     made = subprocess.run(
         ["npm", "pack", "--silent", spec],  # noqa: S607
         cwd=folder,
@@ -140,14 +140,14 @@ def fetched(spec: str, digest: str, folder: Path) -> dict[str, bytes]:
 
 
 def inner(svg: str) -> str:
-    """Returns what an SVG file holds between its outer tags."""
+    """Returns the content of an SVG file between its outer tags."""
     return re.sub(r"^\s*<svg[^>]*>|</svg>\s*$", "", svg).replace("\n", "")
 
 
 def measured(body: str) -> tuple[list[int], bool]:
-    """Returns left, top, right, bottom of what a drawing covers, so that it stands on its feet, and if it is gray.
+    """Returns a drawing's bounding box (left, top, right, bottom) and whether the drawing is gray.
 
-    Gray is a drawing with color on less than a third of it: its grays have to take a color that is asked for.
+    A drawing is gray if less than a third of its area has color: then its grays take a requested color.
     """
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -16 256 256">{body}</svg>'
     picture = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=512, height=512))))
@@ -162,7 +162,7 @@ def measured(body: str) -> tuple[list[int], bool]:
 
 
 def framed(body: str) -> str:
-    """Returns an emoji's drawing, cut to its own 128 x 128 if it has something outside of them."""
+    """Returns an emoji's drawing, clipped to 128 x 128 if parts of it lie outside."""
     (left, top, right, bottom), _ = measured(body)
     if left >= -8 and top >= -8 and right <= 136 and bottom <= 136:
         return body

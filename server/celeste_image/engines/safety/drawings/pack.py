@@ -1,8 +1,8 @@
-"""Makes nsfwjs.onnx: the MobileNet v2 of a pinned npm package, its Keras layers and 8-bit weights, as ONNX.
+"""Makes nsfwjs.onnx: converts the MobileNet v2 of a pinned npm package from Keras layers and 8-bit weights to ONNX.
 
-Run by `make nsfwjs`; it needs `npm`, `node` and a network. The engine reads only the file that this leaves behind. The
-weights stay as they are, 8 bits each with a scale and a minimum per tensor; they become numbers when the file is read.
-Those of one dimension are written as numbers: they are few.
+`make nsfwjs` runs this script. It needs `npm`, `node` and a network. The engine reads only the resulting file. Weights
+keep their 8 bits, with a scale and a minimum per tensor, and are converted to floats when the file is loaded.
+One-dimensional weights are written as floats, since they are few.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ OPSET, IR = 17, 8
 
 
 def fetched(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bytes]:
-    """Returns the layers, what is said of the weights, and their bytes, out of a tarball whose SHA-256 is right."""
+    """Returns the layers, the descriptions of the weights, and their bytes, after checking the tarball's SHA-256."""
     npm = ["npm", "pack", "--silent", PACKAGE]
     name = subprocess.run(npm, cwd=folder, check=True, capture_output=True, text=True).stdout.split()[-1]
     found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -35,7 +35,7 @@ def fetched(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], b
     with tarfile.open(folder / name) as tar:
         for file in ("model.min.js", "group1-shard1of1.min.js"):
             tar.extract(f"{FOLDER}/{file}", folder, filter="data")
-    # They are programs that hold values: node reads them.
+    # The files are JavaScript modules that export data, so node reads them.
     show = 'const [a, b] = ["model.min.js", "group1-shard1of1.min.js"].map(f => require("./" + f));'
     node = ["node", "-p", f"{show} JSON.stringify([a, b])"]
     made = subprocess.run(node, cwd=folder / FOLDER, check=True, capture_output=True, text=True)
@@ -46,7 +46,7 @@ def fetched(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], b
 
 
 class Graph:
-    """The graph in the making; a tensor's name is that of the layer that makes it."""
+    """The ONNX graph being built; a tensor is named after the layer that makes it."""
 
     def __init__(self, weights: dict[str, tuple[NDArray[np.uint8], float, float]]) -> None:
         self._weights = weights
@@ -64,7 +64,7 @@ class Graph:
         return name
 
     def weight(self, name: str, axes: tuple[int, ...] | None = None) -> str:
-        """Adds a weight, its axes in another order where that is given, and returns its name."""
+        """Adds a weight, transposed if `axes` are given, and returns its name."""
         value, scale, least = self._weights[name]
         if value.ndim == 1:
             return self.constant(name, value.astype(np.float32) * np.float32(scale) + np.float32(least))
@@ -74,7 +74,7 @@ class Graph:
         return self.add("Add", [wide, self.constant(f"{name}/least", np.float32(least))], name)
 
     def layer(self, kind: str, settings: dict[str, Any], inputs: list[str]) -> str:
-        """Adds a layer of Keras and returns the name of what it makes; pictures are N, C, H, W in here."""
+        """Adds a Keras layer and returns the name of its output; images have the layout N, C, H, W here."""
         name = settings["name"]
         match kind:
             case "InputLayer":
@@ -111,7 +111,7 @@ class Graph:
                 sums = self.add("Add", [wide, self.weight(f"{name}/bias")], f"{name}/sums")
                 return self.add({"relu": "Relu", "softmax": "Softmax"}[settings["activation"]], [sums], name)
             case other:
-                raise SystemExit(f"a layer {other} is not known here")
+                raise SystemExit(f"the layer type {other} is unknown")
 
 
 def main() -> None:
@@ -125,7 +125,7 @@ def main() -> None:
         weights[weight["name"]] = value, weight["quantization"]["scale"], weight["quantization"]["min"]
         start += size
     if start != len(data):
-        raise SystemExit(f"there are {len(data)} bytes of weights, not {start}")
+        raise SystemExit(f"the weights have {len(data)} bytes, expected {start}")
     graph = Graph(weights)
     made: dict[str, str] = {}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""The local models, one file each with its card and its task; figures are those of docs/engines and `bench/`."""
+"""The local models: one file each, with the model's card and its task. Figures come from docs/engines and `bench/`."""
 
 from celeste_image.providers.local.models import (
     analyze,
@@ -27,13 +27,13 @@ MODELS: tuple[LocalModel, ...] = (
     analyze.MODEL,
     safety.MODEL,
 )
-"""In the order of preference: for a request that names no model, the first that does what is asked and is ready."""
+"""All models by preference: a request without a model gets the first ready model that supports it."""
 
 
 def all_models() -> tuple[LocalModel, ...]:
-    """Returns these and the diffusion models in the models folder, which stand where the known one does.
+    """Returns the models of this machine: MODELS, with the diffusion models of the models folder in place of SD_TURBO.
 
-    One in the folder takes the place of the one that is known by its name, and never that of another.
+    A folder named `sd-turbo` replaces the built-in SD_TURBO. A folder named like another built-in model is ignored.
     """
     found = {model.card.id: model for model in diffusion.found()}
     models: list[LocalModel] = []

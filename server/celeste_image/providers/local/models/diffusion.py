@@ -1,4 +1,4 @@
-"""local/sd-turbo and whatever diffusion models are in the models folder: real ones, run by OpenVINO GenAI."""
+"""Local diffusion models, run by OpenVINO GenAI: local/sd-turbo, and all models in the models folder."""
 
 import json
 from dataclasses import dataclass
@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import (
-    NOT_RUN,
     BoolRange,
     ChoiceRange,
-    ImageRange,
     IntegerRange,
     ModelCard,
+    ModelEvidence,
     NumberRange,
     Parameter,
     SizeRange,
@@ -20,13 +19,12 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.edits import Inpaint, Instruct, Polarity
 from celeste_image.core.errors import OperationNotOffered, WeightsMissing
-from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, Generate, OperationKind
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
 from celeste_image.providers.local.options import LocalOptions
 from celeste_image.providers.local.weights import installed
-from celeste_image.providers.local.weights.installed import KNOWN, WeightsLock, refused
+from celeste_image.providers.local.weights.installed import KNOWN, WeightsLock, not_ready
 
 __all__ = ["SD_TURBO", "DiffusionModel", "describe", "found"]
 
@@ -38,32 +36,33 @@ CLASSES = {
     "StableDiffusion3Pipeline": (28, 7.0),
     "FluxPipeline": (28, 3.5),
 }
-"""The pipelines that GenAI has, with steps and guidance that their papers and diffusers' defaults go by."""
+"""GenAI's pipelines with default steps and guidance, from their papers and diffusers' defaults."""
 EDITING = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline", "StableDiffusionXLPipeline")
-"""Those whose parts can also start from a picture; of the others we do not know."""
+"""The pipelines that also edit images; for the others this is unknown."""
 TURBO = (2, 1.0)
-"""For distilled models without guidance, which no configuration tells from others: they have `turbo` in the name."""
+"""Default steps and guidance of distilled models. Their configuration does not show this, but their names have
+`turbo`."""
 BASE_BYTES = 6144 * MIB
-"""Address space of a process beside four times its weights, which may be mapped, widened and packed anew.
+"""Address space of a process in bytes, beside four times its weights, which OpenVINO may map, widen and repack.
 
-A tiny model takes 1.8 GiB, most of it never touched; a U-Net of 3.4 GB took 4.2 GB of memory in all (2026-11).
+A tiny model takes 1.8 GiB of address space, most of it unused; a U-Net of 3.4 GB took 4.2 GB of memory (2026-11).
 """
 INSTALL = "pip install 'celeste-image[diffusion]'"
 
 
 @dataclass(frozen=True, slots=True)
 class DiffusionModel(LocalModel):
-    """A model with a lock instead of a table in `models.toml`; `name` is its id without `local/`."""
+    """A model with a lock file instead of a table in `models.toml`; `name` is its id without `local/`."""
 
     name: str = ""
 
     @property
     def weights_id(self) -> str:
-        """Empty: `models.toml` does not have it."""
+        """Empty: the model has no table in `models.toml`."""
         return ""
 
     def ready(self) -> bool:
-        """Tells whether its files and the extra are on this machine."""
+        """Returns whether all its files and the extra `diffusion` are on this machine."""
         try:
             lock = installed.read_lock(self.name)
         except WeightsMissing:
@@ -73,7 +72,16 @@ class DiffusionModel(LocalModel):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a model's own files say of it; pixels, and steps and guidance if none are asked for."""
+    """Facts from a model's configuration.
+
+    Attributes:
+        multiple_of: Sides of an image are multiples of this, in pixels.
+        side: The side in pixels that the model was trained for.
+        steps: Default number of steps.
+        guidance: Default guidance.
+        negative: Whether the model reads negative prompts.
+        edits: Whether the model edits images.
+    """
 
     multiple_of: int
     side: int
@@ -84,21 +92,21 @@ class Facts:
 
 
 def describe(lock: WeightsLock, folder: Path) -> DiffusionModel:
-    """Returns the model that a lock and a folder are.
+    """Returns the model for a lock and a folder.
 
     Raises:
-        WeightsMissing: The folder's configuration is not that of a model which the engine can run.
+        WeightsMissing: The engine cannot run the model, or its configuration cannot be read.
     """
     try:
         facts = _facts(lock, folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise refused(lock.name, f"its configuration can't be read ({type(error).__name__}: {error})") from error
+        raise not_ready(lock.name, f"its configuration can't be read ({type(error).__name__}: {error})") from error
     known = SD_TURBO if lock.name == SD_TURBO.name and lock.repo == KNOWN[lock.name] else None
     source = f"{lock.repo} at {lock.revision[:12]}" if lock.repo else "a folder of the operator"
     card = _card(
         lock.name,
         title=known.card.title if known else lock.name,
-        summary=known.card.summary if known else "A diffusion model that was added here, run by OpenVINO on the CPU.",
+        summary=known.card.summary if known else "A diffusion model added by the operator, run by OpenVINO on the CPU.",
         license=known.card.license if known else lock.license,
         source=source,
         facts=facts,
@@ -107,14 +115,14 @@ def describe(lock: WeightsLock, folder: Path) -> DiffusionModel:
 
 
 def found() -> tuple[DiffusionModel, ...]:
-    """Returns the models that are in the models folder, the known one first, then by name."""
+    """Returns the diffusion models in the models folder: SD-Turbo first, then by name."""
     models = []
     for lock in installed.locks():
         if installed.complete(lock):
             try:
                 models.append(describe(lock, installed.folder(lock.name)))
             except WeightsMissing:
-                continue  # it could be described when it was placed, so somebody changed it
+                continue  # the folder was changed after its installation, which checked this
     return tuple(sorted(models, key=lambda model: model.name != SD_TURBO.name))
 
 
@@ -124,7 +132,8 @@ def _facts(lock: WeightsLock, folder: Path) -> Facts:
 
     kind = str(read("model_index.json")["_class_name"])
     if kind not in CLASSES:
-        raise refused(lock.name, f"{kind} is none of the pipelines that its engine has: {', '.join(CLASSES)}")
+        text = f"the engine does not support the pipeline {kind}; it supports {', '.join(CLASSES)}"
+        raise not_ready(lock.name, text)
     scale = 2 ** (len(read("vae_decoder/config.json")["block_out_channels"]) - 1)
     if (folder / "unet").is_dir():
         unet = read("unet/config.json")
@@ -154,30 +163,30 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         default_height=facts.side,
     )
     shared = [
-        Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same picture here; it counts modulo 2^32."),
-        Parameter("count", IntegerRange(1, 16, default=1), "Count", "One call makes one; more are split."),
+        Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same image here; used modulo 2^32."),
+        Parameter("count", IntegerRange(1, 16, default=1), "Count", "Number of images; each takes one call."),
         Parameter(
             'options.provider_options["local"].steps',
             IntegerRange(1, 150, default=facts.steps),
             "Steps",
-            "How often noise is taken away: each takes the same time.",
+            "Number of denoising steps; each takes the same time.",
             advanced=True,
         ),
         Parameter(
             'options.provider_options["local"].guidance',
             NumberRange(0, 30, default=facts.guidance),
             "Guidance",
-            "How much the words count; above 1 each step takes twice the time.",
+            "How strongly the image follows the prompt; above 1 each step takes twice the time.",
             advanced=True,
         ),
     ]
     if facts.negative:
-        help = "What not to show; read when guidance is above 1."
+        help = "What not to show; used only with guidance above 1."
         shared.append(Parameter("negative_prompt", TextRange(2000), "Negative prompt", help))
     prompt = TextRange(2000)
     parameters = {
         OperationKind.GENERATE: (
-            Parameter("prompt", prompt, "Prompt", "What to show; about 75 tokens count.", required=True),
+            Parameter("prompt", prompt, "Prompt", "What to show; about 75 tokens are read.", required=True),
             Parameter("size", sizes, "Size", f"Sides are multiples of {facts.multiple_of} pixels."),
             *shared,
         )
@@ -186,22 +195,23 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         strength = NumberRange(0.05, 1, default=0.6)
         parameters[OperationKind.EDIT] = (
             SOURCE,
-            Parameter("instruct", prompt, "Instruct", "Draws the picture anew by words."),
-            Parameter("instruct.prompt", prompt, "Prompt", "What it is to show."),
-            Parameter("instruct.strength", strength, "Strength", "How far from the picture; 1 keeps nothing of it."),
-            Parameter("inpaint", ImageRange(IMAGE_TYPES, 40), "Inpaint", "A mask as large as the picture."),
+            Parameter("instruct.prompt", prompt, "Prompt", "What the image shall show."),
+            Parameter("instruct.strength", strength, "Strength", "How much to change; 1 keeps nothing of the image."),
             Parameter("inpaint.prompt", prompt, "Prompt", "What to paint under the mask."),
             Parameter(
                 "inpaint.mask.polarity",
                 ChoiceRange(tuple(Polarity), default=Polarity.WHITE),
                 "Polarity",
-                "Which values of the mask mean paint here.",
+                "Mask values that mark the area.",
                 advanced=True,
             ),
-            Parameter("inpaint.mask.feather", IntegerRange(0, 256, default=0), "Feather", "Soft border in pixels."),
             Parameter(
-                "inpaint.pixel_lock", BoolRange(default=True), "Pixel lock", "Keeps what is outside of the mask."
+                "inpaint.mask.feather",
+                IntegerRange(0, 256, default=0),
+                "Feather",
+                "Soft border in pixels.",
             ),
+            Parameter("inpaint.pixel_lock", BoolRange(default=True), "Pixel lock", "Keeps pixels outside of the mask."),
             *shared,
         )
     return ModelCard(
@@ -209,12 +219,13 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         title=title,
         summary=summary,
         parameters=parameters,
+        edits=(Instruct.field, Inpaint.field) if facts.edits else (),
         license=license,
         source=source,
         checked_on="2026-11-28",
         previews=True,
         pull=INSTALL if find_spec("openvino_genai") is None else f"celeste models pull local/{name}",
-        evidence=NOT_RUN,
+        evidence=ModelEvidence.PUBLISHER,
     )
 
 
@@ -241,7 +252,7 @@ def _model(name: str, card: ModelCard, facts: Facts, memory_bytes: int) -> Diffu
                 pictures = request.image.data, edit.mask.image.data
                 return fields | {"inpaint": how, "prompt": edit.prompt}, pictures
             case other:
-                raise OperationNotOffered(f"{request.model} can't {other.field}")
+                raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
     return DiffusionModel(card, ENGINE, memory_bytes, task, processes=1, name=name)
 
@@ -253,14 +264,14 @@ SD_TURBO = _model(
         "sd-turbo",
         title="SD-Turbo",
         summary=(
-            "Stable Diffusion 2.1, distilled by Stability AI to need 1 to 4 steps; run by OpenVINO on the CPU, where a "
-            "picture takes minutes. Its weights come from a model hub and were not run by us."
+            "Stable Diffusion 2.1, distilled by Stability AI to need 1 to 4 steps; run by OpenVINO on the CPU. An "
+            "image takes minutes. Its weights come from a model hub and were not run by us."
         ),
         license="LicenseRef-Stability-AI-Community",
-        source=f"{KNOWN['sd-turbo']} on the model hub, after stabilityai/sd-turbo",
+        source=f"{KNOWN['sd-turbo']} on the model hub, converted from stabilityai/sd-turbo",
         facts=FACTS,
     ),
     FACTS,
     BASE_BYTES + 14 * 1024 * MIB,
 )
-"""As it is before it is pulled: its facts are those of Stable Diffusion 2.1 base."""
+"""SD-Turbo before it is pulled, with the facts of Stable Diffusion 2.1 base."""

@@ -1,4 +1,4 @@
-"""local/lanczos: classic resampling."""
+"""local/lanczos: upscales by classic resampling."""
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.request import OperationKind, Upscale, UpscaleMethod
@@ -11,7 +11,7 @@ __all__ = ["MODEL"]
 CARD = ModelCard(
     id="local/lanczos",
     title="Lanczos resampling",
-    summary="Classic resampling with a Lanczos filter: invents nothing, needs no weights.",
+    summary="Classic resampling with a Lanczos filter: adds no detail, needs no weights.",
     parameters={
         OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, method(UpscaleMethod.CONSERVATIVE, UpscaleMethod.FAST))
     },

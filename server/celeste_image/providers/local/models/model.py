@@ -1,4 +1,4 @@
-"""LocalModel: one model of this machine: its card, its engine, and what it makes of a request."""
+"""LocalModel: one local model, with its card, its engine, and the engine's task for a request."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["MIB", "LocalModel", "Task"]
 MIB = 1 << 20
 
 Task = tuple[dict[str, Any], Sequence[bytes]]
-"""What an engine's `run` gets: a task of JSON values, and pictures."""
+"""The arguments of an engine's `run`: a task of JSON values, and encoded images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class LocalModel:
     """One model.
 
     Attributes:
-        card: What it accepts and makes.
-        engine: The module below `engines` that does it.
-        memory_bytes: Address space that its process may have.
-        task: Returns the engine's task for a request that the card accepts; the provider adds `limits` (of the
-            pictures), `threads` and, where the model has weights to pull, `model_dir`.
-        processes: How many may run it at a time; 0 means as many as the provider's `concurrency`.
+        card: The model's card.
+        engine: Its module below `celeste_image.engines`.
+        memory_bytes: Maximum address space of its process.
+        task: Returns the engine's task for a request that the card accepts. `task_for` adds `limits` (of the images),
+            `threads`, `preview_count` and, for a model with weights to pull, `model_dir`.
+        processes: Processes that may run it at a time; 0 means the provider's `concurrency`.
     """
 
     card: ModelCard
@@ -39,19 +39,19 @@ class LocalModel:
 
     @property
     def weights_id(self) -> str:
-        """Its weights' table in `models.toml`; empty when it has none to pull."""
+        """The table of its weights in `models.toml`; empty for a model without weights to pull."""
         return self.card.id.partition("/")[2] if self.card.pull else ""
 
     def ready(self) -> bool:
-        """Tells whether its weights, if it has any, are on this machine."""
+        """Returns whether its weights are on this machine; a model without weights is always ready."""
         return not self.weights_id or packages.installed(self.weights_id)
 
     def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
-        """Returns what does the work of a request, one engine after the other; of None all that there are."""
+        """Returns the engines that run for a request, in order; for None all engines of the model."""
         return (self,)
 
     def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
-        """Yields what is known before any work not to be as asked."""
+        """Yields the deviations from the request that are known before any work."""
         return iter(())
 
     def task_for(self, request: ImageRequest, options: LocalOptions, threads: int) -> Task:
@@ -64,13 +64,13 @@ class LocalModel:
 
 
 PASSED = 1 << 30
-"""A limit for what was held to the operator's before."""
+"""A limit in bytes that always passes, since the guard has already applied the operator's limit."""
 
 
 def _limits(request: ImageRequest) -> dict[str, int]:
-    """Returns limits that the request's pictures keep: the guard has held them to the operator's before.
+    """Returns limits for the engine that the request's images keep: the guard has applied the operator's limits.
 
-    Text and profile may be packed, to less than a thousandth: the size of the file says nothing of theirs.
+    Texts and profiles may be compressed a thousandfold, so the file's size does not bound theirs.
     """
     facts = [image.facts for _, image in request.images() if image.facts]
     return {

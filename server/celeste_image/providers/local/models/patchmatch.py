@@ -1,9 +1,8 @@
-"""local/patchmatch: erases, inpaints and outpaints by copying pieces of what is there."""
+"""local/patchmatch: erases, inpaints and outpaints by copying pieces of the image."""
 
-from celeste_image.core.card import ChoiceRange, ImageRange, IntegerRange, ModelCard, Parameter, SizeRange
+from celeste_image.core.card import ChoiceRange, IntegerRange, ModelCard, Parameter
 from celeste_image.core.edits import Erase, Inpaint, Outpaint, Polarity
 from celeste_image.core.errors import OperationNotOffered
-from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, OperationKind
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
@@ -12,15 +11,13 @@ from celeste_image.providers.local.options import LocalOptions
 __all__ = ["MODEL"]
 
 
-def masked(edit: str, title: str, text: str) -> tuple[Parameter, ...]:
-    """Returns the parameters of an edit under a mask."""
+def masked(edit: str) -> tuple[Parameter, ...]:
+    """Returns the parameters of an edit with a mask."""
     polarity = ChoiceRange(tuple(Polarity), default=Polarity.WHITE)
-    text = f"A mask as large as the picture: {text}"
     feather = f"{edit}.mask.feather", IntegerRange(0, 256, default=0), "Feather"
     return (
-        Parameter(edit, ImageRange(IMAGE_TYPES, 40), title, text),
-        Parameter(f"{edit}.mask.polarity", polarity, "Polarity", "Which values mean change.", advanced=True),
-        Parameter(*feather, "Soft border inwards, in pixels."),
+        Parameter(f"{edit}.mask.polarity", polarity, "Polarity", "Mask values that mark the area.", advanced=True),
+        Parameter(*feather, "Width of the soft inner border, in pixels."),
     )
 
 
@@ -28,24 +25,19 @@ CARD = ModelCard(
     id="local/patchmatch",
     title="PatchMatch",
     summary=(
-        "Fills what is under a mask from its surroundings, and grows a picture at its borders, by copying pieces of "
-        "it; thin strokes by Telea's method. Good with texture and small things; large holes get copies of whole "
-        "objects. It is no generator and reads no prompt, for inpainting neither."
+        "Fills the area under a mask and extends an image at its borders by copying pieces of the image; thin strokes "
+        "are filled by Telea's method. Good for texture and small things; large areas get copies of whole objects. "
+        "It invents nothing and ignores the prompt, also for inpainting."
     ),
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            *masked("erase", "Erase", "what to remove."),
-            *masked("inpaint", "Inpaint", "where to fill from what is around; the prompt is not read."),
-            Parameter(
-                "outpaint",
-                SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40),
-                "Outpaint",
-                "Pixels to add on each side; the range is that of the grown picture.",
-            ),
-            Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same picture; it counts modulo 2^32."),
+            *masked("erase"),
+            *masked("inpaint"),
+            Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same image; used modulo 2^32."),
         )
     },
+    edits=(Erase.field, Inpaint.field, Outpaint.field),
     source="pypatchmatch 2.2.0 (MIT) and opencv-python-headless 5.0 (Apache-2.0) on PyPI; no weights",
     checked_on="2026-11-28",
     trained=False,
@@ -62,7 +54,7 @@ def task(request: Edit, options: LocalOptions) -> Task:
             sides = {"left": grow.left, "right": grow.right, "top": grow.top, "bottom": grow.bottom}
             return {"outpaint": sides, "seed": request.seed}, (request.image.data,)
         case other:
-            raise OperationNotOffered(f"{request.model} can't {other.field}")
+            raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
 
 MODEL = LocalModel(CARD, "patchmatch", 3072 * MIB, task)

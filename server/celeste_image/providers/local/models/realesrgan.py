@@ -1,4 +1,4 @@
-"""local/realesrgan-*: the Real-ESRGAN networks on the CPU."""
+"""local/realesrgan-*: upscales with the Real-ESRGAN networks on the CPU."""
 
 from functools import partial
 
@@ -11,19 +11,20 @@ from celeste_image.providers.local.options import LocalOptions
 __all__ = ["COMPACT", "LARGE"]
 
 COMPACT_TILE, COMPACT_OVERLAP = 128, 12
-"""512 to 2048 pixels: 128 takes 2.7 CPU s and 175 MB, 64 3.2 and 131, 256 3.7 and 347 (2026-11-22). At an overlap of 12
-one value in 10 000 is off by more than 1 of 255, by 7 at most; from 18, the network's reach, none is, for a seventh
-more time."""
+"""In source pixels. From 512 to 2048 pixels a side, tiles of 128 take 2.7 CPU s and 175 MB, of 64 3.2 s and 131 MB, of
+256 3.7 s and 347 MB (2026-11-22). With an overlap of 12, one value in 10 000 differs by more than 1 of 255, at most by
+7. From 18, the network's reach, all values are equal, for a seventh more time."""
 LARGE_TILE, LARGE_OVERLAP = 64, 16
-"""A tile takes 2 CPU s. This network sees far: steps across borders are as large as elsewhere from 16 on, at 8 a third
-larger; 24 takes a third more time (2026-11-28)."""
+"""In source pixels. A tile takes 2 CPU s. This network has a long reach: from an overlap of 16 on, steps across tile
+borders are as large as elsewhere; at 8 they are a third larger. An overlap of 24 takes a third more time
+(2026-11-28)."""
 
 COMPACT_CARD = ModelCard(
     id="local/realesrgan-animevideov3",
     title="Real-ESRGAN, compact",
     summary=(
         "The compact Real-ESRGAN network (realesr-animevideov3), run by ncnn on the CPU. Crisp edges; skin and fur "
-        "get a drawn look."
+        "look drawn."
     ),
     parameters={OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, method(UpscaleMethod.FAST), tile(COMPACT_TILE, 512))},
     license="BSD-3-Clause",
@@ -37,8 +38,8 @@ LARGE_CARD = ModelCard(
     id="local/realesrgan-x4plus",
     title="Real-ESRGAN, large",
     summary=(
-        "The large Real-ESRGAN network (x4plus), run by ncnn on the CPU. Hair, fur and cloth look real, and what it "
-        "makes is the source when scaled down again; many times the work of the compact one."
+        "The large Real-ESRGAN network (x4plus), run by ncnn on the CPU. Hair, fur and cloth look real; the result, "
+        "scaled down again, matches the source. Takes many times the work of the compact network."
     ),
     parameters={
         OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, method(UpscaleMethod.CONSERVATIVE), tile(LARGE_TILE, 128))
@@ -52,7 +53,7 @@ LARGE_CARD = ModelCard(
 
 
 def task(side: int, overlap: int, half: bool, request: Upscale, options: LocalOptions) -> Task:
-    """Returns the engine's task; `side` is that of the tiles where the caller names none."""
+    """Returns the engine's task; `side` is the default tile side in source pixels."""
     how = {"tile": options.tile or side, "overlap": overlap, "half": half}
     return how | {"width": request.size.width, "height": request.size.height}, (request.image.data,)
 

