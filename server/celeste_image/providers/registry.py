@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from celeste_image.config import explain, revealed
-from celeste_image.core.card import STRANGER, LifecycleState, ModelCard
+from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage
 from celeste_image.providers import vendors
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import Overlay, overlaid
@@ -105,7 +105,7 @@ def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
         model: The id.
         cards: The cards of its provider, at least one of which is not retired.
     """
-    names = {card.id: card for card in cards if card.state is not LifecycleState.RETIRED}
+    names = {card.id: card for card in cards if card.stage is not ModelStage.RETIRED}
     base = names[difflib.get_close_matches(model, names, n=1, cutoff=0)[0]]
     like = base.like or base.id
     return replace(
@@ -114,10 +114,10 @@ def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
         title=model.partition("/")[2],
         summary=f"Not in the catalog; taken to be like {like}.",
         wire_id="",
-        state=LifecycleState.ACTIVE,
+        stage=ModelStage.ACTIVE,
         ends_on="",
         replacement="",
-        evidence=STRANGER,
+        evidence=ModelEvidence.UNSPECIFIED,
         prices=(),
         like=like,
     )

@@ -17,7 +17,7 @@ from dataclasses import replace
 import structlog
 
 from celeste_image.core.call import Call, Candidate
-from celeste_image.core.card import NOT_RUN, ModelCard
+from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
 from celeste_image.core.events import (
     CandidateRun,
@@ -102,7 +102,7 @@ def checking_outputs(run: CandidateRun, policy: SafetyPolicy) -> CandidateRun:
     hides = any(rule.action in HIDES for rule in policy.outputs.values())
 
     async def checked(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, billed=_is_paid(candidate.card))
+        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=_is_paid(candidate.card))
         if hides and request.options.preview_count:
             text = "there are none: the safety policy of this server can't judge what is not finished"
             yield Warned("options.preview_count", text)
@@ -154,9 +154,13 @@ async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
     return ImageInput(data, facts=facts)
 
 
+OURS = (ModelEvidence.RUN, ModelEvidence.PUBLISHER)
+"""Evidence of models of this machine, which cost nothing."""
+
+
 def _is_paid(card: ModelCard) -> bool | None:
     """Tells whether a model's pictures cost anything; None when its card does not say, False for our own engines."""
-    return True if card.prices else None if card.evidence not in ("", NOT_RUN) else False
+    return True if card.prices else False if card.evidence in OURS else None
 
 
 def _judged(verdict: SafetyVerdict, call: Call) -> SafetyJudged:
@@ -179,9 +183,9 @@ def _blocked(verdict: SafetyVerdict) -> SafetyBlocked:
     names = ("category", "path", "engine", "score", "threshold", "note")
     facts = {name: getattr(verdict, name) for name in names if getattr(verdict, name) not in ("", None)}
     metadata = {name: f"{fact:.4g}" if isinstance(fact, float) else fact for name, fact in facts.items()}
-    billed = {True: "true", False: "false", None: "unknown"}[verdict.billed]
+    owed = {True: "true", False: "false", None: "unknown"}[verdict.owed]
     return SafetyBlocked(
         f"{where}: {text}",
-        metadata={**metadata, "stage": verdict.stage.value, "billed": billed},
+        metadata={**metadata, "stage": verdict.stage.value, "owed": owed},
         violations=[Violation(verdict.path, text)] if verdict.path else [],
     )

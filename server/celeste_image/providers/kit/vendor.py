@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from celeste_image.config import SecretText
-from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
 from celeste_image.core.secret import Secret
@@ -181,7 +181,7 @@ class Vendor:
 
     def ready(self, card: ModelCard) -> bool:
         """Tells whether there is a key that may be right, and the model is not retired."""
-        return bool(self._key.now) and card.state is not LifecycleState.RETIRED
+        return bool(self._key.now) and card.stage is not ModelStage.RETIRED
 
     def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
         """Returns the request's options for this provider, checked by the pipeline before."""
