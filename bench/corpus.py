@@ -131,7 +131,7 @@ async def folder(images: ImageServiceStub, path: Path, files: list[Path]) -> Non
         gone = len(set(before) - set(alive()))
         lost += gone
         found[result] += 1
-        if gone or result in ("INTERNAL", "ENGINE_LOST", "ENGINE_MEMORY", "PICTURE_REFUSED"):
+        if gone or result in ("INTERNAL", "ENGINE_LOST", "ENGINE_MEMORY", "IMAGE_REFUSED"):
             print(f"{result}, workers lost: {gone}: {file}")
     seconds = time.perf_counter() - began
     print(f"{len(files)} files in {seconds:.1f} s, workers lost: {lost}, INTERNAL: {found['INTERNAL']}")

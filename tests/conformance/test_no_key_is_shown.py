@@ -94,7 +94,7 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
     made = {}
     for name, provider in build_providers(emulator.tables).items():
         if name in emulator:
-            cards = [card for card in provider.cards if card.state.value == "active"]
+            cards = [card for card in provider.cards if card.stage.value == "active"]
             first = next(r for card in cards for r in requests_for(card) if isinstance(r, Generate))
             made[name] = replace(first, options=RequestOptions(inline_limit_bytes=0))  # the store has the pictures
     return made

@@ -137,7 +137,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 def request_for(vendor: Vendor) -> ImageRequest:
     """Returns the first request for making a picture that the vendor offers, made concrete."""
     for card in vendor.cards:
-        for request in requests_for(card) if card.state.value == "active" else ():
+        for request in requests_for(card) if card.stage.value == "active" else ():
             if isinstance(request, Generate):
                 size = request.size if request.size else Size(1024, 1024)
                 known = card.parameter(request.kind, "size")

@@ -22,13 +22,8 @@ from celeste_image.providers.local.provider import LocalOptions
 PAINTER = replace(
     PATCHMATCH,
     id="local/painter",
-    parameters={
-        OperationKind.EDIT: (
-            Parameter("recolor", TextRange(), "Recolor", ""),
-            Parameter("outpaint", TextRange(), "Outpaint", ""),
-            Parameter("outpaint.prompt", TextRange(), "Prompt", ""),
-        )
-    },
+    parameters={OperationKind.EDIT: (Parameter("outpaint.prompt", TextRange(), "Prompt", ""),)},
+    edits=("recolor", "outpaint"),
 )
 
 

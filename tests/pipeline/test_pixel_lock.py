@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageFilter
 from tests.support import pictures
 from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, parameter, saved
 
-from celeste_image.core.card import BoolRange, ChoiceRange, ImageRange, SizeRange, TextRange
+from celeste_image.core.card import BoolRange, ChoiceRange, SizeRange, TextRange
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Instruct, Mask
 from celeste_image.core.errors import InvalidRequest, ProviderFailed
 from celeste_image.core.events import Event, Fidelity, Picture, Run, Warned
@@ -33,18 +33,16 @@ CARDS = (
     card(
         "fake/painter",
         OperationKind.EDIT,
-        parameter("inpaint", ImageRange(("image/png",), 1)),
         parameter("inpaint.prompt", TextRange()),
         parameter("inpaint.pixel_lock", BoolRange(default=True)),
-        parameter("erase", ImageRange(("image/png",), 1)),
         parameter("erase.pixel_lock", BoolRange(default=True)),
-        parameter("instruct", TextRange()),
         parameter("instruct.prompt", TextRange()),
         parameter("size", SizeRange(64, 1024, 1)),
         parameter("output_media_type", ChoiceRange(("image/png", "image/jpeg", "image/webp"))),
+        edits=("inpaint", "erase", "instruct"),
         max_count=2,
     ),
-    card("fake/exact", OperationKind.EDIT, parameter("erase", ImageRange(("image/png",), 1))),
+    card("fake/exact", OperationKind.EDIT, edits=("erase",)),
 )
 
 

@@ -22,7 +22,7 @@ from tests.support.fake_provider import (
 
 from celeste_image.config import SafetySettings
 from celeste_image.core.analysis import Analysis
-from celeste_image.core.card import Price
+from celeste_image.core.card import ModelEvidence, Price
 from celeste_image.core.errors import CelesteError, EngineLost, ProviderUnavailable, SafetyBlocked
 from celeste_image.core.events import (
     Analyzed,
@@ -128,30 +128,30 @@ async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: st
 
 
 @pytest.mark.parametrize(
-    ("facts", "billed"),
+    ("facts", "owed"),
     [
         ({}, (False, "false")),
-        ({"evidence": "not run by us"}, (False, "false")),
-        ({"evidence": "wire-proven"}, (None, "unknown")),
-        ({"evidence": "wire-proven", "prices": (Price("image", "0.04"),)}, (True, "true")),
+        ({"evidence": ModelEvidence.PUBLISHER}, (False, "false")),
+        ({"evidence": ModelEvidence.OFFICIAL_CLIENT}, (None, "unknown")),
+        ({"evidence": ModelEvidence.OFFICIAL_CLIENT, "prices": (Price("image", "0.04"),)}, (True, "true")),
     ],
     ids=["own engine", "own engine, not run by us", "no price known", "price"],
 )
-async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], billed: tuple[bool | None, str]) -> None:
+async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], owed: tuple[bool | None, str]) -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "block"})
     events = await collect(checking_outputs(Fake(picture()), judged, [replace(CARD, **facts)]))
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     missed = events[-1]
     assert isinstance(missed, ImageFailed)
-    assert (event.verdict.billed, missed.error.metadata["billed"]) == billed
+    assert (event.verdict.owed, missed.error.metadata["owed"]) == owed
 
 
 async def test_an_id_that_is_in_no_catalog_has_no_price_that_is_known() -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "flag"})
-    cards = [replace(CARD, prices=(Price("image", "0.04"),), evidence="wire-proven")]
+    cards = [replace(CARD, prices=(Price("image", "0.04"),), evidence=ModelEvidence.OFFICIAL_CLIENT)]
     events = await collect(checking_outputs(Fake(picture()), judged, cards), replace(REQUEST, model="fake/newer"))
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
-    assert event.verdict.billed is None
+    assert event.verdict.owed is None
 
 
 async def test_a_preview_that_comes_unasked_is_held_back_too() -> None:

@@ -1,4 +1,4 @@
-"""Keys: their form, the cheapest call, and that nothing of them is said."""
+"""Key checks: the form, the free call, and messages that quote no part of a key."""
 
 import httpx
 import pytest

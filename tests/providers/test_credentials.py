@@ -1,4 +1,4 @@
-"""Keys of vendors: where they come from, which are not used, and how they are replaced."""
+"""Vendors' keys: their sources, refused forms, and rotation."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

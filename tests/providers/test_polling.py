@@ -1,4 +1,4 @@
-"""Submit and poll: a job is paid once, asked about while there is time, and never submitted again."""
+"""Remote jobs: a job is submitted and paid once, and polled until the deadline."""
 
 import asyncio
 import base64
@@ -75,7 +75,7 @@ class Played(Vendor):
 
 
 class World:
-    """A vendor, what it answers and the clock."""
+    """A vendor with scripted answers, and a clock."""
 
     def __init__(self, *steps: Step, profile: Polling = PROFILE, **table: Any) -> None:
         self.script, self.clock = Script(*steps), Clock()
@@ -128,7 +128,7 @@ async def test_without_a_url_it_is_asked_by_its_id() -> None:
     assert world.script.sent()[1] == "GET /jobs/a-1"
 
 
-# The submit: what is not known to be undone is never sent again
+# The submit: it is repeated only if it certainly was not processed
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_a_url_to_ask_at_that_is_not_the_vendors_own_is_not_asked(url: str
     assert url not in str(error)
 
 
-# Polls: a lost or refused one is repeated, and nothing is bought twice
+# Polls: a lost or refused poll is repeated, and no job is paid twice
 
 LOST: dict[str, Step] = {
     "500": answer({}, 500),
@@ -374,7 +374,7 @@ async def test_seeds_of_another_kind_are_left_out(seed: Any) -> None:
     assert picture.seed is None
 
 
-# Other forms of job
+# Other kinds of job
 
 BY_STATUS = Polling(
     states={"202": State.RUNNING, "200": State.READY, "refused": State.MODERATED},
@@ -522,7 +522,7 @@ async def test_a_ticket_that_is_not_one_of_ours_is_refused(ticket: str) -> None:
     assert error.metadata["final"] == "true", "it can't be asked, and may be paid"
 
 
-# Leaving
+# Abandoning a job
 
 
 async def test_leaving_early_cancels_where_the_vendor_can() -> None:

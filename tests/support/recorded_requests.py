@@ -27,7 +27,7 @@ from celeste_image.core.edits import (
 )
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderRateLimited
 from celeste_image.core.events import Event, Picture, Preview
-from celeste_image.core.image import Size
+from celeste_image.core.image import ImageReference, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict
@@ -72,7 +72,7 @@ class Place:
 
 
 DEPLOYMENT = {"models": [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]}
-DALLE = {"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"]}
+DALLE = {"id": "dall-e-3", "sizes": ["1792x1024"], "reads": ["quality", "style", "end_user"]}
 DALLE_2 = {"id": "dall-e-2", "sizes": ["256x256"], "edits": ["vary"]}
 OPENAI = Place(OpenAI, "/v1")
 AZURE = Place(AzureOpenAI, table=DEPLOYMENT)
@@ -102,8 +102,8 @@ class Case:
     ignore: tuple[str, ...] = ()
 
 
-def options(previews: int = 0, **given: Mapping[str, Any]) -> RequestOptions:
-    return RequestOptions(provider_options=given, preview_count=previews)
+def options(previews: int = 0, end_user: str = "", **given: Mapping[str, Any]) -> RequestOptions:
+    return RequestOptions(provider_options=given, preview_count=previews, end_user=end_user)
 
 
 def edit(model: str, change: AnyEdit, **more: Any) -> Edit:
@@ -112,7 +112,7 @@ def edit(model: str, change: AnyEdit, **more: Any) -> Edit:
 
 MINIMAL = Generate(model="openai/gpt-image-2", prompt=PROMPT)
 DEPLOYED = Generate(model="azure_openai/my-gpt-image-deployment", prompt=PROMPT)
-FLUX = {"safety_tolerance": 2, "prompt_upsampling": False}
+FLUX = {"safety_tolerance": 2}
 
 CASES: Mapping[str, Case] = {
     "openai/generate": Case(
@@ -122,15 +122,10 @@ CASES: Mapping[str, Case] = {
             count=2,
             size=Size(1536, 1024),
             output_media_type="image/webp",
-            options=options(
-                openai={
-                    "quality": "high",
-                    "background": "opaque",
-                    "moderation": "low",
-                    "output_compression": 80,
-                    "safety_identifier": "tenant-1",
-                }
-            ),
+            quality="high",
+            background="opaque",
+            output_quality=80,
+            options=options(end_user="tenant-1", openai={"moderation": "low"}),
         ),
     ),
     "openai/generate_minimal": Case(OPENAI, replace(MINIMAL, model="openai/gpt-image-1-mini")),
@@ -141,7 +136,9 @@ CASES: Mapping[str, Case] = {
             model="compatible/dall-e-3",
             prompt=PROMPT,
             size=Size(1792, 1024),
-            options=options(compatible={"quality": "hd", "style": "vivid", "user": "tenant-1"}),
+            quality="hd",
+            style="vivid",
+            options=options(end_user="tenant-1"),
         ),
     ),
     "openai/edit_mask": Case(
@@ -152,14 +149,13 @@ CASES: Mapping[str, Case] = {
             size=Size(1024, 1024),
             count=1,
             output_media_type="image/png",
-            options=options(openai={"quality": "high", "background": "auto"}),
+            quality="high",
+            background="auto",
         ),
     ),
     "openai/responses_image_tool": Case(
         OPENAI,
-        Generate(
-            model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), options=options(openai={"quality": "low"})
-        ),
+        Generate(model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), quality="low"),
     ),
     "openai/variation": Case(  # OpenAI takes none any more; LocalAI does
         VARYING, edit("compatible/dall-e-2", Vary(), size=Size(256, 256), count=1)
@@ -169,7 +165,7 @@ CASES: Mapping[str, Case] = {
     "openai/key_check": Case(OPENAI),
     "azure_openai/generate": Case(
         AZURE,
-        replace(DEPLOYED, count=1, size=Size(1024, 1024), options=options(azure_openai={"quality": "low"})),
+        replace(DEPLOYED, count=1, size=Size(1024, 1024), quality="low"),
     ),
     "azure_openai/generate_stream": Case(AZURE, replace(DEPLOYED, options=options(1))),
     "azure_openai/generate_v1": Case(AZURE_V1, DEPLOYED),
@@ -185,7 +181,7 @@ CASES: Mapping[str, Case] = {
     ),
     "gemini/edit": Case(
         GEMINI,
-        edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(fixture_image("IMAGE2"),)),
+        edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(ImageReference(fixture_image("IMAGE2")),)),
     ),
     "gemini/interactions": Case(
         INTERACTIONS,
@@ -212,7 +208,7 @@ CASES: Mapping[str, Case] = {
             negative_prompt="blur",
             size=Size(1024, 1024, "1:1"),
             seed=42,
-            options=options(stability={"style_preset": "photographic"}),
+            style="photographic",
         ),
         ignore=("model",),  # litellm leaves it out and gets the vendor's default, whatever that is by then
     ),
@@ -243,6 +239,7 @@ CASES: Mapping[str, Case] = {
             seed=42,
             size=Size(1024, 768),
             output_media_type="image/png",
+            rewrite_prompt=False,
             options=options(bfl=FLUX),
         ),
     ),
@@ -253,6 +250,7 @@ CASES: Mapping[str, Case] = {
             Instruct(PROMPT),
             seed=42,
             size=Size(1024, 1024, aspect_ratio="1:1"),
+            rewrite_prompt=False,
             options=options(bfl=FLUX),
         ),
     ),
@@ -261,7 +259,7 @@ CASES: Mapping[str, Case] = {
         edit(
             "bfl/flux-2-pro",
             Instruct(PROMPT),
-            references=(IMAGE,),
+            references=(ImageReference(IMAGE),),
             seed=42,
             size=Size(1024, 768),
             options=options(bfl={"safety_tolerance": 2}),
@@ -273,6 +271,7 @@ CASES: Mapping[str, Case] = {
             "bfl/flux-pro-1.0-fill",
             Inpaint(WHITE, PROMPT, pixel_lock=False),
             output_media_type="image/jpeg",
+            rewrite_prompt=False,
             options=options(bfl=FLUX | {"steps": 30, "guidance": 30.0}),
         ),
     ),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown, behavior_in
 from celeste_image.emulate.forms import parts_of_form
@@ -126,7 +126,7 @@ class FakeVendor:
     def card(self, model: str) -> ModelCard:
         """Returns a model's card by its wire name. Raises Refusal for unknown and retired models."""
         for card in self.cards:
-            if card.name_on_wire == model and card.state.value != "retired":
+            if card.name_on_wire == model and card.stage is not ModelStage.RETIRED:
                 return card
         raise Refusal(404, f"The model '{model}' does not exist", "not_found", "model")
 

@@ -104,6 +104,6 @@ def list_price(card: ModelCard, kind: OperationKind, images: int, megapixels: fl
         return Decimal(price.amount) * images
     if price := first("megapixel"):
         return Decimal(price.amount) * Decimal(str(round(megapixels, 3)))
-    if price := first("million output image tokens"):
-        return Decimal(price.amount) * tokens / 1_000_000
+    if price := first("output_image_token"):
+        return Decimal(price.amount) * tokens / price.per
     return Decimal(0)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from celeste_image.core.call import Call
-from celeste_image.core.card import ChoiceRange, LifecycleState, ModelCard, card_in
+from celeste_image.core.card import ChoiceRange, ModelCard, ModelStage, card_in
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -163,7 +163,7 @@ class Routes:
                 f"{card.id} can't {request.kind.value}; " + (f"these can: {models}" if models else "no model here can"),
                 metadata={"models": models.replace(" ", "")},
             )
-        if card.state is LifecycleState.RETIRED:
+        if card.stage is ModelStage.RETIRED:
             use = f"; use {card.replacement}" if card.replacement else ""
             gone = f" on {card.ends_on}" if card.ends_on else ""
             raise ModelRetired(f"{card.id} was retired{gone}{use}", metadata={"replacement": card.replacement})
@@ -176,7 +176,7 @@ def suits(card: ModelCard, request: ImageRequest) -> bool:
     """Tells whether a model that does an operation does it in the way that is asked for: an edit's kind, a method."""
     match request:
         case Edit(edit=edit):
-            return card.parameter(request.kind, edit.field) is not None
+            return edit.field in card.edits
         case Upscale(method=method) if method:
             known = card.parameter(request.kind, "method")
             return known is not None and isinstance(known.range, ChoiceRange) and method in known.range.values

@@ -48,6 +48,7 @@ def saving(
                     index=event.index,
                     seed=event.seed,
                     parents=parents,
+                    revised_prompt=event.revised_prompt,
                 )
                 yield Saved(image)
 

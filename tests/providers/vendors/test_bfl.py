@@ -1,4 +1,4 @@
-"""Black Forest Labs: held against its SDK's recordings, and against what its API may answer."""
+"""Black Forest Labs: requests equal its SDK's recordings, and each possible answer has its outcome."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from tests.support.recordings import KEY, fixture
 from tests.support.transport import Clock, Measured, Script, answer, events_of, outcome_of, raw
 
 from celeste_image.core.call import Call
-from celeste_image.core.card import LifecycleState
+from celeste_image.core.card import ModelStage
 from celeste_image.core.edits import (
     AnyEdit,
     Inpaint,
@@ -34,7 +34,7 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Event, Picture, Preview, Submitted
-from celeste_image.core.image import ImageFacts, ImageInput, Size
+from celeste_image.core.image import ImageFacts, ImageInput, ImageReference, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
@@ -89,7 +89,7 @@ async def real() -> AsyncIterator[Pixels]:
 
 
 async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[str, dict[str, Any]]:
-    """Returns the path and the body of the submit for a request, as a model's card makes it concrete."""
+    """Returns the path and body of the submit for a request that was made concrete by the model's card."""
     script = Script(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
     await events_of(lambda call: fitting(vendor.run, vendor, draw=lambda: 7)(request, call), CALL)
@@ -133,8 +133,8 @@ async def test_only_options_that_the_model_reads_are_sent() -> None:
         (generated("flux-2-flex", options=options(guidance=50)), 'options.provider_options["bfl"].guidance'),
         (generated(size=Size(1472, 1024)), "size.width"),
         (edited("flux-pro-1.0-expand", Outpaint(left=2049)), "outpaint.left"),
-        (edited("flux-kontext-pro", Instruct(PROMPT), references=(loaded("IMAGE"),) * 4), "references"),
-        (edited("flux-2-max", Instruct(PROMPT), references=(loaded("IMAGE"),) * 8), "references"),
+        (edited("flux-kontext-pro", Instruct(PROMPT), references=(ImageReference(loaded("IMAGE")),) * 4), "references"),
+        (edited("flux-2-max", Instruct(PROMPT), references=(ImageReference(loaded("IMAGE")),) * 8), "references"),
     ],
 )
 async def test_what_the_model_does_not_take_is_refused_before_it_costs(request_: ImageRequest, field: str) -> None:
@@ -144,10 +144,22 @@ async def test_what_the_model_does_not_take_is_refused_before_it_costs(request_:
 
 
 async def test_pictures_are_numbered() -> None:
-    _, body = await sent(edited("flux-2-flex", Instruct(PROMPT), references=(loaded("IMAGE2"),) * 7))
+    _, body = await sent(edited("flux-2-flex", Instruct(PROMPT), references=(ImageReference(loaded("IMAGE2")),) * 7))
     assert [name for name in body if "image" in name] == ["input_image", *(f"input_image_{n}" for n in range(2, 9))]
     assert body["input_image"] != body["input_image_2"] == body["input_image_8"]
     assert "width" not in body, "as large as the picture"
+
+
+async def test_images_guide_a_generation_from_number_one() -> None:
+    references = (ImageReference(loaded("IMAGE")), ImageReference(loaded("IMAGE2")))
+    _, body = await sent(Generate(model="bfl/flux-2-pro", prompt=PROMPT, references=references))
+    assert [name for name in body if "image" in name] == ["input_image", "input_image_2"]
+
+
+@pytest.mark.parametrize("rewrite", [True, False, None])
+async def test_rewriting_the_prompt_is_left_to_the_api_unless_it_is_asked_for(rewrite: bool | None) -> None:
+    _, body = await sent(Generate(model="bfl/flux-pro-1.1", prompt=PROMPT, rewrite_prompt=rewrite))
+    assert body.get("prompt_upsampling") is rewrite
 
 
 async def test_an_outpaint_names_all_sides() -> None:
@@ -171,7 +183,7 @@ async def test_metadata_of_photographs_stays_here(real: Pixels) -> None:
 
 
 def real_with_facts(real: Pixels) -> Pixels:
-    """Returns pictures that convert for real and measure what the script sends."""
+    """Returns a `Pixels` with real conversions and scripted measurements."""
     mixed = Measured()
     mixed.png = real.png  # type: ignore[method-assign]
     mixed.mask = real.mask  # type: ignore[method-assign]
@@ -313,4 +325,4 @@ async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
 def test_its_cards() -> None:
     vendor, _ = world(Script(TAKEN))
     assert len(vendor.cards) == 11
-    assert all(vendor.ready(card) and card.state is LifecycleState.ACTIVE for card in vendor.cards)
+    assert all(vendor.ready(card) and card.stage is ModelStage.ACTIVE for card in vendor.cards)

@@ -1,4 +1,4 @@
-"""Kinds: providers that are configuration alone, from the file to the wire."""
+"""Kinds: providers that exist by configuration alone, from the file to the HTTP request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,7 +72,7 @@ async def test_each_resource_of_azure_is_a_table() -> None:
         known = app.routes.find("openai/gpt-image-2")
         assert one.max_count == two.max_count == known.max_count
         assert not one.prices, "Microsoft has its own"
-        assert two.parameter(OperationKind.GENERATE, 'options.provider_options["azure_west"].quality')
+        assert two.parameter(OperationKind.GENERATE, 'options.provider_options["azure_west"].moderation')
         assert app.routes.ready(one)
 
 
@@ -88,7 +88,10 @@ async def test_each_resource_of_azure_is_a_table() -> None:
         ({"studio": {**STUDIO, "base_url": ""}}, "providers.studio.base_url: "),
         ({"studio": {**STUDIO, "models": []}}, "providers.studio.models: "),
         ({"studio": {**STUDIO, "models": [{"id": "a"}, {"id": "a"}]}}, "two models have the same id"),
-        ({"studio": {**STUDIO, "models": [{"id": "a", "options": ["x"]}]}}, "there is no option x; they are quality"),
+        (
+            {"studio": {**STUDIO, "models": [{"id": "a", "options": ["x"]}]}},
+            "no option x; they are moderation",
+        ),
         ({"studio": {**STUDIO, "models": [{"id": "a", "sizes": ["big"]}]}}, "'big' is no size"),
         ({"studio": {**STUDIO, "models": [{"id": "a", "generates": False}]}}, "does nothing"),
         ({"studio": {**STUDIO, "sise": 1}}, "providers.studio.sise: "),

@@ -1,4 +1,4 @@
-"""The OpenAI-like family against recordings of OpenAI's own SDK, and what no recording has: failures above all."""
+"""APIs like OpenAI's: requests equal recordings of OpenAI's SDK, and cases without recordings, mainly failures."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ from tests.support.recorded_requests import play
 from tests.support.recordings import KEY, Body, Playing, Recording, fixture
 
 from celeste_image.core.call import Call
-from celeste_image.core.card import LifecycleState
+from celeste_image.core.card import ModelStage
 from celeste_image.core.edits import (
     AnyEdit,
     Inpaint,
@@ -30,7 +30,7 @@ from celeste_image.core.edits import (
 )
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Picture, Preview, Warned
-from celeste_image.core.image import ImageFacts, ImageInput, Size
+from celeste_image.core.image import ImageFacts, ImageInput, ImageReference, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.imaging.pixels import Pixels
@@ -66,7 +66,7 @@ def openai(transport: httpx.AsyncBaseTransport, work: Pixels) -> OpenAILike:
 
 
 def studio(transport: httpx.AsyncBaseTransport, work: Pixels, **more: Any) -> OpenAILike:
-    models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"], "seed": True}]
+    models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "reads": ["quality", "style", "end_user"], "seed": True}]
     given = {"base_url": f"{HOST}/v1", "models": models, "key": KEY, "response_format": "url"} | more
     return Compatible(CompatibleSettings(**given), transport, {}, work, name="studio")
 
@@ -79,13 +79,16 @@ MASKED = Edit(
     size=Size(1024, 1024),
     count=1,
     output_media_type="image/png",
-    options=options(quality="high", background="auto"),
+    quality="high",
+    background="auto",
 )
 DALLE3 = Generate(
     model="studio/dall-e-3",
     prompt=PROMPT,
     size=Size(1792, 1024),
-    options=options("studio", quality="hd", style="vivid", user="tenant-1"),
+    quality="hd",
+    style="vivid",
+    options=RequestOptions(end_user="tenant-1"),
 )
 
 
@@ -97,7 +100,7 @@ async def work() -> AsyncIterator[Pixels]:
 
 
 class Answering(httpx.AsyncBaseTransport):
-    """Answers each request with the next answer, or fails with it."""
+    """Answers each request with the next scripted answer, or raises it."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self._answers = list(answers)
@@ -279,7 +282,9 @@ def body_of(provider: Answering) -> dict[str, Any]:
 @in_loop
 async def test_what_the_card_does_not_have_is_not_sent(work: Pixels) -> None:
     transport = Answering(made())
-    request = replace(MINIMAL, negative_prompt="dogs", seed=3, options=options(input_fidelity="low", quality="low"))
+    request = replace(
+        MINIMAL, negative_prompt="dogs", seed=3, style="vivid", quality="low", options=options(input_fidelity="low")
+    )
     await events_of(openai(transport, work), request)
     assert body_of(transport) == {"model": "gpt-image-2", "prompt": PROMPT, "quality": "low"}
 
@@ -302,11 +307,30 @@ async def test_more_or_fewer_than_asked(work: Pixels) -> None:
 
 
 @in_loop
-async def test_a_prompt_that_was_changed_is_told(work: Pixels) -> None:
-    events = await run(work, MINIMAL, made(revised_prompt="a blue bicycle"))
-    assert [event.text for event in events if isinstance(event, Warned)] == [
-        "the model changed the prompt: a blue bicycle"
-    ]
+async def test_a_prompt_that_was_rewritten_comes_with_its_image(work: Pixels) -> None:
+    for said, revised in (("a blue bicycle", "a blue bicycle"), ("x" * 5000, "x" * 5000), (7, ""), (None, "")):
+        events = await run(work, MINIMAL, made(revised_prompt=said))
+        assert [event.revised_prompt for event in events if isinstance(event, Picture)] == [revised]
+        assert not [event for event in events if isinstance(event, Warned)]
+
+
+@in_loop
+async def test_images_that_guide_go_to_the_path_of_edits(work: Pixels) -> None:
+    transport = Answering(made())
+    references = (ImageReference(image("IMAGE2")), ImageReference(image("IMAGE")))
+    await events_of(openai(transport, work), replace(MINIMAL, references=references))
+    assert transport.requests[0].url.path == "/v1/images/edits"
+    assert parts(transport.requests[0])["image[]"] == [fixture("IMAGE2"), fixture("IMAGE")]
+
+
+@in_loop
+async def test_moderation_is_not_read_beside_references(work: Pixels) -> None:
+    request = replace(MINIMAL, references=(ImageReference(image("IMAGE2")),), options=options(moderation="low"))
+    transport = Answering(made())
+    events = await events_of(openai(transport, work), request)
+    path = 'options.provider_options["openai"].moderation'
+    assert [event.path for event in events if isinstance(event, Warned)] == [path]
+    assert "moderation" not in parts(transport.requests[0])
 
 
 PARTIAL = ("image_generation.partial_image", {"b64_json": base64.b64encode(RESULT).decode(), "partial_image_index": 0})
@@ -349,7 +373,7 @@ async def test_an_edit_streams_too(work: Pixels) -> None:
 
 
 class Endless(httpx.AsyncByteStream):
-    """A preview, and then nothing for ever."""
+    """Sends a preview and then waits forever."""
 
     closed = False
 
@@ -387,12 +411,12 @@ async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pixels) -> 
 
 @in_loop
 async def test_one_picture_or_several(work: Pixels) -> None:
-    for references, name in (((), "image"), ((image("IMAGE2"),), "image[]")):
+    for references, name in (((), "image"), ((ImageReference(image("IMAGE2")),), "image[]")):
         transport = Answering(made())
         request = replace(MASKED, edit=Instruct("merge them"), references=references, options=RequestOptions())
         await events_of(openai(transport, work), request)
         sent = parts(transport.requests[0])
-        assert sent[name] == [fixture("IMAGE"), *(reference.data for reference in references)]
+        assert sent[name] == [fixture("IMAGE"), *(reference.image.data for reference in references)]
         assert sent["prompt"] == [b"merge them"] and "mask" not in sent
 
 
@@ -483,10 +507,10 @@ async def test_a_mask_is_sent_with_the_size_of_its_image_where_the_model_can(
 
 def test_retired_models_name_the_one_to_use() -> None:
     cards = {card.id: card for card in OpenAI.cards}
-    retired = {card.id for card in cards.values() if card.state is LifecycleState.RETIRED}
+    retired = {card.id for card in cards.values() if card.stage is ModelStage.RETIRED}
     assert retired == {"openai/gpt-image-1", "openai/dall-e-3", "openai/dall-e-2"}
     for name in retired:
-        assert cards[name].ends_on and cards[cards[name].replacement].state is LifecycleState.ACTIVE
+        assert cards[name].ends_on and cards[cards[name].replacement].stage is ModelStage.ACTIVE
     assert all(price.source and price.checked_on for card in cards.values() for price in card.prices)
 
 

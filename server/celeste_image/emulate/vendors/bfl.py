@@ -156,7 +156,7 @@ class FakeBfl(FakeVendor):
             raise Refusal(422, "the mask must be as large as the image", field="mask")
 
         def paint() -> Image.Image:
-            if card.parameter(kind, "outpaint"):
+            if "outpaint" in card.edits:
                 left, right, top, bottom = (int(fields.get(side) or 0) for side in SIDES)
                 return painting.grown(source, left, right, top, bottom, seed)
             if mask and asked.behavior.image != "mask-ignored":

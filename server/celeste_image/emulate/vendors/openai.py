@@ -249,7 +249,7 @@ class FakeAzureOpenAI(FakeOpenAI):
 
     def table(self, url: str) -> dict[str, Any]:
         """Returns a table with a deployment of each active model."""
-        models = [{"id": c.name_on_wire, "model": c.name_on_wire} for c in self.cards if c.state.value == "active"]
+        models = [{"id": c.name_on_wire, "model": c.name_on_wire} for c in self.cards if c.stage.value == "active"]
         return super().table(url) | {"models": models}
 
     def _model(self, asked: Asked) -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 import structlog
 
 from celeste_image.core.call import Call
-from celeste_image.core.card import NOT_RUN, ModelCard, card_in
+from celeste_image.core.card import ModelCard, ModelEvidence, card_in
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
 from celeste_image.core.events import ComputeUsed, Event, ImageFailed, Picture, Preview, Run, SafetyJudged, Warned
 from celeste_image.core.image import ImageFacts, ImageInput
@@ -92,9 +92,7 @@ def checking_outputs(run: Run, policy: SafetyPolicy, cards: Sequence[ModelCard])
     hides = any(rule.action in HIDES for rule in policy.outputs.values())
 
     async def checked(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        about = SafetyVerdict(
-            SafetyStage.OUTPUT, "", SafetyAction.ALLOW, billed=_is_paid(card_in(cards, request.model))
-        )
+        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=_is_paid(card_in(cards, request.model)))
         if hides and request.options.preview_count:
             text = "there are none: the safety policy of this server can't judge what is not finished"
             yield Warned("options.preview_count", text)
@@ -146,9 +144,13 @@ async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
     return ImageInput(data, facts=facts)
 
 
+OURS = (ModelEvidence.RUN, ModelEvidence.PUBLISHER)
+"""Evidence of models of this machine, which cost nothing."""
+
+
 def _is_paid(card: ModelCard) -> bool | None:
     """Tells whether a model's pictures cost anything; None when its card does not say, False for our own engines."""
-    return True if card.prices else None if card.evidence not in ("", NOT_RUN) else False
+    return True if card.prices else False if card.evidence in OURS else None
 
 
 def _judged(verdict: SafetyVerdict, call: Call) -> SafetyJudged:
@@ -171,9 +173,9 @@ def _blocked(verdict: SafetyVerdict) -> SafetyBlocked:
     names = ("category", "path", "engine", "score", "threshold", "note")
     facts = {name: getattr(verdict, name) for name in names if getattr(verdict, name) not in ("", None)}
     metadata = {name: f"{fact:.4g}" if isinstance(fact, float) else fact for name, fact in facts.items()}
-    billed = {True: "true", False: "false", None: "unknown"}[verdict.billed]
+    owed = {True: "true", False: "false", None: "unknown"}[verdict.owed]
     return SafetyBlocked(
         f"{where}: {text}",
-        metadata={**metadata, "stage": verdict.stage.value, "billed": billed},
+        metadata={**metadata, "stage": verdict.stage.value, "owed": owed},
         violations=[Violation(verdict.path, text)] if verdict.path else [],
     )

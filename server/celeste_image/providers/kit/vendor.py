@@ -9,7 +9,7 @@ import httpx
 from pydantic import Field, model_validator
 
 from celeste_image.config import SecretText
-from celeste_image.core.card import LifecycleState, ModelCard, card_in
+from celeste_image.core.card import ModelCard, ModelStage, card_in
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
 from celeste_image.core.secret import Secret
@@ -192,7 +192,7 @@ class Vendor:
 
     def ready(self, card: ModelCard) -> bool:
         """Tells whether there is a key that may be right, and the model is not retired."""
-        return bool(self._key.now) and card.state is not LifecycleState.RETIRED
+        return bool(self._key.now) and card.stage is not ModelStage.RETIRED
 
     def card(self, model: str) -> ModelCard:
         """Returns a model's card; the pipeline sends no others but those whose ids fit `model_form`."""

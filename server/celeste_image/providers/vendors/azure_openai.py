@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
@@ -26,10 +26,10 @@ from celeste_image.providers.vendors.openai import OpenAIOptions
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 
 API_VERSION = "2025-04-01-preview"
-LIFECYCLE = ("state", "ends_on", "replacement", "prices")
+LIFECYCLE = ("stage", "ends_on", "replacement", "prices")
 """What OpenAI says of its own service, and Microsoft decides for itself."""
 
-EVIDENCE = {"gpt-image-2": "wire-proven"}
+EVIDENCE = {"gpt-image-2": ModelEvidence.OFFICIAL_CLIENT}
 """How deployments of a model are known, where that is not from the specification: the recordings are of Azure's own."""
 
 
@@ -116,7 +116,7 @@ def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard,
         known = {name: value for name, value in entries[deployment.model].items() if name not in LIFECYCLE}
         title, evidence = (
             f"{known['title']} ({deployment.id})",
-            EVIDENCE.get(deployment.model, "from the specification"),
+            EVIDENCE.get(deployment.model, ModelEvidence.SPECIFICATION),
         )
         models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title, "evidence": evidence})
     return cards_from(provider, {**catalog, "models": models})

@@ -49,7 +49,6 @@ class BflOptions(Options):
     """`options.provider_options["bfl"]`; what is unset is left to the API."""
 
     safety_tolerance: Annotated[int, Field(ge=0, le=6)] | None = None
-    prompt_upsampling: bool | None = None
     raw: bool | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     guidance: Annotated[float, Field(ge=1.5, le=100)] | None = None
@@ -96,7 +95,7 @@ class Bfl(Vendor):
         body: dict[str, Any] = {"seed": request.seed, "output_format": "jpeg" if jpeg else "png"}
         match request:
             case Generate():
-                body |= {"prompt": request.prompt}
+                body |= {"prompt": request.prompt, **await self._inputs(request)}
             case Edit(edit=Instruct() as edit):
                 body |= {"prompt": edit.prompt, **await self._inputs(request)}
             case Edit(edit=Inpaint() as edit):
@@ -108,14 +107,18 @@ class Bfl(Vendor):
             case Edit():
                 raise OperationNotOffered(f"{card.id} can't {request.edit.field}")
         body |= sized(request.size)
+        if card.parameter(request.kind, "rewrite_prompt"):
+            body["prompt_upsampling"] = request.rewrite_prompt
         for name, value in self.options(request.options.provider_options).model_dump(exclude_none=True).items():
             if card.parameter(request.kind, f'options.provider_options["bfl"].{name}'):
                 body[name] = value
         return {name: value for name, value in body.items() if value is not None}
 
-    async def _inputs(self, request: Edit) -> Mapping[str, str]:
-        """Returns the pictures by their fields: `input_image`, `input_image_2` and so on."""
-        images = (request.image, *request.references)
+    async def _inputs(self, request: Generate | Edit) -> Mapping[str, str]:
+        """Returns the images by their fields: `input_image`, `input_image_2` and so on."""
+        images = [reference.image for reference in request.references]
+        if isinstance(request, Edit):
+            images.insert(0, request.image)
         return {f"input_image_{n}" if n > 1 else "input_image": await self._encoded(i) for n, i in enumerate(images, 1)}
 
     async def _encoded(self, image: ImageInput) -> str:
