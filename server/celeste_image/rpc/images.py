@@ -1,9 +1,7 @@
-"""ImageService: the pipeline, collected or streamed."""
+"""ImageService over gRPC: runs operations, and answers with the result or with a stream of events."""
 
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -13,21 +11,16 @@ from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
-from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.rpc.identity import caller_of, request_id_of
 from celeste_image.rpc.validate import check_message, unknown_fields
-from celeste_image.store import ArtifactStore
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
 from celeste_image.wire.requests import Request, request_from_proto
 from celeste_image.wire.results import event_to_proto, result_to_proto
 from celeste_image.wire.status import status_from_error
 
-__all__ = ["INLINE_MAXIMUM_BYTES", "ImageServicer"]
+__all__ = ["ImageServicer"]
 
 log = structlog.get_logger("celeste_image.calls")
-
-INLINE_MAXIMUM_BYTES = 3 << 20
-"""Leaves half a MiB of the 3.5 that a response may have for everything that is not a picture."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,33 +30,29 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     Args:
         run: The pipeline.
-        store: Where the bytes of images that go inside a response are read.
-        inline_default_bytes: How many such bytes there may be when the request does not say.
     """
 
-    def __init__(self, run: Run, store: ArtifactStore, inline_default_bytes: int) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
-        self._store = store
-        self._inline_default_bytes = inline_default_bytes
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
-        """Makes pictures from words."""
+        """Makes images from words."""
         return image_service_pb2.GenerateResponse(result=await self._collect(request, context))
 
     async def Edit(self, request: operation_pb2.EditRequest, context: Context) -> Any:
-        """Changes a picture."""
+        """Changes an image."""
         return image_service_pb2.EditResponse(result=await self._collect(request, context))
 
     async def Upscale(self, request: operation_pb2.UpscaleRequest, context: Context) -> Any:
-        """Makes a picture larger."""
+        """Makes an image larger."""
         return image_service_pb2.UpscaleResponse(result=await self._collect(request, context))
 
     async def Analyze(self, request: operation_pb2.AnalyzeRequest, context: Context) -> Any:
-        """Finds out about a picture."""
+        """Describes an image."""
         return image_service_pb2.AnalyzeResponse(result=await self._collect(request, context))
 
     async def Stream(self, request: image_service_pb2.StreamRequest, context: Context) -> None:  # type: ignore[override]
-        """Runs one operation and streams its events; the last of a failure is `failed`, then the call's status."""
+        """Runs one operation and streams its events. A failure ends with the event `failed` and the call's status."""
         sequence = 0
         operation, _ = _operation_of(request)
         request_id = request_id_of(operation)
@@ -79,8 +68,6 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             core, call = self._read(request, request_id, context)
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
-                    if isinstance(event, Completed):
-                        event = Completed(await self._deliver(event.result, core, call.caller))  # noqa: PLW2901
                     if message := event_to_proto(event, sequence):
                         await write(message)
         except CelesteError as error:
@@ -91,14 +78,14 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             raise
 
     async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
-        """Runs an operation to its end and returns the result."""
+        """Runs an operation to its end and returns its result."""
         request_id = request_id_of(message)
         try:
             core, call = self._read(message, request_id, context)
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
-                        return result_to_proto(await self._deliver(event.result, core, call.caller))
+                        return result_to_proto(event.result)
         except CelesteError as error:
             error.request_id = request_id
             raise
@@ -128,19 +115,6 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
         return request_from_proto(message, unknown), Call(request_id, caller_of(context), deadline)
-
-    async def _deliver(self, result: OperationResult, request: ImageRequest, caller: str) -> OperationResult:
-        """Returns the result with the bytes of its first images, as many as fit together."""
-        limit = request.options.inline_limit_bytes
-        limit = min(self._inline_default_bytes if limit is None else limit, INLINE_MAXIMUM_BYTES)
-        images: Sequence[ImageOutput] = result.images
-        delivered: list[ImageOutput] = []
-        for image in images:
-            limit -= image.size_bytes
-            if limit < 0:
-                break
-            delivered.append(replace(image, data=await self._store.get(caller, image.artifact)))
-        return replace(result, images=(*delivered, *images[len(delivered) :]))
 
 
 def _operation_of(request: Request | image_service_pb2.StreamRequest) -> tuple[Any, str]:

@@ -93,7 +93,7 @@ async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[s
     script = Script(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
     await events_of(
-        lambda tried: fitting(vendor.run, vendor, draw=lambda: 7)(request, tried), candidate(vendor, request)
+        lambda tried: fitting(vendor.run, vendor.Options, draw=lambda: 7)(request, tried), candidate(vendor, request)
     )
     submit = script.requests[0]
     return submit.url.path, json.loads(submit.content)
@@ -304,7 +304,7 @@ async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None
     lost = httpx.ReadTimeout("slow")
     script = Script(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
     vendor, clock = world(script)
-    road = retrying(fitting(vendor.run, vendor), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
+    road = retrying(fitting(vendor.run, vendor.Options), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
     events = await events_of(lambda tried: road(generated(), tried), candidate(vendor, generated()))
     assert [event for event in events if isinstance(event, Picture)]
     assert [request.method for request in script.requests].count("POST") == 2, "the first was refused"
