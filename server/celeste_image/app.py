@@ -83,7 +83,6 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    store = _open_store(settings.store, closing)
 
     tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES))
     closing.push_async_callback(tools.pixels.close)
@@ -103,13 +102,15 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         aliases=settings.aliases,
         allow_unknown=settings.catalog.allow_unknown,
     )
+    safety = SafetyPolicy(settings.safety, registry, tools.pixels)
+    store = _open_store(settings.store, closing)  # after what may be refused, which closes nothing
     parts = Parts(
         registry=registry,
         images_in=ImagesIn(store, guard, budget, uris),
         store=store,
         memory=budget,
         pixels=tools.pixels,
-        safety=SafetyPolicy(settings.safety, registry, tools.pixels),
+        safety=safety,
         metadata=_metadata(settings.images),
         inline_default_bytes=server.inline_default_bytes,
     )
