@@ -26,7 +26,7 @@ PNG, JPEG = "image/png", "image/jpeg"
 READS = (PNG, JPEG, "image/webp")
 
 # https://docs.bfl.ai/api_integration/errors, 2026-11-22. Jobs can't be cancelled.
-JOBS = Polling(
+POLLING = Polling(
     states={
         "Pending": State.RUNNING,
         "Ready": State.READY,
@@ -75,15 +75,15 @@ class Bfl(Vendor):
 
     def __init__(self, settings: VendorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self.jobs = RemoteJobs(self, JOBS)
+        self.remote_jobs = RemoteJobs(self, POLLING)
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Makes one image."""
         card = candidate.card
         body = {} if candidate.ticket else await self._body(request, card)
         previews = request.options.preview_count
-        run = self.jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
-        async with aclosing(run) as events:
+        job = self.remote_jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
+        async with aclosing(job) as events:
             async for event in events:
                 yield event
 

@@ -21,7 +21,7 @@ from celeste_image.providers.kit.vendor import Vendor, VendorSettings
 
 __all__ = ["PROVIDER", "Stability"]
 
-JOBS: Final = Polling(
+POLLING: Final = Polling(
     # An answer with CONTENT_FILTERED has an image too, which is blurred.
     states={"202": State.RUNNING, "200": State.READY, "CONTENT_FILTERED": State.MODERATED},
     stages={"CONTENT_FILTERED": "output"},
@@ -56,7 +56,7 @@ class Stability(Vendor):
 
     def __init__(self, settings: VendorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self.jobs = RemoteJobs(self, JOBS)
+        self.remote_jobs = RemoteJobs(self, POLLING)
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Sends the form of a service, and polls if the service runs a job."""
@@ -76,8 +76,8 @@ class Stability(Vendor):
             }
             parts = await parts_of(self, operation, request, options, reads=READS, extra=extra)
         path, at_once = f"/stable-image/{operation.path}", not operation.job
-        run = self.jobs.run(path, candidate, at_once=at_once, headers=JOBS.headers, files=parts)
-        async with aclosing(run) as events:
+        job = self.remote_jobs.run(path, candidate, at_once=at_once, headers=POLLING.headers, files=parts)
+        async with aclosing(job) as events:
             async for event in events:
                 yield replace(event, seed=event.seed or None) if isinstance(event, Picture) else event
 
