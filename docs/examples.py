@@ -1,4 +1,4 @@
-"""Examples for the providers' pages: one for each operation that a provider offers. A test runs them all."""
+"""Example commands and programs for the providers' pages, one per operation. A test runs them all."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,11 +22,11 @@ EDITS = {
     "vary": "Vary()",
     "control": 'Control("{word}", "a castle on a hill")',
 }
-"""How each edit is said in Python."""
+"""The Python expression of each edit, by operation."""
 
 
 def examples(vendor: Vendor) -> list[str]:
-    """Returns the lines of a provider's examples, with a heading for each operation."""
+    """Returns the lines of a provider's examples, with a heading per operation."""
     lines: list[str] = []
     for operation in offered():
         card = _model_for(vendor.cards, operation)
@@ -62,7 +62,7 @@ def _example(card: ModelCard, operation: str) -> tuple[str, Sequence[str]]:
 
 
 def _python(request: str, edit: str = "") -> Iterator[str]:
-    """Yields a program that makes one picture of `photo.jpg`."""
+    """Yields the lines of a program that makes one image from `photo.jpg`."""
     yield "from pathlib import Path"
     yield ""
     yield "from celeste_image import connect"
@@ -84,7 +84,7 @@ def _python(request: str, edit: str = "") -> Iterator[str]:
 
 
 def _previews(card: ModelCard) -> Iterator[str]:
-    """Yields a program that keeps the previews of one picture."""
+    """Yields the lines of a program that saves the previews of one image."""
     options = "RequestOptions(preview_count=2)"
     yield "from pathlib import Path"
     yield ""
@@ -109,7 +109,7 @@ def _size(card: ModelCard) -> str:
 
 
 def _option(card: ModelCard) -> str:
-    """Returns the first option that only this provider knows, with a value that it takes."""
+    """Returns the command-line form of the first provider option with a valid value, or an empty string."""
     for parameter in card.parameters[OperationKind.GENERATE]:
         if parameter.path.startswith("options.provider_options"):
             name = f"{card.provider}.{parameter.path.rpartition('.')[2]}"

@@ -10,6 +10,7 @@ import pytest
 from tests.support.recorded_requests import play
 from tests.support.recordings import KEY, fixture
 from tests.support.transport import Clock, Measured, Script, answer, events_of, outcome_of, raw
+from tests.support.vendors import candidate
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelStage
@@ -40,9 +41,9 @@ from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.retry import retrying
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.vendor import VendorSettings
-from celeste_image.providers.vendors.bfl import JOBS, Bfl
+from celeste_image.providers.vendors.bfl import Bfl
 
 CALL = Call("a-call")
 PROMPT = "a red bicycle leaning on a white wall"
@@ -72,13 +73,12 @@ def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
 
 def world(transport: httpx.AsyncBaseTransport, pictures: Pixels | None = None, **table: Any) -> tuple[Bfl, Clock]:
     clock = Clock()
-    vendor = Bfl(VendorSettings(**{"key": Secret(KEY)} | table), transport, {}, pictures or Measured())
-    vendor.jobs = RemoteJobs(vendor, JOBS, sleep=clock.sleep, clock=clock)
-    return vendor, clock
+    tools = Tools(pictures or Measured(), transport, {}, clock, clock.sleep)
+    return Bfl(VendorSettings(**{"key": Secret(KEY)} | table), tools), clock
 
 
 async def run(vendor: Bfl, request: ImageRequest, call: Call = CALL) -> list[Event]:
-    return await events_of(lambda call: vendor.run(request, call), call)
+    return await events_of(lambda tried: vendor.run(request, tried), candidate(vendor, request, call))
 
 
 @pytest.fixture
@@ -92,7 +92,9 @@ async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[s
     """Returns the path and body of the submit for a request that was made concrete by the model's card."""
     script = Script(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
-    await events_of(lambda call: fitting(vendor.run, vendor, draw=lambda: 7)(request, call), CALL)
+    await events_of(
+        lambda tried: fitting(vendor.run, vendor, draw=lambda: 7)(request, tried), candidate(vendor, request)
+    )
     submit = script.requests[0]
     return submit.url.path, json.loads(submit.content)
 
@@ -223,7 +225,7 @@ async def test_a_mask_of_any_polarity_is_sent_white(name: str, polarity: Polarit
 )
 async def test_submits_that_are_refused(step: httpx.Response, error: type[CelesteError]) -> None:
     vendor, _ = world(Script(step))
-    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert type(raised) is error
     if error is InvalidRequest:
         assert "Input should be <= 1440" in str(raised)
@@ -242,7 +244,7 @@ async def test_submits_that_are_refused(step: httpx.Response, error: type[Celest
 )
 async def test_jobs_that_end_badly(reply: dict[str, Any], error: type[CelesteError], stage: str | None) -> None:
     vendor, _ = world(Script(TAKEN, answer(reply)))
-    events, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    events, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert (events, type(raised), raised.metadata.get("stage")) == ([Submitted(POLL, "bfl")], error, stage)
     assert not raised.retryable
 
@@ -287,7 +289,7 @@ async def test_a_ticket_resumes_and_builds_no_body() -> None:
 async def test_the_deadline_says_that_the_job_is_owed() -> None:
     vendor, clock = world(Script(TAKEN, answer({"status": "Pending"})))
     call = Call("a-call", deadline=clock.now + 5)
-    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), call)
+    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated(), call))
     assert type(raised) is DeadlineExceeded and raised.metadata["owed"] == "true"
 
 
@@ -303,7 +305,7 @@ async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None
     script = Script(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
     vendor, clock = world(script)
     road = retrying(fitting(vendor.run, vendor), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
-    events = await events_of(lambda call: road(generated(), call), CALL)
+    events = await events_of(lambda tried: road(generated(), tried), candidate(vendor, generated()))
     assert [event for event in events if isinstance(event, Picture)]
     assert [request.method for request in script.requests].count("POST") == 2, "the first was refused"
 
@@ -317,7 +319,7 @@ async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
     script = Script(TAKEN)
     vendor, _ = world(script, key=None)
     assert not any(vendor.ready(card) for card in vendor.cards)
-    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert type(raised) is ProviderCredentials and "BFL_API_KEY" in str(raised)
     assert script.requests == []
 

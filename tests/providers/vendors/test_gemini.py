@@ -17,7 +17,7 @@ from tests.support.vendors import (
     error_of,
     events_of,
     fixture_image,
-    in_process,
+    tools,
     vendor,
 )
 
@@ -297,7 +297,7 @@ async def test_the_deadline_holds() -> None:
 async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
     transport = Answering(answer(value))
     settings = Gemini.Settings(key=KEY, base_url=f"{BASE}/v1", api="interactions")
-    error = await error_of(Gemini(settings, transport, {}, in_process("gemini")), GENERATE)
+    error = await error_of(Gemini(settings, tools(transport)), GENERATE)
     assert isinstance(error, ProviderFailed)
     assert said in error.message
     assert transport.requests[0].url.path == "/v1/interactions"

@@ -15,8 +15,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from tests.support import pictures
+from tests.support.fake_provider import fitted
 from tests.support.recorded_requests import play
 from tests.support.recordings import KEY, Body, Playing, Recording, fixture
+from tests.support.vendors import candidate
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelStage
@@ -34,7 +36,7 @@ from celeste_image.core.image import ImageFacts, ImageInput, ImageReference, Siz
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.providers.base import Tools
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.kit.vendor import VendorSettings
 from celeste_image.providers.vendors.compatible import Compatible, CompatibleSettings
@@ -62,13 +64,13 @@ def options(name: str = "openai", preview_count: int = 0, strict: bool = False, 
 
 def openai(transport: httpx.AsyncBaseTransport, work: Pixels) -> OpenAILike:
     settings = VendorSettings(base_url=f"{HOST}/v1", result_hosts=("files.example.net",))
-    return OpenAI(settings, transport, {"OPENAI_API_KEY": KEY}, work)
+    return OpenAI(settings, Tools(work, transport, {"OPENAI_API_KEY": KEY}))
 
 
 def studio(transport: httpx.AsyncBaseTransport, work: Pixels, **more: Any) -> OpenAILike:
     models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "reads": ["quality", "style", "end_user"], "seed": True}]
     given = {"base_url": f"{HOST}/v1", "models": models, "key": KEY, "response_format": "url"} | more
-    return Compatible(CompatibleSettings(**given), transport, {}, work, name="studio")
+    return Compatible(CompatibleSettings(**given), Tools(work, transport, {}), name="studio")
 
 
 MINIMAL = Generate(model="openai/gpt-image-2", prompt=PROMPT)
@@ -130,7 +132,7 @@ def streamed(*events: tuple[str, Any]) -> httpx.Response:
 
 
 async def events_of(provider: OpenAILike, request: ImageRequest, call: Call = CALL) -> list[Event]:
-    async with aclosing(provider.run(request, call)) as events:
+    async with aclosing(provider.run(request, candidate(provider, request, call))) as events:
         return [event async for event in events]
 
 
@@ -267,7 +269,7 @@ async def test_what_may_have_been_paid_is_not_retried(
 @in_loop
 async def test_without_a_key_nothing_is_sent(work: Pixels) -> None:
     transport = Answering()
-    provider = OpenAI(VendorSettings(), transport, {}, work)
+    provider = OpenAI(VendorSettings(), Tools(work, transport, {}))
     with pytest.raises(CelesteError) as caught:
         await events_of(provider, MINIMAL)
     assert caught.value.reason == "PROVIDER_CREDENTIALS" and "OPENAI_API_KEY" in caught.value.message
@@ -390,7 +392,8 @@ async def test_closing_early_frees_the_connection(work: Pixels) -> None:
     body = Endless()
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
     provider = openai(Answering(response, made()), work)
-    events = provider.run(replace(MINIMAL, options=options(preview_count=1)), CALL)
+    request = replace(MINIMAL, options=options(preview_count=1))
+    events = provider.run(request, candidate(provider, request))
     assert isinstance(await anext(events), Preview)
     await events.aclose()
     assert body.closed
@@ -474,7 +477,7 @@ async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: P
         transport = Answering()
         provider = openai(transport, work)
         with pytest.raises(CelesteError) as caught:
-            async with aclosing(fitting(provider.run, provider)(request, CALL)) as events:  # type: ignore[arg-type]
+            async with aclosing(fitted(provider.run, provider)(request, CALL)) as events:  # type: ignore[arg-type]
                 async for _ in events:
                     pass
         assert caught.value.reason == "INVALID_FIELD" and not transport.requests

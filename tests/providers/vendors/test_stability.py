@@ -19,6 +19,7 @@ from tests.support.vendors import (
     CALL,
     Answering,
     answer,
+    candidate,
     error_of,
     events_of,
     fixture_image,
@@ -64,8 +65,7 @@ from celeste_image.core.request import (
 )
 from celeste_image.providers.families.stable_image import OPERATIONS
 from celeste_image.providers.kit.multipart import Bounds
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.vendors.stability import JOBS, Stability
+from celeste_image.providers.vendors.stability import Stability
 
 IMAGE, IMAGE2, MASK = fixture_image("IMAGE"), fixture_image("IMAGE2"), Mask(fixture_image("MASK_WHITE"))
 RESULT = fixture("RESULT")
@@ -116,18 +116,10 @@ class Time:
         return self.now
 
 
-def keep(time: Time) -> Callable[[Stability], None]:
-    def prepare(made: Stability) -> None:
-        made.jobs = RemoteJobs(made, JOBS, sleep=time.sleep, clock=time, jitter=lambda seconds: seconds)
-        made.http._clock = time
-
-    return prepare
-
-
 def stability(*answers: Any, key: str = KEY) -> tuple[Stability, Answering, Time]:
     transport, time = Answering(*answers), Time()
-    made = vendor(Stability, transport, "/v2beta", key)
-    keep(time)(made)
+    clocks = {"clock": time, "sleep": time.sleep, "jitter": lambda seconds: seconds}
+    made = vendor(Stability, transport, "/v2beta", key, **clocks)
     return made, transport, time
 
 
@@ -555,7 +547,7 @@ async def test_closing_early_closes_the_connection() -> None:
 
 
 async def test_closing_early_leaves_a_job() -> None:
-    made, transport, time = stability(answer({"id": JOB}), running(), running())
+    transport, time = Answering(answer({"id": JOB}), running(), running()), Time()
     asleep, seen = asyncio.Event(), []
 
     async def sleep(seconds: float) -> None:
@@ -565,11 +557,11 @@ async def test_closing_early_leaves_a_job() -> None:
             await asyncio.Event().wait()
 
     async def run() -> None:
-        async with aclosing(made.run(CREATIVE, CALL)) as events:
+        async with aclosing(made.run(CREATIVE, candidate(made, CREATIVE))) as events:
             async for event in events:
                 seen.append(event)
 
-    made.jobs = RemoteJobs(made, JOBS, sleep=sleep, clock=time)
+    made = vendor(Stability, transport, "/v2beta", clock=time, sleep=sleep)
     task = asyncio.create_task(run())
     await asleep.wait()
     task.cancel()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
 from celeste_image.core.errors import CelesteError, OperationNotOffered, ProviderFailed
@@ -83,9 +83,9 @@ class OpenAILike(Vendor):
 
     profile: Profile = Profile()
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Sends one request; pictures come in the answer, as a stream when previews are wanted."""
-        card = self.card(request.model)
+        card, call = candidate.card, candidate.call
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
         previews = 0
@@ -145,7 +145,7 @@ class OpenAILike(Vendor):
                 return replace(order, prompt=prompt, files=files)
             case Inpaint(mask=mask, prompt=prompt):
                 source = await self.sendable(request.image, ("image/png",))
-                cut = await self.pictures.mask(request.image, mask, "alpha")
+                cut = await self.pixels.mask(request.image, mask, "alpha")
                 return replace(order, prompt=prompt, files=_files(source, cut))
             case Vary():
                 return replace(order, path=self.profile.vary_path, files=[await self._file("image", request.image)])
@@ -154,7 +154,7 @@ class OpenAILike(Vendor):
                 step = _step(card)
                 canvas = (kept[0] + -kept[0] % step, kept[1] + -kept[1] % step)
                 sides = (grow.left, canvas[0] - facts.width - grow.left, grow.top, canvas[1] - facts.height - grow.top)
-                files = _files(*await self.pictures.padded(request.image, *sides, "alpha"))
+                files = _files(*await self.pixels.padded(request.image, *sides, "alpha"))
                 size, prompt = request.size or _free_size(card, *canvas), grow.prompt or GO_ON
                 return replace(order, prompt=prompt, size=size, files=files, canvas=canvas, keep=kept)
             case other:
@@ -262,7 +262,7 @@ class OpenAILike(Vendor):
                 yield Warned("" if request.options.strict else "outpaint", text)
             elif made != order.keep:
                 kind = picture.media_type if picture.media_type in FORMATS else "image/png"
-                data = await self.pictures.cropped(picture.data, order.canvas, *order.keep, kind)
+                data = await self.pixels.cropped(picture.data, order.canvas, *order.keep, kind)
                 width, height = order.keep
                 picture = replace(picture, data=data, media_type=kind, width=width, height=height)
         yield picture

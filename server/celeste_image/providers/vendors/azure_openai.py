@@ -5,19 +5,17 @@ base_url = "https://my-resource.openai.azure.com"
 models = [{ id = "my-deployment", model = "gpt-image-2" }]
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.secret import Secret
-from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
+from celeste_image.providers.base import Tools
 from celeste_image.providers.catalog import cards_from, load_catalog
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
 from celeste_image.providers.kit.vendor import VendorSettings
@@ -77,16 +75,8 @@ class AzureOpenAI(OpenAILike):
     key_header = "api-key"
     key_prefix = ""
 
-    def __init__(
-        self,
-        settings: AzureSettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-        environment: Mapping[str, str] = os.environ,
-        pictures: Pixels | None = None,
-        *,
-        name: str = "",
-    ) -> None:
-        super().__init__(settings, transport, environment, pictures, name=name)
+    def __init__(self, settings: AzureSettings, tools: Tools, *, name: str = "") -> None:
+        super().__init__(settings, tools, name=name)
         self.cards = _cards(self.name, settings.models)
         self._is_v1 = not settings.api_version
         start = "/openai/v1" if self._is_v1 else "/openai/deployments/{model}"

@@ -7,12 +7,10 @@ allow_private = true
 models = [{ id = "qwen-image", seed = true, edits = ["instruct"], options = ["guidance_scale"] }]
 """
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from celeste_image.core.card import (
@@ -32,10 +30,9 @@ from celeste_image.core.card import (
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
-from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
-from celeste_image.providers.base import Options
+from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
 from celeste_image.providers.kit.vendor import VendorSettings
 
@@ -160,16 +157,8 @@ class Compatible(OpenAILike):
     key_variable = ""
     model_form = r"[\w.:/-]{1,150}"
 
-    def __init__(
-        self,
-        settings: CompatibleSettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-        environment: Mapping[str, str] = os.environ,
-        pictures: Pixels | None = None,
-        *,
-        name: str = "",
-    ) -> None:
-        super().__init__(settings, transport, environment, pictures, name=name)
+    def __init__(self, settings: CompatibleSettings, tools: Tools, *, name: str = "") -> None:
+        super().__init__(settings, tools, name=name)
         self.cards = [card_of(self.name, model) for model in settings.models]
         self.profile = Profile(response_format=settings.response_format, end_user="user")
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import ChoiceRange, ModelCard
 from celeste_image.core.edits import Instruct, Restyle
 from celeste_image.core.errors import CelesteError, OperationNotOffered
@@ -68,14 +68,14 @@ class Gemini(Vendor):
 
     settings: GeminiSettings
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Makes one picture. It arrives whole, so there is no progress to tell of."""
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{request.model} can't {request.kind.value}")
         if isinstance(request, Edit) and isinstance(request.edit, Restyle):
             # Before it is paid for: with `strict` this ends it.
             yield Warned("restyle", "done by instruction: the model is told which style to take over")
-        card = self.card(request.model)
+        card = candidate.card
         seed = None if request.seed is None else request.seed % SEEDS
         parts, shape = await self._parts(request), self._shape(request, card)
         if self.settings.api == "interactions":
@@ -92,13 +92,13 @@ class Gemini(Vendor):
             )
         try:
             sent = self.http.request("POST", f"{self.url}/{path}", secrets=self.secrets, json=body)
-            reply = await self.http.send(sent, deadline=call.deadline)
+            reply = await self.http.send(sent, deadline=candidate.call.deadline)
             if reply.status != 200:
                 raise self.error(reply)
             data = read(self.name, reply.json(), self.said)
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
-        yield Picture(data, *await self.pictures.facts(data), seed=seed)
+        yield Picture(data, *await self.pixels.facts(data), seed=seed)
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
         """Returns the error for an answer of another status."""
