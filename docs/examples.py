@@ -1,10 +1,10 @@
-"""Examples for the providers' pages: one for each operation that a provider offers. A test runs them all."""
+"""Example commands and programs for the providers' pages, one per operation. A test runs them all."""
 
 from collections.abc import Iterator, Sequence
 
 from tests.support.recording_evidence import offered, operations_of
 
-from celeste_image.core.card import BoolRange, ChoiceRange, LifecycleState, ModelCard, SizeRange
+from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, ModelStage, SizeRange
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.kit.vendor import Vendor
 
@@ -22,11 +22,11 @@ EDITS = {
     "vary": "Vary()",
     "control": 'Control("{word}", "a castle on a hill")',
 }
-"""How each edit is said in Python."""
+"""The Python expression of each edit, by operation."""
 
 
 def examples(vendor: Vendor) -> list[str]:
-    """Returns the lines of a provider's examples, with a heading for each operation."""
+    """Returns the lines of a provider's examples, with a heading per operation."""
     lines: list[str] = []
     for operation in offered():
         card = _model_for(vendor.cards, operation)
@@ -40,8 +40,8 @@ def examples(vendor: Vendor) -> list[str]:
 
 def _model_for(cards: Sequence[ModelCard], operation: str) -> ModelCard | None:
     needed = {operation, "generate"} if operation == "previews" else {operation}
-    able = [c for c in cards if needed <= set(operations_of(c)) and c.state is not LifecycleState.RETIRED]
-    return next((card for card in able if card.state is LifecycleState.ACTIVE), able[0] if able else None)
+    able = [c for c in cards if needed <= set(operations_of(c)) and c.stage is not ModelStage.RETIRED]
+    return next((card for card in able if card.stage is ModelStage.ACTIVE), able[0] if able else None)
 
 
 def _example(card: ModelCard, operation: str) -> tuple[str, Sequence[str]]:
@@ -62,7 +62,7 @@ def _example(card: ModelCard, operation: str) -> tuple[str, Sequence[str]]:
 
 
 def _python(request: str, edit: str = "") -> Iterator[str]:
-    """Yields a program that makes one picture of `photo.jpg`."""
+    """Yields the lines of a program that makes one image from `photo.jpg`."""
     yield "from pathlib import Path"
     yield ""
     yield "from celeste_image import connect"
@@ -84,7 +84,7 @@ def _python(request: str, edit: str = "") -> Iterator[str]:
 
 
 def _previews(card: ModelCard) -> Iterator[str]:
-    """Yields a program that keeps the previews of one picture."""
+    """Yields the lines of a program that saves the previews of one image."""
     options = "RequestOptions(preview_count=2)"
     yield "from pathlib import Path"
     yield ""
@@ -109,7 +109,7 @@ def _size(card: ModelCard) -> str:
 
 
 def _option(card: ModelCard) -> str:
-    """Returns the first option that only this provider knows, with a value that it takes."""
+    """Returns the command-line form of the first provider option with a valid value, or an empty string."""
     for parameter in card.parameters[OperationKind.GENERATE]:
         if parameter.path.startswith("options.provider_options"):
             name = f"{card.provider}.{parameter.path.rpartition('.')[2]}"

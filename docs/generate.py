@@ -1,6 +1,6 @@
-"""Writes docs/providers.md and docs/providers/ from the catalog and the recordings that hold.
+"""Writes docs/providers.md and docs/providers/ from the catalog and the recordings that hold (`make docs`).
 
-`make docs` runs it; with `--check`, `make check-docs`, it says whether the pages are up to date.
+With `--check` (`make check-docs`) it names stale pages and writes nothing.
 """
 
 import logging
@@ -16,12 +16,12 @@ PAGES = Path(__file__).parent
 
 
 def main() -> int:
-    """Writes or checks the pages."""
-    # The keys that the recordings are played with have no vendor's form, which the log would say of each.
+    """Writes or checks the pages. Returns the exit status: 1 if a page is stale."""
+    # Recordings are replayed with keys that lack the vendors' form. Each would log a warning.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     for name, problem in run_recordings().items():
         if problem:
-            print(f"{name} does not hold and so proves nothing: {problem}", file=sys.stderr)
+            print(f"{name} does not hold, so it proves nothing: {problem}", file=sys.stderr)
     made = pages()
     if "--check" not in sys.argv[1:]:
         for path, text in made.items():
@@ -31,12 +31,12 @@ def main() -> int:
     wrong = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
     for path in wrong:
         where = path.relative_to(PAGES.parent)
-        print(f"{where} is not what the catalog and the recordings say; run: make docs", file=sys.stderr)
+        print(f"{where} differs from the catalog or the recordings; run: make docs", file=sys.stderr)
     return bool(wrong)
 
 
 def pages() -> dict[Path, str]:
-    """Returns the text of each page."""
+    """Returns the text of each page by its path."""
     found = {PAGES / "providers.md": overview()}
     return found | {PAGES / "providers" / f"{name}.md": vendor_page(vendor) for name, vendor in vendors().items()}
 

@@ -1,4 +1,4 @@
-"""The pages docs/providers/NAME.md: what a user and an operator of one provider want to know."""
+"""The pages docs/providers/NAME.md: set-up, examples, models, parameters and prices of one provider."""
 
 import json
 import sys
@@ -6,37 +6,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.examples import examples
-from docs.words import state, table
+from docs.words import state, table, unit_of
 from tests.support.recording_evidence import RANKS, known_by, operations_of
 
 from celeste_image.cli.words import accepts
-from celeste_image.core.card import LifecycleState, ModelCard, Parameter
+from celeste_image.core.card import ModelCard, ModelStage, Parameter
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.catalog import load_notes
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import discover
 from celeste_image.providers.vendors.compatible import CompatibleModel, CompatibleOptions
 
-LINKS = """Made by `make docs`. [All providers](../providers.md), what `wire-proven` and its like mean, and what is
-refused or adjusted at all of them · [settings](../configuration.md) · [emulator](../emulators.md)
+LINKS = """This page has the set-up, examples, models, parameters and prices of one provider; `make docs` writes it.
+[All providers](../providers.md) explains the words for evidence, and the rules for refused and adjusted requests. See
+also [settings](../configuration.md) and the [emulator](../emulators.md).
 """
 EXAMPLES = """## Examples
 
-Each runs as it stands, at the vendor or at its emulator (`celeste emulate {name} --write celeste.toml`); a test does.
-They read `photo.jpg`, a photograph, `mask.png`, as large and white where to change, and `style.jpg`. With
-`CELESTE_ADDRESS` they use the server there, else one of their own.
+Each example runs as shown, against the vendor or its emulator (`celeste emulate {name} --write celeste.toml`); a test
+runs them all. They read three files: `photo.jpg`, a photograph; `mask.png`, of the same size, white where the
+photograph may change; and `style.jpg`. They use the server at `CELESTE_ADDRESS`, or start their own.
 """
 
 
 def vendor_page(vendor: Vendor) -> str:
-    """Returns the page of a provider."""
+    """Returns the text of a provider's page."""
     lines = [f"# {vendor.title}", "", LINKS, *_set_up(vendor)]
     lines += [EXAMPLES.format(name=vendor.name), *examples(vendor)]
     if vendor.name in discover():
         lines += [*_models(vendor), *_parameters(vendor), *_prices(vendor.cards), *_notes(vendor.name)]
     elif vendor.name == "azure_openai":
-        lines += [*_models(vendor, "The emulator's, one deployment for each model that OpenAI has in use.")]
-        lines += ["What each reads is what [OpenAI's](openai.md#parameters) read; Microsoft has prices of its own.", ""]
+        lines += [*_models(vendor, "These are the deployments of the emulator, one for each model that OpenAI offers.")]
+        lines += ["Parameters are those of [OpenAI's models](openai.md#parameters). Microsoft sets its own prices.", ""]
         lines += _notes("openai")
     else:
         lines += _model_settings()
@@ -48,7 +49,7 @@ def _set_up(vendor: Vendor) -> list[str]:
     if vendor.name in discover():
         lines += [
             f"Put the key into `{vendor.key_variable}`, or into `key` or `key_file` of `[providers.{vendor.name}]`. It",
-            f"has the form `{vendor.key_form}`. The API is at `{vendor.base_url}`; `base_url` names another place.",
+            f"has the form `{vendor.key_form}`. The API is at `{vendor.base_url}`; `base_url` sets another address.",
         ]
     else:
         text = (sys.modules[type(vendor).__module__].__doc__ or "").strip()
@@ -57,7 +58,7 @@ def _set_up(vendor: Vendor) -> list[str]:
         if vendor.key_variable:
             lines += [f"The key comes from `{vendor.key_variable}`, or from `key` or `key_file` of the table."]
         else:
-            lines += ["A key, if it wants one, comes from `key` or `key_file` of the table."]
+            lines += ["If the server needs a key, set `key` or `key_file` in the table."]
     return [*lines, ""]
 
 
@@ -70,22 +71,27 @@ def _models(vendor: Vendor, words: str = "") -> list[str]:
     if source := next((card.source for card in vendor.cards if card.source), ""):
         lines += [f"Checked on {vendor.cards[0].checked_on}; source: {source}.", ""]
     lines += table(["model", "what it is", "images per call", "previews", "state"], rows)
-    lines += ["How each operation is known:", ""]
-    return lines + table(["model", *RANKS], ([f"`{card.id}`", *_known(vendor, card)] for card in vendor.cards))
+    lines += ["Evidence for each operation:", ""]
+    return lines + table(
+        ["model", *(rank.words for rank in RANKS)], ([f"`{card.id}`", *_known(vendor, card)] for card in vendor.cards)
+    )
 
 
 def _known(vendor: Vendor, card: ModelCard) -> list[str]:
-    """Returns a model's operations by how they are known, in the order of RANKS."""
+    """Returns a model's operations, joined per rank of evidence, in the order of RANKS."""
     known = {operation: known_by(vendor.name, operation, card.id) for operation in operations_of(card)}
-    return [", ".join(name for name, evidence in known.items() if evidence == rank) or "-" for rank in RANKS]
+    return [", ".join(name for name, evidence in known.items() if evidence is rank) or "-" for rank in RANKS]
 
 
 def _parameters(vendor: Vendor) -> list[str]:
-    """Returns a table for each operation and each set of parameters, for the models that share it."""
+    """Returns a table per operation and set of parameters, each for all models that share the set."""
     lines = ["## Parameters", ""]
+    edits = [[f"`{card.id}`", ", ".join(f"`{edit}`" for edit in card.edits)] for card in vendor.cards if card.edits]
+    if edits:
+        lines += ["Edits of each model:", "", *table(["model", "edits"], edits)]
     groups: dict[tuple[OperationKind, Sequence[Parameter]], list[ModelCard]] = {}
     for card in vendor.cards:
-        if card.state is not LifecycleState.RETIRED:
+        if card.stage is not ModelStage.RETIRED:
             for kind, parameters in card.parameters.items():
                 groups.setdefault((kind, tuple(parameters)), []).append(card)
     for kind in OperationKind:
@@ -100,7 +106,7 @@ def _parameters(vendor: Vendor) -> list[str]:
                     "",
                     *table(["field", "accepts", "what it does"], rows),
                 ]
-    return [*lines, "\\* is needed.", ""]
+    return [*lines, "\\* required", ""]
 
 
 def _rank(parameter: Parameter) -> int:
@@ -109,7 +115,15 @@ def _rank(parameter: Parameter) -> int:
 
 def _prices(cards: Sequence[ModelCard]) -> list[str]:
     rows = [
-        [f"`{card.id}`", p.amount, p.currency, p.unit, p.when or "always", p.source, p.checked_on]
+        [
+            f"`{card.id}`",
+            p.amount,
+            p.currency,
+            unit_of(p),
+            p.when or "always",
+            p.source,
+            p.checked_on,
+        ]
         for card in cards
         for p in card.prices
     ]
@@ -117,23 +131,23 @@ def _prices(cards: Sequence[ModelCard]) -> list[str]:
 
 
 def _notes(name: str) -> list[str]:
-    return ["## What is different here", "", *(f"* {note}" for note in load_notes(name)), ""]
+    return ["## Differences from other providers", "", *(f"* {note}" for note in load_notes(name)), ""]
 
 
 def _model_settings() -> list[str]:
-    """Returns what a model's table in the configuration may say."""
+    """Returns the table of keys that a model of a `compatible` provider may have in the configuration."""
     rows = []
     for name, known in CompatibleModel.model_json_schema()["properties"].items():
-        default = f"`{json.dumps(known['default'])}`" if "default" in known else "needed"
+        default = f"`{json.dumps(known['default'])}`" if "default" in known else "required"
         rows.append([f"`{name}`", _type(known), default, known.get("description", "-")])
-    lines = ["## What a model's entry in `models` says", "", "What it does not say is not sent.", ""]
+    lines = ["## Keys of an entry in `models`", "", "A parameter that the entry does not name is not sent.", ""]
     lines += table(["key", "type", "default", "meaning"], rows)
     options = ", ".join(f"`{name}`" for name in CompatibleOptions.model_fields)
     return [*lines, f"The options are {options}. `outpaint` is ADJUSTED: the server paints the larger canvas anew."]
 
 
 def _type(known: Mapping[str, Any]) -> str:
-    """Returns what a JSON schema of one value says, in words."""
+    """Returns the type of a value in words, from its JSON schema."""
     if choices := known.get("enum"):
         return ", ".join(f"`{choice}`" for choice in choices)
     if known["type"] == "array":

@@ -101,7 +101,7 @@ def test_edit_sends_its_arguments_and_returns_the_result() -> None:
     future = scripted.start(scripted.client.edit, b"photo", change, references=[b"one", b"two"], seed=3, size="16:9")
     sent = scripted.events(completed(model="m/x")).operation.edit
     assert future.result(5).model == "m/x"
-    assert (sent.image.data, [reference.data for reference in sent.references]) == (b"photo", [b"one", b"two"])
+    assert (sent.image.data, [reference.image.data for reference in sent.references]) == (b"photo", [b"one", b"two"])
     assert (sent.restyle.style, sent.restyle.HasField("strength")) == ("ember", True)
     assert (sent.seed, sent.size.aspect_ratio) == (3, "16:9")
 
@@ -112,7 +112,7 @@ def test_unknown_kinds_of_events_are_skipped() -> None:
     newer = event_pb2.OperationEvent(sequence=1)
     newer.MergeFromString(b"\x9a\x3f\x00")  # field 1011, of a later version
     progress = event_pb2.OperationEvent(progress=event_pb2.ProgressEvent(fraction=0.5, phase="x"))
-    warning = event_pb2.OperationEvent(warning=event_pb2.WarningEvent(path="size", text="t"))
+    warning = event_pb2.OperationEvent(warning=event_pb2.WarningEvent(path="size", message="t"))
     scripted.events(newer, progress, warning, completed())
     first, second, _ = future.result(5)
     assert first == Progress(0.5, "x")

@@ -31,12 +31,13 @@ from tests.support.sample_requests import requests_for
 from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.request import Generate, ImageRequest, RequestOptions
 from celeste_image.emulate import EMULATED, Behavior, Emulator, FakeVendor, emulating
 from celeste_image.emulate.base import Refusal
+from celeste_image.providers.base import Tools
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
 from celeste_image.telemetry import configure_logs
@@ -54,7 +55,7 @@ FAULTS = [
     *(f"answer={answer}" for answer in ("html", "list", "truncated", "reset", "cut", "redirect")),
     "moderate=prompt",
     "moderate=output",
-    "picture=garbage",
+    "image=garbage",
 ]
 HANG = "answer=hang"
 FIXTURES = Path(__file__).parents[1] / "providers/recordings"
@@ -94,7 +95,7 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
     made = {}
     for name, provider in build_providers(emulator.tables).items():
         if name in emulator:
-            cards = [card for card in provider.cards if card.state.value == "active"]
+            cards = [card for card in provider.cards if card.stage.value == "active"]
             first = next(r for card in cards for r in requests_for(card) if isinstance(r, Generate))
             made[name] = replace(first, options=RequestOptions(inline_limit_bytes=0))  # the store has the pictures
     return made
@@ -102,7 +103,7 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
 
 def planned(name: str) -> list[str]:
     """Returns what happens to the calls of a vendor, one after another; the first is well."""
-    return ["", *FAULTS, *([] if name == "bfl" else ["picture=fewer"]), *(["result=private"] if name == "bfl" else [])]
+    return ["", *FAULTS, *([] if name == "bfl" else ["image=fewer"]), *(["result=private"] if name == "bfl" else [])]
 
 
 async def streamed(sweep: Sweep, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:
@@ -357,7 +358,7 @@ class Leaking(OPENAI):
 
     leak = ""
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         key = self.secrets[0].value.reveal()
         match self.leak:
             case "log":
@@ -383,10 +384,11 @@ async def test_a_leak_is_seen_wherever_it_is(
     canary = Canary()
     sweep = Sweep([canary])
     debugging(sweep)
-    leaking = Leaking(Leaking.Settings(key=canary.key), environment={})  # type: ignore[arg-type]
+    tools = Tools(environment={})
+    leaking = Leaking(Leaking.Settings(key=canary.key), tools)  # type: ignore[arg-type]
     leaking.leak = leak
     request = Generate(model="openai/gpt-image-2", prompt="a boat")
-    async with running([leaking], store={"url": tmp_path.as_uri()}) as server:
+    async with running([leaking], tools, store={"url": tmp_path.as_uri()}) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             await streamed(sweep, channel, request, 5.0)
         try:

@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 from tests.support.sample_requests import requests_for
 from tests.support.servers import running
+from tests.support.vendors import candidate
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call
@@ -105,8 +106,8 @@ FAULTS = [
     Fault("bad base64", "answer=bad-base64", [FAILED], only=[name for name in EMULATED if name not in BY_URL]),
     Fault("an oversized answer", "answer=oversized", [UNKNOWN]),
     Fault("redirected to a private address", "answer=redirect", [UNKNOWN, FAILED]),
-    Fault("what is no picture", "picture=garbage", [FAILED]),
-    Fault("no picture at all", "picture=fewer", [FAILED]),
+    Fault("what is no picture", "image=garbage", [FAILED]),
+    Fault("no picture at all", "image=fewer", [FAILED]),
     Fault("a URL that has expired", "result=expired", [FAILED], only=BY_URL),
     Fault("a URL at a private address", "result=private", [FAILED], only=BY_URL),
     Fault("a result that is a page", "answer=html on=fetch", [FAILED, DONE], only=BY_URL),
@@ -137,7 +138,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 def request_for(vendor: Vendor) -> ImageRequest:
     """Returns the first request for making a picture that the vendor offers, made concrete."""
     for card in vendor.cards:
-        for request in requests_for(card) if card.state.value == "active" else ():
+        for request in requests_for(card) if card.stage.value == "active" else ():
             if isinstance(request, Generate):
                 size = request.size if request.size else Size(1024, 1024)
                 known = card.parameter(request.kind, "size")
@@ -160,8 +161,8 @@ async def outcome_of(vendor: Vendor, emulator: Emulator, seconds: float, ticket:
     emulator.ledger.clear()
     error = None
     try:
-        call = Call(ID, deadline=time.monotonic() + seconds, ticket=ticket)
-        async with aclosing(vendor.run(request_for(vendor), call)) as events:
+        call, request = Call(ID, deadline=time.monotonic() + seconds, ticket=ticket), request_for(vendor)
+        async with aclosing(vendor.run(request, candidate(vendor, request, call))) as events:
             async for event in events:
                 assert KEY not in repr(event)
     except CelesteError as caught:
@@ -268,7 +269,8 @@ async def test_who_goes_away_leaves_no_connection(emulator: Emulator, name: str)
     vendor = vendor_of(name, emulator[name].table)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            async with aclosing(vendor.run(request_for(vendor), Call(ID))) as events:
+            request = request_for(vendor)
+            async with aclosing(vendor.run(request, candidate(vendor, request, Call(ID)))) as events:
                 async for _ in events:
                     pass
     await vendor.close()

@@ -17,7 +17,7 @@ from tests.support.sample_requests import HOLE, SIDE, SOURCE, requests_for
 from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.card import LifecycleState, ModelCard
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.edits import Erase, Inpaint, Outpaint, RemoveBackground
 from celeste_image.core.events import Completed, Event, Preview, Progress, Submitted
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
@@ -34,7 +34,7 @@ CARDS = [
     for name, provider in build_providers(TABLES).items()
     if name in VENDORS
     for card in provider.cards
-    if card.state is not LifecycleState.RETIRED
+    if card.stage is not ModelStage.RETIRED
 ]
 
 

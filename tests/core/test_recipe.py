@@ -34,7 +34,7 @@ def recipe(request: ImageRequest, seed: int | None = None) -> dict[str, Any]:
             Edit(model="fake/one", image=SOURCE, edit=SearchReplace("the hat", "a crown"), negative_prompt="x"),
             {
                 "operation": "edit",
-                "edit": {"kind": "search_replace", "search": "the hat"},
+                "edit": {"kind": "search_replace", "target": "the hat"},
                 "prompt": "a crown",
                 "negative_prompt": "x",
                 "sources": ["a" * 64],

@@ -17,7 +17,7 @@ from tests.support.recording_evidence import operations_of, vendors
 from tests.support.servers import Running, running
 
 from celeste_image.cli.main import celeste
-from celeste_image.core.card import LifecycleState
+from celeste_image.core.card import ModelStage
 from celeste_image.emulate import EMULATED, Emulator, emulating
 from celeste_image.providers.registry import build_providers
 
@@ -106,7 +106,7 @@ async def test_an_example_does_what_it_says(place: Place, folder: Path, example:
 def test_every_operation_has_an_example() -> None:
     shown = {(example.page, example.operation) for example in EXAMPLES}
     for name, vendor in vendors().items():
-        cards = [card for card in vendor.cards if card.state is not LifecycleState.RETIRED]
+        cards = [card for card in vendor.cards if card.stage is not ModelStage.RETIRED]
         assert {(name, operation) for card in cards for operation in operations_of(card)} <= shown
 
 

@@ -140,7 +140,7 @@ def test_what_the_policy_does_is_told(celeste: Celeste) -> None:
         "category": "gore",
         "action": "SAFETY_ACTION_FLAG",
         "path": "prompt",
-        "billed": False,
+        "owed": False,
     }
 
 
@@ -159,7 +159,12 @@ def test_models(celeste: Celeste) -> None:
     assert "prompt" in {parameter["path"] for parameter in compose["parameters"]}
     assert celeste("models", "pull", "local/lanczos").returncode == 2
     shown = celeste("models", "show", "bfl/flux-pro-1.1").stdout.decode()
-    for words in ("  evidence: wire-proven", "  prompt*: text", "sides 256 to 1440", "0.04 USD per image; docs.bfl.ai"):
+    for words in (
+        "  evidence: official client",
+        "  prompt*: text",
+        "sides 256 to 1440",
+        "0.04 USD per image; docs.bfl.ai",
+    ):
         assert words in shown
     assert json.loads(celeste("models", "show", "local/compose", "--json").stdout) == compose
     assert celeste("models", "show", "bfl/nobody").returncode == 7

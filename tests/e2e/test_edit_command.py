@@ -29,7 +29,7 @@ from celeste_image.core.edits import (
     SearchReplace,
     Vary,
 )
-from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import Edit, Upscale, UpscaleMethod
 
 FILES = {name: f"the bytes of {name}".encode() for name in ("photo.png", "mask.png", "other.png")}
@@ -95,7 +95,7 @@ def test_what_all_kinds_have(asked: list[tuple[Edit, str]]) -> None:
     typed += " --format webp --model local/x --strict --set local.tile=64 --fallback local/y --recipe --metadata strip"
     assert CliRunner().invoke(edit.command, typed.split()).exit_code == 0
     ((request, _),) = asked
-    assert request.references == (MASK, OTHER)
+    assert request.references == (ImageReference(MASK), ImageReference(OTHER))
     assert (request.negative_prompt, request.size, request.count, request.seed) == ("snow", Size(64, 32), 2, 5)
     assert (request.output_media_type, request.model, request.options.strict) == ("image/webp", "local/x", True)
     assert (request.options.routing.fallback_models, request.options.embed_recipe) == (("local/y",), True)

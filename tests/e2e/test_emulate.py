@@ -44,7 +44,7 @@ def test_a_picture_by_an_emulated_vendor(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["nobody"], "nobody is not emulated; these are: openai,"),
-        (["openai", "--usual", "color=red"], "there is no such key"),
+        (["openai", "--usual", "color=red"], "unknown key"),
         (["openai", "--port", "TAKEN"], "can't listen"),
     ],
 )

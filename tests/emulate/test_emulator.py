@@ -1,4 +1,4 @@
-"""The emulators by themselves: recorded requests are understood, behaviors are what they say, the ledger is right."""
+"""The emulators alone: they answer recorded requests, behave as told, and keep a correct ledger."""
 
 import asyncio
 import base64
@@ -15,13 +15,14 @@ from tests.support import pictures
 from tests.support.recordings import KEY, Recording, all_recordings, fixture
 
 from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Emulator, emulating, fingerprint
+from celeste_image.emulate.forms import parts_of_form
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 BOAT = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024"}
 LEFT_OUT = {
     "openai/variation": "the endpoint is gone; the compatible server has it",
     "openai/generate_dalle3": "the model is gone",
-    "openai/error_401": "its key is in order here; see test_sdks.py",
+    "openai/error_401": "the key is valid here; see test_sdks.py",
     "openai/error_429": "nothing in it asks for that answer",
     "gemini/error_429": "nothing in it asks for that answer",
     "azure_openai/generate": "its deployment is not one of the emulator's",
@@ -61,7 +62,7 @@ def filled(value: Any) -> Any:
 
 
 def keys(value: Any, path: str = "") -> set[str]:
-    """Returns the paths of what is in JSON values and not null."""
+    """Returns the paths of all values in JSON that are not null."""
     match value:
         case {"$base64": _}:
             return {path}
@@ -114,36 +115,38 @@ async def test_a_recorded_request_gets_an_answer_of_the_recorded_form(
         elif "json" in body:
             got = answer.json()
             if got.get("status") == "Ready" or "finish_reason" in got:
-                # One poll is enough: jobs of the emulator that say nothing else are done at once.
+                # One poll is enough: by default the emulator's jobs are done at once.
                 status, body = (
                     "done",
                     [e["reply"]["body"] for e in recording.exchanges if "json" in e["reply"]["body"]][-1],
                 )
             job = got.get("id") or job
-            # The recorded reply of Stability's job has the picture twice, for two clients.
+            # The recorded reply of Stability's job has the image twice, for two clients.
             assert keys(body["json"]) - {".image"} - keys(got) <= {".sdk", ".progress"}
 
 
-def test_what_is_left_out_was_recorded() -> None:
+def test_every_exception_names_a_recording() -> None:
     assert set(all_recordings()) >= LEFT_OUT.keys()
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("color=red", "there is no such key"),
+        ("color=red", "unknown key"),
         ("status=200", "status"),
         ("answer=late", "answer"),
         ("times=-1", "times"),
     ],
 )
-def test_a_directive_that_is_misspelt_is_no_directive(text: str, words: str) -> None:
+def test_a_misspelled_directive_is_refused(text: str, words: str) -> None:
     with pytest.raises(BehaviorUnknown, match=words):
         Behavior.parse(text)
 
 
 @in_loop
-async def test_a_misspelt_directive_is_said_by_the_vendor(emulator: Emulator, client: httpx.AsyncClient) -> None:
+async def test_the_vendor_answers_a_misspelled_directive_with_its_error(
+    emulator: Emulator, client: httpx.AsyncClient
+) -> None:
     answer = await ask(client, emulator, "a boat [emulate: statos=429]")
     assert answer.status_code == 400
     assert "statos" in answer.json()["error"]["message"]
@@ -159,7 +162,7 @@ async def test_a_misspelt_directive_is_said_by_the_vendor(emulator: Emulator, cl
     ],
 )
 @in_loop
-async def test_a_status_with_how_long_to_wait(
+async def test_a_status_with_a_delay_before_a_retry(
     emulator: Emulator, client: httpx.AsyncClient, after: str, header: str, value: str
 ) -> None:
     answer = await ask(client, emulator, f"a boat [emulate: status=429 retry_after={after}]")
@@ -169,7 +172,7 @@ async def test_a_status_with_how_long_to_wait(
 
 
 @in_loop
-async def test_so_many_times_and_no_more(emulator: Emulator, client: httpx.AsyncClient) -> None:
+async def test_a_directive_can_have_a_number_of_times(emulator: Emulator, client: httpx.AsyncClient) -> None:
     words = "a boat [emulate: status=503 times=2]"
     assert [(await ask(client, emulator, words)).status_code for _ in range(3)] == [503, 503, 200]
 
@@ -234,7 +237,7 @@ async def test_a_connection_is_reset_before_anything_is_read(emulator: Emulator)
 
 
 @in_loop
-async def test_the_ledger_tells_and_forgets_and_has_no_key(client: httpx.AsyncClient) -> None:
+async def test_the_ledger_lists_and_forgets_and_has_no_key(client: httpx.AsyncClient) -> None:
     async with emulating([EMULATED["openai"], EMULATED["bfl"]]) as emulator:
         await ask(client, emulator, "a boat", n=2, quality="low")
         told = await client.get(emulator["bfl"].origin + "/_emulator/ledger")
@@ -248,7 +251,7 @@ async def test_the_ledger_tells_and_forgets_and_has_no_key(client: httpx.AsyncCl
 
 @pytest.mark.parametrize(("key", "status"), [("invalid", 401), ("unpaid", 429), ("forbidden", 403), ("", 401)])
 @in_loop
-async def test_keys_that_are_not_taken(emulator: Emulator, client: httpx.AsyncClient, key: str, status: int) -> None:
+async def test_refused_keys(emulator: Emulator, client: httpx.AsyncClient, key: str, status: int) -> None:
     url = emulator["openai"].url + "/images/generations"
     answer = await client.post(url, json=BOAT, headers={"authorization": f"Bearer {key}"} if key else {})
     assert answer.status_code == status
@@ -256,7 +259,7 @@ async def test_keys_that_are_not_taken(emulator: Emulator, client: httpx.AsyncCl
 
 
 @in_loop
-async def test_a_job_takes_its_time_and_tells_how_far_it_is(emulator: Emulator, client: httpx.AsyncClient) -> None:
+async def test_a_job_takes_time_and_reports_progress(emulator: Emulator, client: httpx.AsyncClient) -> None:
     headers = {"x-key": KEY}
     body = {"prompt": "a boat [emulate: latency=0.4]", "width": 1024, "height": 768}
     task = (await client.post(emulator["bfl"].url + "/v1/flux-pro-1.1", json=body, headers=headers)).json()
@@ -272,6 +275,52 @@ async def test_a_job_takes_its_time_and_tells_how_far_it_is(emulator: Emulator, 
     picture = await client.get(state["result"]["sample"])
     assert pictures.opened(picture.content).size == (1024, 768)
     assert emulator.ledger.entries[-1].key == ""
+
+
+@in_loop
+async def test_a_form_is_read_however_its_bytes_arrive(emulator: Emulator) -> None:
+    """A small piece before a large one once met a deprecation warning of aiohttp's own reader."""
+    fields = [("model", (None, "gpt-image-2")), ("prompt", (None, "a boat"))]
+    image = ("image", ("image.png", pictures.noise(256, 256), "image/png"))
+    request = httpx.Request(
+        "POST",
+        emulator["openai"].url + "/images/edits",
+        files=[*fields, image],  # type: ignore[list-item]
+        headers={"authorization": f"Bearer {KEY}", "connection": "close"},
+    )
+    body = request.read()
+    head = b"".join(b"%s: %s\r\n" % pair for pair in request.headers.raw)
+    reader, writer = await asyncio.open_connection("127.0.0.1", request.url.port)
+    writer.write(b"POST " + request.url.raw_path + b" HTTP/1.1\r\n" + head + b"\r\n")
+    start = 0
+    for size in (3000, 5, 20_000, 1, 1, 30_000, 7, len(body)):
+        await asyncio.sleep(0.02)  # so that each piece is read separately
+        writer.write(body[start : start + size])
+        start += size
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 "), answer[:500]
+    assert emulator.ledger.entries[-1].request_bytes == len(body) > 53_014
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (b"--x\r\n", "multipart/form-data", "boundary"),
+        (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb', "multipart/form-data; boundary=x", "truncated"),
+        (b"--x\r\n\r\nb\r\n--x--\r\n", "multipart/form-data; boundary=x", "no name"),
+        (b"", "multipart/form-data; boundary=x", "truncated"),
+    ],
+)
+def test_a_malformed_form_is_refused(body: bytes, content_type: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        list(parts_of_form(body, content_type))
+
+
+def test_a_form_keeps_every_byte() -> None:
+    data = b"\r\n--y\r\n\r\n" + bytes(range(256)) + b"\n"
+    head = b'--x\r\nContent-Disposition: form-data; name="a"; filename=""\r\n\r\n'
+    assert list(parts_of_form(head + data + b"\r\n--x--\r\n", 'multipart/form-data; boundary="x"')) == [("a", "", data)]
 
 
 @in_loop

@@ -1,4 +1,4 @@
-"""The vendors' own SDKs at the emulators, each in a process and an environment of its own, made by `make test`."""
+"""The vendors' own SDKs against the emulators, each in its own process and environment, made by `make test`."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ SDKS = Path(__file__).parent / "sdks"
 
 
 async def seen_by(script: str, environment: str, *arguments: str) -> dict[str, Any]:
-    """Returns what a script saw with an SDK."""
+    """Returns the results of a script with an SDK."""
     python = ROOT / environment / "bin" / "python"
     if not python.exists():
         pytest.fail(f"there is no {environment}: run make {environment}/ready")
@@ -23,7 +23,7 @@ async def seen_by(script: str, environment: str, *arguments: str) -> dict[str, A
         *(str(python), str(SDKS / f"{script}.py"), *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        # Without the network: litellm would fetch its prices, and nobody may use a proxy to loopback.
+        # No network: litellm must not fetch its prices, and no SDK may use a proxy to loopback.
         env={"PATH": os.environ["PATH"], "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "*"},
     )
     out, error = await process.communicate()
@@ -116,6 +116,6 @@ async def test_stability_by_litellm() -> None:
             "limit": ["RateLimitError", 429],
             "key": ["AuthenticationError", 401],
         }
-        # What it sends and the vendor does not know: an empty file, and prompts for services that read none.
+        # litellm sends an empty file, and prompts to services without one.
         assert {name for entry in emulator.ledger.entries for name in entry.ignored} <= {"none", "prompt"}
         assert sum(entry.images for entry in emulator.ledger.entries) == 7

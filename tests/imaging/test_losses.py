@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests.support.pictures import plain
 from tests.support.servers import workers
 
-from celeste_image.core.errors import EngineLost, PictureRefused
+from celeste_image.core.errors import EngineLost, ImageRefused
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
 
@@ -34,8 +34,8 @@ def guard(pool: WorkerPool) -> Guard:
     return Guard(pool, ImageLimits(max_bytes=1000))
 
 
-async def refusal(guard: Guard, data: bytes) -> PictureRefused:
-    with pytest.raises(PictureRefused) as caught:
+async def refusal(guard: Guard, data: bytes) -> ImageRefused:
+    with pytest.raises(ImageRefused) as caught:
         await guard.inspect(data)
     return caught.value
 
@@ -54,7 +54,7 @@ async def test_an_image_that_ends_two_processes_is_refused_from_then_on(guard: G
 
 async def test_concurrent_callers_with_the_same_bad_image_cost_one_process_each(guard: Guard) -> None:
     answers = await asyncio.gather(*(guard.inspect(b"crash:2") for _ in range(6)), return_exceptions=True)
-    assert {type(answer) for answer in answers} == {PictureRefused}
+    assert {type(answer) for answer in answers} == {ImageRefused}
     assert guard.losses[hashlib.sha256(b"crash:2").hexdigest()] <= 7, "the first caller may cost one more"
 
 

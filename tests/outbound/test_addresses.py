@@ -1,4 +1,4 @@
-"""Nothing of this host is connected to, however it is called; and what is public is."""
+"""SSRF tests: private and special addresses are refused in every spelling, and public ones are allowed."""
 
 import asyncio
 import itertools
@@ -105,7 +105,7 @@ def test_what_passes_is_public_by_the_librarys_lights_too(address: Any) -> None:
 
 
 class Names(AbstractResolver):
-    """Gives each name its next list of addresses, the last one for good; the system reads odd numbers."""
+    """Resolves each name to its next list of addresses, then always to the last; the system resolves odd numbers."""
 
     def __init__(self, **names: list[list[str]]) -> None:
         self.names: dict[str, Iterator[list[str]]] = {
@@ -137,7 +137,7 @@ async def trap() -> AsyncIterator[Host]:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(listening(host, host="0.0.0.0"))
         if socket.has_ipv6:
-            v6 = socket.create_server(("::", host.port), family=socket.AF_INET6)  # alone: IPv4 is taken
+            v6 = socket.create_server(("::", host.port), family=socket.AF_INET6)  # IPv6 only: IPv4 is bound already
             await stack.enter_async_context(listening(host, sock=v6))
         yield host
 
@@ -237,7 +237,7 @@ def names() -> Names:
 
 
 def with_port(url: str, port: int) -> str:
-    """Returns a URL with a port, where its writer would have put it."""
+    """Returns a URL with the port inserted after its host."""
     head, mark, tail = url.partition("/etc")
     return f"{head}:{port}{mark}{tail}/a.png"
 
@@ -259,7 +259,7 @@ async def test_hostile_urls_make_no_connection(url: str, trap: Host) -> None:
 
 @pytest.mark.parametrize("url", [url for url in HOSTILE if url.lower().startswith("http:")])
 async def test_the_sockets_refuse_them_even_if_the_url_was_not_read(url: str, trap: Host) -> None:
-    """Without `parse_url` and without a rule: what the parser lets through stops at the address."""
+    """Skips `parse_url` and the rule, so only the check of the address remains."""
     try:
         request = httpx.Request("GET", with_port(url, trap.port))
     except httpx.InvalidURL:
@@ -401,7 +401,7 @@ def test_what_is_odd_is_not_a_url(url: str) -> None:
 
 @given(st.text(alphabet="abz019.:/@\\[]%2fF#?-_ \t。．xX１ⓐü", max_size=24).map("http://".__add__))
 def test_what_is_let_through_has_one_host_for_both_parsers(text: str) -> None:
-    """httpx's parser decides and aiohttp's connects; where two disagree, guards have been got around."""
+    """httpx's parser decides and aiohttp's connects; a difference between them would bypass the check."""
     try:
         url = parse_url(text)
     except ValueError:

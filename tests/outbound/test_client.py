@@ -1,4 +1,4 @@
-"""One exchange costs what it may and no more, goes to whom it may and nobody else, and says how far it came."""
+"""HTTP client tests: limits, allowed origins, redirects, keys, and the stage of each failure."""
 
 import asyncio
 import gzip
@@ -42,7 +42,7 @@ def redirect(to: str, status: int = 302) -> bytes:
 
 @asynccontextmanager
 async def speaking(*hosts: Host, limits: Limits | None = None) -> AsyncIterator[Http]:
-    """Yields a client whose operator named these hosts, and any public one."""
+    """Yields a client that may connect to these private hosts and to every public host."""
     async with AsyncExitStack() as stack:
         for host in hosts:
             await stack.enter_async_context(listening(host))
@@ -51,7 +51,7 @@ async def speaking(*hosts: Host, limits: Limits | None = None) -> AsyncIterator[
         yield http
         await http.close()
         for host in hosts:
-            await until(lambda host=host: host.open == 0)  # nothing is left behind
+            await until(lambda host=host: host.open == 0)  # no connection is left open
 
 
 async def send(
@@ -68,7 +68,7 @@ async def failing(
     return raised.value
 
 
-# What goes out and what comes back.
+# Requests and answers.
 
 
 async def test_a_request_goes_out_as_it_is_given_and_nothing_is_added() -> None:
@@ -372,7 +372,7 @@ async def test_only_so_many_exchanges_at_a_time() -> None:
     assert [error.stage for error in failed].count(Stage.NOT_SENT) == 3
 
 
-# How far it came.
+# Stages of failures.
 
 
 async def test_nobody_listens() -> None:
@@ -386,7 +386,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_nobody_answers_a_call_for_a_connection() -> None:
-    """A full backlog: the kernel drops the knock and we knock on, until connecting takes too long."""
+    """Fills the backlog, so the kernel drops connection attempts until the connect timeout."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -488,7 +488,7 @@ async def test_what_is_no_answer(answer: bytes) -> None:
         await until(lambda: host.open == 0)
 
 
-# Connections, kept and not.
+# Kept and closed connections.
 
 
 async def test_a_connection_is_used_again() -> None:
@@ -516,7 +516,7 @@ async def test_cancelling_closes_the_connection_and_nobody_gets_it_after(answer:
 
 
 async def test_a_cancelled_exchange_never_answers_another() -> None:
-    """As happened at a neighbor's in March 2023: the answer to a cancelled request met the next caller."""
+    """Guards against a known fault (ChatGPT, March 2023): the answer to a cancelled request reached the next caller."""
 
     async def late(asked: Asked, writer: asyncio.StreamWriter) -> None:
         if asked.line.startswith("POST /slow"):
@@ -537,7 +537,7 @@ async def test_a_cancelled_exchange_never_answers_another() -> None:
 
 @pytest.mark.parametrize("wait", [0.0, 0.05])
 async def test_an_answer_that_nobody_asked_for_answers_nobody(wait: float) -> None:
-    """A length too small, or a second answer: what comes after the end is not the next caller's."""
+    """Sends data after the end of an answer, which must not become the next caller's answer."""
 
     async def say_more(asked: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"Content-Length: 2\r\n\r\nhi")
@@ -777,7 +777,7 @@ async def test_no_text_of_a_callers_or_a_hosts_makes_another_error(url: str, loc
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: Any) -> Path:
-    """A certificate for localhost that nobody has signed, with its key."""
+    """A self-signed certificate for localhost, with its key."""
     if not shutil.which("openssl"):
         pytest.skip("there is no openssl to make a certificate with")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
@@ -821,7 +821,7 @@ async def test_a_redirect_from_https_to_http() -> None:
         await http.download("https://a.example/", deadline=soon())
 
 
-# Without a network.
+# Without network.
 
 
 async def test_a_transport_of_the_tests_own() -> None:

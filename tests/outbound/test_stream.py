@@ -1,4 +1,4 @@
-"""Answers that are read while they come: the same limits as for whole ones, and nothing is left behind."""
+"""Streamed answers: the limits of complete answers apply, and every connection is closed."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ ORIGIN = Origin.of(URL)
 
 
 class Slow(httpx.AsyncByteStream):
-    """Some pieces, then, if it is `hanging`, nothing for ever."""
+    """Yields some pieces and then, if `hanging`, waits forever."""
 
     def __init__(self, *pieces: bytes, hanging: bool = False) -> None:
         self.pieces, self.hanging, self.closed = pieces, hanging, 0

@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.fake_provider import Fake, FakeProvider, card, collect, parameter, saved
+from tests.support.fake_provider import Fake, FakeProvider, card, collect, fitted, parameter, saved
 
 from celeste_image.core.card import ImageRange, IntegerRange, SizeRange, TextRange
 from celeste_image.core.edits import Instruct, Outpaint
 from celeste_image.core.errors import InvalidRequest
 from celeste_image.core.events import Fidelity
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
-from celeste_image.core.image import ImageFacts, ImageInput, Size
+from celeste_image.core.image import ImageFacts, ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     Edit,
     Generate,
@@ -19,17 +19,16 @@ from celeste_image.core.request import (
     OperationKind,
     RequestOptions,
 )
-from celeste_image.pipeline.fidelity.fit import fitting
 
 EDITOR = card(
     "fake/editor",
     OperationKind.EDIT,
     parameter("image", ImageRange(("image/png", "image/jpeg"), 1)),
     parameter("references", ImageRange(("image/png",), 1, maximum_count=2)),
-    parameter("instruct", TextRange()),
     parameter("instruct.prompt", TextRange()),
-    parameter("outpaint", SizeRange(1, 9000, 40)),
     parameter("outpaint.left", IntegerRange(0, 100)),
+    edits=("instruct", "outpaint"),
+    outpaint=SizeRange(1, 9000, 40),
 )
 SHAPED = card(
     "fake/shaped",
@@ -44,11 +43,19 @@ def picture(media_type: str = "image/png", width: int = 100, height: int = 100) 
 
 
 def edited(image: ImageInput, *references: ImageInput, **fields: Any) -> Edit:
-    return Edit(**{"model": EDITOR.id, "image": image, "references": references, "edit": Instruct("x")} | fields)
+    return Edit(
+        **{
+            "model": EDITOR.id,
+            "image": image,
+            "references": tuple(map(ImageReference, references)),
+            "edit": Instruct("x"),
+        }
+        | fields
+    )
 
 
 async def lines_of(request: ImageRequest, *made: Any) -> dict[str, FidelityLine]:
-    events = await collect(fitting(Fake(*made), FakeProvider((EDITOR, SHAPED))), request)
+    events = await collect(fitted(Fake(*made), FakeProvider((EDITOR, SHAPED))), request)
     return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}
 
 
@@ -57,7 +64,7 @@ async def lines_of(request: ImageRequest, *made: Any) -> dict[str, FidelityLine]
     [
         (edited(picture("image/avif")), "image", "image/png, image/jpeg"),
         (edited(picture(width=2000, height=1000)), "image", "1 megapixels"),
-        (edited(picture(), picture(), picture("image/jpeg")), "references[1]", "image/png"),
+        (edited(picture(), picture(), picture("image/jpeg")), "references[1].image", "image/png"),
         (edited(picture(), picture(), picture(), picture()), "references", "2 pictures"),
         (edited(picture(), edit=Outpaint(left=101)), "outpaint.left", "at most 100"),
         (edited(picture(), edit=Outpaint(right=9000)), "outpaint", "9,000"),

@@ -3,7 +3,7 @@
 import pytest
 from tests.support.fake_provider import Fake, FakeProvider, card, collect, collect_until_error, parameter
 
-from celeste_image.core.card import ChoiceRange, TextRange
+from celeste_image.core.card import ChoiceRange
 from celeste_image.core.edits import AnyEdit, Erase, Instruct, Mask, Restyle
 from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, WeightsMissing
 from celeste_image.core.events import Progress, Started
@@ -120,9 +120,9 @@ EDIT = OperationKind.EDIT
 EDITORS = {
     "fake": FakeProvider(
         [
-            card("fake/eraser", EDIT, parameter("erase", TextRange())),
-            card("fake/styles", EDIT, parameter("restyle", TextRange()), pull="celeste models pull fake/styles"),
-            card("fake/more", EDIT, parameter("restyle", TextRange())),
+            card("fake/eraser", EDIT, edits=("erase",)),
+            card("fake/styles", EDIT, edits=("restyle",), pull="celeste models pull fake/styles"),
+            card("fake/more", EDIT, edits=("restyle",)),
             card("fake/quick", UPSCALE, parameter("method", ChoiceRange(("fast",)))),
             card("fake/careful", UPSCALE, parameter("method", ChoiceRange(("conservative", "fast")))),
         ],
@@ -130,7 +130,7 @@ EDITORS = {
     ),
     "other": FakeProvider(
         [
-            card("other/all", EDIT, *(parameter(field, TextRange()) for field in ("restyle", "erase", "instruct"))),
+            card("other/all", EDIT, edits=("restyle", "erase", "instruct")),
             card("other/wild", UPSCALE, parameter("method", ChoiceRange(("creative",)))),
         ],
         name="other",

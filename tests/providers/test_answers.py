@@ -1,4 +1,4 @@
-"""Answers: every status and every way to say "later" becomes one error of the tree."""
+"""Vendor errors: each HTTP status, failure and form of Retry-After maps to one CelesteError."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -174,7 +174,7 @@ def test_durations_of_protobuf(value: Any, seconds: float | None) -> None:
     assert duration_seconds(value) == seconds
 
 
-# What is in a body
+# Values in a body
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),

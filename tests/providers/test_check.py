@@ -1,9 +1,10 @@
-"""Keys: their form, the cheapest call, and that nothing of them is said."""
+"""Key checks: the form, the free call, and messages that quote no part of a key."""
 
 import httpx
 import pytest
 from tests.support.recordings import KEY
 
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict, form_problem
 from celeste_image.providers.kit.vendor import Vendor
@@ -16,7 +17,7 @@ OPENAI_KEY = "sk-proj-" + "a1" * 20
 
 
 def vendor(cls: type[Vendor], transport: httpx.AsyncBaseTransport, key: str = KEY) -> Vendor:
-    return cls(cls.Settings(key=key), transport, {})  # type: ignore[arg-type]
+    return cls(cls.Settings(key=key), Tools(transport=transport, environment={}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ async def test_the_check_is_beside_the_api(cls: type[Vendor], base_url: str, ask
         return httpx.Response(200, json={"credits": 1})
 
     settings = cls.Settings(key=KEY, base_url=base_url, allow_private=bool(base_url))  # type: ignore[arg-type]
-    checked = await check_key(cls(settings, httpx.MockTransport(transport), {}))
+    checked = await check_key(cls(settings, Tools(transport=httpx.MockTransport(transport), environment={})))
     assert seen == [asked]
     assert "accepts the key" in checked.text or checked.verdict is Verdict.WARNING
 

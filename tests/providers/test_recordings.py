@@ -1,4 +1,4 @@
-"""Every recording of a vendor's SDK has a request of ours that equals it, and the catalog says no more than that."""
+"""Recordings of vendors' SDKs: our requests equal them, and the catalog claims no more evidence than they give."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.support.recording_evidence import SPECIFIED, best, cards, operations_
 from tests.support.recordings import Recording, all_recordings
 from tests.support.vendors import BASE, PROMPT
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.events import Picture, Progress, Submitted
 
 PROOFS = [proof for name in CASES for proof in proofs_of(name, cards())]
@@ -48,7 +48,7 @@ def test_what_is_proven_is_offered() -> None:
 @pytest.mark.parametrize("card", cards().values(), ids=lambda card: card.id)
 def test_the_catalog_states_the_evidence_that_there_is(card: ModelCard) -> None:
     if card.provider == "compatible":
-        assert card.evidence == "from the configuration"
+        assert card.evidence is ModelEvidence.CONFIGURATION
     else:
         assert card.evidence == best(proof for proof in PROOFS if proof.model == card.id)
 

@@ -1,4 +1,4 @@
-"""Providers of other packages, by entry point: they get the same road as ours. The package is that of the docs."""
+"""Plug-ins: installs and runs the package in docs/add-a-provider.md, whose providers are entry points."""
 
 import base64
 import re
@@ -28,7 +28,7 @@ KEY = "pb-0123456789"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package of the docs, as pip puts it there."""
+    """A folder into which pip installed the package of the docs."""
     source, target = tmp_path_factory.mktemp("celeste-paintbox"), tmp_path_factory.mktemp("site")
     for name, code in FILES.items():
         (source / name).parent.mkdir(exist_ok=True)

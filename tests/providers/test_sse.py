@@ -1,4 +1,4 @@
-"""Server-sent events: whatever the network cuts them into, the events are the same."""
+"""Server-sent events: the decoded events do not depend on how the network splits the stream."""
 
 from itertools import pairwise
 

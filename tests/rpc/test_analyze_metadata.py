@@ -44,7 +44,7 @@ async def warnings(channel: grpc.aio.Channel, data: bytes) -> list[str]:
     request.operation.analyze.CopyFrom(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=data)))
     events = [response.event async for response in ImageServiceStub(channel).Stream(request)]
     assert events[-1].WhichOneof("kind") == "completed"
-    return [event.warning.text for event in events if event.WhichOneof("kind") == "warning"]
+    return [event.warning.message for event in events if event.WhichOneof("kind") == "warning"]
 
 
 def values(metadata: ImageMetadata, group: str) -> dict[str, Any]:

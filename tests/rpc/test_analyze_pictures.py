@@ -126,7 +126,7 @@ async def test_without_weights_the_rest_is_found(
         found = await result(channel, PHOTO.read_bytes(), ANALYSIS_KIND_CONTENT, ANALYSIS_KIND_QUALITY)
         assert len(found.analysis.content.colors) > 3
         assert {part.field for part in found.analysis.content.left_out} == {"tags", "objects"}
-        assert all("celeste models pull local/analyze" in part.reason for part in found.analysis.content.left_out)
+        assert all("celeste models pull local/analyze" in part.message for part in found.analysis.content.left_out)
         (line,) = [line for line in found.fidelity if line.path == "kinds[0]"]
         assert "celeste models pull local/analyze" in line.note
         with pytest.raises(grpc.aio.AioRpcError) as caught:

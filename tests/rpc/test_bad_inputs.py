@@ -1,6 +1,9 @@
 """Bad input as one table: each row a request, and what the caller is told about it."""
 
+import re
+import uuid
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import pytest
@@ -8,29 +11,45 @@ from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2, status_pb2
 from tests.support import pictures
 
+from celeste_image.core.call import ANONYMOUS
+from celeste_image.rpc.pages import next_page_token
 from celeste_image.v1 import (
     AnalyzeRequest,
     ArtifactServiceStub,
+    DeleteArtifactRequest,
     EditRequest,
+    FailureInfo,
+    FindMissingArtifactsRequest,
     GenerateRequest,
+    GetArtifactRequest,
+    GetModelRequest,
+    GetServerInfoRequest,
     ImageInput,
+    ImageReference,
     ImageServiceStub,
+    ListArtifactsRequest,
     ListModelsRequest,
+    ListProvidersRequest,
     Mask,
     ModelServiceStub,
+    QueryWriteStatusRequest,
     ReadArtifactRequest,
     RequestOptions,
     Size,
     StreamRequest,
     UpscaleRequest,
+    WriteArtifactRequest,
 )
 from celeste_image.v1.edit_pb2 import EraseEdit, OutpaintEdit
-from celeste_image.v1.model_service_pb2 import GetModelRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOBODY = "artifacts/sha256-" + "0" * 64
 PNG = pictures.plain(32, 24)
+NIL = "00000000-0000-0000-0000-000000000000"
+FOREIGN = next_page_token(ListModelsRequest(), "somebody", "local/compose")
+"""A token of another caller, and for most of the rows of another list, too."""
+OF_ALL_MODELS = next_page_token(ListModelsRequest(), ANONYMOUS, "local/compose")
 Request = object
 
 
@@ -51,6 +70,12 @@ def options(strict: bool = False, **provider_options: dict[str, object]) -> Requ
         structs[name] = struct_pb2.Struct()
         structs[name].update(values)
     return RequestOptions(strictness=2 if strict else 0, provider_options=structs)
+
+
+def with_unknown(request: Any) -> Any:
+    """Returns the request with field 900, which no version of the contract has."""
+    request.MergeFromString(b"\xa0\x38\x01")
+    return request
 
 
 def with_unknown_field(request: GenerateRequest) -> GenerateRequest:
@@ -101,8 +126,70 @@ TABLE = [
         "INVALID_FIELD",
         ("size.aspect_ratio",),
     ),
+    Row("size with nothing in it", GenerateRequest(prompt="a", size=Size()), BAD, "INVALID_FIELD", ("size",)),
+    Row(
+        "size of an upscale with nothing in it",
+        UpscaleRequest(image=ImageInput(data=PNG), size=Size()),
+        BAD,
+        "INVALID_FIELD",
+        ("size",),
+    ),
     Row("too many images", GenerateRequest(prompt="a", count=17), BAD, "INVALID_FIELD", ("count",)),
     Row("request id that is none", GenerateRequest(prompt="a", request_id="x"), BAD, "INVALID_FIELD", ("request_id",)),
+    Row("nil request id", GenerateRequest(prompt="a", request_id=NIL), BAD, "INVALID_FIELD", ("request_id",)),
+    Row(
+        "nil request id of an analysis",
+        AnalyzeRequest(image=ImageInput(data=PNG), request_id=NIL),
+        BAD,
+        "INVALID_FIELD",
+        ("request_id",),
+    ),
+    Row(
+        "media type that is none",
+        GenerateRequest(prompt="a", output_media_type="png"),
+        BAD,
+        "INVALID_FIELD",
+        ("output_media_type",),
+    ),
+    Row(
+        "reference without image",
+        GenerateRequest(prompt="a", references=[ImageReference(role="style")]),
+        BAD,
+        "INVALID_FIELD",
+        ("references[0].image",),
+    ),
+    Row(
+        "reference that is no image",
+        GenerateRequest(prompt="a", references=[ImageReference(image=ImageInput(data=b"no image"))]),
+        BAD,
+        "NOT_AN_IMAGE",
+        ("references[0].image",),
+    ),
+    Row(
+        "encoding quality beyond 100",
+        GenerateRequest(prompt="a", output_quality=101),
+        BAD,
+        "INVALID_FIELD",
+        ("output_quality",),
+    ),
+    Row(
+        "style that the model does not know",
+        GenerateRequest(prompt="a", model="local/compose", style="baroque"),
+        BAD,
+        "INVALID_FIELD",
+        ("style",),
+    ),
+    Row(
+        "mask that marks everything",
+        EditRequest(
+            image=ImageInput(data=PNG),
+            model="local/patchmatch",
+            erase=EraseEdit(mask=Mask(image=ImageInput(data=pictures.plain(32, 24, color="white")))),
+        ),
+        BAD,
+        "INVALID_FIELD",
+        ("erase.mask.image",),
+    ),
     Row("unknown model", GenerateRequest(prompt="a", model="local/composer"), NOT_FOUND, "MODEL_NOT_FOUND", ("model",)),
     Row(
         "model for something else",
@@ -175,13 +262,19 @@ TABLE = [
         "INVALID_FIELD",
         ("image.sha256",),
     ),
-    Row("neither factor nor size", UpscaleRequest(image=ImageInput(data=PNG)), BAD, "INVALID_FIELD", ("",)),
+    Row(
+        "neither factor nor size",
+        UpscaleRequest(image=ImageInput(data=PNG)),
+        BAD,
+        "INVALID_FIELD",
+        ("factor", "size"),
+    ),
     Row(
         "factor and size",
         UpscaleRequest(image=ImageInput(data=PNG), factor=2, size=Size(width=64, height=48)),
         BAD,
         "INVALID_FIELD",
-        ("",),
+        ("factor", "size"),
     ),
     Row("factor too large", UpscaleRequest(image=ImageInput(data=PNG), factor=17), BAD, "INVALID_FIELD", ("factor",)),
     Row(
@@ -253,7 +346,7 @@ TABLE = [
     ),
     Row(
         "strict, and an unknown field",
-        with_unknown_field(GenerateRequest(prompt="a", options=options(strict=True))),
+        with_unknown_field(GenerateRequest(prompt="a", size=Size(width=64, height=64), options=options(strict=True))),
         BAD,
         "UNKNOWN_FIELD",
         ("size.#900",),
@@ -280,7 +373,43 @@ TABLE = [
         ("offset",),
     ),
     Row("model to get unknown", GetModelRequest(model="nobody/nothing"), NOT_FOUND, "MODEL_NOT_FOUND", ("model",)),
-    Row("page token of nobody", ListModelsRequest(page_token="zzz"), BAD, "INVALID_FIELD", ("page_token",)),
+    *(
+        Row(f"{what} page token for {kind.__name__}", kind(page_token=token), BAD, "INVALID_FIELD", ("page_token",))
+        for kind in (ListModelsRequest, ListProvidersRequest, ListArtifactsRequest)
+        for what, token in {
+            "made-up": "zzz",
+            "not base64": "a token!",
+            "old form of a": "local/compose" if kind is ListModelsRequest else NOBODY,
+            "foreign": FOREIGN,
+        }.items()
+    ),
+    Row(
+        "page token of another filter",
+        ListModelsRequest(page_token=OF_ALL_MODELS, edit="inpaint"),
+        BAD,
+        "INVALID_FIELD",
+        ("page_token",),
+    ),
+    *(
+        Row(f"negative page size for {kind.__name__}", kind(page_size=-1), BAD, "INVALID_FIELD", ("page_size",))
+        for kind in (ListModelsRequest, ListProvidersRequest, ListArtifactsRequest)
+    ),
+    *(
+        Row(f"unknown field for {type(request).__name__}", with_unknown(request), BAD, "UNKNOWN_FIELD", ("#900",))
+        for request in (
+            ListProvidersRequest(),
+            ListModelsRequest(),
+            GetModelRequest(model="local/compose"),
+            GetServerInfoRequest(),
+            WriteArtifactRequest(name=NOBODY, size_bytes=1),
+            QueryWriteStatusRequest(name=NOBODY),
+            ReadArtifactRequest(name=NOBODY),
+            GetArtifactRequest(name=NOBODY),
+            ListArtifactsRequest(),
+            FindMissingArtifactsRequest(names=[NOBODY]),
+            DeleteArtifactRequest(name=NOBODY),
+        )
+    ),
 ]
 OPERATIONS = (GenerateRequest, EditRequest, UpscaleRequest, AnalyzeRequest)
 
@@ -298,12 +427,20 @@ def check(row: Row, error: grpc.aio.AioRpcError) -> None:
     status = status_of(error)
     assert (status.code, status.message) == (error.code().value[0], error.details())
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    resource, failure = error_details_pb2.ResourceInfo(), FailureInfo()
     for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(bad)
+        for kind in (info, bad, resource, failure):
+            detail.Unpack(kind)
+    is_operation = isinstance(row.request, OPERATIONS)
+    assert bool(failure.request_id) == is_operation
+    given = getattr(row.request, "request_id", "")
+    assert uuid.UUID(failure.request_id).int if is_operation else not failure.request_id
+    assert failure.request_id == given or given in ("", "x", NIL)
     assert (info.domain, info.reason) == ("celeste.image", row.reason)
     assert tuple(violation.field for violation in bad.field_violations) == row.fields
     assert all(violation.description for violation in bad.field_violations)
+    assert all(re.fullmatch("[A-Z][A-Z0-9_]+[A-Z0-9]", violation.reason) for violation in bad.field_violations)
+    assert bool(resource.resource_name) == bool(resource.resource_type)
     assert "Traceback" not in str(status)
     assert status.ByteSize() <= 4096
 
@@ -322,10 +459,11 @@ async def call(channel: grpc.aio.Channel, request: Request) -> object:
             return await images.Analyze(request)
         case ReadArtifactRequest():
             return [response async for response in artifacts.ReadArtifact(request)]
-        case GetModelRequest():
-            return await models.GetModel(request)
-        case ListModelsRequest():
-            return await models.ListModels(request)
+        case WriteArtifactRequest():
+            return await artifacts.WriteArtifact(iter([request]))
+    for stub in (models, artifacts):
+        if method := getattr(stub, type(request).__name__.removesuffix("Request"), None):
+            return await method(request)
     raise TypeError(request)
 
 
@@ -354,4 +492,5 @@ async def test_a_stream_without_operation(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async for _ in ImageServiceStub(channel).Stream(StreamRequest()):
             pass
-    check(Row("", None, BAD, "INVALID_FIELD", ("operation",)), caught.value)
+    assert status_of(caught.value).details
+    assert caught.value.code().name == BAD

@@ -11,13 +11,13 @@ from tests.support.servers import Running, running
 from celeste_image.app import build_app
 from celeste_image.client import AsyncClient
 from celeste_image.config import Settings
-from celeste_image.core.card import LifecycleState, ModelCard, card_in
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, ModelRetired
 from celeste_image.core.events import Completed, Warned
 from celeste_image.core.request import Generate, RequestOptions
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.providers.catalog.overlay import load_overlay, overlaid
-from celeste_image.providers.registry import build_providers
+from celeste_image.providers.registry import build_providers, stranger_card
 from celeste_image.v1 import GetModelRequest, ModelServiceStub
 from celeste_image.v1 import model_service_pb2 as pb
 
@@ -30,7 +30,7 @@ models:
     prices: [{unit: image, amount: "0.03", currency: EUR}]
     parameters:
       size: {maximum_side: 1024, maximum_megapixels: 1.1}
-      options.quality: {values: [low], default: low}
+      quality: {values: [low], default: low}
       options.moderation: null
   - id: openai/house
     like: openai/gpt-image-2
@@ -40,7 +40,7 @@ models:
     like: stability/core
     prices: [{unit: image, amount: "0.02"}]
   - id: openai/gpt-image-2.6-flare
-    state: retired
+    stage: retired
     ends_on: 2026-12-24
     replacement: openai/house
 """
@@ -62,16 +62,16 @@ async def test_an_overlay_adds_and_changes_models(tmp_path: Path) -> None:
         known = await got(server, "openai/gpt-image-2")
         assert known.max_count == 2
         (price,) = known.prices
-        assert (price.amount, price.currency_code, price.source) == ("0.03", "EUR", "our contract")
+        assert (price.price.nanos, price.price.currency_code, price.source) == (30_000_000, "EUR", "our contract")
         assert price.checked_on == known.checked_on == "2026-11-28"
         sizes = {p.size.maximum_side for p in known.parameters if p.path == "size"}
         assert sizes == {1024}
-        qualities = [p.choice for p in known.parameters if p.path.endswith(".quality")]
+        qualities = [p.choice for p in known.parameters if p.path == "quality"]
         assert all(list(choice.values) == ["low"] and choice.default_value == "low" for choice in qualities)
         assert not [p for p in known.parameters if p.path.endswith(".moderation")]
 
         house = await got(server, "openai/house")
-        assert (house.display_name, house.evidence) == ("House model", "from the configuration")
+        assert (house.display_name, house.evidence) == ("House model", pb.MODEL_EVIDENCE_CONFIGURATION)
         assert house.max_count == 2, "as the model that it is like, as changed"
         assert not house.prices, "those of the other are not its own"
         result = await client.generate("a boat", model="openai/house", size="1024x1024")
@@ -180,7 +180,7 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
             assert (line.outcome.value, line.sent, line.note) == ("honored", "gpt-image-2.5-flare", note)
             assert [event for event in events if isinstance(event, Warned)] == [Warned("model", note)]
             assert completed.result.model == model
-            assert (await got(server, model)).evidence == "not in the catalog"
+            assert (await got(server, model)).evidence == pb.MODEL_EVIDENCE_UNSPECIFIED
             assert model not in server.app.routes.cards, "nothing of it is kept"
             with pytest.raises(CelesteError) as caught:
                 await client.generate("a boat", model="azure_openai/nobody")
@@ -195,6 +195,6 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
 
 def test_the_nearest_name_stands_in_and_never_a_retired_one() -> None:
     near, far = (ModelCard(f"x/{name}", name, "", {}) for name in ("flux-2-pro", "flux-kontext"))
-    gone = ModelCard("x/flux-3-pr", "gone", "", {}, state=LifecycleState.RETIRED)
-    stranger = card_in([near, far, gone], "x/flux-3-pro")
+    gone = ModelCard("x/flux-3-pr", "gone", "", {}, stage=ModelStage.RETIRED)
+    stranger = stranger_card("x/flux-3-pro", [near, far, gone])
     assert (stranger.id, stranger.like, stranger.name_on_wire) == ("x/flux-3-pro", "x/flux-2-pro", "flux-3-pro")

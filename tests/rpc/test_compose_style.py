@@ -12,13 +12,13 @@ from celeste_image.v1 import GenerateRequest, ImageServiceStub, OperationResult,
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STYLE = 'options.provider_options["local"].style'
+STYLE = "style"
 
 
 def request(style: str, prompt: str = "a lighthouse by the sea") -> GenerateRequest:
     asked = GenerateRequest(model="local/compose", prompt=prompt, seed=3, size=Size(width=160, height=96))
     if style:
-        asked.options.provider_options["local"].update({"style": style})
+        asked.style = style
     return asked
 
 

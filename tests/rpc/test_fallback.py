@@ -86,12 +86,12 @@ async def test_a_vendor_that_is_down_gives_way_and_the_caller_is_told(vendors: V
     result = done(events)
     assert result.model == GPT
     assert len([event for event in events if isinstance(event, Retrying)]) == 3, "its own tries come first"
-    started = [(event.model, event.attempt) for event in events if isinstance(event, Started)]
+    started = [(event.model, event.candidate) for event in events if isinstance(event, Started)]
     assert started == [(FLUX, 1), (GPT, 2)]
     (line,) = [line for line in result.fidelity if line.path == "model"]
     assert (line.outcome, line.asked, line.sent) == ("adjusted", FLUX, GPT)
     assert "bfl/flux-2-pro was left (PROVIDER_UNAVAILABLE)" in line.note
-    assert Warned("model", line.note) in events
+    assert Warned("model", line.note, "ADJUSTED") in events
     paid = vendors.paid()
     assert paid["bfl"] == paid["stability"] == 0 < paid["openai"]
 
@@ -143,7 +143,7 @@ async def test_what_a_safety_system_refused_goes_to_nobody_else(vendors: Vendors
 
 
 async def test_a_job_that_was_submitted_stays_where_it_is(vendors: Vendors) -> None:
-    vendors.next("bfl", "picture=garbage")
+    vendors.next("bfl", "image=garbage")
     events, error = await vendors.outcome(request(FLUX, GPT))
     assert error is not None
     assert error.metadata["owed"] == "true"

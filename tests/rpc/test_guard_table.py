@@ -89,7 +89,7 @@ async def test_a_picture_that_ends_decoders_is_refused_by_name(server: Running, 
     digest = hashlib.sha256(b"deadly").hexdigest()
     server.app.guard._losses[digest] = 2
     code, reason, fields, text = await refusal(channel, b"deadly")
-    assert (code, reason, fields) == ("INVALID_ARGUMENT", "PICTURE_REFUSED", ["image"])
+    assert (code, reason, fields) == ("INVALID_ARGUMENT", "IMAGE_REFUSED", ["image"])
     assert "two decoders" in text
     del server.app.guard._losses[digest]
 

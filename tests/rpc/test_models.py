@@ -1,5 +1,7 @@
 """What the server says of itself."""
 
+from decimal import Decimal
+
 import grpc
 import pytest
 from tests.support.servers import Running, running
@@ -9,6 +11,7 @@ from celeste_image.core.errors import RequestTooLarge
 from celeste_image.v1 import ListModelsRequest, ListProvidersRequest, ModelServiceStub, operation_pb2
 from celeste_image.v1 import model_service_pb2 as pb
 from celeste_image.wire.models import KINDS
+from celeste_image.wire.values import enum_word
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,11 +49,15 @@ async def test_everything_that_the_catalog_says_is_served(server: Running) -> No
             assert [(p.operation, p.path) for p in model.parameters] == [
                 (KINDS[kind], p.path) for kind, parameters in card.parameters.items() for p in parameters
             ]
-            assert [(p.amount, p.unit, p.condition, p.source, p.checked_on) for p in model.prices] == [
-                (p.amount, p.unit, p.when, p.source, p.checked_on) for p in card.prices
-            ]
+            assert [
+                (Decimal(p.price.nanos) / 10**9, p.price.currency_code, p.unit, p.per, p.condition, p.source)
+                for p in model.prices
+            ] == [(Decimal(p.amount), p.currency, p.unit, p.per, p.when, p.source) for p in card.prices]
             assert (model.lifecycle.ends_on, model.lifecycle.replacement) == (card.ends_on, card.replacement)
-            assert (model.evidence, model.checked_on, model.source) == (card.evidence, card.checked_on, card.source)
+            assert (model.checked_on, model.source) == (card.checked_on, card.source)
+            assert enum_word(pb.ModelEvidence, model.evidence) == card.evidence
+            assert enum_word(pb.ModelStage, model.lifecycle.stage) == card.stage
+            assert tuple(model.edits) == card.edits
             assert (model.display_name, model.max_count, model.previews) == (card.title, card.max_count, card.previews)
 
 

@@ -23,7 +23,7 @@ from celeste_image.client import AsyncClient
 from celeste_image.core.edits import Erase, Inpaint, Mask, SearchReplace
 from celeste_image.core.errors import ArtifactNotFound, CelesteError, SafetyBlocked
 from celeste_image.core.events import Completed, Event, Preview, Warned
-from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, RequestOptions, Upscale
 from celeste_image.core.result import OperationResult
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
@@ -111,7 +111,7 @@ async def test_each_picture_gets_a_verdict_for_each_rule_and_stays_as_it_is() ->
     assert [verdict.image_index for verdict in flagged] == [0, 1] == [verdict.image_index for verdict in allowed]
     for verdict, action, threshold in ((flagged[0], "flag", 0.0), (allowed[1], "allow", 0.8)):
         assert (verdict.stage, verdict.action, verdict.threshold) == ("output", action, threshold)
-        assert (verdict.engine, verdict.billed, verdict.path, verdict.note) == ("local/safety", False, "", "")
+        assert (verdict.engine, verdict.owed, verdict.path, verdict.note) == ("local/safety", False, "", "")
     assert all((verdict.score or 0) > 0.1 for verdict in flagged)
     assert all((verdict.score or 1) < 0.1 for verdict in allowed)
     assert [warned.text[:16] for warned in seen.warnings] == ["flagged: drawing"] * 2
@@ -149,7 +149,7 @@ async def test_of_four_pictures_one_is_blocked_or_blurred_and_its_own_bytes_are_
         "engine": "local/safety",
         "score": f"{score:.4g}",
         "threshold": f"{threshold:.4g}",
-        "billed": "false",
+        "owed": "false",
     }
     (line,) = [line for line in seen["block"].result.fidelity if line.path == "count"]
     assert (line.asked, line.measured, line.outcome) == (4, 3, "adjusted")
@@ -178,7 +178,7 @@ async def test_when_all_are_blocked_the_call_is() -> None:
         upscaled = await run(server, Upscale(image=ImageInput(pictures.photo(32)), factor=2, model="local/lanczos"))
     for error in (seen.error, upscaled.error):
         assert type(error) is SafetyBlocked
-        assert (error.metadata["stage"], error.metadata["billed"]) == ("output", "false")
+        assert (error.metadata["stage"], error.metadata["owed"]) == ("output", "false")
         assert "drawing" in error.message
 
 
@@ -213,13 +213,13 @@ async def test_a_vendors_pictures_are_judged_one_by_one_and_paid_for() -> None:
             none = await run(server, request)
     assert len(fake.host.asked) == 2, "each call was sent once: what is blocked is paid for"
     assert [image.index for image in seen.result.images] == [0, 2]
-    assert {index: error.metadata["billed"] for index, error in seen.result.failures.items()} == {1: "true", 3: "true"}
+    assert {index: error.metadata["owed"] for index, error in seen.result.failures.items()} == {1: "true", 3: "true"}
     assert [(verdict.image_index, verdict.action) for verdict in seen.result.safety] == [
         *((0, "allow"), (1, "block"), (2, "allow"), (3, "block"))
     ]
-    assert all(verdict.billed for verdict in seen.result.safety)
+    assert all(verdict.owed for verdict in seen.result.safety)
     assert type(none.error) is SafetyBlocked
-    assert none.error.metadata["billed"] == "true"
+    assert none.error.metadata["owed"] == "true"
 
 
 # Inputs
@@ -234,11 +234,16 @@ async def test_a_blocked_input_reaches_no_vendor() -> None:
             image, other = ImageInput(FOX), ImageInput(pictures.encoded(photo))
             if reference:
                 image, other = other, image
-            request = Edit(model="openai/gpt-image-2", image=image, references=(other,), edit=Inpaint(mask, "a bird"))
+            request = Edit(
+                model="openai/gpt-image-2",
+                image=image,
+                references=(ImageReference(other),),
+                edit=Inpaint(mask, "a bird"),
+            )
             seen = await run(server, request)
-            path = "references[0]" if reference else "image"
+            path = "references[0].image" if reference else "image"
             assert type(seen.error) is SafetyBlocked
-            assert {"stage": "input", "path": path, "billed": "false"}.items() <= seen.error.metadata.items()
+            assert {"stage": "input", "path": path, "owed": "false"}.items() <= seen.error.metadata.items()
             assert [violation.field for violation in seen.error.violations] == [path]
     assert fake.host.asked == []
 
@@ -284,7 +289,7 @@ WORDS = {"weapons": {"words": ["gun*", "dirty bomb"]}, "gore": {"action": "flag"
         (Generate(prompt="a Ｇｕ\u200bｎ on a table"), "prompt"),
         (Generate(prompt="a DIRTY\nbomb"), "prompt"),
         (Edit(image=ImageInput(FOX), edit=SearchReplace("the fox", "two guns")), "search_replace.prompt"),
-        (Edit(image=ImageInput(FOX), edit=SearchReplace("the gun", "a flower")), "search_replace.search"),
+        (Edit(image=ImageInput(FOX), edit=SearchReplace("the gun", "a flower")), "search_replace.target"),
         (Upscale(image=ImageInput(FOX), factor=2, prompt="a gunner"), "prompt"),
         (
             Generate(prompt="a fox", options=RequestOptions(provider_options={"local": {"a": [{"b": "guns"}]}})),
@@ -298,7 +303,7 @@ async def test_words_of_a_list_end_a_call_before_anything_else(request_: ImageRe
         seen = await run(server, request_)
     assert [type(event) for event in seen.events] == [Warned]
     assert type(seen.error) is SafetyBlocked
-    assert seen.error.metadata == {"stage": "prompt", "category": "weapons", "path": path, "billed": "false"}
+    assert seen.error.metadata == {"stage": "prompt", "category": "weapons", "path": path, "owed": "false"}
     assert [violation.field for violation in seen.error.violations] == [path]
     assert "gun" not in seen.error.message.lower().replace(path, ""), "the word that was found is not told"
 
@@ -308,7 +313,7 @@ async def test_words_that_are_only_told_of() -> None:
         seen = await run(server, replace(SCENE, prompt="a fox with blood, a begun gnu", negative_prompt="gun"))
     assert seen.result.safety == (SafetyVerdict(SafetyStage.PROMPT, "gore", SafetyAction.FLAG, path="prompt"),)
     assert seen.result.images
-    assert Warned("prompt", "flagged: gore") in seen.warnings
+    assert Warned("prompt", "flagged: gore", "SAFETY_FLAG") in seen.warnings
 
 
 async def test_words_from_a_file(tmp_path: Path) -> None:

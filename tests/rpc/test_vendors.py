@@ -137,8 +137,7 @@ async def test_stability() -> None:
             models = [
                 model.id
                 async for model in client.models(full=True)
-                if model.provider == "stability"
-                and any(p.path == "remove_background" and p.operation == 2 for p in model.parameters)
+                if model.provider == "stability" and "remove_background" in model.edits
             ]
         request = Edit(model=models[0], image=SOURCE, edit=RemoveBackground())
         result, _ = await result_of(server, request)
@@ -193,7 +192,7 @@ async def test_a_rate_limit_is_waited_for_and_said() -> None:
         result, events = await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
     assert len(result.images) == 1
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
-    assert (retrying.reason, retrying.attempt) == ("PROVIDER_RATE_LIMITED", 2)
+    assert (retrying.reason, retrying.next_try) == ("PROVIDER_RATE_LIMITED", 2)
 
 
 async def test_what_was_sent_and_not_answered_is_not_sent_again() -> None:
@@ -313,7 +312,7 @@ async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> No
     assert result.images[0].media_type == "image/png"
     lines, text = lines_of(result), "nothing was changed inside of the mask"
     assert (lines["erase"].outcome, lines["erase"].note) == ("adjusted", text)
-    assert Warned("erase", text) in events
+    assert Warned("erase", text, "ADJUSTED") in events
     assert lines["output_media_type"].outcome == "adjusted"
     assert lines["erase.pixel_lock"].measured == {"outside_difference": 0, "inside_difference": 0}
 

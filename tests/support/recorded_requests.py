@@ -12,7 +12,7 @@ from typing import Any
 from tests.support import pictures
 from tests.support.recordings import KEY, Playing, Recording, fixture
 from tests.support.transport import Clock
-from tests.support.vendors import BASE, CALL, PROMPT, fixture_image, in_process
+from tests.support.vendors import BASE, PROMPT, candidate, fixture_image, tools
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -27,13 +27,11 @@ from celeste_image.core.edits import (
 )
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderRateLimited
 from celeste_image.core.events import Event, Picture, Preview
-from celeste_image.core.image import Size
+from celeste_image.core.image import ImageReference, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
-from celeste_image.providers.vendors import bfl, stability
 from celeste_image.providers.vendors.azure_openai import AzureOpenAI
 from celeste_image.providers.vendors.bfl import Bfl
 from celeste_image.providers.vendors.compatible import Compatible
@@ -44,7 +42,6 @@ from celeste_image.providers.vendors.stability import Stability
 __all__ = ["CASES", "LEFT_OUT", "Case", "Place", "Played", "play", "prove"]
 
 IMAGE, WHITE, RESULT = fixture_image("IMAGE"), Mask(fixture_image("MASK_WHITE")), fixture("RESULT")
-JOBS = {Bfl: bfl.JOBS, Stability: stability.JOBS}
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,11 @@ class Place:
     def made(self, transport: Playing, clock: Clock) -> Vendor:
         """Returns the provider behind a transport; jobs are polled without waiting."""
         settings = self.vendor.Settings(**{"key": KEY, "base_url": BASE + self.path, **self.table})
-        made = self.vendor(settings, transport, {}, in_process(self.vendor.name))
-        if polling := JOBS.get(self.vendor):
-            made.jobs = RemoteJobs(made, polling, sleep=clock.sleep, clock=clock, jitter=lambda seconds: seconds)
-        return made
+        return self.vendor(settings, tools(transport, clock=clock, sleep=clock.sleep, jitter=lambda seconds: seconds))
 
 
 DEPLOYMENT = {"models": [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]}
-DALLE = {"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"]}
+DALLE = {"id": "dall-e-3", "sizes": ["1792x1024"], "reads": ["quality", "style", "end_user"]}
 DALLE_2 = {"id": "dall-e-2", "sizes": ["256x256"], "edits": ["vary"]}
 OPENAI = Place(OpenAI, "/v1")
 AZURE = Place(AzureOpenAI, table=DEPLOYMENT)
@@ -102,8 +96,8 @@ class Case:
     ignore: tuple[str, ...] = ()
 
 
-def options(previews: int = 0, **given: Mapping[str, Any]) -> RequestOptions:
-    return RequestOptions(provider_options=given, preview_count=previews)
+def options(previews: int = 0, end_user: str = "", **given: Mapping[str, Any]) -> RequestOptions:
+    return RequestOptions(provider_options=given, preview_count=previews, end_user=end_user)
 
 
 def edit(model: str, change: AnyEdit, **more: Any) -> Edit:
@@ -112,7 +106,7 @@ def edit(model: str, change: AnyEdit, **more: Any) -> Edit:
 
 MINIMAL = Generate(model="openai/gpt-image-2", prompt=PROMPT)
 DEPLOYED = Generate(model="azure_openai/my-gpt-image-deployment", prompt=PROMPT)
-FLUX = {"safety_tolerance": 2, "prompt_upsampling": False}
+FLUX = {"safety_tolerance": 2}
 
 CASES: Mapping[str, Case] = {
     "openai/generate": Case(
@@ -122,15 +116,10 @@ CASES: Mapping[str, Case] = {
             count=2,
             size=Size(1536, 1024),
             output_media_type="image/webp",
-            options=options(
-                openai={
-                    "quality": "high",
-                    "background": "opaque",
-                    "moderation": "low",
-                    "output_compression": 80,
-                    "safety_identifier": "tenant-1",
-                }
-            ),
+            quality="high",
+            background="opaque",
+            output_quality=80,
+            options=options(end_user="tenant-1", openai={"moderation": "low"}),
         ),
     ),
     "openai/generate_minimal": Case(OPENAI, replace(MINIMAL, model="openai/gpt-image-1-mini")),
@@ -141,7 +130,9 @@ CASES: Mapping[str, Case] = {
             model="compatible/dall-e-3",
             prompt=PROMPT,
             size=Size(1792, 1024),
-            options=options(compatible={"quality": "hd", "style": "vivid", "user": "tenant-1"}),
+            quality="hd",
+            style="vivid",
+            options=options(end_user="tenant-1"),
         ),
     ),
     "openai/edit_mask": Case(
@@ -152,14 +143,13 @@ CASES: Mapping[str, Case] = {
             size=Size(1024, 1024),
             count=1,
             output_media_type="image/png",
-            options=options(openai={"quality": "high", "background": "auto"}),
+            quality="high",
+            background="auto",
         ),
     ),
     "openai/responses_image_tool": Case(
         OPENAI,
-        Generate(
-            model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), options=options(openai={"quality": "low"})
-        ),
+        Generate(model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), quality="low"),
     ),
     "openai/variation": Case(  # OpenAI takes none any more; LocalAI does
         VARYING, edit("compatible/dall-e-2", Vary(), size=Size(256, 256), count=1)
@@ -169,7 +159,7 @@ CASES: Mapping[str, Case] = {
     "openai/key_check": Case(OPENAI),
     "azure_openai/generate": Case(
         AZURE,
-        replace(DEPLOYED, count=1, size=Size(1024, 1024), options=options(azure_openai={"quality": "low"})),
+        replace(DEPLOYED, count=1, size=Size(1024, 1024), quality="low"),
     ),
     "azure_openai/generate_stream": Case(AZURE, replace(DEPLOYED, options=options(1))),
     "azure_openai/generate_v1": Case(AZURE_V1, DEPLOYED),
@@ -185,7 +175,7 @@ CASES: Mapping[str, Case] = {
     ),
     "gemini/edit": Case(
         GEMINI,
-        edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(fixture_image("IMAGE2"),)),
+        edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(ImageReference(fixture_image("IMAGE2")),)),
     ),
     "gemini/interactions": Case(
         INTERACTIONS,
@@ -212,7 +202,7 @@ CASES: Mapping[str, Case] = {
             negative_prompt="blur",
             size=Size(1024, 1024, "1:1"),
             seed=42,
-            options=options(stability={"style_preset": "photographic"}),
+            style="photographic",
         ),
         ignore=("model",),  # litellm leaves it out and gets the vendor's default, whatever that is by then
     ),
@@ -243,6 +233,7 @@ CASES: Mapping[str, Case] = {
             seed=42,
             size=Size(1024, 768),
             output_media_type="image/png",
+            rewrite_prompt=False,
             options=options(bfl=FLUX),
         ),
     ),
@@ -253,6 +244,7 @@ CASES: Mapping[str, Case] = {
             Instruct(PROMPT),
             seed=42,
             size=Size(1024, 1024, aspect_ratio="1:1"),
+            rewrite_prompt=False,
             options=options(bfl=FLUX),
         ),
     ),
@@ -261,7 +253,7 @@ CASES: Mapping[str, Case] = {
         edit(
             "bfl/flux-2-pro",
             Instruct(PROMPT),
-            references=(IMAGE,),
+            references=(ImageReference(IMAGE),),
             seed=42,
             size=Size(1024, 768),
             options=options(bfl={"safety_tolerance": 2}),
@@ -273,6 +265,7 @@ CASES: Mapping[str, Case] = {
             "bfl/flux-pro-1.0-fill",
             Inpaint(WHITE, PROMPT, pixel_lock=False),
             output_media_type="image/jpeg",
+            rewrite_prompt=False,
             options=options(bfl=FLUX | {"steps": 30, "guidance": 30.0}),
         ),
     ),
@@ -304,7 +297,7 @@ async def play(name: str, request: ImageRequest | None = None) -> Played:
     error: CelesteError | None = None
     if asked := request or case.request:
         try:
-            async with aclosing(made.run(asked, CALL)) as run:  # type: ignore[attr-defined]
+            async with aclosing(made.run(asked, candidate(made, asked))) as run:  # type: ignore[attr-defined]
                 async for event in run:
                     events.append(event)
         except CelesteError as raised:

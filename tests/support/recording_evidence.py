@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.recorded_requests import CASES, prove
 from tests.support.recordings import Recording
 
-from celeste_image.core.card import ChoiceRange, ModelCard
+from celeste_image.core.card import ChoiceRange, ModelCard, ModelEvidence
 from celeste_image.core.edits import EDITS, Control
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.emulate import EMULATED
@@ -34,8 +34,8 @@ __all__ = [
     "vendors",
 ]
 
-SPECIFIED = "from the specification"
-RANKS = ("wire-proven", "second source", SPECIFIED)
+SPECIFIED = ModelEvidence.SPECIFICATION
+RANKS = (ModelEvidence.OFFICIAL_CLIENT, ModelEvidence.OTHER_CLIENT, SPECIFIED)
 ORDER = (
     *(kind.value for kind in OperationKind if kind is OperationKind.GENERATE),
     "previews",
@@ -55,7 +55,7 @@ class Proof:
     provider: str
     model: str
     operation: str
-    evidence: str
+    evidence: ModelEvidence
 
 
 @cache
@@ -85,17 +85,17 @@ def offered() -> Sequence[str]:
     return sorted(found | {"key check", "errors"}, key=lambda name: (ORDER.index(name.partition(" (")[0]), name))
 
 
-def known_by(provider: str, operation: str, model: str = "") -> str:
-    """Returns how an operation of a provider, or of one of its models, is known; `-` where it is not offered."""
+def known_by(provider: str, operation: str, model: str = "") -> ModelEvidence | None:
+    """Returns how an operation of a provider, or of one of its models, is known; None where it is not offered."""
     vendor = vendors()[provider]
     chosen = [card for card in vendor.cards if model in ("", card.id)]
     match operation:
         case "key check" if not vendor.key_path:
-            return "-"
+            return None
         case "key check" | "errors":
             pass
         case _ if not any(operation in operations_of(card) for card in chosen):
-            return "-"
+            return None
     return best(
         proof
         for proof in proofs()
@@ -103,7 +103,7 @@ def known_by(provider: str, operation: str, model: str = "") -> str:
     )
 
 
-def best(proofs: Iterable[Proof]) -> str:
+def best(proofs: Iterable[Proof]) -> ModelEvidence:
     """Returns the strongest evidence of some proofs; without any it is the specification's."""
     return min((proof.evidence for proof in proofs), key=RANKS.index, default=SPECIFIED)
 
@@ -115,7 +115,7 @@ def operations_of(card: ModelCard) -> Sequence[str]:
         match kind:
             case OperationKind.EDIT:
                 for name in EDITS:
-                    if card.parameter(kind, name):
+                    if name in card.edits:
                         found += _by(card, kind, name.replace("_", " "), "control.control" if name == "control" else "")
             case OperationKind.UPSCALE:
                 found += _by(card, kind, kind.value, "method")
@@ -128,7 +128,7 @@ def proofs_of(name: str, cards: Mapping[str, ModelCard]) -> Iterator[Proof]:
     """Yields what a recording proves when it holds; `cards` has those of the catalog."""
     case = CASES[name]
     provider = case.place.vendor.name
-    evidence = "wire-proven" if Recording.load(name).official else "second source"
+    evidence = ModelEvidence.OFFICIAL_CLIENT if Recording.load(name).official else ModelEvidence.OTHER_CLIENT
     if case.request is None:
         yield Proof(name, provider, "", "key check", evidence)
     elif case.fails:

@@ -29,7 +29,7 @@ from celeste_image.core.edits import (
 )
 from celeste_image.core.errors import ERRORS, Attempt, CelesteError, Violation
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
-from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
@@ -73,6 +73,7 @@ options = st.builds(
     inline_limit_bytes=st.none() | counts,
     preview_count=st.integers(0, 8),
     routing=st.builds(Routing, st.lists(texts, max_size=8).map(tuple)),
+    end_user=texts,
     output_metadata=st.none() | st.sampled_from(OutputMetadata),
     embed_recipe=st.none() | st.booleans(),
 )
@@ -87,22 +88,27 @@ edits = (
     | st.builds(Outpaint, borders, borders, borders, borders, texts)
 )
 common: dict[str, Any] = {"model": texts, "options": options}
+paint: dict[str, Any] = {
+    "negative_prompt": texts,
+    "size": sizes,
+    "count": st.integers(0, 16),
+    "seed": st.none() | seeds,
+    "output_media_type": texts,
+    "references": st.lists(st.builds(ImageReference, inputs, texts, texts), max_size=3).map(tuple),
+    "quality": texts,
+    "background": texts,
+    "output_quality": st.integers(0, 100),
+    "style": texts,
+    "rewrite_prompt": st.none() | st.booleans(),
+}
 requests = (
-    st.builds(
-        Generate,
-        **common,
-        prompt=texts,
-        negative_prompt=texts,
-        size=sizes,
-        count=st.integers(0, 16),
-        seed=st.none() | seeds,
-    )
-    | st.builds(Edit, **common, image=inputs, edit=edits, seed=st.none() | seeds)
-    | st.builds(Upscale, **common, image=inputs, factor=st.just(0.0) | st.floats(1, 16), size=sizes)
+    st.builds(Generate, **common, **paint, prompt=texts)
+    | st.builds(Edit, **common, **paint, image=inputs, edit=edits)
+    | st.builds(Upscale, **common, image=inputs, factor=st.just(0.0) | st.floats(1, 16), size=sizes, style=texts)
     | st.builds(Analyze, **common, image=inputs, kinds=st.sampled_from([(), tuple(AnalysisKind)]))
 )
 
-violations = st.lists(st.builds(Violation, texts, texts), max_size=5)
+violations = st.lists(st.builds(Violation, texts, texts, texts), max_size=5)
 
 
 @st.composite
@@ -117,6 +123,7 @@ def errors(draw: st.DrawFn) -> CelesteError:
         resource=draw(texts),
         retry_after=draw(seconds),
         attempts=draw(attempts),
+        request_id=draw(texts),
     )
 
 
@@ -131,6 +138,7 @@ images = st.builds(
     index=counts,
     seed=st.none() | seeds,
     parents=st.lists(digests, max_size=2).map(tuple),
+    revised_prompt=texts,
     data=st.binary(max_size=20),
 )
 present = json_values.filter(lambda value: value is not None)
@@ -207,7 +215,7 @@ verdicts = st.builds(
     path=texts,
     image_index=st.none() | counts,
     engine=texts,
-    billed=st.none() | st.booleans(),
+    owed=st.none() | st.booleans(),
     note=texts,
 )
 usages = st.builds(

@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event
 from celeste_image.imaging.pixels import Pixels
 
 KEY = "sk-test-canary-0123456789abcdef"
 Step = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
-Calling = Callable[[Call], AsyncGenerator[Event, None]]
+Calling = Callable[[Candidate], AsyncGenerator[Event, None]]
 
 
 def answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
@@ -95,17 +95,17 @@ class Measured(Pixels):
         return data, *await self.facts(data)
 
 
-async def events_of(run: Calling, call: Call) -> list[Event]:
-    """Returns the events of `run(call)`."""
-    async with aclosing(run(call)) as events:
+async def events_of(run: Calling, candidate: Candidate) -> list[Event]:
+    """Returns the events of `run(candidate)`."""
+    async with aclosing(run(candidate)) as events:
         return [event async for event in events]
 
 
-async def outcome_of(run: Calling, call: Call) -> tuple[list[Event], CelesteError]:
+async def outcome_of(run: Calling, candidate: Candidate) -> tuple[list[Event], CelesteError]:
     """Returns the events before the error, and the error."""
     seen: list[Event] = []
     try:
-        async with aclosing(run(call)) as events:
+        async with aclosing(run(candidate)) as events:
             async for event in events:
                 seen.append(event)
     except CelesteError as error:

@@ -10,7 +10,7 @@ import httpx
 from tests.support import pictures
 from tests.support.recordings import KEY, Body, fixture
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageFacts, ImageInput
@@ -19,6 +19,7 @@ from celeste_image.core.request import ImageRequest
 from celeste_image.imaging import pixels_engine as engine
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.sandbox.frames import Frame
 
@@ -46,9 +47,7 @@ class InProcess:
 
 def in_process(name: str) -> Pixels:
     """Returns what does a provider's pixel work, in this process."""
-    made = Pixels(name)
-    made._pool = InProcess()  # type: ignore[assignment]
-    return made
+    return Pixels(name, pool=InProcess())
 
 
 class Answering(httpx.AsyncBaseTransport):
@@ -72,15 +71,25 @@ def answer(value: Any = None, status: int = 200, **headers: str) -> httpx.Respon
     return httpx.Response(status, headers=fields, stream=Body(json.dumps(value).encode()))
 
 
-def vendor(cls: type[V], transport: httpx.AsyncBaseTransport, path: str = "", key: str = KEY) -> V:
+def tools(transport: httpx.AsyncBaseTransport, **others: Any) -> Tools:
+    """Returns tools with a transport, pixel work in this process, and no environment."""
+    return Tools(**{"transport": transport, "pixels": in_process("test"), "environment": {}, **others})
+
+
+def vendor(cls: type[V], transport: httpx.AsyncBaseTransport, path: str = "", key: str = KEY, **others: Any) -> V:
     """Returns a vendor behind a transport; `path` is the part of its base URL that its calls share."""
-    return cls(cls.Settings(key=key, base_url=BASE + path), transport, {}, in_process(cls.name))  # type: ignore[arg-type]
+    return cls(cls.Settings(key=key, base_url=BASE + path), tools(transport, **others))  # type: ignore[arg-type]
+
+
+def candidate(made: Any, request: ImageRequest, call: Call = CALL) -> Candidate:
+    """Returns the candidate that routing makes for a provider's model."""
+    return Candidate(call, next(card for card in made.cards if card.id == request.model), ticket=call.ticket)
 
 
 async def events_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fit: bool = False) -> list[Event]:
     """Returns what happens to a request; with `fit` it is made concrete first, as the pipeline does."""
     run = fitting(made.run, made) if fit else made.run  # type: ignore[attr-defined, arg-type]
-    async with aclosing(run(request, call)) as events:
+    async with aclosing(run(request, candidate(made, request, call))) as events:
         return [event async for event in events]
 
 

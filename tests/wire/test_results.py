@@ -98,7 +98,7 @@ def test_events_that_reach_callers_in_the_result_alone_have_no_message(event: Ev
     ],
 )
 def test_a_difference_from_what_was_asked_is_a_warning(line: FidelityLine, text: str) -> None:
-    assert event_from_proto(through_bytes(Fidelity(line))) == Warned("size", text)
+    assert event_from_proto(through_bytes(Fidelity(line))) == Warned("size", text, line.outcome.upper())
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,9 @@ def test_a_difference_from_what_was_asked_is_a_warning(line: FidelityLine, text:
     ],
 )
 def test_a_verdict_that_does_something_is_a_warning(verdict: SafetyVerdict, text: str) -> None:
-    assert event_from_proto(through_bytes(SafetyJudged(verdict))) == Warned(verdict.path, text)
+    assert event_from_proto(through_bytes(SafetyJudged(verdict))) == Warned(
+        verdict.path, text, f"SAFETY_{verdict.action.upper()}"
+    )
 
 
 def test_kinds_of_a_newer_server_are_no_event() -> None:

@@ -1,6 +1,7 @@
 """celeste models"""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
@@ -27,8 +28,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     from google.protobuf import json_format
 
     from celeste_image.client import connect
-    from celeste_image.core.card import NOT_RUN
-    from celeste_image.v1.model_service_pb2 import MODEL_STATE_WEIGHTS_MISSING
+    from celeste_image.v1.model_service_pb2 import MODEL_EVIDENCE_PUBLISHER, MODEL_STATE_WEIGHTS_MISSING
     from celeste_image.v1.operation_pb2 import OperationKind
 
     with connect(address) as client:
@@ -40,7 +40,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     for model in models:
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
         star = "*" if model.default_for else " "
-        tail = f" ({model.evidence})" if model.evidence == NOT_RUN else ""
+        tail = " (not run by us)" if model.evidence == MODEL_EVIDENCE_PUBLISHER else ""
         if model.state == MODEL_STATE_WEIGHTS_MISSING:
             tail += f": celeste models pull {model.id}"
         click.echo(f"{star} {model.id:34} {kinds:14} {_state(model):16} {model.display_name}{tail}")
@@ -79,18 +79,22 @@ for each in weights.COMMANDS:
 def _description(model: "Model") -> Iterator[str]:
     """Yields the lines of what there is to know of a model; a parameter that is needed has a star."""
     from celeste_image.cli.words import accepts
+    from celeste_image.v1.model_service_pb2 import ModelEvidence, ModelStage
     from celeste_image.v1.operation_pb2 import OperationKind
     from celeste_image.wire.models import parameter_from_proto
+    from celeste_image.wire.values import enum_word
 
     yield f"{model.id}  {model.display_name}"
     yield f"  {model.summary}"
     ends = f", ends {model.lifecycle.ends_on}" if model.lifecycle.ends_on else ""
     instead = f", then {model.lifecycle.replacement}" if model.lifecycle.replacement else ""
     facts = {
-        "state": _state(model) + (ends + instead if model.lifecycle.ending else ""),
+        "state": _state(model) + ends + instead,
+        "stage": enum_word(ModelStage, model.lifecycle.stage),
+        "edits": ", ".join(model.edits),
         "images per call": str(model.max_count),
         "previews": "yes" if model.previews else "no",
-        "evidence": model.evidence,
+        "evidence": enum_word(ModelEvidence, model.evidence).replace("_", " "),
         "license": model.license,
         "source": model.source,
         "checked on": model.checked_on,
@@ -107,7 +111,9 @@ def _description(model: "Model") -> Iterator[str]:
         yield "prices"
     for price in model.prices:
         when = f" ({price.condition})" if price.condition else ""
-        yield f"  {price.amount} {price.currency_code} per {price.unit}{when}; {price.source}, {price.checked_on}"
+        unit = f"{price.per:,} {price.unit}s" if price.per > 1 else price.unit
+        amount = f"{Decimal(price.price.nanos) / 10**9:f} {price.price.currency_code}"
+        yield f"  {amount} per {unit}{when}; {price.source}, {price.checked_on}"
 
 
 def _state(model: "Model") -> str:

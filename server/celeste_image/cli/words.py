@@ -29,9 +29,12 @@ def accepts(known: ParameterRange) -> str:
                 words.append(f"multiples of {known.multiple_of}")
             return "; ".join(words + _default(known.default))
         case BoolRange():
-            return f"true, false; default {str(known.default).lower()}"
+            return "; ".join(["true, false", *_default(None if known.default is None else str(known.default).lower())])
         case ChoiceRange():
-            return "; ".join([", ".join(known.values) or "a word", *_default(known.default)])
+            choices = ", ".join(known.values) or "a word"
+            several = [f"up to {known.maximum_count}"] if known.maximum_count > 1 else []
+            other = ["or another word"] if known.allow_other and known.values else []
+            return "; ".join([choices, *other, *several, *_default(known.default)])
         case ImageRange():
             all_types = set(known.media_types) == set(IMAGE_TYPES)
             types = "any picture" if all_types else ", ".join(known.media_types)

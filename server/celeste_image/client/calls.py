@@ -11,7 +11,7 @@ import grpc
 
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ArtifactDamaged, CelesteError
-from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
@@ -35,6 +35,7 @@ __all__ = [
     "EditParameters",
     "GenerateParameters",
     "ImageLike",
+    "ReferenceLike",
     "SizeLike",
     "Tries",
     "UpscaleParameters",
@@ -46,6 +47,7 @@ __all__ = [
     "image_input",
     "options_of",
     "path_for",
+    "reference_of",
     "size_of",
     "too_large_inline",
     "upload_chunks",
@@ -55,6 +57,9 @@ __all__ = [
 
 ImageLike = str | Path | bytes | ImageInput | ImageOutput
 """A file's path, encoded bytes, the name of an artifact (`artifacts/...`), or an earlier result's image."""
+
+ReferenceLike = ImageLike | ImageReference
+"""An image, or an ImageReference that also says its role and its name."""
 
 SizeLike = Size | tuple[int, int] | str
 """A Size, (width, height), "768x512", "16:9" or "12mp", which is an area in megapixels."""
@@ -118,6 +123,11 @@ def image_input(image: ImageLike) -> ImageInput:
             return ImageInput(artifact=image)
         case _:
             return ImageInput(data=Path(image).read_bytes())
+
+
+def reference_of(reference: ReferenceLike) -> ImageReference:
+    """Returns a reference for any kind of image. Raises OSError when a file can't be read."""
+    return reference if isinstance(reference, ImageReference) else ImageReference(image_input(reference))
 
 
 def size_of(size: SizeLike | None) -> Size:
@@ -188,7 +198,7 @@ class UpscaleParameters(CommonParameters, total=False):
 class EditParameters(CommonParameters, total=False):
     """What `edit` takes besides the picture and the edit."""
 
-    references: Sequence[ImageLike]
+    references: Sequence[ReferenceLike]
     negative_prompt: str
     size: SizeLike
     count: int
@@ -235,7 +245,7 @@ def edit_request(image: ImageLike, edit: AnyEdit, parameters: EditParameters) ->
         **_common(parameters),
         image=image_input(image),
         edit=edit,
-        references=tuple(image_input(reference) for reference in parameters.get("references", ())),
+        references=tuple(reference_of(each) for each in parameters.get("references", ())),
         negative_prompt=parameters.get("negative_prompt", ""),
         size=size_of(parameters.get("size")),
         count=parameters.get("count", 0),

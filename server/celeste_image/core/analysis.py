@@ -128,7 +128,7 @@ class LeftOutFinding:
     """A field of ImageContent that could not be looked for, and why."""
 
     field: str
-    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,58 @@
 """ModelCard: what one model accepts and makes, as data. Forms, checks and `ListModels` all read it."""
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from celeste_image.core.request import OperationKind
 
 __all__ = [
-    "NOT_RUN",
     "BoolRange",
     "ChoiceRange",
     "ImageRange",
     "IntegerRange",
-    "LifecycleState",
     "ModelCard",
+    "ModelEvidence",
+    "ModelStage",
     "NumberRange",
     "Parameter",
     "ParameterRange",
     "Price",
     "SizeRange",
     "TextRange",
-    "card_in",
     "out_of_range",
 ]
 
-NOT_RUN = "not run by us"
-"""Evidence of a model of this machine whose weights nobody here has seen work."""
-STRANGER = "not in the catalog"
-"""Evidence of a model that the operator lets pass unknown."""
+
+class ModelEvidence(StrEnum):
+    """Origin of the facts about a model; see `ModelEvidence` in `model_service.proto`.
+
+    UNSPECIFIED belongs to models that no catalog describes and the operator allows. PUBLISHER belongs to models of this
+    machine whose weights the authors of Celeste have not run.
+    """
+
+    UNSPECIFIED = "unspecified"
+    RUN = "run"
+    OFFICIAL_CLIENT = "official_client"
+    OTHER_CLIENT = "other_client"
+    SPECIFICATION = "specification"
+    CONFIGURATION = "configuration"
+    PUBLISHER = "publisher"
+
+    @property
+    def words(self) -> str:
+        """The origin in words for people: `official client`."""
+        return self.value.replace("_", " ")
+
+
+class ModelStage(StrEnum):
+    """Stage in the life of a model; see `ModelStage` in `model_service.proto`."""
+
+    PREVIEW = "preview"
+    ACTIVE = "active"
+    ENDING = "ending"
+    RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +84,26 @@ class NumberRange:
 
 @dataclass(frozen=True, slots=True)
 class BoolRange:
-    """Yes or no."""
+    """Yes or no; `default` None means that the model decides."""
 
-    default: bool = False
+    default: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRange:
-    """One or more of a few words."""
+    """One or more words of a list.
+
+    Attributes:
+        values: The words.
+        default: The default; empty means that the model decides.
+        allow_other: Whether the model accepts words outside `values`.
+        maximum_count: Most words in one request; 0 means one.
+    """
 
     values: tuple[str, ...] = ()
     default: str = ""
+    allow_other: bool = False
+    maximum_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,24 +156,24 @@ class Parameter:
     advanced: bool = False
 
 
-class LifecycleState(StrEnum):
-    """Whether a model is in use, on its way out, or gone."""
-
-    ACTIVE = "active"
-    LEGACY = "legacy"
-    RETIRED = "retired"
-
-
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one `unit` (`image`, `megapixel`, `million output tokens` ...) costs where `when` holds.
+    """A price under a condition.
 
-    `amount` is a decimal number as text, in `currency`; `when` is empty for always; `source` is where it was read.
+    Attributes:
+        unit: Unit that the provider counts: `image`, `megapixel`, `output_image_token`.
+        amount: Price of `per` units, a decimal number as text, with at most nine decimals.
+        currency: ISO 4217 code.
+        per: Number of units that the price is for.
+        when: Condition, for people; empty means always.
+        source: Origin of the price.
+        checked_on: Day on which the price was checked, ISO 8601.
     """
 
     unit: str
     amount: str
     currency: str = "USD"
+    per: int = 1
     when: str = ""
     source: str = ""
     checked_on: str = ""
@@ -155,7 +187,9 @@ class ModelCard:
         id: `provider/model`; the model's part may hold more slashes.
         title: Its name for people.
         summary: What it is and what it is not.
-        parameters: What it reads, per operation that it does.
+        parameters: Fields that the model reads, per operation that it offers.
+        edits: Edits that the model offers, by their fields in `EditRequest.edit`.
+        outpaint: Sizes of the image that an outpaint makes; None means any size.
         license: SPDX expression of its weights or art; empty when it has none.
         source: Where these come from.
         checked_on: Day on which these facts were checked, ISO 8601.
@@ -163,11 +197,10 @@ class ModelCard:
         previews: Whether it sends previews.
         pull: Command that gets its weights; empty when it needs none.
         wire_id: What its provider calls it; empty means the id without the provider.
-        state: Whether it is in use, on its way out, or gone.
+        stage: Stage in its life at its provider.
         ends_on: Day on which it goes, ISO 8601; empty when none is known.
         replacement: Id of the model to use in its place; empty when none is known.
-        evidence: How its facts are known: `wire-proven`, `second source` or `from the specification`; of local
-            models NOT_RUN, or empty.
+        evidence: Origin of these facts.
         trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
         prices: What it costs, each with the conditions, the source and the day.
         like: Id of the model of the catalog that it was made like; empty for those of the catalog.
@@ -178,6 +211,8 @@ class ModelCard:
     title: str
     summary: str
     parameters: Mapping[OperationKind, Sequence[Parameter]]
+    edits: tuple[str, ...] = ()
+    outpaint: SizeRange | None = None
     license: str = ""
     source: str = ""
     checked_on: str = ""
@@ -185,10 +220,10 @@ class ModelCard:
     previews: bool = False
     pull: str = ""
     wire_id: str = ""
-    state: LifecycleState = LifecycleState.ACTIVE
+    stage: ModelStage = ModelStage.ACTIVE
     ends_on: str = ""
     replacement: str = ""
-    evidence: str = ""
+    evidence: ModelEvidence = ModelEvidence.RUN
     trained: bool = True
     prices: tuple[Price, ...] = ()
     like: str = ""
@@ -212,7 +247,7 @@ class ModelCard:
     @property
     def is_stranger(self) -> bool:
         """Whether nobody said anything of it: the catalog has it not, nor has the operator."""
-        return self.evidence == STRANGER
+        return self.evidence is ModelEvidence.UNSPECIFIED
 
     @property
     def operations(self) -> tuple[OperationKind, ...]:
@@ -224,38 +259,12 @@ class ModelCard:
         return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)
 
 
-def card_in(cards: Sequence[ModelCard], model: str) -> ModelCard:
-    """Returns a model's card among those of its provider; the way decides before which ids are let in.
-
-    One that is not there gets the card of the model in use whose name is nearest to its own, under its own name and
-    without prices.
-    """
-    if known := next((card for card in cards if card.id == model), None):
-        return known
-    names = {card.id: card for card in cards if card.state is not LifecycleState.RETIRED}
-    base = names[difflib.get_close_matches(model, names, n=1, cutoff=0)[0]]
-    name = model.partition("/")[2]
-    return replace(
-        base,
-        id=model,
-        title=name,
-        summary=f"Not in the catalog; taken to be like {base.like or base.id}.",
-        wire_id="",
-        state=LifecycleState.ACTIVE,
-        ends_on="",
-        replacement="",
-        evidence=STRANGER,
-        prices=(),
-        like=base.like or base.id,
-    )
-
-
 def out_of_range(known: ParameterRange, value: Any) -> str:
     """Returns what is wrong with a value, empty when nothing is."""
     match known:
         case TextRange(max_length=most) if isinstance(value, str) and 0 < most < len(value):
             return f"must have at most {most:,} characters"
-        case ChoiceRange(values=values) if values and isinstance(value, str) and value not in values:
+        case ChoiceRange(values=values, allow_other=False) if values and isinstance(value, str) and value not in values:
             return f"must be one of {', '.join(values)}"
         case IntegerRange() | NumberRange() if isinstance(value, int | float) and not isinstance(value, bool):
             if known.minimum is not None and value < known.minimum:

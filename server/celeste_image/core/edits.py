@@ -133,10 +133,10 @@ class Recolor(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class SearchReplace(AnyEdit):
-    """Finds `search` and puts `prompt` there."""
+    """Finds the object that `target` describes and replaces it by `prompt`."""
 
     field = "search_replace"
-    search: str
+    target: str
     prompt: str
 
 

@@ -1,47 +1,49 @@
-"""Every failure that leaves the core, once: the tree, and for each leaf its reason and its gRPC code.
+"""Every error that Celeste raises: one class per reason, with its gRPC code.
 
     CelesteError
-    ├── InvalidRequest              INVALID_FIELD             INVALID_ARGUMENT
-    │   ├── UnknownField            UNKNOWN_FIELD             INVALID_ARGUMENT
-    │   ├── NotAnImage              NOT_AN_IMAGE              INVALID_ARGUMENT
-    │   ├── ImageTooLarge           IMAGE_TOO_LARGE           INVALID_ARGUMENT
-    │   ├── PictureRefused          PICTURE_REFUSED           INVALID_ARGUMENT
-    │   ├── UriRefused              URI_REFUSED               INVALID_ARGUMENT
-    │   └── DigestMismatch          DIGEST_MISMATCH           INVALID_ARGUMENT
-    ├── ModelNotFound               MODEL_NOT_FOUND           NOT_FOUND
-    ├── ArtifactNotFound            ARTIFACT_NOT_FOUND        NOT_FOUND
-    ├── OperationNotOffered         OPERATION_NOT_OFFERED     FAILED_PRECONDITION
-    ├── WeightsMissing              WEIGHTS_MISSING           FAILED_PRECONDITION
-    ├── UriFailed                   URI_FAILED                FAILED_PRECONDITION
-    ├── ModelRetired            MODEL_RETIRED             FAILED_PRECONDITION
-    ├── SafetyBlocked           SAFETY_BLOCKED            FAILED_PRECONDITION
-    ├── ProviderCredentials     PROVIDER_CREDENTIALS      FAILED_PRECONDITION
-    ├── ProviderBilling         PROVIDER_BILLING          FAILED_PRECONDITION
-    ├── ProviderRateLimited     PROVIDER_RATE_LIMITED     RESOURCE_EXHAUSTED   retryable
-    ├── ProviderUnavailable     PROVIDER_UNAVAILABLE      UNAVAILABLE          retryable
-    ├── ProviderFailed          PROVIDER_FAILED           FAILED_PRECONDITION
-    ├── OutcomeUnknown          OUTCOME_UNKNOWN           ABORTED
-    ├── QueueFull                   QUEUE_FULL                RESOURCE_EXHAUSTED   retryable
-    ├── EngineMemory                ENGINE_MEMORY             RESOURCE_EXHAUSTED
-    ├── StorageFull                 STORAGE_FULL              RESOURCE_EXHAUSTED   retryable
-    ├── RangeExceeded               RANGE_EXCEEDED            OUT_OF_RANGE
-    ├── EngineLost                  ENGINE_LOST               UNAVAILABLE          retryable
-    ├── ServerUnavailable           SERVER_UNAVAILABLE        UNAVAILABLE          retryable
-    ├── ArtifactDamaged             ARTIFACT_DAMAGED          DATA_LOSS
-    ├── DeadlineExceeded            DEADLINE_EXCEEDED         DEADLINE_EXCEEDED
-    ├── Cancelled                   CANCELLED                 CANCELLED
-    ├── InternalError               INTERNAL                  INTERNAL
-    ├── RequestTooLarge             REQUEST_TOO_LARGE         RESOURCE_EXHAUSTED
-    ├── MemoryBudget                MEMORY_BUDGET             RESOURCE_EXHAUSTED   retryable
-    ├── SlowReader                  SLOW_READER               RESOURCE_EXHAUSTED
-    ├── StorageUnavailable          STORAGE_UNAVAILABLE       UNAVAILABLE          retryable
-    └── ProvidersUnavailable    PROVIDERS_UNAVAILABLE     UNAVAILABLE          retryable
+    ├── InvalidRequest          INVALID_FIELD           INVALID_ARGUMENT
+    │   ├── UnknownField        UNKNOWN_FIELD           INVALID_ARGUMENT
+    │   ├── NotAnImage          NOT_AN_IMAGE            INVALID_ARGUMENT
+    │   ├── ImageTooLarge       IMAGE_TOO_LARGE         INVALID_ARGUMENT
+    │   ├── ImageRefused        IMAGE_REFUSED           INVALID_ARGUMENT
+    │   ├── UriRefused          URI_REFUSED             INVALID_ARGUMENT
+    │   └── DigestMismatch      DIGEST_MISMATCH         INVALID_ARGUMENT
+    ├── ModelNotFound           MODEL_NOT_FOUND         NOT_FOUND
+    ├── ArtifactNotFound        ARTIFACT_NOT_FOUND      NOT_FOUND
+    ├── OperationNotOffered     OPERATION_NOT_OFFERED   FAILED_PRECONDITION
+    ├── WeightsMissing          WEIGHTS_MISSING         FAILED_PRECONDITION
+    ├── UriFailed               URI_FAILED              FAILED_PRECONDITION
+    ├── ModelRetired            MODEL_RETIRED           FAILED_PRECONDITION
+    ├── SafetyBlocked           SAFETY_BLOCKED          FAILED_PRECONDITION
+    ├── ProviderCredentials     PROVIDER_CREDENTIALS    FAILED_PRECONDITION
+    ├── ProviderBilling         PROVIDER_BILLING        FAILED_PRECONDITION
+    ├── ProviderRateLimited     PROVIDER_RATE_LIMITED   RESOURCE_EXHAUSTED    retryable
+    ├── ProviderUnavailable     PROVIDER_UNAVAILABLE    UNAVAILABLE           retryable
+    ├── ProviderFailed          PROVIDER_FAILED         FAILED_PRECONDITION
+    ├── OutcomeUnknown          OUTCOME_UNKNOWN         ABORTED
+    ├── QueueFull               QUEUE_FULL              RESOURCE_EXHAUSTED    retryable
+    ├── EngineMemory            ENGINE_MEMORY           RESOURCE_EXHAUSTED
+    ├── StorageFull             STORAGE_FULL            RESOURCE_EXHAUSTED    retryable
+    ├── RangeExceeded           RANGE_EXCEEDED          OUT_OF_RANGE
+    ├── EngineLost              ENGINE_LOST             UNAVAILABLE           retryable
+    ├── ServerUnavailable       SERVER_UNAVAILABLE      UNAVAILABLE           retryable
+    ├── ArtifactDamaged         ARTIFACT_DAMAGED        DATA_LOSS
+    ├── DeadlineExceeded        DEADLINE_EXCEEDED       DEADLINE_EXCEEDED
+    ├── Cancelled               CANCELLED               CANCELLED
+    ├── InternalError           INTERNAL                INTERNAL
+    ├── RequestTooLarge         REQUEST_TOO_LARGE       RESOURCE_EXHAUSTED
+    ├── MemoryBudget            MEMORY_BUDGET           RESOURCE_EXHAUSTED    retryable
+    ├── SlowReader              SLOW_READER             RESOURCE_EXHAUSTED
+    ├── StorageUnavailable      STORAGE_UNAVAILABLE     UNAVAILABLE           retryable
+    └── ProvidersUnavailable    PROVIDERS_UNAVAILABLE   UNAVAILABLE           retryable
 
-The reasons are the names of `ErrorReason` in `error_reason.proto` without their prefix; a test holds tree, table
-and enum equal. `wire/status.py` makes a `google.rpc.Status` of an error and reads one back, so a caller catches
-the same class whether the pipeline runs in its own process or behind a socket.
+The classes are the table: each registers itself in `ERRORS` by its reason, which follows from its name. The reasons
+are the names of `ErrorReason` in `error_reason.proto` without their prefix. A test compares classes, enum and docs.
+`wire/status.py` converts errors to `google.rpc.Status` and back. A caller therefore catches the same class in the
+server's process and behind a socket.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -57,6 +59,7 @@ __all__ = [
     "DigestMismatch",
     "EngineLost",
     "EngineMemory",
+    "ImageRefused",
     "ImageTooLarge",
     "InternalError",
     "InvalidRequest",
@@ -66,7 +69,6 @@ __all__ = [
     "NotAnImage",
     "OperationNotOffered",
     "OutcomeUnknown",
-    "PictureRefused",
     "ProviderBilling",
     "ProviderCredentials",
     "ProviderFailed",
@@ -91,19 +93,31 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong with one field.
+    """One wrong field of a request.
 
-    `field` is a path in the contract's grammar: proto field names, dots, `[index]` and `["key"]`, for example
-    `options.provider_options["local"].style`. Empty means the request as a whole.
+    Attributes:
+        field: Path in the contract's grammar: proto field names, dots, `[index]` and `["key"]`, for example
+            `options.provider_options["local"].style`. Empty means the whole request.
+        text: What is wrong, for people; continues the field's name ("must be ...").
+        reason: What is wrong, for programs: the broken rule in upper case, `STRING_MAX_LEN`. Empty means the error's
+            own reason.
     """
 
     field: str
     text: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One model that did not do a request: why, as a reason and for people, and when it may be back, if known."""
+    """One model that did not complete a request.
+
+    Attributes:
+        model: Id of the model.
+        reason: Reason of the error.
+        text: The error, for people.
+        retry_after: Seconds before a retry makes sense; None when unknown.
+    """
 
     model: str
     reason: str
@@ -111,24 +125,51 @@ class Attempt:
     retry_after: float | None = None
 
 
+ERRORS: "dict[str, type[CelesteError]]" = {}
+"""Error classes by reason. `ERRORS[reason].code` is the gRPC code."""
+
+
 class CelesteError(Exception):
-    """A failure with a reason that programs can act on.
+    """A failure with a reason for programs.
+
+    A subclass states its facts as class keywords: `class QueueFull(CelesteError, code="RESOURCE_EXHAUSTED",
+    retryable=True)`. Its reason is its name, `QUEUE_FULL`, unless `reason` says otherwise.
 
     Attributes:
-        message: For people; names what was given and what is allowed. Holds no secret and no stack trace.
-        metadata: Facts for programs, as strings: the limit and the value, the ids that come nearest.
-        violations: The fields at fault, all of them; empty when no field is.
-        resource: The name of the thing that is missing or damaged; empty when there is none.
-        retry_after: Seconds after which another try makes sense; None when nobody knows.
-        attempts: The models that were tried or passed over, in order, where a request allows more than one.
-        retryable: Whether the same request may pass later, and nothing was done that would have to be paid twice.
-        elsewhere: Whether another model may do the request, and nothing was done that would have to be paid twice.
+        message: The failure, for people: the given value and the allowed values. Holds neither secrets nor traces.
+        metadata: Facts for programs, as strings: the limit and the value, similar ids.
+        violations: All wrong fields; empty when the fields are right.
+        resource: Name of the missing or damaged resource; empty when there is none.
+        retry_after: Seconds before a retry makes sense; None when unknown.
+        attempts: Models that were tried or skipped, in order, when the request allows more than one.
+        request_id: Id of the request; empty until the server has read the request.
+        retryable: Whether a retry of the same request may pass and pays nothing twice.
+        elsewhere: Whether another model may do the request and nothing is paid twice.
+        resource_type: Full name of the resource's message; empty for errors without a resource.
     """
 
     reason: ClassVar[str] = ""
     code: ClassVar[str] = "UNKNOWN"
     retryable: ClassVar[bool] = False
     elsewhere: ClassVar[bool] = False
+    resource_type: ClassVar[str] = ""
+
+    def __init_subclass__(
+        cls,
+        *,
+        reason: str = "",
+        code: str = "",
+        retryable: bool | None = None,
+        elsewhere: bool | None = None,
+        resource_type: str = "",
+    ) -> None:
+        """Sets the facts of a new class, which inherits the rest, and registers it."""
+        cls.reason = reason or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+        cls.code = code or cls.code
+        cls.retryable = cls.retryable if retryable is None else retryable
+        cls.elsewhere = cls.elsewhere if elsewhere is None else elsewhere
+        cls.resource_type = resource_type or cls.resource_type
+        ERRORS[cls.reason] = cls
 
     def __init__(
         self,
@@ -139,6 +180,7 @@ class CelesteError(Exception):
         resource: str = "",
         retry_after: float | None = None,
         attempts: Sequence[Attempt] = (),
+        request_id: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -147,18 +189,15 @@ class CelesteError(Exception):
         self.resource = resource
         self.retry_after = retry_after
         self.attempts = tuple(attempts)
+        self.request_id = request_id
 
 
-class InvalidRequest(CelesteError):
-    """The request can't be right on any server, or isn't for the model it names."""
-
-    reason = "INVALID_FIELD"
-    code = "INVALID_ARGUMENT"
-    elsewhere = True
+class InvalidRequest(CelesteError, reason="INVALID_FIELD", code="INVALID_ARGUMENT", elsewhere=True):
+    """The request is wrong for every server, or for the model that it names."""
 
     @classmethod
     def at(cls, field: str, text: str, **metadata: object) -> "InvalidRequest":
-        """Returns the error for one field; `text` goes on from the field's name ("must be ...")."""
+        """Returns the error for one field; `text` continues the field's name ("must be ...")."""
         return cls(
             f"{field}: {text}",
             metadata={key: str(value) for key, value in metadata.items()},
@@ -174,270 +213,142 @@ class InvalidRequest(CelesteError):
 
 
 class UnknownField(InvalidRequest):
-    """STRICT was asked for and the request has fields that this server does not know."""
-
-    reason = "UNKNOWN_FIELD"
+    """The request has fields that this server does not know, and the call does not allow such fields."""
 
 
 class NotAnImage(InvalidRequest):
-    """The bytes are no picture in a format that is read here, or a damaged one."""
-
-    reason = "NOT_AN_IMAGE"
+    """The bytes are not an image in a supported format, or the image is damaged."""
 
 
 class ImageTooLarge(InvalidRequest):
-    """A picture beyond the limits: bytes, pixels, sides, frames or text; metadata has `limit` and `value`."""
-
-    reason = "IMAGE_TOO_LARGE"
+    """The image exceeds a limit: bytes, pixels, sides, frames or text. Metadata has `limit` and `value`."""
 
 
-class PictureRefused(InvalidRequest):
-    """A picture that ended two decoder processes; it is known by its digest and not tried again."""
-
-    reason = "PICTURE_REFUSED"
+class ImageRefused(InvalidRequest):
+    """The image crashed two decoder processes. The server knows its digest and does not try again."""
 
 
 class UriRefused(InvalidRequest):
-    """A URI of a scheme, host or address that the operator does not allow."""
-
-    reason = "URI_REFUSED"
+    """The operator does not allow the scheme, host or address of the URI."""
 
 
 class DigestMismatch(InvalidRequest):
-    """Bytes that do not have the digest or the size that was declared; they were discarded."""
-
-    reason = "DIGEST_MISMATCH"
+    """The bytes do not match the declared digest or size; the server discarded them."""
 
 
-class ModelNotFound(CelesteError):
-    """No model has this id; metadata `nearest` has up to five ids that come near."""
-
-    reason = "MODEL_NOT_FOUND"
-    code = "NOT_FOUND"
-    elsewhere = True
+class ModelNotFound(CelesteError, code="NOT_FOUND", elsewhere=True, resource_type="celeste.image.v1.Model"):
+    """No model has this id. Metadata `nearest` has up to five similar ids."""
 
 
-class ArtifactNotFound(CelesteError):
-    """No artifact of the caller has this name."""
-
-    reason = "ARTIFACT_NOT_FOUND"
-    code = "NOT_FOUND"
+class ArtifactNotFound(CelesteError, code="NOT_FOUND", resource_type="celeste.image.v1.Artifact"):
+    """The caller has no artifact of this name."""
 
 
-class OperationNotOffered(CelesteError):
-    """The model does not do this; metadata `models` names those that do."""
-
-    reason = "OPERATION_NOT_OFFERED"
-    code = "FAILED_PRECONDITION"
-    elsewhere = True
+class OperationNotOffered(CelesteError, code="FAILED_PRECONDITION", elsewhere=True):
+    """The model does not offer the operation. Metadata `models` names the models that do."""
 
 
-class WeightsMissing(CelesteError):
-    """The model's weights are not on this machine; metadata `command` says how to get them."""
-
-    reason = "WEIGHTS_MISSING"
-    code = "FAILED_PRECONDITION"
-    elsewhere = True
+class WeightsMissing(CelesteError, code="FAILED_PRECONDITION", elsewhere=True):
+    """The machine lacks the model's weights. Metadata `command` installs them."""
 
 
-class UriFailed(CelesteError):
-    """A URI could not be fetched; metadata has `host` and, when there was an answer, its HTTP `status`."""
-
-    reason = "URI_FAILED"
-    code = "FAILED_PRECONDITION"
+class UriFailed(CelesteError, code="FAILED_PRECONDITION"):
+    """The server could not fetch the URI. Metadata has `host` and, after a response, the HTTP `status`."""
 
 
-class ModelRetired(CelesteError):
-    """The model is no more; metadata `replacement` names the one to use, if there is one."""
-
-    reason = "MODEL_RETIRED"
-    code = "FAILED_PRECONDITION"
-    elsewhere = True
+class ModelRetired(CelesteError, code="FAILED_PRECONDITION", elsewhere=True, resource_type="celeste.image.v1.Model"):
+    """The provider removed the model. Metadata `replacement` names the model to use instead, if there is one."""
 
 
-class SafetyBlocked(CelesteError):
-    """A safety system refused; metadata `stage` says what: `prompt`, `input`, `output` or `unknown`.
+class SafetyBlocked(CelesteError, code="FAILED_PRECONDITION"):
+    """A safety system refused. Metadata `stage` is `prompt`, `input`, `output` or `unknown`.
 
-    Where it was the policy of this server, metadata has the members of a SafetyVerdict.
+    After a refusal by this server's policy, metadata has the fields of the SafetyVerdict.
     """
 
-    reason = "SAFETY_BLOCKED"
-    code = "FAILED_PRECONDITION"
+
+class ProviderCredentials(CelesteError, code="FAILED_PRECONDITION", elsewhere=True):
+    """The operator's key for a provider is missing or refused. Metadata `provider` names the provider."""
 
 
-class ProviderCredentials(CelesteError):
-    """The operator's key for a provider is missing or refused; metadata `provider` names it."""
-
-    reason = "PROVIDER_CREDENTIALS"
-    code = "FAILED_PRECONDITION"
-    elsewhere = True
+class ProviderBilling(CelesteError, code="FAILED_PRECONDITION", elsewhere=True):
+    """The operator's account lacks money or a plan. Metadata `provider` names the provider."""
 
 
-class ProviderBilling(CelesteError):
-    """The operator's account has no money or no plan for it; metadata `provider` names the provider."""
-
-    reason = "PROVIDER_BILLING"
-    code = "FAILED_PRECONDITION"
-    elsewhere = True
+class ProviderRateLimited(CelesteError, code="RESOURCE_EXHAUSTED", retryable=True, elsewhere=True):
+    """The provider accepts no more calls for now and made nothing."""
 
 
-class ProviderRateLimited(CelesteError):
-    """The provider takes no more calls for now; nothing was made."""
-
-    reason = "PROVIDER_RATE_LIMITED"
-    code = "RESOURCE_EXHAUSTED"
-    retryable = True
-    elsewhere = True
+class ProviderUnavailable(CelesteError, code="UNAVAILABLE", retryable=True, elsewhere=True):
+    """The provider is down or overloaded and made nothing."""
 
 
-class ProviderUnavailable(CelesteError):
-    """The provider is down or overloaded, and nothing was made."""
-
-    reason = "PROVIDER_UNAVAILABLE"
-    code = "UNAVAILABLE"
-    retryable = True
-    elsewhere = True
+class ProviderFailed(CelesteError, code="FAILED_PRECONDITION"):
+    """The provider tried and failed, or sent an invalid response."""
 
 
-class ProviderFailed(CelesteError):
-    """The provider tried and could not make it, or answered what is no answer."""
-
-    reason = "PROVIDER_FAILED"
-    code = "FAILED_PRECONDITION"
-
-
-class OutcomeUnknown(CelesteError):
-    """It was sent and is not known to have been done or not: it may have to be paid, and is not sent again.
+class OutcomeUnknown(CelesteError, code="ABORTED"):
+    """The server sent the request and does not know its outcome. The work may be owed, and is not sent again.
 
     Metadata `final` is `true` when the provider can't be asked.
     """
 
-    reason = "OUTCOME_UNKNOWN"
-    code = "ABORTED"
+
+class QueueFull(CelesteError, code="RESOURCE_EXHAUSTED", retryable=True, elsewhere=True):
+    """The queue is full: no more calls may wait."""
 
 
-class QueueFull(CelesteError):
-    """As many calls wait as are allowed to."""
-
-    reason = "QUEUE_FULL"
-    code = "RESOURCE_EXHAUSTED"
-    retryable = True
-    elsewhere = True
+class EngineMemory(CelesteError, code="RESOURCE_EXHAUSTED", elsewhere=True):
+    """The engine reached its memory limit. A smaller image or tile may pass."""
 
 
-class EngineMemory(CelesteError):
-    """The engine needed more memory than it may have; a smaller picture or tile would pass."""
-
-    reason = "ENGINE_MEMORY"
-    code = "RESOURCE_EXHAUSTED"
-    elsewhere = True
+class StorageFull(CelesteError, code="RESOURCE_EXHAUSTED", retryable=True):
+    """The artifact store is full."""
 
 
-class StorageFull(CelesteError):
-    """The artifact store has no room left."""
-
-    reason = "STORAGE_FULL"
-    code = "RESOURCE_EXHAUSTED"
-    retryable = True
+class RangeExceeded(CelesteError, code="OUT_OF_RANGE"):
+    """The offset is beyond the end. Metadata has `limit` and `value`."""
 
 
-class RangeExceeded(CelesteError):
-    """An offset beyond the end; metadata has `limit` and `value`."""
-
-    reason = "RANGE_EXCEEDED"
-    code = "OUT_OF_RANGE"
+class EngineLost(CelesteError, code="UNAVAILABLE", retryable=True, elsewhere=True):
+    """The worker process ended before the work was done. The next call gets a new process."""
 
 
-class EngineLost(CelesteError):
-    """The process that did the work ended before it was done. The next call gets a new one."""
-
-    reason = "ENGINE_LOST"
-    code = "UNAVAILABLE"
-    retryable = True
-    elsewhere = True
+class ServerUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
+    """The server is unreachable or shutting down."""
 
 
-class ServerUnavailable(CelesteError):
-    """The server can't be reached, or takes no more calls because it is ending."""
-
-    reason = "SERVER_UNAVAILABLE"
-    code = "UNAVAILABLE"
-    retryable = True
+class ArtifactDamaged(CelesteError, code="DATA_LOSS", resource_type="celeste.image.v1.Artifact"):
+    """The stored bytes no longer match the digest in their name. The server never returns them."""
 
 
-class ArtifactDamaged(CelesteError):
-    """The stored bytes no longer have the digest in their name; they are never handed out."""
-
-    reason = "ARTIFACT_DAMAGED"
-    code = "DATA_LOSS"
+class DeadlineExceeded(CelesteError, code="DEADLINE_EXCEEDED"):
+    """The caller's deadline passed and the work was stopped."""
 
 
-class DeadlineExceeded(CelesteError):
-    """The caller's deadline passed; the work was stopped."""
-
-    reason = "DEADLINE_EXCEEDED"
-    code = "DEADLINE_EXCEEDED"
+class Cancelled(CelesteError, code="CANCELLED"):
+    """The caller cancelled and the work was stopped."""
 
 
-class Cancelled(CelesteError):
-    """The caller went away; the work was stopped."""
-
-    reason = "CANCELLED"
-    code = "CANCELLED"
+class InternalError(CelesteError, reason="INTERNAL", code="INTERNAL"):
+    """The server has a bug. Metadata `log_id` finds it in the log; the message has no internal details."""
 
 
-class InternalError(CelesteError):
-    """A bug of ours; metadata `log_id` finds it in the log. Nothing from inside is in the message."""
-
-    reason = "INTERNAL"
-    code = "INTERNAL"
+class RequestTooLarge(CelesteError, code="RESOURCE_EXHAUSTED"):
+    """The request has more bytes than the server accepts. gRPC refuses it before the server reads it."""
 
 
-class RequestTooLarge(CelesteError):
-    """The request has more bytes than the server takes; gRPC refuses it before we see it."""
-
-    reason = "REQUEST_TOO_LARGE"
-    code = "RESOURCE_EXHAUSTED"
+class MemoryBudget(CelesteError, code="RESOURCE_EXHAUSTED", retryable=True):
+    """Running calls hold all the memory that calls may use."""
 
 
-class MemoryBudget(CelesteError):
-    """The bytes that calls may hold at a time are used up."""
-
-    reason = "MEMORY_BUDGET"
-    code = "RESOURCE_EXHAUSTED"
-    retryable = True
+class SlowReader(CelesteError, code="RESOURCE_EXHAUSTED"):
+    """The caller did not read its stream within the timeout."""
 
 
-class SlowReader(CelesteError):
-    """The caller did not read its stream for longer than is allowed."""
-
-    reason = "SLOW_READER"
-    code = "RESOURCE_EXHAUSTED"
+class StorageUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
+    """The server cannot read or write the artifact store now."""
 
 
-class StorageUnavailable(CelesteError):
-    """The artifact store can't be written or read at the moment."""
-
-    reason = "STORAGE_UNAVAILABLE"
-    code = "UNAVAILABLE"
-    retryable = True
-
-
-class ProvidersUnavailable(CelesteError):
-    """All models that the request allows were tried or passed over, and for one at least that may pass."""
-
-    reason = "PROVIDERS_UNAVAILABLE"
-    code = "UNAVAILABLE"
-    retryable = True
-
-
-def leaves(cls: type[CelesteError]) -> list[type[CelesteError]]:
-    """Returns a class and all below it that have a reason, in the order of the tree."""
-    found = [cls] if cls.reason else []
-    for below in cls.__subclasses__():
-        found.extend(leaves(below))
-    return found
-
-
-ERRORS: dict[str, type[CelesteError]] = {cls.reason: cls for cls in leaves(CelesteError)}
-"""The table: reason to class, and by `ERRORS[reason].code` to the gRPC code."""
+class ProvidersUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
+    """The server tried or skipped all models that the request allows, and at least one may recover."""

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celeste_image.core.analysis import Analysis
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
@@ -39,6 +39,7 @@ from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
     "Analyzed",
+    "CandidateRun",
     "Completed",
     "ComputeUsed",
     "Event",
@@ -68,11 +69,11 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A model works on it; `attempt` counts the models that were tried, from 1."""
+    """A model works on the operation; `candidate` counts the models that were tried, from 1."""
 
     provider: str
     model: str
-    attempt: int = 1
+    candidate: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,11 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A try failed for `reason`; the next, which is number `attempt`, follows after so many seconds."""
+    """A try failed for `reason`; try number `next_try` follows after `after_seconds`."""
 
     reason: str
     after_seconds: float
-    attempt: int
+    next_try: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +122,26 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something is not quite as asked; `path` is empty when it is about the whole request."""
+    """The result will differ from the request; `path` is empty for the whole request, `reason` is for programs."""
 
     path: str
     text: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture on its way to the store, with its size in pixels and the seed that makes it again.
+    """An encoded image on its way to the store.
 
-    `trained` is whether a trained network had a part in it, where that is not as the model's card says.
+    Attributes:
+        data: The encoded image.
+        media_type: Its media type.
+        width: In pixels.
+        height: In pixels.
+        index: Position among the images asked for, from 0.
+        seed: Seed that makes the image again; None when the model has no seeds.
+        trained: Whether a trained network took part, if that differs from the model's card.
+        revised_prompt: The prompt as the model or its provider rewrote it.
     """
 
     data: bytes = field(repr=False)
@@ -141,6 +151,7 @@ class Picture:
     index: int = 0
     seed: int | None = None
     trained: bool | None = None
+    revised_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,3 +235,6 @@ Event = (
 
 Run = Callable[[ImageRequest, Call], AsyncGenerator[Event, None]]
 """Runs an operation: requests go down, events come up. Closing the generator stops the work."""
+
+CandidateRun = Callable[[ImageRequest, Candidate], AsyncGenerator[Event, None]]
+"""A `Run` below routing, where a model was chosen."""

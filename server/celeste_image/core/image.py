@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["DEFAULT_SIZE", "ImageFacts", "ImageInput", "Size"]
+__all__ = ["DEFAULT_SIZE", "ImageFacts", "ImageInput", "ImageReference", "Size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,15 @@ class ImageInput:
     sha256: str = ""
     media_type: str = ""
     facts: ImageFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image that guides an operation: `role` says what for, `name` is its name in the prompt; both may be empty."""
+
+    image: ImageInput
+    role: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

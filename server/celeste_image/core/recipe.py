@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from celeste_image.core.card import ModelCard
-from celeste_image.core.request import Edit, Generate, ImageRequest, OperationKind, Upscale
+from celeste_image.core.request import Edit, Generate, ImageRequest, OperationKind, PaintRequest, Upscale
 
 __all__ = ["RECIPE_PROPERTY", "RecipeTexts", "description", "packet", "parameters", "recipe_of", "source_type"]
 
@@ -52,7 +52,7 @@ def recipe_of(
     asked: dict[str, Any]
     match request:
         case Generate():
-            asked = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+            asked = {"prompt": request.prompt, "negative_prompt": request.negative_prompt, **_look(request)}
         case Edit(edit=edit):
             given = {part.name: getattr(edit, part.name) for part in fields(edit)}  # type: ignore[arg-type]
             words = {name: value for name, value in given.items() if isinstance(value, str | int | float) and value}
@@ -61,10 +61,16 @@ def recipe_of(
                 "edit": {"kind": edit.field, **words},
                 "prompt": prompt,
                 "negative_prompt": request.negative_prompt,
+                **_look(request),
             }
         case Upscale():
             method = request.method.value if request.method else ""
-            asked = {"prompt": request.prompt, "method": method, "creativity": request.creativity}
+            asked = {
+                "prompt": request.prompt,
+                "method": method,
+                "creativity": request.creativity,
+                "style": request.style,
+            }
         case _:
             asked = {}
     options = dict(request.options.provider_options.get(request.model.partition("/")[0], {}))
@@ -85,6 +91,12 @@ def recipe_of(
         | {name: value for name, value in asked.items() if value not in (None, "", {}, [])}
         | ({} if seed is None else {"seed": seed})
     )
+
+
+def _look(request: PaintRequest) -> dict[str, Any]:
+    """Returns the fields that change how an image looks."""
+    names = ("quality", "background", "style", "rewrite_prompt")
+    return {name: getattr(request, name) for name in names}
 
 
 def source_type(card: ModelCard, kind: OperationKind) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from celeste_image.core.edits import AnyEdit, Mask
-from celeste_image.core.image import DEFAULT_SIZE, ImageInput, Size
+from celeste_image.core.image import DEFAULT_SIZE, ImageInput, ImageReference, Size
 
 __all__ = [
     "AnalysisKind",
@@ -21,6 +21,7 @@ __all__ = [
     "ImageRequest",
     "OperationKind",
     "OutputMetadata",
+    "PaintRequest",
     "RequestOptions",
     "Routing",
     "Upscale",
@@ -78,6 +79,7 @@ class RequestOptions:
         inline_limit_bytes: Bytes of images to send inside the response; None is the server's default.
         preview_count: Previews wanted, 0 to 8.
         routing: Which models may do it besides the one it names.
+        end_user: Opaque id of the end user, for the provider's abuse detection; empty tells the provider nothing.
         output_metadata: What becomes of metadata that the images have; None is the server's setting.
         embed_recipe: Whether the recipe is written into the images; None is the server's setting.
         unknown: Paths of fields that this server does not know, from a newer client.
@@ -88,6 +90,7 @@ class RequestOptions:
     inline_limit_bytes: int | None = None
     preview_count: int = 0
     routing: Routing = Routing()
+    end_user: str = ""
     output_metadata: OutputMetadata | None = None
     embed_recipe: bool | None = None
     unknown: tuple[str, ...] = ()
@@ -112,39 +115,71 @@ class ImageRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generate(ImageRequest):
-    """Makes pictures from words. `count` is 1 to 16, or 0 for one; `seed` None means the server draws one."""
+class PaintRequest(ImageRequest):
+    """The fields that Generate and Edit share; zero, "" and None mean the model's default.
 
-    kind = OperationKind.GENERATE
+    Attributes:
+        negative_prompt: Content to avoid.
+        size: Size of the images.
+        count: Number of images, 1 to 16; 0 means one.
+        seed: Seed of the first image; None means that the server draws one.
+        output_media_type: Media type of the images.
+        references: Images that guide the result.
+        quality: Effort of the model, a word that the model knows.
+        background: `transparent`, `opaque`, or another word that the model knows.
+        output_quality: Quality of a lossy encoding, 1 to 100.
+        style: Name of a style that the model knows.
+        rewrite_prompt: Whether the model may rewrite the prompt first.
+    """
 
-    prompt: str
     negative_prompt: str = ""
     size: Size = DEFAULT_SIZE
     count: int = 0
     seed: int | None = None
     output_media_type: str = ""
+    references: tuple[ImageReference, ...] = ()
+    quality: str = ""
+    background: str = ""
+    output_quality: int = 0
+    style: str = ""
+    rewrite_prompt: bool | None = None
+
+    def images(self) -> Iterator[tuple[str, ImageInput]]:
+        """Yields the references with the paths of their images."""
+        for index, reference in enumerate(self.references):
+            yield f"references[{index}].image", reference.image
+
+    def with_images(self, images: Mapping[str, ImageInput]) -> Self:
+        """Returns the request with other images in its references."""
+        references = tuple(
+            replace(reference, image=images[f"references[{index}].image"])
+            for index, reference in enumerate(self.references)
+        )
+        return replace(self, references=references)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edit(ImageRequest):
-    """Changes a picture."""
+class Generate(PaintRequest):
+    """Generates images from words."""
+
+    kind = OperationKind.GENERATE
+
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit(PaintRequest):
+    """Edits an image."""
 
     kind = OperationKind.EDIT
 
     image: ImageInput
     edit: AnyEdit
-    references: tuple[ImageInput, ...] = ()
-    negative_prompt: str = ""
-    size: Size = DEFAULT_SIZE
-    count: int = 0
-    seed: int | None = None
-    output_media_type: str = ""
 
     def images(self) -> Iterator[tuple[str, ImageInput]]:
-        """Yields the source, the references, then the pictures of the edit itself, its mask among them."""
+        """Yields the source, the references, then the images of the edit itself, its mask among them."""
         yield "image", self.image
-        for index, reference in enumerate(self.references):
-            yield f"references[{index}]", reference
+        yield from PaintRequest.images(self)
         for part in fields(self.edit):  # type: ignore[arg-type]  # every edit is a dataclass
             match getattr(self.edit, part.name):
                 case Mask(image=image):
@@ -163,8 +198,7 @@ class Edit(ImageRequest):
                 case ImageInput():
                     parts[part.name] = images[path]
         edit: AnyEdit = replace(self.edit, **parts)  # type: ignore[type-var]
-        references = tuple(images[f"references[{index}]"] for index in range(len(self.references)))
-        return replace(self, image=images["image"], references=references, edit=edit)
+        return replace(PaintRequest.with_images(self, images), image=images["image"], edit=edit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +215,7 @@ class Upscale(ImageRequest):
     creativity: float | None = None
     seed: int | None = None
     output_media_type: str = ""
+    style: str = ""
 
     def images(self) -> Iterator[tuple[str, ImageInput]]:
         """Yields the source."""

@@ -24,6 +24,7 @@ class ImageOutput:
     index: int = 0
     seed: int | None = None
     parents: tuple[str, ...] = ()
+    revised_prompt: str = ""
     data: bytes = field(default=b"", repr=False)
 
 

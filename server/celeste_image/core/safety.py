@@ -57,7 +57,7 @@ class SafetyVerdict:
         path: The field of the request; empty for what was made.
         image_index: The image made; None for what came with the request.
         engine: The model that gave the score; empty for words.
-        billed: Whether the provider has to be paid for what was checked; None is not known.
+        owed: Whether the provider has to be paid for the checked text or image; None is unknown.
         note: Why the check could not be done; empty when it was.
     """
 
@@ -69,7 +69,7 @@ class SafetyVerdict:
     path: str = ""
     image_index: int | None = None
     engine: str = ""
-    billed: bool | None = False
+    owed: bool | None = False
     note: str = ""
 
     def __str__(self) -> str:

@@ -1,8 +1,7 @@
-"""Fake vendors on loopback: for tests, and for whoever develops without keys, without money or without a network.
+"""Emulators: fake vendors on loopback, for tests and for development without keys, money or a network.
 
-They speak as the vendors do (the vendors' own SDKs run at them, in tests/emulate), make plain pictures of the right
-size, and write down in a ledger of their own what they were asked and would have charged. What they are to do wrong is
-said by the request itself or before it: see `behavior.py`.
+They speak the vendors' APIs (tests/emulate runs the vendors' own SDKs against them) and make simple images of the right
+size. A ledger records each request and its price. A request, or a call before it, asks for faults: see `behavior.py`.
 """
 
 from celeste_image.emulate.base import FakeVendor
@@ -29,4 +28,4 @@ __all__ = [
 EMULATED: dict[str, type[FakeVendor]] = {
     cls.name: cls for cls in (FakeOpenAI, FakeGemini, FakeStability, FakeBfl, FakeAzureOpenAI, FakeCompatible)
 }
-"""Those that can be emulated, by the names of their providers."""
+"""The fake vendors by the names of their providers."""

@@ -1,4 +1,4 @@
-"""FakeVendor: what all emulated vendors share: keys, the ledger, behaviors, and how answers are sent and spoilt."""
+"""FakeVendor: the base of all fake vendors. It checks keys, keeps the ledger, sends answers and injects faults."""
 
 import asyncio
 import re
@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import web
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown, behavior_in
+from celeste_image.emulate.forms import parts_of_form
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
 from celeste_image.providers.kit.vendor import Vendor
 
@@ -27,11 +28,11 @@ PRIVATE = "http://169.254.169.254/latest/meta-data/"
 DRIP_SECONDS = 0.05
 BASE64 = re.compile(rb'"[A-Za-z0-9+/]{64,}={0,2}"')
 KEYS = {"invalid": "credentials", "unpaid": "billing", "forbidden": "permission"}
-"""How keys begin that are not taken, and why they are not."""
+"""Prefixes of keys that are refused, and the reason of each."""
 
 
 class Refusal(Exception):
-    """An answer that is an error: its status, and its kind and text for the vendor's own form."""
+    """An error as the answer: its HTTP status, and its kind, text and field for the vendor's own format."""
 
     def __init__(self, status: int, text: str, kind: str = "", field: str = "") -> None:
         super().__init__(text)
@@ -40,7 +41,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One exchange as a vendor reads it. `files` has the bytes of each part of a form, in order, by its name."""
+    """A request to a fake vendor. `files` has the files of a form by field name, in order."""
 
     entry: Entry
     headers: Mapping[str, str]
@@ -54,7 +55,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer: a value for JSON, bytes of a type, or events with pauses of `pause` seconds between them."""
+    """A successful answer: a value for JSON, bytes of a media type, or events with `pause` seconds between them."""
 
     value: Any = None
     body: bytes = b""
@@ -67,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path of the API, in aiohttp's form, below the part that all share; `stage` is that of the ledger."""
+    """A path of the API in aiohttp's syntax, below the vendor's base path; `stage` is that of the ledger."""
 
     method: str
     path: str
@@ -76,20 +77,23 @@ class Route:
 
 
 class FakeVendor:
-    """One emulated vendor. A subclass says its provider, its routes and the form of its errors.
+    """A fake vendor. A subclass has its provider, its routes and its format of errors.
+
+    Attributes:
+        next: Behaviors of the next requests, before any other rule.
 
     Args:
-        ledger: Where exchanges are written down.
-        usual: What is different about all calls that say nothing themselves.
+        ledger: Records the requests.
+        usual: The behavior of requests that name none.
     """
 
     provider: ClassVar[type[Vendor]]
     name: ClassVar[str]
     path: ClassVar[str | None] = None
-    """What all its paths begin with; None means that of the provider's base URL."""
+    """The base path of all routes; None means that of the provider's base URL."""
     moderation_status: ClassVar[int] = 400
     key_statuses: ClassVar[Mapping[str, int]] = {"credentials": 401, "billing": 402, "permission": 403}
-    """Of answers to keys that are not taken, by the reason."""
+    """HTTP statuses for refused keys, by reason."""
 
     def __init__(self, ledger: Ledger, usual: Behavior | None = None) -> None:
         self.ledger = ledger
@@ -98,43 +102,43 @@ class FakeVendor:
         self._met: dict[str, int] = {}
 
     def routes(self) -> Sequence[Route]:
-        """Returns what it can be asked."""
+        """Returns the API's routes."""
         raise NotImplementedError
 
     def error(self, refusal: Refusal) -> Any:
-        """Returns a refusal in the vendor's form, as a value for JSON."""
+        """Returns a refusal in the vendor's format, as a value for JSON."""
         raise NotImplementedError
 
     def table(self, url: str) -> dict[str, Any]:
-        """Returns its table `[providers.NAME]` for servers that are to use it at a URL."""
+        """Returns the table `[providers.NAME]` for servers that use this vendor at a URL."""
         return {"base_url": url, "allow_private": True, "key": f"emulated-{self.name}"}
 
     @property
     def cards(self) -> Sequence[ModelCard]:
-        """Its models."""
+        """The vendor's models."""
         return self.provider.cards
 
     @classmethod
     def base_path(cls) -> str:
-        """Returns what all its paths begin with."""
+        """Returns the base path of all routes."""
         return urlsplit(cls.provider.base_url).path if cls.path is None else cls.path
 
     def card(self, model: str) -> ModelCard:
-        """Returns a model's card by its name on the wire. Raises Refusal."""
+        """Returns a model's card by its wire name. Raises Refusal for unknown and retired models."""
         for card in self.cards:
-            if card.name_on_wire == model and card.state.value != "retired":
+            if card.name_on_wire == model and card.stage is not ModelStage.RETIRED:
                 return card
         raise Refusal(404, f"The model '{model}' does not exist", "not_found", "model")
 
     def charge(
         self, asked: Asked, card: ModelCard, kind: OperationKind, images: int, megapixels: float, tokens: int = 0
     ) -> None:
-        """Writes down what was made and what it costs."""
+        """Records the images that were made, and their price, in the ledger."""
         asked.entry.images = images
         asked.entry.charged = list_price(card, kind, images, megapixels, tokens)
 
     async def serve(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Answers one exchange, as its behavior says."""
+        """Answers a request according to its behavior."""
         entry = Entry(self.name, request.method, request.path, stage=route.stage)
         self.ledger.entries.append(entry)
         try:
@@ -156,7 +160,7 @@ class FakeVendor:
             if (status := asked.behavior.status) and asked.behavior.on == route.stage:
                 if asked.behavior.charged:
                     await route.handle(asked)
-                raise Refusal(status, f"the emulator was told to answer with {status}", "told")
+                raise Refusal(status, f"the emulator was asked to answer with {status}", "told")
             blocks = route.stage == "call" and asked.behavior.moderate == "prompt"
             answer = await (self.blocked(asked) if blocks else route.handle(asked))
         except BehaviorUnknown as error:
@@ -164,17 +168,17 @@ class FakeVendor:
         except Refusal as refusal:
             return await self._refuse(request, asked, refusal)
         behavior = asked.behavior
-        if route.stage == "call" and not (answer.events or entry.job):  # events and jobs take their time themselves
+        if route.stage == "call" and not (answer.events or entry.job):  # events and jobs have their own pauses
             await asyncio.sleep(behavior.latency)
         spoilt = behavior.answer if behavior.on == route.stage else ""
         return await self._send(request, entry, answer, spoilt)
 
     async def blocked(self, asked: Asked) -> Answer:
-        """Answers a prompt that the safety system refuses. Raises Refusal."""
+        """Answers a prompt that the safety system refuses; raises Refusal by default."""
         raise self.moderated("prompt")
 
     def moderated(self, what: str) -> Refusal:
-        """Returns the refusal of a prompt, or of what was made of it, by the safety system."""
+        """Returns the safety system's refusal of a `prompt` or a `result`."""
         return Refusal(
             self.moderation_status, f"Your request was rejected by the safety system: its {what}.", "moderation"
         )
@@ -186,14 +190,14 @@ class FakeVendor:
     def _check(self, key: str) -> None:
         kind = next((kind for start, kind in KEYS.items() if key.startswith(start)), "" if key else "credentials")
         if kind:
-            raise Refusal(self.key_statuses[kind], "the key is not taken" if key else "there is no key", kind)
+            raise Refusal(self.key_statuses[kind], "the key is refused" if key else "the key is missing", kind)
 
     def behavior_for(self, asked: Asked) -> Behavior | None:
-        """Returns the behavior that an exchange has by what it is about, such as that of the job it asks for."""
+        """Returns the behavior of a request's subject, such as the job that it polls; None when it has none."""
         return None
 
     def _behavior(self, asked: Asked, stage: str) -> Behavior:
-        """Returns what is next in the queue for this stage, else what the exchange says itself, else the usual."""
+        """Returns the next queued behavior of this stage, else the request's own, else the usual one."""
         for index, queued in enumerate(self.next):
             if queued.on == stage:
                 if queued.times <= 1:
@@ -233,9 +237,9 @@ class FakeVendor:
             case "hang" | "reset":
                 entry.status = 0
                 if spoilt == "hang":
-                    await asyncio.get_running_loop().create_future()  # cancelled when the other side has gone
+                    await asyncio.get_running_loop().create_future()  # cancelled when the client disconnects
                 _reset(request)
-                return web.Response()  # to nobody
+                return web.Response()  # the connection is closed already
             case "redirect":
                 entry.status = 302
                 return web.Response(status=302, headers={"location": PRIVATE})
@@ -287,40 +291,38 @@ class FakeVendor:
 
 async def _body(request: web.Request, entry: Entry) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     """Returns the fields and the files of a body. Raises Refusal."""
+    data = await request.read()
+    entry.request_bytes = len(data)
     fields: dict[str, Any] = {}
     files: dict[str, list[bytes]] = {}
     if request.content_type.startswith("multipart/"):
-        reader = await request.multipart()
-        assert isinstance(reader, MultipartReader)
-        async for part in reader:
-            assert isinstance(part, BodyPartReader)
-            data = bytes(await part.read())
-            entry.request_bytes += len(data)
-            if part.filename is None:
-                fields[str(part.name)] = data.decode(errors="replace")
-            else:
-                files.setdefault(str(part.name), []).append(data)
+        try:
+            for part in parts_of_form(data, request.headers["content-type"]):
+                if part.filename is None:
+                    fields[part.name] = part.data.decode(errors="replace")
+                else:
+                    files.setdefault(part.name, []).append(part.data)
+        except ValueError as error:
+            raise Refusal(400, str(error), "invalid") from None
         return fields, files
-    data = await request.read()
-    entry.request_bytes = len(data)
     if data:
         try:
             fields = orjson.loads(data)
         except ValueError:
             raise Refusal(400, "the body is not JSON", "invalid") from None
         if not isinstance(fields, dict):
-            raise Refusal(400, "the body is no JSON object", "invalid")
+            raise Refusal(400, "the body is not a JSON object", "invalid")
     return fields, files
 
 
 def _reset(request: web.Request) -> None:
-    """Ends the connection the hard way."""
+    """Resets the connection."""
     if request.transport is not None:
         end(request.transport)
 
 
 def end(transport: asyncio.BaseTransport) -> None:
-    """Ends a connection so that the other side sees a reset."""
+    """Closes a connection with a TCP reset."""
     made = transport.get_extra_info("socket")
     with suppress(OSError):
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

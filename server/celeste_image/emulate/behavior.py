@@ -1,4 +1,4 @@
-"""Behavior: how an emulated vendor treats one call, said by the call itself or by whoever tests with it."""
+"""Behavior: the faults and delays of a fake vendor's answer, from a directive in the request or from a test."""
 
 import re
 import shlex
@@ -13,31 +13,30 @@ DIRECTIVE = re.compile(r"\[emulate:([^\]]{0,500})\]")
 
 
 class BehaviorUnknown(ValueError):
-    """A directive that says what no emulator knows; the text is for people."""
+    """A directive with an unknown key or value; the text explains it to a person."""
 
 
 class Behavior(BaseModel):
-    """What is different about a call.
+    """How a call is treated.
 
-    Written `key=value` with white space or commas between; in quotes a value may have them too. In a text of the
-    request, such as the prompt, it stands in brackets: `a boat [emulate: status=429 times=2]`.
+    A directive is `key=value` pairs, separated by white space or commas; a quoted value may contain both. It stands in
+    brackets in any text of the request, such as the prompt: `a boat [emulate: status=429 times=2]`.
 
     Attributes:
-        status: Answers with this status, in the vendor's own form; nothing is made.
-        retry_after: Of such an answer: the header as it stands, seconds or a date; `1500ms` is sent as
-            `retry-after-ms`.
-        moderate: The safety system refuses the prompt, or what was made.
-        answer: What is wrong with the answer, after the work was done and charged for: `html` and `list` are of
-            another kind, `truncated` and `bad-base64` are damaged, `oversized` has no end, `slow` drips, `hang` never
-            begins, `reset` and `cut` end the connection before and within it, `redirect` names a private address.
-        on: Of which exchange `status` and `answer` are: the paid call, a poll, the fetch of a result, or the
-            connection, which can only be `reset`.
-        result: A result's URL that has expired, or that names a private address.
-        picture: Misbehavior: another size than asked, a mask that is ignored, nothing changed, one image too few,
-            bytes that are no picture.
+        status: Answer with this HTTP status, in the vendor's own format, without making an image.
+        retry_after: Header of that answer: seconds or a date. `1500ms` is sent as `retry-after-ms`.
+        moderate: The safety system refuses the `prompt` or the `output`.
+        answer: Fault of the answer, after the image was made and charged for. `html` and `list` have another type,
+            `truncated` and `bad-base64` are damaged, `oversized` is endless, `slow` drips, `hang` never begins, `reset`
+            and `cut` end the connection before and during the answer, `redirect` leads to a private address.
+        on: The request with the fault: the paid `call`, a `poll`, the `fetch` of a result, or the `connection`, whose
+            only fault is `reset`.
+        result: The result's URL has `expired` or leads to a `private` address.
+        image: Fault of the image: another size, the mask ignored, the source unchanged, one image missing, or bytes
+            that are not an image.
         latency: Seconds before the answer begins; for a job, until it is done.
-        charged: Whether a call that `status` ends is charged for all the same.
-        times: For so many calls with this very directive; 0 is for all.
+        charged: Whether a call that `status` ends is charged for.
+        times: How many calls with this directive it affects; 0 means all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,14 +49,14 @@ class Behavior(BaseModel):
     ] = ""
     on: Literal["call", "poll", "fetch", "connection"] = "call"
     result: Literal["", "expired", "private"] = ""
-    picture: Literal["", "other-size", "mask-ignored", "unchanged", "fewer", "garbage"] = ""
+    image: Literal["", "other-size", "mask-ignored", "unchanged", "fewer", "garbage"] = ""
     latency: Annotated[float, Field(ge=0, le=600)] = 0.0
     charged: bool = False
     times: Annotated[int, Field(ge=0)] = 0
 
     @classmethod
     def parse(cls, text: str) -> "Behavior":
-        """Returns what a text says. Raises BehaviorUnknown."""
+        """Returns the behavior of a directive. Raises BehaviorUnknown."""
         words = shlex.shlex(text, posix=True, punctuation_chars="")
         words.whitespace, words.whitespace_split, words.commenters = " \t\r\n,", True, ""
         try:
@@ -68,14 +67,14 @@ class Behavior(BaseModel):
             return cls.model_validate({name.replace("-", "_"): value for name, _, value in pairs})
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False)[0]
-            place = ".".join(map(str, wrong["loc"]))
+            key = ".".join(map(str, wrong["loc"]))
             known = ", ".join(cls.model_fields)
-            text = f"there is no such key; they are {known}" if wrong["type"] == "extra_forbidden" else wrong["msg"]
-            raise BehaviorUnknown(f"emulate: {place}: {text}") from error
+            text = f"unknown key; the keys are {known}" if wrong["type"] == "extra_forbidden" else wrong["msg"]
+            raise BehaviorUnknown(f"emulate: {key}: {text}") from error
 
 
 def behavior_in(value: Any) -> tuple[str, Behavior] | None:
-    """Returns the first directive in the texts of a body and what it says. Raises BehaviorUnknown."""
+    """Returns the first directive in a body's texts and its behavior; None without one. Raises BehaviorUnknown."""
     for text in _texts(value):
         if found := DIRECTIVE.search(text):
             return found[1], Behavior.parse(found[1])

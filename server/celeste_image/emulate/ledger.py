@@ -1,4 +1,4 @@
-"""The ledger: what emulated vendors were asked, with which key, and what they would have charged for it."""
+"""Ledger: the requests to fake vendors, with key fingerprints and prices."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,30 +14,30 @@ __all__ = ["Entry", "Ledger", "fingerprint", "list_price"]
 
 
 def fingerprint(key: str) -> str:
-    """Returns what stands for a key in the ledger: eight hexadecimal digits of its SHA-256; empty for no key."""
+    """Returns the fingerprint of a key: eight hexadecimal digits of its SHA-256; empty for no key."""
     return hashlib.sha256(key.encode()).hexdigest()[:8] if key else ""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One exchange.
+    """A request and its answer.
 
     Attributes:
-        provider: Which vendor was asked.
-        method: Of HTTP.
-        path: Without the query.
-        at: When it came, ISO 8601.
-        stage: What it is: `call` for one that may cost, `poll`, `fetch` of a result, `check` of a key.
-        key: The fingerprint of the key that came with it.
-        model: The model or service asked for.
-        job: The job that it made or asked about.
-        request_bytes: Of the body.
-        response_bytes: Of the body, as far as it was sent.
-        status: Of the answer; 0 when there was none.
-        images: How many were made.
-        charged: What was charged, in US dollars.
-        behavior: The directive that it came with.
-        ignored: Fields of the request that the vendor does not know.
+        provider: The vendor.
+        method: HTTP method.
+        path: URL path without the query.
+        at: When the request arrived, ISO 8601.
+        stage: `call` for a request that may cost money, `poll`, `fetch` of a result, or `check` of a key.
+        key: Fingerprint of the request's key.
+        model: The requested model or service.
+        job: The job that the request created or polled.
+        request_bytes: Size of the request's body.
+        response_bytes: Size of the answer's body, as far as it was sent.
+        status: HTTP status; 0 without an answer.
+        images: How many images were made.
+        charged: Price in US dollars.
+        behavior: The request's directive.
+        ignored: Fields of the request that are unknown to the vendor.
     """
 
     provider: str
@@ -57,42 +57,42 @@ class Entry:
     ignored: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it as JSON values; money as text."""
+        """Returns the entry as JSON values; the price is text."""
         return asdict(self) | {"charged": str(self.charged), "ignored": list(self.ignored)}
 
 
 class Ledger:
-    """Entries in the order of their beginnings; `on_end` hears of each when it is over."""
+    """Entries in order of arrival; `on_end` is called with each entry after its answer."""
 
     def __init__(self, on_end: Callable[[Entry], None] = lambda entry: None) -> None:
         self.entries: list[Entry] = []
         self.on_end = on_end
 
     def of(self, provider: str, stage: str = "") -> list[Entry]:
-        """Returns a vendor's entries, all of them or those of one stage."""
+        """Returns a vendor's entries, of one stage or of all."""
         return [entry for entry in self.entries if entry.provider == provider and stage in ("", entry.stage)]
 
     def charged(self, provider: str = "") -> Decimal:
-        """Returns what a vendor charged, or all of them together, in US dollars."""
+        """Returns the total price of a vendor's calls, or of all vendors', in US dollars."""
         return sum((e.charged for e in self.entries if provider in ("", e.provider)), Decimal(0))
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Removes all entries."""
         self.entries.clear()
 
 
 def list_price(card: ModelCard, kind: OperationKind, images: int, megapixels: float, tokens: int = 0) -> Decimal:
-    """Returns what images cost by the catalog, in US dollars: by the image, else by the megapixel, else by tokens.
+    """Returns the catalog's price of images in US dollars: per image, else per megapixel, else per token.
 
-    The first price counts whose conditions do not name another operation, so it is a list price to compare sums by,
-    not an invoice. 0 where the catalog has no price.
+    The first price whose conditions name no other operation counts. So this is a list price for comparison, not an
+    invoice. It is 0 when the catalog has no price.
 
     Args:
         card: The model.
-        kind: What was done.
-        images: How many were made.
-        megapixels: How large they are together.
-        tokens: How many tokens of output they took.
+        kind: The operation.
+        images: How many images were made.
+        megapixels: Their total size.
+        tokens: Their output tokens.
     """
     others = [other.value for other in OperationKind if other is not kind]
     prices = [price for price in card.prices if not any(word in price.when for word in others)]
@@ -104,6 +104,6 @@ def list_price(card: ModelCard, kind: OperationKind, images: int, megapixels: fl
         return Decimal(price.amount) * images
     if price := first("megapixel"):
         return Decimal(price.amount) * Decimal(str(round(megapixels, 3)))
-    if price := first("million output image tokens"):
-        return Decimal(price.amount) * tokens / 1_000_000
+    if price := first("output_image_token"):
+        return Decimal(price.amount) * tokens / price.per
     return Decimal(0)

@@ -1,7 +1,7 @@
-"""What emulated vendors paint: plainly no photographs, of the size asked for, with what was asked written on them.
+"""Paints the fake vendors' images: abstract ones of the requested size, with the prompt written on them.
 
-An edit shows what it did: what is filled is hatched, the rest is the picture as a model would give it back, a few
-levels off. So a mask of the wrong polarity, a side too many or a lock that does not hold can be seen and measured.
+An edit hatches the pixels that it fills and returns the others a few levels brighter, as a model would. So a mask of
+the wrong polarity, a border on the wrong side or a broken pixel lock can be seen and measured.
 """
 
 import colorsys
@@ -14,18 +14,18 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 __all__ = ["changed", "cut_out", "encoded", "enlarged", "filled", "generated", "grown", "opened", "replaced"]
 
 DRIFT = 3
-"""Levels by which a picture comes back brighter where nothing was asked to change."""
+"""Levels by which unchanged pixels get brighter."""
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 
 
 def opened(data: bytes) -> Image.Image:
-    """Returns a picture upright, in RGB or RGBA. Raises OSError for what is none."""
+    """Returns an image upright, in RGB or RGBA. Raises OSError for bytes that are not an image."""
     picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
 def encoded(picture: Image.Image, media_type: str = "image/png") -> bytes:
-    """Returns a picture as a file."""
+    """Returns an encoded image."""
     out = io.BytesIO()
     picture = picture.convert("RGB") if media_type == "image/jpeg" else picture
     picture.save(out, FORMATS[media_type], **({"compress_level": 1} if media_type == "image/png" else {}))
@@ -33,7 +33,7 @@ def encoded(picture: Image.Image, media_type: str = "image/png") -> bytes:
 
 
 def generated(width: int, height: int, title: str, words: str, seed: int) -> Image.Image:
-    """Returns a picture of so many pixels with a title and words on it; its colors are those of the seed."""
+    """Returns an image with a title and words on it; the seed sets its colors."""
     draw_from = random.Random(seed)  # noqa: S311
     one, other = (_color(draw_from) for _ in range(2))
     picture = ImageOps.colorize(Image.linear_gradient("L").resize((width, height)), one, other)
@@ -46,7 +46,7 @@ def generated(width: int, height: int, title: str, words: str, seed: int) -> Ima
 
 
 def changed(source: Image.Image, title: str, words: str, seed: int) -> Image.Image:
-    """Returns the picture with other colors and with what was asked written on it."""
+    """Returns the image in other colors, with a title and words on it."""
     picture = ImageOps.colorize(source.convert("L"), "black", "white", mid=_color(random.Random(seed)))  # noqa: S311
     picture = Image.blend(source.convert("RGB"), picture, 0.7)
     _write(ImageDraw.Draw(picture, "RGBA"), *picture.size, title, words)
@@ -54,20 +54,20 @@ def changed(source: Image.Image, title: str, words: str, seed: int) -> Image.Ima
 
 
 def filled(source: Image.Image, mask: Image.Image, seed: int) -> Image.Image:
-    """Returns the picture with what is white in the mask hatched, and the rest a little brighter."""
+    """Returns the image hatched where the mask is white, and slightly brighter elsewhere."""
     base = ImageChops.add(source.convert("RGB"), Image.new("RGB", source.size, (DRIFT,) * 3))
     return Image.composite(_hatched(source.size, seed), base, mask)
 
 
 def grown(source: Image.Image, left: int, right: int, top: int, bottom: int, seed: int) -> Image.Image:
-    """Returns the picture with hatched borders of so many pixels."""
+    """Returns the image with hatched borders, in pixels."""
     picture = _hatched((source.width + left + right, source.height + top + bottom), seed)
     picture.paste(source.convert("RGB"), (left, top))
     return picture
 
 
 def cut_out(source: Image.Image) -> Image.Image:
-    """Returns the picture with all but an ellipse in the middle transparent."""
+    """Returns an ellipse in the middle of the image; the rest is transparent."""
     mask = Image.new("L", source.size)
     ImageDraw.Draw(mask).ellipse((0, 0, source.width - 1, source.height - 1), fill=255)
     picture = source.convert("RGB")
@@ -76,7 +76,7 @@ def cut_out(source: Image.Image) -> Image.Image:
 
 
 def replaced(source: Image.Image, words: str, seed: int) -> Image.Image:
-    """Returns the middle of the picture before another background."""
+    """Returns the middle of the image on another background."""
     background = generated(*source.size, "", words, seed)
     subject = cut_out(source)
     background.paste(subject, (0, 0), subject)
@@ -84,7 +84,7 @@ def replaced(source: Image.Image, words: str, seed: int) -> Image.Image:
 
 
 def enlarged(source: Image.Image, factor: float, most_pixels: int = 9_437_184) -> Image.Image:
-    """Returns the picture `factor` times as large, or less so that it has at most so many pixels."""
+    """Returns the image enlarged by `factor`, or by less to stay within `most_pixels`."""
     factor = min(factor, (most_pixels / (source.width * source.height)) ** 0.5)
     return source.resize((round(source.width * factor), round(source.height * factor)), Image.Resampling.BICUBIC)
 
@@ -109,7 +109,7 @@ def _hatched(size: tuple[int, int], seed: int) -> Image.Image:
 
 
 def _write(draw: ImageDraw.ImageDraw, width: int, height: int, title: str, words: str) -> None:
-    """Writes on a dark ground at the bottom; pictures too small to read it on have none."""
+    """Writes title and words on a dark box at the bottom; images under 96 pixels a side get none."""
     if min(width, height) < 96:
         return
     size = max(10, min(width, height) // 28)

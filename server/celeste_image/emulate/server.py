@@ -1,4 +1,4 @@
-"""Emulator: fake vendors on loopback, a port each, with one ledger for all."""
+"""Emulator: serves fake vendors on loopback, each on its own port, with a shared ledger."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -15,13 +15,13 @@ from celeste_image.emulate.ledger import Ledger
 __all__ = ["CONTROL", "Emulated", "Emulator", "emulating"]
 
 CONTROL = "/_emulator"
-"""Below it, on each vendor's port: `ledger` (GET, DELETE) and `next` (POST of a behavior, as text)."""
+"""Path of the control API on each vendor's port: `ledger` (GET, DELETE) and `next` (POST of a directive)."""
 MOST_BYTES = 256 << 20
 HOST = "127.0.0.1"
 
 
 class Emulated:
-    """A fake vendor that listens."""
+    """A fake vendor and its address."""
 
     def __init__(self, vendor: FakeVendor, port: int) -> None:
         self.vendor = vendor
@@ -30,12 +30,12 @@ class Emulated:
 
     @property
     def table(self) -> dict[str, Any]:
-        """Its table `[providers.NAME]` for servers that are to use it."""
+        """The table `[providers.NAME]` for servers that use this vendor."""
         return self.vendor.table(self.url)
 
 
 class Emulator(Mapping[str, Emulated]):
-    """Fake vendors by their names, and their ledger."""
+    """Running fake vendors by name, and their ledger."""
 
     def __init__(self, ledger: Ledger, vendors: Mapping[str, Emulated]) -> None:
         self.ledger = ledger
@@ -52,7 +52,7 @@ class Emulator(Mapping[str, Emulated]):
 
     @property
     def tables(self) -> dict[str, dict[str, Any]]:
-        """The tables `[providers]` for servers that are to use them."""
+        """The tables `[providers]` for servers that use these vendors."""
         return {name: emulated.table for name, emulated in self._vendors.items()}
 
 
@@ -60,13 +60,13 @@ class Emulator(Mapping[str, Emulated]):
 async def emulating(
     vendors: Sequence[type[FakeVendor]], *, port: int = 0, usual: Behavior | None = None, ledger: Ledger | None = None
 ) -> AsyncGenerator[Emulator, None]:
-    """Lets fake vendors listen until the block is left.
+    """Runs fake vendors until the block ends.
 
     Args:
-        vendors: Which.
-        port: Of the first; the next has the next. 0 means any that are free.
-        usual: What is different about all calls that say nothing themselves.
-        ledger: Where exchanges are written down; else a new one.
+        vendors: The vendors to run.
+        port: Port of the first vendor; each further one has the next port. 0 means any free ports.
+        usual: Behavior of the requests that name none.
+        ledger: Records the requests; a new one by default.
 
     Raises:
         OSError: A port is taken.
@@ -81,7 +81,7 @@ async def emulating(
 
 
 async def _listen(stack: AsyncExitStack, vendor: FakeVendor, port: int) -> int:
-    """Lets one vendor listen; returns its port."""
+    """Starts a vendor's server and returns its port."""
     app = web.Application(client_max_size=MOST_BYTES)
     for route in vendor.routes():
         app.router.add_route(route.method, vendor.base_path() + route.path, partial(vendor.serve, route))

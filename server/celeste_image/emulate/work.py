@@ -1,4 +1,4 @@
-"""Work: what emulated vendors do to pictures, off the event loop, with the misbehavior asked for."""
+"""Shared work of the fake vendors: decoding, painting in a thread with faults, seeds and sizes."""
 
 import asyncio
 import hashlib
@@ -16,25 +16,25 @@ __all__ = ["opened", "painted", "ratio_size", "seed_of", "size_within"]
 
 
 def opened(data: bytes, field: str = "image") -> Image.Image:
-    """Returns a picture upright. Raises Refusal for what is none."""
+    """Returns an image upright. Raises Refusal for bytes that are not an image."""
     try:
         return painting.opened(data)
     except (OSError, Image.DecompressionBombError):
-        raise Refusal(400, f"{field} is no picture", "value", field) from None
+        raise Refusal(400, f"{field} is not an image", "value", field) from None
 
 
 async def painted(asked: Asked, paint: Callable[[], Image.Image], source: Image.Image | None = None) -> Image.Image:
-    """Returns a picture, painted in a thread and, where the call wants that, not as asked for.
+    """Returns an image that is painted in a thread, with the fault of the call's behavior.
 
     Args:
         asked: The call.
-        paint: Paints it as asked for.
-        source: The picture of the call, given back as it is by one that changes nothing.
+        paint: Paints the image without faults.
+        source: The call's image, the result when the fault is `unchanged`.
     """
 
     def work() -> Image.Image:
         picture = paint()
-        match asked.behavior.picture:
+        match asked.behavior.image:
             case "unchanged" if source is not None:
                 return source.resize(picture.size)
             case "other-size":
@@ -45,7 +45,7 @@ async def painted(asked: Asked, paint: Callable[[], Image.Image], source: Image.
 
 
 def seed_of(given: Any, words: str) -> int:
-    """Returns the seed that a call names, else one that its words make."""
+    """Returns the call's seed, else one derived from its words."""
     try:
         return int(given)
     except (TypeError, ValueError):
@@ -53,7 +53,7 @@ def seed_of(given: Any, words: str) -> int:
 
 
 def size_within(bounds: SizeRange, size: tuple[int, int]) -> tuple[int, int]:
-    """Returns the nearest size that a model makes: of its list, else within its bounds and of its multiples."""
+    """Returns the nearest size that a model supports: from its list, else by its bounds and step."""
     width, height = size
     if bounds.sizes:
         return min(
@@ -73,7 +73,7 @@ def size_within(bounds: SizeRange, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def ratio_size(ratio: str, megapixels: float, multiple_of: int = 8) -> tuple[int, int]:
-    """Returns a size of so many megapixels with a ratio such as `16:9`, both sides multiples of a number."""
+    """Returns a size of an area and a ratio such as `16:9`; both sides are multiples of `multiple_of`."""
     across, _, down = ratio.partition(":")
     width = math.sqrt(megapixels * 1e6 * int(across) / int(down))
     height = width * int(down) / int(across)

@@ -5,7 +5,7 @@ import hashlib
 from collections import OrderedDict
 from contextlib import aclosing
 
-from celeste_image.core.errors import EngineLost, PictureRefused
+from celeste_image.core.errors import EngineLost, ImageRefused
 from celeste_image.core.image import ImageFacts
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.pool import WorkerPool
@@ -48,7 +48,7 @@ class Guard:
             NotAnImage: The bytes are not PNG, JPEG, WebP or AVIF, or are damaged.
             ImageTooLarge: The image exceeds the limits.
             EngineLost: No process can be started.
-            PictureRefused: The image ended two processes, now or before.
+            ImageRefused: The image ended two processes, now or before.
         """
         self.limits.check_bytes(len(data))
         digest = await _digest(data) if self._losses else ""  # most servers never lose a process
@@ -67,7 +67,7 @@ class Guard:
                 self._losses.pop(digest, None)
                 return facts
         self._losses.move_to_end(digest)
-        raise PictureRefused("ended two decoders and is not tried again", metadata={"sha256": digest})
+        raise ImageRefused("ended two decoders and is not tried again", metadata={"sha256": digest})
 
     async def _decode(self, data: bytes) -> ImageFacts:
         async with aclosing(self._pool.run({"limits": self.limits.as_task()}, [data])) as frames:

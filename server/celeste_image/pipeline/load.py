@@ -9,10 +9,10 @@ from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     ArtifactNotFound,
     CelesteError,
+    ImageRefused,
     ImageTooLarge,
     InvalidRequest,
     NotAnImage,
-    PictureRefused,
     UriFailed,
     UriRefused,
     Violation,
@@ -62,7 +62,7 @@ def loading(
         try:
             data = await fetch(image, call)
             facts = await guard.inspect(data)
-        except (NotAnImage, ImageTooLarge, PictureRefused, ArtifactNotFound, UriRefused, UriFailed) as error:
+        except (NotAnImage, ImageTooLarge, ImageRefused, ArtifactNotFound, UriRefused, UriFailed) as error:
             raise _at(path, error) from error
         if image.sha256 and image.sha256 != facts.sha256:
             raise InvalidRequest.at(f"{path}.sha256", "is not the digest of the bytes", value=facts.sha256)

@@ -6,10 +6,11 @@ from typing import Any
 
 import grpc
 
-from celeste_image.core.errors import DigestMismatch, InvalidRequest, Violation
+from celeste_image.core.errors import DigestMismatch, ImageTooLarge, InvalidRequest, Violation
 from celeste_image.imaging.guard import ImageLimits
 from celeste_image.rpc.identity import caller_of
-from celeste_image.rpc.validate import check_message
+from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
+from celeste_image.rpc.validate import check_strictly
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import artifact_service_pb2 as pb
 from celeste_image.v1 import artifact_service_pb2_grpc
@@ -17,8 +18,6 @@ from celeste_image.wire.artifacts import artifact_to_proto
 
 __all__ = ["ArtifactServicer"]
 
-PAGE_BYTES = 3 << 20
-DEFAULT_PAGE_SIZE = 100
 MESSAGE_BYTES = 256 << 10
 """A message has three copies while its reader is slow; smaller ones than the contract allows took less time, too."""
 
@@ -43,10 +42,17 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         """Takes an upload on from wherever it is."""
         caller = caller_of(context)
         first = await anext(aiter(requests), pb.WriteArtifactRequest())
-        check_message(first)
+        check_strictly(first)
         if not first.name:
             raise InvalidRequest.of([Violation("name", "must be set in the first message")])
-        self._limits.check_bytes(first.size_bytes)
+        try:
+            self._limits.check_bytes(first.size_bytes)
+        except ImageTooLarge as error:
+            raise ImageTooLarge(
+                f"size_bytes: {error.message}",
+                metadata=error.metadata,
+                violations=[Violation("size_bytes", error.message)],
+            ) from error
         committed, artifact = await self._store.committed(caller, first.name)
         if artifact:
             if first.size_bytes != committed:
@@ -58,7 +64,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
                 request = await anext(aiter(requests), None)
                 if request is None:
                     return pb.WriteArtifactResponse(committed_size_bytes=upload.size)
-                check_message(request)
+                check_strictly(request)
                 if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
                     raise InvalidRequest.of([Violation("name", "must be that of the first message, or left out")])
                 await self._take(upload, first, request)
@@ -73,13 +79,13 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, request: pb.QueryWriteStatusRequest, context: Context
     ) -> pb.QueryWriteStatusResponse:
         """Says how far an upload is."""
-        check_message(request)
+        check_strictly(request)
         committed, artifact = await self._store.committed(caller_of(context), request.name)
         return pb.QueryWriteStatusResponse(committed_size_bytes=committed, complete=artifact is not None)
 
     async def ReadArtifact(self, request: pb.ReadArtifactRequest, context: Context) -> None:  # type: ignore[override]
         """Streams an artifact from an offset; the first message says what it is."""
-        check_message(request)
+        check_strictly(request)
         artifact = await self._store.open(caller_of(context), request.name)
         response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False))
         empty = True
@@ -95,22 +101,23 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
         """Returns what is known of an artifact."""
-        check_message(request)
+        check_strictly(request)
         return pb.GetArtifactResponse(
             artifact=artifact_to_proto(await self._store.find(caller_of(context), request.name))
         )
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
-        """Lists the caller's artifacts by name. The page token is the last name of the page before."""
-        check_message(request)
+        """Lists the caller's artifacts by name, up to a number and a size of the page."""
+        check_strictly(request)
+        caller = caller_of(context)
         response = pb.ListArtifactsResponse()
         size = 0
-        async with aclosing(self._store.owned(caller_of(context), request.page_token)) as artifacts:
+        async with aclosing(self._store.owned(caller, page_start(request, caller))) as artifacts:
             async for artifact in artifacts:
-                message = artifact_to_proto(artifact)
+                message = artifact_to_proto(artifact, lineages=False)
                 size += message.ByteSize()
-                if len(response.artifacts) == (request.page_size or DEFAULT_PAGE_SIZE) or size > PAGE_BYTES:
-                    response.next_page_token = response.artifacts[-1].name
+                if len(response.artifacts) == page_size(request) or (size > PAGE_BYTES and response.artifacts):
+                    response.next_page_token = next_page_token(request, caller, response.artifacts[-1].name)
                     break
                 response.artifacts.append(message)
         return response
@@ -119,11 +126,11 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, request: pb.FindMissingArtifactsRequest, context: Context
     ) -> pb.FindMissingArtifactsResponse:
         """Returns the names that the caller has no artifact of."""
-        check_message(request)
+        check_strictly(request)
         return pb.FindMissingArtifactsResponse(missing=await self._store.missing(caller_of(context), request.names))
 
     async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Context) -> pb.DeleteArtifactResponse:
         """Deletes an artifact of the caller."""
-        check_message(request)
+        check_strictly(request)
         await self._store.delete(caller_of(context), request.name)
         return pb.DeleteArtifactResponse()

@@ -1,7 +1,6 @@
 """ImageService: the pipeline, collected or streamed."""
 
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,7 +14,7 @@ from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult
-from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.identity import caller_of, request_id_of
 from celeste_image.rpc.validate import check_message, unknown_fields
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
@@ -66,15 +65,18 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
     async def Stream(self, request: image_service_pb2.StreamRequest, context: Context) -> None:  # type: ignore[override]
         """Runs one operation and streams its events; the last of a failure is `failed`, then the call's status."""
         sequence = 0
+        operation, _ = _operation_of(request)
+        request_id = request_id_of(operation)
 
         async def write(message: event_pb2.OperationEvent) -> None:
             nonlocal sequence
             sequence += 1
             message.sequence = sequence
-            await context.write(image_service_pb2.StreamResponse(event=message))
+            first = request_id if sequence == 1 else ""
+            await context.write(image_service_pb2.StreamResponse(event=message, request_id=first))
 
         try:
-            core, call = self._read(request, context)
+            core, call = self._read(request, request_id, context)
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
@@ -82,6 +84,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
                     if message := event_to_proto(event, sequence):
                         await write(message)
         except CelesteError as error:
+            error.request_id = request_id
             failed = event_pb2.OperationEvent(failed=event_pb2.FailedEvent(status=status_from_error(error)))
             failed.time.GetCurrentTime()
             await write(failed)
@@ -89,35 +92,42 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
         """Runs an operation to its end and returns the result."""
-        core, call = self._read(message, context)
-        async with aclosing(self._run(core, call)) as events:
-            async for event in events:
-                if isinstance(event, Completed):
-                    return result_to_proto(await self._deliver(event.result, core, call.caller))
-        raise RuntimeError("a pipeline ended without Completed")
+        request_id = request_id_of(message)
+        try:
+            core, call = self._read(message, request_id, context)
+            async with aclosing(self._run(core, call)) as events:
+                async for event in events:
+                    if isinstance(event, Completed):
+                        return result_to_proto(await self._deliver(event.result, core, call.caller))
+        except CelesteError as error:
+            error.request_id = request_id
+            raise
+        raise RuntimeError("the pipeline ended without Completed")
 
-    def _read(self, request: Request | image_service_pb2.StreamRequest, context: Context) -> tuple[ImageRequest, Call]:
-        """Returns the core request of a message, and what is true of this call; refusals are logged as calls are.
+    def _read(
+        self, request: Request | image_service_pb2.StreamRequest, request_id: str, context: Context
+    ) -> tuple[ImageRequest, Call]:
+        """Returns the core request of a message and the facts of its call. Logs a refusal like a call.
 
         Raises:
             InvalidRequest: The message breaks rules of the contract.
         """
-        message: Any = request
-        prefix = ""
-        if isinstance(request, image_service_pb2.StreamRequest):
-            kind = request.operation.WhichOneof("kind") or ""
-            message, prefix = getattr(request.operation, kind, request), f"operation.{kind}"
+        message, prefix = _operation_of(request)
         try:
             check_message(request, prefix)
         except InvalidRequest as error:
-            log.info("call", operation=type(message).__name__, outcome=error.reason, fields=len(error.violations))
+            log.info(
+                "call",
+                operation=type(message).__name__,
+                request_id=request_id,
+                outcome=error.reason,
+                fields=len(error.violations),
+            )
             raise
         unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
-        return request_from_proto(message, unknown), Call(
-            message.request_id or str(uuid.uuid4()), caller_of(context), deadline
-        )
+        return request_from_proto(message, unknown), Call(request_id, caller_of(context), deadline)
 
     async def _deliver(self, result: OperationResult, request: ImageRequest, caller: str) -> OperationResult:
         """Returns the result with the bytes of its first images, as many as fit together."""
@@ -131,3 +141,11 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
                 break
             delivered.append(replace(image, data=await self._store.get(caller, image.artifact)))
         return replace(result, images=(*delivered, *images[len(delivered) :]))
+
+
+def _operation_of(request: Request | image_service_pb2.StreamRequest) -> tuple[Any, str]:
+    """Returns the message of the operation and its path in the request, for a unary call or a stream."""
+    if not isinstance(request, image_service_pb2.StreamRequest):
+        return request, ""
+    kind = request.operation.WhichOneof("kind") or ""
+    return getattr(request.operation, kind, request), f"operation.{kind}"

@@ -1,25 +1,25 @@
 """ModelService: what this server can do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
 
-from celeste_image.core.card import LifecycleState, ModelCard
-from celeste_image.core.errors import CelesteError, InvalidRequest
+from celeste_image.core.card import ModelCard, ModelStage
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.request import OperationKind
 from celeste_image.pipeline.route import Routes
 from celeste_image.providers.base import Provider
 from celeste_image.providers.registry import discover_kinds
-from celeste_image.rpc.validate import check_message
+from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
+from celeste_image.rpc.validate import check_strictly
 from celeste_image.v1 import model_service_pb2 as pb
-from celeste_image.v1 import model_service_pb2_grpc, operation_pb2
-from celeste_image.wire.models import KINDS, parameter_to_proto
+from celeste_image.v1 import model_service_pb2_grpc
+from celeste_image.wire.models import KINDS, model_to_proto
 
 __all__ = ["ModelServicer"]
 
-PAGE_BYTES = 3 << 20
-DEFAULT_PAGE_SIZE = 100
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -32,7 +32,52 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._info = info
 
     async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
-        """Lists the providers by name, and the kinds that no provider is of."""
+        """Lists the providers by name, and the kinds without a configured provider."""
+        check_strictly(request)
+        caller = caller_of(context)
+        start = page_start(request, caller)
+        found = [provider for provider in self._listed() if provider.name > start]
+        page, rest = found[: page_size(request)], found[page_size(request) :]
+        token = next_page_token(request, caller, page[-1].name) if rest else ""
+        return pb.ListProvidersResponse(providers=page, next_page_token=token)
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        """Lists the models by id, up to a number and a size of the page."""
+        check_strictly(request)
+        caller = caller_of(context)
+        start = page_start(request, caller)
+        response = pb.ListModelsResponse()
+        if not start:
+            response.aliases.extend(
+                pb.ModelAlias(name=name, models=models)
+                for name, models in sorted(self._routes.aliases.items())
+                if any(self._matches(self._routes.find(model), request) for model in models)
+            )
+        size = 0
+        for id_, card in sorted(self._routes.cards.items()):
+            if id_ <= start or not self._matches(card, request):
+                continue
+            model = self._model(card, full=request.view == pb.MODEL_VIEW_FULL)
+            size += model.ByteSize()
+            if len(response.models) == page_size(request) or (size > PAGE_BYTES and response.models):
+                response.next_page_token = next_page_token(request, caller, response.models[-1].id)
+                break
+            response.models.append(model)
+        return response
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        """Returns one model with its parameters."""
+        check_strictly(request)
+        first, *_ = self._routes.models(request.model)
+        return pb.GetModelResponse(model=self._model(self._routes.find(first), full=True))
+
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
+        """Returns version and limits."""
+        check_strictly(request)
+        return self._info
+
+    def _listed(self) -> Sequence[pb.Provider]:
+        """Returns the providers and the kinds without a configured provider, by name."""
         kinds = discover_kinds()
         found = [self._provider(name, provider, kinds) for name, provider in self._providers.items()]
         found += [
@@ -40,43 +85,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             for name, kind in kinds.items()
             if not any(provider.kind == name for provider in found)
         ]
-        return pb.ListProvidersResponse(providers=sorted(found, key=lambda provider: provider.name))
-
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        """Lists the models by id. The page token is the last id of the page before."""
-        check_message(request)
-        if request.page_token and request.page_token not in self._routes.cards:
-            raise InvalidRequest.at("page_token", "is not one that this server gave")
-        response = pb.ListModelsResponse()
-        if not request.page_token:
-            response.aliases.extend(
-                pb.ModelAlias(name=name, models=models)
-                for name, models in sorted(self._routes.aliases.items())
-                if not request.operation or any(self._does(model, request.operation) for model in models)
-            )
-        size = 0
-        for id_, card in sorted(self._routes.cards.items()):
-            if id_ <= request.page_token:
-                continue
-            model = self._model(card, full=request.view == pb.MODEL_VIEW_FULL)
-            if request.operation and request.operation not in model.operations:
-                continue
-            size += model.ByteSize()
-            if len(response.models) == (request.page_size or DEFAULT_PAGE_SIZE) or size > PAGE_BYTES:
-                response.next_page_token = response.models[-1].id
-                break
-            response.models.append(model)
-        return response
-
-    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        """Returns one model with its parameters."""
-        check_message(request)
-        first, *_ = self._routes.models(request.model)
-        return pb.GetModelResponse(model=self._model(self._routes.find(first), full=True))
-
-    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
-        """Returns version and limits."""
-        return self._info
+        return sorted(found, key=lambda provider: provider.name)
 
     def _provider(self, name: str, provider: Provider, kinds: Mapping[str, type[Any]]) -> pb.Provider:
         return pb.Provider(
@@ -87,47 +96,17 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             key_variable=getattr(provider, "key_variable", ""),
         )
 
-    def _does(self, model: str, operation: operation_pb2.OperationKind.ValueType) -> bool:
-        return any(KINDS[kind] == operation for kind in self._routes.find(model).operations)
+    def _matches(self, card: ModelCard, request: pb.ListModelsRequest) -> bool:
+        """Returns whether a model passes the filters of a request."""
+        does = not request.operation or any(KINDS[kind] == request.operation for kind in card.operations)
+        return does and (not request.edit or request.edit in card.edits)
 
     def _model(self, card: ModelCard, *, full: bool) -> pb.Model:
-        model = pb.Model(
-            id=card.id,
-            provider=card.provider,
-            display_name=card.title,
-            summary=card.summary,
-            operations=[KINDS[kind] for kind in card.operations],
-            state=self._state(card),
-            default_for=[KINDS[kind] for kind in card.operations if self._is_default(card, kind)],
-            license=card.license,
-            source=card.source,
-            checked_on=card.checked_on,
-            max_count=card.max_count,
-            previews=card.previews,
-            lifecycle=pb.ModelLifecycle(
-                ending=card.state is not LifecycleState.ACTIVE, ends_on=card.ends_on, replacement=card.replacement
-            ),
-            evidence=card.evidence,
-        )
-        if full:
-            model.parameters.extend(
-                parameter_to_proto(kind, parameter) for kind in card.operations for parameter in card.parameters[kind]
-            )
-            model.prices.extend(
-                pb.PriceRule(
-                    unit=price.unit,
-                    amount=price.amount,
-                    currency_code=price.currency,
-                    condition=price.when,
-                    source=price.source,
-                    checked_on=price.checked_on,
-                )
-                for price in card.prices
-            )
-        return model
+        default_for = [kind for kind in card.operations if self._is_default(card, kind)]
+        return model_to_proto(card, self._state(card), default_for, full=full)
 
     def _state(self, card: ModelCard) -> pb.ModelState.ValueType:
-        if card.state is LifecycleState.RETIRED:
+        if card.stage is ModelStage.RETIRED:
             return pb.MODEL_STATE_RETIRED
         if self._routes.ready(card):
             return pb.MODEL_STATE_READY

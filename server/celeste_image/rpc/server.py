@@ -7,7 +7,6 @@ from importlib.metadata import version
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from celeste_image.app import App
 from celeste_image.core.media import IMAGE_TYPES
@@ -15,6 +14,7 @@ from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
+from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
     artifact_service_pb2_grpc,
@@ -67,8 +67,7 @@ class Server:
         self._sweeping: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        add_reflection((*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES), self._server)
 
     async def start(self, addresses: Sequence[str]) -> list[str]:
         """Listens and returns the addresses with the ports that were chosen for those with port 0.

@@ -1,5 +1,6 @@
 """Checks messages by the rules in the contract, and finds the fields that this server does not know."""
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
@@ -12,9 +13,9 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from celeste_image.core.errors import InvalidRequest, Violation
+from celeste_image.core.errors import InvalidRequest, UnknownField, Violation
 
-__all__ = ["check_message", "unknown_fields"]
+__all__ = ["check_message", "check_strictly", "unknown_fields"]
 
 LONG = 100
 
@@ -54,9 +55,21 @@ def check_message(message: Message, prefix: str = "") -> None:
     """
     twin = _with_rules(message.DESCRIPTOR.full_name).FromString(message.SerializeToString())
     violations = _validator().collect_violations(twin, fail_fast=_has_long_list(twin))
-    found = [_violation(violation, prefix) for violation in violations]
+    found = [each for violation in violations for each in _violations(violation, twin, prefix)]
     if found:
         raise InvalidRequest.of(found)
+
+
+def check_strictly(message: Message) -> None:
+    """Checks a message by its rules and refuses unknown fields: a newer client's filter must not be ignored.
+
+    Raises:
+        InvalidRequest: The message breaks rules of the contract.
+        UnknownField: The message has fields that this server does not know.
+    """
+    check_message(message)
+    if unknown := list(unknown_fields(message)):
+        raise UnknownField.of([Violation(path, "this server does not know the field") for path in unknown])
 
 
 def _has_long_list(message: Message) -> bool:
@@ -71,8 +84,11 @@ def _has_long_list(message: Message) -> bool:
     return False
 
 
-def _violation(violation: protovalidate.Violation, prefix: str) -> Violation:
-    """Returns a broken rule in the contract's grammar of paths, with the number that was given."""
+def _violations(violation: protovalidate.Violation, message: Message, prefix: str) -> Iterator[Violation]:
+    """Yields a broken rule for each field that it is about, with the number that was given.
+
+    Most rules have one field. A rule about the whole request has no path: then each of its fields is named.
+    """
     path = ""
     for element in violation.proto.field.elements if violation.proto.field else ():
         path += ("." if path else "") + element.field_name
@@ -81,8 +97,20 @@ def _violation(violation: protovalidate.Violation, prefix: str) -> Violation:
             path += f'["{key}"]' if isinstance(key, str) else f"[{key}]"
     given = violation.field_value
     said = f", is {given:g}" if isinstance(given, int | float) and not isinstance(given, bool) else ""
-    path = "" if path == prefix else path.removeprefix(f"{prefix}.")
-    return Violation(path, violation.proto.message + said)
+    whole = path == prefix
+    path = "" if whole else path.removeprefix(f"{prefix}.")
+    reason = re.sub(r"[^A-Z0-9]+", "_", violation.proto.rule_id.upper()).strip("_")
+    text = violation.proto.message
+    for field in _named_in(text, message, prefix) if whole else [path]:
+        yield Violation(field, text + said, reason)
+
+
+def _named_in(text: str, message: Message, prefix: str) -> list[str]:
+    """Returns the fields of a message, or of the part of it at `prefix`, that the text of a rule names."""
+    for name in prefix.split(".") if prefix else ():
+        message = getattr(message, name)
+    words = re.findall(r"\w+", text)
+    return [field.name for field in message.DESCRIPTOR.fields if field.name in words] or [""]
 
 
 def unknown_fields(message: Message, path: str = "") -> Iterator[str]:

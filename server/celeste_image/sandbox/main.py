@@ -69,7 +69,9 @@ def main() -> None:
         try:
             engine.run(frame.fields["task"], split_pictures(frame), emit)
         except CelesteError as error:
-            emit("error", {"reason": error.reason, "message": error.message, "metadata": error.metadata})
+            violations = [[each.field, each.text, each.reason] for each in error.violations]
+            fields = {"reason": error.reason, "message": error.message, "metadata": error.metadata}
+            emit("error", fields | {"violations": violations})
         except MemoryError:
             emit(
                 "error",

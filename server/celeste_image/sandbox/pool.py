@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from celeste_image.core.errors import ERRORS, EngineLost, InternalError
+from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
 
 __all__ = ["WorkerPool"]
@@ -22,6 +22,10 @@ EXIT_SECONDS = 1.0
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT")
 """Environment variables that a worker gets. All others, such as keys, stay with the server."""
+
+
+MAX_VIOLATIONS = 100
+"""Most violations read from an engine's error."""
 
 
 class WorkerPool:
@@ -224,4 +228,5 @@ def _error_of(frame: Frame) -> Exception:
     if cls is InternalError:
         return RuntimeError("an engine failed; its traceback is in the log")
     metadata = {str(k): str(v) for k, v in dict(fields.get("metadata") or {}).items()}
-    return cls(str(fields.get("message", ""))[:1000], metadata=metadata)
+    violations = [Violation(*map(str, each[:3])) for each in list(fields.get("violations") or ())[:MAX_VIOLATIONS]]
+    return cls(str(fields.get("message", ""))[:1000], metadata=metadata, violations=violations)

@@ -29,36 +29,36 @@ class _AnalysisKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Analysis
     ANALYSIS_KIND_UNSPECIFIED: _AnalysisKind.ValueType  # 0
     """Not a kind; refused."""
     ANALYSIS_KIND_METADATA: _AnalysisKind.ValueType  # 1
-    """Format, size, colour and what was written into the file: EXIF, XMP, IPTC, ICC profile, texts, generation
-    parameters, content credentials.
+    """Format, size, color and embedded metadata: EXIF, XMP, IPTC, ICC profile, texts, generation parameters and content
+    credentials.
     """
     ANALYSIS_KIND_CONTENT: _AnalysisKind.ValueType  # 2
-    """What the picture shows: tags, objects, colors, text."""
+    """Content of the image: tags, objects, colors and text."""
     ANALYSIS_KIND_QUALITY: _AnalysisKind.ValueType  # 3
-    """How well it was taken: sharpness, exposure, contrast, noise."""
+    """Technical quality: sharpness, exposure, contrast and noise."""
     ANALYSIS_KIND_SAFETY: _AnalysisKind.ValueType  # 4
-    """Scores of what should not be shown to everybody."""
+    """Scores of content that is unsafe for some viewers."""
 
 class AnalysisKind(_AnalysisKind, metaclass=_AnalysisKindEnumTypeWrapper):
-    """A kind of finding that `Analyze` can be asked for."""
+    """A kind of finding that `Analyze` returns."""
 
 ANALYSIS_KIND_UNSPECIFIED: AnalysisKind.ValueType  # 0
 """Not a kind; refused."""
 ANALYSIS_KIND_METADATA: AnalysisKind.ValueType  # 1
-"""Format, size, colour and what was written into the file: EXIF, XMP, IPTC, ICC profile, texts, generation
-parameters, content credentials.
+"""Format, size, color and embedded metadata: EXIF, XMP, IPTC, ICC profile, texts, generation parameters and content
+credentials.
 """
 ANALYSIS_KIND_CONTENT: AnalysisKind.ValueType  # 2
-"""What the picture shows: tags, objects, colors, text."""
+"""Content of the image: tags, objects, colors and text."""
 ANALYSIS_KIND_QUALITY: AnalysisKind.ValueType  # 3
-"""How well it was taken: sharpness, exposure, contrast, noise."""
+"""Technical quality: sharpness, exposure, contrast and noise."""
 ANALYSIS_KIND_SAFETY: AnalysisKind.ValueType  # 4
-"""Scores of what should not be shown to everybody."""
+"""Scores of content that is unsafe for some viewers."""
 Global___AnalysisKind: _TypeAlias = AnalysisKind  # noqa: Y015
 
 @_typing.final
 class Analysis(_message.Message):
-    """What an analysis found: one field per kind, set for the kinds that were asked for."""
+    """The findings of an analysis. Each field is set when its kind was asked for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -100,7 +100,7 @@ Global___Analysis: _TypeAlias = Analysis  # noqa: Y015
 
 @_typing.final
 class ImageMetadata(_message.Message):
-    """Facts about a file and what was written into it."""
+    """Facts about a file and its embedded metadata."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -118,7 +118,7 @@ class ImageMetadata(_message.Message):
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     LEFT_OUT_ENTRIES_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
-    """Media type by content, for example `image/jpeg`."""
+    """Media type, taken from the bytes, for example `image/jpeg`."""
     width: _builtins.int
     """Width in pixels after the EXIF orientation is applied."""
     height: _builtins.int
@@ -128,26 +128,26 @@ class ImageMetadata(_message.Message):
     sha256: _builtins.str
     """SHA-256 of the file, 64 lower-case hex digits."""
     color_mode: _builtins.str
-    """How pixels are stored: `RGB`, `RGBA`, `L` (grey), `P` (palette), `CMYK`, `I;16` (16-bit grey) and so on."""
+    """Storage of the pixels: `RGB`, `RGBA`, `L` (gray), `P` (palette), `CMYK`, `I;16` (16-bit gray) and so on."""
     has_alpha: _builtins.bool
-    """Whether the file carries transparency."""
+    """Whether the file has transparency."""
     orientation: _builtins.int
-    """EXIF orientation as stored, 1 (upright) to 8. 0 when there is none."""
+    """Stored EXIF orientation, 1 (upright) to 8. 0 when the file has none."""
     icc_profile: _builtins.str
-    """Name of the embedded ICC profile. Empty when there is none."""
+    """Name of the embedded ICC profile. Empty when the file has none."""
     left_out_entries: _builtins.int
-    """Tags that are not in `entries`, since all together would be more than 512 KiB: the largest."""
+    """Number of tags left out of `entries` because all together exceed 512 KiB. The largest tags are left out."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetadataEntry]:
-        """Every tag found, ordered by group, then name."""
+        """Tags of the file, ordered by group, then by name."""
 
     @_builtins.property
     def generation(self) -> Global___GenerationParameters:
-        """How the picture was generated, as the tool that made it says. Unset when none of the known tools does."""
+        """Parameters of the image generator, as the generator wrote them. Unset when no known generator wrote any."""
 
     @_builtins.property
     def credentials(self) -> Global___ContentCredentials:
-        """Set when the file has content credentials (C2PA) or names some."""
+        """Content credentials (C2PA). Set when the file has credentials or links to them."""
 
     def __init__(
         self,
@@ -184,16 +184,18 @@ class MetadataEntry(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     group: _builtins.str
-    """Where it stands: `exif` (the picture and how it was taken), `gps`, `interop`, `thumbnail` (EXIF of the embedded small
-    picture), `xmp`, `iptc` (IIM), `icc`, `png` (text chunks) or `jpeg` (comment).
+    """Group of the tag: `exif` (image and camera), `gps`, `interop`, `thumbnail` (EXIF of the embedded thumbnail), `xmp`,
+    `iptc` (IIM), `icc`, `png` (text chunks) or `jpeg` (comment).
     """
     name: _builtins.str
-    """Name of the tag in its standard, for example `Model`, `dc:title` or `Keywords`; unknown tags by number, `0x9999`."""
+    """Name of the tag in its standard, for example `Model`, `dc:title` or `Keywords`. Unknown tags have their number,
+    `0x9999`.
+    """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
-        """Its value: strings and numbers as they are, rationals as strings (`1/250`), several values as a list, structures as
-        objects, bytes as lower-case hex, but texts of EXIF that declare their encoding as strings. Of a maker note the
-        size alone, `{"size_bytes": 812}`. Values longer than 4 KiB are cut and end in `...`.
+        """Value of the tag. Strings and numbers stay as they are; rationals are strings (`1/250`). Several values are a list
+        and structures are objects. Bytes are lower-case hex digits, except EXIF texts that declare their encoding. Maker
+        notes have only their size, `{"size_bytes": 812}`. Values longer than 4 KiB are cut and end in `...`.
         """
 
     def __init__(
@@ -213,7 +215,7 @@ Global___MetadataEntry: _TypeAlias = MetadataEntry  # noqa: Y015
 
 @_typing.final
 class GenerationParameters(_message.Message):
-    """How a picture was generated, by the words of the file: nothing of it is verified."""
+    """Parameters of an image generator, as written in the file. The server verifies nothing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,22 +228,24 @@ class GenerationParameters(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     tool: _builtins.str
-    """Whose words: `celeste`, `automatic1111` (and what writes like it), `comfyui`, `invokeai`, `novelai` or `fooocus`."""
+    """The generator: `celeste`, `automatic1111` (and tools with its format), `comfyui`, `invokeai`, `novelai` or
+    `fooocus`.
+    """
     prompt: _builtins.str
-    """What was asked for. Cut at 16,000 characters."""
+    """Prompt, cut at 16,000 characters."""
     negative_prompt: _builtins.str
-    """What was not to be made. Cut at 16,000 characters."""
+    """Negative prompt, cut at 16,000 characters."""
     seed: _builtins.int
-    """The seed. Unset when none is told."""
+    """Seed. Unset when the file has none."""
     steps: _builtins.int
-    """Sampling steps. 0 when none are told."""
+    """Sampling steps. 0 when the file has none."""
     sampler: _builtins.str
     """Name of the sampler or scheduler."""
     model: _builtins.str
     """Name or file of the model."""
     @_builtins.property
     def more(self) -> _struct_pb2.Struct:
-        """What else was written, by the tool's own names."""
+        """Other parameters, by the generator's own names."""
 
     def __init__(
         self,
@@ -267,7 +271,7 @@ Global___GenerationParameters: _TypeAlias = GenerationParameters  # noqa: Y015
 
 @_typing.final
 class ContentCredentials(_message.Message):
-    """Content credentials by C2PA. They are found, not verified, and nothing is fetched."""
+    """Content credentials by C2PA. The server finds them, but neither verifies nor fetches them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -276,13 +280,13 @@ class ContentCredentials(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     REMOTE_URI_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
-    """Program that made the claim, by its own words. Empty when it can't be read."""
+    """Program that made the claim, in its own words. Empty when unreadable."""
     digital_source_type: _builtins.str
-    """Last part of the IPTC digital source type that is declared, for example `trainedAlgorithmicMedia`."""
+    """Last part of the declared IPTC digital source type, for example `trainedAlgorithmicMedia`."""
     size_bytes: _builtins.int
-    """Size of the manifest store in the file. 0 when the file has none and only says where it is."""
+    """Size of the manifest store in the file. 0 when the file only links to its manifest."""
     remote_uri: _builtins.str
-    """Where the file says that its manifest is kept. It was not fetched."""
+    """Address of the manifest, as the file declares it. The server does not fetch the address."""
     def __init__(
         self,
         *,
@@ -301,7 +305,7 @@ Global___ContentCredentials: _TypeAlias = ContentCredentials  # noqa: Y015
 
 @_typing.final
 class ImageContent(_message.Message):
-    """What a picture shows. Scores are the models' own, 0 to 1, and no probabilities."""
+    """The content of an image. Scores are the models' own, 0 to 1; a score is not a probability."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -313,20 +317,20 @@ class ImageContent(_message.Message):
     CAPTION_METHOD_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
     caption: _builtins.str
-    """A sentence about it. Empty when there is nothing to say."""
+    """A sentence about the image. Empty when the analysis found nothing to say."""
     caption_method: _builtins.str
-    """How the sentence was made: `template`, from tags and objects. No model looked at the picture for it."""
+    """Origin of the caption: `template` builds a sentence from tags and objects; `model` means that a model wrote it."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageTag]:
-        """What it is about, the surest first: at most 5 of the 1,000 classes of ImageNet."""
+        """Subjects of the image in the model's own words, the surest first."""
 
     @_builtins.property
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetectedObject]:
-        """Things found in it, the surest first, of the 80 classes of COCO."""
+        """Objects in the image in the model's own words, the surest first."""
 
     @_builtins.property
     def colors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DominantColor]:
-        """Its main colors, the largest first, at most 6."""
+        """Main colors, the largest first, at most 6."""
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextLine]:
@@ -334,7 +338,7 @@ class ImageContent(_message.Message):
 
     @_builtins.property
     def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOutFinding]:
-        """What could not be looked for."""
+        """Findings that are missing, and why."""
 
     def __init__(
         self,
@@ -357,16 +361,16 @@ Global___ImageContent: _TypeAlias = ImageContent  # noqa: Y015
 
 @_typing.final
 class ImageTag(_message.Message):
-    """One thing that a picture is about."""
+    """A subject of an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """English name of the class."""
+    """Name in English."""
     score: _builtins.float
-    """How sure the model is, 0 to 1."""
+    """Confidence of the model, 0 to 1."""
     def __init__(
         self,
         *,
@@ -383,7 +387,7 @@ Global___ImageTag: _TypeAlias = ImageTag  # noqa: Y015
 
 @_typing.final
 class DetectedObject(_message.Message):
-    """One thing in a picture."""
+    """An object in an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -391,12 +395,12 @@ class DetectedObject(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """English name of the class."""
+    """Name in English."""
     score: _builtins.float
-    """How sure the model is, 0 to 1."""
+    """Confidence of the model, 0 to 1."""
     @_builtins.property
     def region(self) -> Global___ImageRegion:
-        """Where it is."""
+        """Place of the object."""
 
     def __init__(
         self,
@@ -415,7 +419,7 @@ Global___DetectedObject: _TypeAlias = DetectedObject  # noqa: Y015
 
 @_typing.final
 class ImageRegion(_message.Message):
-    """A rectangle of a picture, in pixels after the EXIF orientation is applied."""
+    """A rectangle of an image, in pixels after the EXIF orientation is applied."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -428,9 +432,9 @@ class ImageRegion(_message.Message):
     y: _builtins.int
     """First row, from 0 at the top."""
     width: _builtins.int
-    """Columns."""
+    """Number of columns."""
     height: _builtins.int
-    """Rows."""
+    """Number of rows."""
     def __init__(
         self,
         *,
@@ -449,7 +453,7 @@ Global___ImageRegion: _TypeAlias = ImageRegion  # noqa: Y015
 
 @_typing.final
 class DominantColor(_message.Message):
-    """One of the main colors."""
+    """A main color of an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -457,11 +461,11 @@ class DominantColor(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     hex: _builtins.str
-    """sRGB, `#rrggbb`."""
+    """sRGB color, `#rrggbb`."""
     name: _builtins.str
-    """The CSS color that looks most like it, for example `darkslategray`."""
+    """The most similar CSS color, for example `darkslategray`."""
     share: _builtins.float
-    """Share of the pixels that are seen, 0 to 1."""
+    """Share of the visible pixels, 0 to 1."""
     def __init__(
         self,
         *,
@@ -479,7 +483,7 @@ Global___DominantColor: _TypeAlias = DominantColor  # noqa: Y015
 
 @_typing.final
 class TextLine(_message.Message):
-    """A line of text."""
+    """A line of text in an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -487,12 +491,12 @@ class TextLine(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What it says."""
+    """The text."""
     score: _builtins.float
-    """How sure the model is, 0 to 1."""
+    """Confidence of the model, 0 to 1."""
     @_builtins.property
     def region(self) -> Global___ImageRegion:
-        """Where it is: the upright rectangle around it."""
+        """The upright rectangle around the line."""
 
     def __init__(
         self,
@@ -511,25 +515,25 @@ Global___TextLine: _TypeAlias = TextLine  # noqa: Y015
 
 @_typing.final
 class LeftOutFinding(_message.Message):
-    """A part of a kind that could not be looked for."""
+    """A finding that the analysis could not make."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIELD_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Name of the field that is empty for it, for example `tags`."""
-    reason: _builtins.str
-    """Why, and the command that mends it."""
+    """Name of the empty field, for example `tags`."""
+    message: _builtins.str
+    """Why the finding is missing and how to get it, for people."""
     def __init__(
         self,
         *,
         field: _builtins.str = ...,
-        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,8 +541,8 @@ Global___LeftOutFinding: _TypeAlias = LeftOutFinding  # noqa: Y015
 
 @_typing.final
 class ImageQuality(_message.Message):
-    """How well a picture was taken, measured on its luminance (Rec. 601 luma of sRGB, 0 black to 1 white), shrunk to at most
-    1,024 pixels a side. It says nothing of what is shown: fog is soft, night is dark.
+    """Technical quality of an image. The values are measured on its luminance (Rec. 601 luma of sRGB, 0 black to 1 white),
+    reduced to at most 1,024 pixels a side. The values ignore the subject: fog is soft and night is dark.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -551,7 +555,7 @@ class ImageQuality(_message.Message):
     CLIPPED_HIGHLIGHTS_FIELD_NUMBER: _builtins.int
     NOISE_FIELD_NUMBER: _builtins.int
     sharpness: _builtins.float
-    """Sharpness, 0 to 1: `v / (v + 0.002)` of `laplacian_variance`. Below 0.1 most pictures look blurred, above 0.5 crisp."""
+    """Sharpness, 0 to 1: `v / (v + 0.002)` of `laplacian_variance`. Below 0.1 most images look blurred, above 0.5 crisp."""
     laplacian_variance: _builtins.float
     """Variance of the Laplacian of the luminance."""
     brightness: _builtins.float
@@ -559,12 +563,12 @@ class ImageQuality(_message.Message):
     contrast: _builtins.float
     """Standard deviation of the luminance, 0 to 0.5."""
     clipped_shadows: _builtins.float
-    """Share of pixels that are black or nearly so (at most 2 of 255), 0 to 1."""
+    """Share of pixels that are black or nearly black (at most 2 of 255), 0 to 1."""
     clipped_highlights: _builtins.float
-    """Share of pixels that are white or nearly so (at least 253 of 255), 0 to 1."""
+    """Share of pixels that are white or nearly white (at least 253 of 255), 0 to 1."""
     noise: _builtins.float
-    """Standard deviation of the noise in levels of 0 to 255, by Immerkaer's method on the picture as it is, before any
-    shrinking. Fine texture counts as noise.
+    """Standard deviation of the noise in levels of 0 to 255, by Immerkaer's method on the full-size image. Fine texture
+    counts as noise.
     """
     def __init__(
         self,
@@ -587,14 +591,14 @@ Global___ImageQuality: _TypeAlias = ImageQuality  # noqa: Y015
 
 @_typing.final
 class SafetyAnalysis(_message.Message):
-    """What a safety model makes of a picture."""
+    """The scores of a safety model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCORES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SafetyScore]:
-        """A score per category: first those that the model made of all that it knows, then those of each network in it."""
+        """One score per category: first the combined scores, then the scores of each network."""
 
     def __init__(
         self,
@@ -611,7 +615,7 @@ Global___SafetyAnalysis: _TypeAlias = SafetyAnalysis  # noqa: Y015
 
 @_typing.final
 class SafetyScore(_message.Message):
-    """How sure it is that a picture is of a category."""
+    """The score of one category."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -619,11 +623,11 @@ class SafetyScore(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
     category: _builtins.str
-    """The category, as the model calls it: `explicit`, `suggestive`, `hentai` ..."""
+    """Category in the model's own words: `explicit`, `suggestive`, `hentai` and so on."""
     score: _builtins.float
-    """0 to 1. It is no probability: what score means what depends on the model."""
+    """Score, 0 to 1. The meaning depends on the model; a score is not a probability."""
     network: _builtins.str
-    """The network that says so: `open_nsfw`, `nsfwjs`. Empty for a score that was made of those of several."""
+    """Network that gave the score: `open_nsfw`, `nsfwjs`. Empty for a combined score."""
     def __init__(
         self,
         *,

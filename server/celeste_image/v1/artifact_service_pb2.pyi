@@ -37,24 +37,24 @@ class Artifact(_message.Message):
     name: _builtins.str
     """Resource name, `artifacts/sha256-<64 hex digits>`."""
     media_type: _builtins.str
-    """Media type by content; `application/octet-stream` when it is none that the server knows."""
+    """Media type, taken from the bytes; `application/octet-stream` when the server does not know the type."""
     size_bytes: _builtins.int
     """Size in bytes."""
     width: _builtins.int
-    """Width in pixels, for pictures that the server made. 0 when it is not known."""
+    """Width in pixels, for images that the server made. 0 when unknown."""
     height: _builtins.int
-    """Height in pixels, for pictures that the server made. 0 when it is not known."""
+    """Height in pixels, for images that the server made. 0 when unknown."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the caller first stored it."""
+        """Time at which the caller first stored the artifact."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it will be removed; storing the same bytes again puts it off. Unset means never."""
+        """Time at which the server removes the artifact. Storing the same bytes again renews the time. Unset means never."""
 
     @_builtins.property
     def lineages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactLineage]:
-        """How the bytes were made, newest first, at most 20. Empty for uploads and in lists."""
+        """Ways in which the bytes were made, newest first, at most 20. Empty for uploads and in lists."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ Global___Artifact: _TypeAlias = Artifact  # noqa: Y015
 
 @_typing.final
 class ArtifactLineage(_message.Message):
-    """One way in which an artifact's bytes were made. The same bytes may be made twice."""
+    """One way in which the bytes of an artifact were made. The same bytes may be made twice."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -89,20 +89,20 @@ class ArtifactLineage(_message.Message):
     PARENTS_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Id of the request that made it."""
+    """Id of the request that made the bytes."""
     operation: _operation_pb2.OperationKind.ValueType
-    """What was asked for."""
+    """Operation of the request."""
     model: _builtins.str
-    """Id of the model that made it."""
+    """Id of the model that made the bytes."""
     seed: _builtins.int
-    """Seed that makes it again. Unset when the model has none."""
+    """Seed that makes the bytes again. Unset when the model has no seeds."""
     @_builtins.property
     def parents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """SHA-256 of the pictures it was made from."""
+        """SHA-256 of the source images."""
 
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When it was made."""
+        """Time at which the bytes were made."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ Global___ArtifactLineage: _TypeAlias = ArtifactLineage  # noqa: Y015
 
 @_typing.final
 class ArtifactChunk(_message.Message):
-    """Some of an artifact's bytes."""
+    """A part of the bytes of an artifact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -152,7 +152,7 @@ Global___ArtifactChunk: _TypeAlias = ArtifactChunk  # noqa: Y015
 
 @_typing.final
 class WriteArtifactRequest(_message.Message):
-    """A part of an upload."""
+    """One message of an upload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -165,7 +165,7 @@ class WriteArtifactRequest(_message.Message):
     """Size of the whole artifact in bytes. In the first message only."""
     @_builtins.property
     def chunk(self) -> Global___ArtifactChunk:
-        """The bytes, in order. May be left out of the first message."""
+        """The bytes, in order. The first message may omit the chunk."""
 
     def __init__(
         self,
@@ -184,17 +184,17 @@ Global___WriteArtifactRequest: _TypeAlias = WriteArtifactRequest  # noqa: Y015
 
 @_typing.final
 class WriteArtifactResponse(_message.Message):
-    """Answer to `WriteArtifact`."""
+    """Response of `WriteArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMITTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ARTIFACT_FIELD_NUMBER: _builtins.int
     committed_size_bytes: _builtins.int
-    """Bytes that the server has, from the first on."""
+    """Bytes that the server has, from the start of the artifact."""
     @_builtins.property
     def artifact(self) -> Global___Artifact:
-        """The artifact, once all its bytes are stored."""
+        """The artifact. Set when all its bytes are stored."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ Global___WriteArtifactResponse: _TypeAlias = WriteArtifactResponse  # noqa: Y015
 
 @_typing.final
 class QueryWriteStatusRequest(_message.Message):
-    """Asks how far an upload is."""
+    """Request of `QueryWriteStatus`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -234,16 +234,16 @@ Global___QueryWriteStatusRequest: _TypeAlias = QueryWriteStatusRequest  # noqa: 
 
 @_typing.final
 class QueryWriteStatusResponse(_message.Message):
-    """How far an upload is."""
+    """Response of `QueryWriteStatus`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMITTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     committed_size_bytes: _builtins.int
-    """Bytes that the server has, from the first on. 0 when it has none."""
+    """Bytes that the server has, from the start of the artifact. 0 when the server has no bytes."""
     complete: _builtins.bool
-    """Whether it is all of them."""
+    """Whether the server has all the bytes."""
     def __init__(
         self,
         *,
@@ -260,7 +260,7 @@ Global___QueryWriteStatusResponse: _TypeAlias = QueryWriteStatusResponse  # noqa
 
 @_typing.final
 class ReadArtifactRequest(_message.Message):
-    """Asks for an artifact's bytes."""
+    """Request of `ReadArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -270,9 +270,9 @@ class ReadArtifactRequest(_message.Message):
     name: _builtins.str
     """Name of the artifact, `artifacts/sha256-<64 hex digits>`."""
     offset: _builtins.int
-    """First byte wanted, from 0. At the artifact's size the answer has no chunk."""
+    """First byte to read, from 0. At the size of the artifact the response has no chunk."""
     limit: _builtins.int
-    """Bytes wanted at most. Zero is unset and means all that follow."""
+    """Most bytes to read. Zero is unset and means all bytes from `offset` to the end."""
     def __init__(
         self,
         *,
@@ -290,7 +290,7 @@ Global___ReadArtifactRequest: _TypeAlias = ReadArtifactRequest  # noqa: Y015
 
 @_typing.final
 class ReadArtifactResponse(_message.Message):
-    """A part of the answer to `ReadArtifact`."""
+    """One message of the response to `ReadArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,7 +302,7 @@ class ReadArtifactResponse(_message.Message):
 
     @_builtins.property
     def chunk(self) -> Global___ArtifactChunk:
-        """The bytes, following those of the message before."""
+        """The bytes. Each chunk follows the chunk of the message before."""
 
     def __init__(
         self,
@@ -320,7 +320,7 @@ Global___ReadArtifactResponse: _TypeAlias = ReadArtifactResponse  # noqa: Y015
 
 @_typing.final
 class GetArtifactRequest(_message.Message):
-    """Asks for one artifact."""
+    """Request of `GetArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -342,14 +342,14 @@ Global___GetArtifactRequest: _TypeAlias = GetArtifactRequest  # noqa: Y015
 
 @_typing.final
 class GetArtifactResponse(_message.Message):
-    """One artifact."""
+    """Response of `GetArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ARTIFACT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def artifact(self) -> Global___Artifact:
-        """The artifact, with its lineages."""
+        """The artifact with its lineages."""
 
     def __init__(
         self,
@@ -366,16 +366,16 @@ Global___GetArtifactResponse: _TypeAlias = GetArtifactResponse  # noqa: Y015
 
 @_typing.final
 class ListArtifactsRequest(_message.Message):
-    """Asks for artifacts."""
+    """Request of `ListArtifacts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Artifacts at most, 0 to 1,000. 0 means 100."""
+    """Most artifacts in the response, 0 to 1,000. 0 means 100; more than 1,000 means 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. Empty for the first."""
+    """`next_page_token` of the previous page. Empty for the first page."""
     def __init__(
         self,
         *,
@@ -392,14 +392,14 @@ Global___ListArtifactsRequest: _TypeAlias = ListArtifactsRequest  # noqa: Y015
 
 @_typing.final
 class ListArtifactsResponse(_message.Message):
-    """A page of artifacts."""
+    """Response of `ListArtifacts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ARTIFACTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page begins. Empty after the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """Artifacts of this page, without lineages."""
@@ -420,7 +420,7 @@ Global___ListArtifactsResponse: _TypeAlias = ListArtifactsResponse  # noqa: Y015
 
 @_typing.final
 class FindMissingArtifactsRequest(_message.Message):
-    """Asks which artifacts are missing."""
+    """Request of `FindMissingArtifacts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -444,14 +444,14 @@ Global___FindMissingArtifactsRequest: _TypeAlias = FindMissingArtifactsRequest  
 
 @_typing.final
 class FindMissingArtifactsResponse(_message.Message):
-    """Which artifacts are missing."""
+    """Response of `FindMissingArtifacts`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MISSING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Those that the caller does not have, in the order of the request."""
+        """Names that the caller has no artifact of, in the order of the request."""
 
     def __init__(
         self,
@@ -468,7 +468,7 @@ Global___FindMissingArtifactsResponse: _TypeAlias = FindMissingArtifactsResponse
 
 @_typing.final
 class DeleteArtifactRequest(_message.Message):
-    """Asks to delete an artifact."""
+    """Request of `DeleteArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -490,7 +490,7 @@ Global___DeleteArtifactRequest: _TypeAlias = DeleteArtifactRequest  # noqa: Y015
 
 @_typing.final
 class DeleteArtifactResponse(_message.Message):
-    """Answer to `DeleteArtifact`."""
+    """Response of `DeleteArtifact`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,15 +26,16 @@ if _version_not_supported:
 
 
 class ArtifactServiceStub(object):
-    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
-    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+    """Stores bytes by name. A name holds the digest of the bytes: it always stands for the same bytes, and clients know it
+    before the upload. Artifacts belong to their caller. Other callers get NOT_FOUND, also when they know the digest.
 
     All calls share these errors, each with `google.rpc.ErrorInfo`:
 
-    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
-    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
-    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
+    * `INVALID_ARGUMENT`: a name is not `artifacts/sha256-<64 hex digits>`, a number is out of range, or this server does
+    not know a field of the request.
+    * `NOT_FOUND`: the caller has no artifact of this name, or the artifact has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the server cannot reach or write the store. A retry is safe.
     """
 
     def __init__(self, channel):
@@ -81,35 +82,37 @@ class ArtifactServiceStub(object):
 
 
 class ArtifactServiceServicer(object):
-    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
-    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+    """Stores bytes by name. A name holds the digest of the bytes: it always stands for the same bytes, and clients know it
+    before the upload. Artifacts belong to their caller. Other callers get NOT_FOUND, also when they know the digest.
 
     All calls share these errors, each with `google.rpc.ErrorInfo`:
 
-    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
-    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
-    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
+    * `INVALID_ARGUMENT`: a name is not `artifacts/sha256-<64 hex digits>`, a number is out of range, or this server does
+    not know a field of the request.
+    * `NOT_FOUND`: the caller has no artifact of this name, or the artifact has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the server cannot reach or write the store. A retry is safe.
     """
 
     def WriteArtifact(self, request_iterator, context):
         """Stores bytes that the caller sends in chunks.
 
-        Bytes below the committed size are ignored, so a client may begin anywhere at or before it; `QueryWriteStatus` says
-        where to go on after a lost connection. When the last byte is there the digest is checked; then the bytes are on the
-        disk and the answer has the artifact. Bytes that the caller has already are not asked for again: the answer comes
-        at once. A stream that ends before the last byte gets the committed size alone. Errors:
+        A client may begin at or below the committed size: the server ignores bytes that it has. After a lost connection,
+        `QueryWriteStatus` returns the committed size for a resume. After the last byte the server checks the digest,
+        writes the bytes to disk and returns the artifact. If the caller already has the artifact, the server returns it at
+        once. A stream that ends before the last byte gets only the committed size. Errors:
 
-        * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the bytes have another digest or size than declared; they were discarded.
+        * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the bytes do not match the declared digest or size; the server discarded
+        them.
         * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
-        * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size is beyond `image_bytes` of `GetServerInfo`.
+        * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size exceeds `ServerLimits.image_bytes`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryWriteStatus(self, request, context):
-        """Says how much of an artifact the server has.
+        """Returns how much of an artifact the server has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,19 +121,19 @@ class ArtifactServiceServicer(object):
     def ReadArtifact(self, request, context):
         """Reads an artifact, or a part of it, in chunks.
 
-        After a lost connection, ask again with `offset` at the first byte missing. Check the SHA-256 in the name against
-        all the bytes at the end. Errors:
+        After a lost connection, resume with `offset` at the first missing byte. At the end, check the SHA-256 in the name
+        against all the bytes. Errors:
 
         * `OUT_OF_RANGE`: the offset is beyond the end.
-        * `DATA_LOSS`: the stored bytes are damaged or lost and are not handed out; store them again.
-        * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read for longer than the server waits.
+        * `DATA_LOSS`: the stored bytes are damaged or lost; store them again.
+        * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read within the server's timeout.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetArtifact(self, request, context):
-        """Returns what is known of an artifact.
+        """Returns facts about an artifact.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,14 +147,14 @@ class ArtifactServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FindMissingArtifacts(self, request, context):
-        """Returns those of some names that the caller would have to send; whether others have them is not told.
+        """Returns the names that the caller would have to upload. The response never reveals artifacts of other callers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteArtifact(self, request, context):
-        """Deletes an artifact of the caller, and what was written of it so far. Deleting what is not there is no error.
+        """Deletes an artifact of the caller and its unfinished upload. Deleting a missing artifact succeeds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,15 +207,16 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ArtifactService(object):
-    """Keeps bytes by name. A name holds the digest of the bytes, so what a name stands for never changes, and a name is
-    known before the upload. Artifacts belong to their caller: another's are NOT_FOUND, and a digest is no permission.
+    """Stores bytes by name. A name holds the digest of the bytes: it always stands for the same bytes, and clients know it
+    before the upload. Artifacts belong to their caller. Other callers get NOT_FOUND, also when they know the digest.
 
     All calls share these errors, each with `google.rpc.ErrorInfo`:
 
-    * `INVALID_ARGUMENT`: a name is not of the form `artifacts/sha256-<64 hex digits>`, or a number is out of range.
-    * `NOT_FOUND`: no artifact of the caller has this name, or it has expired.
-    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the store can't be reached or written. Safe to repeat.
+    * `INVALID_ARGUMENT`: a name is not `artifacts/sha256-<64 hex digits>`, a number is out of range, or this server does
+    not know a field of the request.
+    * `NOT_FOUND`: the caller has no artifact of this name, or the artifact has expired.
+    * `RESOURCE_EXHAUSTED`: the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the server cannot reach or write the store. A retry is safe.
     """
 
     @staticmethod

@@ -19,25 +19,26 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EraseEdit(_message.Message):
-    """Removes what is under the mask and fills the place from its surroundings."""
+    """Removes the masked area and fills it from its surroundings."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MASK_FIELD_NUMBER: _builtins.int
     PIXEL_LOCK_FIELD_NUMBER: _builtins.int
     pixel_lock: _builtins.bool
-    """Unless this is false, pixels outside the mask are put back from the source after the edit, bit for bit. The result
-    is PNG or lossless WebP then, and as large as the source. It can't be done where another size is asked for, or
-    where the provider makes another shape.
+    """Whether pixels outside the mask are copied back from the source after the edit, bit for bit. Unset means true.
 
-    On or off, the fidelity has what the provider itself did: `outside_difference` and `inside_difference` are the mean
-    differences from the source outside and inside of the mask, over all channels, 0 to 255. Up to 6 outside is usual,
-    since providers encode and redraw. Models without this parameter keep to the mask by themselves; nothing is
-    measured there.
+    With the lock, the result is PNG or lossless WebP and as large as the source. The lock is impossible when another
+    size is asked for, or when the provider makes another shape.
+
+    With or without the lock, the fidelity has two values: `outside_difference` and `inside_difference`. Each is the
+    mean difference between the provider's image and the source, over all channels, 0 to 255. Up to 6 outside the mask
+    is usual, since providers encode and redraw. For models without this parameter nothing is measured: they change
+    only the masked area.
     """
     @_builtins.property
     def mask(self) -> _image_pb2.Mask:
-        """What to remove."""
+        """Area to remove."""
 
     def __init__(
         self,
@@ -65,14 +66,14 @@ class InpaintEdit(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     PIXEL_LOCK_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
-    """What to paint, up to 32,000 characters."""
+    """Content to paint, 1 to 32,000 characters."""
     pixel_lock: _builtins.bool
-    """Unless this is false, pixels outside the mask are put back from the source after the edit, bit for bit. See
-    `EraseEdit.pixel_lock` for what this rules out, and for what is measured.
+    """Whether pixels outside the mask are copied back from the source after the edit, bit for bit. Unset means true. See
+    `EraseEdit.pixel_lock` for the limits and the measured values.
     """
     @_builtins.property
     def mask(self) -> _image_pb2.Mask:
-        """Where to paint."""
+        """Area to paint."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ Global___InpaintEdit: _TypeAlias = InpaintEdit  # noqa: Y015
 
 @_typing.final
 class OutpaintEdit(_message.Message):
-    """Makes the picture larger than it was and fills the new border. At least one side must grow."""
+    """Extends the image and fills the new border. At least one side must grow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -111,7 +112,7 @@ class OutpaintEdit(_message.Message):
     bottom: _builtins.int
     """Pixels to add at the bottom, 0 to 8,192."""
     prompt: _builtins.str
-    """What to paint there, up to 32,000 characters. Empty means: go on with what is there."""
+    """Content of the border, up to 32,000 characters. Empty means that the model continues the image."""
     def __init__(
         self,
         *,
@@ -131,16 +132,16 @@ Global___OutpaintEdit: _TypeAlias = OutpaintEdit  # noqa: Y015
 
 @_typing.final
 class InstructEdit(_message.Message):
-    """Changes what words say, anywhere in the picture."""
+    """Changes the image anywhere by an instruction in words: "make it night"."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROMPT_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
-    """What to change, 1 to 32,000 characters."""
+    """The instruction, 1 to 32,000 characters."""
     strength: _builtins.float
-    """How far the result may be from the picture, 0 (not at all) to 1 (anything). Unset means the model's default."""
+    """How far the result may differ from the image, 0 (not at all) to 1 (anything). Unset means the model's default."""
     def __init__(
         self,
         *,
@@ -159,7 +160,7 @@ Global___InstructEdit: _TypeAlias = InstructEdit  # noqa: Y015
 
 @_typing.final
 class RemoveBackgroundEdit(_message.Message):
-    """Removes the background; what is left has transparency."""
+    """Removes the background and makes its pixels transparent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -176,17 +177,17 @@ Global___RemoveBackgroundEdit: _TypeAlias = RemoveBackgroundEdit  # noqa: Y015
 
 @_typing.final
 class ReplaceBackgroundEdit(_message.Message):
-    """Puts the foreground before another background. One of `prompt` and `background` at least."""
+    """Replaces the background and keeps the foreground. At least one of `prompt` and `background` must be set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROMPT_FIELD_NUMBER: _builtins.int
     BACKGROUND_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
-    """What the background shows, up to 32,000 characters."""
+    """Content of the background, up to 32,000 characters."""
     @_builtins.property
     def background(self) -> _image_pb2.ImageInput:
-        """A picture of the background, or of its look."""
+        """An image of the background, or of its look."""
 
     def __init__(
         self,
@@ -204,7 +205,7 @@ Global___ReplaceBackgroundEdit: _TypeAlias = ReplaceBackgroundEdit  # noqa: Y015
 
 @_typing.final
 class RestyleEdit(_message.Message):
-    """Paints the picture in another style: style transfer. One of `style`, `style_image` and `prompt` at least."""
+    """Paints the image in another style. At least one of `style`, `style_image` and `prompt` must be set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,12 +216,12 @@ class RestyleEdit(_message.Message):
     style: _builtins.str
     """Name of a style that the model knows."""
     prompt: _builtins.str
-    """What it shows or how, up to 32,000 characters."""
+    """Description of the content or the style, up to 32,000 characters."""
     strength: _builtins.float
-    """How much of the style, 0 to 1. Unset means the model's default."""
+    """Strength of the style, 0 to 1. Unset means the model's default."""
     @_builtins.property
     def style_image(self) -> _image_pb2.ImageInput:
-        """A picture in the style wanted."""
+        """An image in the wanted style."""
 
     def __init__(
         self,
@@ -242,14 +243,14 @@ Global___RestyleEdit: _TypeAlias = RestyleEdit  # noqa: Y015
 
 @_typing.final
 class RecolorEdit(_message.Message):
-    """Gives something another color."""
+    """Changes the color of an object."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TARGET_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     target: _builtins.str
-    """What to recolor, 1 to 10,000 characters."""
+    """Description of the object, 1 to 10,000 characters."""
     prompt: _builtins.str
     """The new color, 1 to 32,000 characters."""
     def __init__(
@@ -268,25 +269,25 @@ Global___RecolorEdit: _TypeAlias = RecolorEdit  # noqa: Y015
 
 @_typing.final
 class SearchReplaceEdit(_message.Message):
-    """Finds something by words and puts something else there."""
+    """Finds an object by its description and replaces it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SEARCH_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
-    search: _builtins.str
-    """What to find, 1 to 10,000 characters."""
+    target: _builtins.str
+    """Description of the object, 1 to 10,000 characters."""
     prompt: _builtins.str
-    """What to put there, 1 to 32,000 characters."""
+    """The replacement, 1 to 32,000 characters."""
     def __init__(
         self,
         *,
-        search: _builtins.str = ...,
+        target: _builtins.str = ...,
         prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -294,7 +295,7 @@ Global___SearchReplaceEdit: _TypeAlias = SearchReplaceEdit  # noqa: Y015
 
 @_typing.final
 class RelightEdit(_message.Message):
-    """Lights the picture anew. One of `prompt`, `reference` and `direction` at least."""
+    """Changes the light of the image. At least one of `prompt`, `reference` and `direction` must be set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -303,14 +304,14 @@ class RelightEdit(_message.Message):
     DIRECTION_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
-    """The light wanted, up to 32,000 characters."""
+    """Description of the wanted light, up to 32,000 characters."""
     direction: _builtins.str
-    """Where it comes from: a word that the model knows, such as `left` or `above`."""
+    """Direction of the light: a word that the model knows, such as `left` or `above`."""
     strength: _builtins.float
-    """How strong it is, 0 to 1. Unset means the model's default."""
+    """Strength of the light, 0 to 1. Unset means the model's default."""
     @_builtins.property
     def reference(self) -> _image_pb2.ImageInput:
-        """A picture with the light wanted."""
+        """An image with the wanted light."""
 
     def __init__(
         self,
@@ -332,7 +333,7 @@ Global___RelightEdit: _TypeAlias = RelightEdit  # noqa: Y015
 
 @_typing.final
 class VaryEdit(_message.Message):
-    """Makes another picture like this one, without words."""
+    """Makes a similar image without a prompt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -349,7 +350,7 @@ Global___VaryEdit: _TypeAlias = VaryEdit  # noqa: Y015
 
 @_typing.final
 class ControlEdit(_message.Message):
-    """Makes a new picture that keeps an aspect of this one."""
+    """Makes a new image that keeps one aspect of this image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,9 +360,9 @@ class ControlEdit(_message.Message):
     control: _builtins.str
     """The aspect: a word that the model knows, such as `sketch`, `structure` or `style`."""
     prompt: _builtins.str
-    """What to make, 1 to 32,000 characters."""
+    """Content of the new image, 1 to 32,000 characters."""
     strength: _builtins.float
-    """How closely the aspect is kept, 0 to 1. Unset means the model's default."""
+    """How closely the new image keeps the aspect, 0 to 1. Unset means the model's default."""
     def __init__(
         self,
         *,

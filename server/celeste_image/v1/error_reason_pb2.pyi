@@ -29,214 +29,226 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. `google.rpc.BadRequest` names each field at fault and says what is allowed there."""
+    """INVALID_ARGUMENT. `google.rpc.BadRequest` names each wrong field and the values that are allowed."""
     ERROR_REASON_UNKNOWN_FIELD: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT. Strictness is STRICT and the request has fields that this server does not know: BadRequest
-    names them (`size.#9`). A newer server, or a request without them, would do.
+    """INVALID_ARGUMENT. The request has fields that this server does not know; BadRequest names them by number:
+    `size.#9`. Remove the fields or use a newer server. `ImageService` refuses such fields only with STRICT, all other
+    services always.
     """
     ERROR_REASON_NOT_AN_IMAGE: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT. The bytes are no picture in PNG, JPEG, WebP or AVIF, or the picture is damaged."""
+    """INVALID_ARGUMENT. The bytes are not an image in PNG, JPEG, WebP or AVIF, or the image is damaged."""
     ERROR_REASON_IMAGE_TOO_LARGE: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT. A picture beyond the server's limits; metadata `limit` and `value` say by how much."""
+    """INVALID_ARGUMENT. The image exceeds a limit of the server; metadata has `limit` and `value`."""
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 5
-    """NOT_FOUND. No model has this id; metadata `nearest` lists up to five that come near, separated by commas."""
+    """NOT_FOUND. No model has this id; metadata `nearest` lists up to five similar ids, separated by commas."""
     ERROR_REASON_ARTIFACT_NOT_FOUND: _ErrorReason.ValueType  # 6
-    """NOT_FOUND. No artifact of the caller has this name."""
+    """NOT_FOUND. The caller has no artifact of this name."""
     ERROR_REASON_OPERATION_NOT_OFFERED: _ErrorReason.ValueType  # 7
-    """FAILED_PRECONDITION. The model does not do this operation; metadata `models` lists those that do."""
+    """FAILED_PRECONDITION. The model does not offer this operation; metadata `models` lists the models that do."""
     ERROR_REASON_WEIGHTS_MISSING: _ErrorReason.ValueType  # 8
-    """FAILED_PRECONDITION. The model's weights are not on the server; metadata `command` says how the operator gets them."""
+    """FAILED_PRECONDITION. The server lacks the weights of the model; metadata `command` installs them."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED. As many calls wait as may; `google.rpc.RetryInfo` says when to come back."""
+    """RESOURCE_EXHAUSTED. The queue is full: no more calls may wait. `google.rpc.RetryInfo` has the delay before a retry."""
     ERROR_REASON_ENGINE_MEMORY: _ErrorReason.ValueType  # 10
-    """RESOURCE_EXHAUSTED. The engine hit its memory limit. A smaller picture or tile would pass; the same call would not."""
+    """RESOURCE_EXHAUSTED. The engine reached its memory limit. A smaller image or tile may pass; the same call will not."""
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 11
-    """RESOURCE_EXHAUSTED. The artifact store is full; RetryInfo says when to come back."""
+    """RESOURCE_EXHAUSTED. The artifact store is full; RetryInfo has the delay before a retry."""
     ERROR_REASON_RANGE_EXCEEDED: _ErrorReason.ValueType  # 12
-    """OUT_OF_RANGE. An offset beyond the end of an artifact."""
+    """OUT_OF_RANGE. The offset is beyond the end of the artifact."""
     ERROR_REASON_ENGINE_LOST: _ErrorReason.ValueType  # 13
-    """UNAVAILABLE. The process that did the work ended before it was done. Safe to repeat: local work costs nothing."""
+    """UNAVAILABLE. The worker process ended before the work was done. A retry is safe: local work costs nothing."""
     ERROR_REASON_SERVER_UNAVAILABLE: _ErrorReason.ValueType  # 14
-    """UNAVAILABLE. The server can't be reached or is ending. Safe to repeat."""
+    """UNAVAILABLE. The server is unreachable or shutting down. A retry is safe."""
     ERROR_REASON_ARTIFACT_DAMAGED: _ErrorReason.ValueType  # 15
-    """DATA_LOSS. Stored bytes no longer have the digest in their name; they are not handed out."""
+    """DATA_LOSS. The stored bytes no longer match the digest in their name; the server does not return them."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 16
-    """DEADLINE_EXCEEDED. The caller's deadline passed and the work was stopped."""
+    """DEADLINE_EXCEEDED. The caller's deadline passed and the server stopped the work."""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 17
-    """CANCELLED. The caller cancelled and the work was stopped."""
+    """CANCELLED. The caller cancelled and the server stopped the work."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 18
-    """INTERNAL. A bug of the server; metadata `log_id` finds it in the server's log."""
+    """INTERNAL. The server has a bug; metadata `log_id` finds the entry in its log."""
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 19
-    """RESOURCE_EXHAUSTED. The request has more bytes than `GetServerInfo` says the server takes. gRPC itself refuses it,
-    without details; clients give it this reason. Send pictures by artifact name.
+    """RESOURCE_EXHAUSTED. The request has more bytes than `ServerLimits.request_bytes`. gRPC itself refuses such a
+    request without details, and the Celeste clients add this reason. Send large images by artifact name.
     """
     ERROR_REASON_URI_REFUSED: _ErrorReason.ValueType  # 20
-    """INVALID_ARGUMENT. A URI of a scheme, host or address that the operator does not allow."""
+    """INVALID_ARGUMENT. The operator does not allow the scheme, host or address of the URI."""
     ERROR_REASON_URI_FAILED: _ErrorReason.ValueType  # 21
-    """FAILED_PRECONDITION. A URI could not be fetched; metadata has `host` and, when there was an answer, its HTTP
+    """FAILED_PRECONDITION. The server could not fetch the URI; metadata has `host` and, after a response, the HTTP
     `status`.
     """
-    ERROR_REASON_PICTURE_REFUSED: _ErrorReason.ValueType  # 22
-    """INVALID_ARGUMENT. A picture that ended two decoder processes; it is known by its digest and not tried again."""
+    ERROR_REASON_IMAGE_REFUSED: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT. The image crashed two decoder processes. The server knows the digest and does not try again."""
     ERROR_REASON_SLOW_READER: _ErrorReason.ValueType  # 23
-    """RESOURCE_EXHAUSTED. The caller did not read its stream for longer than is allowed; the call was ended."""
+    """RESOURCE_EXHAUSTED. The caller did not read its stream within the server's timeout; the server ended the call."""
     ERROR_REASON_MEMORY_BUDGET: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED. The bytes that calls may hold at a time are used up; RetryInfo says when to come back."""
+    """RESOURCE_EXHAUSTED. Running calls hold all the memory that calls may use; RetryInfo has the delay before a retry."""
     ERROR_REASON_DIGEST_MISMATCH: _ErrorReason.ValueType  # 25
-    """INVALID_ARGUMENT. Bytes that do not have the digest or the size that was declared; they were discarded."""
+    """INVALID_ARGUMENT. The bytes do not match the declared digest or size; the server discarded them."""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 26
-    """UNAVAILABLE. The artifact store can't be written or read at the moment; RetryInfo says when to come back."""
+    """UNAVAILABLE. The server cannot read or write the artifact store now; RetryInfo has the delay before a retry."""
     ERROR_REASON_MODEL_RETIRED: _ErrorReason.ValueType  # 27
-    """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
+    """FAILED_PRECONDITION. The model is retired; metadata `replacement` names the model to use instead, if there is one."""
     ERROR_REASON_SAFETY_BLOCKED: _ErrorReason.ValueType  # 28
-    """FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
-    (`prompt`, `input`, `output` or `unknown`). The same request is refused again. Where it was the policy of this
-    server, metadata has what a SafetyVerdict has (`category`, `score`, `threshold`, `engine`, `path`) and `billed`:
-    `true`, `false` or `unknown`.
+    """FAILED_PRECONDITION. A safety system refused a prompt, an input image or a result; metadata `stage` is `prompt`,
+    `input`, `output` or `unknown`. The same request is refused again. After a refusal by this server's policy,
+    metadata also has `category`, `score`, `threshold`, `engine` and `path` of the SafetyVerdict, and `owed`: `true`,
+    `false` or `unknown`.
     """
     ERROR_REASON_PROVIDER_CREDENTIALS: _ErrorReason.ValueType  # 29
-    """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
+    """FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names the
+    provider.
+    """
     ERROR_REASON_PROVIDER_BILLING: _ErrorReason.ValueType  # 30
-    """FAILED_PRECONDITION. The operator's account with the provider has no money or no plan for it; metadata `provider`
-    names it.
+    """FAILED_PRECONDITION. The operator's account lacks money or a plan for the model; metadata `provider` names the
+    provider.
     """
     ERROR_REASON_PROVIDER_RATE_LIMITED: _ErrorReason.ValueType  # 31
-    """RESOURCE_EXHAUSTED. The provider takes no more calls for now; RetryInfo says when to come back."""
+    """RESOURCE_EXHAUSTED. The provider accepts no more calls for now; RetryInfo has the delay before a retry."""
     ERROR_REASON_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 32
-    """UNAVAILABLE. The provider is down or overloaded, and nothing was made. Safe to repeat."""
+    """UNAVAILABLE. The provider is down or overloaded and made nothing. A retry is safe."""
     ERROR_REASON_PROVIDER_FAILED: _ErrorReason.ValueType  # 33
-    """FAILED_PRECONDITION. The provider tried and could not make it, or answered what is no answer; metadata `provider`
-    names it.
+    """FAILED_PRECONDITION. The provider tried and failed, or sent an invalid response; metadata `provider` names the
+    provider.
     """
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 34
-    """ABORTED. The request was sent to the provider and its outcome is not known: it may have been done, and paid for. It
-    is not sent again. Metadata `final` is `true` when the provider can't be asked.
+    """ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
+    The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
     """
     ERROR_REASON_PROVIDERS_UNAVAILABLE: _ErrorReason.ValueType  # 35
-    """UNAVAILABLE. Every model that the request allows was tried or passed over, and for one of them at least that may
-    pass. RetryInfo says when the first may be back, where that is known; `FailureInfo` has the attempts.
+    """UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
+    RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed, for programs.
+    """The reason of a failed call, for programs.
 
-    The name without its prefix is `google.rpc.ErrorInfo.reason` in every error status; the domain is `celeste.image`.
-    New reasons are added; a client treats one it does not know by the status code alone.
+    `google.rpc.ErrorInfo.reason` of every error status has the name without its prefix; the domain is `celeste.image`.
+    New reasons are added over time. A client treats an unknown reason by the status code alone.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. `google.rpc.BadRequest` names each field at fault and says what is allowed there."""
+"""INVALID_ARGUMENT. `google.rpc.BadRequest` names each wrong field and the values that are allowed."""
 ERROR_REASON_UNKNOWN_FIELD: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT. Strictness is STRICT and the request has fields that this server does not know: BadRequest
-names them (`size.#9`). A newer server, or a request without them, would do.
+"""INVALID_ARGUMENT. The request has fields that this server does not know; BadRequest names them by number:
+`size.#9`. Remove the fields or use a newer server. `ImageService` refuses such fields only with STRICT, all other
+services always.
 """
 ERROR_REASON_NOT_AN_IMAGE: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT. The bytes are no picture in PNG, JPEG, WebP or AVIF, or the picture is damaged."""
+"""INVALID_ARGUMENT. The bytes are not an image in PNG, JPEG, WebP or AVIF, or the image is damaged."""
 ERROR_REASON_IMAGE_TOO_LARGE: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT. A picture beyond the server's limits; metadata `limit` and `value` say by how much."""
+"""INVALID_ARGUMENT. The image exceeds a limit of the server; metadata has `limit` and `value`."""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 5
-"""NOT_FOUND. No model has this id; metadata `nearest` lists up to five that come near, separated by commas."""
+"""NOT_FOUND. No model has this id; metadata `nearest` lists up to five similar ids, separated by commas."""
 ERROR_REASON_ARTIFACT_NOT_FOUND: ErrorReason.ValueType  # 6
-"""NOT_FOUND. No artifact of the caller has this name."""
+"""NOT_FOUND. The caller has no artifact of this name."""
 ERROR_REASON_OPERATION_NOT_OFFERED: ErrorReason.ValueType  # 7
-"""FAILED_PRECONDITION. The model does not do this operation; metadata `models` lists those that do."""
+"""FAILED_PRECONDITION. The model does not offer this operation; metadata `models` lists the models that do."""
 ERROR_REASON_WEIGHTS_MISSING: ErrorReason.ValueType  # 8
-"""FAILED_PRECONDITION. The model's weights are not on the server; metadata `command` says how the operator gets them."""
+"""FAILED_PRECONDITION. The server lacks the weights of the model; metadata `command` installs them."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED. As many calls wait as may; `google.rpc.RetryInfo` says when to come back."""
+"""RESOURCE_EXHAUSTED. The queue is full: no more calls may wait. `google.rpc.RetryInfo` has the delay before a retry."""
 ERROR_REASON_ENGINE_MEMORY: ErrorReason.ValueType  # 10
-"""RESOURCE_EXHAUSTED. The engine hit its memory limit. A smaller picture or tile would pass; the same call would not."""
+"""RESOURCE_EXHAUSTED. The engine reached its memory limit. A smaller image or tile may pass; the same call will not."""
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 11
-"""RESOURCE_EXHAUSTED. The artifact store is full; RetryInfo says when to come back."""
+"""RESOURCE_EXHAUSTED. The artifact store is full; RetryInfo has the delay before a retry."""
 ERROR_REASON_RANGE_EXCEEDED: ErrorReason.ValueType  # 12
-"""OUT_OF_RANGE. An offset beyond the end of an artifact."""
+"""OUT_OF_RANGE. The offset is beyond the end of the artifact."""
 ERROR_REASON_ENGINE_LOST: ErrorReason.ValueType  # 13
-"""UNAVAILABLE. The process that did the work ended before it was done. Safe to repeat: local work costs nothing."""
+"""UNAVAILABLE. The worker process ended before the work was done. A retry is safe: local work costs nothing."""
 ERROR_REASON_SERVER_UNAVAILABLE: ErrorReason.ValueType  # 14
-"""UNAVAILABLE. The server can't be reached or is ending. Safe to repeat."""
+"""UNAVAILABLE. The server is unreachable or shutting down. A retry is safe."""
 ERROR_REASON_ARTIFACT_DAMAGED: ErrorReason.ValueType  # 15
-"""DATA_LOSS. Stored bytes no longer have the digest in their name; they are not handed out."""
+"""DATA_LOSS. The stored bytes no longer match the digest in their name; the server does not return them."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 16
-"""DEADLINE_EXCEEDED. The caller's deadline passed and the work was stopped."""
+"""DEADLINE_EXCEEDED. The caller's deadline passed and the server stopped the work."""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 17
-"""CANCELLED. The caller cancelled and the work was stopped."""
+"""CANCELLED. The caller cancelled and the server stopped the work."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 18
-"""INTERNAL. A bug of the server; metadata `log_id` finds it in the server's log."""
+"""INTERNAL. The server has a bug; metadata `log_id` finds the entry in its log."""
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 19
-"""RESOURCE_EXHAUSTED. The request has more bytes than `GetServerInfo` says the server takes. gRPC itself refuses it,
-without details; clients give it this reason. Send pictures by artifact name.
+"""RESOURCE_EXHAUSTED. The request has more bytes than `ServerLimits.request_bytes`. gRPC itself refuses such a
+request without details, and the Celeste clients add this reason. Send large images by artifact name.
 """
 ERROR_REASON_URI_REFUSED: ErrorReason.ValueType  # 20
-"""INVALID_ARGUMENT. A URI of a scheme, host or address that the operator does not allow."""
+"""INVALID_ARGUMENT. The operator does not allow the scheme, host or address of the URI."""
 ERROR_REASON_URI_FAILED: ErrorReason.ValueType  # 21
-"""FAILED_PRECONDITION. A URI could not be fetched; metadata has `host` and, when there was an answer, its HTTP
+"""FAILED_PRECONDITION. The server could not fetch the URI; metadata has `host` and, after a response, the HTTP
 `status`.
 """
-ERROR_REASON_PICTURE_REFUSED: ErrorReason.ValueType  # 22
-"""INVALID_ARGUMENT. A picture that ended two decoder processes; it is known by its digest and not tried again."""
+ERROR_REASON_IMAGE_REFUSED: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT. The image crashed two decoder processes. The server knows the digest and does not try again."""
 ERROR_REASON_SLOW_READER: ErrorReason.ValueType  # 23
-"""RESOURCE_EXHAUSTED. The caller did not read its stream for longer than is allowed; the call was ended."""
+"""RESOURCE_EXHAUSTED. The caller did not read its stream within the server's timeout; the server ended the call."""
 ERROR_REASON_MEMORY_BUDGET: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED. The bytes that calls may hold at a time are used up; RetryInfo says when to come back."""
+"""RESOURCE_EXHAUSTED. Running calls hold all the memory that calls may use; RetryInfo has the delay before a retry."""
 ERROR_REASON_DIGEST_MISMATCH: ErrorReason.ValueType  # 25
-"""INVALID_ARGUMENT. Bytes that do not have the digest or the size that was declared; they were discarded."""
+"""INVALID_ARGUMENT. The bytes do not match the declared digest or size; the server discarded them."""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 26
-"""UNAVAILABLE. The artifact store can't be written or read at the moment; RetryInfo says when to come back."""
+"""UNAVAILABLE. The server cannot read or write the artifact store now; RetryInfo has the delay before a retry."""
 ERROR_REASON_MODEL_RETIRED: ErrorReason.ValueType  # 27
-"""FAILED_PRECONDITION. The model is retired; metadata `replacement` names the one to use, if there is one."""
+"""FAILED_PRECONDITION. The model is retired; metadata `replacement` names the model to use instead, if there is one."""
 ERROR_REASON_SAFETY_BLOCKED: ErrorReason.ValueType  # 28
-"""FAILED_PRECONDITION. A safety system refused the prompt, an input or what was made; metadata `stage` says which
-(`prompt`, `input`, `output` or `unknown`). The same request is refused again. Where it was the policy of this
-server, metadata has what a SafetyVerdict has (`category`, `score`, `threshold`, `engine`, `path`) and `billed`:
-`true`, `false` or `unknown`.
+"""FAILED_PRECONDITION. A safety system refused a prompt, an input image or a result; metadata `stage` is `prompt`,
+`input`, `output` or `unknown`. The same request is refused again. After a refusal by this server's policy,
+metadata also has `category`, `score`, `threshold`, `engine` and `path` of the SafetyVerdict, and `owed`: `true`,
+`false` or `unknown`.
 """
 ERROR_REASON_PROVIDER_CREDENTIALS: ErrorReason.ValueType  # 29
-"""FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names it."""
+"""FAILED_PRECONDITION. The operator's key for the provider is missing or refused; metadata `provider` names the
+provider.
+"""
 ERROR_REASON_PROVIDER_BILLING: ErrorReason.ValueType  # 30
-"""FAILED_PRECONDITION. The operator's account with the provider has no money or no plan for it; metadata `provider`
-names it.
+"""FAILED_PRECONDITION. The operator's account lacks money or a plan for the model; metadata `provider` names the
+provider.
 """
 ERROR_REASON_PROVIDER_RATE_LIMITED: ErrorReason.ValueType  # 31
-"""RESOURCE_EXHAUSTED. The provider takes no more calls for now; RetryInfo says when to come back."""
+"""RESOURCE_EXHAUSTED. The provider accepts no more calls for now; RetryInfo has the delay before a retry."""
 ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 32
-"""UNAVAILABLE. The provider is down or overloaded, and nothing was made. Safe to repeat."""
+"""UNAVAILABLE. The provider is down or overloaded and made nothing. A retry is safe."""
 ERROR_REASON_PROVIDER_FAILED: ErrorReason.ValueType  # 33
-"""FAILED_PRECONDITION. The provider tried and could not make it, or answered what is no answer; metadata `provider`
-names it.
+"""FAILED_PRECONDITION. The provider tried and failed, or sent an invalid response; metadata `provider` names the
+provider.
 """
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 34
-"""ABORTED. The request was sent to the provider and its outcome is not known: it may have been done, and paid for. It
-is not sent again. Metadata `final` is `true` when the provider can't be asked.
+"""ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
+The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
 """
 ERROR_REASON_PROVIDERS_UNAVAILABLE: ErrorReason.ValueType  # 35
-"""UNAVAILABLE. Every model that the request allows was tried or passed over, and for one of them at least that may
-pass. RetryInfo says when the first may be back, where that is known; `FailureInfo` has the attempts.
+"""UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
+RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class FailureInfo(_message.Message):
-    """A detail of error statuses, of our own: what `google.rpc` has no message for."""
+    """A detail of error statuses, for facts without a message in `google.rpc`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of the request, also when the server made the id. Set in every error of `ImageService` after the server has read
+    the request.
+    """
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedAttempt]:
-        """Models that were tried or passed over, in order, where a request allows more than one. The last is the one whose
-        failure ended the call.
+        """Models that were tried or skipped, in order, when the request allows more than one. The failure of the last model
+        ended the call.
         """
 
     def __init__(
         self,
         *,
+        request_id: _builtins.str = ...,
         attempts: _abc.Iterable[Global___FailedAttempt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,7 +256,7 @@ Global___FailureInfo: _TypeAlias = FailureInfo  # noqa: Y015
 
 @_typing.final
 class FailedAttempt(_message.Message):
-    """One model that did not do a request."""
+    """One model that did not complete the request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -253,14 +265,14 @@ class FailedAttempt(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Its id."""
+    """Id of the model."""
     reason: _builtins.str
-    """Why, as the reason of an error: `PROVIDER_RATE_LIMITED`."""
+    """Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`."""
     message: _builtins.str
-    """The same for people. Empty where there was no room for it."""
+    """The failure, for people. Empty when the status has no room."""
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
-        """How long until it makes sense to try it again. Unset when nobody knows."""
+        """Delay before a retry makes sense. Unset when the delay is unknown."""
 
     def __init__(
         self,

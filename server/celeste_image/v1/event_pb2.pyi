@@ -31,24 +31,24 @@ class _ProgressSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Progre
     PROGRESS_SOURCE_UNSPECIFIED: _ProgressSource.ValueType  # 0
     """Never sent."""
     PROGRESS_SOURCE_REPORTED: _ProgressSource.ValueType  # 1
-    """Work counted by the provider: steps, tiles, its own percentage."""
+    """Counted by the provider: steps, tiles, or its own percentage."""
     PROGRESS_SOURCE_ESTIMATED: _ProgressSource.ValueType  # 2
-    """Guessed from the time that it usually takes."""
+    """Estimated by the server from the usual duration."""
 
 class ProgressSource(_ProgressSource, metaclass=_ProgressSourceEnumTypeWrapper):
-    """Where a fraction comes from."""
+    """The origin of a fraction."""
 
 PROGRESS_SOURCE_UNSPECIFIED: ProgressSource.ValueType  # 0
 """Never sent."""
 PROGRESS_SOURCE_REPORTED: ProgressSource.ValueType  # 1
-"""Work counted by the provider: steps, tiles, its own percentage."""
+"""Counted by the provider: steps, tiles, or its own percentage."""
 PROGRESS_SOURCE_ESTIMATED: ProgressSource.ValueType  # 2
-"""Guessed from the time that it usually takes."""
+"""Estimated by the server from the usual duration."""
 Global___ProgressSource: _TypeAlias = ProgressSource  # noqa: Y015
 
 @_typing.final
 class OperationEvent(_message.Message):
-    """Something that happened to an operation. Kinds are added over time: a client skips those it does not know."""
+    """One event of a running operation. New kinds are added over time: a client skips kinds that it does not know."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -65,30 +65,30 @@ class OperationEvent(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """1, 2, 3 ... within the call."""
+    """Number of the event within the call: 1, 2, 3 and so on."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the server's clock."""
+        """Time of the event, by the server's clock."""
 
     @_builtins.property
     def queued(self) -> Global___QueuedEvent:
-        """It waits for a slot."""
+        """The operation waits for a slot."""
 
     @_builtins.property
     def started(self) -> Global___StartedEvent:
-        """A model was chosen for it."""
+        """The server chose a model for the operation."""
 
     @_builtins.property
     def submitted(self) -> Global___SubmittedEvent:
-        """A provider took it as a job of its own."""
+        """A provider accepted the operation as a job of its own."""
 
     @_builtins.property
     def progress(self) -> Global___ProgressEvent:
-        """It came nearer to its end."""
+        """The operation made progress."""
 
     @_builtins.property
     def preview(self) -> Global___PreviewEvent:
-        """A first look."""
+        """A preview of an unfinished image."""
 
     @_builtins.property
     def image(self) -> Global___ImageEvent:
@@ -96,19 +96,19 @@ class OperationEvent(_message.Message):
 
     @_builtins.property
     def warning(self) -> Global___WarningEvent:
-        """Something is not quite as asked."""
+        """The result will differ from the request."""
 
     @_builtins.property
     def retrying(self) -> Global___RetryingEvent:
-        """A try failed; the next follows."""
+        """A try failed and the next one follows."""
 
     @_builtins.property
     def completed(self) -> Global___CompletedEvent:
-        """It is done. The last event."""
+        """The operation succeeded. The last event."""
 
     @_builtins.property
     def failed(self) -> Global___FailedEvent:
-        """It failed. The last event; the call ends with the same status."""
+        """The operation failed. The last event; the call ends with the same status."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class QueuedEvent(_message.Message):
 
     POSITION_FIELD_NUMBER: _builtins.int
     position: _builtins.int
-    """Calls before it in the queue, from 1."""
+    """Place of the operation in the queue: 1 is the next to run."""
     def __init__(
         self,
         *,
@@ -160,29 +160,29 @@ Global___QueuedEvent: _TypeAlias = QueuedEvent  # noqa: Y015
 
 @_typing.final
 class StartedEvent(_message.Message):
-    """A model was chosen for the operation. It may still have to wait for a slot there."""
+    """The server chose a model for the operation. The operation may still have to wait for a slot there."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROVIDER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
-    ATTEMPT_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Name of the provider."""
     model: _builtins.str
     """Id of the model."""
-    attempt: _builtins.int
-    """Which of the models that were tried for the request it is, from 1."""
+    candidate: _builtins.int
+    """Number of the model among the models tried for this request, from 1."""
     def __init__(
         self,
         *,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
-        attempt: _builtins.int = ...,
+        candidate: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "model", b"model", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "model", b"model", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,7 +190,7 @@ Global___StartedEvent: _TypeAlias = StartedEvent  # noqa: Y015
 
 @_typing.final
 class SubmittedEvent(_message.Message):
-    """A provider took the operation as a job of its own, which may have to be paid whatever happens now."""
+    """A provider accepted the operation as a job of its own. From now on the job may have to be paid."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -212,31 +212,31 @@ Global___SubmittedEvent: _TypeAlias = SubmittedEvent  # noqa: Y015
 
 @_typing.final
 class RetryingEvent(_message.Message):
-    """A try failed, and the same model is asked again."""
+    """A try failed, and the server repeats the request with the same model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
-    ATTEMPT_FIELD_NUMBER: _builtins.int
+    NEXT_TRY_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why, as the reason of an error: `PROVIDER_RATE_LIMITED`."""
-    attempt: _builtins.int
-    """Which try comes next, from 2."""
+    """Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`."""
+    next_try: _builtins.int
+    """Number of the next try with this model, from 2."""
     @_builtins.property
     def after(self) -> _duration_pb2.Duration:
-        """How long after."""
+        """Pause before the next try."""
 
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
         after: _duration_pb2.Duration | None = ...,
-        attempt: _builtins.int = ...,
+        next_try: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "attempt", b"attempt", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "next_try", b"next_try", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,7 +244,7 @@ Global___RetryingEvent: _TypeAlias = RetryingEvent  # noqa: Y015
 
 @_typing.final
 class ProgressEvent(_message.Message):
-    """The operation came nearer to its end."""
+    """The operation made progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,11 +252,11 @@ class ProgressEvent(_message.Message):
     PHASE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     fraction: _builtins.float
-    """Share done, 0 to 1, never falling."""
+    """Share done, 0 to 1. The share never falls."""
     phase: _builtins.str
-    """What is being done, for people: `upscale`, `encode`."""
+    """Current work, for people: `upscale`, `encode`."""
     source: Global___ProgressSource.ValueType
-    """Where the fraction comes from."""
+    """Origin of `fraction`."""
     def __init__(
         self,
         *,
@@ -274,7 +274,7 @@ Global___ProgressEvent: _TypeAlias = ProgressEvent  # noqa: Y015
 
 @_typing.final
 class PreviewEvent(_message.Message):
-    """A first look at a picture in the making."""
+    """A preview of an unfinished image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,13 +286,13 @@ class PreviewEvent(_message.Message):
     data: _builtins.bytes
     """The encoded preview, at most 256 KiB."""
     media_type: _builtins.str
-    """Its media type."""
+    """Media type of the preview."""
     width: _builtins.int
-    """Its width in pixels."""
+    """Width of the preview in pixels."""
     height: _builtins.int
-    """Its height in pixels."""
+    """Height of the preview in pixels."""
     image_index: _builtins.int
-    """Position of the image among those asked for, from 0."""
+    """Position of the image among the images asked for, from 0."""
     def __init__(
         self,
         *,
@@ -312,14 +312,14 @@ Global___PreviewEvent: _TypeAlias = PreviewEvent  # noqa: Y015
 
 @_typing.final
 class ImageEvent(_message.Message):
-    """An image was stored; it stays readable by its name even when the call ends early."""
+    """An image was stored. The image stays readable by its name even when the call ends early."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     IMAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def image(self) -> _image_pb2.ImageOutput:
-        """The image, without its bytes: these come with the result, or are read by name."""
+        """The image without its bytes. Bytes come with the result, or are read by name."""
 
     def __init__(
         self,
@@ -336,25 +336,32 @@ Global___ImageEvent: _TypeAlias = ImageEvent  # noqa: Y015
 
 @_typing.final
 class WarningEvent(_message.Message):
-    """Something is not quite as asked."""
+    """The result will differ from the request, or may surprise the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path of the field it is about. Empty when it is about the whole request."""
-    text: _builtins.str
-    """What, for people."""
+    """Path of the field. Empty when the warning is about the whole request."""
+    message: _builtins.str
+    """The warning, for people."""
+    reason: _builtins.str
+    """The warning, for programs. For a field of the request, the FidelityOutcome without its prefix: `ADJUSTED`,
+    `DROPPED`. For a safety verdict, `SAFETY_FLAG`, `SAFETY_BLUR` or `SAFETY_BLOCK`. New reasons are added. Empty when
+    there is only a message.
+    """
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
-        text: _builtins.str = ...,
+        message: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "path", b"path", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,14 +369,14 @@ Global___WarningEvent: _TypeAlias = WarningEvent  # noqa: Y015
 
 @_typing.final
 class CompletedEvent(_message.Message):
-    """The operation is done."""
+    """The operation succeeded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> _operation_pb2.OperationResult:
-        """Its outcome, as the unary call would have answered."""
+        """The result, equal to the response of the unary call."""
 
     def __init__(
         self,
@@ -393,7 +400,7 @@ class FailedEvent(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def status(self) -> _status_pb2.Status:
-        """Why: the status with which the call ends."""
+        """The status with which the call ends."""
 
     def __init__(
         self,

@@ -24,21 +24,24 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x65leste/image/v1/image.proto\x12\x10\x63\x65leste.image.v1\"\x8f\x01\n\nImageInput\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\x12\x1c\n\x08\x61rtifact\x18\x02 \x01(\tB\x00R\x08\x61rtifact\x12\x18\n\x06sha256\x18\x03 \x01(\tB\x00R\x06sha256\x12\x12\n\x03uri\x18\x04 \x01(\tB\x00R\x03uri\x12\x1f\n\nmedia_type\x18\x05 \x01(\tB\x00R\tmediaType:\x00\"\x93\x02\n\x0bImageOutput\x12\x1a\n\x08\x61rtifact\x18\x01 \x01(\tR\x08\x61rtifact\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\x12\x1d\n\nsize_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x06 \x01(\tR\x06sha256\x12\x12\n\x04\x64\x61ta\x18\x07 \x01(\x0cR\x04\x64\x61ta\x12\x14\n\x05index\x18\x08 \x01(\x05R\x05index\x12\x17\n\x04seed\x18\t \x01(\x04H\x00R\x04seed\x88\x01\x01\x12\x18\n\x07parents\x18\n \x03(\tR\x07parentsB\x07\n\x05_seed\"\x81\x01\n\x04Size\x12\x16\n\x05width\x18\x01 \x01(\x05\x42\x00R\x05width\x12\x18\n\x06height\x18\x02 \x01(\x05\x42\x00R\x06height\x12#\n\x0c\x61spect_ratio\x18\x03 \x01(\tB\x00R\x0b\x61spectRatio\x12 \n\nmegapixels\x18\x04 \x01(\x01\x42\x00R\nmegapixels:\x00\"\x96\x01\n\x04Mask\x12\x34\n\x05image\x18\x01 \x01(\x0b\x32\x1c.celeste.image.v1.ImageInputB\x00R\x05image\x12<\n\x08polarity\x18\x02 \x01(\x0e\x32\x1e.celeste.image.v1.MaskPolarityB\x00R\x08polarity\x12\x1a\n\x07\x66\x65\x61ther\x18\x03 \x01(\x05\x42\x00R\x07\x66\x65\x61ther*~\n\x0cMaskPolarity\x12\x1d\n\x19MASK_POLARITY_UNSPECIFIED\x10\x00\x12\x17\n\x13MASK_POLARITY_WHITE\x10\x01\x12\x17\n\x13MASK_POLARITY_BLACK\x10\x02\x12\x1d\n\x19MASK_POLARITY_TRANSPARENT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x65leste/image/v1/image.proto\x12\x10\x63\x65leste.image.v1\"\x8f\x01\n\nImageInput\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\x12\x1c\n\x08\x61rtifact\x18\x02 \x01(\tB\x00R\x08\x61rtifact\x12\x18\n\x06sha256\x18\x03 \x01(\tB\x00R\x06sha256\x12\x12\n\x03uri\x18\x04 \x01(\tB\x00R\x03uri\x12\x1f\n\nmedia_type\x18\x05 \x01(\tB\x00R\tmediaType:\x00\"r\n\x0eImageReference\x12\x34\n\x05image\x18\x01 \x01(\x0b\x32\x1c.celeste.image.v1.ImageInputB\x00R\x05image\x12\x14\n\x04role\x18\x02 \x01(\tB\x00R\x04role\x12\x14\n\x04name\x18\x03 \x01(\tB\x00R\x04name\"\xba\x02\n\x0bImageOutput\x12\x1a\n\x08\x61rtifact\x18\x01 \x01(\tR\x08\x61rtifact\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\x12\x1d\n\nsize_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12\x16\n\x06sha256\x18\x06 \x01(\tR\x06sha256\x12\x12\n\x04\x64\x61ta\x18\x07 \x01(\x0cR\x04\x64\x61ta\x12\x14\n\x05index\x18\x08 \x01(\x05R\x05index\x12\x17\n\x04seed\x18\t \x01(\x04H\x00R\x04seed\x88\x01\x01\x12\x18\n\x07parents\x18\n \x03(\tR\x07parents\x12%\n\x0erevised_prompt\x18\x0b \x01(\tR\rrevisedPromptB\x07\n\x05_seed\"\x81\x01\n\x04Size\x12\x16\n\x05width\x18\x01 \x01(\x05\x42\x00R\x05width\x12\x18\n\x06height\x18\x02 \x01(\x05\x42\x00R\x06height\x12#\n\x0c\x61spect_ratio\x18\x03 \x01(\tB\x00R\x0b\x61spectRatio\x12 \n\nmegapixels\x18\x04 \x01(\x01\x42\x00R\nmegapixels:\x00\"\x96\x01\n\x04Mask\x12\x34\n\x05image\x18\x01 \x01(\x0b\x32\x1c.celeste.image.v1.ImageInputB\x00R\x05image\x12<\n\x08polarity\x18\x02 \x01(\x0e\x32\x1e.celeste.image.v1.MaskPolarityB\x00R\x08polarity\x12\x1a\n\x07\x66\x65\x61ther\x18\x03 \x01(\x05\x42\x00R\x07\x66\x65\x61ther*~\n\x0cMaskPolarity\x12\x1d\n\x19MASK_POLARITY_UNSPECIFIED\x10\x00\x12\x17\n\x13MASK_POLARITY_WHITE\x10\x01\x12\x17\n\x13MASK_POLARITY_BLACK\x10\x02\x12\x1d\n\x19MASK_POLARITY_TRANSPARENT\x10\x03\x42\x88\x01\n\x1fio.github.celesteimage.image.v1B\nImageProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.image_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_MASKPOLARITY']._serialized_start=759
-  _globals['_MASKPOLARITY']._serialized_end=885
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\037io.github.celesteimage.image.v1B\nImageProtoP\001ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\252\002\020Celeste.Image.V1'
+  _globals['_MASKPOLARITY']._serialized_start=914
+  _globals['_MASKPOLARITY']._serialized_end=1040
   _globals['_IMAGEINPUT']._serialized_start=51
   _globals['_IMAGEINPUT']._serialized_end=194
-  _globals['_IMAGEOUTPUT']._serialized_start=197
-  _globals['_IMAGEOUTPUT']._serialized_end=472
-  _globals['_SIZE']._serialized_start=475
-  _globals['_SIZE']._serialized_end=604
-  _globals['_MASK']._serialized_start=607
-  _globals['_MASK']._serialized_end=757
+  _globals['_IMAGEREFERENCE']._serialized_start=196
+  _globals['_IMAGEREFERENCE']._serialized_end=310
+  _globals['_IMAGEOUTPUT']._serialized_start=313
+  _globals['_IMAGEOUTPUT']._serialized_end=627
+  _globals['_SIZE']._serialized_start=630
+  _globals['_SIZE']._serialized_end=759
+  _globals['_MASK']._serialized_start=762
+  _globals['_MASK']._serialized_end=912
 # @@protoc_insertion_point(module_scope)

@@ -26,33 +26,33 @@ class _MaskPolarity:
 class _MaskPolarityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MaskPolarity.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MASK_POLARITY_UNSPECIFIED: _MaskPolarity.ValueType  # 0
-    """WHITE."""
+    """Means WHITE."""
     MASK_POLARITY_WHITE: _MaskPolarity.ValueType  # 1
-    """White is changed, black is kept; grey in between is a soft border."""
+    """White is changed and black is kept; gray is a soft border."""
     MASK_POLARITY_BLACK: _MaskPolarity.ValueType  # 2
-    """Black is changed, white is kept."""
+    """Black is changed and white is kept."""
     MASK_POLARITY_TRANSPARENT: _MaskPolarity.ValueType  # 3
-    """Where alpha is 0 is changed, where it is full is kept."""
+    """Pixels with alpha 0 are changed; opaque pixels are kept."""
 
 class MaskPolarity(_MaskPolarity, metaclass=_MaskPolarityEnumTypeWrapper):
-    """Which values of a mask mean "change here"."""
+    """The values of a mask that mean "change here"."""
 
 MASK_POLARITY_UNSPECIFIED: MaskPolarity.ValueType  # 0
-"""WHITE."""
+"""Means WHITE."""
 MASK_POLARITY_WHITE: MaskPolarity.ValueType  # 1
-"""White is changed, black is kept; grey in between is a soft border."""
+"""White is changed and black is kept; gray is a soft border."""
 MASK_POLARITY_BLACK: MaskPolarity.ValueType  # 2
-"""Black is changed, white is kept."""
+"""Black is changed and white is kept."""
 MASK_POLARITY_TRANSPARENT: MaskPolarity.ValueType  # 3
-"""Where alpha is 0 is changed, where it is full is kept."""
+"""Pixels with alpha 0 are changed; opaque pixels are kept."""
 Global___MaskPolarity: _TypeAlias = MaskPolarity  # noqa: Y015
 
 @_typing.final
 class ImageInput(_message.Message):
-    """A picture given to an operation: exactly one of `data`, `artifact` and `uri`.
+    """An image given to an operation: exactly one of `data`, `artifact` and `uri`.
 
-    Read are PNG, JPEG, WebP and AVIF with one frame, up to the limits in `GetServerInfo`. The orientation in its EXIF
-    is applied before anything else, so widths, heights and masks are those a person sees.
+    The server reads PNG, JPEG, WebP and AVIF with one frame, up to the limits in `GetServerInfo`. The server applies the
+    EXIF orientation first. Width, height and masks therefore refer to the image as people see it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -63,18 +63,20 @@ class ImageInput(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The encoded picture, never base64. Counts against the server's request limit; send larger ones as artifacts."""
+    """The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
+    images as artifacts.
+    """
     artifact: _builtins.str
     """Name of a stored artifact, `artifacts/sha256-<64 hex digits>`."""
     sha256: _builtins.str
-    """SHA-256 that the bytes must have, 64 lower-case hex digits. Unset means not checked."""
+    """Required SHA-256 of the bytes, 64 lower-case hex digits. Unset means not checked."""
     uri: _builtins.str
-    """Where the server fetches the picture: `https://host/path`, up to 2,048 characters. Refused unless the operator
-    allows the host; addresses that are not public are never fetched, wherever a name or a redirect leads.
+    """Address from which the server fetches the image: `https://host/path`, up to 2,048 characters. The operator must
+    allow the host. The server never fetches from addresses that are not public, also after a redirect.
     """
     media_type: _builtins.str
-    """Media type that the bytes must have, for example `image/png`. Unset means whatever they turn out to be: names and
-    headers are not believed.
+    """Required media type of the bytes, for example `image/png`; `ServerLimits.media_types` lists the types that the
+    server reads. Unset means that the server takes the type from the bytes. The server never trusts names and headers.
     """
     def __init__(
         self,
@@ -94,8 +96,42 @@ class ImageInput(_message.Message):
 Global___ImageInput: _TypeAlias = ImageInput  # noqa: Y015
 
 @_typing.final
+class ImageReference(_message.Message):
+    """An image that guides an operation without being changed: a person, a product, a style."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    role: _builtins.str
+    """Purpose of the image: a word that the model knows, such as `subject`, `style` or `composition`. Empty means that
+    the prompt alone says how to use the image.
+    """
+    name: _builtins.str
+    """Name of the image in the prompt, for models that know names. Empty means that the prompt refers to its position."""
+    @_builtins.property
+    def image(self) -> Global___ImageInput:
+        """The image."""
+
+    def __init__(
+        self,
+        *,
+        image: Global___ImageInput | None = ...,
+        role: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "name", b"name", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageReference: _TypeAlias = ImageReference  # noqa: Y015
+
+@_typing.final
 class ImageOutput(_message.Message):
-    """A picture that an operation made and stored."""
+    """An image that an operation made and stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -109,29 +145,32 @@ class ImageOutput(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     PARENTS_FIELD_NUMBER: _builtins.int
+    REVISED_PROMPT_FIELD_NUMBER: _builtins.int
     artifact: _builtins.str
-    """Name to read it by, `artifacts/sha256-<64 hex digits>`. Always set."""
+    """Name of the stored image, `artifacts/sha256-<64 hex digits>`. Always set."""
     media_type: _builtins.str
-    """Media type of the bytes as stored, for example `image/png`."""
+    """Media type of the stored bytes, for example `image/png`."""
     width: _builtins.int
     """Width in pixels, measured on the bytes."""
     height: _builtins.int
     """Height in pixels, measured on the bytes."""
     size_bytes: _builtins.int
-    """Size of the encoded picture in bytes."""
+    """Size of the encoded image in bytes."""
     sha256: _builtins.str
     """SHA-256 of the bytes, 64 lower-case hex digits."""
     data: _builtins.bytes
-    """The encoded picture, for the first images of a result that together fit `options.inline_limit_bytes`. Empty means:
-    read it with `ArtifactService.ReadArtifact`.
+    """The encoded image, for the first images of a result that together fit `options.inline_limit_bytes`. If empty, read
+    the bytes with `ArtifactService.ReadArtifact`.
     """
     index: _builtins.int
     """Position among the images asked for, from 0."""
     seed: _builtins.int
-    """Seed that makes this picture again with the same model and parameters. Unset when the model has none."""
+    """Seed that makes this image again with the same model and parameters. Unset when the model has no seeds."""
+    revised_prompt: _builtins.str
+    """The prompt as the model or its provider rewrote it. Empty when the provider reports no rewritten prompt."""
     @_builtins.property
     def parents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """SHA-256 of the pictures it was made from, in the order of the request. Empty for a picture made from words alone."""
+        """SHA-256 of the source images, in the order of the request. Empty for an image made from words alone."""
 
     def __init__(
         self,
@@ -146,10 +185,11 @@ class ImageOutput(_message.Message):
         index: _builtins.int = ...,
         seed: _builtins.int | None = ...,
         parents: _abc.Iterable[_builtins.str] | None = ...,
+        revised_prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "artifact", b"artifact", "data", b"data", "height", b"height", "index", b"index", "media_type", b"media_type", "parents", b"parents", "seed", b"seed", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "artifact", b"artifact", "data", b"data", "height", b"height", "index", b"index", "media_type", b"media_type", "parents", b"parents", "revised_prompt", b"revised_prompt", "seed", b"seed", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -159,8 +199,9 @@ Global___ImageOutput: _TypeAlias = ImageOutput  # noqa: Y015
 
 @_typing.final
 class Size(_message.Message):
-    """The size wanted: `width` with `height`, or `aspect_ratio` with or without `megapixels`, or `megapixels` alone.
-    Empty means the model's default. A size that the model can't make is refused or adjusted, which the fidelity says.
+    """The wanted size: `width` with `height`, or `aspect_ratio` with or without `megapixels`, or `megapixels` alone. Leave
+    the whole message unset for the model's default. If a model cannot make the size, the server adjusts or refuses it;
+    the fidelity reports an adjustment.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -170,9 +211,9 @@ class Size(_message.Message):
     ASPECT_RATIO_FIELD_NUMBER: _builtins.int
     MEGAPIXELS_FIELD_NUMBER: _builtins.int
     width: _builtins.int
-    """Pixels, 1 to 16,384. Zero is unset."""
+    """Width in pixels, 1 to 16,384. Zero is unset."""
     height: _builtins.int
-    """Pixels, 1 to 16,384. Zero is unset."""
+    """Height in pixels, 1 to 16,384. Zero is unset."""
     aspect_ratio: _builtins.str
     """Width to height as two whole numbers, for example `16:9`."""
     megapixels: _builtins.float
@@ -195,7 +236,7 @@ Global___Size: _TypeAlias = Size  # noqa: Y015
 
 @_typing.final
 class Mask(_message.Message):
-    """Where an edit may change a picture."""
+    """The area of an image that an edit may change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -203,12 +244,12 @@ class Mask(_message.Message):
     POLARITY_FIELD_NUMBER: _builtins.int
     FEATHER_FIELD_NUMBER: _builtins.int
     polarity: Global___MaskPolarity.ValueType
-    """What its values mean. Unset means white is changed."""
+    """Meaning of the mask's values. Unset means that white is changed."""
     feather: _builtins.int
-    """Width of the soft border in pixels, 0 to 256, grown inwards from the mask's edge."""
+    """Width of the soft border in pixels, 0 to 256, measured inwards from the edge of the mask."""
     @_builtins.property
     def image(self) -> Global___ImageInput:
-        """The mask: as wide and as high as the image after its EXIF orientation is applied."""
+        """The mask image. Its width and height are those of the source after its EXIF orientation is applied."""
 
     def __init__(
         self,

@@ -26,13 +26,14 @@ from celeste_image.v1 import event_pb2 as celeste_dot_image_dot_v1_dot_event__pb
 from celeste_image.v1 import operation_pb2 as celeste_dot_image_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$celeste/image/v1/image_service.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/event.proto\x1a celeste/image/v1/operation.proto\"M\n\x10GenerateResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"I\n\x0c\x45\x64itResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"L\n\x0fUpscaleResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"L\n\x0f\x41nalyzeResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"L\n\rStreamRequest\x12;\n\toperation\x18\x01 \x01(\x0b\x32\x1b.celeste.image.v1.OperationB\x00R\toperation\"H\n\x0eStreamResponse\x12\x36\n\x05\x65vent\x18\x01 \x01(\x0b\x32 .celeste.image.v1.OperationEventR\x05\x65vent2\xa1\x03\n\x0cImageService\x12S\n\x08Generate\x12!.celeste.image.v1.GenerateRequest\x1a\".celeste.image.v1.GenerateResponse\"\x00\x12G\n\x04\x45\x64it\x12\x1d.celeste.image.v1.EditRequest\x1a\x1e.celeste.image.v1.EditResponse\"\x00\x12P\n\x07Upscale\x12 .celeste.image.v1.UpscaleRequest\x1a!.celeste.image.v1.UpscaleResponse\"\x00\x12P\n\x07\x41nalyze\x12 .celeste.image.v1.AnalyzeRequest\x1a!.celeste.image.v1.AnalyzeResponse\"\x00\x12O\n\x06Stream\x12\x1f.celeste.image.v1.StreamRequest\x1a .celeste.image.v1.StreamResponse\"\x00\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$celeste/image/v1/image_service.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/event.proto\x1a celeste/image/v1/operation.proto\"M\n\x10GenerateResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"I\n\x0c\x45\x64itResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"L\n\x0fUpscaleResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"L\n\x0f\x41nalyzeResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"L\n\rStreamRequest\x12;\n\toperation\x18\x01 \x01(\x0b\x32\x1b.celeste.image.v1.OperationB\x00R\toperation\"g\n\x0eStreamResponse\x12\x36\n\x05\x65vent\x18\x01 \x01(\x0b\x32 .celeste.image.v1.OperationEventR\x05\x65vent\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId2\xa1\x03\n\x0cImageService\x12S\n\x08Generate\x12!.celeste.image.v1.GenerateRequest\x1a\".celeste.image.v1.GenerateResponse\"\x00\x12G\n\x04\x45\x64it\x12\x1d.celeste.image.v1.EditRequest\x1a\x1e.celeste.image.v1.EditResponse\"\x00\x12P\n\x07Upscale\x12 .celeste.image.v1.UpscaleRequest\x1a!.celeste.image.v1.UpscaleResponse\"\x00\x12P\n\x07\x41nalyze\x12 .celeste.image.v1.AnalyzeRequest\x1a!.celeste.image.v1.AnalyzeResponse\"\x00\x12O\n\x06Stream\x12\x1f.celeste.image.v1.StreamRequest\x1a .celeste.image.v1.StreamResponse\"\x00\x30\x01\x42\x8f\x01\n\x1fio.github.celesteimage.image.v1B\x11ImageServiceProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.image_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\037io.github.celesteimage.image.v1B\021ImageServiceProtoP\001ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\252\002\020Celeste.Image.V1'
   _globals['_GENERATERESPONSE']._serialized_start=122
   _globals['_GENERATERESPONSE']._serialized_end=199
   _globals['_EDITRESPONSE']._serialized_start=201
@@ -44,7 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMREQUEST']._serialized_start=432
   _globals['_STREAMREQUEST']._serialized_end=508
   _globals['_STREAMRESPONSE']._serialized_start=510
-  _globals['_STREAMRESPONSE']._serialized_end=582
-  _globals['_IMAGESERVICE']._serialized_start=585
-  _globals['_IMAGESERVICE']._serialized_end=1002
+  _globals['_STREAMRESPONSE']._serialized_end=613
+  _globals['_IMAGESERVICE']._serialized_start=616
+  _globals['_IMAGESERVICE']._serialized_end=1033
 # @@protoc_insertion_point(module_scope)

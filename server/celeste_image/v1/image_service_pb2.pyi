@@ -20,14 +20,14 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GenerateResponse(_message.Message):
-    """Answer to `Generate`."""
+    """Response of `Generate`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> _operation_pb2.OperationResult:
-        """The outcome."""
+        """The result."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ Global___GenerateResponse: _TypeAlias = GenerateResponse  # noqa: Y015
 
 @_typing.final
 class EditResponse(_message.Message):
-    """Answer to `Edit`."""
+    """Response of `Edit`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> _operation_pb2.OperationResult:
-        """The outcome."""
+        """The result."""
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ Global___EditResponse: _TypeAlias = EditResponse  # noqa: Y015
 
 @_typing.final
 class UpscaleResponse(_message.Message):
-    """Answer to `Upscale`."""
+    """Response of `Upscale`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> _operation_pb2.OperationResult:
-        """The outcome."""
+        """The result."""
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ Global___UpscaleResponse: _TypeAlias = UpscaleResponse  # noqa: Y015
 
 @_typing.final
 class AnalyzeResponse(_message.Message):
-    """Answer to `Analyze`."""
+    """Response of `Analyze`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> _operation_pb2.OperationResult:
-        """The outcome."""
+        """The result."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
 
 @_typing.final
 class StreamRequest(_message.Message):
-    """Asks for one operation, streamed."""
+    """Request of `Stream`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -145,18 +145,22 @@ class StreamResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of the request, also when the server made the id. Set in the first message only."""
     @_builtins.property
     def event(self) -> _event_pb2.OperationEvent:
-        """What happened."""
+        """The event."""
 
     def __init__(
         self,
         *,
         event: _event_pb2.OperationEvent | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

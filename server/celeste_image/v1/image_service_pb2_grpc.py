@@ -27,20 +27,21 @@ if _version_not_supported:
 
 
 class ImageServiceStub(object):
-    """Makes, changes, enlarges and analyzes pictures.
+    """Generates, edits, upscales and analyzes images.
 
-    The four unary calls are `Stream`, collected. All share these errors, each with `google.rpc.ErrorInfo`:
+    The four unary calls collect the events of `Stream`. All calls share these errors, each with `google.rpc.ErrorInfo`
+    and with the id of the request in `FailureInfo`:
 
-    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every field at fault; change the request.
-    * `NOT_FOUND`: no such model or artifact.
-    * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
-    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
-    now. Safe to repeat.
-    * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
+    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every wrong field; change the request.
+    * `NOT_FOUND`: the model or artifact does not exist.
+    * `FAILED_PRECONDITION`: the model does not offer the operation, or its weights are missing; choose another model.
+    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the engine was lost, the server is shutting down, or no model that `options.routing` allows is
+    available now. A retry is safe.
+    * `DEADLINE_EXCEEDED`, `CANCELLED`: the server stopped the work.
 
-    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
-    as artifact names.
+    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` are
+    returned by artifact name.
     """
 
     def __init__(self, channel):
@@ -77,55 +78,56 @@ class ImageServiceStub(object):
 
 
 class ImageServiceServicer(object):
-    """Makes, changes, enlarges and analyzes pictures.
+    """Generates, edits, upscales and analyzes images.
 
-    The four unary calls are `Stream`, collected. All share these errors, each with `google.rpc.ErrorInfo`:
+    The four unary calls collect the events of `Stream`. All calls share these errors, each with `google.rpc.ErrorInfo`
+    and with the id of the request in `FailureInfo`:
 
-    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every field at fault; change the request.
-    * `NOT_FOUND`: no such model or artifact.
-    * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
-    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
-    now. Safe to repeat.
-    * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
+    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every wrong field; change the request.
+    * `NOT_FOUND`: the model or artifact does not exist.
+    * `FAILED_PRECONDITION`: the model does not offer the operation, or its weights are missing; choose another model.
+    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the engine was lost, the server is shutting down, or no model that `options.routing` allows is
+    available now. A retry is safe.
+    * `DEADLINE_EXCEEDED`, `CANCELLED`: the server stopped the work.
 
-    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
-    as artifact names.
+    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` are
+    returned by artifact name.
     """
 
     def Generate(self, request, context):
-        """Makes pictures from words.
+        """Generates images from words.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Edit(self, request, context):
-        """Changes a picture.
+        """Edits an image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Upscale(self, request, context):
-        """Makes a picture larger.
+        """Enlarges an image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Analyze(self, request, context):
-        """Finds out about a picture.
+        """Analyzes an image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Stream(self, request, context):
-        """Runs one operation and streams what happens until its images are stored.
+        """Runs one operation and streams its events until its images are stored.
 
-        Events are numbered 1, 2, 3 ...; the last is `completed` or `failed`. After `failed` the call ends with the same
-        status. Closing the stream stops the work; images already stored are kept.
+        Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
+        the same status. Closing the stream stops the work; stored images are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,20 +170,21 @@ def add_ImageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ImageService(object):
-    """Makes, changes, enlarges and analyzes pictures.
+    """Generates, edits, upscales and analyzes images.
 
-    The four unary calls are `Stream`, collected. All share these errors, each with `google.rpc.ErrorInfo`:
+    The four unary calls collect the events of `Stream`. All calls share these errors, each with `google.rpc.ErrorInfo`
+    and with the id of the request in `FailureInfo`:
 
-    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every field at fault; change the request.
-    * `NOT_FOUND`: no such model or artifact.
-    * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
-    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
-    now. Safe to repeat.
-    * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
+    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every wrong field; change the request.
+    * `NOT_FOUND`: the model or artifact does not exist.
+    * `FAILED_PRECONDITION`: the model does not offer the operation, or its weights are missing; choose another model.
+    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the engine was lost, the server is shutting down, or no model that `options.routing` allows is
+    available now. A retry is safe.
+    * `DEADLINE_EXCEEDED`, `CANCELLED`: the server stopped the work.
 
-    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
-    as artifact names.
+    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` are
+    returned by artifact name.
     """
 
     @staticmethod

@@ -28,20 +28,21 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ImageServiceStub:
-    """Makes, changes, enlarges and analyzes pictures.
+    """Generates, edits, upscales and analyzes images.
 
-    The four unary calls are `Stream`, collected. All share these errors, each with `google.rpc.ErrorInfo`:
+    The four unary calls collect the events of `Stream`. All calls share these errors, each with `google.rpc.ErrorInfo`
+    and with the id of the request in `FailureInfo`:
 
-    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every field at fault; change the request.
-    * `NOT_FOUND`: no such model or artifact.
-    * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
-    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
-      now. Safe to repeat.
-    * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
+    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every wrong field; change the request.
+    * `NOT_FOUND`: the model or artifact does not exist.
+    * `FAILED_PRECONDITION`: the model does not offer the operation, or its weights are missing; choose another model.
+    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the engine was lost, the server is shutting down, or no model that `options.routing` allows is
+      available now. A retry is safe.
+    * `DEADLINE_EXCEEDED`, `CANCELLED`: the server stopped the work.
 
-    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
-    as artifact names.
+    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` are
+    returned by artifact name.
     """
 
     @_typing.overload
@@ -49,69 +50,71 @@ class ImageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImageServiceAsyncStub: ...
     Generate: _grpc.UnaryUnaryMultiCallable[_operation_pb2.GenerateRequest, _image_service_pb2.GenerateResponse]
-    """Makes pictures from words."""
+    """Generates images from words."""
     Edit: _grpc.UnaryUnaryMultiCallable[_operation_pb2.EditRequest, _image_service_pb2.EditResponse]
-    """Changes a picture."""
+    """Edits an image."""
     Upscale: _grpc.UnaryUnaryMultiCallable[_operation_pb2.UpscaleRequest, _image_service_pb2.UpscaleResponse]
-    """Makes a picture larger."""
+    """Enlarges an image."""
     Analyze: _grpc.UnaryUnaryMultiCallable[_operation_pb2.AnalyzeRequest, _image_service_pb2.AnalyzeResponse]
-    """Finds out about a picture."""
+    """Analyzes an image."""
     Stream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamRequest, _image_service_pb2.StreamResponse]
-    """Runs one operation and streams what happens until its images are stored.
+    """Runs one operation and streams its events until its images are stored.
 
-    Events are numbered 1, 2, 3 ...; the last is `completed` or `failed`. After `failed` the call ends with the same
-    status. Closing the stream stops the work; images already stored are kept.
+    Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
+    the same status. Closing the stream stops the work; stored images are kept.
     """
 
 @_typing.type_check_only
 class ImageServiceAsyncStub(ImageServiceStub):
-    """Makes, changes, enlarges and analyzes pictures.
+    """Generates, edits, upscales and analyzes images.
 
-    The four unary calls are `Stream`, collected. All share these errors, each with `google.rpc.ErrorInfo`:
+    The four unary calls collect the events of `Stream`. All calls share these errors, each with `google.rpc.ErrorInfo`
+    and with the id of the request in `FailureInfo`:
 
-    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every field at fault; change the request.
-    * `NOT_FOUND`: no such model or artifact.
-    * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
-    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
-      now. Safe to repeat.
-    * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
+    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every wrong field; change the request.
+    * `NOT_FOUND`: the model or artifact does not exist.
+    * `FAILED_PRECONDITION`: the model does not offer the operation, or its weights are missing; choose another model.
+    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the engine was lost, the server is shutting down, or no model that `options.routing` allows is
+      available now. A retry is safe.
+    * `DEADLINE_EXCEEDED`, `CANCELLED`: the server stopped the work.
 
-    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
-    as artifact names.
+    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` are
+    returned by artifact name.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryUnaryMultiCallable[_operation_pb2.GenerateRequest, _image_service_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Makes pictures from words."""
+    """Generates images from words."""
     Edit: _aio.UnaryUnaryMultiCallable[_operation_pb2.EditRequest, _image_service_pb2.EditResponse]  # type: ignore[assignment]
-    """Changes a picture."""
+    """Edits an image."""
     Upscale: _aio.UnaryUnaryMultiCallable[_operation_pb2.UpscaleRequest, _image_service_pb2.UpscaleResponse]  # type: ignore[assignment]
-    """Makes a picture larger."""
+    """Enlarges an image."""
     Analyze: _aio.UnaryUnaryMultiCallable[_operation_pb2.AnalyzeRequest, _image_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
-    """Finds out about a picture."""
+    """Analyzes an image."""
     Stream: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamRequest, _image_service_pb2.StreamResponse]  # type: ignore[assignment]
-    """Runs one operation and streams what happens until its images are stored.
+    """Runs one operation and streams its events until its images are stored.
 
-    Events are numbered 1, 2, 3 ...; the last is `completed` or `failed`. After `failed` the call ends with the same
-    status. Closing the stream stops the work; images already stored are kept.
+    Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
+    the same status. Closing the stream stops the work; stored images are kept.
     """
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes, changes, enlarges and analyzes pictures.
+    """Generates, edits, upscales and analyzes images.
 
-    The four unary calls are `Stream`, collected. All share these errors, each with `google.rpc.ErrorInfo`:
+    The four unary calls collect the events of `Stream`. All calls share these errors, each with `google.rpc.ErrorInfo`
+    and with the id of the request in `FailureInfo`:
 
-    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every field at fault; change the request.
-    * `NOT_FOUND`: no such model or artifact.
-    * `FAILED_PRECONDITION`: the model does not do this, or its weights are missing; choose another model.
-    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` says when to come back.
-    * `UNAVAILABLE`: the engine was lost, the server is ending, or no model that `options.routing` allows could be had for
-      now. Safe to repeat.
-    * `DEADLINE_EXCEEDED`, `CANCELLED`: the work was stopped.
+    * `INVALID_ARGUMENT`: `google.rpc.BadRequest` names every wrong field; change the request.
+    * `NOT_FOUND`: the model or artifact does not exist.
+    * `FAILED_PRECONDITION`: the model does not offer the operation, or its weights are missing; choose another model.
+    * `RESOURCE_EXHAUSTED`: the queue or the store is full; `google.rpc.RetryInfo` has the delay before a retry.
+    * `UNAVAILABLE`: the engine was lost, the server is shutting down, or no model that `options.routing` allows is
+      available now. A retry is safe.
+    * `DEADLINE_EXCEEDED`, `CANCELLED`: the server stopped the work.
 
-    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` come
-    as artifact names.
+    Every response fits the 4 MiB that gRPC clients accept by default: images beyond `options.inline_limit_bytes` are
+    returned by artifact name.
     """
 
     @_abc_1.abstractmethod
@@ -120,7 +123,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.GenerateResponse, _abc.Awaitable[_image_service_pb2.GenerateResponse]]:
-        """Makes pictures from words."""
+        """Generates images from words."""
 
     @_abc_1.abstractmethod
     def Edit(
@@ -128,7 +131,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_pb2.EditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.EditResponse, _abc.Awaitable[_image_service_pb2.EditResponse]]:
-        """Changes a picture."""
+        """Edits an image."""
 
     @_abc_1.abstractmethod
     def Upscale(
@@ -136,7 +139,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_pb2.UpscaleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.UpscaleResponse, _abc.Awaitable[_image_service_pb2.UpscaleResponse]]:
-        """Makes a picture larger."""
+        """Enlarges an image."""
 
     @_abc_1.abstractmethod
     def Analyze(
@@ -144,7 +147,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operation_pb2.AnalyzeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.AnalyzeResponse, _abc.Awaitable[_image_service_pb2.AnalyzeResponse]]:
-        """Finds out about a picture."""
+        """Analyzes an image."""
 
     @_abc_1.abstractmethod
     def Stream(
@@ -152,10 +155,10 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.StreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_image_service_pb2.StreamResponse], _abc.AsyncIterator[_image_service_pb2.StreamResponse]]:
-        """Runs one operation and streams what happens until its images are stored.
+        """Runs one operation and streams its events until its images are stored.
 
-        Events are numbered 1, 2, 3 ...; the last is `completed` or `failed`. After `failed` the call ends with the same
-        status. Closing the stream stops the work; images already stored are kept.
+        Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
+        the same status. Closing the stream stops the work; stored images are kept.
         """
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

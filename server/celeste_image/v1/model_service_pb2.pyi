@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from celeste_image.v1 import money_pb2 as _money_pb2
 from celeste_image.v1 import operation_pb2 as _operation_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -29,27 +30,27 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     MODEL_STATE_UNSPECIFIED: _ModelState.ValueType  # 0
     """Never sent."""
     MODEL_STATE_READY: _ModelState.ValueType  # 1
-    """It can."""
+    """The model is usable."""
     MODEL_STATE_WEIGHTS_MISSING: _ModelState.ValueType  # 2
-    """Its weights are not on the server; `celeste models pull` gets them."""
+    """The server lacks the weights; `celeste models pull` installs them."""
     MODEL_STATE_CREDENTIALS_MISSING: _ModelState.ValueType  # 3
-    """The server has no key for its provider."""
+    """The server lacks a key for the provider."""
     MODEL_STATE_RETIRED: _ModelState.ValueType  # 4
-    """Its provider has it no more; requests for it are refused with its replacement."""
+    """The provider no longer offers the model. The server refuses requests for it, and the error names the replacement."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
-    """Whether a model can be used now."""
+    """Whether a model is usable now."""
 
 MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
 """Never sent."""
 MODEL_STATE_READY: ModelState.ValueType  # 1
-"""It can."""
+"""The model is usable."""
 MODEL_STATE_WEIGHTS_MISSING: ModelState.ValueType  # 2
-"""Its weights are not on the server; `celeste models pull` gets them."""
+"""The server lacks the weights; `celeste models pull` installs them."""
 MODEL_STATE_CREDENTIALS_MISSING: ModelState.ValueType  # 3
-"""The server has no key for its provider."""
+"""The server lacks a key for the provider."""
 MODEL_STATE_RETIRED: ModelState.ValueType  # 4
-"""Its provider has it no more; requests for it are refused with its replacement."""
+"""The provider no longer offers the model. The server refuses requests for it, and the error names the replacement."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 class _ModelView:
@@ -59,26 +60,98 @@ class _ModelView:
 class _ModelViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelView.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MODEL_VIEW_UNSPECIFIED: _ModelView.ValueType  # 0
-    """BASIC."""
+    """Means BASIC."""
     MODEL_VIEW_BASIC: _ModelView.ValueType  # 1
-    """Without the parameters."""
+    """Without parameters and prices."""
     MODEL_VIEW_FULL: _ModelView.ValueType  # 2
-    """Everything."""
+    """With all fields."""
 
 class ModelView(_ModelView, metaclass=_ModelViewEnumTypeWrapper):
-    """How much of each model a list shows."""
+    """Amount of detail in a list of models."""
 
 MODEL_VIEW_UNSPECIFIED: ModelView.ValueType  # 0
-"""BASIC."""
+"""Means BASIC."""
 MODEL_VIEW_BASIC: ModelView.ValueType  # 1
-"""Without the parameters."""
+"""Without parameters and prices."""
 MODEL_VIEW_FULL: ModelView.ValueType  # 2
-"""Everything."""
+"""With all fields."""
 Global___ModelView: _TypeAlias = ModelView  # noqa: Y015
+
+class _ModelEvidence:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelEvidenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelEvidence.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_EVIDENCE_UNSPECIFIED: _ModelEvidence.ValueType  # 0
+    """The origin is unknown: the operator allows models that no catalog describes."""
+    MODEL_EVIDENCE_RUN: _ModelEvidence.ValueType  # 1
+    """The authors of Celeste ran the model."""
+    MODEL_EVIDENCE_OFFICIAL_CLIENT: _ModelEvidence.ValueType  # 2
+    """The provider's own client library sends the same requests."""
+    MODEL_EVIDENCE_OTHER_CLIENT: _ModelEvidence.ValueType  # 3
+    """Another client library sends the same requests."""
+    MODEL_EVIDENCE_SPECIFICATION: _ModelEvidence.ValueType  # 4
+    """The provider's specification."""
+    MODEL_EVIDENCE_CONFIGURATION: _ModelEvidence.ValueType  # 5
+    """The operator's configuration."""
+    MODEL_EVIDENCE_PUBLISHER: _ModelEvidence.ValueType  # 6
+    """The publisher's description of the weights. The authors of Celeste have not run them."""
+
+class ModelEvidence(_ModelEvidence, metaclass=_ModelEvidenceEnumTypeWrapper):
+    """The origin of the facts about a model. Of several origins, the strongest counts."""
+
+MODEL_EVIDENCE_UNSPECIFIED: ModelEvidence.ValueType  # 0
+"""The origin is unknown: the operator allows models that no catalog describes."""
+MODEL_EVIDENCE_RUN: ModelEvidence.ValueType  # 1
+"""The authors of Celeste ran the model."""
+MODEL_EVIDENCE_OFFICIAL_CLIENT: ModelEvidence.ValueType  # 2
+"""The provider's own client library sends the same requests."""
+MODEL_EVIDENCE_OTHER_CLIENT: ModelEvidence.ValueType  # 3
+"""Another client library sends the same requests."""
+MODEL_EVIDENCE_SPECIFICATION: ModelEvidence.ValueType  # 4
+"""The provider's specification."""
+MODEL_EVIDENCE_CONFIGURATION: ModelEvidence.ValueType  # 5
+"""The operator's configuration."""
+MODEL_EVIDENCE_PUBLISHER: ModelEvidence.ValueType  # 6
+"""The publisher's description of the weights. The authors of Celeste have not run them."""
+Global___ModelEvidence: _TypeAlias = ModelEvidence  # noqa: Y015
+
+class _ModelStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_STAGE_UNSPECIFIED: _ModelStage.ValueType  # 0
+    """The stage is unknown."""
+    MODEL_STAGE_PREVIEW: _ModelStage.ValueType  # 1
+    """The provider may change or remove the model at any time."""
+    MODEL_STAGE_ACTIVE: _ModelStage.ValueType  # 2
+    """The provider intends to keep the model."""
+    MODEL_STAGE_ENDING: _ModelStage.ValueType  # 3
+    """The provider will remove the model."""
+    MODEL_STAGE_RETIRED: _ModelStage.ValueType  # 4
+    """The provider has removed the model; the server refuses requests for it."""
+
+class ModelStage(_ModelStage, metaclass=_ModelStageEnumTypeWrapper):
+    """A stage in the life of a model."""
+
+MODEL_STAGE_UNSPECIFIED: ModelStage.ValueType  # 0
+"""The stage is unknown."""
+MODEL_STAGE_PREVIEW: ModelStage.ValueType  # 1
+"""The provider may change or remove the model at any time."""
+MODEL_STAGE_ACTIVE: ModelStage.ValueType  # 2
+"""The provider intends to keep the model."""
+MODEL_STAGE_ENDING: ModelStage.ValueType  # 3
+"""The provider will remove the model."""
+MODEL_STAGE_RETIRED: ModelStage.ValueType  # 4
+"""The provider has removed the model; the server refuses requests for it."""
+Global___ModelStage: _TypeAlias = ModelStage  # noqa: Y015
 
 @_typing.final
 class Provider(_message.Message):
-    """Something that makes images, or a kind of it that a configuration can make one of."""
+    """A source of models: a vendor, this machine, or a server that the operator configured."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -88,17 +161,17 @@ class Provider(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     KEY_VARIABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, the prefix of its model ids."""
+    """Name of the provider, the prefix of its model ids."""
     display_name: _builtins.str
-    """Its name for people."""
+    """Name for people."""
     configured: _builtins.bool
-    """Whether it has what it needs to work: keys, addresses, weights of at least one model."""
+    """Whether the provider can work: it has keys, addresses, or weights of at least one model."""
     kind: _builtins.str
-    """Its kind, for one that is there by configuration alone, such as `compatible`. Empty for all others. A kind that the
-    configuration makes nothing of stands for itself, not configured and without models.
+    """Kind of a provider that exists only by configuration, such as `compatible`. Empty for all others. A kind without
+    any configured provider is listed under its own name, not configured and without models.
     """
     key_variable: _builtins.str
-    """Environment variable that its key comes from. Empty when it has none."""
+    """Environment variable of the provider's key. Empty when the provider needs no key."""
     def __init__(
         self,
         *,
@@ -118,7 +191,7 @@ Global___Provider: _TypeAlias = Provider  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """What one model accepts and makes."""
+    """The abilities of one model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -127,6 +200,7 @@ class Model(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
+    EDITS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     DEFAULT_FOR_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
@@ -139,48 +213,50 @@ class Model(_message.Message):
     PRICES_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Its id, `provider/model`, which requests name. May hold more slashes."""
+    """Id of the model, `provider/model`, for use in requests. The id may have more slashes."""
     provider: _builtins.str
     """Name of the provider."""
     display_name: _builtins.str
-    """Its name for people."""
+    """Name for people."""
     summary: _builtins.str
-    """What it is and what it is not, in a sentence or two."""
+    """Abilities and limits in one or two sentences."""
     state: Global___ModelState.ValueType
-    """Whether it can be used now."""
+    """Whether the model is usable now."""
     license: _builtins.str
-    """Licence of its weights or art as an SPDX expression. Empty when it has none."""
+    """License of the weights or art as an SPDX expression. Empty when there is none."""
     source: _builtins.str
-    """Where its weights or art come from. Empty when it has none."""
+    """Origin of the weights or art. Empty when there is none."""
     checked_on: _builtins.str
     """Day on which these facts were checked, `2026-11-22`."""
     max_count: _builtins.int
-    """Images it makes in one call; more are split by the server. 0 when it makes none."""
+    """Most images in one call to the model; the server splits larger numbers. 0 when the model makes no images."""
     previews: _builtins.bool
-    """Whether it sends previews."""
-    evidence: _builtins.str
-    """How its facts are known, the best of what it does: `wire-proven` (by the vendor's own SDK), `second source`, `from the
-    specification`, `from the configuration`, `not in the catalogue`. Empty for models of this machine.
-    """
+    """Whether the model sends previews."""
+    evidence: Global___ModelEvidence.ValueType
+    """Origin of the facts about the model."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
-        """What it does."""
+        """Operations that the model offers."""
+
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT."""
 
     @_builtins.property
     def default_for(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
-        """Operations for which it is this server's default."""
+        """Operations for which the model is this server's default."""
 
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
-        """What it accepts, per operation. Left out in the BASIC view."""
+        """Fields that the model reads, per operation. Left out in the BASIC view."""
 
     @_builtins.property
     def lifecycle(self) -> Global___ModelLifecycle:
-        """Whether its provider means to keep it."""
+        """Lifecycle of the model at its provider."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceRule]:
-        """What it costs, as far as it is known. Left out in the BASIC view. Empty for models of this machine."""
+        """Known prices. Left out in the BASIC view. Empty for models of this machine."""
 
     def __init__(
         self,
@@ -190,6 +266,7 @@ class Model(_message.Message):
         display_name: _builtins.str = ...,
         summary: _builtins.str = ...,
         operations: _abc.Iterable[_operation_pb2.OperationKind.ValueType] | None = ...,
+        edits: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___ModelState.ValueType = ...,
         default_for: _abc.Iterable[_operation_pb2.OperationKind.ValueType] | None = ...,
         license: _builtins.str = ...,
@@ -200,11 +277,11 @@ class Model(_message.Message):
         parameters: _abc.Iterable[Global___Parameter] | None = ...,
         lifecycle: Global___ModelLifecycle | None = ...,
         prices: _abc.Iterable[Global___PriceRule] | None = ...,
-        evidence: _builtins.str = ...,
+        evidence: Global___ModelEvidence.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifecycle", b"lifecycle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "previews", b"previews", "prices", b"prices", "provider", b"provider", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "edits", b"edits", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "previews", b"previews", "prices", b"prices", "provider", b"provider", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,29 +289,29 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class ModelLifecycle(_message.Message):
-    """Whether a provider means to keep a model."""
+    """The lifecycle of a model at its provider."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ENDING_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
     ENDS_ON_FIELD_NUMBER: _builtins.int
     REPLACEMENT_FIELD_NUMBER: _builtins.int
-    ending: _builtins.bool
-    """Whether it is on its way out or gone."""
+    stage: Global___ModelStage.ValueType
+    """Current stage."""
     ends_on: _builtins.str
-    """Day on which it goes or went, `2026-05-12`. Empty when none is known."""
+    """Day on which the provider removes or removed the model, `2026-05-12`. Empty when unknown."""
     replacement: _builtins.str
-    """Id of the model to use in its place. Empty when none is known."""
+    """Id of the model to use instead. Empty when unknown."""
     def __init__(
         self,
         *,
-        ending: _builtins.bool = ...,
+        stage: Global___ModelStage.ValueType = ...,
         ends_on: _builtins.str = ...,
         replacement: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ending", b"ending", "ends_on", b"ends_on", "replacement", b"replacement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_on", b"ends_on", "replacement", b"replacement", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,41 +319,43 @@ Global___ModelLifecycle: _TypeAlias = ModelLifecycle  # noqa: Y015
 
 @_typing.final
 class PriceRule(_message.Message):
-    """What one unit costs where a condition holds."""
+    """A price under a condition."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UNIT_FIELD_NUMBER: _builtins.int
-    AMOUNT_FIELD_NUMBER: _builtins.int
-    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     CHECKED_ON_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
-    """The unit: `image`, `megapixel`, `million output tokens` and so on."""
-    amount: _builtins.str
-    """A decimal number."""
-    currency_code: _builtins.str
-    """ISO 4217 code of the currency."""
+    """Unit that the provider counts: `image`, `megapixel`, `output_image_token` and so on."""
+    per: _builtins.int
+    """Number of units that the price is for: 1,000,000 for most tokens. 0 means 1."""
     condition: _builtins.str
-    """When it holds, for people. Empty means always."""
+    """Condition of the price, for people. Empty means always."""
     source: _builtins.str
-    """Where it was read."""
+    """Origin of the price."""
     checked_on: _builtins.str
-    """Day on which it was read, `2026-11-22`."""
+    """Day on which the price was checked, `2026-11-22`."""
+    @_builtins.property
+    def price(self) -> _money_pb2.Money:
+        """Price of `per` units."""
+
     def __init__(
         self,
         *,
         unit: _builtins.str = ...,
-        amount: _builtins.str = ...,
-        currency_code: _builtins.str = ...,
+        price: _money_pb2.Money | None = ...,
+        per: _builtins.int = ...,
         condition: _builtins.str = ...,
         source: _builtins.str = ...,
         checked_on: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "checked_on", b"checked_on", "condition", b"condition", "currency_code", b"currency_code", "source", b"source", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "condition", b"condition", "per", b"per", "price", b"price", "source", b"source", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,7 +363,7 @@ Global___PriceRule: _TypeAlias = PriceRule  # noqa: Y015
 
 @_typing.final
 class Parameter(_message.Message):
-    """One thing that a model accepts: enough to draw a form and to check before sending."""
+    """One field of a request that a model reads. Clients can draw a form and check values from these facts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -297,22 +376,22 @@ class Parameter(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     INTEGER_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
-    BOOL_FIELD_NUMBER: _builtins.int
+    BOOLEAN_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     operation: _operation_pb2.OperationKind.ValueType
-    """Operation it belongs to."""
+    """Operation that the field belongs to."""
     path: _builtins.str
     """Path of the field in that operation's request, `options.provider_options["local"].tile`."""
     title: _builtins.str
-    """Its name for people."""
+    """Name for people."""
     help: _builtins.str
-    """What it does, for people."""
+    """Effect of the field, for people."""
     required: _builtins.bool
-    """Whether the model needs it."""
+    """Whether the model needs a value."""
     advanced: _builtins.bool
-    """Whether a form should hide it at first."""
+    """Whether a form should hide the field at first."""
     @_builtins.property
     def text(self) -> Global___TextParameter:
         """Text."""
@@ -326,12 +405,12 @@ class Parameter(_message.Message):
         """A number."""
 
     @_builtins.property
-    def bool(self) -> Global___BoolParameter:
+    def boolean(self) -> Global___BooleanParameter:
         """Yes or no."""
 
     @_builtins.property
     def choice(self) -> Global___ChoiceParameter:
-        """One or more of a few words."""
+        """One or more words of a list."""
 
     @_builtins.property
     def size(self) -> Global___SizeParameter:
@@ -339,7 +418,7 @@ class Parameter(_message.Message):
 
     @_builtins.property
     def image(self) -> Global___ImageParameter:
-        """A picture."""
+        """One or more images."""
 
     def __init__(
         self,
@@ -353,16 +432,16 @@ class Parameter(_message.Message):
         text: Global___TextParameter | None = ...,
         integer: Global___IntegerParameter | None = ...,
         number: Global___NumberParameter | None = ...,
-        bool: Global___BoolParameter | None = ...,
+        boolean: Global___BooleanParameter | None = ...,
         choice: Global___ChoiceParameter | None = ...,
         size: Global___SizeParameter | None = ...,
         image: Global___ImageParameter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bool", b"bool", "choice", b"choice", "image", b"image", "integer", b"integer", "kind", b"kind", "number", b"number", "size", b"size", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boolean", b"boolean", "choice", b"choice", "image", b"image", "integer", b"integer", "kind", b"kind", "number", b"number", "size", b"size", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "bool", b"bool", "choice", b"choice", "help", b"help", "image", b"image", "integer", b"integer", "kind", b"kind", "number", b"number", "operation", b"operation", "path", b"path", "required", b"required", "size", b"size", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advanced", b"advanced", "boolean", b"boolean", "choice", b"choice", "help", b"help", "image", b"image", "integer", b"integer", "kind", b"kind", "number", b"number", "operation", b"operation", "path", b"path", "required", b"required", "size", b"size", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "integer", "number", "bool", "choice", "size", "image"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "integer", "number", "boolean", "choice", "size", "image"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -377,9 +456,9 @@ class TextParameter(_message.Message):
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     max_length: _builtins.int
-    """Characters at most. 0 means only the contract's limit."""
+    """Most characters. 0 means only the limit of the contract."""
     default_value: _builtins.str
-    """Value used when none is given."""
+    """Default. Empty when the model decides."""
     def __init__(
         self,
         *,
@@ -405,13 +484,13 @@ class IntegerParameter(_message.Message):
     MULTIPLE_OF_FIELD_NUMBER: _builtins.int
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     minimum: _builtins.int
-    """Smallest."""
+    """Smallest value. Unset when the contract alone limits it."""
     maximum: _builtins.int
-    """Largest. Unset for a seed, whose range is the field's."""
+    """Largest value. Unset when the contract alone limits it."""
     multiple_of: _builtins.int
-    """Only multiples of it. 0 means any."""
+    """Values are multiples of this number. 0 means any value."""
     default_value: _builtins.int
-    """Value used when none is given. Unset when the server or the model draws one."""
+    """Default. Unset when the server or the model draws a value."""
     def __init__(
         self,
         *,
@@ -449,11 +528,11 @@ class NumberParameter(_message.Message):
     MAXIMUM_FIELD_NUMBER: _builtins.int
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     minimum: _builtins.float
-    """Smallest."""
+    """Smallest value. Unset when the contract alone limits it."""
     maximum: _builtins.float
-    """Largest."""
+    """Largest value. Unset when the contract alone limits it."""
     default_value: _builtins.float
-    """Value used when none is given."""
+    """Default. Unset when the model decides."""
     def __init__(
         self,
         *,
@@ -481,37 +560,45 @@ class NumberParameter(_message.Message):
 Global___NumberParameter: _TypeAlias = NumberParameter  # noqa: Y015
 
 @_typing.final
-class BoolParameter(_message.Message):
+class BooleanParameter(_message.Message):
     """Accepts yes or no."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     default_value: _builtins.bool
-    """Value used when none is given."""
+    """Default. Unset when the model decides."""
     def __init__(
         self,
         *,
-        default_value: _builtins.bool = ...,
+        default_value: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_value", b"_default_value", "default_value", b"default_value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_value", b"_default_value", "default_value", b"default_value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__default_value: _TypeAlias = _typing.Literal["default_value"]  # noqa: Y015
+    _WhichOneofArgType__default_value: _TypeAlias = _typing.Literal["_default_value", b"_default_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default_value) -> _WhichOneofReturnType__default_value | None: ...
 
-Global___BoolParameter: _TypeAlias = BoolParameter  # noqa: Y015
+Global___BooleanParameter: _TypeAlias = BooleanParameter  # noqa: Y015
 
 @_typing.final
 class ChoiceParameter(_message.Message):
-    """Accepts one or more of a few words."""
+    """Accepts one or more words of a list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUES_FIELD_NUMBER: _builtins.int
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
+    ALLOW_OTHER_FIELD_NUMBER: _builtins.int
+    MAXIMUM_COUNT_FIELD_NUMBER: _builtins.int
     default_value: _builtins.str
-    """Value used when none is given."""
+    """Default. Empty when the model decides."""
+    allow_other: _builtins.bool
+    """Whether the model accepts words outside `values`."""
+    maximum_count: _builtins.int
+    """Most words in one request. 0 means 1."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The words."""
@@ -521,10 +608,12 @@ class ChoiceParameter(_message.Message):
         *,
         values: _abc.Iterable[_builtins.str] | None = ...,
         default_value: _builtins.str = ...,
+        allow_other: _builtins.bool = ...,
+        maximum_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_other", b"allow_other", "default_value", b"default_value", "maximum_count", b"maximum_count", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -550,22 +639,22 @@ class SizeParameter(_message.Message):
     maximum_side: _builtins.int
     """Longest side in pixels."""
     multiple_of: _builtins.int
-    """Sides are multiples of it. 0 means any."""
+    """Sides are multiples of this number. 0 means any value."""
     maximum_megapixels: _builtins.float
     """Largest area in millions of pixels."""
     default_width: _builtins.int
-    """Width used when none is given. 0 when it depends on the input."""
+    """Default width. 0 when the default depends on the input."""
     default_height: _builtins.int
-    """Height used when none is given. 0 when it depends on the input."""
+    """Default height. 0 when the default depends on the input."""
     minimum_megapixels: _builtins.float
-    """Smallest area in millions of pixels. 0 means any."""
+    """Smallest area in millions of pixels. 0 means any area."""
     @_builtins.property
     def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The only sizes there are, as `1024x1536`. Empty means any within the bounds."""
+        """Allowed sizes, as `1024x1536`. Empty means any size within the bounds."""
 
     @_builtins.property
     def ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The only ratios of width to height there are, as `16:9`. Empty means any."""
+        """Allowed ratios of width to height, as `16:9`. Empty means any ratio."""
 
     def __init__(
         self,
@@ -590,7 +679,7 @@ Global___SizeParameter: _TypeAlias = SizeParameter  # noqa: Y015
 
 @_typing.final
 class ImageParameter(_message.Message):
-    """Accepts a picture."""
+    """Accepts one or more images."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -600,10 +689,10 @@ class ImageParameter(_message.Message):
     maximum_megapixels: _builtins.float
     """Largest area in millions of pixels."""
     maximum_count: _builtins.int
-    """Pictures at most."""
+    """Most images in one request."""
     @_builtins.property
     def media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Media types read."""
+        """Media types that the model accepts."""
 
     def __init__(
         self,
@@ -622,16 +711,25 @@ Global___ImageParameter: _TypeAlias = ImageParameter  # noqa: Y015
 
 @_typing.final
 class ListProvidersRequest(_message.Message):
-    """Asks for the providers."""
+    """Request of `ListProviders`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most providers in the response, 0 to 1,000. 0 means 100; more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the previous page. Empty for the first page."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -639,23 +737,27 @@ Global___ListProvidersRequest: _TypeAlias = ListProvidersRequest  # noqa: Y015
 
 @_typing.final
 class ListProvidersResponse(_message.Message):
-    """The providers."""
+    """Response of `ListProviders`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROVIDERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
-        """All of them, configured or not, ordered by name."""
+        """Providers of this page, configured or not, ordered by name."""
 
     def __init__(
         self,
         *,
         providers: _abc.Iterable[Global___Provider] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["providers", b"providers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "providers", b"providers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -663,7 +765,7 @@ Global___ListProvidersResponse: _TypeAlias = ListProvidersResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Asks for models."""
+    """Request of `ListModels`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -671,14 +773,17 @@ class ListModelsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     OPERATION_FIELD_NUMBER: _builtins.int
+    EDIT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Models at most, 0 to 1,000. 0 means 100."""
+    """Most models in the response, 0 to 1,000. 0 means 100; more than 1,000 means 1,000."""
     page_token: _builtins.str
-    """`next_page_token` of the page before. Empty for the first."""
+    """`next_page_token` of the previous page. Empty for the first page."""
     view: Global___ModelView.ValueType
-    """How much of each. Unset means BASIC."""
+    """Amount of detail. Unset means BASIC."""
     operation: _operation_pb2.OperationKind.ValueType
-    """Only models that do this. Unset means all."""
+    """Only models that offer this operation. Unset means all."""
+    edit: _builtins.str
+    """Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all."""
     def __init__(
         self,
         *,
@@ -686,10 +791,11 @@ class ListModelsRequest(_message.Message):
         page_token: _builtins.str = ...,
         view: Global___ModelView.ValueType = ...,
         operation: _operation_pb2.OperationKind.ValueType = ...,
+        edit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edit", b"edit", "operation", b"operation", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,7 +803,7 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """A page of models."""
+    """Response of `ListModels`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -705,14 +811,14 @@ class ListModelsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Where the next page begins. Empty after the last."""
+    """Token of the next page. Empty on the last page."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
         """Models of this page."""
 
     @_builtins.property
     def aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelAlias]:
-        """The operator's aliases, ordered by name, those that have a model for the operation asked for. In the first page."""
+        """Aliases of the operator, ordered by name, that have a model which matches the filters. Set on the first page only."""
 
     def __init__(
         self,
@@ -731,17 +837,17 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class ModelAlias(_message.Message):
-    """A name that the operator gave to models; requests may have it in place of an id."""
+    """A name that the operator gave to one or more models. Requests may use the name instead of an id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name. It has no slash, as every id has."""
+    """The name. Unlike an id, a name has no slash."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of its models, in the order in which they are tried."""
+        """Ids of the models, in the order in which the server tries them."""
 
     def __init__(
         self,
@@ -759,13 +865,13 @@ Global___ModelAlias: _TypeAlias = ModelAlias  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Asks for one model."""
+    """Request of `GetModel`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Its id, or an alias, which stands for the first of its models here."""
+    """Id of the model, or an alias. An alias returns the first of its models."""
     def __init__(
         self,
         *,
@@ -781,14 +887,14 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """One model."""
+    """Response of `GetModel`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def model(self) -> Global___Model:
-        """The model, with all its parameters."""
+        """The model with all its parameters."""
 
     def __init__(
         self,
@@ -805,7 +911,7 @@ Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 
 @_typing.final
 class GetServerInfoRequest(_message.Message):
-    """Asks about the server."""
+    """Request of `GetServerInfo`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -822,17 +928,17 @@ Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
 
 @_typing.final
 class GetServerInfoResponse(_message.Message):
-    """Facts about the server."""
+    """Response of `GetServerInfo`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
-    """Version of the server's software."""
+    """Version of the server."""
     @_builtins.property
     def limits(self) -> Global___ServerLimits:
-        """What it accepts."""
+        """Limits of the server."""
 
     def __init__(
         self,
@@ -850,7 +956,7 @@ Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
 
 @_typing.final
 class ServerLimits(_message.Message):
-    """What a server accepts."""
+    """Limits of a server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -862,20 +968,20 @@ class ServerLimits(_message.Message):
     IMAGE_SIDE_FIELD_NUMBER: _builtins.int
     MEDIA_TYPES_FIELD_NUMBER: _builtins.int
     request_bytes: _builtins.int
-    """Bytes of a request at most."""
+    """Most bytes of a request."""
     inline_default_bytes: _builtins.int
-    """Bytes of images sent inside a response when `inline_limit_bytes` is unset."""
+    """Most bytes of images inside a response when `inline_limit_bytes` is unset."""
     inline_maximum_bytes: _builtins.int
-    """Bytes of images sent inside a response at most, whatever is asked."""
+    """Most bytes of images inside a response, whatever the request asks for."""
     image_bytes: _builtins.int
-    """Bytes of a picture at most."""
+    """Most bytes of an image."""
     image_pixels: _builtins.int
-    """Pixels of a picture at most, width times height."""
+    """Most pixels of an image, width times height."""
     image_side: _builtins.int
-    """Pixels of a picture's longer side at most."""
+    """Most pixels of the longer side of an image."""
     @_builtins.property
     def media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Media types read."""
+        """Media types that the server reads."""
 
     def __init__(
         self,

@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Tells what this server can do, before a client meets a limit.
+    """Describes the abilities and limits of this server.
+
+    All calls share this error, with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a field is wrong, or this server does not know it. A page token must come from the same list with
+    the same filter.
     """
 
     def __init__(self, channel):
@@ -58,21 +63,24 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """Tells what this server can do, before a client meets a limit.
+    """Describes the abilities and limits of this server.
+
+    All calls share this error, with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a field is wrong, or this server does not know it. A page token must come from the same list with
+    the same filter.
     """
 
     def ListProviders(self, request, context):
-        """Lists the providers.
+        """Lists the providers, ordered by name. Only an empty `next_page_token` ends the list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the models, ordered by id. Ends early by bytes as well as by count: only an empty `next_page_token` ends it.
-        Errors:
-
-        * `INVALID_ARGUMENT`: the page token is not one that this server gave.
+        """Lists the models, ordered by id. A page may have fewer models than `page_size`, since its bytes are limited too.
+        Only an empty `next_page_token` ends the list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +89,7 @@ class ModelServiceServicer(object):
     def GetModel(self, request, context):
         """Returns one model with all its parameters.
 
-        * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists those that come near.
+        * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists similar ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +134,12 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Tells what this server can do, before a client meets a limit.
+    """Describes the abilities and limits of this server.
+
+    All calls share this error, with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a field is wrong, or this server does not know it. A page token must come from the same list with
+    the same filter.
     """
 
     @staticmethod

@@ -27,51 +27,65 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelServiceStub:
-    """Tells what this server can do, before a client meets a limit."""
+    """Describes the abilities and limits of this server.
+
+    All calls share this error, with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a field is wrong, or this server does not know it. A page token must come from the same list with
+      the same filter.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListProviders: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListProvidersRequest, _model_service_pb2.ListProvidersResponse]
-    """Lists the providers."""
+    """Lists the providers, ordered by name. Only an empty `next_page_token` ends the list."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]
-    """Lists the models, ordered by id. Ends early by bytes as well as by count: only an empty `next_page_token` ends it.
-    Errors:
-
-    * `INVALID_ARGUMENT`: the page token is not one that this server gave.
+    """Lists the models, ordered by id. A page may have fewer models than `page_size`, since its bytes are limited too.
+    Only an empty `next_page_token` ends the list.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]
     """Returns one model with all its parameters.
 
-    * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists those that come near.
+    * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists similar ids.
     """
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_model_service_pb2.GetServerInfoRequest, _model_service_pb2.GetServerInfoResponse]
     """Returns the server's version and limits."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
-    """Tells what this server can do, before a client meets a limit."""
+    """Describes the abilities and limits of this server.
+
+    All calls share this error, with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a field is wrong, or this server does not know it. A page token must come from the same list with
+      the same filter.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListProviders: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListProvidersRequest, _model_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
-    """Lists the providers."""
+    """Lists the providers, ordered by name. Only an empty `next_page_token` ends the list."""
     ListModels: _aio.UnaryUnaryMultiCallable[_model_service_pb2.ListModelsRequest, _model_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models, ordered by id. Ends early by bytes as well as by count: only an empty `next_page_token` ends it.
-    Errors:
-
-    * `INVALID_ARGUMENT`: the page token is not one that this server gave.
+    """Lists the models, ordered by id. A page may have fewer models than `page_size`, since its bytes are limited too.
+    Only an empty `next_page_token` ends the list.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetModelRequest, _model_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """Returns one model with all its parameters.
 
-    * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists those that come near.
+    * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists similar ids.
     """
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_model_service_pb2.GetServerInfoRequest, _model_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Returns the server's version and limits."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells what this server can do, before a client meets a limit."""
+    """Describes the abilities and limits of this server.
+
+    All calls share this error, with `google.rpc.ErrorInfo`:
+
+    * `INVALID_ARGUMENT`: a field is wrong, or this server does not know it. A page token must come from the same list with
+      the same filter.
+    """
 
     @_abc_1.abstractmethod
     def ListProviders(
@@ -79,7 +93,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListProvidersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListProvidersResponse, _abc.Awaitable[_model_service_pb2.ListProvidersResponse]]:
-        """Lists the providers."""
+        """Lists the providers, ordered by name. Only an empty `next_page_token` ends the list."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -87,10 +101,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_service_pb2.ListModelsResponse, _abc.Awaitable[_model_service_pb2.ListModelsResponse]]:
-        """Lists the models, ordered by id. Ends early by bytes as well as by count: only an empty `next_page_token` ends it.
-        Errors:
-
-        * `INVALID_ARGUMENT`: the page token is not one that this server gave.
+        """Lists the models, ordered by id. A page may have fewer models than `page_size`, since its bytes are limited too.
+        Only an empty `next_page_token` ends the list.
         """
 
     @_abc_1.abstractmethod
@@ -101,7 +113,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_service_pb2.GetModelResponse, _abc.Awaitable[_model_service_pb2.GetModelResponse]]:
         """Returns one model with all its parameters.
 
-        * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists those that come near.
+        * `NOT_FOUND`: no model has this id; ErrorInfo metadata `nearest` lists similar ids.
         """
 
     @_abc_1.abstractmethod

@@ -18,8 +18,34 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class Money(_message.Message):
+    """An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    NANOS_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """ISO 4217 code of the currency, three capital letters."""
+    nanos: _builtins.int
+    """Billionths of one unit of the currency."""
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        nanos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "nanos", b"nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Money: _TypeAlias = Money  # noqa: Y015
+
+@_typing.final
 class Usage(_message.Message):
-    """What an operation used. Prices and costs join it with the first provider that has any."""
+    """Resources that one operation used."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -29,10 +55,10 @@ class Usage(_message.Message):
     images: _builtins.int
     """Images stored."""
     megapixels: _builtins.float
-    """Millions of pixels in these images, together."""
+    """Area of these images together, in millions of pixels."""
     @_builtins.property
     def compute_time(self) -> _duration_pb2.Duration:
-        """Time that engines of this server worked on it, waiting not counted. Unset when none did."""
+        """Time that engines of this server worked on the operation, without waiting. Unset when no engine did."""
 
     def __init__(
         self,

@@ -35,23 +35,23 @@ class _UpscaleMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Upscale
     UPSCALE_METHOD_UNSPECIFIED: _UpscaleMethod.ValueType  # 0
     """The model's own way."""
     UPSCALE_METHOD_FAST: _UpscaleMethod.ValueType  # 1
-    """At once, inventing little."""
+    """Fast, with little invented detail."""
     UPSCALE_METHOD_CONSERVATIVE: _UpscaleMethod.ValueType  # 2
-    """Keeping to what is there."""
+    """Faithful to the source."""
     UPSCALE_METHOD_CREATIVE: _UpscaleMethod.ValueType  # 3
-    """Inventing detail."""
+    """With invented detail."""
 
 class UpscaleMethod(_UpscaleMethod, metaclass=_UpscaleMethodEnumTypeWrapper):
-    """How a picture is made larger."""
+    """A way to enlarge an image."""
 
 UPSCALE_METHOD_UNSPECIFIED: UpscaleMethod.ValueType  # 0
 """The model's own way."""
 UPSCALE_METHOD_FAST: UpscaleMethod.ValueType  # 1
-"""At once, inventing little."""
+"""Fast, with little invented detail."""
 UPSCALE_METHOD_CONSERVATIVE: UpscaleMethod.ValueType  # 2
-"""Keeping to what is there."""
+"""Faithful to the source."""
 UPSCALE_METHOD_CREATIVE: UpscaleMethod.ValueType  # 3
-"""Inventing detail."""
+"""With invented detail."""
 Global___UpscaleMethod: _TypeAlias = UpscaleMethod  # noqa: Y015
 
 class _OperationKind:
@@ -61,29 +61,29 @@ class _OperationKind:
 class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperationKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OPERATION_KIND_UNSPECIFIED: _OperationKind.ValueType  # 0
-    """Never sent."""
+    """Never sent by a server. In a filter: all operations."""
     OPERATION_KIND_GENERATE: _OperationKind.ValueType  # 1
-    """Makes pictures from words."""
+    """Generates images from words."""
     OPERATION_KIND_EDIT: _OperationKind.ValueType  # 2
-    """Changes a picture."""
+    """Edits an image."""
     OPERATION_KIND_UPSCALE: _OperationKind.ValueType  # 3
-    """Makes a picture larger."""
+    """Enlarges an image."""
     OPERATION_KIND_ANALYZE: _OperationKind.ValueType  # 4
-    """Finds out about a picture."""
+    """Analyzes an image."""
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """One of the four operations."""
 
 OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
-"""Never sent."""
+"""Never sent by a server. In a filter: all operations."""
 OPERATION_KIND_GENERATE: OperationKind.ValueType  # 1
-"""Makes pictures from words."""
+"""Generates images from words."""
 OPERATION_KIND_EDIT: OperationKind.ValueType  # 2
-"""Changes a picture."""
+"""Edits an image."""
 OPERATION_KIND_UPSCALE: OperationKind.ValueType  # 3
-"""Makes a picture larger."""
+"""Enlarges an image."""
 OPERATION_KIND_ANALYZE: OperationKind.ValueType  # 4
-"""Finds out about a picture."""
+"""Analyzes an image."""
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 class _Strictness:
@@ -93,21 +93,21 @@ class _Strictness:
 class _StrictnessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strictness.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     STRICTNESS_UNSPECIFIED: _Strictness.ValueType  # 0
-    """BEST_EFFORT."""
+    """Means BEST_EFFORT."""
     STRICTNESS_BEST_EFFORT: _Strictness.ValueType  # 1
-    """The nearest that the model can; every difference is a line of the fidelity and a warning event."""
+    """The server makes the nearest possible result. Each difference is a line of the fidelity and a warning event."""
     STRICTNESS_STRICT: _Strictness.ValueType  # 2
-    """Any difference is INVALID_ARGUMENT, before any work is done."""
+    """Any difference is INVALID_ARGUMENT, before work begins."""
 
 class Strictness(_Strictness, metaclass=_StrictnessEnumTypeWrapper):
-    """What a server does about a request that it can't fulfil to the letter."""
+    """Handling of a request that no model can fulfill to the letter."""
 
 STRICTNESS_UNSPECIFIED: Strictness.ValueType  # 0
-"""BEST_EFFORT."""
+"""Means BEST_EFFORT."""
 STRICTNESS_BEST_EFFORT: Strictness.ValueType  # 1
-"""The nearest that the model can; every difference is a line of the fidelity and a warning event."""
+"""The server makes the nearest possible result. Each difference is a line of the fidelity and a warning event."""
 STRICTNESS_STRICT: Strictness.ValueType  # 2
-"""Any difference is INVALID_ARGUMENT, before any work is done."""
+"""Any difference is INVALID_ARGUMENT, before work begins."""
 Global___Strictness: _TypeAlias = Strictness  # noqa: Y015
 
 class _OutputMetadata:
@@ -117,21 +117,21 @@ class _OutputMetadata:
 class _OutputMetadataEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputMetadata.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OUTPUT_METADATA_UNSPECIFIED: _OutputMetadata.ValueType  # 0
-    """The server's setting, which is KEEP unless its operator chose otherwise."""
+    """The server's setting: KEEP unless the operator chose otherwise."""
     OUTPUT_METADATA_KEEP: _OutputMetadata.ValueType  # 1
-    """It stays as it is."""
+    """The metadata stays."""
     OUTPUT_METADATA_STRIP: _OutputMetadata.ValueType  # 2
-    """All goes but what the pixels need: color profile, orientation, resolution. Content credentials go too."""
+    """The metadata is removed, also content credentials. Color profile, orientation and resolution stay."""
 
 class OutputMetadata(_OutputMetadata, metaclass=_OutputMetadataEnumTypeWrapper):
-    """What becomes of metadata that an image has when it is made: what an engine or a vendor wrote into it."""
+    """Handling of the metadata that an engine or a provider wrote into an image."""
 
 OUTPUT_METADATA_UNSPECIFIED: OutputMetadata.ValueType  # 0
-"""The server's setting, which is KEEP unless its operator chose otherwise."""
+"""The server's setting: KEEP unless the operator chose otherwise."""
 OUTPUT_METADATA_KEEP: OutputMetadata.ValueType  # 1
-"""It stays as it is."""
+"""The metadata stays."""
 OUTPUT_METADATA_STRIP: OutputMetadata.ValueType  # 2
-"""All goes but what the pixels need: color profile, orientation, resolution. Content credentials go too."""
+"""The metadata is removed, also content credentials. Color profile, orientation and resolution stay."""
 Global___OutputMetadata: _TypeAlias = OutputMetadata  # noqa: Y015
 
 class _FidelityOutcome:
@@ -143,36 +143,36 @@ class _FidelityOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fidel
     FIDELITY_OUTCOME_UNSPECIFIED: _FidelityOutcome.ValueType  # 0
     """Never sent."""
     FIDELITY_OUTCOME_HONORED: _FidelityOutcome.ValueType  # 1
-    """Done as asked."""
+    """The field was done as asked."""
     FIDELITY_OUTCOME_ADJUSTED: _FidelityOutcome.ValueType  # 2
-    """Done with another value, which `sent` tells."""
+    """The field was done with another value, in `sent`."""
     FIDELITY_OUTCOME_EMULATED: _FidelityOutcome.ValueType  # 3
-    """Done by Celeste itself, since the model can't."""
+    """Celeste itself did the field, since the model cannot."""
     FIDELITY_OUTCOME_DROPPED: _FidelityOutcome.ValueType  # 4
-    """Not done."""
+    """The field was ignored."""
     FIDELITY_OUTCOME_DEFAULTED: _FidelityOutcome.ValueType  # 5
-    """Not asked for: the model's or the server's default was used, which `sent` tells."""
+    """The field was unset. The model's or the server's default was used, in `sent`."""
 
 class FidelityOutcome(_FidelityOutcome, metaclass=_FidelityOutcomeEnumTypeWrapper):
-    """What became of one thing that was asked for."""
+    """The outcome of one field of the request."""
 
 FIDELITY_OUTCOME_UNSPECIFIED: FidelityOutcome.ValueType  # 0
 """Never sent."""
 FIDELITY_OUTCOME_HONORED: FidelityOutcome.ValueType  # 1
-"""Done as asked."""
+"""The field was done as asked."""
 FIDELITY_OUTCOME_ADJUSTED: FidelityOutcome.ValueType  # 2
-"""Done with another value, which `sent` tells."""
+"""The field was done with another value, in `sent`."""
 FIDELITY_OUTCOME_EMULATED: FidelityOutcome.ValueType  # 3
-"""Done by Celeste itself, since the model can't."""
+"""Celeste itself did the field, since the model cannot."""
 FIDELITY_OUTCOME_DROPPED: FidelityOutcome.ValueType  # 4
-"""Not done."""
+"""The field was ignored."""
 FIDELITY_OUTCOME_DEFAULTED: FidelityOutcome.ValueType  # 5
-"""Not asked for: the model's or the server's default was used, which `sent` tells."""
+"""The field was unset. The model's or the server's default was used, in `sent`."""
 Global___FidelityOutcome: _TypeAlias = FidelityOutcome  # noqa: Y015
 
 @_typing.final
 class GenerateRequest(_message.Message):
-    """Makes pictures from words."""
+    """Generates images from words."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -185,31 +185,63 @@ class GenerateRequest(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     OUTPUT_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    OUTPUT_QUALITY_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    REWRITE_PROMPT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names the call in events, results and logs: a UUID of any version. Unset, the server makes one and returns it."""
+    """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    events, results, errors and logs. Unset, the server makes an id and returns it.
+    """
     model: _builtins.str
-    """Id of a model from `ListModels`, `provider/model`, or an alias from there: then its models are tried in order, as
-    those of `options.routing` are. Empty means the server's default for this operation.
+    """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    like the models of `options.routing`. Empty means the server's default for this operation.
     """
     prompt: _builtins.str
-    """What to make, 1 to 32,000 characters."""
+    """Content of the images, 1 to 32,000 characters."""
     negative_prompt: _builtins.str
-    """What not to make, up to 32,000 characters."""
+    """Content to avoid, up to 32,000 characters."""
     count: _builtins.int
-    """Images wanted, 1 to 16. Zero is unset and means 1. More than the model makes in one call is split by the server."""
+    """Number of images, 1 to 16. Zero is unset and means 1. The server splits a number that exceeds the model's limit."""
     seed: _builtins.int
-    """The same model, seed and parameters give the same picture where the model has seeds. Image i of several gets
-    seed + i. Unset, the server draws one and returns it.
+    """Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
+    parameters. Unset, the server draws a seed and returns it.
     """
     output_media_type: _builtins.str
-    """Media type wanted: `image/png`, `image/jpeg` or `image/webp`. Unset means the model's default."""
+    """Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+    Unset means the model's default.
+    """
+    quality: _builtins.str
+    """Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+    default.
+    """
+    background: _builtins.str
+    """Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+    default.
+    """
+    output_quality: _builtins.int
+    """Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default."""
+    style: _builtins.str
+    """Name of a style that the model knows. Empty means no style."""
+    rewrite_prompt: _builtins.bool
+    """Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+    the model's default.
+    """
     @_builtins.property
     def options(self) -> Global___RequestOptions:
-        """What all operations have in common."""
+        """Options that all operations share."""
 
     @_builtins.property
     def size(self) -> _image_pb2.Size:
-        """Size wanted. Unset means the model's default."""
+        """Size of the images. Unset means the model's default."""
+
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageReference]:
+        """Images that guide the result, at most 16."""
 
     def __init__(
         self,
@@ -223,20 +255,31 @@ class GenerateRequest(_message.Message):
         count: _builtins.int = ...,
         seed: _builtins.int | None = ...,
         output_media_type: _builtins.str = ...,
+        references: _abc.Iterable[_image_pb2.ImageReference] | None = ...,
+        quality: _builtins.str = ...,
+        background: _builtins.str = ...,
+        output_quality: _builtins.int = ...,
+        style: _builtins.str = ...,
+        rewrite_prompt: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "options", b"options", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "options", b"options", "rewrite_prompt", b"rewrite_prompt", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "count", b"count", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "background", b"background", "count", b"count", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "output_media_type", b"output_media_type", "output_quality", b"output_quality", "prompt", b"prompt", "quality", b"quality", "references", b"references", "request_id", b"request_id", "rewrite_prompt", b"rewrite_prompt", "seed", b"seed", "size", b"size", "style", b"style"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rewrite_prompt: _TypeAlias = _typing.Literal["rewrite_prompt"]  # noqa: Y015
+    _WhichOneofArgType__rewrite_prompt: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rewrite_prompt) -> _WhichOneofReturnType__rewrite_prompt | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
 
 @_typing.final
 class EditRequest(_message.Message):
-    """Changes a picture."""
+    """Edits an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -250,6 +293,11 @@ class EditRequest(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     OUTPUT_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    OUTPUT_QUALITY_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    REWRITE_PROMPT_FIELD_NUMBER: _builtins.int
     ERASE_FIELD_NUMBER: _builtins.int
     INPAINT_FIELD_NUMBER: _builtins.int
     OUTPAINT_FIELD_NUMBER: _builtins.int
@@ -267,32 +315,44 @@ class EditRequest(_message.Message):
     model: _builtins.str
     """As in GenerateRequest."""
     seed: _builtins.int
-    """As in GenerateRequest, for edits that draw at random."""
+    """As in GenerateRequest, for edits that use a seed."""
     negative_prompt: _builtins.str
-    """What not to make, up to 32,000 characters."""
+    """Content to avoid, up to 32,000 characters."""
     count: _builtins.int
-    """Images wanted, 1 to 16. Zero is unset and means 1."""
+    """Number of images, 1 to 16. Zero is unset and means 1."""
     output_media_type: _builtins.str
-    """Media type wanted: `image/png`, `image/jpeg` or `image/webp`. Unset means the model's default."""
+    """As in GenerateRequest."""
+    quality: _builtins.str
+    """As in GenerateRequest."""
+    background: _builtins.str
+    """As in GenerateRequest."""
+    output_quality: _builtins.int
+    """As in GenerateRequest."""
+    style: _builtins.str
+    """Name of a style that the model knows, for the painted content. Empty means no style. To transfer a style to the
+    source, use `restyle`.
+    """
+    rewrite_prompt: _builtins.bool
+    """As in GenerateRequest."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
-        """What all operations have in common."""
+        """Options that all operations share."""
 
     @_builtins.property
     def image(self) -> _image_pb2.ImageInput:
-        """The picture to change."""
+        """The source: the image to edit."""
 
     @_builtins.property
-    def references(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageInput]:
-        """More pictures that the edit may take from: people, things, styles. At most 16."""
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageReference]:
+        """Further images that guide the edit: people, objects, styles. At most 16."""
 
     @_builtins.property
     def size(self) -> _image_pb2.Size:
-        """Size wanted. Unset means that of the image, where the model can."""
+        """Size of the result. Unset means the size of the source, where the model can make it."""
 
     @_builtins.property
     def erase(self) -> _edit_pb2.EraseEdit:
-        """Remove something."""
+        """Remove an object."""
 
     @_builtins.property
     def inpaint(self) -> _edit_pb2.InpaintEdit:
@@ -300,19 +360,19 @@ class EditRequest(_message.Message):
 
     @_builtins.property
     def outpaint(self) -> _edit_pb2.OutpaintEdit:
-        """Grow the picture."""
+        """Extend the image."""
 
     @_builtins.property
     def instruct(self) -> _edit_pb2.InstructEdit:
-        """Change what words say."""
+        """Follow an instruction."""
 
     @_builtins.property
     def replace_background(self) -> _edit_pb2.ReplaceBackgroundEdit:
-        """Put another background."""
+        """Replace the background."""
 
     @_builtins.property
     def remove_background(self) -> _edit_pb2.RemoveBackgroundEdit:
-        """Take the background away."""
+        """Remove the background."""
 
     @_builtins.property
     def restyle(self) -> _edit_pb2.RestyleEdit:
@@ -324,15 +384,15 @@ class EditRequest(_message.Message):
 
     @_builtins.property
     def search_replace(self) -> _edit_pb2.SearchReplaceEdit:
-        """Replace what words find."""
+        """Find and replace an object."""
 
     @_builtins.property
     def relight(self) -> _edit_pb2.RelightEdit:
-        """Light it anew."""
+        """Change the light."""
 
     @_builtins.property
     def vary(self) -> _edit_pb2.VaryEdit:
-        """Make another like it."""
+        """Make a similar image."""
 
     @_builtins.property
     def control(self) -> _edit_pb2.ControlEdit:
@@ -346,11 +406,16 @@ class EditRequest(_message.Message):
         options: Global___RequestOptions | None = ...,
         image: _image_pb2.ImageInput | None = ...,
         seed: _builtins.int | None = ...,
-        references: _abc.Iterable[_image_pb2.ImageInput] | None = ...,
+        references: _abc.Iterable[_image_pb2.ImageReference] | None = ...,
         negative_prompt: _builtins.str = ...,
         size: _image_pb2.Size | None = ...,
         count: _builtins.int = ...,
         output_media_type: _builtins.str = ...,
+        quality: _builtins.str = ...,
+        background: _builtins.str = ...,
+        output_quality: _builtins.int = ...,
+        style: _builtins.str = ...,
+        rewrite_prompt: _builtins.bool | None = ...,
         erase: _edit_pb2.EraseEdit | None = ...,
         inpaint: _edit_pb2.InpaintEdit | None = ...,
         outpaint: _edit_pb2.OutpaintEdit | None = ...,
@@ -364,14 +429,18 @@ class EditRequest(_message.Message):
         vary: _edit_pb2.VaryEdit | None = ...,
         control: _edit_pb2.ControlEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "rewrite_prompt", b"rewrite_prompt", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "background", b"background", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "output_quality", b"output_quality", "quality", b"quality", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "rewrite_prompt", b"rewrite_prompt", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "style", b"style", "vary", b"vary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rewrite_prompt: _TypeAlias = _typing.Literal["rewrite_prompt"]  # noqa: Y015
+    _WhichOneofArgType__rewrite_prompt: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "vary", "control"]  # noqa: Y015
     _WhichOneofArgType_edit: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rewrite_prompt) -> _WhichOneofReturnType__rewrite_prompt | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
@@ -381,7 +450,7 @@ Global___EditRequest: _TypeAlias = EditRequest  # noqa: Y015
 
 @_typing.final
 class UpscaleRequest(_message.Message):
-    """Makes a picture larger. Exactly one of `factor` and `size`."""
+    """Enlarges an image. Exactly one of `factor` and `size` must be set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -396,33 +465,38 @@ class UpscaleRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     CREATIVITY_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in GenerateRequest."""
     model: _builtins.str
     """As in GenerateRequest."""
     factor: _builtins.float
-    """Times the width and height, 1 to 16; the results are rounded to whole pixels. Zero is unset."""
+    """Factor for the width and the height, 1 to 16. The server rounds the results to whole pixels. Zero is unset."""
     method: Global___UpscaleMethod.ValueType
-    """How. Unset means the model's own way."""
+    """Way to enlarge. Unset means the model's own way."""
     output_media_type: _builtins.str
-    """Media type wanted: `image/png`, `image/jpeg` or `image/webp`. Unset means the model's default."""
+    """As in GenerateRequest."""
     prompt: _builtins.str
-    """What the picture shows, for methods that invent detail, up to 32,000 characters."""
+    """Content of the image, for methods that invent detail, up to 32,000 characters."""
     creativity: _builtins.float
-    """How much may be invented, 0 to 1. Unset means the model's default."""
+    """Amount of invented detail, 0 to 1. Unset means the model's default."""
     seed: _builtins.int
-    """As in GenerateRequest, for methods that draw at random."""
+    """As in GenerateRequest, for methods that use a seed."""
+    style: _builtins.str
+    """Name of a style that the model knows, for methods that invent detail. Empty means no style."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
-        """What all operations have in common."""
+        """Options that all operations share."""
 
     @_builtins.property
     def image(self) -> _image_pb2.ImageInput:
-        """The picture to enlarge."""
+        """The source: the image to enlarge."""
 
     @_builtins.property
     def size(self) -> _image_pb2.Size:
-        """Size wanted, no smaller than the picture: `width` with `height`, or `megapixels` (which keeps the proportions)."""
+        """Size of the result, no smaller than the source: `width` with `height`, or `megapixels`, which keeps the
+        proportions.
+        """
 
     def __init__(
         self,
@@ -438,10 +512,11 @@ class UpscaleRequest(_message.Message):
         prompt: _builtins.str = ...,
         creativity: _builtins.float | None = ...,
         seed: _builtins.int | None = ...,
+        style: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "image", b"image", "options", b"options", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "factor", b"factor", "image", b"image", "method", b"method", "model", b"model", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "factor", b"factor", "image", b"image", "method", b"method", "model", b"model", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size", "style", b"style"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__creativity: _TypeAlias = _typing.Literal["creativity"]  # noqa: Y015
     _WhichOneofArgType__creativity: _TypeAlias = _typing.Literal["_creativity", b"_creativity"]  # noqa: Y015
@@ -456,7 +531,7 @@ Global___UpscaleRequest: _TypeAlias = UpscaleRequest  # noqa: Y015
 
 @_typing.final
 class AnalyzeRequest(_message.Message):
-    """Finds out about a picture."""
+    """Analyzes an image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,15 +546,15 @@ class AnalyzeRequest(_message.Message):
     """As in GenerateRequest."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
-        """What all operations have in common."""
+        """Options that all operations share."""
 
     @_builtins.property
     def image(self) -> _image_pb2.ImageInput:
-        """The picture to look at."""
+        """The image to analyze."""
 
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_analysis_pb2.AnalysisKind.ValueType]:
-        """What to find. Empty means all that the model can."""
+        """Kinds of findings. Empty means all kinds that the model knows."""
 
     def __init__(
         self,
@@ -500,7 +575,7 @@ Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):
-    """One operation of any kind: the member of requests that take all four."""
+    """One operation of any kind, for requests that accept all four."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -510,19 +585,19 @@ class Operation(_message.Message):
     ANALYZE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def generate(self) -> Global___GenerateRequest:
-        """Make pictures from words."""
+        """Generate images from words."""
 
     @_builtins.property
     def edit(self) -> Global___EditRequest:
-        """Change a picture."""
+        """Edit an image."""
 
     @_builtins.property
     def upscale(self) -> Global___UpscaleRequest:
-        """Make a picture larger."""
+        """Enlarge an image."""
 
     @_builtins.property
     def analyze(self) -> Global___AnalyzeRequest:
-        """Find out about a picture."""
+        """Analyze an image."""
 
     def __init__(
         self,
@@ -544,13 +619,17 @@ Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class Routing(_message.Message):
-    """Which models may do a request besides the one that it names.
+    """Models that may do a request besides the model that the request names.
 
-    The next model is tried when the one before says that nothing was done: it can't do the request (with STRICT, not to
-    the letter), it is not there or not set up, its provider is down, busy or not paid, or its queue is full. What was sent
-    and not answered (OUTCOME_UNKNOWN), submitted as a job, or refused by a safety system (SAFETY_BLOCKED) is never given to
-    another model. Each model that is tried is a `started` event; why those before it were left is in the fidelity line of
-    `model` and in its warning event.
+    The server tries the next model only when the previous one did nothing. Causes are:
+
+    * The model cannot do the request; with STRICT, not to the letter.
+    * The model is missing or not configured.
+    * Its provider is down, busy or unpaid, or its queue is full.
+
+    The server never gives a request to another model after OUTCOME_UNKNOWN, after a submitted job, or after
+    SAFETY_BLOCKED. Each model that is tried is a `started` event. The fidelity line of `model` and its warning event
+    explain why earlier models were left.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -558,7 +637,7 @@ class Routing(_message.Message):
     FALLBACK_MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def fallback_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Models to try after `model`, in order: ids or aliases, at most 8. One that this server does not know is refused."""
+        """Models to try after `model`, in order: ids or aliases, at most 8. The server refuses an unknown model."""
 
     def __init__(
         self,
@@ -575,7 +654,7 @@ Global___Routing: _TypeAlias = Routing  # noqa: Y015
 
 @_typing.final
 class RequestOptions(_message.Message):
-    """What all operations have in common."""
+    """Options that all operations share."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -605,34 +684,39 @@ class RequestOptions(_message.Message):
     INLINE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     PREVIEW_COUNT_FIELD_NUMBER: _builtins.int
     ROUTING_FIELD_NUMBER: _builtins.int
+    END_USER_FIELD_NUMBER: _builtins.int
     OUTPUT_METADATA_FIELD_NUMBER: _builtins.int
     EMBED_RECIPE_FIELD_NUMBER: _builtins.int
     strictness: Global___Strictness.ValueType
-    """What to do about a request that can't be fulfilled to the letter. Unset means BEST_EFFORT."""
+    """Handling of a request that no model can fulfill to the letter. Unset means BEST_EFFORT."""
     inline_limit_bytes: _builtins.int
-    """Images are sent inside the response, in index order, while together they have at most this many bytes; the others
-    are read by name. 0 means none, unset means the server's default. What it allows at most is in `GetServerInfo`.
+    """Most bytes of images inside the response. The first images that fit together are inside, in index order; read the
+    others by name. 0 means none; unset means the server's default. `GetServerInfo` has the maximum.
     """
     preview_count: _builtins.int
-    """Previews wanted in a `Stream`, 0 to 8. Models without previews send none."""
+    """Number of previews in a `Stream`, 0 to 8. Some models send none."""
+    end_user: _builtins.str
+    """Opaque id of the end user, for the provider's own abuse detection, up to 128 characters. Hash the id, so that it
+    names nobody. Empty means that the provider gets no id.
+    """
     output_metadata: Global___OutputMetadata.ValueType
-    """What becomes of metadata that an image has when it is made. Pixels are not coded anew."""
+    """Handling of the metadata in the images. Pixels stay the same."""
     embed_recipe: _builtins.bool
-    """Whether the recipe is written into each image: model, prompt, seed, parameters, request id, this program, and the
-    IPTC digital source type; as XMP, and in the lines that common tools read (PNG text `parameters`, EXIF UserComment).
-    What is there already stays, and pixels are not coded anew. Images with content credentials, which a change of
-    the file would break, get none unless these are stripped. Unset means the server's setting, which is no unless its
+    """Whether the server writes the recipe into each image: model, prompt, seed, parameters, request id, this program,
+    and the IPTC digital source type. The recipe is XMP, plus the fields that common tools read: PNG text `parameters`,
+    EXIF UserComment. Existing metadata and pixels stay the same. Images with content credentials get no recipe unless
+    the credentials are stripped, since any change would break them. Unset means the server's setting: no, unless the
     operator chose otherwise.
     """
     @_builtins.property
     def provider_options(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.Struct]:
-        """What only one provider knows, by its name: `{"local": {"tile": 128}}`. A name or a value that the provider does
-        not know is refused; it never reaches another provider. Integers above 2^53 are written as strings.
+        """Options of one provider, by the provider's name: `{"local": {"tile": 128}}`. The server refuses options and values
+        that the provider does not know, and never sends them to another provider. Write integers above 2^53 as strings.
         """
 
     @_builtins.property
     def routing(self) -> Global___Routing:
-        """Which models may do it besides `model`. Unset means no other."""
+        """Other models that may do the request. Unset means no other model."""
 
     def __init__(
         self,
@@ -642,12 +726,13 @@ class RequestOptions(_message.Message):
         inline_limit_bytes: _builtins.int | None = ...,
         preview_count: _builtins.int = ...,
         routing: Global___Routing | None = ...,
+        end_user: _builtins.str = ...,
         output_metadata: Global___OutputMetadata.ValueType = ...,
         embed_recipe: _builtins.bool | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "output_metadata", b"output_metadata", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "end_user", b"end_user", "inline_limit_bytes", b"inline_limit_bytes", "output_metadata", b"output_metadata", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__embed_recipe: _TypeAlias = _typing.Literal["embed_recipe"]  # noqa: Y015
     _WhichOneofArgType__embed_recipe: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe"]  # noqa: Y015
@@ -662,7 +747,7 @@ Global___RequestOptions: _TypeAlias = RequestOptions  # noqa: Y015
 
 @_typing.final
 class FidelityLine(_message.Message):
-    """What became of one field of the request."""
+    """The outcome of one field of the request, with its values."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -674,29 +759,33 @@ class FidelityLine(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     IMAGE_INDEX_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path of the field: proto names, dots, `[index]`, `["key"]`; a field this server does not know by number, `size.#9`.
-    The line of `model` is there when another name was asked for than that of the model that did it: HONORED for the
-    first model of an alias, ADJUSTED after others were left, with the reasons in `note`. The request allows that, so
-    STRICT does not refuse it.
+    """Path of the field: proto names, dots, `[index]`, `["key"]`. A field that this server does not know has its number,
+    `size.#9`.
+
+    The line of `model` is present when the request named another model than the one that did it. For the first model
+    of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+    STRICT allows both, since the request does.
     """
     outcome: Global___FidelityOutcome.ValueType
-    """What became of it."""
+    """Outcome of the field."""
     note: _builtins.str
-    """Why, for people. Empty when there is nothing to say."""
+    """Explanation for people. Empty when the outcome needs none."""
     image_index: _builtins.int
-    """Index of the image this is about. Unset means all."""
+    """Index of the image that the line is about. Unset means all images."""
     @_builtins.property
     def asked(self) -> _struct_pb2.Value:
-        """Value in the request. Unset when it was not asked for. Pictures and long texts are left out."""
+        """Value in the request. Unset when the request has none. Images and long texts are left out. Integers above 2^53 are
+        strings.
+        """
 
     @_builtins.property
     def sent(self) -> _struct_pb2.Value:
-        """Value that the model worked with. Unset when it was dropped."""
+        """Value that the model got. Unset when it equals `asked`, and when the field was dropped."""
 
     @_builtins.property
     def measured(self) -> _struct_pb2.Value:
-        """Value measured on what was made, where it can be: the width and height for `size`, how many images were made for
-        `count`, two differences for `inpaint.pixel_lock` and `erase.pixel_lock` (see `EraseEdit.pixel_lock`).
+        """Value measured on the result, where possible. `size` has the width and the height, `count` the number of images.
+        `inpaint.pixel_lock` and `erase.pixel_lock` have two differences (see `EraseEdit.pixel_lock`).
         """
 
     def __init__(
@@ -722,7 +811,7 @@ Global___FidelityLine: _TypeAlias = FidelityLine  # noqa: Y015
 
 @_typing.final
 class ImageFailure(_message.Message):
-    """An image that was asked for and not made, or that may not be shown, while others were made."""
+    """An image that is missing, or withheld, while others were made."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -732,7 +821,7 @@ class ImageFailure(_message.Message):
     """Position among the images asked for, from 0."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
-        """Why, as the call's status would have been."""
+        """Cause, as the status of a failed call."""
 
     def __init__(
         self,
@@ -750,7 +839,7 @@ Global___ImageFailure: _TypeAlias = ImageFailure  # noqa: Y015
 
 @_typing.final
 class OperationResult(_message.Message):
-    """The outcome of one operation."""
+    """The result of one operation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -763,38 +852,38 @@ class OperationResult(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     SAFETY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The request's id, or the one that the server made."""
+    """Id of the request, also when the server made the id."""
     model: _builtins.str
-    """Id of the model that did it."""
+    """Id of the model that did the request."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageOutput]:
-        """Images in index order. Empty for an analysis. A provider may make more than it was asked for: they are paid for,
-        and kept after the last that was asked for.
+        """Images in index order. Empty for an analysis. If a provider makes more images than asked for, all are owed and
+        kept; the extra images come last.
         """
 
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageFailure]:
-        """Images asked for and not made, while others were; a provider may also make fewer than it was asked for without
-        saying why (PROVIDER_FAILED), and the safety policy of the server may keep one back (SAFETY_BLOCKED). When there is
-        none at all the call fails instead.
+        """Images that are missing while others were made. Causes include PROVIDER_FAILED, when a provider made fewer images
+        without an explanation, and SAFETY_BLOCKED, when the server's policy withheld one. If every image is missing, the
+        call fails instead.
         """
 
     @_builtins.property
     def analysis(self) -> _analysis_pb2.Analysis:
-        """What was found. Set for an analysis."""
+        """Findings. Set for an analysis."""
 
     @_builtins.property
     def fidelity(self) -> _containers.RepeatedCompositeFieldContainer[Global___FidelityLine]:
-        """What became of each parameter, asked for or defaulted."""
+        """Outcome of each field of the request, set or defaulted."""
 
     @_builtins.property
     def usage(self) -> _money_pb2.Usage:
-        """What it used."""
+        """Resources that the operation used."""
 
     @_builtins.property
     def safety(self) -> _containers.RepeatedCompositeFieldContainer[_safety_pb2.SafetyVerdict]:
-        """Verdicts of the operator's safety policy, one per category and text or picture that was checked: prompts that have
-        words of a list, and every picture, allowed ones too. Empty where the operator has no policy.
+        """Verdicts of the operator's safety policy, one per category and checked text or image. Prompts have a verdict when
+        they match a word list; images always have verdicts, also ALLOW. Empty when the operator has no policy.
         """
 
     def __init__(

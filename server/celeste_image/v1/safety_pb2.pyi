@@ -28,21 +28,21 @@ class _SafetyStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SafetySta
     SAFETY_STAGE_PROMPT: _SafetyStage.ValueType  # 1
     """A text of the request."""
     SAFETY_STAGE_INPUT: _SafetyStage.ValueType  # 2
-    """A picture of the request."""
+    """An image of the request."""
     SAFETY_STAGE_OUTPUT: _SafetyStage.ValueType  # 3
-    """A picture that was made."""
+    """An image that the operation made."""
 
 class SafetyStage(_SafetyStage, metaclass=_SafetyStageEnumTypeWrapper):
-    """What of an operation was checked."""
+    """The part of an operation that was checked."""
 
 SAFETY_STAGE_UNSPECIFIED: SafetyStage.ValueType  # 0
 """Never sent."""
 SAFETY_STAGE_PROMPT: SafetyStage.ValueType  # 1
 """A text of the request."""
 SAFETY_STAGE_INPUT: SafetyStage.ValueType  # 2
-"""A picture of the request."""
+"""An image of the request."""
 SAFETY_STAGE_OUTPUT: SafetyStage.ValueType  # 3
-"""A picture that was made."""
+"""An image that the operation made."""
 Global___SafetyStage: _TypeAlias = SafetyStage  # noqa: Y015
 
 class _SafetyAction:
@@ -54,33 +54,37 @@ class _SafetyActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SafetyAc
     SAFETY_ACTION_UNSPECIFIED: _SafetyAction.ValueType  # 0
     """Never sent."""
     SAFETY_ACTION_ALLOW: _SafetyAction.ValueType  # 1
-    """Nothing: the score is below the threshold."""
+    """The server did nothing: the score is below the threshold."""
     SAFETY_ACTION_FLAG: _SafetyAction.ValueType  # 2
-    """It was let through, and is told here and in a warning event."""
+    """The server let the text or image pass, and reports the verdict here and in a warning event."""
     SAFETY_ACTION_BLUR: _SafetyAction.ValueType  # 3
-    """A strongly blurred picture took its place: what was made is not stored, what was given goes no further."""
+    """The server replaced the image by a strongly blurred one. The original is neither stored nor sent to a provider."""
     SAFETY_ACTION_BLOCK: _SafetyAction.ValueType  # 4
-    """It was refused. A picture that was made is not stored; SAFETY_BLOCKED is its failure, or that of the call."""
+    """The server refused the text or image. An image that was made is not stored. The image or the call fails with
+    SAFETY_BLOCKED.
+    """
 
 class SafetyAction(_SafetyAction, metaclass=_SafetyActionEnumTypeWrapper):
-    """What was done about it."""
+    """The measure that the server took after a check."""
 
 SAFETY_ACTION_UNSPECIFIED: SafetyAction.ValueType  # 0
 """Never sent."""
 SAFETY_ACTION_ALLOW: SafetyAction.ValueType  # 1
-"""Nothing: the score is below the threshold."""
+"""The server did nothing: the score is below the threshold."""
 SAFETY_ACTION_FLAG: SafetyAction.ValueType  # 2
-"""It was let through, and is told here and in a warning event."""
+"""The server let the text or image pass, and reports the verdict here and in a warning event."""
 SAFETY_ACTION_BLUR: SafetyAction.ValueType  # 3
-"""A strongly blurred picture took its place: what was made is not stored, what was given goes no further."""
+"""The server replaced the image by a strongly blurred one. The original is neither stored nor sent to a provider."""
 SAFETY_ACTION_BLOCK: SafetyAction.ValueType  # 4
-"""It was refused. A picture that was made is not stored; SAFETY_BLOCKED is its failure, or that of the call."""
+"""The server refused the text or image. An image that was made is not stored. The image or the call fails with
+SAFETY_BLOCKED.
+"""
 Global___SafetyAction: _TypeAlias = SafetyAction  # noqa: Y015
 
 @_typing.final
 class SafetyVerdict(_message.Message):
-    """What the safety policy of the server's operator says of one text or picture, for one category. A refusal by a
-    provider's own safety system is no verdict but the error SAFETY_BLOCKED.
+    """The verdict of the operator's safety policy on one text or image, for one category. A refusal by a provider's own
+    safety system is the error SAFETY_BLOCKED and not a verdict.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -93,30 +97,30 @@ class SafetyVerdict(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     IMAGE_INDEX_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
-    BILLED_FIELD_NUMBER: _builtins.int
+    OWED_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     stage: Global___SafetyStage.ValueType
-    """What was checked."""
+    """Part of the operation that was checked."""
     category: _builtins.str
-    """The category, as the operator calls a list of words, or as the safety model calls what it scores. Empty when the
-    check could not be done.
+    """Category: the operator's name for a list of words, or the safety model's name for a score. Empty when the check
+    failed.
     """
     action: Global___SafetyAction.ValueType
-    """What was done."""
+    """Measure that the server took."""
     score: _builtins.float
-    """The model's score, 0 to 1. Unset for words, and when the check could not be done."""
+    """Score of the safety model, 0 to 1. Unset for word lists, and when the check failed."""
     threshold: _builtins.float
-    """The score from which on something is done. Unset where there is no score."""
+    """Scores at or above the threshold lead to `action`. Unset where there is no score."""
     path: _builtins.str
-    """Path of the field: `prompt`, `inpaint.prompt`, `references[1]`. Empty for a picture that was made."""
+    """Path of the field: `prompt`, `inpaint.prompt`, `references[1].image`. Empty for an image that was made."""
     image_index: _builtins.int
-    """Position among the images asked for, from 0. Unset for what came with the request."""
+    """Position among the images asked for, from 0. Unset for texts and images of the request."""
     engine: _builtins.str
-    """Id of the model that gave the score. Empty for words."""
-    billed: _builtins.bool
-    """Whether the provider has to be paid for what was checked. Unset when that is not known."""
+    """Id of the model that gave the score. Empty for word lists."""
+    owed: _builtins.bool
+    """Whether the provider has to be paid for the checked text or image. Unset when the server does not know."""
     note: _builtins.str
-    """Why the check could not be done. Empty when it was."""
+    """Why the check failed, for people. Empty when the check was done."""
     def __init__(
         self,
         *,
@@ -128,25 +132,25 @@ class SafetyVerdict(_message.Message):
         path: _builtins.str = ...,
         image_index: _builtins.int | None = ...,
         engine: _builtins.str = ...,
-        billed: _builtins.bool | None = ...,
+        owed: _builtins.bool | None = ...,
         note: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_billed", b"_billed", "_image_index", b"_image_index", "_score", b"_score", "_threshold", b"_threshold", "billed", b"billed", "image_index", b"image_index", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "_owed", b"_owed", "_score", b"_score", "_threshold", b"_threshold", "image_index", b"image_index", "owed", b"owed", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed", b"_billed", "_image_index", b"_image_index", "_score", b"_score", "_threshold", b"_threshold", "action", b"action", "billed", b"billed", "category", b"category", "engine", b"engine", "image_index", b"image_index", "note", b"note", "path", b"path", "score", b"score", "stage", b"stage", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "_owed", b"_owed", "_score", b"_score", "_threshold", b"_threshold", "action", b"action", "category", b"category", "engine", b"engine", "image_index", b"image_index", "note", b"note", "owed", b"owed", "path", b"path", "score", b"score", "stage", b"stage", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__billed: _TypeAlias = _typing.Literal["billed"]  # noqa: Y015
-    _WhichOneofArgType__billed: _TypeAlias = _typing.Literal["_billed", b"_billed"]  # noqa: Y015
     _WhichOneofReturnType__image_index: _TypeAlias = _typing.Literal["image_index"]  # noqa: Y015
     _WhichOneofArgType__image_index: _TypeAlias = _typing.Literal["_image_index", b"_image_index"]  # noqa: Y015
+    _WhichOneofReturnType__owed: _TypeAlias = _typing.Literal["owed"]  # noqa: Y015
+    _WhichOneofArgType__owed: _TypeAlias = _typing.Literal["_owed", b"_owed"]  # noqa: Y015
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__billed) -> _WhichOneofReturnType__billed | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image_index) -> _WhichOneofReturnType__image_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__owed) -> _WhichOneofReturnType__owed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
     @_typing.overload

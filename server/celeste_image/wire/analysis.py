@@ -125,7 +125,7 @@ def _content(message: analysis_pb2.ImageContent) -> ImageContent:
         texts=tuple(TextLine(line.text, line.score, _region(line.region)) for line in message.texts),
         caption=message.caption,
         caption_method=message.caption_method,
-        left_out=tuple(LeftOutFinding(part.field, part.reason) for part in message.left_out),
+        left_out=tuple(LeftOutFinding(part.field, part.message) for part in message.left_out),
     )
 
 

@@ -1,21 +1,27 @@
-"""Models: parameters of cards to protobuf and back."""
+"""Converts models between core and protobuf: cards, parameters, prices."""
+
+from collections.abc import Collection
+from decimal import Decimal
 
 from celeste_image.core.card import (
     BoolRange,
     ChoiceRange,
     ImageRange,
     IntegerRange,
+    ModelCard,
     NumberRange,
     Parameter,
     ParameterRange,
+    Price,
     SizeRange,
     TextRange,
 )
 from celeste_image.core.request import OperationKind
 from celeste_image.v1 import model_service_pb2 as pb
-from celeste_image.v1 import operation_pb2
+from celeste_image.v1 import money_pb2, operation_pb2
+from celeste_image.wire.values import enum_number
 
-__all__ = ["KINDS", "parameter_from_proto", "parameter_to_proto"]
+__all__ = ["KINDS", "model_to_proto", "parameter_from_proto", "parameter_to_proto"]
 
 KINDS = {
     OperationKind.GENERATE: operation_pb2.OPERATION_KIND_GENERATE,
@@ -23,6 +29,55 @@ KINDS = {
     OperationKind.UPSCALE: operation_pb2.OPERATION_KIND_UPSCALE,
     OperationKind.ANALYZE: operation_pb2.OPERATION_KIND_ANALYZE,
 }
+
+
+def model_to_proto(
+    card: ModelCard, state: pb.ModelState.ValueType, default_for: Collection[OperationKind], *, full: bool
+) -> pb.Model:
+    """Returns the message of a model.
+
+    Args:
+        card: Facts about the model.
+        state: Whether the model is usable now.
+        default_for: Operations for which the model is the server's default.
+        full: Whether the message has parameters and prices.
+    """
+    model = pb.Model(
+        id=card.id,
+        provider=card.provider,
+        display_name=card.title,
+        summary=card.summary,
+        operations=[KINDS[kind] for kind in card.operations],
+        edits=card.edits,
+        state=state,
+        default_for=[KINDS[kind] for kind in card.operations if kind in default_for],
+        license=card.license,
+        source=card.source,
+        checked_on=card.checked_on,
+        max_count=card.max_count,
+        previews=card.previews,
+        lifecycle=pb.ModelLifecycle(
+            stage=enum_number(pb.ModelStage, card.stage.value), ends_on=card.ends_on, replacement=card.replacement
+        ),
+        evidence=enum_number(pb.ModelEvidence, card.evidence.value),
+    )
+    if full:
+        for kind in card.operations:
+            model.parameters.extend(parameter_to_proto(kind, parameter) for parameter in card.parameters[kind])
+        model.prices.extend(_price(price) for price in card.prices)
+    return model
+
+
+def _price(price: Price) -> pb.PriceRule:
+    nanos = int(Decimal(price.amount) * 1_000_000_000)
+    return pb.PriceRule(
+        unit=price.unit,
+        price=money_pb2.Money(currency_code=price.currency, nanos=nanos),
+        per=price.per,
+        condition=price.when,
+        source=price.source,
+        checked_on=price.checked_on,
+    )
 
 
 def parameter_to_proto(kind: OperationKind, parameter: Parameter) -> pb.Parameter:
@@ -47,9 +102,16 @@ def parameter_to_proto(kind: OperationKind, parameter: Parameter) -> pb.Paramete
         case NumberRange() as n:
             message.number.CopyFrom(pb.NumberParameter(minimum=n.minimum, maximum=n.maximum, default_value=n.default))
         case BoolRange() as b:
-            message.bool.CopyFrom(pb.BoolParameter(default_value=b.default))
+            message.boolean.CopyFrom(pb.BooleanParameter(default_value=b.default))
         case ChoiceRange() as c:
-            message.choice.CopyFrom(pb.ChoiceParameter(values=c.values, default_value=c.default))
+            message.choice.CopyFrom(
+                pb.ChoiceParameter(
+                    values=c.values,
+                    default_value=c.default,
+                    allow_other=c.allow_other,
+                    maximum_count=c.maximum_count,
+                )
+            )
         case SizeRange() as s:
             message.size.CopyFrom(
                 pb.SizeParameter(
@@ -104,10 +166,12 @@ def _range(message: pb.Parameter) -> ParameterRange:
                 n.maximum if n.HasField("maximum") else None,
                 n.default_value if n.HasField("default_value") else None,
             )
-        case "bool":
-            return BoolRange(message.bool.default_value)
+        case "boolean":
+            boolean = message.boolean
+            return BoolRange(boolean.default_value if boolean.HasField("default_value") else None)
         case "choice":
-            return ChoiceRange(tuple(message.choice.values), message.choice.default_value)
+            c = message.choice
+            return ChoiceRange(tuple(c.values), c.default_value, c.allow_other, c.maximum_count)
         case "size":
             s = message.size
             sizes = (size.partition("x") for size in s.sizes)

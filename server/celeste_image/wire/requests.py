@@ -7,7 +7,7 @@ from google.protobuf import json_format, struct_pb2
 
 from celeste_image.core.edits import EDITS, AnyEdit, Mask, Polarity
 from celeste_image.core.errors import InvalidRequest
-from celeste_image.core.image import ImageInput, Size
+from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
@@ -15,6 +15,7 @@ from celeste_image.core.request import (
     Generate,
     ImageRequest,
     OutputMetadata,
+    PaintRequest,
     RequestOptions,
     Routing,
     Upscale,
@@ -42,29 +43,9 @@ def request_from_proto(message: Request, unknown: tuple[str, ...] = ()) -> Image
     options = _options(message.options, unknown)
     match message:
         case operation_pb2.GenerateRequest():
-            return Generate(
-                model=message.model,
-                options=options,
-                prompt=message.prompt,
-                negative_prompt=message.negative_prompt,
-                size=_size(message.size),
-                count=message.count,
-                seed=message.seed if message.HasField("seed") else None,
-                output_media_type=message.output_media_type,
-            )
+            return Generate(**_paint(message), options=options, prompt=message.prompt)
         case operation_pb2.EditRequest():
-            return Edit(
-                model=message.model,
-                options=options,
-                image=_image(message.image),
-                edit=_edit(message),
-                references=tuple(_image(reference) for reference in message.references),
-                negative_prompt=message.negative_prompt,
-                size=_size(message.size),
-                count=message.count,
-                seed=message.seed if message.HasField("seed") else None,
-                output_media_type=message.output_media_type,
-            )
+            return Edit(**_paint(message), options=options, image=_image(message.image), edit=_edit(message))
         case operation_pb2.UpscaleRequest():
             method = enum_word(operation_pb2.UpscaleMethod, message.method) if message.method else None
             return Upscale(
@@ -78,6 +59,7 @@ def request_from_proto(message: Request, unknown: tuple[str, ...] = ()) -> Image
                 creativity=message.creativity if message.HasField("creativity") else None,
                 seed=message.seed if message.HasField("seed") else None,
                 output_media_type=message.output_media_type,
+                style=message.style,
             )
         case operation_pb2.AnalyzeRequest():
             kinds = tuple(AnalysisKind(enum_word(analysis_pb2.AnalysisKind, kind)) for kind in message.kinds)
@@ -93,26 +75,11 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
         common["options"] = _options_proto(request.options)
     match request:
         case Generate():
-            generate = operation_pb2.GenerateRequest(
-                **common,
-                prompt=request.prompt,
-                negative_prompt=request.negative_prompt,
-                count=request.count,
-                seed=request.seed,
-                output_media_type=request.output_media_type,
-            )
+            generate = operation_pb2.GenerateRequest(**common, **_paint_proto(request), prompt=request.prompt)
             _set_size(generate.size, request.size)
             return operation_pb2.Operation(generate=generate)
         case Edit():
-            edit = operation_pb2.EditRequest(
-                **common,
-                image=_image_proto(request.image),
-                references=[_image_proto(reference) for reference in request.references],
-                negative_prompt=request.negative_prompt,
-                count=request.count,
-                seed=request.seed,
-                output_media_type=request.output_media_type,
-            )
+            edit = operation_pb2.EditRequest(**common, **_paint_proto(request), image=_image_proto(request.image))
             _set_size(edit.size, request.size)
             _set_edit(edit, request.edit)
             return operation_pb2.Operation(edit=edit)
@@ -126,6 +93,7 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
                 creativity=request.creativity,
                 seed=request.seed,
                 output_media_type=request.output_media_type,
+                style=request.style,
             )
             _set_size(upscale.size, request.size)
             return operation_pb2.Operation(upscale=upscale)
@@ -137,6 +105,43 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
             raise TypeError(f"{request!r} is no request")
 
 
+def _paint(message: operation_pb2.GenerateRequest | operation_pb2.EditRequest) -> dict[str, Any]:
+    """Returns the fields that Generate and Edit share, but for the options."""
+    return {
+        "model": message.model,
+        "negative_prompt": message.negative_prompt,
+        "size": _size(message.size),
+        "count": message.count,
+        "seed": message.seed if message.HasField("seed") else None,
+        "output_media_type": message.output_media_type,
+        "references": tuple(ImageReference(_image(one.image), one.role, one.name) for one in message.references),
+        "quality": message.quality,
+        "background": message.background,
+        "output_quality": message.output_quality,
+        "style": message.style,
+        "rewrite_prompt": message.rewrite_prompt if message.HasField("rewrite_prompt") else None,
+    }
+
+
+def _paint_proto(request: PaintRequest) -> dict[str, Any]:
+    """Returns the fields that both messages share, but for the id, the model, the options and the size."""
+    return {
+        "negative_prompt": request.negative_prompt,
+        "count": request.count,
+        "seed": request.seed,
+        "output_media_type": request.output_media_type,
+        "references": [
+            image_pb2.ImageReference(image=_image_proto(one.image), role=one.role, name=one.name)
+            for one in request.references
+        ],
+        "quality": request.quality,
+        "background": request.background,
+        "output_quality": request.output_quality,
+        "style": request.style,
+        "rewrite_prompt": request.rewrite_prompt,
+    }
+
+
 def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) -> RequestOptions:
     return RequestOptions(
         strict=message.strictness == operation_pb2.STRICTNESS_STRICT,
@@ -144,6 +149,7 @@ def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) ->
         inline_limit_bytes=message.inline_limit_bytes if message.HasField("inline_limit_bytes") else None,
         preview_count=message.preview_count,
         routing=Routing(tuple(message.routing.fallback_models)),
+        end_user=message.end_user,
         output_metadata=OutputMetadata(enum_word(operation_pb2.OutputMetadata, message.output_metadata))
         if message.output_metadata
         else None,
@@ -165,6 +171,7 @@ def _options_proto(options: RequestOptions) -> operation_pb2.RequestOptions:
     message = operation_pb2.RequestOptions(
         strictness=operation_pb2.STRICTNESS_STRICT if options.strict else operation_pb2.STRICTNESS_UNSPECIFIED,
         preview_count=options.preview_count,
+        end_user=options.end_user,
         output_metadata=enum_number(operation_pb2.OutputMetadata, options.output_metadata or "unspecified"),
         embed_recipe=options.embed_recipe,
     )

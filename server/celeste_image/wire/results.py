@@ -36,12 +36,12 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
             message.queued.position = event.position
         case Started():
             message.started.CopyFrom(
-                event_pb2.StartedEvent(provider=event.provider, model=event.model, attempt=event.attempt)
+                event_pb2.StartedEvent(provider=event.provider, model=event.model, candidate=event.candidate)
             )
         case Submitted():
             message.submitted.provider = event.provider
         case Retrying():
-            message.retrying.reason, message.retrying.attempt = event.reason, event.attempt
+            message.retrying.reason, message.retrying.next_try = event.reason, event.next_try
             message.retrying.after.FromTimedelta(timedelta(seconds=event.after_seconds))
         case Progress():
             source = event_pb2.PROGRESS_SOURCE_REPORTED if event.reported else event_pb2.PROGRESS_SOURCE_ESTIMATED
@@ -61,11 +61,13 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
         case Saved():
             message.image.image.CopyFrom(_output_proto(event.image))
         case Warned():
-            message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, text=event.text))
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, message=event.text, reason=event.reason))
         case Fidelity(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
-            message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, text=line.note or line.outcome.value))
+            text, reason = line.note or line.outcome.value, line.outcome.value.upper()
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, message=text, reason=reason))
         case SafetyJudged(verdict) if verdict.action is not SafetyAction.ALLOW:
-            message.warning.CopyFrom(event_pb2.WarningEvent(path=verdict.path, text=str(verdict)))
+            reason = f"SAFETY_{verdict.action.value.upper()}"
+            message.warning.CopyFrom(event_pb2.WarningEvent(path=verdict.path, message=str(verdict), reason=reason))
         case Completed():
             message.completed.result.CopyFrom(result_to_proto(event.result))
         case _:
@@ -80,12 +82,12 @@ def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
         case "queued":
             return Queued(message.queued.position)
         case "started":
-            return Started(message.started.provider, message.started.model, message.started.attempt)
+            return Started(message.started.provider, message.started.model, message.started.candidate)
         case "submitted":
             return Submitted("", message.submitted.provider)
         case "retrying":
             after = message.retrying.after.ToTimedelta().total_seconds()
-            return Retrying(message.retrying.reason, after, message.retrying.attempt)
+            return Retrying(message.retrying.reason, after, message.retrying.next_try)
         case "progress":
             progress = message.progress
             return Progress(progress.fraction, progress.phase, progress.source != event_pb2.PROGRESS_SOURCE_ESTIMATED)
@@ -95,7 +97,7 @@ def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
         case "image":
             return Saved(_output(message.image.image))
         case "warning":
-            return Warned(message.warning.path, message.warning.text)
+            return Warned(message.warning.path, message.warning.message, message.warning.reason)
         case "completed":
             return Completed(result_from_proto(message.completed.result))
         case _:
@@ -150,6 +152,7 @@ def _output_proto(image: ImageOutput) -> image_pb2.ImageOutput:
         data=image.data,
         index=image.index,
         parents=image.parents,
+        revised_prompt=image.revised_prompt,
     )
     if image.seed is not None:
         message.seed = image.seed
@@ -167,6 +170,7 @@ def _output(message: image_pb2.ImageOutput) -> ImageOutput:
         index=message.index,
         seed=message.seed if message.HasField("seed") else None,
         parents=tuple(message.parents),
+        revised_prompt=message.revised_prompt,
         data=message.data,
     )
 

@@ -18,7 +18,7 @@ def verdict_to_proto(verdict: SafetyVerdict) -> safety_pb2.SafetyVerdict:
         path=verdict.path,
         image_index=verdict.image_index,
         engine=verdict.engine,
-        billed=verdict.billed,
+        owed=verdict.owed,
         note=verdict.note,
     )
 
@@ -34,6 +34,6 @@ def verdict_from_proto(message: safety_pb2.SafetyVerdict) -> SafetyVerdict:
         path=message.path,
         image_index=message.image_index if message.HasField("image_index") else None,
         engine=message.engine,
-        billed=message.billed if message.HasField("billed") else None,
+        owed=message.owed if message.HasField("owed") else None,
         note=message.note,
     )

@@ -50,7 +50,7 @@ def status_from_error(error: CelesteError) -> status_pb2.Status:
     At most 4 KiB: texts are cut, attempts lose theirs, of many violations come the first, with the number of all in
     the metadata, then the first attempts, and of metadata beyond that the shortest.
     """
-    violations = [Violation(_cut(v.field), _cut(v.text)) for v in error.violations]
+    violations = [replace(v, field=_cut(v.field), text=_cut(v.text)) for v in error.violations]
     metadata = {key: _cut(value) for key, value in error.metadata.items()}
     attempts = [replace(a, text=_cut(a.text, MAX_ATTEMPT_BYTES)) for a in error.attempts]
     while True:
@@ -81,14 +81,23 @@ def _status(
         metadata = {**metadata, "violations": str(len(error.violations))}
     _add(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if violations:
-        fields = [error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.text) for v in violations]
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=v.field, description=v.text, reason=v.reason or error.reason
+            )
+            for v in violations
+        ]
         _add(status, error_details_pb2.BadRequest(field_violations=fields))
     if error.resource:
-        _add(status, error_details_pb2.ResourceInfo(resource_name=_cut(error.resource)))
+        _add(
+            status,
+            error_details_pb2.ResourceInfo(resource_type=error.resource_type, resource_name=_cut(error.resource)),
+        )
     if error.retry_after is not None:
         _add(status, error_details_pb2.RetryInfo(retry_delay=_duration(error.retry_after)))
-    if attempts:
-        _add(status, error_reason_pb2.FailureInfo(attempts=[_attempt(attempt) for attempt in attempts]))
+    if attempts or error.request_id:
+        failed = [_attempt(attempt) for attempt in attempts]
+        _add(status, error_reason_pb2.FailureInfo(request_id=error.request_id, attempts=failed))
     return status
 
 
@@ -133,13 +142,16 @@ def error_from_status(status: status_pb2.Status) -> CelesteError:
     return cls(
         status.message,
         metadata=info.metadata,
-        violations=[Violation(v.field, v.description) for v in bad.field_violations],
+        violations=[
+            Violation(v.field, v.description, "" if v.reason == info.reason else v.reason) for v in bad.field_violations
+        ],
         resource=resource.resource_name,
         retry_after=_seconds(retry.retry_delay) if retry.HasField("retry_delay") else None,
         attempts=[
             Attempt(a.model, a.reason, a.message, _seconds(a.retry_after) if a.HasField("retry_after") else None)
             for a in failure.attempts
         ],
+        request_id=failure.request_id,
     )
 
 

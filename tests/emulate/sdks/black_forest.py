@@ -1,4 +1,4 @@
-"""Black Forest Labs' own SDK at an emulator: argv is its origin. Prints what it saw."""
+"""Black Forest Labs' own SDK against an emulator. argv[1] is the origin; prints the results as JSON."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Google's own SDK at an emulator: argv is its origin. Prints what it saw."""
+"""Google's own SDK against an emulator. argv[1] is the origin; prints the results as JSON."""
 
 import base64
 import io

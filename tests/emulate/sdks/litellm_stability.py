@@ -1,4 +1,4 @@
-"""litellm's Stability client at an emulator: argv is its origin. Prints what it saw."""
+"""litellm's Stability client against an emulator. argv[1] is the origin; prints the results as JSON."""
 
 import base64
 import io

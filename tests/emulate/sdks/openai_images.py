@@ -1,4 +1,4 @@
-"""OpenAI's own SDK at an emulator: argv is the base URL, for Azure its endpoint after it. Prints what it saw."""
+"""OpenAI's own SDK against an emulator. argv: the base URL, then Azure's endpoint. Prints the results as JSON."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""A real server of the open inference protocol: kserve's, in a process and an environment of its own."""
+"""Fixture: a real inference server, kserve's ModelServer, in a process and an environment of its own."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ SERVER = Path(__file__).parent / "server"
 
 @dataclass(frozen=True)
 class Served:
-    """The server: its URL, and the file into which the model `sleeper` writes what happens to it."""
+    """The server's URL, and the file to which the model `sleeper` writes its log."""
 
     url: str
     sleeper: Path
@@ -62,7 +62,7 @@ def served(kserve_python: Path, pulled_model_dir: Path, tmp_path_factory: pytest
 
 
 def _free_ports(count: int) -> list[int]:
-    """Returns ports that nobody has now: the server is told its ports and does not tell which it took."""
+    """Returns free ports, because the server can't report which ports it chose."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [each.getsockname()[1] for each in sockets]

@@ -1,4 +1,4 @@
-"""The client's side of the protocol, against servers that do what real ones do seldom."""
+"""gRPC client of the inference protocol, against servers with rare behavior."""
 
 import asyncio
 import subprocess
@@ -28,7 +28,7 @@ X = Contents("x", "UINT8", [4], b"abcd")
 async def answering(
     answer: Answer, credentials: grpc.ServerCredentials | None = None, **settings: Any
 ) -> AsyncIterator[Inference]:
-    """Gives a client of a server that answers everything by one function."""
+    """Yields a client of a server that answers every call with one function."""
     server = grpc.aio.server(options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)])
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
@@ -99,7 +99,7 @@ async def test_a_deadline_that_passes_is_the_callers_own() -> None:
         return pb.ModelInferResponse(outputs=[tensor("y", "UINT8", 1, uint_contents=[1])])
 
     async with answering(answer) as client:
-        await asked(client, deadline=time.monotonic() + 60)  # so that the connection is there
+        await asked(client, deadline=time.monotonic() + 60)  # opens the connection
         with pytest.raises(DeadlineExceeded):
             await asked(client, deadline=time.monotonic() + 1)
         assert len(left) == 2
@@ -220,7 +220,7 @@ async def test_a_token_goes_over_tls_and_comes_back_in_no_error(certificate: Pat
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{seen[0]['authorization']} and {seen[0]['x-key']} no")
 
     cert, key = (certificate / name for name in ("cert.pem", "key.pem"))
-    # The server wants a certificate of the client's too: the same will do.
+    # The server requires a client certificate; the same one serves both sides.
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())], cert.read_bytes(), True)
     (tmp_path / "token").write_text("canary-1\n")
     own = {"ca_file": cert, "cert_file": cert, "key_file": key}
@@ -246,7 +246,7 @@ async def test_a_server_whose_certificate_nobody_signed_is_not_talked_to(certifi
 
 @pytest.mark.parametrize("order", ["ours first", "ours last"])
 def test_our_messages_do_not_get_in_the_way_of_others(order: str) -> None:
-    """As kserve and tritonclient register theirs: in the default pool, under file names of their own."""
+    """kserve and tritonclient register their messages in the default pool, under other file names."""
     lines = [
         "from google.protobuf import descriptor_pb2, descriptor_pool",
         "from celeste_image.providers.kserve.v2 import inference_pb2 as ours",

@@ -1,4 +1,4 @@
-"""The whole way to a real server of the open inference protocol, and back: through our gRPC, from the outside."""
+"""End-to-end tests with a real inference server, through our gRPC API."""
 
 import asyncio
 import subprocess
@@ -77,7 +77,7 @@ async def client(server: Running) -> AsyncIterator[AsyncClient]:
 
 
 def source(width: int = 150, height: int = 110) -> Image.Image:
-    """Returns a part of a photograph, with lines and text in it."""
+    """Returns a crop of a photograph that has lines and text."""
     whole = Image.open(Path(__file__).parents[3] / "docs" / "images" / "astronaut.jpg")
     return whole.crop((180, 60, 180 + width, 60 + height))
 
@@ -101,7 +101,7 @@ async def refused(client: AsyncClient, model: str) -> CelesteError:
 
 @pytest.mark.parametrize("factor", [4, 6, 1.5])
 async def test_an_upscale_equals_the_one_in_this_process(client: AsyncClient, factor: float) -> None:
-    """With the same tiles, no value is off by more than one of 255; none at all was seen (ncnn 1.0.20261020)."""
+    """Allows a difference of 1 in 255 with the same tiles; none was measured (ncnn 1.0.20261020)."""
     options = {"local": {"tile": TILE}}
     here = await upscaled(client, IN_PROCESS, source(), factor=factor, provider_options=options)
     there = await upscaled(client, "cluster/x4", source(), factor=factor)
@@ -161,7 +161,7 @@ async def test_options_get_there(client: AsyncClient) -> None:
 
 
 async def test_a_picture_gets_tags(client: AsyncClient) -> None:
-    """Of 0.9 red, 0.5 green and 0.2 blue: by e to the power of ten times these."""
+    """The image is 0.9 red, 0.5 green, 0.2 blue; the scores are the softmax of ten times these."""
     result = await client.analyze(pictures.plain(200, 100, color="#e68033"), model="cluster/colors")
     assert result.analysis
     content = result.analysis.content
@@ -232,7 +232,7 @@ async def refused_upscale(client: AsyncClient, model: str) -> CelesteError:
 
 
 async def noted(served: Served, word: str, count: int) -> None:
-    """Waits until the sleeper wrote a word so many times; the test's own limit is the bound."""
+    """Waits until the sleeper wrote a word `count` times; only the test's timeout ends the wait."""
     async with asyncio.timeout(30):
         while not served.sleeper.exists() or served.sleeper.read_text().split().count(word) < count:
             await asyncio.sleep(0.01)
@@ -254,7 +254,7 @@ async def test_the_server_stops_when_nobody_waits(server: Running, served: Serve
 
 
 async def test_no_request_says_where_it_goes(client: AsyncClient, server: Running) -> None:
-    """The address is the operator's alone, and no variable of the environment is asked for a way there."""
+    """Only the operator's table sets the address; proxies from the environment are ignored."""
     for name in ("url", "host", "endpoint", "model", "headers", "token"):
         options = RequestOptions(provider_options={"cluster": {name: "grpc://127.0.0.1:9"}})
         with pytest.raises(CelesteError) as caught:

@@ -1,4 +1,4 @@
-"""What an operator may say of an inference server, and what is said of mistakes."""
+"""Settings of inference servers: valid tables, and the messages for invalid ones."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pixels to tensors and back, and what a model's metadata tells of them."""
+"""Conversion between pixels and tensors, and tensor forms from a model's metadata."""
 
 import struct
 from typing import Any

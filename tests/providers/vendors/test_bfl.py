@@ -1,4 +1,4 @@
-"""Black Forest Labs: held against its SDK's recordings, and against what its API may answer."""
+"""Black Forest Labs: requests equal its SDK's recordings, and each possible answer has its outcome."""
 
 import base64
 import json
@@ -10,9 +10,10 @@ import pytest
 from tests.support.recorded_requests import play
 from tests.support.recordings import KEY, fixture
 from tests.support.transport import Clock, Measured, Script, answer, events_of, outcome_of, raw
+from tests.support.vendors import candidate
 
 from celeste_image.core.call import Call
-from celeste_image.core.card import LifecycleState
+from celeste_image.core.card import ModelStage
 from celeste_image.core.edits import (
     AnyEdit,
     Inpaint,
@@ -34,15 +35,15 @@ from celeste_image.core.errors import (
     SafetyBlocked,
 )
 from celeste_image.core.events import Event, Picture, Preview, Submitted
-from celeste_image.core.image import ImageFacts, ImageInput, Size
+from celeste_image.core.image import ImageFacts, ImageInput, ImageReference, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.retry import retrying
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.vendor import VendorSettings
-from celeste_image.providers.vendors.bfl import JOBS, Bfl
+from celeste_image.providers.vendors.bfl import Bfl
 
 CALL = Call("a-call")
 PROMPT = "a red bicycle leaning on a white wall"
@@ -72,13 +73,12 @@ def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
 
 def world(transport: httpx.AsyncBaseTransport, pictures: Pixels | None = None, **table: Any) -> tuple[Bfl, Clock]:
     clock = Clock()
-    vendor = Bfl(VendorSettings(**{"key": Secret(KEY)} | table), transport, {}, pictures or Measured())
-    vendor.jobs = RemoteJobs(vendor, JOBS, sleep=clock.sleep, clock=clock)
-    return vendor, clock
+    tools = Tools(pictures or Measured(), transport, {}, clock, clock.sleep)
+    return Bfl(VendorSettings(**{"key": Secret(KEY)} | table), tools), clock
 
 
 async def run(vendor: Bfl, request: ImageRequest, call: Call = CALL) -> list[Event]:
-    return await events_of(lambda call: vendor.run(request, call), call)
+    return await events_of(lambda tried: vendor.run(request, tried), candidate(vendor, request, call))
 
 
 @pytest.fixture
@@ -89,10 +89,12 @@ async def real() -> AsyncIterator[Pixels]:
 
 
 async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[str, dict[str, Any]]:
-    """Returns the path and the body of the submit for a request, as a model's card makes it concrete."""
+    """Returns the path and body of the submit for a request that was made concrete by the model's card."""
     script = Script(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
-    await events_of(lambda call: fitting(vendor.run, vendor, draw=lambda: 7)(request, call), CALL)
+    await events_of(
+        lambda tried: fitting(vendor.run, vendor, draw=lambda: 7)(request, tried), candidate(vendor, request)
+    )
     submit = script.requests[0]
     return submit.url.path, json.loads(submit.content)
 
@@ -133,8 +135,8 @@ async def test_only_options_that_the_model_reads_are_sent() -> None:
         (generated("flux-2-flex", options=options(guidance=50)), 'options.provider_options["bfl"].guidance'),
         (generated(size=Size(1472, 1024)), "size.width"),
         (edited("flux-pro-1.0-expand", Outpaint(left=2049)), "outpaint.left"),
-        (edited("flux-kontext-pro", Instruct(PROMPT), references=(loaded("IMAGE"),) * 4), "references"),
-        (edited("flux-2-max", Instruct(PROMPT), references=(loaded("IMAGE"),) * 8), "references"),
+        (edited("flux-kontext-pro", Instruct(PROMPT), references=(ImageReference(loaded("IMAGE")),) * 4), "references"),
+        (edited("flux-2-max", Instruct(PROMPT), references=(ImageReference(loaded("IMAGE")),) * 8), "references"),
     ],
 )
 async def test_what_the_model_does_not_take_is_refused_before_it_costs(request_: ImageRequest, field: str) -> None:
@@ -144,10 +146,22 @@ async def test_what_the_model_does_not_take_is_refused_before_it_costs(request_:
 
 
 async def test_pictures_are_numbered() -> None:
-    _, body = await sent(edited("flux-2-flex", Instruct(PROMPT), references=(loaded("IMAGE2"),) * 7))
+    _, body = await sent(edited("flux-2-flex", Instruct(PROMPT), references=(ImageReference(loaded("IMAGE2")),) * 7))
     assert [name for name in body if "image" in name] == ["input_image", *(f"input_image_{n}" for n in range(2, 9))]
     assert body["input_image"] != body["input_image_2"] == body["input_image_8"]
     assert "width" not in body, "as large as the picture"
+
+
+async def test_images_guide_a_generation_from_number_one() -> None:
+    references = (ImageReference(loaded("IMAGE")), ImageReference(loaded("IMAGE2")))
+    _, body = await sent(Generate(model="bfl/flux-2-pro", prompt=PROMPT, references=references))
+    assert [name for name in body if "image" in name] == ["input_image", "input_image_2"]
+
+
+@pytest.mark.parametrize("rewrite", [True, False, None])
+async def test_rewriting_the_prompt_is_left_to_the_api_unless_it_is_asked_for(rewrite: bool | None) -> None:
+    _, body = await sent(Generate(model="bfl/flux-pro-1.1", prompt=PROMPT, rewrite_prompt=rewrite))
+    assert body.get("prompt_upsampling") is rewrite
 
 
 async def test_an_outpaint_names_all_sides() -> None:
@@ -171,7 +185,7 @@ async def test_metadata_of_photographs_stays_here(real: Pixels) -> None:
 
 
 def real_with_facts(real: Pixels) -> Pixels:
-    """Returns pictures that convert for real and measure what the script sends."""
+    """Returns a `Pixels` with real conversions and scripted measurements."""
     mixed = Measured()
     mixed.png = real.png  # type: ignore[method-assign]
     mixed.mask = real.mask  # type: ignore[method-assign]
@@ -211,7 +225,7 @@ async def test_a_mask_of_any_polarity_is_sent_white(name: str, polarity: Polarit
 )
 async def test_submits_that_are_refused(step: httpx.Response, error: type[CelesteError]) -> None:
     vendor, _ = world(Script(step))
-    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert type(raised) is error
     if error is InvalidRequest:
         assert "Input should be <= 1440" in str(raised)
@@ -230,7 +244,7 @@ async def test_submits_that_are_refused(step: httpx.Response, error: type[Celest
 )
 async def test_jobs_that_end_badly(reply: dict[str, Any], error: type[CelesteError], stage: str | None) -> None:
     vendor, _ = world(Script(TAKEN, answer(reply)))
-    events, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    events, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert (events, type(raised), raised.metadata.get("stage")) == ([Submitted(POLL, "bfl")], error, stage)
     assert not raised.retryable
 
@@ -275,7 +289,7 @@ async def test_a_ticket_resumes_and_builds_no_body() -> None:
 async def test_the_deadline_says_that_the_job_is_owed() -> None:
     vendor, clock = world(Script(TAKEN, answer({"status": "Pending"})))
     call = Call("a-call", deadline=clock.now + 5)
-    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), call)
+    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated(), call))
     assert type(raised) is DeadlineExceeded and raised.metadata["owed"] == "true"
 
 
@@ -291,7 +305,7 @@ async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None
     script = Script(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
     vendor, clock = world(script)
     road = retrying(fitting(vendor.run, vendor), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
-    events = await events_of(lambda call: road(generated(), call), CALL)
+    events = await events_of(lambda tried: road(generated(), tried), candidate(vendor, generated()))
     assert [event for event in events if isinstance(event, Picture)]
     assert [request.method for request in script.requests].count("POST") == 2, "the first was refused"
 
@@ -305,7 +319,7 @@ async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
     script = Script(TAKEN)
     vendor, _ = world(script, key=None)
     assert not any(vendor.ready(card) for card in vendor.cards)
-    _, raised = await outcome_of(lambda call: vendor.run(generated(), call), CALL)
+    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert type(raised) is ProviderCredentials and "BFL_API_KEY" in str(raised)
     assert script.requests == []
 
@@ -313,4 +327,4 @@ async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
 def test_its_cards() -> None:
     vendor, _ = world(Script(TAKEN))
     assert len(vendor.cards) == 11
-    assert all(vendor.ready(card) and card.state is LifecycleState.ACTIVE for card in vendor.cards)
+    assert all(vendor.ready(card) and card.stage is ModelStage.ACTIVE for card in vendor.cards)

@@ -1,4 +1,4 @@
-"""Gemini: requests as google-genai sends them, and what becomes of each answer."""
+"""Gemini: requests equal those of google-genai, and each possible answer has its outcome."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tests.support.vendors import (
     error_of,
     events_of,
     fixture_image,
-    in_process,
+    tools,
     vendor,
 )
 
@@ -88,7 +88,7 @@ async def test_a_picture_that_was_refused_is_no_picture(reason: str) -> None:
     error = await error_of(made, GENERATE)
     assert isinstance(error, SafetyBlocked)
     assert error.metadata == {"provider": "gemini", "stage": "output"}
-    assert error.message == f"gemini: the picture was refused ({reason}): Not this one."
+    assert error.message == f"gemini: the image was refused ({reason}): Not this one."
 
 
 async def test_a_prompt_that_was_refused() -> None:
@@ -101,15 +101,15 @@ async def test_a_prompt_that_was_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (envelope(reason="NO_IMAGE"), "it made no picture (NO_IMAGE)"),
-        (envelope(reason="IMAGE_OTHER"), "it made no picture (IMAGE_OTHER)"),
-        (envelope({"text": "Which\nfox?"}), "it made no picture: Which fox?"),
+        (envelope(reason="NO_IMAGE"), "the model made no image (NO_IMAGE)"),
+        (envelope(reason="IMAGE_OTHER"), "the model made no image (IMAGE_OTHER)"),
+        (envelope({"text": "Which\nfox?"}), "the model made no image: Which fox?"),
         (envelope({"text": "a"}, reason="MAX_TOKENS", finishMessage="Too long."), "(MAX_TOKENS): Too long."),
-        (envelope(picture_part(thought=True)), "it made no picture"),
-        (envelope({"inlineData": {"data": "no base64"}}), "the picture is not base64"),
-        ({}, "it made no picture"),
-        ([], "it made no picture"),
-        ({"candidates": [{"content": {"parts": 7}}]}, "it made no picture"),
+        (envelope(picture_part(thought=True)), "the model made no image"),
+        (envelope({"inlineData": {"data": "no base64"}}), "the image is not base64"),
+        ({}, "the model made no image"),
+        ([], "the model made no image"),
+        ({"candidates": [{"content": {"parts": 7}}]}, "the model made no image"),
         (envelope(picture_part(b"no picture")), "its image can't be used"),
     ],
 )
@@ -284,17 +284,20 @@ async def test_the_deadline_holds() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"status": "failed", "steps": []}, "it made no picture (failed)"),
-        ({"status": "completed", "steps": [{"content": [{"type": "text", "text": "No."}]}]}, "it made no picture: No."),
-        ({"status": "completed", "outputs": [{"type": "image", "data": "%"}]}, "the picture is not base64"),
-        ({"steps": 7, "outputs": {}}, "it made no picture"),
-        ([], "it made no picture"),
+        ({"status": "failed", "steps": []}, "the model made no image (failed)"),
+        (
+            {"status": "completed", "steps": [{"content": [{"type": "text", "text": "No."}]}]},
+            "the model made no image: No.",
+        ),
+        ({"status": "completed", "outputs": [{"type": "image", "data": "%"}]}, "the image is not base64"),
+        ({"steps": 7, "outputs": {}}, "the model made no image"),
+        ([], "the model made no image"),
     ],
 )
 async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
     transport = Answering(answer(value))
     settings = Gemini.Settings(key=KEY, base_url=f"{BASE}/v1", api="interactions")
-    error = await error_of(Gemini(settings, transport, {}, in_process("gemini")), GENERATE)
+    error = await error_of(Gemini(settings, tools(transport)), GENERATE)
     assert isinstance(error, ProviderFailed)
     assert said in error.message
     assert transport.requests[0].url.path == "/v1/interactions"

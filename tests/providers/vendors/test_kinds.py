@@ -1,4 +1,4 @@
-"""Kinds: providers that are configuration alone, from the file to the wire."""
+"""Kinds: providers that exist by configuration alone, from the file to the HTTP request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import pytest
 
 from celeste_image.app import App, build_app
 from celeste_image.config import Settings
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
 from celeste_image.core.request import Generate, OperationKind, RequestOptions
@@ -59,7 +59,7 @@ async def test_a_server_of_ones_own_is_a_table() -> None:
         request = Generate(model=card.id, prompt="a boat", seed=7, options=RequestOptions(provider_options=given))
         events: list[Event] = []
         with pytest.raises(CelesteError) as caught:
-            async for event in app.providers["studio"].run(request, Call("0" * 8)):
+            async for event in app.providers["studio"].run(request, Candidate(Call("0" * 8), card)):
                 events.append(event)
         assert caught.value.reason == "PROVIDER_UNAVAILABLE", "nobody listens at port 9, and nothing was sent"
         assert caught.value.message.startswith("studio: ")
@@ -72,7 +72,7 @@ async def test_each_resource_of_azure_is_a_table() -> None:
         known = app.routes.find("openai/gpt-image-2")
         assert one.max_count == two.max_count == known.max_count
         assert not one.prices, "Microsoft has its own"
-        assert two.parameter(OperationKind.GENERATE, 'options.provider_options["azure_west"].quality')
+        assert two.parameter(OperationKind.GENERATE, 'options.provider_options["azure_west"].moderation')
         assert app.routes.ready(one)
 
 
@@ -88,7 +88,10 @@ async def test_each_resource_of_azure_is_a_table() -> None:
         ({"studio": {**STUDIO, "base_url": ""}}, "providers.studio.base_url: "),
         ({"studio": {**STUDIO, "models": []}}, "providers.studio.models: "),
         ({"studio": {**STUDIO, "models": [{"id": "a"}, {"id": "a"}]}}, "two models have the same id"),
-        ({"studio": {**STUDIO, "models": [{"id": "a", "options": ["x"]}]}}, "there is no option x; they are quality"),
+        (
+            {"studio": {**STUDIO, "models": [{"id": "a", "options": ["x"]}]}},
+            "no option x; they are moderation",
+        ),
         ({"studio": {**STUDIO, "models": [{"id": "a", "sizes": ["big"]}]}}, "'big' is no size"),
         ({"studio": {**STUDIO, "models": [{"id": "a", "generates": False}]}}, "does nothing"),
         ({"studio": {**STUDIO, "sise": 1}}, "providers.studio.sise: "),

@@ -1,4 +1,4 @@
-"""The OpenAI-like family against recordings of OpenAI's own SDK, and what no recording has: failures above all."""
+"""APIs like OpenAI's: requests equal recordings of OpenAI's SDK, and cases without recordings, mainly failures."""
 
 import asyncio
 import base64
@@ -15,11 +15,13 @@ import httpx
 import pytest
 import pytest_asyncio
 from tests.support import pictures
+from tests.support.fake_provider import fitted
 from tests.support.recorded_requests import play
 from tests.support.recordings import KEY, Body, Playing, Recording, fixture
+from tests.support.vendors import candidate
 
 from celeste_image.core.call import Call
-from celeste_image.core.card import LifecycleState
+from celeste_image.core.card import ModelStage
 from celeste_image.core.edits import (
     AnyEdit,
     Inpaint,
@@ -30,11 +32,11 @@ from celeste_image.core.edits import (
 )
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Picture, Preview, Warned
-from celeste_image.core.image import ImageFacts, ImageInput, Size
+from celeste_image.core.image import ImageFacts, ImageInput, ImageReference, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.providers.base import Tools
 from celeste_image.providers.families.openai_like import OpenAILike
 from celeste_image.providers.kit.vendor import VendorSettings
 from celeste_image.providers.vendors.compatible import Compatible, CompatibleSettings
@@ -62,13 +64,13 @@ def options(name: str = "openai", preview_count: int = 0, strict: bool = False, 
 
 def openai(transport: httpx.AsyncBaseTransport, work: Pixels) -> OpenAILike:
     settings = VendorSettings(base_url=f"{HOST}/v1", result_hosts=("files.example.net",))
-    return OpenAI(settings, transport, {"OPENAI_API_KEY": KEY}, work)
+    return OpenAI(settings, Tools(work, transport, {"OPENAI_API_KEY": KEY}))
 
 
 def studio(transport: httpx.AsyncBaseTransport, work: Pixels, **more: Any) -> OpenAILike:
-    models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "options": ["quality", "style", "user"], "seed": True}]
+    models = [{"id": "dall-e-3", "sizes": ["1792x1024"], "reads": ["quality", "style", "end_user"], "seed": True}]
     given = {"base_url": f"{HOST}/v1", "models": models, "key": KEY, "response_format": "url"} | more
-    return Compatible(CompatibleSettings(**given), transport, {}, work, name="studio")
+    return Compatible(CompatibleSettings(**given), Tools(work, transport, {}), name="studio")
 
 
 MINIMAL = Generate(model="openai/gpt-image-2", prompt=PROMPT)
@@ -79,13 +81,16 @@ MASKED = Edit(
     size=Size(1024, 1024),
     count=1,
     output_media_type="image/png",
-    options=options(quality="high", background="auto"),
+    quality="high",
+    background="auto",
 )
 DALLE3 = Generate(
     model="studio/dall-e-3",
     prompt=PROMPT,
     size=Size(1792, 1024),
-    options=options("studio", quality="hd", style="vivid", user="tenant-1"),
+    quality="hd",
+    style="vivid",
+    options=RequestOptions(end_user="tenant-1"),
 )
 
 
@@ -97,7 +102,7 @@ async def work() -> AsyncIterator[Pixels]:
 
 
 class Answering(httpx.AsyncBaseTransport):
-    """Answers each request with the next answer, or fails with it."""
+    """Answers each request with the next scripted answer, or raises it."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self._answers = list(answers)
@@ -127,7 +132,7 @@ def streamed(*events: tuple[str, Any]) -> httpx.Response:
 
 
 async def events_of(provider: OpenAILike, request: ImageRequest, call: Call = CALL) -> list[Event]:
-    async with aclosing(provider.run(request, call)) as events:
+    async with aclosing(provider.run(request, candidate(provider, request, call))) as events:
         return [event async for event in events]
 
 
@@ -264,7 +269,7 @@ async def test_what_may_have_been_paid_is_not_retried(
 @in_loop
 async def test_without_a_key_nothing_is_sent(work: Pixels) -> None:
     transport = Answering()
-    provider = OpenAI(VendorSettings(), transport, {}, work)
+    provider = OpenAI(VendorSettings(), Tools(work, transport, {}))
     with pytest.raises(CelesteError) as caught:
         await events_of(provider, MINIMAL)
     assert caught.value.reason == "PROVIDER_CREDENTIALS" and "OPENAI_API_KEY" in caught.value.message
@@ -279,7 +284,9 @@ def body_of(provider: Answering) -> dict[str, Any]:
 @in_loop
 async def test_what_the_card_does_not_have_is_not_sent(work: Pixels) -> None:
     transport = Answering(made())
-    request = replace(MINIMAL, negative_prompt="dogs", seed=3, options=options(input_fidelity="low", quality="low"))
+    request = replace(
+        MINIMAL, negative_prompt="dogs", seed=3, style="vivid", quality="low", options=options(input_fidelity="low")
+    )
     await events_of(openai(transport, work), request)
     assert body_of(transport) == {"model": "gpt-image-2", "prompt": PROMPT, "quality": "low"}
 
@@ -302,11 +309,30 @@ async def test_more_or_fewer_than_asked(work: Pixels) -> None:
 
 
 @in_loop
-async def test_a_prompt_that_was_changed_is_told(work: Pixels) -> None:
-    events = await run(work, MINIMAL, made(revised_prompt="a blue bicycle"))
-    assert [event.text for event in events if isinstance(event, Warned)] == [
-        "the model changed the prompt: a blue bicycle"
-    ]
+async def test_a_prompt_that_was_rewritten_comes_with_its_image(work: Pixels) -> None:
+    for said, revised in (("a blue bicycle", "a blue bicycle"), ("x" * 5000, "x" * 5000), (7, ""), (None, "")):
+        events = await run(work, MINIMAL, made(revised_prompt=said))
+        assert [event.revised_prompt for event in events if isinstance(event, Picture)] == [revised]
+        assert not [event for event in events if isinstance(event, Warned)]
+
+
+@in_loop
+async def test_images_that_guide_go_to_the_path_of_edits(work: Pixels) -> None:
+    transport = Answering(made())
+    references = (ImageReference(image("IMAGE2")), ImageReference(image("IMAGE")))
+    await events_of(openai(transport, work), replace(MINIMAL, references=references))
+    assert transport.requests[0].url.path == "/v1/images/edits"
+    assert parts(transport.requests[0])["image[]"] == [fixture("IMAGE2"), fixture("IMAGE")]
+
+
+@in_loop
+async def test_moderation_is_not_read_beside_references(work: Pixels) -> None:
+    request = replace(MINIMAL, references=(ImageReference(image("IMAGE2")),), options=options(moderation="low"))
+    transport = Answering(made())
+    events = await events_of(openai(transport, work), request)
+    path = 'options.provider_options["openai"].moderation'
+    assert [event.path for event in events if isinstance(event, Warned)] == [path]
+    assert "moderation" not in parts(transport.requests[0])
 
 
 PARTIAL = ("image_generation.partial_image", {"b64_json": base64.b64encode(RESULT).decode(), "partial_image_index": 0})
@@ -349,7 +375,7 @@ async def test_an_edit_streams_too(work: Pixels) -> None:
 
 
 class Endless(httpx.AsyncByteStream):
-    """A preview, and then nothing for ever."""
+    """Sends a preview and then waits forever."""
 
     closed = False
 
@@ -366,7 +392,8 @@ async def test_closing_early_frees_the_connection(work: Pixels) -> None:
     body = Endless()
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
     provider = openai(Answering(response, made()), work)
-    events = provider.run(replace(MINIMAL, options=options(preview_count=1)), CALL)
+    request = replace(MINIMAL, options=options(preview_count=1))
+    events = provider.run(request, candidate(provider, request))
     assert isinstance(await anext(events), Preview)
     await events.aclose()
     assert body.closed
@@ -387,12 +414,12 @@ async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pixels) -> 
 
 @in_loop
 async def test_one_picture_or_several(work: Pixels) -> None:
-    for references, name in (((), "image"), ((image("IMAGE2"),), "image[]")):
+    for references, name in (((), "image"), ((ImageReference(image("IMAGE2")),), "image[]")):
         transport = Answering(made())
         request = replace(MASKED, edit=Instruct("merge them"), references=references, options=RequestOptions())
         await events_of(openai(transport, work), request)
         sent = parts(transport.requests[0])
-        assert sent[name] == [fixture("IMAGE"), *(reference.data for reference in references)]
+        assert sent[name] == [fixture("IMAGE"), *(reference.image.data for reference in references)]
         assert sent["prompt"] == [b"merge them"] and "mask" not in sent
 
 
@@ -450,7 +477,7 @@ async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: P
         transport = Answering()
         provider = openai(transport, work)
         with pytest.raises(CelesteError) as caught:
-            async with aclosing(fitting(provider.run, provider)(request, CALL)) as events:  # type: ignore[arg-type]
+            async with aclosing(fitted(provider.run, provider)(request, CALL)) as events:  # type: ignore[arg-type]
                 async for _ in events:
                     pass
         assert caught.value.reason == "INVALID_FIELD" and not transport.requests
@@ -483,10 +510,10 @@ async def test_a_mask_is_sent_with_the_size_of_its_image_where_the_model_can(
 
 def test_retired_models_name_the_one_to_use() -> None:
     cards = {card.id: card for card in OpenAI.cards}
-    retired = {card.id for card in cards.values() if card.state is LifecycleState.RETIRED}
+    retired = {card.id for card in cards.values() if card.stage is ModelStage.RETIRED}
     assert retired == {"openai/gpt-image-1", "openai/dall-e-3", "openai/dall-e-2"}
     for name in retired:
-        assert cards[name].ends_on and cards[cards[name].replacement].state is LifecycleState.ACTIVE
+        assert cards[name].ends_on and cards[cards[name].replacement].stage is ModelStage.ACTIVE
     assert all(price.source and price.checked_on for card in cards.values() for price in card.prices)
 
 

@@ -1,4 +1,4 @@
-"""Stability: forms as two independent clients send them, jobs, and what becomes of each answer."""
+"""Stability: forms equal those of two independent clients, jobs are polled, and each answer has its outcome."""
 
 import asyncio
 import base64
@@ -19,6 +19,7 @@ from tests.support.vendors import (
     CALL,
     Answering,
     answer,
+    candidate,
     error_of,
     events_of,
     fixture_image,
@@ -58,15 +59,13 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
-    OperationKind,
     RequestOptions,
     Upscale,
     UpscaleMethod,
 )
 from celeste_image.providers.families.stable_image import OPERATIONS
 from celeste_image.providers.kit.multipart import Bounds
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.vendors.stability import JOBS, Stability
+from celeste_image.providers.vendors.stability import Stability
 
 IMAGE, IMAGE2, MASK = fixture_image("IMAGE"), fixture_image("IMAGE2"), Mask(fixture_image("MASK_WHITE"))
 RESULT = fixture("RESULT")
@@ -103,7 +102,7 @@ def failing(status: int, name: str, text: str = "It said so.", **headers: str) -
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -117,18 +116,10 @@ class Time:
         return self.now
 
 
-def keep(time: Time) -> Callable[[Stability], None]:
-    def prepare(made: Stability) -> None:
-        made.jobs = RemoteJobs(made, JOBS, sleep=time.sleep, clock=time, jitter=lambda seconds: seconds)
-        made.http._clock = time
-
-    return prepare
-
-
 def stability(*answers: Any, key: str = KEY) -> tuple[Stability, Answering, Time]:
     transport, time = Answering(*answers), Time()
-    made = vendor(Stability, transport, "/v2beta", key)
-    keep(time)(made)
+    clocks = {"clock": time, "sleep": time.sleep, "jitter": lambda seconds: seconds}
+    made = vendor(Stability, transport, "/v2beta", key, **clocks)
     return made, transport, time
 
 
@@ -142,7 +133,7 @@ def parts(request: httpx.Request) -> dict[str, bytes]:
 
 
 def texts(request: httpx.Request) -> dict[str, str]:
-    """Returns the parts of a form that are no pictures."""
+    """Returns the text parts of a form."""
     return {name: data.decode() for name, data in parts(request).items() if not data.startswith(b"\x89PNG")}
 
 
@@ -263,10 +254,11 @@ def test_a_service_has_a_card_that_says_what_it_sends() -> None:
     for card in Stability.cards:
         read = {parameter.path for parameters in card.parameters.values() for parameter in parameters}
         for kind, operation in OPERATIONS[card.name_on_wire].items():
-            assert kind in card.operations or card.parameter(OperationKind.EDIT, kind)
+            assert kind in card.operations or kind in card.edits
             for path in (*operation.files.values(), *operation.texts.values()):
                 name = path.replace("options.", 'options.provider_options["stability"].')
-                assert {name, name.removesuffix(".aspect_ratio"), name.removesuffix(".mask")} & read, (card.id, path)
+                known = {name, name.removesuffix(".aspect_ratio"), name.removesuffix(".mask")}
+                assert known & (read | set(card.edits)), (card.id, path)
 
 
 async def test_masks_become_white() -> None:
@@ -331,8 +323,8 @@ async def test_what_it_does_not_take_is_refused_before_it_is_sent(request_: Imag
         (edit("replace-background-and-relight", Relight("a", direction="behind")), "relight.direction"),
         (upscale("upscale-fast", method=UpscaleMethod.CREATIVE), "method"),
         (
-            replace(GENERATE, options=options(style_preset="baroque")),
-            'options.provider_options["stability"].style_preset',
+            replace(GENERATE, style="baroque"),
+            "style",
         ),
     ],
     ids=str,
@@ -523,7 +515,7 @@ async def test_a_ticket_is_an_id_and_nothing_else(ticket: str) -> None:
 
 
 class Hanging(httpx.AsyncBaseTransport):
-    """Begins an answer that never ends."""
+    """Sends the beginning of an endless answer."""
 
     def __init__(self) -> None:
         self.begun, self.body = asyncio.Event(), Body(b"")
@@ -555,7 +547,7 @@ async def test_closing_early_closes_the_connection() -> None:
 
 
 async def test_closing_early_leaves_a_job() -> None:
-    made, transport, time = stability(answer({"id": JOB}), running(), running())
+    transport, time = Answering(answer({"id": JOB}), running(), running()), Time()
     asleep, seen = asyncio.Event(), []
 
     async def sleep(seconds: float) -> None:
@@ -565,11 +557,11 @@ async def test_closing_early_leaves_a_job() -> None:
             await asyncio.Event().wait()
 
     async def run() -> None:
-        async with aclosing(made.run(CREATIVE, CALL)) as events:
+        async with aclosing(made.run(CREATIVE, candidate(made, CREATIVE))) as events:
             async for event in events:
                 seen.append(event)
 
-    made.jobs = RemoteJobs(made, JOBS, sleep=sleep, clock=time)
+    made = vendor(Stability, transport, "/v2beta", clock=time, sleep=sleep)
     task = asyncio.create_task(run())
     await asleep.wait()
     task.cancel()

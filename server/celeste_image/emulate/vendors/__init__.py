@@ -1,1 +1,1 @@
-"""The fake vendors: one file each."""
+"""The fake vendors, one file each."""

@@ -1,4 +1,4 @@
-"""The FLUX API of Black Forest Labs, emulated: jobs, and pictures behind URLs that expire."""
+"""Emulates the FLUX API of Black Forest Labs: jobs, and images behind URLs that expire."""
 
 import base64
 import time
@@ -19,7 +19,7 @@ from celeste_image.providers.vendors.bfl import Bfl
 __all__ = ["FakeBfl"]
 
 CREDIT = 100
-"""Of one US dollar."""
+"""Credits per US dollar."""
 VALID_SECONDS = 600
 KNOWN = frozenset(
     {
@@ -43,7 +43,7 @@ class FakeBfl(FakeVendor):
         self._jobs = FakeJobs()
 
     def routes(self) -> Sequence[Route]:
-        """Returns the models, the jobs, the pictures and the balance."""
+        """Returns the routes of models, jobs, images and balance."""
         return (
             Route("GET", "/v1/get_result", self.result, "poll"),
             Route("GET", "/v1/credits", self.credits, "check"),
@@ -52,30 +52,30 @@ class FakeBfl(FakeVendor):
         )
 
     def table(self, url: str) -> dict[str, Any]:
-        """Returns its table; jobs of the emulator need no second between polls."""
+        """Returns the table with short pauses between polls: the emulator's jobs are fast."""
         return super().table(url) | {"poll_seconds": 0.1}
 
     def error(self, refusal: Refusal) -> Any:
-        """Returns `{"detail": ...}`, as a list where a field is at fault."""
+        """Returns `{"detail": ...}`; for an invalid field, `detail` is a list."""
         if refusal.status != 422:
             return {"detail": refusal.text}
         return {"detail": [{"loc": ["body", refusal.field], "msg": refusal.text, "type": "value_error"}]}
 
     def behavior_for(self, asked: Asked) -> Any:
-        """Returns that of the job."""
+        """Returns the behavior of the job."""
         job = self._jobs.find(asked.query.get("id", "") or asked.params.get("id", ""))
         return job.behavior if job else None
 
     async def credits(self, asked: Asked) -> Answer:
-        """Tells of credits."""
+        """Returns the balance in credits."""
         return Answer({"credits": 1000.0})
 
     async def blocked(self, asked: Asked) -> Answer:
-        """Takes the job; what it ends as says that it was refused."""
+        """Accepts the job, which ends as refused."""
         return self._taken(asked, self._jobs.submit(asked.behavior, b"", 0), 0.0)
 
     async def submit(self, asked: Asked) -> Answer:
-        """Takes a job."""
+        """Accepts a job."""
         fields = asked.fields
         card = self.card(asked.params["model"])
         asked.entry.model, asked.entry.ignored = card.name_on_wire, sorted(fields.keys() - KNOWN)
@@ -96,7 +96,7 @@ class FakeBfl(FakeVendor):
         data = painting.encoded(made, f"image/{form}")
         megapixels = made.width * made.height / 1e6
         self.charge(asked, card, kind, 1, megapixels)
-        data = b"no picture" * 20 if asked.behavior.picture == "garbage" else data
+        data = b"no picture" * 20 if asked.behavior.image == "garbage" else data
         return self._taken(asked, self._jobs.submit(asked.behavior, data, seed), megapixels)
 
     def _taken(self, asked: Asked, job: FakeJob, megapixels: float) -> Answer:
@@ -106,7 +106,7 @@ class FakeBfl(FakeVendor):
         return Answer({"id": job.id, "polling_url": url, "cost": cost, "input_mp": 0.0, "output_mp": megapixels})
 
     async def result(self, asked: Asked) -> Answer:
-        """Tells of a job."""
+        """Returns the state of a job."""
         id_ = asked.entry.job = asked.query.get("id", "")
         job = self._jobs.find(id_)
         if job is None:
@@ -121,17 +121,17 @@ class FakeBfl(FakeVendor):
         now = time.time()
         result = {"sample": self._url(asked, job, "sample"), "seed": job.seed, "start_time": now, "end_time": now}
         result |= {"prompt": "", "duration": job.ends - job.began}
-        return Answer(about | {"status": "Ready", "result": {} if job.behavior.picture == "fewer" else result})
+        return Answer(about | {"status": "Ready", "result": {} if job.behavior.image == "fewer" else result})
 
     def _url(self, asked: Asked, job: FakeJob, what: str) -> str:
-        """Returns a signed URL; what is signed is when it ends."""
+        """Returns a signed URL with its expiry."""
         if job.behavior.result == "private":
             return f"http://169.254.169.254/delivery/{job.id}"
         ends = 0 if job.behavior.result == "expired" else int(time.time()) + VALID_SECONDS
         return f"{asked.base}/delivery/{job.id}?" + urlencode({"se": ends, "what": what, "sig": "emulated"})
 
     async def deliver(self, asked: Asked) -> Answer:
-        """Hands out a picture while its URL is valid."""
+        """Returns an image while its URL is valid."""
         job = self._jobs.find(asked.params["id"])
         if job is None or int(asked.query.get("se", 0)) < time.time():
             raise Refusal(403, "Server failed to authenticate the request: the signature has expired")
@@ -144,7 +144,7 @@ class FakeBfl(FakeVendor):
         return Answer(body=data, media_type="image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
 
     async def _painted(self, asked: Asked, card: ModelCard, kind: OperationKind, words: str, seed: int) -> Image.Image:
-        """Returns what a job makes. Raises Refusal."""
+        """Returns the image of a job. Raises Refusal."""
         fields, title = asked.fields, f"{card.id}, emulated"
         size = self._size(card, kind, fields)
         if kind is OperationKind.GENERATE:
@@ -156,10 +156,10 @@ class FakeBfl(FakeVendor):
             raise Refusal(422, "the mask must be as large as the image", field="mask")
 
         def paint() -> Image.Image:
-            if card.parameter(kind, "outpaint"):
+            if "outpaint" in card.edits:
                 left, right, top, bottom = (int(fields.get(side) or 0) for side in SIDES)
                 return painting.grown(source, left, right, top, bottom, seed)
-            if mask and asked.behavior.picture != "mask-ignored":
+            if mask and asked.behavior.image != "mask-ignored":
                 return painting.filled(source, mask, seed)
             made = painting.changed(source, title, words, seed)
             return made.resize(size) if size else made
@@ -167,7 +167,7 @@ class FakeBfl(FakeVendor):
         return await painted(asked, paint, source)
 
     def _size(self, card: ModelCard, kind: OperationKind, fields: Mapping[str, Any]) -> tuple[int, int] | None:
-        """Returns the size that was asked for, None for none. Raises Refusal."""
+        """Returns the requested size; None without one. Raises Refusal."""
         known = card.parameter(kind, "size")
         if known is None or not isinstance(known.range, SizeRange):
             return None
@@ -190,7 +190,7 @@ def _required(card: ModelCard, kind: OperationKind) -> set[str]:
 
 
 def _picture(fields: Mapping[str, Any], name: str) -> Image.Image:
-    """Returns a picture from its base64, with or without the head of a data URI. Raises Refusal."""
+    """Returns an image from base64 or a data URI. Raises Refusal."""
     try:
         data = base64.b64decode(str(fields.get(name, "")).rpartition(",")[2], validate=True)
     except ValueError:

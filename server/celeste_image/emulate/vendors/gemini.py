@@ -1,4 +1,4 @@
-"""The Gemini API, emulated: `generateContent` and its stream, with pictures in and out."""
+"""Emulates the Gemini API: `generateContent`, its stream, and interactions, with images in and out."""
 
 import base64
 import time
@@ -32,7 +32,7 @@ PICTURE_TOKENS = 1290
 
 
 class FakeGemini(FakeVendor):
-    """`generativelanguage.googleapis.com`, its pictures."""
+    """The image models of `generativelanguage.googleapis.com`."""
 
     provider = Gemini
     name = "gemini"
@@ -40,7 +40,7 @@ class FakeGemini(FakeVendor):
     key_statuses: ClassVar[Mapping[str, int]] = {**FakeVendor.key_statuses, "credentials": 400}
 
     def routes(self) -> Sequence[Route]:
-        """Returns the methods of both versions that its SDKs ask."""
+        """Returns the methods of both API versions that SDKs use."""
         return tuple(
             route
             for version in ("/v1", "/v1beta")
@@ -53,7 +53,7 @@ class FakeGemini(FakeVendor):
         )
 
     def table(self, url: str) -> dict[str, Any]:
-        """Returns its table; the base URL has the version."""
+        """Returns the table; the base URL includes the version."""
         return super().table(f"{url}/v1")
 
     def error(self, refusal: Refusal) -> Any:
@@ -75,11 +75,11 @@ class FakeGemini(FakeVendor):
         return Answer({"models": listed[: int(asked.query.get("pageSize", 50))]})
 
     async def generate(self, asked: Asked) -> Answer:
-        """Answers with one envelope."""
+        """Answers with a single envelope."""
         return Answer(await self._envelope(asked, asked.params["model"], asked.fields))
 
     async def interact(self, asked: Asked) -> Answer:
-        """Answers with an interaction: the same work in the newer API's form."""
+        """Answers with an interaction: the same work in the newer API's format."""
         given, form = asked.fields.get("input"), asked.fields.get("response_format") or {}
         content = [{"type": "text", "text": given}] if isinstance(given, str) else given or ()
         parts = [
@@ -114,7 +114,7 @@ class FakeGemini(FakeVendor):
         )
 
     async def stream(self, asked: Asked) -> Answer:
-        """Answers with two: words first, then the picture, whole."""
+        """Answers with two events: the words, then the whole image."""
         envelope = await self._envelope(asked, asked.params["model"], asked.fields)
         candidates = envelope.get("candidates")
         if not candidates or "content" not in candidates[0]:
@@ -153,9 +153,9 @@ class FakeGemini(FakeVendor):
             )
         else:
             made = await painted(asked, lambda: painting.generated(width, height, title, words, seed))
-        data = b"no picture" * 20 if asked.behavior.picture == "garbage" else painting.encoded(made)
+        data = b"no picture" * 20 if asked.behavior.image == "garbage" else painting.encoded(made)
         parts: list[dict[str, Any]] = [{"text": "Here it is."}]
-        if asked.behavior.picture != "fewer":
+        if asked.behavior.image != "fewer":
             parts.append({"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode("ascii")}})
         self.charge(asked, card, kind, len(parts) - 1, made.width * made.height / 1e6)
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
@@ -163,7 +163,7 @@ class FakeGemini(FakeVendor):
 
 
 def _read(fields: Mapping[str, Any]) -> tuple[str, list[bytes]]:
-    """Returns the words and the pictures of the contents. Raises Refusal."""
+    """Returns the words and the images of the contents. Raises Refusal."""
     words: list[str] = []
     pictures: list[bytes] = []
     for content in fields.get("contents") or ():
@@ -171,7 +171,7 @@ def _read(fields: Mapping[str, Any]) -> tuple[str, list[bytes]]:
             inline = _at(part, "inlineData", "inline_data")
             if inline:
                 try:
-                    # google-genai writes the alphabet of URLs, others the usual one.
+                    # google-genai uses URL-safe base64, others the standard alphabet.
                     pictures.append(
                         base64.b64decode(
                             inline["data"], altchars=b"-_" if _is_for_urls(inline["data"]) else None, validate=True
@@ -187,7 +187,7 @@ def _read(fields: Mapping[str, Any]) -> tuple[str, list[bytes]]:
 
 
 def _size(card: ModelCard, kind: OperationKind, config: Mapping[str, Any]) -> tuple[int, int]:
-    """Returns the size of the picture. Raises Refusal."""
+    """Returns the size of the image. Raises Refusal."""
     ratio, word = _at(config, "aspectRatio", "aspect_ratio") or "1:1", _at(config, "imageSize", "image_size")
     size = card.parameter(kind, "size")
     assert size and isinstance(size.range, SizeRange)
@@ -216,5 +216,5 @@ def _usage(words: str) -> dict[str, Any]:
 
 
 def _at(value: Mapping[str, Any], *names: str) -> Any:
-    """Returns what is there under one of several names: Google's JSON has each field in two spellings."""
+    """Returns a field by any of its names: Google's JSON accepts two spellings of each. None when it is absent."""
     return next((value[name] for name in names if name in value), None)

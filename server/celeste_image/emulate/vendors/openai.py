@@ -1,4 +1,4 @@
-"""OpenAI's image API, emulated; and the two that speak as it does: Azure's deployments and compatible servers."""
+"""Emulates OpenAI's image API, and the two dialects of it: Azure's deployments and compatible servers."""
 
 import base64
 import time
@@ -35,11 +35,11 @@ KNOWN = frozenset(
     }
 )
 TOKENS = {"low": 272, "medium": 1056, "high": 4160}
-"""Of output for a square megapixel, by quality."""
+"""Output tokens per megapixel, by quality."""
 
 
 class FakeOpenAI(FakeVendor):
-    """`api.openai.com`, its images."""
+    """The image API of `api.openai.com`."""
 
     provider: ClassVar[type[OpenAILike]] = OpenAI
     name = "openai"
@@ -51,7 +51,7 @@ class FakeOpenAI(FakeVendor):
         self._delivered: dict[str, bytes] = {}
 
     def routes(self) -> Sequence[Route]:
-        """Returns what it can be asked."""
+        """Returns the image API, the Responses API and the list of models."""
         return (
             Route("POST", "/images/generations", self.generate),
             Route("POST", "/images/edits", self.edit),
@@ -79,7 +79,7 @@ class FakeOpenAI(FakeVendor):
         return Answer({"object": "list", "data": known})
 
     async def generate(self, asked: Asked) -> Answer:
-        """Makes pictures from words."""
+        """Makes images from a prompt."""
         card, count, size = self._read(asked, OperationKind.GENERATE)
         width, height = size or self.default_size
         words = str(asked.fields["prompt"])
@@ -89,7 +89,7 @@ class FakeOpenAI(FakeVendor):
         return self._answer(asked, card, OperationKind.GENERATE, made, "image_generation")
 
     async def edit(self, asked: Asked) -> Answer:
-        """Changes pictures: the first, where the mask is transparent if there is one."""
+        """Edits the first image, within the transparent part of the mask if there is a mask."""
         card, count, size = self._read(asked, OperationKind.EDIT)
         sources = [opened(data) for name in ("image", "image[]") for data in asked.files.get(name, ())]
         if not sources:
@@ -105,7 +105,7 @@ class FakeOpenAI(FakeVendor):
             mask = picture.getchannel("A").point(lambda alpha: 255 - alpha)
         size = size or size_within(self._sizes(card, OperationKind.EDIT), source.size)
         seed = seed_of(asked.fields.get("seed"), words)
-        ignoring = asked.behavior.picture == "mask-ignored"
+        ignoring = asked.behavior.image == "mask-ignored"
         made = []
         for index in range(count):
 
@@ -118,7 +118,7 @@ class FakeOpenAI(FakeVendor):
         return self._answer(asked, card, OperationKind.EDIT, made, "image_edit")
 
     async def respond(self, asked: Asked) -> Answer:
-        """Draws by the image tool of the Responses API: the same work in another form."""
+        """Makes images by the image tool of the Responses API: the same work in another format."""
         tools = [tool for tool in asked.fields.get("tools") or () if tool.get("type") == "image_generation"]
         if not tools:
             text = {"type": "output_text", "text": "I have no tool to draw with."}
@@ -154,7 +154,7 @@ class FakeOpenAI(FakeVendor):
         return known.range
 
     def _read(self, asked: Asked, kind: OperationKind) -> tuple[ModelCard, int, tuple[int, int] | None]:
-        """Returns the model, the number of images and the size, if one is named. Raises Refusal."""
+        """Returns the model, the number of images and the size, None for `auto`. Raises Refusal."""
         fields = asked.fields
         card = self.card(self._model(asked))
         asked.entry.model = card.name_on_wire
@@ -166,7 +166,7 @@ class FakeOpenAI(FakeVendor):
         try:
             count = int(fields.get("n") or 1)
         except ValueError:
-            raise Refusal(400, "n is no whole number", "value", "n") from None
+            raise Refusal(400, "n must be a whole number", "value", "n") from None
         if not 1 <= count <= MOST_IMAGES:
             raise Refusal(400, f"n must be 1 to {MOST_IMAGES}", "value", "n")
         named = str(fields.get("size") or "auto")
@@ -186,10 +186,10 @@ class FakeOpenAI(FakeVendor):
         form = str(fields.get("output_format") or "png")
         if form not in ("png", "jpeg", "webp"):
             raise Refusal(400, f"Invalid output_format '{form}'", "value", "output_format")
-        if asked.behavior.picture == "fewer":
+        if asked.behavior.image == "fewer":
             made = made[:-1]
         files = [painting.encoded(picture, f"image/{form}") for picture in made]
-        if asked.behavior.picture == "garbage":
+        if asked.behavior.image == "garbage":
             files = [b"no picture" * 20 for _ in files]
         megapixels = sum(picture.width * picture.height for picture in made) / 1e6
         quality = str(fields.get("quality") or "auto")
@@ -225,7 +225,7 @@ class FakeOpenAI(FakeVendor):
 
 
 class FakeAzureOpenAI(FakeOpenAI):
-    """A resource of Azure OpenAI: a deployment for each model, by the model's name."""
+    """A resource of Azure OpenAI with a deployment of each model, named like the model."""
 
     provider = AzureOpenAI
     name = "azure_openai"
@@ -233,11 +233,11 @@ class FakeAzureOpenAI(FakeOpenAI):
 
     @property
     def cards(self) -> Sequence[ModelCard]:
-        """Those of OpenAI: what is deployed."""
+        """OpenAI's models, all deployed."""
         return OpenAI.cards
 
     def routes(self) -> Sequence[Route]:
-        """Returns the paths of deployments, and the v1 surface."""
+        """Returns the routes of deployments and of the v1 API."""
         start = "/openai/deployments/{deployment}/images"
         return (
             Route("POST", f"{start}/generations", self.generate),
@@ -248,8 +248,8 @@ class FakeAzureOpenAI(FakeOpenAI):
         )
 
     def table(self, url: str) -> dict[str, Any]:
-        """Returns a table with a deployment for each model that is in use."""
-        models = [{"id": c.name_on_wire, "model": c.name_on_wire} for c in self.cards if c.state.value == "active"]
+        """Returns a table with a deployment of each active model."""
+        models = [{"id": c.name_on_wire, "model": c.name_on_wire} for c in self.cards if c.stage.value == "active"]
         return super().table(url) | {"models": models}
 
     def _model(self, asked: Asked) -> str:
@@ -262,14 +262,14 @@ class FakeAzureOpenAI(FakeOpenAI):
 
 
 class FakeCompatible(FakeOpenAI):
-    """A server that speaks as OpenAI does and hands its pictures out by URL."""
+    """A server with OpenAI's API that returns its images by URL."""
 
     provider = Compatible
     name = "compatible"
     path = "/v1"
 
     def routes(self) -> Sequence[Route]:
-        """Returns those of OpenAI, variations, and the pictures."""
+        """Returns OpenAI's routes, variations and the images."""
         return (
             *super().routes(),
             Route("POST", "/images/variations", self.vary),
@@ -278,23 +278,23 @@ class FakeCompatible(FakeOpenAI):
 
     @property
     def cards(self) -> Sequence[ModelCard]:
-        """Those of the table."""
+        """The models of the table."""
         models = self.table("")["models"]
         return [card_of(self.name, CompatibleModel.model_validate(model)) for model in models]
 
     def table(self, url: str) -> dict[str, Any]:
-        """Returns a table with one model that does all that such servers can."""
+        """Returns a table with one model that has every feature of such servers."""
         edits = ["instruct", "inpaint", "outpaint", "vary"]
         model = {"id": "studio-1", "edits": edits, "seed": True, "max_count": 4}
         return super().table(url) | {"kind": "compatible", "models": [model], "response_format": "url"}
 
     async def vary(self, asked: Asked) -> Answer:
-        """Makes pictures like one, which takes no words."""
+        """Makes variations of an image, without a prompt."""
         asked.fields.setdefault("prompt", "another like it")
         return await self.edit(asked)
 
     async def file(self, asked: Asked) -> Answer:
-        """Hands out a picture that was made."""
+        """Returns an image by its URL."""
         name = asked.params["file"]
         if name not in self._delivered:
             raise Refusal(403 if name.startswith("expired") else 404, "there is no such file", "not_found")

@@ -1,4 +1,4 @@
-"""Stability's REST API v2beta, emulated: each service is a form; two are jobs."""
+"""Emulates Stability's REST API v2beta: each service takes a form, two are jobs."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ REQUIRED: Mapping[str, Sequence[str]] = {
     "upscale/conservative": ("image", "prompt"),
     "upscale/creative": ("image", "prompt"),
 }
-"""Of each service, by the vendor's OpenAPI as mirrored in tryAGI/StabilityAI, read on 2026-11-22."""
+"""Required fields by service, from the vendor's OpenAPI as mirrored in tryAGI/StabilityAI, read on 2026-11-22."""
 JOBS = ("edit/replace-background-and-relight", "upscale/creative")
 RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
 SIDES = ("left", "right", "up", "down")
@@ -56,7 +56,7 @@ COMMON = {"output_format", "seed", "model", "mode", "negative_prompt", "style_pr
 
 
 class FakeStability(FakeVendor):
-    """`api.stability.ai`, its image services."""
+    """The image services of `api.stability.ai`."""
 
     provider = Stability
     name = "stability"
@@ -72,7 +72,7 @@ class FakeStability(FakeVendor):
                 self._reads[operation.path] |= {*operation.files, *operation.texts, *operation.fixed}
 
     def routes(self) -> Sequence[Route]:
-        """Returns the services, the results of jobs and the balance."""
+        """Returns the routes of services, job results and balance."""
         return (
             *(Route("POST", f"/v2beta/stable-image/{path}", self.make) for path in REQUIRED),
             Route("GET", "/v2beta/results/{id}", self.result, "poll"),
@@ -80,7 +80,7 @@ class FakeStability(FakeVendor):
         )
 
     def table(self, url: str) -> dict[str, Any]:
-        """Returns its table; jobs of the emulator need no ten seconds between polls."""
+        """Returns the table with short pauses between polls: the emulator's jobs are fast."""
         return super().table(f"{url}/v2beta") | {"poll_seconds": 0.1}
 
     def error(self, refusal: Refusal) -> Any:
@@ -90,16 +90,16 @@ class FakeStability(FakeVendor):
         return {"id": "0" * 32, "name": name, "errors": [f"{refusal.field}: {refusal.text}".removeprefix(": ")]}
 
     def behavior_for(self, asked: Asked) -> Any:
-        """Returns that of the job."""
+        """Returns the behavior of the job."""
         job = self._jobs.find(asked.params.get("id", ""))
         return job.behavior if job else None
 
     async def balance(self, asked: Asked) -> Answer:
-        """Tells of credits."""
+        """Returns the balance in credits."""
         return Answer({"credits": 1000.0})
 
     async def make(self, asked: Asked) -> Answer:
-        """Makes a picture, at once or as a job."""
+        """Makes an image, at once or as a job."""
         service = asked.entry.path.partition("/stable-image/")[2]
         if not asked.headers.get("content-type", "").startswith("multipart/form-data"):
             raise Refusal(400, "content-type: must be multipart/form-data")
@@ -118,7 +118,7 @@ class FakeStability(FakeVendor):
         self.charge(asked, card, kind, 1, picture.width * picture.height / 1e6)
         if asked.behavior.moderate == "output":
             picture = picture.filter(ImageFilter.GaussianBlur(24))
-        data = b"no picture" * 20 if asked.behavior.picture == "garbage" else painting.encoded(picture, media_type)
+        data = b"no picture" * 20 if asked.behavior.image == "garbage" else painting.encoded(picture, media_type)
         if service in JOBS:
             job = self._jobs.submit(asked.behavior, data, seed, f"{len(self.ledger.entries):064x}")
             asked.entry.job = job.id
@@ -126,7 +126,7 @@ class FakeStability(FakeVendor):
         return self._finished(asked, data, seed, "image", media_type)
 
     async def result(self, asked: Asked) -> Answer:
-        """Tells of a job, or hands out its picture."""
+        """Returns the state of a job, or its image."""
         job = self._jobs.find(asked.params["id"])
         asked.entry.job = asked.params["id"]
         if job is None:
@@ -141,7 +141,7 @@ class FakeStability(FakeVendor):
             headers = {"finish-reason": reason, "seed": str(seed)}
             return Answer(body=data, media_type=media_type, headers=headers)
         value = {field: base64.b64encode(data).decode("ascii"), "finish_reason": reason, "seed": seed}
-        return Answer({} if asked.behavior.picture == "fewer" else value)
+        return Answer({} if asked.behavior.image == "fewer" else value)
 
     def _card(self, service: str, asked: Asked) -> ModelCard:
         model = str(asked.fields.get("model") or "sd3.5-large") if service == "generate/sd3" else ""
@@ -152,7 +152,7 @@ class FakeStability(FakeVendor):
         return self.card(name)
 
     async def _painted(self, service: str, asked: Asked, card: ModelCard, seed: int) -> Image.Image:
-        """Returns what a service makes. Raises Refusal."""
+        """Returns the image of a service. Raises Refusal."""
         fields = asked.fields
         words = " ".join(str(value) for name, value in fields.items() if name.endswith("prompt"))
         title, behavior = f"{card.id}, emulated", asked.behavior
@@ -168,7 +168,7 @@ class FakeStability(FakeVendor):
 
         def paint() -> Image.Image:
             match service:
-                case "edit/erase" | "edit/inpaint" if behavior.picture != "mask-ignored":
+                case "edit/erase" | "edit/inpaint" if behavior.image != "mask-ignored":
                     return painting.filled(source, _mask(asked, source), seed)
                 case "edit/outpaint":
                     left, right, top, bottom = _sides(fields)
@@ -188,7 +188,7 @@ class FakeStability(FakeVendor):
 
 
 def _mask(asked: Asked, source: Image.Image) -> Image.Image:
-    """Returns what to change, white: the mask's gray, else what is transparent in the picture. Raises Refusal."""
+    """Returns the mask, white where pixels change: the given one, else the image's transparency. Raises Refusal."""
     if files := asked.files.get("mask"):
         return opened(files[0], "mask").convert("L").resize(source.size)
     if source.mode != "RGBA":
@@ -197,7 +197,7 @@ def _mask(asked: Asked, source: Image.Image) -> Image.Image:
 
 
 def _sides(fields: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Returns the pixels to add on the left, the right, the top and the bottom. Raises Refusal."""
+    """Returns the pixels to add at left, right, top and bottom. Raises Refusal."""
     try:
         left, right, up, down = (int(fields.get(name) or 0) for name in SIDES)
     except ValueError:

@@ -86,7 +86,7 @@ def styled(picture: Image.Image, style: dict[str, Any], threads: int, emit: Emit
     emit("progress", {"fraction": 0.5, "phase": "style"})
     made = restyle.like_name(picture, int(style["number"]), str(style["folder"]), threads)
     value = {"worked_at": {"width": made.width, "height": made.height}}
-    emit("measured", {"path": 'options.provider_options["local"].style', "value": value})
+    emit("measured", {"path": "style", "value": value})
     return made.resize(picture.size, Image.Resampling.LANCZOS)
 
 

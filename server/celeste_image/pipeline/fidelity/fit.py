@@ -4,6 +4,7 @@ Every parameter asked for ends HONORED, ADJUSTED or DROPPED, every one that was 
 line that is neither is an error before any work is done.
 """
 
+import re
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -12,22 +13,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import (
     ImageRange,
     ModelCard,
     NumberRange,
     SizeRange,
     TextRange,
-    card_in,
     out_of_range,
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
-from celeste_image.core.events import Event, Fidelity, Measured, Run, Saved, Warned
+from celeste_image.core.events import CandidateRun, Event, Fidelity, Measured, Saved, Warned
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, Size
-from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, PaintRequest, Upscale
 from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.fidelity.measure import MEASURED, measure
 from celeste_image.pipeline.fidelity.sizes import fit_size, sides, size_json
@@ -56,12 +56,12 @@ def draw_seed() -> int:
 
 
 def fitting(
-    run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, labels: MetadataDefaults = AS_MADE
-) -> Run:
+    run: CandidateRun, provider: Provider, draw: Callable[[], int] = draw_seed, labels: MetadataDefaults = AS_MADE
+) -> CandidateRun:
     """Fits each request to its model's card, and holds what came out against it; `labels` is the server's choice."""
 
-    async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        fit = Fit(card_in(provider.cards, request.model), request, draw, labels)
+    async def fitted(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        fit = Fit(candidate.card, request, draw, labels)
         concrete = fit.request(provider)
         if fit.unknown:
             yield Warned("model", fit.unknown)
@@ -70,7 +70,7 @@ def fitting(
                 yield Fidelity(line)
         images: list[ImageOutput] = []
         found: list[Measured] = []
-        async with aclosing(run(concrete, call)) as events:
+        async with aclosing(run(concrete, candidate)) as events:
             async for event in events:
                 if isinstance(event, Saved):
                     images.append(event.image)
@@ -156,7 +156,12 @@ class Fit:
             error = (
                 UnknownField if all(line.path in self._asked.options.unknown for line in different) else InvalidRequest
             )
-            raise error.of([Violation(line.path, line.note or "can't be done to the letter") for line in different])
+            raise error.of(
+                [
+                    Violation(line.path, line.note or "can't be done to the letter", line.outcome.value.upper())
+                    for line in different
+                ]
+            )
 
     def _line(self, path: str, outcome: FidelityOutcome, asked: Any = None, sent: Any = None, note: str = "") -> None:
         self.lines.append(FidelityLine(path, outcome, asked=asked, sent=sent, note=note))
@@ -166,7 +171,7 @@ class Fit:
 
     def _reads(self, path: str, asked: Any) -> bool:
         """Tells whether the model reads a field, and takes a line for it either way."""
-        known = self._card.parameter(self._asked.kind, path)
+        known = self._card.parameter(self._asked.kind, re.sub(r"\[\d+\]", "", path))
         if known is None:
             self._line(path, DROPPED, asked=asked, note=f"{self._card.id} does not read it")
             return False
@@ -178,14 +183,33 @@ class Fit:
     def _reads_all(self, **given: Any) -> None:
         """Takes a line for each field that is set."""
         for path, value in given.items():
-            if value not in (None, "", 0):
+            if value is False or value not in (None, "", 0):
                 self._reads(path, value)
+
+    def _paint(self, asked: PaintRequest) -> None:
+        """Takes the lines of the fields that Generate and Edit share, and checks the references."""
+        for index, reference in enumerate(asked.references):
+            self._check_picture(f"references[{index}].image", reference.image)
+        self._reads_all(
+            references=len(asked.references),
+            negative_prompt=asked.negative_prompt,
+            output_media_type=asked.output_media_type,
+            quality=asked.quality,
+            background=asked.background,
+            output_quality=asked.output_quality,
+            style=asked.style,
+            rewrite_prompt=asked.rewrite_prompt,
+        )
+        for index, reference in enumerate(asked.references):
+            for part in ("role", "name"):
+                if value := getattr(reference, part):
+                    self._reads(f"references[{index}].{part}", value)
+        if asked.count:
+            self._line("count", HONORED, asked=asked.count)
 
     def _generate(self, asked: Generate) -> Generate:
         self._reads("prompt", asked.prompt)
-        self._reads_all(negative_prompt=asked.negative_prompt, output_media_type=asked.output_media_type)
-        if asked.count:
-            self._line("count", HONORED, asked=asked.count)
+        self._paint(asked)
         return replace(asked, count=asked.count or 1, seed=self._seed(asked.seed), size=self._size(asked.size))
 
     def _seed(self, asked: int | None) -> int | None:
@@ -240,6 +264,7 @@ class Fit:
             prompt=asked.prompt,
             creativity=asked.creativity,
             output_media_type=asked.output_media_type,
+            style=asked.style,
         )
         return replace(asked, size=self._upscaled(asked), seed=self._seed(asked.seed))
 
@@ -279,17 +304,15 @@ class Fit:
         The edit is what was asked for as a whole: without it there is nothing left to do, so no line can stand for it.
         """
         kind = asked.edit.field
-        if self._card.parameter(asked.kind, kind) is None:
-            models = [card.id for card in provider.cards if card.parameter(asked.kind, kind)]
+        if kind not in self._card.edits:
+            models = [card.id for card in provider.cards if kind in card.edits]
             others = f"these can: {', '.join(models)}" if models else f"no model of {provider.name} can"
             raise OperationNotOffered(f"{self._card.id} can't {kind}; {others}", metadata={"models": ",".join(models)})
 
     def _edit(self, asked: Edit) -> Edit:
         edit = asked.edit
-        self._reads(edit.field, None)
+        self._line(edit.field, HONORED)
         self._check_picture("image", asked.image)
-        for index, reference in enumerate(asked.references):
-            self._check_picture(f"references[{index}]", reference)
         if isinstance(edit, Outpaint):
             self._check_outpaint(asked.image, edit)
         for part in fields(edit):  # type: ignore[arg-type]  # every edit is a dataclass
@@ -301,13 +324,7 @@ class Fit:
                     self._reads(path, None)
                 case value if part.name not in (*SIDES, "pixel_lock"):
                     self._reads_all(**{path: value})
-        self._reads_all(
-            references=len(asked.references),
-            negative_prompt=asked.negative_prompt,
-            output_media_type=asked.output_media_type,
-        )
-        if asked.count:
-            self._line("count", HONORED, asked=asked.count)
+        self._paint(asked)
         size = self._size(asked.size) if asked.size else asked.size
         return replace(asked, edit=self._locked(edit), count=asked.count or 1, seed=self._seed(asked.seed), size=size)
 
@@ -343,8 +360,7 @@ class Fit:
                 self._wrong(f"{edit.field}.{side}", f"{text} for {self._card.id}")
         source = facts_of(image)
         width, height = source.width + edit.left + edit.right, source.height + edit.top + edit.bottom
-        known = self._card.parameter(self._asked.kind, edit.field)
-        bounds = known.range if known and isinstance(known.range, SizeRange) else ANY_SIZE
+        bounds = self._card.outpaint or ANY_SIZE
         if max(width, height) > bounds.maximum_side or width * height > bounds.maximum_megapixels * 1e6:
             most = f"{bounds.maximum_side:,} pixels a side and {bounds.maximum_megapixels:g} megapixels"
             self._wrong(edit.field, f"must make at most {most}, makes {width:,} x {height:,}")
@@ -363,6 +379,8 @@ class Fit:
         if options.preview_count:
             outcome, note = (HONORED, "") if self._card.previews else (DROPPED, f"{self._card.id} has no previews")
             self._line("options.preview_count", outcome, options.preview_count, note=note)
+        if options.end_user:
+            self._reads("options.end_user", options.end_user)
         given = options.provider_options.get(provider.name, {})
         base = f'options.provider_options["{provider.name}"]'
         try:

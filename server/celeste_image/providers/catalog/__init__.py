@@ -10,11 +10,13 @@ models:
   - id: flux-pro-1.1
     title: FLUX 1.1 pro
     summary: ...
-    evidence: wire-proven       # or: second source, from the specification
+    evidence: official_client   # or: other_client, specification
     max_count: 1
     previews: true
-    state: active               # or: legacy, retired; with ends_on and replacement
+    stage: active               # or: preview, ending, retired; with ends_on and replacement
     generate: [prompt, size]    # parameters per operation, by name
+    edit: [image, inpaint]      # edits stand among the parameters, by their field in `EditRequest.edit`
+    outpaint: {maximum_side: 8192, ...}    # sizes of the image that an outpaint makes
     prices: [{unit: image, amount: "0.04", source: docs.bfl.ai/pricing}]
 """
 
@@ -33,8 +35,9 @@ from celeste_image.core.card import (
     ChoiceRange,
     ImageRange,
     IntegerRange,
-    LifecycleState,
     ModelCard,
+    ModelEvidence,
+    ModelStage,
     NumberRange,
     Parameter,
     ParameterRange,
@@ -42,13 +45,16 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
-from celeste_image.core.request import OperationKind
+from celeste_image.core.edits import EDITS
+from celeste_image.core.request import OperationKind, RequestOptions
 
-__all__ = ["cards_from", "load_cards", "load_catalog", "load_notes", "load_title"]
+__all__ = ["cards_from", "contract_path", "load_cards", "load_catalog", "load_notes", "load_title"]
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Each start of a server reads the catalog: 9 ms with the loader in C, 76 ms in Python (2026-11-22)."""
 KEYS = {"title", "checked_on", "source", "notes", "parameters", "models"}
+SHARED = {each.name for each in fields(RequestOptions)}
+"""Options of the contract, which all providers share."""
 RATIO = re.compile(r"[1-9]\d*:[1-9]\d*")
 
 RANGES: Mapping[str, type[ParameterRange]] = {
@@ -123,11 +129,7 @@ def _parameter(where: str, provider: str, values: Mapping[str, Any]) -> Paramete
             raise ValueError(f"{where}: {ratio!r} is not a ratio; is it in quotes?")
     if "path" not in values:
         raise ValueError(f"{where}: 'path' is missing")
-    # `options.x` is short for the provider option x.
-    path = values["path"]
-    option = path.removeprefix("options.")
-    if option != path:
-        path = f'options.provider_options["{provider}"].{option}'
+    path = contract_path(provider, values["path"])
     rest = {name: value for name, value in values.items() if name not in (kind, "path")}
     try:
         return Parameter(path=path, range=RANGES[kind](**given), **rest)
@@ -135,12 +137,19 @@ def _parameter(where: str, provider: str, values: Mapping[str, Any]) -> Paramete
         raise ValueError(f"{where}: {error}") from error
 
 
+def contract_path(provider: str, path: str) -> str:
+    """Returns a path of the contract: `options.x` is short for the provider option x, unless the contract has x."""
+    option = path.removeprefix("options.")
+    return path if option == path or option in SHARED else f'options.provider_options["{provider}"].{option}'
+
+
 def _card(
     provider: str, catalog: Mapping[str, Any], parameters: Mapping[str, Parameter], values: Mapping[str, Any]
 ) -> ModelCard:
     where = f"{provider}: models.{values.get('id')}"
     operations = {kind: values[kind.value] for kind in OperationKind if kind.value in values}
-    known = {f.name for f in fields(ModelCard)} - {"parameters"}
+    edits = tuple(name for name in operations.get(OperationKind.EDIT, ()) if name in EDITS)
+    known = {f.name for f in fields(ModelCard)} - {"parameters", "edits"}
     rest = {name: value for name, value in values.items() if name not in {kind.value for kind in operations}}
     if unknown := rest.keys() - known:
         raise ValueError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
@@ -150,10 +159,16 @@ def _card(
             "checked_on": str(catalog["checked_on"]),
             **rest,
             "id": f"{provider}/{rest['id']}",
-            "state": LifecycleState(rest.get("state", "active")),
+            "stage": ModelStage(rest.get("stage", "active")),
+            "evidence": ModelEvidence(rest.get("evidence", ModelEvidence.SPECIFICATION)),
             "ends_on": str(rest.get("ends_on", "")),
             "prices": _prices(where, catalog, rest.get("prices", ())),
-            "parameters": {kind: tuple(parameters[name] for name in names) for kind, names in operations.items()},
+            "parameters": {
+                kind: tuple(parameters[name] for name in names if name not in edits)
+                for kind, names in operations.items()
+            },
+            "edits": edits,
+            "outpaint": SizeRange(**rest["outpaint"]) if "outpaint" in rest else None,
         }
         if replacement := rest.get("replacement"):
             facts["replacement"] = f"{provider}/{replacement}"

@@ -24,12 +24,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from celeste_image.config import explain
-from celeste_image.core.card import LifecycleState, ModelCard, Parameter, Price
-from celeste_image.providers.catalog import LOADER
+from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
+from celeste_image.providers.catalog import LOADER, contract_path
 
 __all__ = ["Overlay", "load_overlay", "overlaid"]
 
-FACTS = ("title", "summary", "max_count", "previews", "wire_id", "state", "replacement")
+FACTS = ("title", "summary", "max_count", "previews", "wire_id", "stage", "replacement")
 BOUNDS = (("minimum", "maximum"), ("minimum_side", "maximum_side"), ("minimum_megapixels", "maximum_megapixels"))
 
 
@@ -43,6 +43,7 @@ class OverlayPrice(_Section):
     unit: Annotated[str, StringConstraints(min_length=1)]
     amount: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
+    per: Annotated[int, Field(ge=1)] = 1
     when: str = ""
     source: str = ""
     checked_on: date | None = None
@@ -72,7 +73,7 @@ class OverlayModel(_Section):
     max_count: Annotated[int, Field(ge=1, le=16)] | None = None
     previews: bool | None = None
     wire_id: str | None = None
-    state: LifecycleState | None = None
+    stage: ModelStage | None = None
     ends_on: date | None = None
     replacement: str | None = None
     prices: tuple[OverlayPrice, ...] | None = None
@@ -144,11 +145,11 @@ def _base(where: str, entry: OverlayModel, made: Mapping[str, ModelCard]) -> Mod
         id=entry.id,
         title=name,
         wire_id="",
-        state=LifecycleState.ACTIVE,
+        stage=ModelStage.ACTIVE,
         ends_on="",
         replacement="",
         prices=(),
-        evidence="from the configuration",
+        evidence=ModelEvidence.CONFIGURATION,
         like=base.like or base.id,
     )
 
@@ -161,10 +162,12 @@ def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) ->
         facts["ends_on"] = str(entry.ends_on)
     if entry.prices is not None:
         facts["prices"] = tuple(
-            Price(p.unit, str(p.amount), p.currency, p.when, p.source or facts["source"], str(p.checked_on or day))
+            Price(
+                p.unit, str(p.amount), p.currency, p.per, p.when, p.source or facts["source"], str(p.checked_on or day)
+            )
             for p in entry.prices
         )
-    changes = {_path(base.provider, path): change for path, change in entry.parameters.items()}
+    changes = {contract_path(base.provider, path): change for path, change in entry.parameters.items()}
     known = {parameter.path for parameters in base.parameters.values() for parameter in parameters}
     if unknown := changes.keys() - known:
         raise ValueError(f"{where}: parameters: the model does not have {', '.join(sorted(unknown))}")
@@ -177,11 +180,6 @@ def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) ->
         for kind, parameters in base.parameters.items()
     }
     return replace(base, **facts)
-
-
-def _path(provider: str, path: str) -> str:
-    option = path.removeprefix("options.")
-    return path if option == path else f'options.provider_options["{provider}"].{option}'
 
 
 def _parameter(where: str, known: Parameter, change: OverlayParameter) -> Parameter:

@@ -1,1 +1,1 @@
-"""What several APIs share, so that a provider is one file."""
+"""Families: the request and answer formats that the APIs of several vendors share."""

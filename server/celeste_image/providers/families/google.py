@@ -1,7 +1,7 @@
-"""Google's envelopes: `generateContent` of Gemini and of Vertex, which differ in URL and key alone; and interactions.
+"""Google's request and answer formats: `generateContent` of Gemini and Vertex, and the newer interactions.
 
-Each chunk of `streamGenerateContent` is one more envelope of the same form; pictures arrive whole in it, so nobody here
-streams. Source: the types of google-genai 3.4.0 and its recordings, 2026-11-22.
+Gemini and Vertex differ only in URL and key. `streamGenerateContent` is not used, because an image arrives complete in
+one chunk. Source: the types of google-genai 3.4.0 and its recordings, 2026-11-22.
 """
 
 import base64
@@ -28,27 +28,27 @@ REFUSED = frozenset(
         *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
     }
 )
-"""Finish reasons of a safety system. All others but STOP mean that it could not be made, NO_IMAGE among them."""
+"""Finish reasons of a safety system. Any other reason but STOP means that the image was not made, as NO_IMAGE does."""
 
 Said = Callable[[Any], str]
-"""Makes what a vendor says fit to be shown: `Vendor.said`."""
+"""Cleans a vendor's text for people: `Vendor.said`."""
 
 SIDES: Mapping[str, int] = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
-"""The side of a square picture by the word for its size."""
+"""Side of a square image, in pixels, by the API's word for the size."""
 
 
 def image_part(data: bytes, media_type: str) -> dict[str, Any]:
-    """Returns the part of a request that holds a picture."""
+    """Returns the part of a request that holds an image."""
     return {"inlineData": {"mimeType": media_type, "data": base64.b64encode(data).decode("ascii")}}
 
 
 def image_size_for(width: int, height: int, offered: Sequence[str]) -> str:
-    """Returns the word for the size whose area is nearest to that of `width` times `height` pixels, by its ratio.
+    """Returns the word for the size whose area is nearest, by ratio, to `width` times `height` pixels.
 
     Args:
         width: In pixels, above 0.
         height: In pixels, above 0.
-        offered: Words of SIDES, at least one.
+        offered: The model's words, at least one, from SIDES.
     """
     area = width * height
     return min(offered, key=lambda word: max(area / SIDES[word] ** 2, SIDES[word] ** 2 / area))
@@ -57,7 +57,7 @@ def image_size_for(width: int, height: int, offered: Sequence[str]) -> str:
 def body_of(
     parts: Sequence[Mapping[str, Any]], *, aspect_ratio: str = "", image_size: str = "", seed: int | None = None
 ) -> dict[str, Any]:
-    """Returns the body of a request for one picture; what is empty or None is left to the model."""
+    """Returns the body of a `generateContent` request for one image; empty or None leaves a value to the model."""
     config: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}
     if seed is not None:
         config["seed"] = seed
@@ -75,7 +75,7 @@ def interaction_of(
     image_size: str = "",
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Returns the body of an interaction for one picture, of the same parts; what is empty or None is left out."""
+    """Returns the body of an interaction for one image; empty or None leaves a value to the model."""
     content = [
         {"type": "text", "text": part["text"]}
         if "text" in part
@@ -93,11 +93,11 @@ def interaction_of(
 
 
 def picture_in_interaction(provider: str, answer: Any, said: Said) -> bytes:
-    """Returns the bytes of the first picture that an interaction made.
+    """Returns the data of the first image in the answer to an interaction.
 
     Raises:
-        ProviderFailed: There is none; the message has the status, or what the model said instead. The API's types have
-            no word for what a safety system refused, so that can't be told from other failures.
+        ProviderFailed: The answer has no image; the message has the status and the model's text. The API's types have
+            no value for a refusal by a safety system, so a refusal looks like any other failure.
     """
     steps, outputs = at(answer, "steps"), at(answer, "outputs")
     content = [item for step in steps for item in at(step, "content") or ()] if isinstance(steps, list) else []
@@ -107,16 +107,16 @@ def picture_in_interaction(provider: str, answer: Any, said: Said) -> bytes:
             return _decoded(provider, data)
     words = " ".join(text for item in content if isinstance(text := at(item, "text"), str))
     status = said(at(answer, "status"))
-    why = "it made no picture" if status in ("", "completed") else f"it made no picture ({status})"
+    why = "the model made no image" if status in ("", "completed") else f"the model made no image ({status})"
     raise ProviderFailed(f"{provider}: {_joined(why, said(words))}", metadata={"provider": provider})
 
 
 def picture_in(provider: str, answer: Any, said: Said) -> bytes:
-    """Returns the bytes of the picture in an answer of status 200: the first that is not a draft of its thoughts.
+    """Returns the data of the first image in an answer of status 200 that is not a draft from the model's thoughts.
 
     Raises:
-        SafetyBlocked: A safety system refused the prompt, or what was made of it.
-        ProviderFailed: There is no picture in it; the message has the reason, or what the model said instead.
+        SafetyBlocked: A safety system refused the prompt or the image.
+        ProviderFailed: The answer has no image; the message has the reason and the model's text.
     """
     metadata = {"provider": provider}
     if blocked := said(at(answer, "promptFeedback", "blockReason")):
@@ -125,7 +125,7 @@ def picture_in(provider: str, answer: Any, said: Said) -> bytes:
     candidate = at(answer, "candidates", 0)
     reason, message = said(at(candidate, "finishReason")), said(at(candidate, "finishMessage"))
     if reason in REFUSED:
-        why = _joined(f"the picture was refused ({reason})", message)
+        why = _joined(f"the image was refused ({reason})", message)
         raise SafetyBlocked(f"{provider}: {why}", metadata=metadata | {"stage": "output"})
     parts = at(candidate, "content", "parts")
     parts = [part for part in parts if not at(part, "thought")] if isinstance(parts, list) else []
@@ -133,18 +133,18 @@ def picture_in(provider: str, answer: Any, said: Said) -> bytes:
         if isinstance(data := at(part, "inlineData", "data"), str):
             return _decoded(provider, data)
     words = [word for part in parts if isinstance(word := at(part, "text"), str)]
-    why = "it made no picture" if reason in ("", "STOP") else f"it made no picture ({reason})"
+    why = "the model made no image" if reason in ("", "STOP") else f"the model made no image ({reason})"
     raise ProviderFailed(f"{provider}: {_joined(why, message or said(' '.join(words)))}", metadata=metadata)
 
 
 def error_of(provider: str, reply: Reply, said: Said) -> CelesteError:
-    """Returns the error for an answer of another status, `google.rpc.Status` in JSON."""
+    """Returns the error for an answer of another status than 200, a `google.rpc.Status` in JSON."""
     error = at(value_in(reply), "error")
     text = said(at(error, "message"))
     details = at(error, "details")
     details = details if isinstance(details, list) else []
     if any(at(detail, "reason") == "API_KEY_INVALID" for detail in details):
-        # Status 400, as if the caller were at fault.
+        # The status is 400, which elsewhere means an invalid request.
         metadata = {"provider": provider, "status": str(reply.status)}
         return ProviderCredentials(f"{provider}: {text or 'the key is not valid'}", metadata=metadata)
     delays = [duration_seconds(at(detail, "retryDelay")) for detail in details]
@@ -162,7 +162,7 @@ def _decoded(provider: str, data: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
     except ValueError:
-        text = f"{provider}: the picture is not base64"
+        text = f"{provider}: the image is not base64"
         raise ProviderFailed(text, metadata={"provider": provider}) from None
 
 

@@ -1,4 +1,4 @@
-"""Errors of the OpenAI-like family: `{"error": {"message", "type", "param", "code"}}`, and what becomes of it."""
+"""Errors of APIs like OpenAI's: maps `{"error": {"message", "type", "param", "code"}}` to CelesteError."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,17 +16,17 @@ SAFETY = {
 }
 BILLING = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_limit_user_error"}
 STATUSES = {"rate_limit_exceeded": 429, "server_error": 500}
-"""What an error inside of a stream would have been as an answer; for others there is none."""
+"""HTTP status for the error codes that occur in a stream."""
 
 
 def openai_error(provider: str, reply: Reply, said: Callable[[Any], str], *, streamed: bool = False) -> CelesteError:
-    """Returns the error that an answer is.
+    """Returns the error for an answer with an error in its body.
 
     Args:
-        provider: Who answered.
+        provider: The provider that answered.
         reply: The answer.
-        said: Makes a vendor's text fit to be shown.
-        streamed: Whether it is an event of a stream, the status of which says nothing.
+        said: Cleans a vendor's text for people.
+        streamed: Whether the error is an event of a stream, so that the status is not the error's.
     """
     body = value_in(reply)
     error = at(body, "error") or body
@@ -36,13 +36,13 @@ def openai_error(provider: str, reply: Reply, said: Callable[[Any], str], *, str
         reply = replace(reply, status=next((STATUSES[word] for word in words if word in STATUSES), reply.status))
     text = next(filter(None, map(said, (at(error, "message"), error, at(body, "detail")))), "")
     if reply.status == 401:
-        text = "the key was refused"  # the vendor's own words have parts of the key in them
+        text = "the key was refused"  # the vendor's text quotes parts of the key
     moderated, billing = not SAFETY.isdisjoint(words), not BILLING.isdisjoint(words)
     found = error_for_status(provider, reply, text, moderated=moderated, billing=billing)
     match reply.headers.get("x-should-retry"):
         case "false" if found.retryable:
             return ProviderFailed(found.message, metadata=found.metadata)
         case "true" if reply.status >= 500 and not found.retryable and not (moderated or billing):
-            # The vendor says that nothing came of it.
+            # The vendor says that the request was not processed.
             return ProviderUnavailable(found.message, metadata=found.metadata, retry_after=retry_after(reply.headers))
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
 from celeste_image.core.errors import CelesteError, OperationNotOffered, ProviderFailed
@@ -33,6 +33,8 @@ MOST_PICTURES = 16
 """Of one answer, as many as a request may ask for: each beyond costs a transfer, whoever asked for it."""
 GO_ON = "Extend the picture beyond its edges: go on with what is there, in the same style, light and perspective."
 SAME_SHAPE = 0.02
+GENERATIONS_ONLY = {"moderation"}
+"""Options that the path for generations alone reads."""
 
 Part = tuple[str, tuple[str, bytes, str]]
 
@@ -48,6 +50,7 @@ class Profile:
         query: Of every request, such as the API's version.
         size: Written as `WxH` in `size`, as `width` and `height`, or as a ratio in `aspect_ratio`.
         names: Its names for fields that it calls otherwise; with an empty name a field is not sent.
+        end_user: Its name for the id of the end user.
         response_format: What to ask for in `response_format`, `url` or `b64_json`; empty means not to.
         most_previews: Partial images that a stream may have.
     """
@@ -58,6 +61,7 @@ class Profile:
     query: Mapping[str, str] = field(default_factory=dict)
     size: Literal["WxH", "sides", "ratio"] = "WxH"
     names: Mapping[str, str] = field(default_factory=dict)
+    end_user: str = "safety_identifier"
     response_format: str = ""
     most_previews: int = 3
 
@@ -79,9 +83,9 @@ class OpenAILike(Vendor):
 
     profile: Profile = Profile()
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Sends one request; pictures come in the answer, as a stream when previews are wanted."""
-        card = self.card(request.model)
+        card, call = candidate.card, candidate.call
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
         previews = 0
@@ -93,6 +97,10 @@ class OpenAILike(Vendor):
         if isinstance(request, Edit) and isinstance(request.edit, Outpaint):
             # Said before anything is sent: with `strict` it ends here.
             yield Warned("outpaint", "the model paints a larger canvas anew; the picture on it may change a little")
+        dropped = self._not_read_by_edits(request)
+        for name in dropped:
+            path = f'options.provider_options["{self.name}"].{name}'
+            yield Warned(path, "is not read with references: they go to the API's path for edits")
         order = await self._order(request, card)
         made = 0
         async with aclosing(self._answers(request, order, card, previews, call)) as answers:
@@ -106,8 +114,8 @@ class OpenAILike(Vendor):
                 elif made < MOST_PICTURES:
                     seed = request.seed if request.count <= 1 else None
                     picture = await picture_at_once(self, value, made, seed, call.deadline)
-                    if revised := self.said(at(item, "revised_prompt")):
-                        yield Warned("", f"the model changed the prompt: {revised}")
+                    revised = at(item, "revised_prompt")
+                    picture = replace(picture, revised_prompt=revised if isinstance(revised, str) else "")
                     async with aclosing(self._finished(request, order, picture)) as events:
                         async for event in events:
                             yield event
@@ -121,20 +129,23 @@ class OpenAILike(Vendor):
 
     async def _order(self, request: Generate | Edit, card: ModelCard) -> Order:
         """Returns what to send; whatever has to be done to pixels is done here."""
+        references = [reference.image for reference in request.references]
         if isinstance(request, Generate):
-            return Order(self.profile.generate_path, request.prompt, request.size)
+            files = [await self._file("image[]", image) for image in references]
+            path = self.profile.edit_path if files else self.profile.generate_path
+            return Order(path, request.prompt, request.size, files)
         facts = request.image.facts
         assert facts is not None
         size = request.size or _free_size(card, facts.width, facts.height)
         order = Order(self.profile.edit_path, "", size)
         match request.edit:
             case Instruct(prompt=prompt):
-                images = [request.image, *request.references]
+                images = [request.image, *references]
                 files = [await self._file("image" if len(images) == 1 else "image[]", image) for image in images]
                 return replace(order, prompt=prompt, files=files)
             case Inpaint(mask=mask, prompt=prompt):
                 source = await self.sendable(request.image, ("image/png",))
-                cut = await self.pictures.mask(request.image, mask, "alpha")
+                cut = await self.pixels.mask(request.image, mask, "alpha")
                 return replace(order, prompt=prompt, files=_files(source, cut))
             case Vary():
                 return replace(order, path=self.profile.vary_path, files=[await self._file("image", request.image)])
@@ -143,7 +154,7 @@ class OpenAILike(Vendor):
                 step = _step(card)
                 canvas = (kept[0] + -kept[0] % step, kept[1] + -kept[1] % step)
                 sides = (grow.left, canvas[0] - facts.width - grow.left, grow.top, canvas[1] - facts.height - grow.top)
-                files = _files(*await self.pictures.padded(request.image, *sides, "alpha"))
+                files = _files(*await self.pixels.padded(request.image, *sides, "alpha"))
                 size, prompt = request.size or _free_size(card, *canvas), grow.prompt or GO_ON
                 return replace(order, prompt=prompt, size=size, files=files, canvas=canvas, keep=kept)
             case other:
@@ -168,6 +179,11 @@ class OpenAILike(Vendor):
             "n": request.count,
             "output_format": FORMATS.get(request.output_media_type, "") if reads("output_media_type") else "",
             "response_format": self.profile.response_format,
+            "quality": request.quality if reads("quality") else "",
+            "background": request.background if reads("background") else "",
+            "output_compression": request.output_quality if reads("output_quality") else 0,
+            "style": request.style if reads("style") else "",
+            self.profile.end_user: request.options.end_user if reads("options.end_user") else "",
             "stream": previews > 0,
             "partial_images": previews,
             **self._size(order.size),
@@ -176,10 +192,17 @@ class OpenAILike(Vendor):
         if request.seed is not None and reads("seed"):
             fields["seed"] = request.seed
         given = self.options(request.options.provider_options).model_dump(exclude_none=True)
+        given = {name: value for name, value in given.items() if name not in self._not_read_by_edits(request)}
         base = f'options.provider_options["{self.name}"]'
         fields |= {name: value for name, value in given.items() if reads(f"{base}.{name}")}
         names = {name: self.profile.names.get(name, name) for name in fields}
         return {names[name]: value for name, value in fields.items() if names[name]}
+
+    def _not_read_by_edits(self, request: Generate | Edit) -> set[str]:
+        """Returns the options that the references of a Generate rule out: these go to the API's path for edits."""
+        given = request.options.provider_options.get(self.name, {})
+        is_edit = isinstance(request, Generate) and bool(request.references)
+        return GENERATIONS_ONLY & given.keys() if is_edit else set()
 
     def _size(self, size: Size) -> dict[str, Any]:
         match self.profile.size:
@@ -239,7 +262,7 @@ class OpenAILike(Vendor):
                 yield Warned("" if request.options.strict else "outpaint", text)
             elif made != order.keep:
                 kind = picture.media_type if picture.media_type in FORMATS else "image/png"
-                data = await self.pictures.cropped(picture.data, order.canvas, *order.keep, kind)
+                data = await self.pixels.cropped(picture.data, order.canvas, *order.keep, kind)
                 width, height = order.keep
                 picture = replace(picture, data=data, media_type=kind, width=width, height=height)
         yield picture

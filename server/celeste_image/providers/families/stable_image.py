@@ -28,7 +28,6 @@ class StableImageOptions(Options):
     """What only these services know; unset means the service's default. The cards say which service reads which.
 
     Attributes:
-        style_preset: A style by name.
         cfg_scale: How closely sd3.5 follows the prompt.
         grow_mask: Pixels by which a mask is made larger on all sides, and soft there.
         creativity: How freely an outpaint invents.
@@ -41,7 +40,6 @@ class StableImageOptions(Options):
         light_source_strength: How bright that light is; needs the direction.
     """
 
-    style_preset: str | None = None
     cfg_scale: Annotated[float | None, Field(ge=1, le=10)] = None
     grow_mask: Annotated[int | None, Field(ge=0, le=100)] = None
     creativity: Share = None
@@ -54,7 +52,8 @@ class StableImageOptions(Options):
     light_source_strength: Share = None
 
 
-STYLED = ("negative_prompt", "options.style_preset")
+STYLE: Final = named(style_preset="style")
+STYLED: Final = named("negative_prompt", **STYLE)
 RELIGHTING = (
     *("negative_prompt", "options.foreground_prompt"),
     *("options.preserve_original_subject", "options.original_background_depth"),
@@ -63,13 +62,13 @@ RELIGHTING = (
 
 def _generate(path: str, *more: str) -> dict[str, Operation]:
     """Returns making and remaking by one generator; `more` are what else it reads."""
-    texts = ("options.style_preset", "negative_prompt", *more)
+    texts = named(*more, **STYLED)
     return {
-        "generate": Operation(path, {}, named("prompt", "size.aspect_ratio", *texts)),
+        "generate": Operation(path, {}, named("prompt", "size.aspect_ratio", **texts)),
         "instruct": Operation(
             path,
             named("image"),
-            named("instruct.prompt", "instruct.strength", *texts),
+            named("instruct.prompt", "instruct.strength", **texts),
             # It has no default for the strength and must have one.
             {"strength": "0.5"} | ({"mode": "image-to-image"} if path == "generate/sd3" else {}),
             bounds=ANY,
@@ -78,12 +77,12 @@ def _generate(path: str, *more: str) -> dict[str, Operation]:
 
 
 def _control(path: str, strength: str, *more: str) -> dict[str, Operation]:
-    texts = named("control.prompt", *STYLED, *more, **{strength: "control.strength"})
+    texts = named("control.prompt", *more, **STYLED, **{strength: "control.strength"})
     return {"control": Operation(path, named("image"), texts, bounds=USUAL)}
 
 
-def _upscale(path: str, bounds: Bounds, *texts: str, job: bool = False) -> dict[str, Operation]:
-    return {"upscale": Operation(path, named("image"), named(*texts), bounds=bounds, job=job)}
+def _upscale(path: str, bounds: Bounds, *texts: str, job: bool = False, **renamed: str) -> dict[str, Operation]:
+    return {"upscale": Operation(path, named("image"), named(*texts, **renamed), bounds=bounds, job=job)}
 
 
 BACKGROUND = "edit/replace-background-and-relight"
@@ -103,7 +102,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         "inpaint": Operation(
             "edit/inpaint",
             named("image", "inpaint.mask"),
-            named("inpaint.prompt", "options.grow_mask", *STYLED),
+            named("inpaint.prompt", "options.grow_mask", **STYLED),
             bounds=ANY,
         )
     },
@@ -112,7 +111,8 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
             "edit/outpaint",
             named("image"),
             named(
-                *("outpaint.left", "outpaint.right", "outpaint.prompt", "options.creativity", "options.style_preset"),
+                *("outpaint.left", "outpaint.right", "outpaint.prompt", "options.creativity"),
+                **STYLE,
                 up="outpaint.top",
                 down="outpaint.bottom",
             ),
@@ -123,7 +123,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         "search_replace": Operation(
             "edit/search-and-replace",
             named("image"),
-            named("search_replace.prompt", "options.grow_mask", *STYLED, search_prompt="search_replace.search"),
+            named("search_replace.prompt", "options.grow_mask", **STYLED, search_prompt="search_replace.target"),
             bounds=USUAL,
         )
     },
@@ -131,7 +131,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
         "recolor": Operation(
             "edit/search-and-recolor",
             named("image"),
-            named("recolor.prompt", "options.grow_mask", *STYLED, select_prompt="recolor.target"),
+            named("recolor.prompt", "options.grow_mask", **STYLED, select_prompt="recolor.target"),
             bounds=USUAL,
         )
     },
@@ -181,7 +181,7 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     },
     "upscale-fast": _upscale("upscale/fast", Bounds(32, 1_536, 1_024, 1_048_576)),
     "upscale-conservative": _upscale("upscale/conservative", USUAL, "prompt", "creativity"),
-    "upscale-creative": _upscale("upscale/creative", SMALL, "prompt", "creativity", "options.style_preset", job=True),
+    "upscale-creative": _upscale("upscale/creative", SMALL, "prompt", "creativity", job=True, **STYLE),
 }
 """Per model what it does: `generate`, `upscale`, or the field of an edit."""
 

@@ -1,23 +1,20 @@
 """Vendor: what every provider behind an HTTP API begins with: its key, its origin, its client, its errors."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import httpx
 from pydantic import Field, model_validator
 
 from celeste_image.config import SecretText
-from celeste_image.core.card import LifecycleState, ModelCard, card_in
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.errors import CelesteError, ProviderCredentials
 from celeste_image.core.image import ImageInput
 from celeste_image.core.secret import Secret
-from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits, OriginRefused, Reply, SecretHeader
 from celeste_image.outbound.origins import Hosts, Origin
-from celeste_image.providers.base import Options, ProviderSettings
+from celeste_image.providers.base import Options, ProviderSettings, Tools
 from celeste_image.providers.kit.answers import Pointer, at, error_for_status, value_in, vendor_text
 from celeste_image.providers.kit.credentials import Credential, Verdict
 
@@ -59,9 +56,7 @@ class Vendor:
 
     Args:
         settings: Its table of the configuration.
-        transport: What sends; tests pass their own.
-        environment: Where the vendor's own variable is looked up.
-        pictures: What does its work on pixels.
+        tools: What it works with.
         name: What it is called, where that is not the class's own name: see `discover_kinds`.
     """
 
@@ -93,17 +88,10 @@ class Vendor:
     result_hosts: ClassVar[Sequence[str]] = ()
     """Hosts that results may be fetched from, as `Hosts` takes them; no key is sent there."""
 
-    def __init__(
-        self,
-        settings: VendorSettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-        environment: Mapping[str, str] = os.environ,
-        pictures: Pixels | None = None,
-        *,
-        name: str = "",
-    ) -> None:
+    def __init__(self, settings: VendorSettings, tools: Tools, *, name: str = "") -> None:
         self.name = name or self.name
         self.settings = settings
+        self.tools = tools
         self.url = (settings.base_url or self.base_url).rstrip("/")
         origin = Origin.of(self.url)
         private = (origin,) if settings.allow_private else ()
@@ -114,14 +102,15 @@ class Vendor:
             lambda target: target in self._origins or self._own(target) or results(target),
             private=private,
             limits=Limits(),
-            transport=transport,
+            transport=tools.transport,
+            clock=tools.clock,
         )
-        self.pictures = pictures or Pixels(self.name)
+        self.pixels = tools.pixels.of(self.name)
         given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key
         # Another place for the same API has keys of its own form; a key of another vendor is wrong there too.
         elsewhere = bool(settings.base_url and self.base_url and self.key_form)
         form = f"{self.key_form}|.+" if elsewhere else self.key_form
-        self._key = Credential(self.name, given, self.key_variable, environment, form)
+        self._key = Credential(self.name, given, self.key_variable, tools.environment, form)
 
     @property
     def has_key(self) -> bool:
@@ -180,7 +169,7 @@ class Vendor:
         assert image.facts is not None
         if image.facts.media_type in types and not any(mark in image.data for mark in METADATA_MARKS):
             return image.data
-        return await self.pictures.png(image)
+        return await self.pixels.png(image)
 
     def _secrets(self, origins: frozenset[Origin]) -> tuple[SecretHeader, ...]:
         if not (key := self._key.now):
@@ -192,17 +181,12 @@ class Vendor:
 
     def ready(self, card: ModelCard) -> bool:
         """Tells whether there is a key that may be right, and the model is not retired."""
-        return bool(self._key.now) and card.state is not LifecycleState.RETIRED
-
-    def card(self, model: str) -> ModelCard:
-        """Returns a model's card; the pipeline sends no others but those whose ids fit `model_form`."""
-        return card_in(self.cards, model)
+        return bool(self._key.now) and card.stage is not ModelStage.RETIRED
 
     def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
         """Returns the request's options for this provider, checked by the pipeline before."""
         return self.Options.model_validate(given.get(self.name, {}))
 
     async def close(self) -> None:
-        """Closes its connections and ends its processes."""
+        """Closes its connections."""
         await self.http.close()
-        await self.pictures.close()

@@ -7,12 +7,14 @@ from celeste_image.core.card import (
     ImageRange,
     IntegerRange,
     ModelCard,
+    ModelEvidence,
     NumberRange,
     Parameter,
     ParameterRange,
     SizeRange,
     TextRange,
 )
+from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import AnalysisKind, OperationKind
 from celeste_image.providers.kserve.settings import ClassifyModel, CutModel, GenerateModel, KServeModel, UpscaleModel
@@ -41,11 +43,12 @@ def card_of(provider: str, model: KServeModel) -> ModelCard:
         title=model.title or model.id,
         summary=model.summary,
         parameters={kind: parameters},
+        edits=(RemoveBackground.field,) if isinstance(model, CutModel) else (),
         license=model.license,
         max_count=0 if kind is OperationKind.ANALYZE else 1,
         previews=kind is OperationKind.UPSCALE,
         wire_id=model.on_server,
-        evidence="from the configuration",
+        evidence=ModelEvidence.CONFIGURATION,
     )
 
 
@@ -58,7 +61,6 @@ def _upscale() -> Iterator[Parameter]:
 def _cut() -> Iterator[Parameter]:
     pictures = ImageRange(IMAGE_TYPES, 40)
     yield Parameter("image", pictures, "Image", "The image whose background is removed.", required=True)
-    yield Parameter("remove_background", pictures, "Remove background", "The background becomes transparent.")
 
 
 def _classify() -> Iterator[Parameter]:

@@ -27,7 +27,6 @@ class LocalOptions(Options):
 
     Attributes:
         tile: Side of an upscaler's tiles, in source pixels.
-        style: A style of local/restyle for an image of local/compose.
         ocr: Whether an analysis reads text in the image.
         steps: Denoising steps of a diffusion model.
         guidance: How strongly a diffusion model follows the prompt. At 1 or less guidance is off and the negative
@@ -35,7 +34,6 @@ class LocalOptions(Options):
     """
 
     tile: Annotated[int, Field(ge=32, le=512)] | None = None
-    style: str | None = None
     ocr: bool = True
     steps: Annotated[int, Field(ge=1, le=150)] | None = None
     guidance: Annotated[float, Field(ge=0, le=30)] | None = None

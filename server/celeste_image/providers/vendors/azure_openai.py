@@ -5,19 +5,17 @@ base_url = "https://my-resource.openai.azure.com"
 models = [{ id = "my-deployment", model = "gpt-image-2" }]
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.secret import Secret
-from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
+from celeste_image.providers.base import Tools
 from celeste_image.providers.catalog import cards_from, load_catalog
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
 from celeste_image.providers.kit.vendor import VendorSettings
@@ -26,10 +24,10 @@ from celeste_image.providers.vendors.openai import OpenAIOptions
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 
 API_VERSION = "2025-04-01-preview"
-LIFECYCLE = ("state", "ends_on", "replacement", "prices")
+LIFECYCLE = ("stage", "ends_on", "replacement", "prices")
 """What OpenAI says of its own service, and Microsoft decides for itself."""
 
-EVIDENCE = {"gpt-image-2": "wire-proven"}
+EVIDENCE = {"gpt-image-2": ModelEvidence.OFFICIAL_CLIENT}
 """How deployments of a model are known, where that is not from the specification: the recordings are of Azure's own."""
 
 
@@ -77,16 +75,8 @@ class AzureOpenAI(OpenAILike):
     key_header = "api-key"
     key_prefix = ""
 
-    def __init__(
-        self,
-        settings: AzureSettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-        environment: Mapping[str, str] = os.environ,
-        pictures: Pixels | None = None,
-        *,
-        name: str = "",
-    ) -> None:
-        super().__init__(settings, transport, environment, pictures, name=name)
+    def __init__(self, settings: AzureSettings, tools: Tools, *, name: str = "") -> None:
+        super().__init__(settings, tools, name=name)
         self.cards = _cards(self.name, settings.models)
         self._is_v1 = not settings.api_version
         start = "/openai/v1" if self._is_v1 else "/openai/deployments/{model}"
@@ -116,7 +106,7 @@ def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard,
         known = {name: value for name, value in entries[deployment.model].items() if name not in LIFECYCLE}
         title, evidence = (
             f"{known['title']} ({deployment.id})",
-            EVIDENCE.get(deployment.model, "from the specification"),
+            EVIDENCE.get(deployment.model, ModelEvidence.SPECIFICATION),
         )
         models.append({**known, "id": deployment.id, "wire_id": deployment.id, "title": title, "evidence": evidence})
     return cards_from(provider, {**catalog, "models": models})

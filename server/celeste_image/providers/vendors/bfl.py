@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint
 from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.providers.base import Options
+from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor, VendorSettings
 
 __all__ = ["PROVIDER", "Bfl", "BflOptions"]
 
@@ -49,7 +49,6 @@ class BflOptions(Options):
     """`options.provider_options["bfl"]`; what is unset is left to the API."""
 
     safety_tolerance: Annotated[int, Field(ge=0, le=6)] | None = None
-    prompt_upsampling: bool | None = None
     raw: bool | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     guidance: Annotated[float, Field(ge=1.5, le=100)] | None = None
@@ -74,16 +73,16 @@ class Bfl(Vendor):
     result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")
     texts = (("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",))
 
-    def __init__(self, *arguments: Any, **others: Any) -> None:
-        super().__init__(*arguments, **others)
+    def __init__(self, settings: VendorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
         self.jobs = RemoteJobs(self, JOBS)
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Makes one picture."""
-        card = self.card(request.model)
-        body = {} if call.ticket else await self._body(request, card)
+        card = candidate.card
+        body = {} if candidate.ticket else await self._body(request, card)
         previews = request.options.preview_count
-        run = self.jobs.run(f"/v1/{card.name_on_wire}", call, previews=previews, json=body)
+        run = self.jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
         async with aclosing(run) as events:
             async for event in events:
                 yield event
@@ -96,11 +95,11 @@ class Bfl(Vendor):
         body: dict[str, Any] = {"seed": request.seed, "output_format": "jpeg" if jpeg else "png"}
         match request:
             case Generate():
-                body |= {"prompt": request.prompt}
+                body |= {"prompt": request.prompt, **await self._inputs(request)}
             case Edit(edit=Instruct() as edit):
                 body |= {"prompt": edit.prompt, **await self._inputs(request)}
             case Edit(edit=Inpaint() as edit):
-                mask = await self.pictures.mask(request.image, edit.mask, "white")
+                mask = await self.pixels.mask(request.image, edit.mask, "white")
                 body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), "mask": encoded(mask)}
             case Edit(edit=Outpaint() as edit):
                 sides = {"left": edit.left, "right": edit.right, "top": edit.top, "bottom": edit.bottom}
@@ -108,14 +107,18 @@ class Bfl(Vendor):
             case Edit():
                 raise OperationNotOffered(f"{card.id} can't {request.edit.field}")
         body |= sized(request.size)
+        if card.parameter(request.kind, "rewrite_prompt"):
+            body["prompt_upsampling"] = request.rewrite_prompt
         for name, value in self.options(request.options.provider_options).model_dump(exclude_none=True).items():
             if card.parameter(request.kind, f'options.provider_options["bfl"].{name}'):
                 body[name] = value
         return {name: value for name, value in body.items() if value is not None}
 
-    async def _inputs(self, request: Edit) -> Mapping[str, str]:
-        """Returns the pictures by their fields: `input_image`, `input_image_2` and so on."""
-        images = (request.image, *request.references)
+    async def _inputs(self, request: Generate | Edit) -> Mapping[str, str]:
+        """Returns the images by their fields: `input_image`, `input_image_2` and so on."""
+        images = [reference.image for reference in request.references]
+        if isinstance(request, Edit):
+            images.insert(0, request.image)
         return {f"input_image_{n}" if n > 1 else "input_image": await self._encoded(i) for n, i in enumerate(images, 1)}
 
     async def _encoded(self, image: ImageInput) -> str:

@@ -7,12 +7,10 @@ allow_private = true
 models = [{ id = "qwen-image", seed = true, edits = ["instruct"], options = ["guidance_scale"] }]
 """
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from celeste_image.core.card import (
@@ -20,8 +18,9 @@ from celeste_image.core.card import (
     ChoiceRange,
     ImageRange,
     IntegerRange,
-    LifecycleState,
     ModelCard,
+    ModelEvidence,
+    ModelStage,
     NumberRange,
     Parameter,
     ParameterRange,
@@ -31,10 +30,9 @@ from celeste_image.core.card import (
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
-from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.exchange import SecretHeader
 from celeste_image.outbound.origins import Origin
-from celeste_image.providers.base import Options
+from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
 from celeste_image.providers.kit.vendor import VendorSettings
 
@@ -46,24 +44,29 @@ Word = Annotated[str, StringConstraints(max_length=100)]
 class CompatibleOptions(Options):
     """What such servers know besides; which model reads which is said in its table's `options`."""
 
-    quality: Word | None = None
-    style: Word | None = None
-    background: Word | None = None
     moderation: Word | None = None
-    user: Word | None = None
-    output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     step: Annotated[int, Field(ge=1, le=1000)] | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=100)] | None = None
 
 
 RANGES: Mapping[str, ParameterRange] = {
-    "output_compression": IntegerRange(0, 100),
     "num_inference_steps": IntegerRange(1, 1000),
     "step": IntegerRange(1, 1000),
     "guidance_scale": NumberRange(0, 100),
 }
 """Of the options that are no text."""
+
+FIELDS: Mapping[str, Parameter] = {
+    "quality": Parameter("quality", ChoiceRange(allow_other=True), "Quality", "Effort of the model."),
+    "background": Parameter("background", ChoiceRange(allow_other=True), "Background", "Background of the image."),
+    "output_quality": Parameter(
+        "output_quality", IntegerRange(1, 100), "Encoding quality", "Quality of a lossy encoding, sent as is."
+    ),
+    "style": Parameter("style", ChoiceRange(allow_other=True), "Style", "A style by name."),
+    "end_user": Parameter("options.end_user", TextRange(128), "End user", "Opaque id of the end user, sent as `user`."),
+}
+"""Fields of the request that a model may read, by their names in `reads`."""
 
 
 class CompatibleModel(BaseModel):
@@ -91,6 +94,9 @@ class CompatibleModel(BaseModel):
     previews: bool = Field(default=False, description="Whether it streams previews.")
     output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = Field(
         default=(), description="Formats to choose from; empty means the server's own."
+    )
+    reads: tuple[Literal["quality", "background", "output_quality", "style", "end_user"], ...] = Field(
+        default=(), description="Fields of requests that it reads besides."
     )
     options: tuple[str, ...] = Field(default=(), description="Options that it reads.")
 
@@ -151,18 +157,10 @@ class Compatible(OpenAILike):
     key_variable = ""
     model_form = r"[\w.:/-]{1,150}"
 
-    def __init__(
-        self,
-        settings: CompatibleSettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-        environment: Mapping[str, str] = os.environ,
-        pictures: Pixels | None = None,
-        *,
-        name: str = "",
-    ) -> None:
-        super().__init__(settings, transport, environment, pictures, name=name)
+    def __init__(self, settings: CompatibleSettings, tools: Tools, *, name: str = "") -> None:
+        super().__init__(settings, tools, name=name)
         self.cards = [card_of(self.name, model) for model in settings.models]
-        self.profile = Profile(response_format=settings.response_format)
+        self.profile = Profile(response_format=settings.response_format, end_user="user")
 
     @property
     def secrets(self) -> tuple[SecretHeader, ...]:
@@ -171,7 +169,7 @@ class Compatible(OpenAILike):
 
     def ready(self, card: ModelCard) -> bool:
         """Tells that the model is there: the operator said so."""
-        return card.state is not LifecycleState.RETIRED
+        return card.stage is not ModelStage.RETIRED
 
 
 def card_of(provider: str, model: CompatibleModel) -> ModelCard:
@@ -189,10 +187,12 @@ def card_of(provider: str, model: CompatibleModel) -> ModelCard:
         title=model.title or model.id,
         summary=model.summary,
         parameters={kind: found for kind, found in parameters.items() if found},
+        edits=model.edits,
+        outpaint=SizeRange(16, model.maximum_side, model.maximum_side**2 / 1e6),
         max_count=model.max_count,
         previews=model.previews,
         wire_id=model.wire_id,
-        evidence="from the configuration",
+        evidence=ModelEvidence.CONFIGURATION,
     )
 
 
@@ -208,6 +208,7 @@ def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
         found.append(Parameter("negative_prompt", TextRange(), "Negative prompt", "What not to show."))
     if types := model.output_media_types:
         found.append(Parameter("output_media_type", ChoiceRange(types), "Format", "Media type of the picture."))
+    found += [FIELDS[name] for name in model.reads]
     for name in model.options:
         path, title = f'options.provider_options["{provider}"].{name}', name.replace("_", " ").capitalize()
         kind = RANGES.get(name, TextRange(100))
@@ -216,13 +217,12 @@ def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
 
 
 def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
-    pictures = ImageRange(IMAGE_TYPES, 40)
     if kind == "vary":
-        return [Parameter("vary", TextRange(), "Vary", "Makes another like it, without words.")]
+        return []
     prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What to make of it.", required=kind != "outpaint")
     match kind:
         case "instruct":
-            found = [Parameter("instruct", TextRange(), "Instruct", "Changes what words say."), prompt]
+            found = [prompt]
             if model.references:
                 several = ImageRange(tuple(FORMATS), 40, model.references)
                 found.append(Parameter("references", several, "References", "More pictures to take from."))
@@ -230,7 +230,6 @@ def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
         case "inpaint":
             words = ChoiceRange(tuple(Polarity), Polarity.WHITE)
             return [
-                Parameter("inpaint", pictures, "Inpaint", "A mask as large as the picture: where to paint."),
                 prompt,
                 Parameter("inpaint.mask.polarity", words, "Polarity", "Which values of the mask mean change."),
                 Parameter(
@@ -239,8 +238,7 @@ def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
                 Parameter("inpaint.pixel_lock", BoolRange(default=True), "Pixel lock", "Keeps the rest bit for bit."),
             ]
         case _:
-            grown = SizeRange(16, model.maximum_side, model.maximum_side**2 / 1e6)
-            return [Parameter("outpaint", grown, "Outpaint", "Pixels to add on each side."), prompt]
+            return [prompt]
 
 
 KIND = Compatible

@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import ChoiceRange, ModelCard
 from celeste_image.core.edits import Instruct, Restyle
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture, Warned
-from celeste_image.core.image import ImageInput
+from celeste_image.core.image import ImageInput, ImageReference
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
@@ -68,14 +68,14 @@ class Gemini(Vendor):
 
     settings: GeminiSettings
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Makes one picture. It arrives whole, so there is no progress to tell of."""
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{request.model} can't {request.kind.value}")
         if isinstance(request, Edit) and isinstance(request.edit, Restyle):
             # Before it is paid for: with `strict` this ends it.
             yield Warned("restyle", "done by instruction: the model is told which style to take over")
-        card = self.card(request.model)
+        card = candidate.card
         seed = None if request.seed is None else request.seed % SEEDS
         parts, shape = await self._parts(request), self._shape(request, card)
         if self.settings.api == "interactions":
@@ -92,36 +92,48 @@ class Gemini(Vendor):
             )
         try:
             sent = self.http.request("POST", f"{self.url}/{path}", secrets=self.secrets, json=body)
-            reply = await self.http.send(sent, deadline=call.deadline)
+            reply = await self.http.send(sent, deadline=candidate.call.deadline)
             if reply.status != 200:
                 raise self.error(reply)
             data = read(self.name, reply.json(), self.said)
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
-        yield Picture(data, *await self.pictures.facts(data), seed=seed)
+        yield Picture(data, *await self.pixels.facts(data), seed=seed)
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
         """Returns the error for an answer of another status."""
         return error_of(self.name, reply, self.said)
 
     async def _parts(self, request: Generate | Edit) -> list[dict[str, Any]]:
-        """Returns the parts of the one message: pictures first, then the words that are about them."""
+        """Returns the parts of the one message: the images, then the words that are about them.
+
+        Words before a reference tell the model its role and its name.
+        """
         images: tuple[ImageInput, ...] = ()
         match request:
             case Generate():
                 words = request.prompt
             case Edit(edit=Instruct() as instruct):
-                words, images = instruct.prompt, (request.image, *request.references)
+                words, images = instruct.prompt, (request.image,)
             case Edit(edit=Restyle(style_image=None) as restyle):
                 words = f"Redraw the first picture in this style: {_sentences(restyle)}"
-                images = (request.image, *request.references)
+                images = (request.image,)
             case Edit(edit=Restyle(style_image=ImageInput() as style) as restyle):
                 words = f"Redraw the first picture in the style of the second. {_sentences(restyle)}".strip()
-                images = (request.image, style, *request.references)
+                images = (request.image, style)
             case _:
                 raise OperationNotOffered(f"{request.model} can't {request.kind.value} in this way")
-        pictures = [await self.sendable(image, READS) for image in images]
-        return [*(image_part(data, media_type(data[:16])) for data in pictures), {"text": words}]
+        parts = [await self._image(image) for image in images]
+        for number, reference in enumerate(request.references, len(images) + 1):
+            if about := introduction(number, reference):
+                parts.append({"text": about})
+            parts.append(await self._image(reference.image))
+        return [*parts, {"text": words}]
+
+    async def _image(self, image: ImageInput) -> dict[str, Any]:
+        """Returns the part for an image."""
+        data = await self.sendable(image, READS)
+        return image_part(data, media_type(data[:16]))
 
     def _shape(self, request: Generate | Edit, card: ModelCard) -> dict[str, str]:
         """Returns the ratio and the word for the size; empty ones are left to the model."""
@@ -135,6 +147,13 @@ class Gemini(Vendor):
 
 
 PROVIDER = Gemini
+
+
+def introduction(number: int, reference: ImageReference) -> str:
+    """Returns words about a reference, to stand before its image; empty when it has neither role nor name."""
+    about = [f'is called "{reference.name}"'] if reference.name else []
+    about += [f"is a reference for: {reference.role}"] if reference.role else []
+    return f"Image {number}, which comes next, {' and '.join(about)}." if about else ""
 
 
 def _sentences(restyle: Restyle) -> str:

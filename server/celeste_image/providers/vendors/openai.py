@@ -4,10 +4,9 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import orjson
-from pydantic import Field, StringConstraints
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
@@ -30,12 +29,8 @@ DRAW_BY_TOOL = frozenset({"gpt-5"})
 class OpenAIOptions(Options):
     """What only the GPT image models know; unset means the model's default. The cards say which reads which."""
 
-    quality: Literal["low", "medium", "high", "xhigh", "max", "auto"] | None = None
-    background: Literal["transparent", "opaque", "auto"] | None = None
     moderation: Literal["low", "auto"] | None = None
-    output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
     input_fidelity: Literal["low", "high"] | None = None
-    safety_identifier: Annotated[str, StringConstraints(max_length=64)] | None = None
 
 
 class OpenAI(OpenAILike):

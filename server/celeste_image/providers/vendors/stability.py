@@ -3,20 +3,21 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture
 from celeste_image.core.request import ImageRequest
 from celeste_image.outbound.exchange import Reply
+from celeste_image.providers.base import Tools
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.stable_image import READS, StableImageOptions, operation_for
 from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
 from celeste_image.providers.kit.multipart import check_request, parts_of
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor, VendorSettings
 
 __all__ = ["PROVIDER", "Stability"]
 
@@ -53,18 +54,18 @@ class Stability(Vendor):
     model_form = ""  # each service has a form of its own
     texts = (("finish_reason",),)
 
-    def __init__(self, *arguments: Any, **others: Any) -> None:
-        super().__init__(*arguments, **others)
+    def __init__(self, settings: VendorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
         self.jobs = RemoteJobs(self, JOBS)
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Sends the form of a service and, where that makes it a job, asks for the job until it is over."""
-        card, wanted = self.card(request.model), getattr(request, "output_media_type", "") or "image/png"
+        card, wanted = candidate.card, getattr(request, "output_media_type", "") or "image/png"
         operation = operation_for(card.called_like, request)
         if operation is None:
             raise OperationNotOffered(f"{card.id} can't {request.kind.value} in this way")
         parts = []
-        if call.ticket is None:
+        if candidate.ticket is None:
             options = self.options(request.options.provider_options)
             check_request(card, request, operation, options)
             seed = getattr(request, "seed", None)
@@ -75,7 +76,7 @@ class Stability(Vendor):
             }
             parts = await parts_of(self, operation, request, options, reads=READS, extra=extra)
         path, at_once = f"/stable-image/{operation.path}", not operation.job
-        run = self.jobs.run(path, call, at_once=at_once, headers=JOBS.headers, files=parts)
+        run = self.jobs.run(path, candidate, at_once=at_once, headers=JOBS.headers, files=parts)
         async with aclosing(run) as events:
             async for event in events:
                 yield replace(event, seed=event.seed or None) if isinstance(event, Picture) else event

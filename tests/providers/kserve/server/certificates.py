@@ -1,4 +1,4 @@
-"""Writes a certificate for localhost that signed itself, and its key, into a folder. Run by kserve's environment."""
+"""Writes a self-signed certificate for localhost and its key to a folder; runs in kserve's environment."""
 
 import datetime
 import sys

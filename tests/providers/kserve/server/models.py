@@ -1,7 +1,7 @@
-"""Models on a real server of the open inference protocol: the ModelServer of the package kserve.
+"""Test models on a real inference server, the ModelServer of the package kserve.
 
-Run by its own environment, with `--grpc_port` and `--http_port` of its own and `--weights`, the folder of a Real-ESRGAN
-network for ncnn. Nothing here is ours but what the models do: the server, its protocol and its errors are kserve's.
+Runs in an environment of its own, with kserve's `--grpc_port` and `--http_port`, and `--weights`, the folder of a
+Real-ESRGAN network for ncnn. Only the models are ours; the server, its protocol and its errors are kserve's.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from PIL import Image
 
 
 class Served(Model):
-    """A model with the tensors that it says it has."""
+    """A model with declared input and output tensors."""
 
     inputs: ClassVar[list[dict]] = []
     outputs: ClassVar[list[dict]] = []
@@ -48,7 +48,7 @@ def tensor(name: str, datatype: str, *shape: int) -> dict:
 
 
 class Upscaler(Served):
-    """Real-ESRGAN on ncnn: floating point from 0 to 1, in planes, as exports of it for Triton have it."""
+    """Real-ESRGAN on ncnn: floating point from 0 to 1, in planes, as in its exports for Triton."""
 
     inputs: ClassVar = [tensor("INPUT__0", "FP32", -1, 3, -1, -1)]
     outputs: ClassVar = [tensor("OUTPUT__0", "FP32", -1, 3, -1, -1)]
@@ -58,7 +58,7 @@ class Upscaler(Served):
         self.net = net
 
     def enlarged(self, planes: np.ndarray) -> np.ndarray:
-        planes = np.ascontiguousarray(planes)  # by a name: a Mat does not keep what it is made of
+        planes = np.ascontiguousarray(planes)  # kept by a name: a Mat does not keep its data alive
         with self.net.create_extractor() as extractor:
             extractor.input("data", ncnn.Mat(planes).clone())
             code, made = extractor.extract("output")
@@ -74,7 +74,7 @@ class Upscaler(Served):
 
 
 class ByteUpscaler(Upscaler):
-    """The same on bytes, pixel by pixel in BGR, for tiles of one size only, with typed contents in its answers."""
+    """The same on bytes, in BGR pixels, for tiles of one size only, with typed contents in its answers."""
 
     SIDE = 96
     inputs: ClassVar = [tensor("pixels", "UINT8", SIDE, SIDE, 3)]
@@ -119,7 +119,7 @@ class Painter(Served):
 
 
 class Encoder(Painter):
-    """The same, encoded."""
+    """The same gradient, as an encoded image."""
 
     outputs: ClassVar = [tensor("PNG", "BYTES", 1)]
 
@@ -130,7 +130,7 @@ class Encoder(Painter):
 
 
 class Classifier(Served):
-    """Tells which of red, green and blue there is most of; the first class of four is none. Takes ImageNet's values."""
+    """Finds the strongest of red, green and blue, in ImageNet's values; the first of its four classes has no name."""
 
     inputs: ClassVar = [tensor("image", "FP32", 1, 3, 48, 64)]
     outputs: ClassVar = [tensor("logits", "FP32", 1, 4)]
@@ -145,7 +145,7 @@ class Classifier(Served):
 
 
 class Cutter(Served):
-    """Takes what is bright for what is in front."""
+    """Treats bright pixels as foreground."""
 
     inputs: ClassVar = [tensor("image", "FP32", 1, 3, 64, 64)]
     outputs: ClassVar = [tensor("matte", "FP16", 1, 1, 64, 64)]
@@ -156,7 +156,7 @@ class Cutter(Served):
 
 
 class Sleeper(Served):
-    """Does not answer while it is not cancelled; writes down that it was, into the file that the variable names."""
+    """Answers only when cancelled, and writes the cancel to the file that the variable names."""
 
     inputs: ClassVar = Upscaler.inputs
     outputs: ClassVar = Upscaler.outputs

@@ -178,7 +178,7 @@ async def test_a_large_picture_keeps_its_size(channel: grpc.aio.Channel) -> None
     found = await events(channel, asked(request, steps=2))
     image = found[-1].completed.result.images[0]
     assert (image.width, image.height) == (700, 300)
-    assert "resized back" in next(event.warning.text for event in found if event.HasField("warning"))
+    assert "resized back" in next(event.warning.message for event in found if event.HasField("warning"))
 
 
 async def test_only_what_the_mask_marks_is_painted(channel: grpc.aio.Channel) -> None:

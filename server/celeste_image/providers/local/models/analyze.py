@@ -28,7 +28,12 @@ CARD = ModelCard(
     parameters={
         OperationKind.ANALYZE: (
             SOURCE,
-            Parameter("kinds", ChoiceRange(tuple(AnalysisKind)), "Kinds", "What to find; empty means all."),
+            Parameter(
+                "kinds",
+                ChoiceRange(tuple(AnalysisKind), maximum_count=len(AnalysisKind)),
+                "Kinds",
+                "What to find; empty means all.",
+            ),
             Parameter(
                 'options.provider_options["local"].ocr',
                 BoolRange(default=True),
@@ -58,13 +63,13 @@ def image_only(request: Analyze, options: LocalOptions) -> Task:
 
 
 def left_out(options: LocalOptions) -> list[dict[str, str]]:
-    """Returns the fields of ImageContent that cannot be detected now, each with the reason."""
-    reasons: dict[str, str] = {}
+    """Returns the fields of ImageContent that cannot be detected now, each with a message."""
+    messages: dict[str, str] = {}
     if not packages.installed("analyze"):
-        reasons |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
+        messages |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
-        reasons["texts"] = "the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
-    return [{"field": name, "reason": reason} for name, reason in reasons.items()]
+        messages["texts"] = "the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+    return [{"field": name, "message": message} for name, message in messages.items()]
 
 
 def content(request: Analyze, options: LocalOptions) -> Task:
@@ -96,8 +101,8 @@ class Analyzer(LocalModel):
         if asked and AnalysisKind.CONTENT not in asked:
             return
         path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
-        for reason, parts in groupby(left_out(options), lambda part: part["reason"]):
-            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are omitted: {reason}")
+        for message, parts in groupby(left_out(options), lambda part: part["message"]):
+            yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are omitted: {message}")
 
     def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
         """Returns one engine per requested kind, in the order of the kinds. A request without kinds asks for all.

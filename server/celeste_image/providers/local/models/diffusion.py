@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import (
-    NOT_RUN,
     BoolRange,
     ChoiceRange,
-    ImageRange,
     IntegerRange,
     ModelCard,
+    ModelEvidence,
     NumberRange,
     Parameter,
     SizeRange,
@@ -20,7 +19,6 @@ from celeste_image.core.card import (
 )
 from celeste_image.core.edits import Inpaint, Instruct, Polarity
 from celeste_image.core.errors import OperationNotOffered, WeightsMissing
-from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, Generate, OperationKind
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
@@ -197,10 +195,8 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         strength = NumberRange(0.05, 1, default=0.6)
         parameters[OperationKind.EDIT] = (
             SOURCE,
-            Parameter("instruct", prompt, "Instruct", "Redraws the image by a prompt."),
             Parameter("instruct.prompt", prompt, "Prompt", "What the image shall show."),
             Parameter("instruct.strength", strength, "Strength", "How much to change; 1 keeps nothing of the image."),
-            Parameter("inpaint", ImageRange(IMAGE_TYPES, 40), "Inpaint", "A mask as large as the image."),
             Parameter("inpaint.prompt", prompt, "Prompt", "What to paint under the mask."),
             Parameter(
                 "inpaint.mask.polarity",
@@ -223,12 +219,13 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         title=title,
         summary=summary,
         parameters=parameters,
+        edits=(Instruct.field, Inpaint.field) if facts.edits else (),
         license=license,
         source=source,
         checked_on="2026-11-28",
         previews=True,
         pull=INSTALL if find_spec("openvino_genai") is None else f"celeste models pull local/{name}",
-        evidence=NOT_RUN,
+        evidence=ModelEvidence.PUBLISHER,
     )
 
 

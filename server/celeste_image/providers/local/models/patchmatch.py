@@ -1,9 +1,8 @@
 """local/patchmatch: erases, inpaints and outpaints by copying pieces of the image."""
 
-from celeste_image.core.card import ChoiceRange, ImageRange, IntegerRange, ModelCard, Parameter, SizeRange
+from celeste_image.core.card import ChoiceRange, IntegerRange, ModelCard, Parameter
 from celeste_image.core.edits import Erase, Inpaint, Outpaint, Polarity
 from celeste_image.core.errors import OperationNotOffered
-from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Edit, OperationKind
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
 from celeste_image.providers.local.models.shared import SOURCE
@@ -12,13 +11,11 @@ from celeste_image.providers.local.options import LocalOptions
 __all__ = ["MODEL"]
 
 
-def masked(edit: str, title: str, text: str) -> tuple[Parameter, ...]:
+def masked(edit: str) -> tuple[Parameter, ...]:
     """Returns the parameters of an edit with a mask."""
     polarity = ChoiceRange(tuple(Polarity), default=Polarity.WHITE)
-    text = f"A mask as large as the image. {text}"
     feather = f"{edit}.mask.feather", IntegerRange(0, 256, default=0), "Feather"
     return (
-        Parameter(edit, ImageRange(IMAGE_TYPES, 40), title, text),
         Parameter(f"{edit}.mask.polarity", polarity, "Polarity", "Mask values that mark the area.", advanced=True),
         Parameter(*feather, "Width of the soft inner border, in pixels."),
     )
@@ -35,17 +32,12 @@ CARD = ModelCard(
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            *masked("erase", "Erase", "Marks the area to remove."),
-            *masked("inpaint", "Inpaint", "Marks the area to fill from its surroundings; the prompt is ignored."),
-            Parameter(
-                "outpaint",
-                SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40),
-                "Outpaint",
-                "Pixels to add on each side; the range applies to the extended image.",
-            ),
+            *masked("erase"),
+            *masked("inpaint"),
             Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same image; used modulo 2^32."),
         )
     },
+    edits=(Erase.field, Inpaint.field, Outpaint.field),
     source="pypatchmatch 2.2.0 (MIT) and opencv-python-headless 5.0 (Apache-2.0) on PyPI; no weights",
     checked_on="2026-11-28",
     trained=False,

