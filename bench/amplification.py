@@ -1,11 +1,11 @@
-"""What hostile requests cost the server: growth of its memory and CPU time, as multiples of the request's bytes.
+"""Measures the cost of hostile requests: growth of the server's memory, and CPU time, per byte of the request.
 
     .venv/bin/python bench/amplification.py
 
-For each shape a request as large as the server takes (4 MiB), and the largest that has no more fields than it takes.
-Growth is the peak of the server's resident memory over what it was before the request, so it includes the request
-itself. Below 1 MB the kernel's and the allocator's pages are most of it. CPU time is the server's alone, and of a small
-request mostly what any call costs (the row "hello").
+Each shape has two requests: one of the largest size that the server accepts (4 MiB), and one with the largest number
+of fields that it accepts. Growth is the peak of the server's resident memory minus the memory before the request, so it
+includes the request itself. Below 1 MB, growth is mostly pages of the kernel and the allocator. CPU time is the
+server's; for a small request it is mostly the cost of any call (the row "hello").
 """
 
 import ctypes
@@ -36,7 +36,7 @@ def length(number: int, content: bytes) -> bytes:
 
 
 def options(struct: bytes) -> bytes:
-    """Returns a GenerateRequest with this as its options for the provider `local`."""
+    """Returns a GenerateRequest whose options for the provider `local` are `struct`."""
     return length(4, b"a") + length(3, length(2, length(1, b"local") + length(2, struct)))
 
 
@@ -55,7 +55,7 @@ Shape = tuple[str, str, list[bytes]]
 
 
 def repeated(around: object, piece: bytes, fields: int = 1) -> list[bytes]:
-    """Returns a large and a just acceptable request of one piece, over and over; `fields` are those of a piece."""
+    """Returns the two requests that repeat a piece of `fields` fields: the largest, and the one with most fields."""
     make = around or (lambda content: content)
     return [make(piece * count) for count in (LARGE // len(piece), FIELDS // fields)]  # type: ignore[operator]
 
@@ -69,7 +69,7 @@ def shapes() -> list[Shape]:
     prompt = length(4, b"a")
     return [
         ("hello", MODELS + "ListProviders", [b""]),
-        ("picture", IMAGES + "Analyze", [AnalyzeRequest(image=ImageInput(data=picture)).SerializeToString()]),
+        ("image", IMAGES + "Analyze", [AnalyzeRequest(image=ImageInput(data=picture)).SerializeToString()]),
         ("long prompt", IMAGES + "Generate", [length(4, b"a" * LARGE), length(4, b"a" * 32_000)]),
         (
             "empty values in a list",
@@ -111,7 +111,7 @@ def serve(pipe: Connection) -> None:
     async def main() -> None:
         async with running() as server:
             pipe.send(server.address)
-            while await asyncio.to_thread(pipe.recv) == "trim":  # or what was freed would hide what is taken
+            while await asyncio.to_thread(pipe.recv) == "trim":  # freed pages would hide growth
                 pipe.send(ctypes.CDLL(None).malloc_trim(0))
 
     uvloop.run(main())
@@ -130,7 +130,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def measure(call: object, data: bytes, pid: int, pipe: Connection) -> tuple[int, float, str]:
-    """Returns growth in bytes, CPU seconds (the median of some calls) and what the call ended with."""
+    """Returns the largest growth in bytes, the median of the CPU seconds, and the status code."""
     import grpc
 
     def once() -> str:

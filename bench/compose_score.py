@@ -1,14 +1,14 @@
-"""Draws the published prompts of local/compose for a judge, and scores what the judge named from the pictures alone.
+"""Scores local/compose on its published prompts: draws them for a judge, who names what the images show.
 
-    .venv/bin/python bench/compose_score.py draw FOLDER        # NN.png, shuffled, without a word of the prompts
-    .venv/bin/python bench/compose_score.py sheet FILE.jpg     # the same pictures in the order of the prompts
+    .venv/bin/python bench/compose_score.py draw FOLDER        # NN.png, shuffled, without the prompts
+    .venv/bin/python bench/compose_score.py sheet FILE.jpg     # the same images in the order of the prompts
     .venv/bin/python bench/compose_score.py score JUDGED.txt
-    .venv/bin/python bench/compose_score.py examples           # the pictures of docs/engines/compose.md
+    .venv/bin/python bench/compose_score.py examples           # the images of docs/engines/compose.md
 
-Prompts: docs/compose/prompts.txt, which came before the grammar. Prompt n is drawn once, 768 x 512, with seed n. The
-judge's file has one line per picture, "NN: 2 red apples; 1 table". A prompt is met where each thing that the vocabulary
-claims, as `read` finds it, is named under its own word or one of docs/compose/synonyms.toml; a prompt of which nothing
-is claimed is missed. Numbers and colors are counted beside that.
+The prompts are docs/compose/prompts.txt, which was written before the grammar. Prompt n is drawn once, 768 x 512, with
+seed n. The judge's file has one line per image, "NN: 2 red apples; 1 table". A prompt is met when the judge named each
+thing that the vocabulary claims (as `read` finds it), by its word or a synonym in docs/compose/synonyms.toml. A prompt
+without a claim is missed. Numbers and colors are counted separately.
 """
 
 import io
@@ -32,13 +32,13 @@ FOLDER = Path(__file__).parent.parent / "docs" / "compose"
 WIDTH, HEIGHT = 768, 512
 SHUFFLE = 40
 SEEN_SETTINGS = ("cloudy", "rainbow", "moon", "sun", "stars", "mountains", "forest", "sea", "beach", "snow", "rain")
-"""Settings of which something can be named; of a room only the parts, by these words."""
+"""Settings that a judge can name. Of a room, a judge can name only the parts below."""
 SEEN_PARTS = ("floor", "wall")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A thing that the vocabulary claims to draw; `number` 0 and `color` "" are what the prompt leaves open."""
+    """A thing that the vocabulary claims to draw; `number` is 0 and `color` is empty when the prompt has none."""
 
     word: str
     number: int = 0
@@ -51,7 +51,7 @@ def prompts() -> list[str]:
 
 
 def shuffled(count: int) -> list[int]:
-    """Returns the number of the prompt behind each of the judge's numbers."""
+    """Returns the prompt's number for each of the judge's numbers."""
     return random.Random(SHUFFLE).sample(range(1, count + 1), count)
 
 
@@ -83,7 +83,7 @@ def sheet(file: Path, columns: int = 5, width: int = 312) -> None:
 
 
 def examples(page: Path = FOLDER.parent / "engines" / "compose.md", width: int = 384) -> None:
-    """Draws the pictures of the page from their own texts: the prompt, and in the title seed, size and style."""
+    """Draws the images of the page from their alt texts (the prompt) and titles (seed, size and style)."""
     for prompt, name, title in re.findall(
         r'!\[(.*?)\]\(\.\./compose/([\w-]+\.jpg)(?: "(.*?)")?\)', page.read_text("utf-8")
     ):
@@ -100,7 +100,7 @@ def examples(page: Path = FOLDER.parent / "engines" / "compose.md", width: int =
 
 
 def claims(prompt: str) -> list[Claim]:
-    """Returns what the vocabulary claims of a prompt."""
+    """Returns the things that the vocabulary claims to draw for a prompt."""
     reading = read(prompt)
     colors = {value: name for name, value in COLORS.items()}
     words = prompt.lower().split()
@@ -115,12 +115,12 @@ def claims(prompt: str) -> list[Claim]:
 
 
 def plain(text: str) -> str:
-    """Returns a text as single words in the singular, between blanks."""
+    """Returns a text as words in the singular, each between blanks."""
     return f" {' '.join(singulars(word)[-1] for word in re.findall(r'[a-z0-9]+', text.lower()))} "
 
 
 def matched(claimed: list[Claim], items: list[str], synonyms: dict[str, list[str]]) -> dict[Claim, str]:
-    """Returns the item that names each claim; one item names one claim, or as many as the number it starts with."""
+    """Returns the item that names each claim. An item names one claim, or the number of claims that it starts with."""
 
     def fitting(claim: Claim) -> list[int]:
         accepted = [claim.word, *synonyms.get(claim.word, [])]

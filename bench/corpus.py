@@ -1,11 +1,11 @@
-"""What bad pictures cost a server, and what becomes of a folder of them.
+"""Measures the guard on hostile images, or on a folder of ordinary ones: outcome, time and memory.
 
     python bench/corpus.py            each kind of tests/support/hostile_images.py: outcome, time, growth of memory
     python bench/corpus.py FOLDER     each file of a folder, through Analyze: how many were read, refused, lost
 
-Memory is that of the server and all its workers together, at its highest during a call, over what it was before; it is
-read every 3 ms, so a shorter peak is missed. The server is in this process, which is also the client: of the growth,
-twice the request is the client's.
+Growth is the peak memory of the server and all its workers during a call, minus the memory before it. Memory is read
+every 3 ms, so a shorter peak is missed. The server runs in this process, which is also the client: twice the request's
+size is the client's growth.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ LARGEST = [
     Kind("allowed: WebP of 39.7 Mpx", lambda: solid("WEBP", (6300, 6300))),
     Kind("allowed: AVIF of 39.7 Mpx", lambda: solid("AVIF", (6300, 6300))),
 ]
-ENGINES = ("guard.engine", "engines.metadata")
+ENGINES = ("imaging.guard_engine", "engines.metadata")
 
 
 class Memory(threading.Thread):
-    """Watches this process and its workers."""
+    """Records the peak memory of this process and its workers."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -150,7 +150,7 @@ async def main(path: Path | None, files: list[Path]) -> None:
         options = [("grpc.max_send_message_length", size), ("grpc.max_receive_message_length", size)]
         async with grpc.aio.insecure_channel(server.address, options=options) as channel:
             images = ImageServiceStub(channel)
-            await outcome(images, KINDS[-1].make())  # workers start with the first picture
+            await outcome(images, KINDS[-1].make())  # workers start with the first image
             if path:
                 await folder(images, path, files)
             else:

@@ -1,9 +1,9 @@
-"""What callers see when disks fail: full, read-only, bits flipped; and that all heals without a restart.
+"""Shows what callers see when disks are full, read-only or damaged, and that the server recovers without a restart.
 
     .venv/bin/python bench/disk_faults.py
 
-Needs root, for its own 8 MiB disks (tmpfs): one for the store, one for the uploads. The server is a process of its own
-and the same from the first line to the last. Ends with 1 when a line says NOT GOOD.
+Needs root to mount two disks of 8 MiB (tmpfs): one for the store, one for the uploads. A single server in its own
+process serves all calls. The exit code is 1 when a line has NOT GOOD.
 """
 
 import asyncio
@@ -50,14 +50,14 @@ def name_of(data: bytes) -> str:
 
 
 class Disk:
-    """A small disk of our own."""
+    """A small disk that is mounted for the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._filler = folder / "filler"
 
     def fill(self, leave: int) -> None:
-        """Lets so many bytes be free."""
+        """Fills the disk until `leave` bytes are free."""
         disk = os.statvfs(self.folder)
         self._filler.write_bytes(bytes(disk.f_bavail * disk.f_frsize - leave))
 
@@ -79,7 +79,7 @@ def disk(folder: Path) -> Iterator[Disk]:
 
 
 class Caller:
-    """Calls, prints what came of it, and compares that with what should."""
+    """Makes calls, prints their outcomes and compares these with the expected ones."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.artifacts = ArtifactServiceStub(channel)
@@ -95,7 +95,7 @@ class Caller:
         except grpc.aio.AioRpcError as error:
             ours = error_from_trailers(error.code(), error.details() or "", error.trailing_metadata())
             seen = f"{error.code().name} {ours.reason}"
-            said = seen + (f", come back in {ours.retry_after:.0f} s" if ours.retry_after else "")
+            said = seen + (f", retry in {ours.retry_after:.0f} s" if ours.retry_after else "")
         milliseconds = (time.monotonic() - began) * 1000
         good = seen == expected
         self.good = self.good and good
@@ -149,11 +149,11 @@ async def run(address: str, store: Disk, spool: Disk) -> bool:
     async with grpc.aio.insecure_channel(address) as channel:
         caller = Caller(channel)
         see = caller.see
-        print("all is well")
+        print("no fault")
         await see("upload of a photo", caller.write(photo), "ok")
         await see("generate", caller.generate(), "ok")
 
-        print("store full but for 1 MiB, spool with room")
+        print("store full except 1 MiB, spool with room")
         store.fill(leave=MIB)
         await see("upload of 3 MiB", caller.write(large), FULL)
         await see("the photo", caller.read(photo), "ok")
@@ -163,21 +163,21 @@ async def run(address: str, store: Disk, spool: Disk) -> bool:
         await see("generate, refused before work", caller.generate(), FULL)
         await see("upload", caller.write(b"another"), FULL)
         await see("the photo", caller.read(photo), "ok")
-        print("space comes back")
+        print("space is free again")
         store.free()
-        await see("the upload of 3 MiB goes on", caller.resume(large), "ok, from 3 MiB")
-        await see("what was uploaded", caller.read(large), "ok")
+        await see("the upload of 3 MiB resumes", caller.resume(large), "ok, from 3 MiB")
+        await see("the uploaded bytes", caller.read(large), "ok")
         await see("generate", caller.generate(), "ok")
 
-        print("spool full but for 2 MiB, store with room")
+        print("spool full except 2 MiB, store with room")
         spool.fill(leave=2 * MIB)
         await see("upload of 3 MiB", caller.write(larger), FULL)
         await see("generate", caller.generate(), "ok")
         await see("the photo", caller.read(photo), "ok")
-        print("space comes back")
+        print("space is free again")
         spool.free()
-        await see("the upload goes on", caller.resume(larger), "ok, from 2 MiB")
-        await see("what was uploaded", caller.read(larger), "ok")
+        await see("the upload resumes", caller.resume(larger), "ok, from 2 MiB")
+        await see("the uploaded bytes", caller.read(larger), "ok")
 
         print("store read-only")
         store.mode("ro")
@@ -191,7 +191,7 @@ async def run(address: str, store: Disk, spool: Disk) -> bool:
         await see("upload", caller.write(b"another"), AWAY)
         await see("generate", caller.generate(), "ok")
         spool.mode("rw")
-        print("both can be written again")
+        print("both are writable again")
         await see("upload", caller.write(b"another"), "ok")
         await see("generate", caller.generate(), "ok")
 
@@ -211,16 +211,16 @@ async def run(address: str, store: Disk, spool: Disk) -> bool:
             await see("upload of the photo", caller.write(photo), "ok")
             await see("the photo", caller.read(photo), "ok")
 
-        print("after it all")
+        print("at the end")
         await see("health", caller.serving(), "SERVING")
     left = os.listdir(spool.folder) + [str(path) for path in store.folder.rglob("*#*")]
-    print(f"  half files: {len(left)} {left or ''}")
+    print(f"  unfinished files: {len(left)} {left or ''}")
     return caller.good and not left
 
 
 def main() -> int:
     if os.geteuid():
-        print("needs root, to mount its small disks", file=sys.stderr)
+        print("needs root to mount its disks", file=sys.stderr)
         return 2
     with (
         tempfile.TemporaryDirectory() as folder,

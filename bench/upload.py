@@ -1,10 +1,10 @@
-"""64 MiB up and down under gRPC's default limits, each dropped at five places and resumed.
+"""Uploads and downloads 64 MiB with gRPC's default limits; each transfer is dropped at five places and resumed.
 
     .venv/bin/python bench/upload.py [disk | s3]
 
-Prints where each way was dropped, whether the digest is right, how much the server's memory grew at its highest, and
-how many temporary files are left after a sweep. Ends with 1 when something is not as it should be. The server is a
-process of its own; the drops are at bytes on the wire that a seed chooses.
+It prints where each transfer was dropped, whether the digest is right, the peak growth of the server's memory, and the
+number of temporary files after a sweep. The exit code is 1 when any of these is wrong. The server runs in its own
+process. A seed chooses the bytes on the wire at which the connection drops.
 """
 
 import asyncio
@@ -48,13 +48,13 @@ def requests(name: str, data: memoryview, start: int) -> list[WriteArtifactReque
 
 
 def dropped(error: grpc.aio.AioRpcError) -> bool:
-    """Tells a lost connection from an error that the server sent."""
+    """Returns whether an error is a lost connection, not an answer of the server."""
     sent = any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata())
     return error.code() is grpc.StatusCode.UNAVAILABLE and not sent
 
 
 async def up(address: str, name: str, data: bytes) -> list[int]:
-    """Uploads, and returns where it went on after each drop."""
+    """Uploads the data and returns the offsets at which it resumed."""
     resumed: list[int] = []
     while True:
         async with grpc.aio.insecure_channel(address) as channel:
@@ -74,7 +74,7 @@ async def up(address: str, name: str, data: bytes) -> list[int]:
 
 
 async def down(address: str, name: str) -> tuple[list[int], str]:
-    """Downloads, and returns where it went on after each drop, and the digest."""
+    """Downloads the data and returns the offsets at which it resumed, and the digest."""
     resumed: list[int] = []
     digest, size = hashlib.sha256(), 0
     while True:
@@ -101,9 +101,9 @@ async def run(server: Process, target: str) -> bool:
     data = chance.randbytes(SIZE)
     name = f"artifacts/sha256-{hashlib.sha256(data).hexdigest()}"
     good = True
-    # Of the bytes left, so that five drops fit in; the proxy counts what is on the wire.
+    # Offsets within the remaining bytes, so that five drops fit; the proxy counts bytes on the wire.
     drops = [chance.randrange(4 * MIB, 11 * MIB) for _ in range(DROPS)]
-    # Once without drops, so that what is loaded once is not taken for growth.
+    # First once without drops, so that lazy loading does not count as growth.
     warm = chance.randbytes(2 * MIB)
     await up(server.address, f"artifacts/sha256-{hashlib.sha256(warm).hexdigest()}", warm)
     await down(server.address, f"artifacts/sha256-{hashlib.sha256(warm).hexdigest()}")
@@ -119,7 +119,7 @@ async def run(server: Process, target: str) -> bool:
                 resumed, digest = await down(proxy.address, name)
         seconds = time.monotonic() - began
         growth = server.resident("VmHWM") - idle
-        drops_seen = proxy.connections - 1  # gRPC may try a dead connection once more, so not len(resumed)
+        drops_seen = proxy.connections - 1  # gRPC may retry a dead connection, so this is not len(resumed)
         ok = digest == name[17:] and drops_seen == DROPS and growth < GROWTH_LIMIT
         good = good and ok
         print(

@@ -1,11 +1,10 @@
-"""Upscales a photograph of 1024 x 1024 pixels to 4096 x 4096 with Real-ESRGAN, in an engine's process as the server
-starts it, and prints what it took: peak memory, time, and how far the borders of tiles can be told from other places.
+"""Measures an upscale from 1024 x 1024 to 4096 x 4096 with Real-ESRGAN: memory, time, and visible tile borders.
 
     .venv/bin/python bench/upscale_memory.py [--model local/realesrgan-x4plus] [--side 1024] [--photo FILE]
 
-With a photograph of one's own its middle is taken; without, the astronaut, mirrored beside itself.
-
-Ends with 1 when the process needed more than 1 GiB, or a border is more than 1.5 times as steep as elsewhere.
+The engine runs in a worker process, as in the server. The source is the middle of FILE, or the astronaut, tiled with
+mirrored copies. The exit code is 1 when the process needed more than 1 GiB, or when the step across a border is more
+than 1.5 times as large as elsewhere.
 """
 
 import argparse
@@ -33,7 +32,7 @@ FACTOR, OFF_GRID = 4, 29
 
 
 def source(side: int, file: Path | None) -> bytes:
-    """A photograph at any size, as PNG: the middle of a large one, else mirrored beside itself, without a step."""
+    """Returns a square photograph as PNG: the middle of a file, else the astronaut with mirrored copies, seamless."""
     photo = Image.open(file or PHOTO).convert("RGB")
     if file:
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
@@ -45,7 +44,7 @@ def source(side: int, file: Path | None) -> bytes:
         for column in range(1 + -(-side // photo.width)):
             tile = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if column % 2 else photo
             tile = tile.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if row % 2 else tile
-            # Off the grid of tiles: where it meets itself it is smoother than elsewhere.
+            # Off the grid of tiles, since the mirrored edges are smoother than other places.
             picture.paste(tile, (column * photo.width - OFF_GRID, row * photo.height - OFF_GRID))
     return png(picture)
 
@@ -57,8 +56,10 @@ def png(picture: Image.Image) -> bytes:
 
 
 def seam_ratios(made: np.ndarray, side: int, tile: int) -> tuple[float, float]:
-    """The mean step across borders of tiles over that between all other neighbors, and over that a few pixels of the
-    source away, where the picture is the same and the network as far into a pixel. The larger of both axes.
+    """Returns two ratios of the mean step across tile borders; each is the larger one of both axes.
+
+    The first is to the steps between all other neighbors. The second is to the steps a few source pixels away: there
+    the image is similar, and the phase within a source pixel is the same.
     """
     boxes = cuts((made.shape[1], made.shape[0]), -(-side // tile), -(-side // tile))
     borders = np.array(sorted({box[0] for box in boxes} - {0})) - 1
@@ -73,15 +74,15 @@ def seam_ratios(made: np.ndarray, side: int, tile: int) -> tuple[float, float]:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that a process has had resident, by the kernel's count (Linux)."""
+    """Returns the peak resident memory of a process in bytes (Linux)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not say")
+    raise RuntimeError("the kernel does not report VmHWM")
 
 
 async def main() -> int:
-    """Runs it and prints the figures."""
+    """Runs the upscale and prints the figures; returns the exit code."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--model", default="local/realesrgan-animevideov3")
     arguments.add_argument("--side", type=int, default=1024)

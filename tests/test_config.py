@@ -1,4 +1,4 @@
-"""Settings: defaults, then the file, then the environment, then arguments; and what is refused."""
+"""Settings: precedence of defaults, file, environment and arguments; refusals."""
 
 import os
 from collections.abc import Callable
@@ -44,13 +44,13 @@ def refusal(**arguments: Any) -> str:
 
 def test_defaults_work_without_file_and_environment() -> None:
     settings = Settings()
-    assert settings.server.listen == ["127.0.0.1:50051"], "nobody else can reach it"
+    assert settings.server.listen == ["127.0.0.1:50051"], "other machines can't reach it"
     assert settings.store.url.startswith("file:///")
     assert settings.providers == {}
     assert settings.images.decoders >= 1
 
 
-def test_later_wins(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_sources_take_precedence(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     write("[server]\nrequest_bytes = 1000000\ndrain_seconds = 1\nconcurrent_streams = 5\n[log]\nlevel = 'error'\n")
     monkeypatch.setenv("CELESTE_SERVER__DRAIN_SECONDS", "2")
     monkeypatch.setenv("CELESTE_SERVER__CONCURRENT_STREAMS", "6")
@@ -62,7 +62,7 @@ def test_later_wins(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatc
     assert Settings().log.level == "error"
 
 
-def test_the_file_is_the_one_in_the_working_folder_unless_another_is_named(
+def test_the_file_is_that_of_the_working_folder_unless_another_is_named(
     write: Callable[[str], None], tmp_path: Path
 ) -> None:
     (tmp_path / "celeste.toml").write_text("[log]\nlevel = 'debug'\n")
@@ -81,7 +81,7 @@ def test_the_environment_reads_lists_and_tables_as_json(monkeypatch: pytest.Monk
     assert settings.defaults == {OperationKind.UPSCALE: ["local/lanczos"]}
 
 
-def test_providers_have_tables_of_their_own(write: Callable[[str], None]) -> None:
+def test_each_provider_has_its_own_table(write: Callable[[str], None]) -> None:
     write("[providers.local]\nthreads = 2\n[providers.other]\nkey = 'x'\n[defaults]\ngenerate = ['local/compose']\n")
     settings = Settings()
     assert settings.providers == {"local": {"threads": 2}, "other": {"key": Secret("x")}}
@@ -117,18 +117,18 @@ def test_unknown_tables_of_the_environment_are_refused(monkeypatch: pytest.Monke
         Settings()
 
 
-def test_variables_of_ours_that_are_no_settings_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_variables_that_are_no_settings_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_ADDRESS", "127.0.0.1:1")
     assert Settings().log.level == "info"
 
 
-def test_a_file_that_was_named_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CELESTE_CONFIG", str(tmp_path / "missing.toml"))
     with pytest.raises(ValueError, match=r"CELESTE_CONFIG: .*missing\.toml"):
         Settings()
 
 
-def test_what_is_wrong_is_told_without_the_value() -> None:
+def test_problems_are_explained_without_the_value() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(server={"request_bytes": "hunter2"}, log={"level": "hunter2"})  # type: ignore[arg-type]
     said = explain(caught.value)
@@ -183,7 +183,7 @@ def test_settings_do_not_change() -> None:
         ({"draft": ["local/compose"] * 9}, "aliases.draft"),
     ],
 )
-def test_aliases_that_can_not_be(aliases: dict[str, list[str]], words: str) -> None:
+def test_invalid_aliases_are_refused(aliases: dict[str, list[str]], words: str) -> None:
     assert words in refusal(aliases=aliases)
 
 
@@ -193,6 +193,6 @@ def test_aliases_by_file_and_environment(write: Callable[[str], None], monkeypat
     assert Settings().aliases == {"draft": ["local/compose"], "final": ["bfl/flux-2-pro", "openai/gpt-image-2"]}
 
 
-def test_an_alias_for_a_model_that_is_not_there_is_refused_at_start() -> None:
+def test_an_alias_for_an_unknown_model_is_refused_at_start() -> None:
     with pytest.raises(ValueError, match=r"aliases.draft: there is no model 'local/compos'; near it: local/compose"):
         build_app(Settings(aliases={"draft": ["local/compos"]}))

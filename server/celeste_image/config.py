@@ -1,7 +1,7 @@
-"""Settings, by file and environment, validated: unknown keys are refused.
+"""Settings: configuration from a TOML file, environment variables and arguments, validated.
 
-Later wins: defaults, the TOML file named by `CELESTE_CONFIG` (or `celeste.toml` in the working folder), environment
-variables such as `CELESTE_SERVER__LISTEN` or `CELESTE_STORE__URL`, arguments.
+Sources from lowest to highest precedence: defaults; the TOML file named by `CELESTE_CONFIG`, else `celeste.toml` in the
+working folder; environment variables such as `CELESTE_STORE__URL`; arguments. Unknown keys are refused.
 """
 
 import os
@@ -33,9 +33,9 @@ from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
 
 __all__ = [
+    "ImageRule",
     "ImageSettings",
     "LogSettings",
-    "PictureRule",
     "SafetySettings",
     "SecretText",
     "ServerSettings",
@@ -47,15 +47,15 @@ __all__ = [
 
 MIB = 1 << 20
 OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
-"""Variables with our prefix that are no settings of a server."""
+"""Variables with our prefix that are not settings of a server."""
 
 
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-"""Has no slash, as every model's id has, so it is never one."""
+"""An alias has no slash and a model's id has one, so the two never collide."""
 
 
 SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)|headers", re.IGNORECASE)
-"""Names of values in a provider's table that are never shown, whoever wrote the provider; of a table, all in it."""
+"""Keys of a provider's table whose values are secret, in plug-ins too; of a nested table, all its values are."""
 
 
 def _secret(value: Any) -> Secret:
@@ -72,11 +72,11 @@ SecretText = Annotated[
         )
     ),
 ]
-"""A field for a Secret, given as text; it stays hidden in what is made of its model."""
+"""A field that takes text and keeps it as a Secret, which dumps of the model do not show."""
 
 
 def explain(error: ValidationError, table: str = "") -> str:
-    """Returns what is wrong with some settings, a line for each, without the values: they may be secrets."""
+    """Returns the problems of invalid settings, one a line, without their values, which may be secrets."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         path = ".".join(part for part in (table, *map(str, problem["loc"])) if part)
@@ -85,108 +85,108 @@ def explain(error: ValidationError, table: str = "") -> str:
 
 
 class Section(BaseModel):
-    """A table of the file."""
+    """A table of the configuration file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
-    """`[server]`: where it listens and what it takes."""
+    """`[server]`: addresses, limits and timeouts of the server."""
 
     listen: list[str] = ["127.0.0.1:50051"]
-    """Addresses: `host:port` or `unix:PATH`. Port 0 lets the system choose; the log tells which."""
+    """Addresses: `host:port` or `unix:PATH`. With port 0 the system chooses; the log has the port."""
     request_bytes: Annotated[int, Field(ge=64 << 10, le=256 * MIB)] = 4 * MIB
-    """Largest request. Clients have no limit of their own; the default is gRPC's."""
+    """Largest request message. Clients have no limit of their own; the default is gRPC's."""
     inline_default_bytes: Annotated[int, Field(ge=0, le=3 * MIB)] = 2 * MIB
-    """Images up to this many bytes together come inside the response, unless the request says otherwise."""
+    """Images of up to this size in total are inside the response, unless the request sets its own limit."""
     concurrent_streams: Annotated[int, Field(ge=1)] = 100
-    """Calls at a time per connection."""
+    """Concurrent calls per connection."""
     drain_seconds: Annotated[float, Field(ge=0)] = 30
-    """Time for calls in flight after SIGTERM."""
+    """Time for running calls to finish after SIGTERM."""
     budget_bytes: Annotated[int, Field(ge=MIB)] = 512 * MIB
-    """What calls may hold together: requests, pictures on their way, responses until they are read."""
+    """Total memory of all calls: requests, images in flight, and responses until they are read."""
     stream_budget_bytes: Annotated[int, Field(ge=4 * MIB)] = 256 * MIB
-    """What streams of artifacts' bytes may hold together, apart: 2 MiB each."""
+    """Total memory of all streams of artifacts' bytes, a separate budget: 2 MiB each."""
     budget_wait_seconds: Annotated[float, Field(ge=0)] = 5
-    """How long a call waits for room in a budget before it is refused."""
+    """How long a call waits for memory in a budget before it is refused."""
     read_seconds: Annotated[float, Field(gt=0)] = 30
-    """Time for a request to arrive, and for the next message of an upload."""
+    """Timeout for the arrival of a request, and for the next message of an upload."""
     write_seconds: Annotated[float, Field(gt=0)] = 60
-    """Time for a caller to read one message, at most 1 MiB of an artifact; then its call is ended."""
+    """Timeout for a caller to read one message, at most 1 MiB of an artifact; then its call ends."""
 
 
 class StoreSettings(Section):
-    """`[store]`: where artifacts are kept."""
+    """`[store]`: location and expiry of artifacts."""
 
     url: str = (user_data_path("celeste") / "artifacts").as_uri()
     """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`."""
     options: dict[str, SecretText] = {}
-    """For S3: `endpoint`, `region`, `aws_access_key_id` ...; what is missing comes from the usual AWS variables."""
+    """For S3: `endpoint`, `region`, `aws_access_key_id` ...; the usual AWS variables supply missing ones."""
     spool: Path | None = None
-    """Folder of this machine for uploads that are not complete; each server has its own. Unset means `uploads` in the
-    store's folder, or a temporary folder where the store has none."""
+    """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
+    store's folder, or a temporary folder for a store without one."""
     retention_hours: Annotated[float, Field(ge=0)] = 168
-    """How long artifacts are kept since they were last stored; 0 is for ever."""
+    """How long artifacts are kept after they were last stored; 0 means forever."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
-    """Room that must be left on a disk: below it nothing is stored and no work begins."""
+    """Free space that must remain on a disk; with less, nothing is stored and no work begins."""
     sweep_minutes: Annotated[float, Field(gt=0)] = 10
-    """How often artifacts past their time, bytes without an owner and resting uploads are removed."""
+    """How often expired artifacts, bytes without an owner and idle uploads are removed."""
 
 
 class ImageSettings(Section):
-    """`[images]`: limits of pictures, in and out, and of the processes that decode those from outside."""
+    """`[images]`: limits of images from callers and vendors, and of the processes that decode them."""
 
     max_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
     max_pixels: Annotated[int, Field(ge=4096)] = 40_000_000
     max_side: Annotated[int, Field(ge=64)] = 16_384
     max_text_bytes: Annotated[int, Field(ge=0)] = 1 * MIB
-    """EXIF, XMP, and the text chunks of a PNG together, each of the three."""
+    """Limit for each of three: EXIF, XMP, and all text chunks of a PNG together."""
     max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
     """Color profile, unpacked."""
     output_metadata: OutputMetadata = OutputMetadata.KEEP
-    """What becomes of metadata that images have when they are made, unless the request says otherwise."""
+    """Whether the metadata of generated images is kept or stripped, unless the request sets it."""
     embed_recipe: bool = False
-    """Whether the recipe is written into the images, unless the request says otherwise."""
+    """Whether the recipe is written into generated images, unless the request sets it."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
-    """Processes that decode pictures from outside."""
+    """Processes that decode foreign images."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
 
 
 class UriSettings(Section):
-    """`[uris]`: from where pictures are fetched that requests name by URI. Nowhere, unless hosts are allowed."""
+    """`[uris]`: hosts from which images of requests are fetched by URI. None by default."""
 
     hosts: list[str] = []
-    """`images.example.com`, `*.example.com` for all below it, or `*` for any."""
+    """`images.example.com`, `*.example.com` for its subdomains, or `*` for any host."""
     http: bool = False
     """Whether `http` is allowed beside `https`."""
     private: list[str] = []
-    """Origins, such as `http://10.0.0.5:8080`, that may be on this machine or network. All others may not."""
+    """Origins, such as `http://10.0.0.5:8080`, that may be on this machine or network; all others must be public."""
     seconds: Annotated[float, Field(gt=0)] = 30
-    """Longest time for one."""
+    """Timeout of a fetch."""
 
 
 class CatalogSettings(Section):
-    """`[catalog]`: the operator's own word on models."""
+    """`[catalog]`: the operator's changes to the catalog of models."""
 
     file: Path | None = None
-    """A YAML file with models more, and other limits, prices and lifecycles: see `providers/catalog/overlay.py`."""
+    """YAML file with additional models and other limits, prices and lifecycles: see `providers/catalog/overlay.py`."""
     allow_unknown: list[str] = []
-    """Providers that may be called with ids of no model that is known; what they accept is a guess."""
+    """Providers that may be called with unknown model ids; the accepted parameters are a guess."""
 
 
 class WordRule(Section):
-    """`[safety.prompts.CATEGORY]`: words that a prompt may not have, or that are told of."""
+    """`[safety.prompts.CATEGORY]`: words that block or flag a prompt."""
 
     action: Literal["off", "flag", "block"] = "block"
     words: list[str] = []
-    """Terms; `*` stands for any letters of a word, `?` for one. See `pipeline/safety/words.py`."""
+    """Terms; `*` matches any letters of a word, `?` matches one. See `pipeline/safety/words.py`."""
     files: list[Path] = []
-    """Files of terms, UTF-8, one a line; empty lines and lines that begin with `#` are none."""
+    """Files of terms in UTF-8, one a line; empty lines and lines that begin with `#` are ignored."""
 
 
-class PictureRule(Section):
-    """`CATEGORY` of `[safety.inputs]` and `[safety.outputs]`: what is done from which score on; may be the action."""
+class ImageRule(Section):
+    """`CATEGORY` of `[safety.inputs]` and `[safety.outputs]`: an action from a score on. The action alone will do."""
 
     action: Literal["off", "flag", "blur", "block"] = "block"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
@@ -198,22 +198,22 @@ class PictureRule(Section):
 
 
 class SafetySettings(Section):
-    """`[safety]`: what the operator does not want to be asked for, given or made. Nothing is checked by default."""
+    """`[safety]`: rules for prompts and images. Nothing is checked by default."""
 
     prompts: dict[str, WordRule] = {}
     """Lists of words by category."""
-    inputs: dict[str, PictureRule] = {}
-    """What is done about pictures of requests, by category of the engine."""
-    outputs: dict[str, PictureRule] = {}
-    """The same about pictures that were made."""
+    inputs: dict[str, ImageRule] = {}
+    """Rules for images of requests, by category of the engine."""
+    outputs: dict[str, ImageRule] = {}
+    """Rules for generated images, by category of the engine."""
     engine: str = "local/safety"
-    """The model that scores pictures."""
+    """The model that scores images."""
     on_error: Literal["block", "flag"] = "block"
-    """What is done with a picture that could not be checked."""
+    """Action for an image that could not be checked."""
 
 
 class LogSettings(Section):
-    """`[log]`: what is logged, to standard error."""
+    """`[log]`: level and format of the log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
@@ -239,27 +239,27 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
-    """`[providers.NAME]`: each provider checks its own table. What must not be shown is Secret: see `revealed`."""
+    """`[providers.NAME]`: each provider validates its own table. Secret values are Secret objects: see `revealed`."""
     defaults: dict[OperationKind, list[str]] = {}
-    """Models for requests that name none, per operation: the first that is ready. Unset means the providers' own."""
+    """Models for requests without one, by operation: the first ready one is used. Unset means the providers' order."""
     aliases: dict[AliasName, Annotated[list[str], Field(min_length=1, max_length=8)]] = {}
-    """Names of the operator's own, each for models to try in order."""
+    """The operator's own names, each for models that are tried in order."""
 
     @field_validator("providers")
     @classmethod
     def _hide(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Returns the tables with secrets where texts have the name of one."""
+        """Returns the tables with texts under secret names as Secret objects."""
         hidden: dict[str, dict[str, Any]] = _hidden(tables)
         return hidden
 
     @model_validator(mode="after")
     def _one_call_fits(self) -> Self:
-        """Raises ValueError when the budget has no room for the largest call: an edit of two artifacts."""
+        """Raises ValueError when the budget is too small for the largest call: an edit of two artifacts."""
         least = max(self.server.request_bytes, 4 * self.images.max_bytes)
         if self.server.budget_bytes < least:
             raise ValueError(
-                f"server.budget_bytes must be {least:,} at least: "
-                "that of server.request_bytes and four times images.max_bytes which is more"
+                f"server.budget_bytes must be at least {least:,}: "
+                "the larger of server.request_bytes and four times images.max_bytes"
             )
         return self
 
@@ -272,11 +272,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Puts arguments over the environment over the file. Raises ValueError for what is misspelt or missing."""
+        """Returns arguments, environment, file. Raises ValueError for an unknown variable or a missing file."""
         for name in os.environ:
             table = name.removeprefix("CELESTE_").partition("__")[0].lower()
             if name.startswith("CELESTE_") and name not in OTHER_VARIABLES and table not in cls.model_fields:
-                raise ValueError(f"{name}: there is no table {table!r}; they are {', '.join(cls.model_fields)}")
+                raise ValueError(f"{name}: there is no table {table!r}; the tables are {', '.join(cls.model_fields)}")
         file = Path(os.environ.get("CELESTE_CONFIG", "celeste.toml"))
         if "CELESTE_CONFIG" in os.environ and not file.is_file():
             raise ValueError(f"CELESTE_CONFIG: there is no file {file}")
@@ -297,7 +297,7 @@ def _hidden(value: Any, name: str = "") -> Any:
 
 
 def revealed(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a table with the texts of its secrets, for the model that checks it, and for nothing else."""
+    """Returns a table with its secrets as plain text. Only the provider's own settings model may see it."""
 
     def shown(value: Any) -> Any:
         match value:

@@ -1,4 +1,4 @@
-"""Logs: structured, to standard error, without secrets and without prompts."""
+"""Logging: structured lines on standard error, without secrets or prompts."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ __all__ = ["configure_logs"]
 
 
 def configure_logs(level: str, form: Literal["console", "json"]) -> None:
-    """Sets up structlog for this process; our own lines never carry prompts, pictures or keys."""
+    """Configures structlog for this process; our log lines never contain prompts, images or keys."""
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "console":
         renderer = structlog.dev.ConsoleRenderer(

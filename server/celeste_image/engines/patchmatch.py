@@ -1,6 +1,6 @@
 """Fills masked areas and extends borders with PatchMatch, which copies pieces of the image itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -131,8 +131,10 @@ def outpainted(
     return pixels, Image.fromarray(opacity)
 
 
-def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
-    """Returns pixels with the hole filled. Hidden pixels are neither filled nor copied from.
+def filled(
+    pixels: PixelArray, hole: Flags, hidden: Flags, inpaint: Callable[..., PixelArray] = patchmatch.inpaint
+) -> PixelArray:
+    """Returns pixels with the hole filled by `inpaint`. Hidden pixels are neither filled nor copied from.
 
     Raises:
         EngineMemory: The array has more than MOST pixels, or memory ran out.
@@ -146,7 +148,7 @@ def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
     pixels = np.pad(pixels, (*more, (0, 0)), mode="edge")
     hole, hidden = np.pad(hole & ~hidden, more, mode="edge"), np.pad(hidden, more, mode="edge")
     try:
-        made = patchmatch.inpaint(pixels, hole, global_mask=hidden, patch_size=RADIUS)
+        made = inpaint(pixels, hole, global_mask=hidden, patch_size=RADIUS)
     except RuntimeError as error:  # the library raises RuntimeError for every failure
         if "Insufficient memory" in str(error) or "bad_alloc" in str(error):
             raise EngineMemory("The marked area does not fit in memory; try a smaller image.") from error

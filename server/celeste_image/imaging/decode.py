@@ -90,6 +90,8 @@ def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
             value = _number(error, limits.max_text_bytes + 1)
             raise too_large("bytes of text", limits.max_text_bytes, value) from error
         raise NotAnImage("is damaged or not an image") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = None  # the limit is for this file; an engine may make a larger image of it
     _drop_broken_exif(image)
     return image
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from celeste_image.config import PictureRule, SafetySettings
+from celeste_image.config import ImageRule, SafetySettings
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, ProviderFailed
@@ -24,7 +24,7 @@ __all__ = ["Judgment", "Rules", "SafetyPolicy", "strongest"]
 
 log = structlog.get_logger("celeste_image.safety")
 
-Rules = Mapping[str, PictureRule]
+Rules = Mapping[str, ImageRule]
 """By category, those that are off left out."""
 
 MILD_TO_STRONG = tuple(SafetyAction)
@@ -139,7 +139,7 @@ class SafetyPolicy:
         return scores, seconds
 
 
-def _on(rules: Mapping[str, PictureRule]) -> Rules:
+def _on(rules: Mapping[str, ImageRule]) -> Rules:
     return {category: rule for category, rule in rules.items() if rule.action != "off"}
 
 
