@@ -15,6 +15,7 @@ from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
+from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
     artifact_service_pb2_grpc,
@@ -39,7 +40,7 @@ class Server:
         settings = app.settings.server
         self._app = app
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(app.budget, app.chunks, settings)],
+            interceptors=[CallInterceptor(Room(app.budget, app.chunks, settings))],
             compression=grpc.Compression.NoCompression,
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),
