@@ -22,13 +22,16 @@ from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import MetadataDefaults, Routes, build_pipeline
 from celeste_image.pipeline.safety.policy import SafetyPolicy
-from celeste_image.providers.base import Provider
+from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import build_providers, open_ids_of, overlay_cards
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
 
 __all__ = ["App", "build_app"]
+
+PIXEL_PROCESSES = 4
+"""Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
 
 log = structlog.get_logger("celeste_image.imaging.guard")
 
@@ -47,7 +50,7 @@ class App:
     chunks: ByteBudget
     uris: Http
     decoders: WorkerPool
-    pictures: Pixels
+    pixels: Pixels
     temporary: tempfile.TemporaryDirectory[str] | None
 
     async def close(self) -> None:
@@ -56,19 +59,26 @@ class App:
             await provider.close()
         await self.uris.close()
         await self.decoders.close()
-        await self.pictures.close()
+        await self.pixels.close()
         if self.temporary:
             self.temporary.cleanup()
 
 
-def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
-    """Returns the App for some settings, with `extra` providers beside those that there are by themselves.
+def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools | None = None) -> App:
+    """Returns the App for some settings.
+
+    Args:
+        settings: The configuration.
+        extra: More providers than the configuration has, for tests.
+        tools: What providers work with; None means the real ones. The app closes their pixel work.
 
     Raises:
         ValueError: A provider's table, the safety policy or the store's address is wrong; the text says where and how.
         OSError: The store's folder can't be made.
     """
-    providers = build_providers(settings.providers) | {provider.name: provider for provider in extra}
+    tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES))
+    pixels = tools.pixels
+    providers = build_providers(settings.providers, tools) | {provider.name: provider for provider in extra}
     if settings.catalog.file:
         overlay_cards(providers, load_overlay(settings.catalog.file))
     open_ids = open_ids_of(providers, settings.catalog.allow_unknown)
@@ -84,8 +94,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
                 routes.find(model)
             except ModelNotFound as error:
                 raise ValueError(f"aliases.{alias}: {error.message}") from error
-    pictures = Pixels("pipeline", size=2)
-    policy = SafetyPolicy(settings.safety, providers, pictures)
+    policy = SafetyPolicy(settings.safety, providers, pixels)
     uris = open_uris(settings)
     images = settings.images
     decoders = WorkerPool(
@@ -125,8 +134,8 @@ def build_app(settings: Settings, extra: Collection[Provider] = ()) -> App:
         embed_recipe=images.embed_recipe,
         software=f"Celeste {version('celeste-image')}",
     )
-    run = build_pipeline(providers, store, guard, routes, budget, uris, pictures, labels, policy)
-    return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pictures, temporary)
+    run = build_pipeline(providers, store, guard, routes, budget, uris, pixels, labels, policy)
+    return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pixels, temporary)
 
 
 def open_uris(settings: Settings) -> Http:

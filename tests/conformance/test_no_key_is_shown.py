@@ -31,12 +31,13 @@ from tests.support.sample_requests import requests_for
 from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.request import Generate, ImageRequest, RequestOptions
 from celeste_image.emulate import EMULATED, Behavior, Emulator, FakeVendor, emulating
 from celeste_image.emulate.base import Refusal
+from celeste_image.providers.base import Tools
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
 from celeste_image.telemetry import configure_logs
@@ -357,7 +358,7 @@ class Leaking(OPENAI):
 
     leak = ""
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         key = self.secrets[0].value.reveal()
         match self.leak:
             case "log":
@@ -383,10 +384,11 @@ async def test_a_leak_is_seen_wherever_it_is(
     canary = Canary()
     sweep = Sweep([canary])
     debugging(sweep)
-    leaking = Leaking(Leaking.Settings(key=canary.key), environment={})  # type: ignore[arg-type]
+    tools = Tools(environment={})
+    leaking = Leaking(Leaking.Settings(key=canary.key), tools)  # type: ignore[arg-type]
     leaking.leak = leak
     request = Generate(model="openai/gpt-image-2", prompt="a boat")
-    async with running([leaking], store={"url": tmp_path.as_uri()}) as server:
+    async with running([leaking], tools, store={"url": tmp_path.as_uri()}) as server:
         async with grpc.aio.insecure_channel(server.address) as channel:
             await streamed(sweep, channel, request, 5.0)
         try:

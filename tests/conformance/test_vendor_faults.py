@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 from tests.support.sample_requests import requests_for
 from tests.support.servers import running
+from tests.support.vendors import candidate
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call
@@ -160,8 +161,8 @@ async def outcome_of(vendor: Vendor, emulator: Emulator, seconds: float, ticket:
     emulator.ledger.clear()
     error = None
     try:
-        call = Call(ID, deadline=time.monotonic() + seconds, ticket=ticket)
-        async with aclosing(vendor.run(request_for(vendor), call)) as events:
+        call, request = Call(ID, deadline=time.monotonic() + seconds, ticket=ticket), request_for(vendor)
+        async with aclosing(vendor.run(request, candidate(vendor, request, call))) as events:
             async for event in events:
                 assert KEY not in repr(event)
     except CelesteError as caught:
@@ -268,7 +269,8 @@ async def test_who_goes_away_leaves_no_connection(emulator: Emulator, name: str)
     vendor = vendor_of(name, emulator[name].table)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            async with aclosing(vendor.run(request_for(vendor), Call(ID))) as events:
+            request = request_for(vendor)
+            async with aclosing(vendor.run(request, candidate(vendor, request, Call(ID)))) as events:
                 async for _ in events:
                     pass
     await vendor.close()

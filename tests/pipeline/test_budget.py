@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 from tests.support import pictures, stores
-from tests.support.fake_provider import REQUEST, Fake, collect, picture
+from tests.support.fake_provider import REQUEST, Fake, collect, picture, routed
 
 from celeste_image.admission import MOST_WAITING, ByteBudget
 from celeste_image.core.call import ANONYMOUS, Call
@@ -241,7 +241,7 @@ async def test_a_picture_is_counted_while_it_is_stored_even_when_there_is_no_roo
             seen.append(budget.held_bytes)
             return await stores.memory().put(owner, data)
 
-    (event,) = await collect(saving(Fake(picture(b"x" * 1000)), Store(), budget), REQUEST)  # type: ignore[arg-type]
+    (event,) = await collect(routed(saving(Fake(picture(b"x" * 1000)), Store(), budget)), REQUEST)  # type: ignore[arg-type]
     assert isinstance(event, Saved)
     assert seen == [1000]
     assert budget.held_bytes == 0

@@ -22,7 +22,7 @@ from tests.support.servers import workers
 
 from celeste_image.app import App, build_app
 from celeste_image.config import Settings
-from celeste_image.core.card import BoolRange, ImageRange, IntegerRange, TextRange
+from celeste_image.core.card import BoolRange, IntegerRange, TextRange
 from celeste_image.core.edits import Inpaint, Mask
 from celeste_image.core.errors import CelesteError, ProviderFailed, ProviderUnavailable
 from celeste_image.core.events import Completed, Event, Picture, Preview, Progress, Retrying
@@ -56,9 +56,9 @@ CARDS = (
     card(
         "fake/editor",
         OperationKind.EDIT,
-        parameter("inpaint", ImageRange(("image/png",), 1)),
         parameter("inpaint.prompt", TextRange()),
         parameter("inpaint.pixel_lock", BoolRange(default=True)),
+        edits=("inpaint",),
     ),
 )
 

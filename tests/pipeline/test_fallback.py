@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, output, saved
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import (
     ERRORS,
     Attempt,
@@ -209,8 +209,8 @@ async def test_progress_does_not_fall_from_one_model_to_the_next() -> None:
 async def test_all_but_the_last_are_hurried() -> None:
     seen: list[bool] = []
 
-    async def road(asked: object, call: Call):
-        seen.append(call.has_fallback)
+    async def road(asked: object, candidate: Candidate):
+        seen.append(candidate.has_fallback)
         raise DOWN
         yield
 

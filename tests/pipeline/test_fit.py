@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+from tests.support.fake_provider import fitted
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, Parameter, TextRange
 from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint, Recolor
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered
@@ -14,7 +15,6 @@ from celeste_image.core.events import Event, Fidelity, Progress
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
-from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.providers.base import Provider
 from celeste_image.providers.local.models.patchmatch import CARD as PATCHMATCH
 from celeste_image.providers.local.provider import LocalOptions
@@ -53,12 +53,12 @@ async def fit(request: Edit, *cards: ModelCard) -> tuple[dict[str, FidelityLine]
     """Returns the lines by their paths, and the request as the model gets it."""
     got: list[ImageRequest] = []
 
-    async def run(concrete: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(concrete: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         got.append(concrete)
         yield Progress(1.0)
 
     provider = cast(Provider, Local(*(cards or (PATCHMATCH,))))
-    events = [event async for event in fitting(run, provider, lambda: 5)(request, Call("id"))]
+    events = [event async for event in fitted(run, provider, draw=lambda: 5)(request, Call("id"))]
     (concrete,) = got
     return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}, concrete
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.fake_provider import Fake, FakeProvider, card, collect, parameter, saved
+from tests.support.fake_provider import Fake, FakeProvider, card, collect, fitted, parameter, saved
 
 from celeste_image.core.card import ImageRange, IntegerRange, SizeRange, TextRange
 from celeste_image.core.edits import Instruct, Outpaint
@@ -19,7 +19,6 @@ from celeste_image.core.request import (
     OperationKind,
     RequestOptions,
 )
-from celeste_image.pipeline.fidelity.fit import fitting
 
 EDITOR = card(
     "fake/editor",
@@ -56,7 +55,7 @@ def edited(image: ImageInput, *references: ImageInput, **fields: Any) -> Edit:
 
 
 async def lines_of(request: ImageRequest, *made: Any) -> dict[str, FidelityLine]:
-    events = await collect(fitting(Fake(*made), FakeProvider((EDITOR, SHAPED))), request)
+    events = await collect(fitted(Fake(*made), FakeProvider((EDITOR, SHAPED))), request)
     return {event.line.path: event.line for event in events if isinstance(event, Fidelity)}
 
 

@@ -17,6 +17,7 @@ from tests.support.fake_provider import (
     FakeProvider,
     card,
     collect,
+    fitted,
     loaded,
     parameter,
     saved,
@@ -36,7 +37,6 @@ from celeste_image.core.request import (
     RequestOptions,
     Upscale,
 )
-from celeste_image.pipeline.fidelity.fit import fitting
 
 HONORED, ADJUSTED, DROPPED, DEFAULTED = (
     FidelityOutcome.HONORED,
@@ -50,7 +50,7 @@ SEED = 1234
 async def fit(request: ImageRequest, *images: Event, cards: tuple[ModelCard, ...] = (PAINTER, PLAIN, UPSCALER)) -> Any:
     """Returns the concrete request, and the lines by their paths."""
     fake = Fake(*images)
-    events = await collect(fitting(fake, FakeProvider(cards), draw=lambda: SEED), request)
+    events = await collect(fitted(fake, FakeProvider(cards), draw=lambda: SEED), request)
     (concrete,) = fake.asked
     lines: dict[str, FidelityLine] = {}
     for event in events:
@@ -64,7 +64,7 @@ async def refusal(request: ImageRequest, error: type[CelesteError] = InvalidRequ
     """Returns the texts of the violations by their fields; nothing was begun."""
     fake = Fake()
     with pytest.raises(error) as caught:
-        await collect(fitting(fake, FakeProvider()), request)
+        await collect(fitted(fake, FakeProvider()), request)
     assert type(caught.value) is error
     assert fake.asked == []
     return {violation.field: violation.text for violation in caught.value.violations}
@@ -150,7 +150,7 @@ def test_any_ratio_and_area_is_met_within_the_models_step(ratio: tuple[int, int]
     asked = painted(size=Size(aspect_ratio=f"{across}:{down}", megapixels=megapixels))
     fake = Fake()
     try:
-        asyncio.run(collect(fitting(fake, FakeProvider()), asked))
+        asyncio.run(collect(fitted(fake, FakeProvider()), asked))
     except InvalidRequest:  # too narrow or too wide for the card: said so below
         exact = (megapixels * 1e6 * across / down) ** 0.5
         assert not (70 < exact < 1018 and 70 < exact * down / across < 1018)
@@ -191,14 +191,14 @@ async def test_a_picture_of_another_size_than_was_sent_is_told() -> None:
 
 async def test_pictures_of_several_sizes_have_a_line_each() -> None:
     fake = Fake(saved(0, width=640, height=480), saved(1, width=600, height=480))
-    events = await collect(fitting(fake, FakeProvider()), painted(size=Size(640, 480), count=2))
+    events = await collect(fitted(fake, FakeProvider()), painted(size=Size(640, 480), count=2))
     lines = [event.line for event in events if isinstance(event, Fidelity) and event.line.path == "size"]
     assert [(line.image_index, line.outcome) for line in lines] == [(0, HONORED), (1, ADJUSTED)]
 
 
 async def test_events_of_the_work_pass() -> None:
     fake = Fake(Progress(0.5), saved(width=512, height=256))
-    events = await collect(fitting(fake, FakeProvider()), painted())
+    events = await collect(fitted(fake, FakeProvider()), painted())
     assert [event for event in events if not isinstance(event, Fidelity)] == [
         Progress(0.5),
         saved(width=512, height=256),
@@ -358,7 +358,7 @@ def test_a_size_is_honored_adjusted_or_refused_and_strict_never_adjusts(
     asked = replace(painted(size=Size(width, height), strict=strict), model=model.id)
     fake = Fake(lambda request: saved(width=request.size.width, height=request.size.height))
     try:
-        events = asyncio.run(collect(fitting(fake, FakeProvider([model])), asked, CALL))
+        events = asyncio.run(collect(fitted(fake, FakeProvider([model])), asked, CALL))
     except InvalidRequest as error:
         refused = error
     else:

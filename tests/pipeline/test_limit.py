@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
-from tests.support.fake_provider import CALL, REQUEST, Fake, collect
+from tests.support.fake_provider import CALL, REQUEST, Fake, collect, routed
 
 from celeste_image.admission import Slots
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.errors import NotAnImage, QueueFull
 from celeste_image.core.events import Event, Progress, Queued, Run
 from celeste_image.core.request import Generate, ImageRequest
@@ -27,7 +27,7 @@ class Gate:
         self.most = 0
         self._open: dict[str, asyncio.Event] = {}
 
-    async def __call__(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def __call__(self, request: ImageRequest, call: Candidate) -> AsyncGenerator[Event, None]:
         assert isinstance(request, Generate)
         name = request.prompt
         self.running.append(name)
@@ -68,12 +68,12 @@ async def settle() -> None:
 
 
 async def test_who_finds_a_place_is_not_told_of_a_queue() -> None:
-    assert await collect(limiting(Fake(DONE), Slots(1, 0))) == [DONE]
+    assert await collect(routed(limiting(Fake(DONE), Slots(1, 0)))) == [DONE]
 
 
 async def test_the_rest_waits_in_the_order_of_arrival_and_is_told_where() -> None:
     gate = Gate()
-    run = limiting(gate, Slots(2, 10))
+    run = routed(limiting(gate, Slots(2, 10)))
     readers = {name: Reader(run, name) for name in "abcde"}
     await settle()
     assert gate.running == ["a", "b"]
@@ -91,7 +91,7 @@ async def test_the_rest_waits_in_the_order_of_arrival_and_is_told_where() -> Non
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     gate = Gate()
-    run = limiting(gate, Slots(1, 1))
+    run = routed(limiting(gate, Slots(1, 1)))
     readers = [Reader(run, name) for name in "ab"]
     await settle()
     with pytest.raises(QueueFull) as caught:
@@ -99,12 +99,12 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     assert caught.value.retry_after
     gate.end("a", "b")
     await asyncio.gather(*(reader.task for reader in readers))
-    assert await collect(limiting(Fake(DONE), Slots(1, 0))) == [DONE]
+    assert await collect(routed(limiting(Fake(DONE), Slots(1, 0)))) == [DONE]
 
 
 async def test_a_refused_call_takes_no_place() -> None:
     gate = Gate()
-    run = limiting(gate, Slots(1, 0))
+    run = routed(limiting(gate, Slots(1, 0)))
     reader = Reader(run, "a")
     await settle()
     for _ in range(3):
@@ -118,16 +118,16 @@ async def test_a_refused_call_takes_no_place() -> None:
 async def test_the_place_is_free_after_an_end_a_failure_a_close_and_a_cancellation() -> None:
     slots = Slots(1, 0)
     for _ in range(3):
-        await collect(limiting(Fake(DONE), slots))
+        await collect(routed(limiting(Fake(DONE), slots)))
         with pytest.raises(NotAnImage):
-            await collect(limiting(Fake(NotAnImage("no")), slots))
+            await collect(routed(limiting(Fake(NotAnImage("no")), slots)))
         closed = Fake(DONE, DONE)
-        running = limiting(closed, slots)(REQUEST, CALL)
+        running = routed(limiting(closed, slots))(REQUEST, CALL)
         await anext(running)
         await running.aclose()
         assert closed.closed == 1, "the work has stopped before the place is free"
         gate = Gate()
-        reader = Reader(limiting(gate, slots), "a")
+        reader = Reader(routed(limiting(gate, slots)), "a")
         await settle()
         reader.task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -137,7 +137,7 @@ async def test_the_place_is_free_after_an_end_a_failure_a_close_and_a_cancellati
 
 async def test_who_leaves_the_queue_lets_the_others_move_up() -> None:
     gate = Gate()
-    run = limiting(gate, Slots(1, 10))
+    run = routed(limiting(gate, Slots(1, 10)))
     readers = {name: Reader(run, name) for name in "abcd"}
     await settle()
     readers["b"].task.cancel()
@@ -151,7 +151,7 @@ async def test_who_leaves_the_queue_lets_the_others_move_up() -> None:
 async def test_who_is_closed_while_told_of_the_queue_leaves_it() -> None:
     gate = Gate()
     slots = Slots(1, 1)
-    run = limiting(gate, slots)
+    run = routed(limiting(gate, slots))
     reader = Reader(run, "a")
     await settle()
     waiting = run(Generate(prompt="b"), CALL)
@@ -167,7 +167,7 @@ async def test_who_is_closed_while_told_of_the_queue_leaves_it() -> None:
 @pytest.mark.parametrize("turns", range(8))
 async def test_who_is_cancelled_in_the_moment_its_turn_comes_passes_it_on(turns: int) -> None:
     gate = Gate()
-    run = limiting(gate, Slots(1, 10))
+    run = routed(limiting(gate, Slots(1, 10)))
     readers = {name: Reader(run, name) for name in "abc"}
     await settle()
     gate.end("a", "c")
@@ -182,7 +182,7 @@ async def test_who_is_cancelled_in_the_moment_its_turn_comes_passes_it_on(turns:
 
 async def test_a_newcomer_does_not_overtake_who_waits() -> None:
     gate = Gate()
-    run = limiting(gate, Slots(1, 10))
+    run = routed(limiting(gate, Slots(1, 10)))
     first = Reader(run, "a")
     await settle()
     waiting = run(Generate(prompt="b"), CALL)
@@ -200,7 +200,7 @@ async def test_a_newcomer_does_not_overtake_who_waits() -> None:
 
 async def test_who_is_slow_to_take_its_place_lets_the_next_know() -> None:
     gate = Gate()
-    run = limiting(gate, Slots(2, 10))
+    run = routed(limiting(gate, Slots(2, 10)))
     first = [Reader(run, name) for name in "ab"]
     await settle()
     slow = run(Generate(prompt="c"), CALL)
@@ -228,7 +228,7 @@ async def test_no_place_is_lost_in_any_tumult(seed: int) -> None:
     slots = Slots(3, 8)
     working = most = 0
 
-    async def work(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def work(request: ImageRequest, call: Candidate) -> AsyncGenerator[Event, None]:
         nonlocal working, most
         working += 1
         most = max(most, working)
@@ -241,7 +241,7 @@ async def test_no_place_is_lost_in_any_tumult(seed: int) -> None:
         finally:
             working -= 1
 
-    run = limiting(work, slots)
+    run = routed(limiting(work, slots))
 
     async def call() -> None:
         async with aclosing(run(REQUEST, CALL)) as events:
@@ -267,7 +267,7 @@ async def test_no_place_is_lost_in_any_tumult(seed: int) -> None:
     }
     assert (working, most) == (0, 3)
     gate = Gate()
-    readers = [Reader(limiting(gate, slots), name) for name in "abcd"]
+    readers = [Reader(routed(limiting(gate, slots)), name) for name in "abcd"]
     await settle()
     assert gate.running == list("abc")
     gate.end(*"abcd")

@@ -8,13 +8,12 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 from tests.support import pictures
-from tests.support.fake_provider import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, saved
+from tests.support.fake_provider import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, fitted, routed, saved
 
 from celeste_image.core.events import Event, Fidelity, Measured, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,7 +40,7 @@ async def made(
     **options: Any,
 ) -> list[Event]:
     provider = FakeProvider()
-    run = fitting(writing_metadata(Fake(*events), provider.cards, work, "Celeste 1"), provider, labels=labels)
+    run = fitted(writing_metadata(Fake(*events), work, "Celeste 1"), provider, labels=labels)
     return await collect(run, replace(REQUEST, model=PLAIN.id, options=RequestOptions(**options)), CALL)
 
 
@@ -103,7 +102,7 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
 async def test_a_model_that_is_in_no_catalog_gets_its_recipe_too(work: Pixels) -> None:
     request = replace(REQUEST, model="fake/newer", options=RequestOptions(embed_recipe=True))
     events = await collect(
-        writing_metadata(Fake(picture(VENDORS)), FakeProvider().cards, work, "Celeste 1"), request, CALL
+        routed(writing_metadata(Fake(picture(VENDORS)), work, "Celeste 1"), FakeProvider().cards), request, CALL
     )
     (data,) = pictures_of(events)
     assert b"fake/newer" in data

@@ -9,17 +9,17 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageChops, ImageFilter
 from tests.support import pictures
-from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, parameter, saved
+from tests.support.fake_provider import CALL, Fake, FakeProvider, card, collect, fitted, parameter, saved
 
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import BoolRange, ChoiceRange, SizeRange, TextRange
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Instruct, Mask
 from celeste_image.core.errors import InvalidRequest, ProviderFailed
-from celeste_image.core.events import Event, Fidelity, Picture, Run, Warned
+from celeste_image.core.events import CandidateRun, Event, Fidelity, Picture, Run, Warned
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.image import ImageFacts, ImageInput, Size
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, RequestOptions
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.split import splitting
 
@@ -85,13 +85,12 @@ class Road:
     def __init__(self, work: Pixels, *events: Event) -> None:
         self.provider = Fake(*events)
         self.made: list[Picture] = []
-        locked = pixel_locking(self.provider, CARDS, work.of("fake"))
-        run = splitting(self._saving(locked), CARDS)
-        self.run: Run = fitting(run, FakeProvider(CARDS))
+        locked = pixel_locking(self.provider, work.of("fake"))
+        self.run: Run = fitted(splitting(self._saving(locked)), FakeProvider(CARDS))
 
-    def _saving(self, run: Run) -> Run:
-        async def saving(request: ImageRequest, call: Any) -> Any:
-            async with aclosing(run(request, call)) as events:
+    def _saving(self, run: CandidateRun) -> CandidateRun:
+        async def saving(request: ImageRequest, candidate: Candidate) -> Any:
+            async with aclosing(run(request, candidate)) as events:
                 async for event in events:
                     if isinstance(event, Picture):
                         self.made.append(event)

@@ -6,9 +6,9 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.fake_provider import REQUEST, saved
+from tests.support.fake_provider import CALL, PAINTER, REQUEST, saved
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import (
     ERRORS,
     CelesteError,
@@ -34,7 +34,7 @@ class Tries:
 
     def __init__(self, *tries: Try, jitter: float = 0.5, policy: RetryPolicy | None = None) -> None:
         self._tries = list(tries)
-        self.calls: list[Call] = []
+        self.calls: list[Candidate] = []
         self.pauses: list[float] = []
         self.longest: list[float] = []
         self.now = 1000.0
@@ -42,9 +42,9 @@ class Tries:
         self._jitter = jitter
         self.run = retrying(self._run, policy, sleep=self._sleep, clock=lambda: self.now, jitter=self._drawn)
 
-    async def _run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def _run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         assert request is REQUEST
-        self.calls.append(call)
+        self.calls.append(candidate)
         script = self._tries.pop(0) if len(self._tries) > 1 else self._tries[0]
         try:
             for step in script:
@@ -68,9 +68,8 @@ class Tries:
     ) -> tuple[list[Event], CelesteError | None]:
         seen: list[Event] = []
         try:
-            async with aclosing(
-                self.run(REQUEST, Call("a-call", deadline=deadline, has_fallback=has_fallback))
-            ) as events:
+            candidate = Candidate(Call("a-call", deadline=deadline), PAINTER, has_fallback)
+            async with aclosing(self.run(REQUEST, candidate)) as events:
                 async for event in events:
                     seen.append(event)
         except CelesteError as error:
@@ -169,7 +168,7 @@ async def test_a_ticket_goes_to_every_later_try() -> None:
 
 async def test_a_callers_ticket_goes_to_the_first_try() -> None:
     tries = Tries([DOWN], [saved()])
-    async with aclosing(tries.run(REQUEST, Call("a-call", ticket="t-0"))) as events:
+    async with aclosing(tries.run(REQUEST, Candidate(CALL, PAINTER, ticket="t-0"))) as events:
         _ = [event async for event in events]
     assert [call.ticket for call in tries.calls] == ["t-0", "t-0"]
 
@@ -235,14 +234,14 @@ async def test_whatever_happens_the_deadline_is_met(seconds: float, jitter: floa
 
 async def test_leaving_while_it_waits_ends_it() -> None:
     tries = Tries([DOWN], [saved()])
-    async with aclosing(tries.run(REQUEST, Call("a-call"))) as events:
+    async with aclosing(tries.run(REQUEST, Candidate(CALL, PAINTER))) as events:
         assert isinstance(await anext(events), Retrying)
     assert (len(tries.calls), tries.pauses) == (1, [])
 
 
 async def test_leaving_closes_the_try() -> None:
     tries = Tries([Progress(0.1), saved()])
-    async with aclosing(tries.run(REQUEST, Call("a-call"))) as events:
+    async with aclosing(tries.run(REQUEST, Candidate(CALL, PAINTER))) as events:
         await anext(events)
     assert tries.closed == 1
 

@@ -17,6 +17,7 @@ from tests.support.fake_provider import (
     collect,
     collect_until_error,
     picture,
+    routed,
     saved,
 )
 
@@ -43,6 +44,7 @@ from celeste_image.pipeline.retry import retrying
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.split import splitting
+from celeste_image.providers.registry import stranger_card
 
 CARD = card("fake/one", max_count=4)
 JUDGE = card("fake/judge", OperationKind.ANALYZE, safety_categories=("bad", "odd"))
@@ -68,13 +70,13 @@ def test_a_policy_that_asks_for_nothing_leaves_the_road_as_it_is() -> None:
     run = Fake()
     assert checking_prompts(run, nothing) is run
     assert checking_inputs(run, nothing) is run
-    assert checking_outputs(run, nothing, [CARD]) is run
+    assert checking_outputs(run, nothing) is run
 
 
 async def test_the_judge_is_asked_what_it_offers_and_its_time_counts() -> None:
     judged, judge = policy(scores(0.9), ComputeUsed(1.5), outputs={"bad": "flag"})
     made = Fake(ComputeUsed(2.0), picture(b"one", 3))
-    events = await collect(checking_outputs(made, judged, [CARD]))
+    events = await collect(routed(checking_outputs(made, judged), [CARD]))
     (asked,) = judge.asked
     assert isinstance(asked, Analyze)
     assert (asked.model, asked.kinds, asked.image.data) == ("fake/judge", ("safety",), b"one")
@@ -96,7 +98,7 @@ async def test_what_the_judge_does_not_answer_is_not_let_through_unsaid(
     script = [error] if error else [Analyzed(Analysis(safety=SafetyAnalysis((SafetyScore("odd", 0.0),))))]
     judged, _ = policy(*script, outputs={"bad": "flag"}, on_error=on_error)
     with capture_logs() as lines:
-        events = await collect(checking_outputs(Fake(picture()), judged, [CARD]))
+        events = await collect(routed(checking_outputs(Fake(picture()), judged), [CARD]))
     assert "unchecked" in [line["event"] for line in lines]
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     assert event.verdict.note == f"it could not be checked by fake/judge ({reason})"
@@ -120,7 +122,7 @@ class BrokenBlur(Pixels):
 async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: str) -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "blur"}, on_error="flag", pictures_=BrokenBlur(error))
     with capture_logs():
-        events = await collect(checking_outputs(Fake(picture()), judged, [CARD]))
+        events = await collect(routed(checking_outputs(Fake(picture()), judged), [CARD]))
     assert not [event for event in events if isinstance(event, Picture)]
     missed = events[-1]
     assert isinstance(missed, ImageFailed)
@@ -139,7 +141,7 @@ async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: st
 )
 async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], owed: tuple[bool | None, str]) -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "block"})
-    events = await collect(checking_outputs(Fake(picture()), judged, [replace(CARD, **facts)]))
+    events = await collect(routed(checking_outputs(Fake(picture()), judged), [replace(CARD, **facts)]))
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     missed = events[-1]
     assert isinstance(missed, ImageFailed)
@@ -148,8 +150,9 @@ async def test_whether_it_is_paid_is_said(facts: Mapping[str, Any], owed: tuple[
 
 async def test_an_id_that_is_in_no_catalog_has_no_price_that_is_known() -> None:
     judged, _ = policy(scores(0.9), outputs={"bad": "flag"})
-    cards = [replace(CARD, prices=(Price("image", "0.04"),), evidence=ModelEvidence.OFFICIAL_CLIENT)]
-    events = await collect(checking_outputs(Fake(picture()), judged, cards), replace(REQUEST, model="fake/newer"))
+    known = replace(CARD, prices=(Price("image", "0.04"),), evidence=ModelEvidence.OFFICIAL_CLIENT)
+    run = routed(checking_outputs(Fake(picture()), judged), [stranger_card("fake/newer", [known])])
+    events = await collect(run, replace(REQUEST, model="fake/newer"))
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     assert event.verdict.owed is None
 
@@ -158,7 +161,7 @@ async def test_a_preview_that_comes_unasked_is_held_back_too() -> None:
     judged, _ = policy(scores(0.0), outputs={"bad": "block"})
     made = Fake(Preview(b"p", "image/png", 1, 1), picture())
     asked = replace(REQUEST, options=replace(REQUEST.options, preview_count=3))
-    events = await collect(checking_outputs(made, judged, [CARD]), asked)
+    events = await collect(routed(checking_outputs(made, judged), [CARD]), asked)
     assert made.asked[0].options.preview_count == 0
     assert [type(event) for event in events] == [Warned, SafetyJudged, Picture]
 
@@ -182,7 +185,7 @@ async def test_a_caller_that_leaves_ends_the_check() -> None:
 
     judged, judge = policy(lambda request: wait(), outputs={"bad": "block"})
     made = Fake(picture())
-    task = asyncio.create_task(collect(checking_outputs(made, judged, [CARD])))
+    task = asyncio.create_task(collect(routed(checking_outputs(made, judged), [CARD])))
     await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -196,7 +199,7 @@ def refused(index: int) -> ImageFailed:
 
 async def test_a_refused_picture_keeps_its_reason_and_its_place_among_others() -> None:
     made = Fake(saved(0), refused(1), lambda request: saved(2) if request.count > 2 else None)
-    events = await collect(splitting(made, [replace(CARD, max_count=3)]), replace(REQUEST, count=5))
+    events = await collect(routed(splitting(made), [replace(CARD, max_count=3)]), replace(REQUEST, count=5))
     missed = {event.index: event.error for event in events if isinstance(event, ImageFailed)}
     assert [event.image.index for event in events if isinstance(event, Saved)] == [0, 2, 3]
     assert {index: type(error) for index, error in missed.items()} == {1: SafetyBlocked, 4: SafetyBlocked}
@@ -207,14 +210,14 @@ async def test_a_refused_picture_keeps_its_reason_and_its_place_among_others() -
 
 async def test_a_refusal_stays_when_the_call_breaks_off_after_it() -> None:
     made = Fake(saved(0), refused(1), EngineLost("gone"))
-    events = await collect(splitting(made, [CARD]), replace(REQUEST, count=4))
+    events = await collect(routed(splitting(made), [CARD]), replace(REQUEST, count=4))
     missed = {event.index: event.error for event in events if isinstance(event, ImageFailed)}
     assert {index: type(error) for index, error in missed.items()} == {1: SafetyBlocked, 2: EngineLost, 3: EngineLost}
 
 
 @pytest.mark.parametrize("request_", [REQUEST, Upscale(model="fake/one", image=ImageInput(b"x"), factor=2)])
 async def test_when_the_only_picture_is_refused_the_operation_is(request_: Any) -> None:
-    seen, error = await collect_until_error(splitting(Fake(refused(0)), [CARD]), request_)
+    seen, error = await collect_until_error(routed(splitting(Fake(refused(0))), [CARD]), request_)
     assert isinstance(error, SafetyBlocked)
     assert not [event for event in seen if isinstance(event, ImageFailed)]
 
@@ -222,21 +225,22 @@ async def test_when_the_only_picture_is_refused_the_operation_is(request_: Any) 
 async def test_an_upscale_that_breaks_off_after_its_picture_was_refused_stays_refused() -> None:
     request = Upscale(model="fake/one", image=ImageInput(b"x"), factor=2)
     made = Fake(refused(0), ProviderUnavailable("down"))
-    _, error = await collect_until_error(splitting(made, [CARD]), request)
+    _, error = await collect_until_error(routed(splitting(made), [CARD]), request)
     assert isinstance(error, SafetyBlocked), "else another model would be asked for what is paid"
 
 
 async def test_verdicts_move_with_their_pictures() -> None:
     verdict = SafetyVerdict(SafetyStage.OUTPUT, "bad", SafetyAction.ALLOW, image_index=0)
     events = await collect(
-        splitting(Fake(SafetyJudged(verdict), saved(0)), [replace(CARD, max_count=1)]), replace(REQUEST, count=3)
+        routed(splitting(Fake(SafetyJudged(verdict), saved(0))), [replace(CARD, max_count=1)]),
+        replace(REQUEST, count=3),
     )
     assert [event.verdict.image_index for event in events if isinstance(event, SafetyJudged)] == [0, 1, 2]
 
 
 async def test_what_was_refused_was_made_and_is_not_bought_again() -> None:
     failing = Fake(refused(0), ProviderUnavailable("down"))
-    seen, error = await collect_until_error(retrying(failing, jitter=lambda most: 0.0))
+    seen, error = await collect_until_error(routed(retrying(failing, jitter=lambda most: 0.0)))
     assert isinstance(error, CelesteError)
     assert len(failing.asked) == 1
     assert [type(event) for event in seen] == [ImageFailed]

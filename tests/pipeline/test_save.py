@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support import stores
-from tests.support.fake_provider import CALL, REQUEST, Fake, collect, collect_until_error, loaded, picture
+from tests.support.fake_provider import CALL, REQUEST, Fake, collect, collect_until_error, loaded, picture, routed
 
 from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.edits import Erase, Mask
@@ -18,7 +18,7 @@ from celeste_image.pipeline.save import saving
 async def test_a_picture_is_stored_before_it_is_told_of() -> None:
     store = stores.memory()
     fake = Fake(Progress(0.5), picture(b"one", 0, 7), picture(b"two", 1), ComputeUsed(1.0))
-    events = await collect(saving(fake, store))
+    events = await collect(routed(saving(fake, store)))
     assert [type(event) for event in events] == [Progress, Saved, Saved, ComputeUsed]
     first, second = (event.image for event in events if isinstance(event, Saved))
     assert await store.get(ANONYMOUS, first.artifact) == b"one"
@@ -32,14 +32,14 @@ async def test_a_picture_is_stored_before_it_is_told_of() -> None:
 async def test_a_picture_names_what_it_was_made_from_in_order() -> None:
     source, mask = loaded(4, 4, "a" * 64), loaded(4, 4, "b" * 64)
     request = Edit(model="fake/one", image=source, edit=Erase(Mask(mask)))
-    (event,) = await collect(saving(Fake(picture()), stores.memory()), request)
+    (event,) = await collect(routed(saving(Fake(picture()), stores.memory())), request)
     assert isinstance(event, Saved)
     assert event.image.parents == ("a" * 64, "b" * 64)
 
 
 async def test_what_was_stored_stays_when_the_rest_fails() -> None:
     store = stores.memory()
-    seen, error = await collect_until_error(saving(Fake(picture(), NotAnImage("no")), store))
+    seen, error = await collect_until_error(routed(saving(Fake(picture(), NotAnImage("no")), store)))
     assert isinstance(error, NotAnImage)
     (event,) = seen
     assert isinstance(event, Saved)
@@ -49,7 +49,7 @@ async def test_what_was_stored_stays_when_the_rest_fails() -> None:
 async def test_closing_stops_the_work() -> None:
     fake = Fake(picture(), picture(b"never"))
     store = stores.memory()
-    async with aclosing(saving(fake, store)(replace(REQUEST), CALL)) as events:
+    async with aclosing(routed(saving(fake, store))(replace(REQUEST), CALL)) as events:
         await anext(events)
     assert fake.closed == 1
 
@@ -64,7 +64,7 @@ async def test_a_store_that_fails_fails_the_call_and_stops_the_work() -> None:
 
     fake = Fake(picture(), picture())
     with pytest.raises(OSError, match="no"):
-        await collect(saving(fake, Full()))  # type: ignore[arg-type]
+        await collect(routed(saving(fake, Full())))  # type: ignore[arg-type]
     assert fake.closed == 1
 
 
@@ -75,13 +75,13 @@ async def test_no_work_begins_without_room_for_its_result() -> None:
 
     fake = Fake(picture())
     with pytest.raises(StorageFull):
-        await collect(saving(fake, Full()))  # type: ignore[arg-type]
+        await collect(routed(saving(fake, Full())))  # type: ignore[arg-type]
     assert fake.closed == 0
 
 
 async def test_what_is_saved_says_how_it_was_made() -> None:
     store = stores.memory()
-    (event,) = await collect(saving(Fake(picture()), store))
+    (event,) = await collect(routed(saving(Fake(picture()), store)))
     assert isinstance(event, Saved)
     (lineage,) = (await store.find(ANONYMOUS, event.image.artifact)).lineages
     assert (lineage.request_id, lineage.operation, lineage.model) == (CALL.request_id, REQUEST.kind, REQUEST.model)

@@ -16,7 +16,9 @@ from tests.support.fake_provider import (
     card,
     collect,
     collect_until_error,
+    fitted,
     loaded,
+    routed,
     saved,
 )
 
@@ -47,7 +49,6 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Generate, Upscale
 from celeste_image.core.result import OperationResult
 from celeste_image.pipeline.complete import completing
-from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.split import splitting
 
 
@@ -76,7 +77,7 @@ def indexes(events: list[Event]) -> list[int]:
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 16), st.integers(1, 6), st.integers(0, 2**32))
 def test_images_have_their_places_and_seeds_and_progress_never_falls(count: int, most: int, seed: int) -> None:
-    events = asyncio.run(collect(splitting(painting, cards(most)), asked(count, seed)))
+    events = asyncio.run(collect(routed(splitting(painting), cards(most)), asked(count, seed)))
     assert indexes(events) == list(range(count))
     assert [event.image.seed for event in events if isinstance(event, Saved)] == [seed + i for i in range(count)]
     assert [event.index for event in events if isinstance(event, Preview)] == list(range(count))
@@ -90,7 +91,7 @@ def test_images_have_their_places_and_seeds_and_progress_never_falls(count: int,
 @pytest.mark.parametrize(("most", "counts"), [(1, [1] * 5), (2, [2, 2, 1]), (4, [4, 1]), (5, [5]), (16, [5])])
 async def test_calls_ask_for_what_the_model_makes_at_once(most: int, counts: list[int]) -> None:
     fake = Fake(saved())
-    await collect(splitting(fake, cards(most)), asked(5, seed=100))
+    await collect(routed(splitting(fake), cards(most)), asked(5, seed=100))
     assert [request.count for request in fake.asked] == counts
     starts = [sum(counts[:i]) for i in range(len(counts))]
     assert [request.seed for request in fake.asked] == [100 + start for start in starts]
@@ -98,10 +99,10 @@ async def test_calls_ask_for_what_the_model_makes_at_once(most: int, counts: lis
 
 async def test_seeds_go_round_at_64_bits_and_none_stays_none() -> None:
     fake = Fake(saved())
-    await collect(splitting(fake, cards()), asked(3, seed=2**64 - 2))
+    await collect(routed(splitting(fake), cards()), asked(3, seed=2**64 - 2))
     assert [request.seed for request in fake.asked] == [2**64 - 2, 2**64 - 1, 0]
     fake = Fake(saved())
-    await collect(splitting(fake, cards()), asked(2))
+    await collect(routed(splitting(fake), cards()), asked(2))
     assert [request.seed for request in fake.asked] == [None, None]
 
 
@@ -118,7 +119,7 @@ async def test_what_is_one_call_goes_through_as_it_is(request_) -> None:
     error = EngineLost("gone")
     fake = Fake(Progress(0.5), saved(), error)
     seen, raised = await collect_until_error(
-        splitting(fake, cards(0 if isinstance(request_, Analyze) else 1)), request_
+        routed(splitting(fake), cards(0 if isinstance(request_, Analyze) else 1)), request_
     )
     assert seen == [Progress(0.5), saved()]
     assert raised is error
@@ -133,7 +134,7 @@ def failing(*bad: int, error: CelesteError | None = None) -> Fake:
 
 
 async def test_what_fails_is_missed_while_others_are_made() -> None:
-    events = await collect(splitting(failing(1, 3), cards()), asked(5, seed=0))
+    events = await collect(routed(splitting(failing(1, 3)), cards()), asked(5, seed=0))
     assert indexes(events) == [0, 2, 4]
     missed = [event for event in events if isinstance(event, ImageFailed)]
     assert [(event.index, event.error.message) for event in missed] == [(1, "lost 1"), (3, "lost 3")]
@@ -142,7 +143,7 @@ async def test_what_fails_is_missed_while_others_are_made() -> None:
 
 
 async def test_when_all_fail_the_first_failure_is_the_operations() -> None:
-    seen, error = await collect_until_error(splitting(failing(0, 1, 2), cards()), asked(3, seed=0))
+    seen, error = await collect_until_error(routed(splitting(failing(0, 1, 2)), cards()), asked(3, seed=0))
     assert isinstance(error, EngineLost)
     assert error.message == "lost 0"
     assert not [event for event in seen if isinstance(event, Saved | ImageFailed)]
@@ -152,7 +153,7 @@ async def test_when_all_fail_the_first_failure_is_the_operations() -> None:
 async def test_a_call_that_breaks_off_misses_only_what_it_did_not_make(most: int) -> None:
     """Also when one call would have made all: what was stored is kept, as the contract says."""
     fake = Fake(saved(0), saved(1), NotAnImage("no"))
-    events = await collect(splitting(fake, cards(most)), asked(4))
+    events = await collect(routed(splitting(fake), cards(most)), asked(4))
     assert indexes(events) == [0, 1]
     assert [event.index for event in events if isinstance(event, ImageFailed)] == [2, 3]
 
@@ -160,7 +161,7 @@ async def test_a_call_that_breaks_off_misses_only_what_it_did_not_make(most: int
 @pytest.mark.parametrize("error", [Cancelled("left"), DeadlineExceeded("late"), RuntimeError("a bug")])
 async def test_what_ends_the_call_ends_it_at_once(error: Exception) -> None:
     fake = Fake(lambda request: error if request.seed == 1 else saved())
-    seen, raised = await collect_until_error(splitting(fake, cards()), asked(4, seed=0))
+    seen, raised = await collect_until_error(routed(splitting(fake), cards()), asked(4, seed=0))
     assert raised is error
     assert indexes(seen) == [0]
     assert len(fake.asked) == 2
@@ -168,7 +169,7 @@ async def test_what_ends_the_call_ends_it_at_once(error: Exception) -> None:
 
 async def test_closing_stops_the_call_at_work_and_begins_no_other() -> None:
     fake = Fake(Progress(0.1), saved())
-    async with aclosing(splitting(fake, cards())(asked(4), CALL)) as events:
+    async with aclosing(routed(splitting(fake), cards())(asked(4), CALL)) as events:
         await anext(events)
     assert (len(fake.asked), fake.closed) == (1, 1)
 
@@ -176,7 +177,7 @@ async def test_closing_stops_the_call_at_work_and_begins_no_other() -> None:
 async def result_of(fake: Fake, most: int, count: int, **fields: object) -> OperationResult:
     """Returns what a caller gets when each call of a model that makes `most` at once runs the fake."""
     provider = FakeProvider([replace(PAINTER, max_count=most)])
-    road = completing(fitting(splitting(fake, provider.cards), provider))
+    road = completing(fitted(splitting(fake), provider))
     return (await collect(road, replace(REQUEST, count=count, **fields)))[-1].result
 
 
@@ -187,7 +188,7 @@ def lines(result: OperationResult) -> list[tuple]:
 @pytest.mark.parametrize("gravest", [OutcomeUnknown("?"), ProviderFailed("x", metadata={"owed": "true"})])
 async def test_of_several_failures_that_counts_after_which_nobody_else_may_be_asked(gravest: CelesteError) -> None:
     failures = iter([ProviderUnavailable("down"), gravest, ProviderUnavailable("down")])
-    _, error = await collect_until_error(splitting(Fake(lambda _: next(failures)), cards()), asked(3))
+    _, error = await collect_until_error(routed(splitting(Fake(lambda _: next(failures))), cards()), asked(3))
     assert error is gravest
 
 
@@ -236,7 +237,7 @@ def test_more_than_asked_are_kept_after_the_others(count: int, most: int, more: 
             yield Measured("size", i, "", i)
             yield saved(i, seed=(request.seed or 0) + i)
 
-    events = asyncio.run(collect(splitting(generous, cards(most)), asked(count, 0)))
+    events = asyncio.run(collect(routed(splitting(generous), cards(most)), asked(count, 0)))
     calls = -(-count // most)
     assert sorted(indexes(events)) == list(range(count + calls * more))
     assert all(e.image.seed == e.image.index for e in events if isinstance(e, Saved) and e.image.index < count)
@@ -255,7 +256,7 @@ async def test_more_than_asked_are_told() -> None:
 @pytest.mark.parametrize("count", [0, 1, 4])
 @pytest.mark.parametrize("most", [1, 4])
 async def test_no_picture_is_no_success(count: int, most: int) -> None:
-    seen, error = await collect_until_error(splitting(Fake(Progress(1.0)), cards(most)), asked(count))
+    seen, error = await collect_until_error(routed(splitting(Fake(Progress(1.0))), cards(most)), asked(count))
     assert isinstance(error, ProviderFailed)
     assert not error.retryable, "it may have been paid for"
     assert "made 0 of" in error.message
@@ -268,15 +269,15 @@ async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> N
         Analyze(model="fake/one", image=loaded(1, 1)),
     )
     for request in (upscale, analyze):
-        _, error = await collect_until_error(splitting(Fake(ComputeUsed(1.0)), cards()), request)
+        _, error = await collect_until_error(routed(splitting(Fake(ComputeUsed(1.0))), cards()), request)
         assert isinstance(error, ProviderFailed)
         assert error.message == "fake: it made nothing"
     found = Analyzed(Analysis(ImageMetadata("image/png", 1, 1, 1, "0" * 64, "RGB", False)))
-    assert await collect(splitting(Fake(found), cards()), analyze) == [found]
-    assert await collect(splitting(Fake(saved()), cards()), upscale) == [saved()]
+    assert await collect(routed(splitting(Fake(found)), cards()), analyze) == [found]
+    assert await collect(routed(splitting(Fake(saved())), cards()), upscale) == [saved()]
 
 
 async def test_fewer_are_a_warning_too() -> None:
     provider = FakeProvider([replace(PAINTER, max_count=4)])
-    events = await collect(fitting(splitting(Fake(saved()), provider.cards), provider), asked(4))
+    events = await collect(fitted(splitting(Fake(saved())), provider), asked(4))
     assert [e.line.outcome for e in events if isinstance(e, Fidelity) and e.line.path == "count"] == ["adjusted"]

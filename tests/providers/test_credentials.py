@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from celeste_image.config import Settings
 from celeste_image.core.errors import ProviderCredentials
 from celeste_image.core.secret import Secret
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.credentials import FOREIGN, Credential, Verdict, form_problem
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
@@ -98,7 +99,7 @@ BAD = [f"{prefix}{'a' * 40}" for prefix in FOREIGN] + [
 @pytest.mark.parametrize("text", BAD)
 def test_what_can_not_be_the_vendors_key_is_not_used(text: str) -> None:
     with capture_logs() as logs:
-        made = OPENAI(OPENAI.Settings(key=text), environment={})  # type: ignore[arg-type]
+        made = OPENAI(OPENAI.Settings(key=text), Tools(environment={}))  # type: ignore[arg-type]
     assert not any(made.ready(card) for card in made.cards)
     with pytest.raises(ProviderCredentials, match="the key for openai is not used: the key") as caught:
         _ = made.secrets

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -13,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from structlog.testing import capture_logs
-from tests.support.transport import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
+from tests.support.clocks import Clock
+from tests.support.recordings import KEY
+from tests.support.transport import Body, FakeTransport, Step, answer, raw
+from tests.support.vendors import MeasuredPixels, run_error, run_events
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
+from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -30,6 +34,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Event, Picture, Preview, Progress, Submitted
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.addresses import AddressForbidden
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor, VendorSettings
@@ -62,6 +67,9 @@ PNG = raw(b"PNG and more", **{"content-type": "image/png"})
 NORMAL: tuple[Step, ...] = (TAKEN, WORKING, DONE, PNG)
 
 
+CARD = ModelCard("played/one", "One", "", {})
+
+
 class Played(Vendor):
     name = "played"
     title = "Played"
@@ -77,25 +85,32 @@ class Played(Vendor):
 class World:
     """A vendor with scripted answers, and a clock."""
 
-    def __init__(self, *steps: Step, profile: Polling = PROFILE, **table: Any) -> None:
-        self.script, self.clock = Script(*steps), Clock()
-        self.vendor = Played(VendorSettings(key=Secret(KEY), **table), self.script, {}, Measured())
-        self.jobs = RemoteJobs(
-            self.vendor, profile, sleep=self.clock.sleep, clock=self.clock, jitter=lambda seconds: seconds
-        )
+    def __init__(
+        self,
+        *steps: Step,
+        profile: Polling = PROFILE,
+        jitter: Callable[[float], float] = lambda seconds: seconds,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+        **table: Any,
+    ) -> None:
+        self.script, self.clock = FakeTransport(*steps, repeat=True), Clock()
+        tools = Tools(MeasuredPixels(), self.script, {}, self.clock, sleep or self.clock.sleep, jitter)
+        self.vendor = Played(VendorSettings(key=Secret(KEY), **table), tools)
+        self.jobs = RemoteJobs(self.vendor, profile)
         self.previews = 0
 
-    def run(self, call: Call) -> AsyncGenerator[Event, None]:
-        return self.jobs.run("/submit", call, previews=self.previews, json={"prompt": "a fox"})
+    def run(self, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        return self.jobs.run("/submit", candidate, previews=self.previews, json={"prompt": "a fox"})
 
-    def call(self, seconds: float | None = None, ticket: str | None = None) -> Call:
-        return Call("a-call", deadline=None if seconds is None else self.clock.now + seconds, ticket=ticket)
+    def call(self, seconds: float | None = None, ticket: str | None = None) -> Candidate:
+        call = Call("a-call", deadline=None if seconds is None else self.clock.now + seconds)
+        return Candidate(call, CARD, ticket=ticket)
 
     async def events(self, **call: Any) -> list[Event]:
-        return await events_of(self.run, self.call(**call))
+        return await run_events(self.run, self.call(**call))
 
     async def outcome(self, **call: Any) -> tuple[list[Event], CelesteError]:
-        return await outcome_of(self.run, self.call(**call))
+        return await run_error(self.run, self.call(**call))
 
     @property
     def submits(self) -> int:
@@ -402,7 +417,7 @@ async def test_what_is_submitted_may_be_a_form() -> None:
     world = World(answer({"id": "1"}), INSIDE, profile=BY_STATUS)
     files = [("prompt", (None, b"a fox", None))]
     headers = {"accept": "application/json"}
-    await events_of(lambda call: world.jobs.run("/submit", call, files=files, headers=headers), world.call())
+    await run_events(lambda tried: world.jobs.run("/submit", tried, files=files, headers=headers), world.call())
     submit = world.script.requests[0]
     assert submit.headers["content-type"].startswith("multipart/form-data")
     assert submit.headers["accept"] == "application/json"
@@ -423,13 +438,13 @@ async def test_what_is_submitted_may_be_a_form() -> None:
 async def test_an_answer_that_is_no_job_is_the_result_and_nobody_is_asked(reply: Step, expected: Any) -> None:
     world = World(reply, profile=BY_STATUS)
 
-    def run(call: Call) -> AsyncGenerator[Event, None]:
-        return world.jobs.run("/submit", call, at_once=True, json={})
+    def run(candidate: Candidate) -> AsyncGenerator[Event, None]:
+        return world.jobs.run("/submit", candidate, at_once=True, json={})
 
     if isinstance(expected, Picture):
-        assert await events_of(run, world.call()) == [expected]
+        assert await run_events(run, world.call()) == [expected]
     else:
-        events, error = await outcome_of(run, world.call())
+        events, error = await run_error(run, world.call())
         assert (events, type(error)) == ([], expected)
     assert world.script.sent() == ["POST /submit"]
 
@@ -462,8 +477,7 @@ def test_an_interval_that_is_none_is_refused(seconds: float) -> None:
 @pytest.mark.parametrize("reply", [WORKING, answer({}, 503), answer({}, 429, retry_after="1"), answer({}, 404)])
 async def test_polls_are_never_closer_than_the_interval(reply: Step, seconds: float) -> None:
     profile = replace(PROFILE, interval_seconds=10.0)
-    world = World(TAKEN, reply)
-    world.jobs = RemoteJobs(world.vendor, profile, sleep=world.clock.sleep, clock=world.clock)
+    world = World(TAKEN, reply, profile=profile, jitter=Tools().jitter)
     _, error = await world.outcome(seconds=seconds)
     assert not error.retryable
     assert all(10.0 <= pause <= 12.0 for pause in world.clock.pauses)
@@ -556,14 +570,13 @@ async def test_a_deadline_cancels_too_and_tells_what_came_of_it(status: int, owe
 
 
 async def test_a_cancelled_task_cancels_the_job() -> None:
-    world = World(TAKEN, WORKING, raw(b"", 204), profile=BY_ID)
     asleep = asyncio.Event()
 
     async def sleep(seconds: float) -> None:
         asleep.set()
         await asyncio.Event().wait()
 
-    world.jobs = RemoteJobs(world.vendor, BY_ID, sleep=sleep, clock=world.clock)
+    world = World(TAKEN, WORKING, raw(b"", 204), profile=BY_ID, sleep=sleep)
     task = asyncio.create_task(world.events())
     await asleep.wait()
     task.cancel()
@@ -584,27 +597,27 @@ def test_a_deadline_leaves_time_to_tell_the_caller_what_is_owed(seconds: float, 
 async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
     sending = asyncio.Event()
 
-    class Slow(Script):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            answered = await super().handle_async_request(request)
-            if request.method == "DELETE" and not sending.is_set():
-                sending.set()
-                await asyncio.Event().wait()
-            return answered
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE" and not sending.is_set():
+            sending.set()
+            await asyncio.Event().wait()
+        return answer({"id": "1", "status": "working"})
 
     world = World(TAKEN, WORKING, profile=BY_ID)
-    script = Slow(TAKEN, answer({"id": "1", "status": "working"}))
-    vendor = Played(VendorSettings(key=Secret(KEY)), script, {}, Measured())
-    jobs = RemoteJobs(vendor, BY_ID, sleep=world.clock.sleep, clock=world.clock)
+    script = FakeTransport(TAKEN, slow, repeat=True)
+    vendor = Played(
+        VendorSettings(key=Secret(KEY)), Tools(MeasuredPixels(), script, {}, world.clock, world.clock.sleep)
+    )
+    jobs = RemoteJobs(vendor, BY_ID)
     with capture_logs() as logs:
-        task = asyncio.create_task(events_of(lambda call: jobs.run("/submit", call), world.call(seconds=2)))
+        task = asyncio.create_task(run_events(lambda tried: jobs.run("/submit", tried), world.call(seconds=2)))
         await sending.wait()
         task.cancel()  # as gRPC does at the deadline
         with pytest.raises(asyncio.CancelledError):
             await task
     assert [sent for sent in script.sent() if sent.startswith("DELETE")] == ["DELETE /jobs/1"] * 2
     assert [(entry["owed"], entry["request_id"]) for entry in logs if entry["event"] == "remote job abandoned"] == [
-        ("unknown", world.call().request_id)
+        ("unknown", world.call().call.request_id)
     ]
 
 

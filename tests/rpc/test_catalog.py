@@ -11,13 +11,13 @@ from tests.support.servers import Running, running
 from celeste_image.app import build_app
 from celeste_image.client import AsyncClient
 from celeste_image.config import Settings
-from celeste_image.core.card import ModelCard, ModelStage, card_in
+from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, ModelRetired
 from celeste_image.core.events import Completed, Warned
 from celeste_image.core.request import Generate, RequestOptions
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.providers.catalog.overlay import load_overlay, overlaid
-from celeste_image.providers.registry import build_providers
+from celeste_image.providers.registry import build_providers, stranger_card
 from celeste_image.v1 import GetModelRequest, ModelServiceStub
 from celeste_image.v1 import model_service_pb2 as pb
 
@@ -196,5 +196,5 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
 def test_the_nearest_name_stands_in_and_never_a_retired_one() -> None:
     near, far = (ModelCard(f"x/{name}", name, "", {}) for name in ("flux-2-pro", "flux-kontext"))
     gone = ModelCard("x/flux-3-pr", "gone", "", {}, stage=ModelStage.RETIRED)
-    stranger = card_in([near, far, gone], "x/flux-3-pro")
+    stranger = stranger_card("x/flux-3-pro", [near, far, gone])
     assert (stranger.id, stranger.like, stranger.name_on_wire) == ("x/flux-3-pro", "x/flux-2-pro", "flux-3-pro")

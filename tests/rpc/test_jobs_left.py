@@ -18,7 +18,7 @@ from tests.support import pictures
 from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, Parameter, Price, TextRange
 from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Event, Picture, Submitted
@@ -26,9 +26,10 @@ from celeste_image.core.request import Generate, ImageRequest, OperationKind
 from celeste_image.emulate import EMULATED, Behavior, Emulator, emulating
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor
+from celeste_image.providers.kit.vendor import Vendor, VendorSettings
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, StreamRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -56,13 +57,13 @@ class Printer(Vendor):
         tell_seconds=3.0,  # a machine may be busy
     )
 
-    def __init__(self, *arguments: Any, **others: Any) -> None:
-        super().__init__(*arguments, **others)
+    def __init__(self, settings: VendorSettings, tools: Tools) -> None:
+        super().__init__(settings, tools)
         self.jobs = RemoteJobs(self, self.profile)
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         assert isinstance(request, Generate)
-        async with aclosing(self.jobs.run("/jobs", call, json={"prompt": request.prompt})) as events:
+        async with aclosing(self.jobs.run("/jobs", candidate, json={"prompt": request.prompt})) as events:
             async for event in events:
                 yield event
 
@@ -147,8 +148,9 @@ MODELS = {"printer": "printer/one", "bfl": "bfl/flux-2-klein-4b"}
 @asynccontextmanager
 async def placed() -> AsyncIterator[tuple[Running, Emulator]]:
     async with emulating([FakePrinter, EMULATED["bfl"]]) as emulator:
-        printer = Printer(Printer.Settings(**emulator["printer"].table))
-        async with running([printer], providers={"bfl": emulator["bfl"].table}) as server:
+        tools = Tools()
+        printer = Printer(Printer.Settings(**emulator["printer"].table), tools)
+        async with running([printer], tools, providers={"bfl": emulator["bfl"].table}) as server:
             yield server, emulator
 
 
@@ -215,8 +217,9 @@ async def test_a_cancelled_call_ends_the_polls_and_asks_for_the_vendors_cancel(
 
 @pytest.mark.parametrize(("cls", "owed"), [(Printer, "unknown"), (Plotter, "true")])
 async def test_at_the_deadline_the_caller_learns_what_is_owed(place: Place, cls: type[Printer], owed: str) -> None:
-    vendor = cls(cls.Settings(**place.emulator["printer"].table))
-    async with running([vendor]) as server, AsyncClient(server.address) as client:
+    tools = Tools()
+    vendor = cls(cls.Settings(**place.emulator["printer"].table), tools)
+    async with running([vendor], tools) as server, AsyncClient(server.address) as client:
         with pytest.raises(DeadlineExceeded) as caught:
             await client.run(Generate(model="printer/one", prompt=LONG), request_id=ID, timeout=3.5)
     assert caught.value.metadata["owed"] == owed, "it is told before gRPC itself ends the call"
@@ -258,13 +261,14 @@ async def test_with_a_ticket_the_job_is_resumed_and_none_is_submitted(place: Pla
     vendor = place.server.app.providers[name]
     request = Generate(model=MODELS[name], prompt="a boat [emulate: latency=0.2]", count=1)
     ticket = ""
+    card = place.server.app.routes.find(MODELS[name])
     call = Call(ID, deadline=time.monotonic() + 20)
-    async with aclosing(vendor.run(request, call)) as events:
+    async with aclosing(vendor.run(request, Candidate(call, card))) as events:
         async for event in events:
             if isinstance(event, Submitted):
                 ticket = event.ticket
                 break
-    resumed = Call(ID, deadline=time.monotonic() + 20, ticket=ticket)
+    resumed = Candidate(call, card, ticket=ticket)
     async with aclosing(vendor.run(request, resumed)) as events:
         made = [event async for event in events]
     assert isinstance(made[-1], Picture)
@@ -277,8 +281,9 @@ async def test_with_a_ticket_the_job_is_resumed_and_none_is_submitted(place: Pla
 async def test_a_ticket_of_a_job_that_is_gone_submits_nothing_either(place: Place) -> None:
     vendor = place.server.app.providers["printer"]
     with pytest.raises(CelesteError) as caught:
-        call = Call(ID, deadline=time.monotonic() + 3.5, ticket="not-there")
-        async with aclosing(vendor.run(Generate(model="printer/one", prompt=SHORT, count=1), call)) as events:
+        call, card = Call(ID, deadline=time.monotonic() + 3.5), place.server.app.routes.find("printer/one")
+        request = Generate(model="printer/one", prompt=SHORT, count=1)
+        async with aclosing(vendor.run(request, Candidate(call, card, ticket="not-there"))) as events:
             async for _ in events:
                 pass
     assert caught.value.metadata["owed"] in ("true", "unknown")

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import (
     BoolRange,
     IntegerRange,
@@ -15,11 +15,12 @@ from celeste_image.core.card import (
     SizeRange,
     TextRange,
 )
-from celeste_image.core.events import Event, Picture, Run, Saved
+from celeste_image.core.events import CandidateRun, Event, Picture, Run, Saved
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Generate, ImageRequest, OperationKind
 from celeste_image.core.result import ImageOutput
-from celeste_image.providers.base import Options, ProviderSettings
+from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.providers.base import Options, Provider, ProviderSettings
 
 CALL = Call("a-call")
 REQUEST = Generate(prompt="a fox", model="fake/one", count=1)
@@ -55,7 +56,7 @@ class Fake:
         self.asked: list[ImageRequest] = []
         self.closed = 0
 
-    async def __call__(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def __call__(self, request: ImageRequest, call: Call | Candidate) -> AsyncGenerator[Event, None]:
         self.asked.append(request)
         try:
             for step in self._script:
@@ -142,7 +143,7 @@ class FakeProvider:
         *,
         name: str = "fake",
         missing: Sequence[str] = (),
-        run: Run | None = None,
+        run: CandidateRun | None = None,
     ) -> None:
         self.cards = cards
         self.name = name
@@ -155,3 +156,18 @@ class FakeProvider:
 
     async def close(self) -> None:
         pass
+
+
+def routed(run: CandidateRun, cards: Sequence[ModelCard] = (PAINTER, PLAIN, UPSCALER)) -> Run:
+    """Returns a run that tries the card of the model that a request names, as routing does."""
+
+    def start(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        card = next((card for card in cards if card.id == request.model), cards[0])
+        return run(request, Candidate(call, card, ticket=call.ticket))
+
+    return start
+
+
+def fitted(run: CandidateRun, provider: Provider, **arguments: Any) -> Run:
+    """Returns a run that fits requests to the models of a provider."""
+    return routed(fitting(run, provider, **arguments), provider.cards)

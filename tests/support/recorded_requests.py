@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support import pictures
+from tests.support.clocks import Clock
 from tests.support.recordings import KEY, Playing, Recording, fixture
-from tests.support.transport import Clock
-from tests.support.vendors import BASE, CALL, PROMPT, fixture_image, in_process
+from tests.support.vendors import BASE, PROMPT, candidate, fixture_image, tools
 
 from celeste_image.core.edits import (
     AnyEdit,
@@ -31,9 +31,7 @@ from celeste_image.core.image import ImageReference, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
 from celeste_image.providers.kit.vendor import Vendor
-from celeste_image.providers.vendors import bfl, stability
 from celeste_image.providers.vendors.azure_openai import AzureOpenAI
 from celeste_image.providers.vendors.bfl import Bfl
 from celeste_image.providers.vendors.compatible import Compatible
@@ -44,7 +42,6 @@ from celeste_image.providers.vendors.stability import Stability
 __all__ = ["CASES", "LEFT_OUT", "Case", "Place", "Played", "play", "prove"]
 
 IMAGE, WHITE, RESULT = fixture_image("IMAGE"), Mask(fixture_image("MASK_WHITE")), fixture("RESULT")
-JOBS = {Bfl: bfl.JOBS, Stability: stability.JOBS}
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,7 @@ class Place:
     def made(self, transport: Playing, clock: Clock) -> Vendor:
         """Returns the provider behind a transport; jobs are polled without waiting."""
         settings = self.vendor.Settings(**{"key": KEY, "base_url": BASE + self.path, **self.table})
-        made = self.vendor(settings, transport, {}, in_process(self.vendor.name))
-        if polling := JOBS.get(self.vendor):
-            made.jobs = RemoteJobs(made, polling, sleep=clock.sleep, clock=clock, jitter=lambda seconds: seconds)
-        return made
+        return self.vendor(settings, tools(transport, clock=clock, sleep=clock.sleep, jitter=lambda seconds: seconds))
 
 
 DEPLOYMENT = {"models": [{"id": "my-gpt-image-deployment", "model": "gpt-image-2"}]}
@@ -303,7 +297,7 @@ async def play(name: str, request: ImageRequest | None = None) -> Played:
     error: CelesteError | None = None
     if asked := request or case.request:
         try:
-            async with aclosing(made.run(asked, CALL)) as run:  # type: ignore[attr-defined]
+            async with aclosing(made.run(asked, candidate(made, asked))) as run:  # type: ignore[attr-defined]
                 async for event in run:
                     events.append(event)
         except CelesteError as raised:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from celeste_image.app import App, build_app
 from celeste_image.config import Settings
-from celeste_image.providers.base import Provider
+from celeste_image.providers.base import Provider, Tools
 from celeste_image.rpc.server import Server
 
 
@@ -21,10 +21,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(extra: Sequence[Provider] = (), **settings: object) -> AsyncIterator[Running]:
-    """Runs a server, with more providers than those that are there by themselves."""
+async def running(
+    extra: Sequence[Provider] = (), tools: Tools | None = None, **settings: object
+) -> AsyncIterator[Running]:
+    """Runs a server, with more providers than those that are there by themselves, and with other tools."""
     store = {"url": "memory:///", "reserve_bytes": 0} | dict(settings.pop("store", {}))  # type: ignore[call-overload]
-    app = build_app(Settings(store=store, **settings), extra)  # type: ignore[arg-type]
+    app = build_app(Settings(store=store, **settings), extra, tools)  # type: ignore[arg-type]
     server = Server(app)
     (address,) = await server.start(["127.0.0.1:0"])
     try:

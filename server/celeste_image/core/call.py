@@ -1,8 +1,10 @@
-"""A call: who asks, until when, and what earlier tries left."""
+"""Call and Candidate: who asks and until when, and the model that is tried for the call."""
 
 from dataclasses import dataclass
 
-__all__ = ["ANONYMOUS", "Call"]
+from celeste_image.core.card import ModelCard
+
+__all__ = ["ANONYMOUS", "Call", "Candidate"]
 
 ANONYMOUS = "anonymous"
 """The caller of a server without authentication."""
@@ -10,18 +12,34 @@ ANONYMOUS = "anonymous"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is true of one call, not of what it asks for.
+    """The facts of one call, apart from its request. Every step above routing gets it.
 
     Attributes:
-        request_id: Names the call in events, results and logs.
-        caller: Whose call it is, and so whose artifacts; everybody is ANONYMOUS while nobody authenticates.
-        deadline: When the caller stops waiting, by `time.monotonic()`; None is never.
-        ticket: The provider's own name for a job that an earlier attempt submitted; with one, nothing is submitted.
-        hurried: Whether another model waits to be asked, so that long pauses before another try are not worth it.
+        request_id: The name of the call in events, results and logs.
+        caller: Who asks, and so who owns the artifacts. Without authentication every caller is ANONYMOUS.
+        deadline: When the caller stops waiting, by `time.monotonic()`; None means never.
+        ticket: The provider's name for a job that an earlier call submitted. The first candidate resumes that job.
     """
 
     request_id: str
     caller: str = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that is tried for a call. Every step below routing gets it, and reads the model's card here.
+
+    Attributes:
+        call: The call.
+        card: The model's card, which routing looked up. `request.model` is its id.
+        has_fallback: Whether another candidate follows. Then a long pause before the next try is not worth it.
+        ticket: The provider's name for a job that was submitted before. With a ticket, the provider resumes the job
+            and submits nothing.
+    """
+
+    call: Call
+    card: ModelCard
     has_fallback: bool = False
+    ticket: str | None = None

@@ -1,8 +1,7 @@
 """ModelCard: what one model accepts and makes, as data. Forms, checks and `ListModels` all read it."""
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +21,6 @@ __all__ = [
     "Price",
     "SizeRange",
     "TextRange",
-    "card_in",
     "out_of_range",
 ]
 
@@ -259,32 +257,6 @@ class ModelCard:
     def parameter(self, operation: OperationKind, path: str) -> Parameter | None:
         """Returns what it reads in the field at `path`, None when it reads nothing there."""
         return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)
-
-
-def card_in(cards: Sequence[ModelCard], model: str) -> ModelCard:
-    """Returns a model's card among those of its provider; the way decides before which ids are let in.
-
-    One that is not there gets the card of the model in use whose name is nearest to its own, under its own name and
-    without prices.
-    """
-    if known := next((card for card in cards if card.id == model), None):
-        return known
-    names = {card.id: card for card in cards if card.stage is not ModelStage.RETIRED}
-    base = names[difflib.get_close_matches(model, names, n=1, cutoff=0)[0]]
-    name = model.partition("/")[2]
-    return replace(
-        base,
-        id=model,
-        title=name,
-        summary=f"Not in the catalog; taken to be like {base.like or base.id}.",
-        wire_id="",
-        stage=ModelStage.ACTIVE,
-        ends_on="",
-        replacement="",
-        evidence=ModelEvidence.UNSPECIFIED,
-        prices=(),
-        like=base.like or base.id,
-    )
 
 
 def out_of_range(known: ParameterRange, value: Any) -> str:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celeste_image.core.analysis import Analysis
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
@@ -39,6 +39,7 @@ from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
     "Analyzed",
+    "CandidateRun",
     "Completed",
     "ComputeUsed",
     "Event",
@@ -234,3 +235,6 @@ Event = (
 
 Run = Callable[[ImageRequest, Call], AsyncGenerator[Event, None]]
 """Runs an operation: requests go down, events come up. Closing the generator stops the work."""
+
+CandidateRun = Callable[[ImageRequest, Candidate], AsyncGenerator[Event, None]]
+"""A `Run` below routing, where a model was chosen."""

@@ -1,11 +1,11 @@
 """Pixels: masks, crops, previews, blurs and metadata of images, done in worker processes off the event loop."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -44,6 +44,18 @@ class Difference:
     peak: float
 
 
+class Pool(Protocol):
+    """What runs the tasks of the pixel engine: worker processes, or a test's own process."""
+
+    def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
+        """Runs a task and yields what the engine emits; see `WorkerPool.run`."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the processes that wait."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rewritten:
     """An image's file after a change of its metadata.
@@ -67,17 +79,20 @@ class Pixels:
     is not retried, since it may have been paid for.
     """
 
-    def __init__(self, provider: str, *, size: int = 1, limits: ImageLimits | None = None) -> None:
+    def __init__(
+        self, provider: str, *, size: int = 1, limits: ImageLimits | None = None, pool: Pool | None = None
+    ) -> None:
         """Starts no process yet.
 
         Args:
             provider: Name for errors and the log.
             size: Processes at most; further tasks wait.
             limits: Largest image that a vendor may send.
+            pool: Runs the tasks; None means worker processes of its own.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
-        self._pool = WorkerPool(
+        self._pool: Pool = pool or WorkerPool(
             "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,

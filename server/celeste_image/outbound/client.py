@@ -30,7 +30,10 @@ from celeste_image.outbound.exchange import (
 )
 from celeste_image.outbound.origins import Origin, Rule, parse_url
 
-__all__ = ["Http"]
+__all__ = ["Http", "Transport"]
+
+Transport = httpx.AsyncBaseTransport
+"""Sends requests; tests pass their own."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 IMAGE_TYPES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
@@ -53,7 +56,7 @@ class Http:
         *,
         private: Collection[Origin] = (),
         limits: Limits | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Opens no connection yet.

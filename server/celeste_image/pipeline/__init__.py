@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from celeste_image.admission import ByteBudget, Slots
-from celeste_image.core.events import Run
+from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.guard import Guard
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
@@ -32,23 +32,21 @@ def build_pipeline(
     routes: Routes,
     budget: ByteBudget,
     uris: Http,
-    pictures: Pixels,
+    pixels: Pixels,
     labels: MetadataDefaults,
     policy: SafetyPolicy,
 ) -> Run:
     """Returns the whole road of a request. Innermost first; the last line is what callers call."""
-    attempt: dict[str, Run] = {}
+    attempt: dict[str, CandidateRun] = {}
     for name, provider in providers.items():
-        run = pixel_locking(provider.run, provider.cards, pictures.of(name))  # outside of a mask nothing changes
-        run = checking_outputs(run, policy, provider.cards)  # what may not be shown goes no higher
-        run = writing_metadata(
-            run, provider.cards, pictures.of(name), labels.software
-        )  # metadata taken out, or written
-        run = saving(run, store, budget)  # bytes -> digest
-        run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))
-        run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
-        run = splitting(run, provider.cards)  # `count` -> calls of what the model makes at once
-        attempt[name] = fitting(run, provider, labels=labels)  # -> concrete, with a line for each difference
+        road = pixel_locking(provider.run, pixels.of(name))  # outside of a mask nothing changes
+        road = checking_outputs(road, policy)  # what may not be shown goes no higher
+        road = writing_metadata(road, pixels.of(name), labels.software)  # metadata taken out, or written
+        road = saving(road, store, budget)  # bytes -> digest
+        road = limiting(road, Slots(provider.settings.concurrency, provider.settings.queue))
+        road = retrying(road, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
+        road = splitting(road)  # `count` -> calls of what the model makes at once
+        attempt[name] = fitting(road, provider, labels=labels)  # -> concrete, with a line for each difference
     run = routing(attempt, routes)  # -> a model
     run = checking_inputs(run, policy)  # nor reaches a model
     run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts

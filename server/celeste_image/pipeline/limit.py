@@ -4,17 +4,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from celeste_image.admission import Slots
-from celeste_image.core.call import Call
-from celeste_image.core.events import Event, Queued, Run
+from celeste_image.core.call import Candidate
+from celeste_image.core.events import CandidateRun, Event, Queued
 from celeste_image.core.request import ImageRequest
 
 __all__ = ["limiting"]
 
 
-def limiting(run: Run, slots: Slots) -> Run:
+def limiting(run: CandidateRun, slots: Slots) -> CandidateRun:
     """Waits for a slot and says at which place; the slot is free again when the work has stopped."""
 
-    async def limited(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def limited(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         turn = slots.enter()
         try:
             told = 0
@@ -23,7 +23,7 @@ def limiting(run: Run, slots: Slots) -> Run:
                     yield Queued(told := position)
                 await turn.wait()
                 turn.clear()
-            async with aclosing(run(request, call)) as events:
+            async with aclosing(run(request, candidate)) as events:
                 async for event in events:
                     yield event
         finally:

@@ -1,13 +1,12 @@
 """labeling: what a made picture's file says of itself: as it came, without, or with the recipe in it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from celeste_image.core.call import Call
-from celeste_image.core.card import ModelCard, card_in
+from celeste_image.core.call import Candidate
 from celeste_image.core.errors import EngineMemory, ProviderFailed
-from celeste_image.core.events import Event, Measured, Picture, Run
+from celeste_image.core.events import CandidateRun, Event, Measured, Picture
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.recipe import RecipeTexts, recipe_of, source_type
 from celeste_image.core.request import Analyze, ImageRequest, OutputMetadata
@@ -44,23 +43,23 @@ AS_MADE = MetadataDefaults()
 """Images are left as they were made."""
 
 
-def writing_metadata(run: Run, cards: Sequence[ModelCard], pictures: Pixels, software: str) -> Run:
+def writing_metadata(run: CandidateRun, pixels: Pixels, software: str) -> CandidateRun:
     """Takes metadata out of each picture and writes the recipe into it, where the request's options say so.
 
     Pixels are not coded anew. What can't be done is told of the picture, which goes on as it is: it is paid for.
     `software` is this program's name and version.
     """
 
-    async def labeled(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def labeled(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         strip, embed = request.options.output_metadata is OutputMetadata.STRIP, bool(request.options.embed_recipe)
-        async with aclosing(run(request, call)) as events:
+        async with aclosing(run(request, candidate)) as events:
             async for event in events:
                 if not isinstance(event, Picture) or not (strip or embed):
                     yield event
                     continue
-                recipe = _recipe(card_in(cards, request.model), request, call, event, software) if embed else None
+                recipe = _recipe(request, candidate, event, software) if embed else None
                 try:
-                    made = await pictures.rewritten(event.data, strip=strip, recipe=recipe)
+                    made = await pixels.rewritten(event.data, strip=strip, recipe=recipe)
                 except (ProviderFailed, EngineMemory) as error:  # too large for us to touch, say
                     made = Rewritten(event.data, error.message, error.message)
                 if strip:
@@ -72,11 +71,12 @@ def writing_metadata(run: Run, cards: Sequence[ModelCard], pictures: Pixels, sof
     return labeled
 
 
-def _recipe(card: ModelCard, request: ImageRequest, call: Call, made: Picture, software: str) -> RecipeTexts:
+def _recipe(request: ImageRequest, candidate: Candidate, made: Picture, software: str) -> RecipeTexts:
     """Returns the recipe of an image, as texts for its file."""
     recipe = recipe_of(
-        request, call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
+        request, candidate.call.request_id, software=software, seed=made.seed, width=made.width, height=made.height
     )
+    card = candidate.card
     if made.trained is not None:
         card = replace(card, trained=made.trained)
     return RecipeTexts.of(recipe, source_type(card, request.kind))

@@ -1,14 +1,13 @@
 """locking: what is outside of a mask stays as it was, and what the provider did there is measured."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
-from celeste_image.core.call import Call
-from celeste_image.core.card import ModelCard, card_in
+from celeste_image.core.call import Candidate
 from celeste_image.core.edits import Erase, Inpaint
-from celeste_image.core.events import Event, Measured, Picture, Run, Warned
+from celeste_image.core.events import CandidateRun, Event, Measured, Picture, Warned
 from celeste_image.core.request import Edit, ImageRequest
 from celeste_image.imaging.pixels import Difference, Pixels
 from celeste_image.pipeline.fidelity.sizes import same_shape
@@ -34,7 +33,7 @@ On the same pictures JPEG at quality 50 peaks at 4, at 30 at 6; WebP at 50 at 5;
 """
 
 
-def pixel_locking(run: Run, cards: Sequence[ModelCard], pictures: Pixels) -> Run:
+def pixel_locking(run: CandidateRun, pixels: Pixels) -> CandidateRun:
     """Puts the source's pixels back outside the mask, and measures how far the provider's picture was from it.
 
     For erasing and inpainting by models whose card has the edit's `pixel_lock`; those without keep to the mask by
@@ -42,16 +41,16 @@ def pixel_locking(run: Run, cards: Sequence[ModelCard], pictures: Pixels) -> Run
     so that `strict` ends it there; what turns out later is measured, and refuses nothing.
     """
 
-    async def locked(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def locked(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         lock = None
         match request:
             case Edit(edit=Erase() | Inpaint() as edit):
-                if card_in(cards, request.model).parameter(request.kind, f"{edit.field}.pixel_lock"):
-                    lock = PixelLock(request, edit, pictures)
+                if candidate.card.parameter(request.kind, f"{edit.field}.pixel_lock"):
+                    lock = PixelLock(request, edit, pixels)
                     for warning in lock.warnings:
                         yield warning
                     request = lock.request
-        async with aclosing(run(request, call)) as events:
+        async with aclosing(run(request, candidate)) as events:
             async for event in events:
                 if lock and isinstance(event, Picture):
                     for told in await lock.finished(event):
@@ -70,13 +69,13 @@ class PixelLock:
         warnings: What is known not to be as asked before it is.
     """
 
-    def __init__(self, request: Edit, edit: Erase | Inpaint, pictures: Pixels) -> None:
+    def __init__(self, request: Edit, edit: Erase | Inpaint, pixels: Pixels) -> None:
         facts = request.image.facts
         assert facts is not None
         self.request = request
         self.warnings: list[Warned] = []
         self._edit = edit
-        self._pictures = pictures
+        self._pixels = pixels
         self._size = (facts.width, facts.height)
         self._holds = edit.pixel_lock is not False
         size, kind = (request.size.width, request.size.height), request.output_media_type
@@ -105,10 +104,10 @@ class PixelLock:
         image, mask = self.request.image, self._edit.mask
         if self._holds:
             kind = self.request.output_media_type
-            data, apart = await self._pictures.locked(image, mask, made.data, kind)
+            data, apart = await self._pixels.locked(image, mask, made.data, kind)
             made = replace(made, data=data, media_type=kind, width=width, height=height)
         else:
-            apart = await self._pictures.compared(image, mask, made.data)
+            apart = await self._pixels.compared(image, mask, made.data)
         text = ""
         if _is_repainted(apart):
             done = "those pixels were put back" if self._holds else "those pixels were left as it made them"

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError
-from celeste_image.core.events import Event, ImageFailed, Retrying, Run, Saved, Submitted
+from celeste_image.core.events import CandidateRun, Event, ImageFailed, Retrying, Saved, Submitted
 from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.attempts import Rising
 from celeste_image.providers.base import ProviderSettings
@@ -47,13 +47,13 @@ class RetryPolicy:
 
 
 def retrying(
-    run: Run,
+    run: CandidateRun,
     policy: RetryPolicy | None = None,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
     jitter: Callable[[float], float] = lambda most: random.uniform(0, most),  # noqa: S311
-) -> Run:
+) -> CandidateRun:
     """Tries again after failures that say nothing was done, until something was saved or refused.
 
     A ticket that a try left is carried to the next, which resumes that job and submits nothing. What was sent and not
@@ -61,24 +61,25 @@ def retrying(
     """
     policy = policy or RetryPolicy()
 
-    async def retried(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def retried(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         attempt, rising = 1, Rising()
         while True:
             saved = False
             try:
-                async with aclosing(run(request, call)) as events:
+                async with aclosing(run(request, candidate)) as events:
                     async for event in events:
                         saved |= isinstance(event, Saved | ImageFailed)  # a picture that may not be shown was made
                         if isinstance(event, Submitted):
-                            call = replace(call, ticket=event.ticket)
+                            candidate = replace(candidate, ticket=event.ticket)
                         if rising.passes(event):
                             yield event
                 return
             except CelesteError as error:
                 pause = _pause(policy, error, attempt, jitter)
-                if pause is None or saved or (call.has_fallback and pause > policy.hurried_seconds):
+                if pause is None or saved or (candidate.has_fallback and pause > policy.hurried_seconds):
                     raise
-                if call.deadline is not None and clock() + pause >= call.deadline:
+                deadline = candidate.call.deadline
+                if deadline is not None and clock() + pause >= deadline:
                     raise
                 attempt += 1
                 retry = Retrying(error.reason, pause, attempt)

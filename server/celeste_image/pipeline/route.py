@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import structlog
 
-from celeste_image.core.call import Call
-from celeste_image.core.card import ChoiceRange, ModelCard, ModelStage, card_in
+from celeste_image.core.call import Call, Candidate
+from celeste_image.core.card import ChoiceRange, ModelCard, ModelStage
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -21,10 +21,11 @@ from celeste_image.core.errors import (
     Violation,
     WeightsMissing,
 )
-from celeste_image.core.events import Analyzed, Event, Fidelity, Run, Saved, Started, Submitted
+from celeste_image.core.events import Analyzed, CandidateRun, Event, Fidelity, Run, Saved, Started, Submitted
 from celeste_image.core.request import Edit, ImageRequest, OperationKind, Upscale
 from celeste_image.pipeline.attempts import Rising, Trail, may_go_on
 from celeste_image.providers.base import Provider
+from celeste_image.providers.registry import stranger_card
 
 __all__ = ["Routes", "routing"]
 
@@ -104,7 +105,7 @@ class Routes:
             return card
         provider, _, name = model.partition("/")
         if (form := self._open_ids.get(provider)) and re.fullmatch(form, name):
-            return card_in(self._providers[provider].cards, model)
+            return stranger_card(model, self._providers[provider].cards)
         nearest = ", ".join(difflib.get_close_matches(model, self.cards, n=5, cutoff=0.4))
         hint = f"; near it: {nearest}" if nearest else ""
         raise ModelNotFound(
@@ -183,7 +184,7 @@ def suits(card: ModelCard, request: ImageRequest) -> bool:
     return True
 
 
-def routing(attempt: Mapping[str, Run], routes: Routes, *, clock: Callable[[], float] = time.monotonic) -> Run:
+def routing(attempt: Mapping[str, CandidateRun], routes: Routes, *, clock: Callable[[], float] = time.monotonic) -> Run:
     """Hands the request to the road of a model's provider, and to the next model's when the one before did nothing.
 
     What was sent and not answered, submitted, saved or refused by a safety system stays with its model: see `Routing`
@@ -203,8 +204,8 @@ def routing(attempt: Mapping[str, Run], routes: Routes, *, clock: Callable[[], f
                 yield Started(card.provider, card.id, started)
                 if line := trail.line(request.model, card.id):
                     yield Fidelity(line)
-                one = replace(call, has_fallback=model != models[-1])
-                async with aclosing(attempt[card.provider](_for_one(request, card), one)) as events:
+                candidate = Candidate(call, card, has_fallback=model != models[-1], ticket=call.ticket)
+                async with aclosing(attempt[card.provider](_for_one(request, card), candidate)) as events:
                     async for event in events:
                         begun |= isinstance(event, Submitted | Saved | Analyzed)
                         if rising.passes(event):

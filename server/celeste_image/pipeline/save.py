@@ -6,8 +6,8 @@ from datetime import datetime
 
 from celeste_image.admission import ByteBudget
 from celeste_image.core.artifact import Lineage
-from celeste_image.core.call import Call
-from celeste_image.core.events import Event, Picture, Run, Saved
+from celeste_image.core.call import Candidate
+from celeste_image.core.events import CandidateRun, Event, Picture, Saved
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput
 from celeste_image.store import ArtifactStore
@@ -17,18 +17,19 @@ __all__ = ["saving"]
 
 
 def saving(
-    run: Run, store: ArtifactStore, budget: ByteBudget | None = None, now: Callable[[], datetime] = utc_now
-) -> Run:
+    run: CandidateRun, store: ArtifactStore, budget: ByteBudget | None = None, now: Callable[[], datetime] = utc_now
+) -> CandidateRun:
     """Stores each picture and says so once it is safe; begins no work when there is no room for its result.
 
     A picture is counted as soon as it is there, without waiting: its work is done.
     """
     budget = budget or ByteBudget()
 
-    async def saved(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def saved(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        call = candidate.call
         await store.check_room()  # before work that is paid for
         parents = tuple(image.facts.sha256 for _, image in request.images() if image.facts)
-        async with aclosing(run(request, call)) as events:
+        async with aclosing(run(request, candidate)) as events:
             async for event in events:
                 if not isinstance(event, Picture):
                     yield event

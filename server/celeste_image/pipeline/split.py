@@ -1,20 +1,20 @@
 """splitting: `count` images become calls of what the model makes at once, and are counted when they come."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from celeste_image.core.call import Call
-from celeste_image.core.card import ModelCard, card_in
+from celeste_image.core.call import Candidate
+from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, ProviderFailed
 from celeste_image.core.events import (
     Analyzed,
+    CandidateRun,
     Event,
     ImageFailed,
     Measured,
     Preview,
     Progress,
-    Run,
     SafetyJudged,
     Saved,
 )
@@ -25,7 +25,7 @@ from celeste_image.pipeline.attempts import may_go_on
 __all__ = ["splitting"]
 
 
-def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
+def splitting(run: CandidateRun) -> CandidateRun:
     """Makes the images one call after another; what fails, or does not come, is missed while others are made.
 
     When no call made an image, the first failure after which nothing else may be asked is the operation's, else the
@@ -36,10 +36,10 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
         ProviderFailed: Nothing was made, and nothing failed.
     """
 
-    async def whole(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def whole(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         made, missed = False, list[ImageFailed]()
         try:
-            async with aclosing(run(request, call)) as events:
+            async with aclosing(run(request, candidate)) as events:
                 async for event in events:
                     made |= isinstance(event, Saved | Analyzed)
                     if isinstance(event, ImageFailed):
@@ -51,12 +51,12 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
                 raise missed[0].error from error
             raise
         if not made:
-            raise missed[0].error if missed else _failed(card_in(cards, request.model), "made nothing")
+            raise missed[0].error if missed else _failed(candidate.card, "made nothing")
         for refused in missed:
             yield refused
 
-    async def split(request: Generate | Edit, call: Call) -> AsyncGenerator[Event, None]:
-        card, count = card_in(cards, request.model), max(1, request.count)
+    async def split(request: Generate | Edit, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        card, count = candidate.card, max(1, request.count)
         places = Places(count)
         missed: list[ImageFailed] = []
         saved: set[int] = set()
@@ -67,7 +67,7 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
             part = request if count == 1 else replace(request, count=size, seed=seed)
             before = len(saved)
             try:
-                async with aclosing(run(part, call)) as events:
+                async with aclosing(run(part, candidate)) as events:
                     async for event in events:
                         moved = places.moved(event, start, size)
                         if isinstance(moved, ImageFailed):
@@ -93,8 +93,8 @@ def splitting(run: Run, cards: Sequence[ModelCard]) -> Run:
         text = "" if len(saved) == count else f"{len(saved)} were made"
         yield Measured("count", len(saved), text)
 
-    def chosen(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        return split(request, call) if isinstance(request, Generate | Edit) else whole(request, call)
+    def chosen(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        return split(request, candidate) if isinstance(request, Generate | Edit) else whole(request, candidate)
 
     return chosen
 

@@ -1,16 +1,23 @@
-"""Provider: the one shape of everything that makes images, and its contract in words."""
+"""Provider: the protocol of everything that makes images, and the tools that a provider is given."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Event
 from celeste_image.core.request import ImageRequest
+from celeste_image.imaging.pixels import Pixels
+from celeste_image.outbound.client import Transport
 
-__all__ = ["Options", "Provider", "ProviderSettings"]
+__all__ = ["Options", "Provider", "ProviderSettings", "Tools"]
 
 
 class ProviderSettings(BaseModel):
@@ -35,6 +42,32 @@ class Options(BaseModel):
     """What only one provider knows, from `options.provider_options["NAME"]`; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _lengthened(seconds: float) -> float:
+    """Returns a pause of 1.0 to 1.2 times its length, so that jobs of one moment are not polled in one moment."""
+    return seconds * random.uniform(1.0, 1.2)  # noqa: S311
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a provider works with. One set serves all providers; tests pass their own.
+
+    Attributes:
+        pixels: Pixel work, in worker processes that all providers share. The app closes them.
+        transport: Sends HTTP requests; None means the guarded connections of `outbound`.
+        environment: The environment variables, where a vendor's key is looked up.
+        clock: The time in seconds that deadlines count by.
+        sleep: Waits for a number of seconds.
+        jitter: Makes a pause out of an interval in seconds, never a shorter one.
+    """
+
+    pixels: Pixels = field(default_factory=lambda: Pixels("provider"))
+    transport: Transport | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[float], float] = _lengthened
 
 
 class Provider(Protocol):
@@ -64,11 +97,15 @@ class Provider(Protocol):
     settings: Any
     """An instance of `Settings`."""
 
+    def __init__(self, settings: Any, tools: Tools) -> None:
+        """Opens nothing yet. A `KIND` also takes the keyword `name`: the name of its table."""
+        ...
+
     def ready(self, card: ModelCard) -> bool:
         """Tells whether a model can be used now: keys are there, weights are there."""
         ...
 
-    def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Does the work."""
         ...
 

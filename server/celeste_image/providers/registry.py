@@ -1,7 +1,9 @@
 """Finds the providers: those beside this file, then those of other packages by entry point; and their kinds."""
 
+import difflib
 import pkgutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -9,11 +11,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from celeste_image.config import explain, revealed
+from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage
 from celeste_image.providers import vendors
-from celeste_image.providers.base import Provider
+from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import Overlay, overlaid
 
-__all__ = ["ENTRY_POINT_GROUP", "build_providers", "discover", "discover_kinds", "open_ids_of", "overlay_cards"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "build_providers",
+    "discover",
+    "discover_kinds",
+    "open_ids_of",
+    "overlay_cards",
+    "stranger_card",
+]
 
 ENTRY_POINT_GROUP = "celeste_image.providers"
 FIRST = "local"
@@ -46,9 +57,10 @@ def discover_kinds() -> dict[str, type[Provider]]:
     return {kind.name: kind for kind in _offered("KIND")}
 
 
-def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
+def build_providers(tables: Mapping[str, Mapping[str, Any]], tools: Tools | None = None) -> dict[str, Provider]:
     """Returns every provider there is, and one of a kind for each table that asks for it. Raises ValueError."""
     classes, kinds = discover(), discover_kinds()
+    tools = tools or Tools()
     providers: dict[str, Provider] = {}
     for name in [*classes, *(name for name in tables if name not in classes)]:
         table = revealed(tables.get(name, {}))
@@ -58,10 +70,10 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
         try:
             if kind:
                 found = kinds[kind]
-                providers[name] = found(found.Settings.model_validate(table), name=name)  # type: ignore[call-arg]
+                providers[name] = found(found.Settings.model_validate(table), tools, name=name)  # type: ignore[call-arg]
             else:
                 cls = classes[name]
-                providers[name] = cls(cls.Settings.model_validate(table))  # type: ignore[call-arg]
+                providers[name] = cls(cls.Settings.model_validate(table), tools)
         except ValidationError as error:
             raise ValueError(explain(error, f"providers.{name}")) from error
     return providers
@@ -84,6 +96,31 @@ def open_ids_of(providers: Mapping[str, Provider], names: Collection[str]) -> di
     if wrong := [name for name in names if name not in forms]:
         raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
     return {name: forms[name] for name in names}
+
+
+def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
+    """Returns a card for an id that is in no catalog: that of the active model with the nearest name, without prices.
+
+    Args:
+        model: The id.
+        cards: The cards of its provider, at least one of which is not retired.
+    """
+    names = {card.id: card for card in cards if card.stage is not ModelStage.RETIRED}
+    base = names[difflib.get_close_matches(model, names, n=1, cutoff=0)[0]]
+    like = base.like or base.id
+    return replace(
+        base,
+        id=model,
+        title=model.partition("/")[2],
+        summary=f"Not in the catalog; taken to be like {like}.",
+        wire_id="",
+        stage=ModelStage.ACTIVE,
+        ends_on="",
+        replacement="",
+        evidence=ModelEvidence.UNSPECIFIED,
+        prices=(),
+        like=like,
+    )
 
 
 def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from celeste_image.app import App, build_app
 from celeste_image.config import Settings
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event
 from celeste_image.core.request import Generate, OperationKind, RequestOptions
@@ -59,7 +59,7 @@ async def test_a_server_of_ones_own_is_a_table() -> None:
         request = Generate(model=card.id, prompt="a boat", seed=7, options=RequestOptions(provider_options=given))
         events: list[Event] = []
         with pytest.raises(CelesteError) as caught:
-            async for event in app.providers["studio"].run(request, Call("0" * 8)):
+            async for event in app.providers["studio"].run(request, Candidate(Call("0" * 8), card)):
                 events.append(event)
         assert caught.value.reason == "PROVIDER_UNAVAILABLE", "nobody listens at port 9, and nothing was sent"
         assert caught.value.message.startswith("studio: ")
@@ -90,12 +90,12 @@ async def test_each_resource_of_azure_is_a_table() -> None:
         ({"studio": {**STUDIO, "models": [{"id": "a"}, {"id": "a"}]}}, "two models have the same id"),
         (
             {"studio": {**STUDIO, "models": [{"id": "a", "options": ["x"]}]}},
-            "no option x; they are moderation",
+            "unknown option x; the options are moderation",
         ),
-        ({"studio": {**STUDIO, "models": [{"id": "a", "sizes": ["big"]}]}}, "'big' is no size"),
-        ({"studio": {**STUDIO, "models": [{"id": "a", "generates": False}]}}, "does nothing"),
+        ({"studio": {**STUDIO, "models": [{"id": "a", "sizes": ["big"]}]}}, "'big' is not a size"),
+        ({"studio": {**STUDIO, "models": [{"id": "a", "generates": False}]}}, "must generate or edit"),
         ({"studio": {**STUDIO, "sise": 1}}, "providers.studio.sise: "),
-        ({"azure_openai": {**AZURE, "models": [{"id": "a", "model": "gpt-7"}]}}, "there is no model 'gpt-7'"),
+        ({"azure_openai": {**AZURE, "models": [{"id": "a", "model": "gpt-7"}]}}, "'gpt-7' is not a model"),
     ],
 )
 def test_what_is_wrong_is_said(tables: dict[str, dict[str, Any]], text: str) -> None:

@@ -13,19 +13,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import (
     ImageRange,
     ModelCard,
     NumberRange,
     SizeRange,
     TextRange,
-    card_in,
     out_of_range,
 )
 from celeste_image.core.edits import AnyEdit, Erase, Inpaint, Mask, Outpaint, Polarity
 from celeste_image.core.errors import InvalidRequest, OperationNotOffered, UnknownField, Violation
-from celeste_image.core.events import Event, Fidelity, Measured, Run, Saved, Warned
+from celeste_image.core.events import CandidateRun, Event, Fidelity, Measured, Saved, Warned
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, PaintRequest, Upscale
@@ -57,12 +56,12 @@ def draw_seed() -> int:
 
 
 def fitting(
-    run: Run, provider: Provider, draw: Callable[[], int] = draw_seed, labels: MetadataDefaults = AS_MADE
-) -> Run:
+    run: CandidateRun, provider: Provider, draw: Callable[[], int] = draw_seed, labels: MetadataDefaults = AS_MADE
+) -> CandidateRun:
     """Fits each request to its model's card, and holds what came out against it; `labels` is the server's choice."""
 
-    async def fitted(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        fit = Fit(card_in(provider.cards, request.model), request, draw, labels)
+    async def fitted(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        fit = Fit(candidate.card, request, draw, labels)
         concrete = fit.request(provider)
         if fit.unknown:
             yield Warned("model", fit.unknown)
@@ -71,7 +70,7 @@ def fitting(
                 yield Fidelity(line)
         images: list[ImageOutput] = []
         found: list[Measured] = []
-        async with aclosing(run(concrete, call)) as events:
+        async with aclosing(run(concrete, candidate)) as events:
             async for event in events:
                 if isinstance(event, Saved):
                     images.append(event.image)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from celeste_image.config import ImageRule, SafetySettings
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Analyzed, ComputeUsed
@@ -49,17 +49,17 @@ class SafetyPolicy:
     Attributes:
         inputs: The rules for pictures of requests.
         outputs: The rules for pictures that were made.
-        pictures: What blurs them.
+        pixels: What blurs them.
     """
 
-    def __init__(self, settings: SafetySettings, providers: Mapping[str, Provider], pictures: Pixels) -> None:
+    def __init__(self, settings: SafetySettings, providers: Mapping[str, Provider], pixels: Pixels) -> None:
         """Makes it.
 
         Raises:
             ValueError: A list of words can't be read or has none, or pictures are to be checked by a model that can't
                 be used, does not score pictures, or does not know a category.
         """
-        self.pictures = pictures
+        self.pixels = pixels
         self.inputs: Rules = _on(settings.inputs)
         self.outputs: Rules = _on(settings.outputs)
         self._fails = SafetyAction(settings.on_error)
@@ -70,12 +70,13 @@ class SafetyPolicy:
         }
         self._engine = settings.engine
         if self.inputs or self.outputs:
-            self._provider, card = _engine(settings.engine, providers)
+            self._provider, self._card = _engine(settings.engine, providers)
             for name, rules in (("inputs", self.inputs), ("outputs", self.outputs)):
                 for category in rules:
-                    if category not in card.safety_categories:
-                        known = ", ".join(card.safety_categories)
-                        raise ValueError(f"safety.{name}.{category}: {card.id} has no such category; it has {known}")
+                    if category not in self._card.safety_categories:
+                        known = ", ".join(self._card.safety_categories)
+                        text = f"{self._card.id} has no such category; it has {known}"
+                        raise ValueError(f"safety.{name}.{category}: {text}")
 
     @property
     def checks_prompts(self) -> bool:
@@ -126,7 +127,7 @@ class SafetyPolicy:
         request = Analyze(model=self._engine, image=image, kinds=(AnalysisKind.SAFETY,))
         scores: dict[str, float] = {}
         seconds = 0.0
-        async with aclosing(self._provider.run(request, replace(call, ticket=None))) as events:
+        async with aclosing(self._provider.run(request, Candidate(call, self._card))) as events:
             async for event in events:
                 match event:
                     case Analyzed(analysis) if analysis.safety:

@@ -10,16 +10,26 @@ that was made: the others go on. A policy that asks for nothing leaves the road 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
 
-from celeste_image.core.call import Call
-from celeste_image.core.card import ModelCard, ModelEvidence, card_in
+from celeste_image.core.call import Call, Candidate
+from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
-from celeste_image.core.events import ComputeUsed, Event, ImageFailed, Picture, Preview, Run, SafetyJudged, Warned
+from celeste_image.core.events import (
+    CandidateRun,
+    ComputeUsed,
+    Event,
+    ImageFailed,
+    Picture,
+    Preview,
+    Run,
+    SafetyJudged,
+    Warned,
+)
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Analyze, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
@@ -82,7 +92,7 @@ def checking_inputs(run: Run, policy: SafetyPolicy) -> Run:
     return checked
 
 
-def checking_outputs(run: Run, policy: SafetyPolicy, cards: Sequence[ModelCard]) -> Run:
+def checking_outputs(run: CandidateRun, policy: SafetyPolicy) -> CandidateRun:
     """Has each picture scored that was made; what is to be blurred is stored blurred, what is blocked not at all.
 
     Where anything may be hidden there are no previews: what is not finished can't be judged.
@@ -91,16 +101,16 @@ def checking_outputs(run: Run, policy: SafetyPolicy, cards: Sequence[ModelCard])
         return run
     hides = any(rule.action in HIDES for rule in policy.outputs.values())
 
-    async def checked(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=_is_paid(card_in(cards, request.model)))
+    async def checked(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=_is_paid(candidate.card))
         if hides and request.options.preview_count:
             text = "there are none: the safety policy of this server can't judge what is not finished"
             yield Warned("options.preview_count", text)
             request = replace(request, options=replace(request.options, preview_count=0))
-        async with aclosing(run(request, call)) as events:
+        async with aclosing(run(request, candidate)) as events:
             async for event in events:
                 if isinstance(event, Picture):
-                    async with aclosing(_checked(policy, event, call, about)) as told:
+                    async with aclosing(_checked(policy, event, candidate.call, about)) as told:
                         async for each in told:
                             yield each
                 elif not (hides and isinstance(event, Preview)):
@@ -125,7 +135,7 @@ async def _checked(
         yield ImageFailed(made.index, _blocked(verdict))
     elif verdict.action is SafetyAction.BLUR:
         try:
-            data = await policy.pictures.blurred(image, made.media_type)
+            data = await policy.pixels.blurred(image, made.media_type)
         except Exception as error:  # not to be shown as it is, whatever happens
             reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
             log.warning("unblurred", reason=reason, request_id=call.request_id, exc_info=True)
@@ -138,7 +148,7 @@ async def _checked(
 
 async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
     assert image.facts is not None
-    data = await policy.pictures.blurred(image)
+    data = await policy.pixels.blurred(image)
     digest = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
     facts = replace(image.facts, media_type="image/png", size_bytes=len(data), sha256=digest, orientation=1)
     return ImageInput(data, facts=facts)

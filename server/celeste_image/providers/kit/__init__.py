@@ -4,7 +4,7 @@ Values and errors of the contract come from `celeste_image.core`; everything els
 """
 
 from celeste_image.outbound.exchange import ExchangeFailed, Reply, Request, SecretHeader, Stage
-from celeste_image.providers.base import Options, Provider, ProviderSettings
+from celeste_image.providers.base import Options, Provider, ProviderSettings, Tools
 from celeste_image.providers.catalog import cards_from
 from celeste_image.providers.kit.answers import (
     Pointer,
@@ -40,6 +40,7 @@ __all__ = [
     "ServerSentEvent",
     "Stage",
     "State",
+    "Tools",
     "Vendor",
     "VendorSettings",
     "at",

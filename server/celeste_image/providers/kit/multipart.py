@@ -125,7 +125,7 @@ async def parts_of(
         match value_at(request, path, options):
             case Mask() as mask:
                 source = value_at(request, "image", options)
-                data = await vendor.pictures.mask(source, mask, operation.mask)
+                data = await vendor.pixels.mask(source, mask, operation.mask)
             case ImageInput() as image:
                 data = await vendor.sendable(image, reads)
             case _:

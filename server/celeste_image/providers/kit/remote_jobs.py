@@ -5,10 +5,8 @@ refused is repeated while there is time. After the submit no error is retryable,
 """
 
 import asyncio
-import random
 import re
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +14,7 @@ from urllib.parse import quote
 
 import structlog
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -61,37 +59,26 @@ class RemoteJobs:
     """Runs the jobs of one vendor.
 
     Args:
-        vendor: The vendor; its `error` method reads refused submits and polls.
+        vendor: The vendor; its `error` method reads refused submits and polls, its tools keep the time.
         profile: How its jobs are submitted and polled.
-        sleep: Waits between polls.
-        clock: The clock of deadlines, in seconds.
-        jitter: Varies a pause, given in seconds; never shortens it.
     """
 
-    def __init__(
-        self,
-        vendor: Vendor,
-        profile: Polling,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[float], float] = lambda seconds: seconds * random.uniform(1.0, 1.2),  # noqa: S311
-    ) -> None:
+    def __init__(self, vendor: Vendor, profile: Polling) -> None:
         self._vendor, self._profile = vendor, profile
         self._interval = vendor.settings.poll_seconds or profile.interval_seconds
-        self._sleep, self._clock, self._jitter = sleep, clock, jitter
+        self._sleep, self._clock, self._jitter = vendor.tools.sleep, vendor.tools.clock, vendor.tools.jitter
 
     async def run(
-        self, path: str, call: Call, *, previews: int = 0, at_once: bool = False, **submit: Any
+        self, path: str, candidate: Candidate, *, previews: int = 0, at_once: bool = False, **submit: Any
     ) -> AsyncGenerator[Event, None]:
-        """Submits a job, or resumes the job of the call's ticket, and yields its events up to its images.
+        """Submits a job, or resumes the job of the candidate's ticket, and yields its events up to its images.
 
         If the caller stops before the job ends, the job is cancelled where the vendor allows it. The log then says
         whether the job must be paid for.
 
         Args:
             path: Path of the submit, below the API's URL.
-            call: The call.
+            candidate: The model that is tried, with its call.
             previews: Number of previews wanted.
             at_once: Whether the answer to the submit already has the images, as the last poll of a job does.
             **submit: Headers and body of the submit, as `Http.request` takes them; ignored with a ticket.
@@ -105,8 +92,9 @@ class RemoteJobs:
             CelesteError: The submit was refused, or later the key. After the submit, metadata `owed` of every error is
                 `true`, or `unknown` if the job was cancelled or the vendor ended it.
         """
+        call, ticket = candidate.call, candidate.ticket
         until, is_deadline = self._until(call)
-        if call.ticket is None:
+        if ticket is None:
             word, answer = await self._submit(path, call, submit)
             if at_once:
                 for picture in await self._pictures_at_once(word, answer, call.deadline):
@@ -115,13 +103,13 @@ class RemoteJobs:
             url = at(answer, *self._profile.poll_url) if self._profile.poll_url else None
             job = self._job(url, at(answer, *self._profile.id), "its answer")
         else:
-            is_url = "/" in call.ticket and self._profile.poll_url
-            job = self._job(call.ticket if is_url else None, call.ticket, "the ticket")
+            is_url = "/" in ticket and self._profile.poll_url
+            job = self._job(ticket if is_url else None, ticket, "the ticket")
         over = False
         try:
-            if call.ticket is None:
+            if ticket is None:
                 yield Submitted(job.ticket, self._vendor.name)
-            async with aclosing(self._watch(job, until, previews, resumed=call.ticket is not None)) as events:
+            async with aclosing(self._watch(job, until, previews, resumed=ticket is not None)) as events:
                 async for event in events:
                     over = over or isinstance(event, Picture)
                     yield event

@@ -54,7 +54,7 @@ async def picture_of(vendor: Vendor, value: str, index: int, seed: int | None, d
         ProviderFailed: The data is not a readable image, or can never be fetched.
     """
     data = await _bytes_of(vendor, value, deadline)
-    return Picture(data, *await vendor.pictures.facts(data), index, seed)
+    return Picture(data, *await vendor.pixels.facts(data), index, seed)
 
 
 async def picture_at_once(vendor: Vendor, value: str, index: int, seed: int | None, deadline: float | None) -> Picture:
@@ -78,7 +78,7 @@ async def picture_at_once(vendor: Vendor, value: str, index: int, seed: int | No
 async def preview_of(vendor: Vendor, value: str, deadline: float | None) -> Preview | None:
     """Returns the preview of a base64 text or a URL; None if it can't be fetched or read."""
     try:
-        return Preview(*await vendor.pictures.preview(await _bytes_of(vendor, value, deadline)))
+        return Preview(*await vendor.pixels.preview(await _bytes_of(vendor, value, deadline)))
     except (CelesteError, TryAgain):
         return None
 

@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
@@ -30,7 +30,8 @@ from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
-from celeste_image.imaging.pixels import Pixels, limits_of
+from celeste_image.imaging.pixels import limits_of
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.check import Checked
 from celeste_image.providers.kit.credentials import Verdict
 from celeste_image.providers.kserve.cards import card_of
@@ -71,7 +72,7 @@ class KServe:
     Settings = KServeSettings
     Options = KServeOptions
 
-    def __init__(self, settings: KServeSettings, *, name: str = "") -> None:
+    def __init__(self, settings: KServeSettings, tools: Tools, *, name: str = "") -> None:
         self.name = name or self.name
         if find_spec("numpy") is None:
             raise ValueError(f"[providers.{self.name}]: needs numpy: pip install 'celeste-image[kserve]'")
@@ -87,15 +88,15 @@ class KServe:
             memory_bytes=MEMORY_BYTES,
             on_log=partial(log.warning, "engine", engine="kserve", provider=self.name),
         )
-        self.pictures = Pixels(self.name)
+        self._pixels = tools.pixels.of(self.name)
 
     def ready(self, card: ModelCard) -> bool:
         """Returns true: the operator's configuration says that the model exists."""
         return True
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Runs the request on the server."""
-        model = self._models[request.model]
+        model, call = self._models[request.model], candidate.call
         try:
             signature = await self._signature(model, call)
             match request, model:
@@ -140,7 +141,6 @@ class KServe:
         """Cancels calls, closes connections and ends worker processes."""
         await self._server.close()
         await self._pool.close()
-        await self.pictures.close()
 
     async def _is_ready(self, model: KServeModel) -> str:
         """Returns why a model is not ready; empty if it is ready."""
@@ -261,7 +261,7 @@ class KServe:
         contents = await self._server.infer(model.on_server, model.version, inputs, made.name, call.deadline)
         if contents.datatype == "BYTES" == made.datatype:
             data = _only(contents.data)
-            yield Picture(data, *await self.pictures.facts(data), seed=request.seed)
+            yield Picture(data, *await self._pixels.facts(data), seed=request.seed)
             return
         task = {"do": "paint", "datatype": contents.datatype, "shape": list(contents.shape), "output": asdict(made)}
         async with aclosing(self._pool.run(task, [contents.data])) as frames:

@@ -1,13 +1,12 @@
 """The local provider: runs image engines on this machine, each in its own worker processes."""
 
-import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 
 import structlog
 
-from celeste_image.core.call import Call
+from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import (
     Analyzed,
@@ -18,6 +17,7 @@ from celeste_image.core.events import (
 )
 from celeste_image.core.request import ImageRequest
 from celeste_image.engines.events import event_of
+from celeste_image.providers.base import Tools
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
@@ -42,8 +42,9 @@ class LocalProvider:
     Settings = LocalSettings
     Options = LocalOptions
 
-    def __init__(self, settings: LocalSettings) -> None:
+    def __init__(self, settings: LocalSettings, tools: Tools) -> None:
         self.settings = settings
+        self._clock = tools.clock
         models = all_models()
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
@@ -63,20 +64,20 @@ class LocalProvider:
         """Returns whether the model's weights are on this machine; a model without weights is always ready."""
         return self._models[card.id].ready()
 
-    async def run(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Runs the model's engines, one after the other, and yields their events."""
         options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
         model = self._models[request.model]
         for warning in model.warnings(request, options):
             yield warning
-        began = time.monotonic()
+        began = self._clock()
         for stage in model.stages(request):
             task, pictures = stage.task_for(request, options, self.settings.threads)
             async with aclosing(self._pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
                 async for frame in frames:
                     for event in _events(frame):
                         yield event
-        yield ComputeUsed(time.monotonic() - began)
+        yield ComputeUsed(self._clock() - began)
 
     async def close(self) -> None:
         """Ends idle worker processes."""
