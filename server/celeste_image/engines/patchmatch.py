@@ -39,12 +39,16 @@ Flags = NDArray[np.bool_]
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Fills the area under a mask, or adds and fills borders.
 
-    The task has either `fill` with `field` (the edit: `erase` or `inpaint`), `polarity` and `feather` (pixels), and the
-    images are the source and its mask; or `outpaint` with `left`, `right`, `top`, `bottom` (pixels), and the image is
-    the source. It also has `seed` (used modulo 2**32) and optionally `limits` (of the images, as ImageLimits).
-    Pixels outside of the mask and alpha stay unchanged; a new border repeats the alpha of the edge. Emits "progress"
-    (one filling reports no steps, since the library has none), "warned" about an empty or large mask, "measured" with
-    the method used, and one "picture".
+    Pixels outside of the mask and alpha stay unchanged; a new border repeats the alpha of the edge. Emits "progress",
+    "warned" about an empty or large mask, "measured" with the method used, and one "picture". A single filling has no
+    progress, since the library reports none.
+
+    Task:
+        fill: `field` (the edit: `erase` or `inpaint`), `polarity`, and `feather` in pixels. The images are the source
+            and its mask. A task has exactly one of fill and outpaint.
+        outpaint: `left`, `right`, `top` and `bottom` in pixels. The image is the source.
+        seed: Used modulo 2**32.
+        limits: Limits of the images as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.
