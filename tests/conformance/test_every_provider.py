@@ -11,7 +11,7 @@ from tests.support.sample_requests import GROWN, SIDE, SOURCE, requests_for
 from tests.support.servers import Running, running
 
 from celeste_image.core.call import ANONYMOUS, Call
-from celeste_image.core.card import ModelCard, SizeRange
+from celeste_image.core.card import ModelCard, ModelEvidence, SizeRange
 from celeste_image.core.edits import Outpaint
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Analyzed, Completed, Event, Picture, Preview, Progress, Saved, Started
@@ -20,6 +20,7 @@ from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, OperationKind, RequestOptions, Upscale
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import discover
+from celeste_image.v1 import operation_pb2
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +48,7 @@ CASES = [
     for provider in LOCAL
     for card in provider.cards
     # tests/providers/local/diffusion has a stand-in for those on a model hub.
-    if card.id not in SLOW and card.evidence != "not run by us"
+    if card.id not in SLOW and card.evidence is not ModelEvidence.PUBLISHER
     for request in requests_for(card)
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -63,6 +64,16 @@ async def server() -> AsyncIterator[Running]:
 async def events_of(server: Running, request: ImageRequest) -> list[Event]:
     async with aclosing(server.app.run(request, CALL)) as events:
         return [event async for event in events]
+
+
+@every_card
+def test_a_field_on_a_card_is_one_of_the_contract(card: ModelCard) -> None:
+    for kind, parameters in card.parameters.items():
+        for path in (parameter.path for parameter in parameters if "provider_options" not in parameter.path):
+            descriptor = getattr(operation_pb2, f"{kind.value.capitalize()}Request").DESCRIPTOR
+            for step in path.split("."):
+                field = descriptor.fields_by_name[step]
+                descriptor = field.message_type
 
 
 def test_there_are_providers() -> None:
@@ -96,7 +107,7 @@ def test_options_on_a_card_are_those_of_its_provider(card: ModelCard) -> None:
     base = f'options.provider_options["{card.provider}"].'
     for parameters in card.parameters.values():
         for parameter in parameters:
-            if parameter.path.startswith("options."):
+            if parameter.path.startswith("options.provider_options"):
                 assert parameter.path.removeprefix(base) in PROVIDERS[card.provider].Options.model_fields
 
 

@@ -1,4 +1,4 @@
-"""Cutting out, where the picture is odd; what is cut out of photographs is in tests/rpc/test_local_edits.py."""
+"""Removing backgrounds of unusual images; tests/rpc/test_local_edits.py has photographs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_any_size_comes_back_as_it_was(cut: Cut, size: tuple[int, int], prompt: 
     assert (picture.size, picture.mode) == (size, "RGB" if prompt else "RGBA")
 
 
-def test_what_is_transparent_stays_so(cut: Cut) -> None:
+def test_transparent_areas_stay_transparent(cut: Cut) -> None:
     source = pictures.opened(pictures.photo(96)).convert("RGBA")
     source.paste((0, 0, 0, 0), (20, 20, 60, 60))
     alpha = cut(source, "").getchannel("A")

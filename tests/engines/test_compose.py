@@ -78,7 +78,7 @@ def test_seeds_differ() -> None:
 
 
 def test_another_process_makes_the_same_bytes() -> None:
-    """Nothing hangs on the order of sets or on what was drawn before."""
+    """The bytes do not depend on the order of sets or on earlier images."""
     script = (
         "import hashlib\nfrom celeste_image.engines.compose import run\n"
         "task = dict(prompt='three cats on a sofa', width=192, height=128, seed=5)\n"
@@ -100,7 +100,7 @@ def test_another_process_makes_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("prompt", ["a cat", "three cats on a sofa", "mountains", "qwzx", "a boat on the sea"])
 def test_any_two_seeds_differ_to_the_eye(prompt: str) -> None:
-    """A tenth of the pixels differ by more than a tenth of the range, between each two of five."""
+    """Between any two of five seeds, a tenth of the pixels differ by more than a tenth of the range."""
     pictures = [pixels(prompt, seed=seed).convert("L") for seed in range(5)]
     for one, other in itertools.combinations(pictures, 2):
         changed = ImageChops.difference(one, other).point(lambda level: 255 * (level > 25))
@@ -206,7 +206,7 @@ def only(prompt: str, name: str, seed: int = 1) -> Any:
 
 
 def overlap(one: Any, other: Any) -> float:
-    """The part of `one` that lies within `other`."""
+    """The share of `one` that lies within `other`."""
     across = min(one.x + one.width / 2, other.x + other.width / 2) - max(
         one.x - one.width / 2, other.x - other.width / 2
     )
@@ -276,7 +276,7 @@ def test_clauses(prompt: str, expected: list[str]) -> None:
     assert [f"{word[one.source]} {one.kind} {word[one.target]}" for one in reading.relations] == expected
 
 
-def test_what_is_left_out_takes_its_relations_along() -> None:
+def test_an_excluded_thing_loses_its_relations() -> None:
     reading = read("a cat on a chair next to a lamp", "chairs")
     assert [subject.name for subject in reading.subjects] == ["cat", "lamp"]
     assert reading.relations == []
@@ -315,7 +315,7 @@ def test_colors_and_materials(prompt: str, color: str) -> None:
 @pytest.mark.parametrize("color", ["red", "green", "blue", "yellow", "purple"])
 @pytest.mark.parametrize("thing", ["car", "cat", "vase", "refrigerator", "sofa", "polar bear"])
 def test_a_color_is_seen(thing: str, color: str) -> None:
-    """Of the pixels that differ between the plain and the colored thing, the mean has the color's own hue."""
+    """The pixels that differ between the plain and the colored thing have the color's hue, on average."""
     plain, colored = (pixels(f"a {word} {thing}") for word in ("grey", color))
     mask = ImageChops.difference(plain, colored).convert("L").point(lambda level: 255 * (level > 24))
     red, green, blue = ImageStat.Stat(colored, mask).mean
@@ -355,7 +355,7 @@ def test_the_wall_has_the_color_that_it_is_given() -> None:
 @pytest.mark.parametrize(
     "prompt", ["eight cats", "six airplanes", "a horse, a cow and a sheep", "four ships", "twelve ants"]
 )
-def test_nothing_hides_its_like(prompt: str, width: int, height: int) -> None:
+def test_things_do_not_hide_one_another(prompt: str, width: int, height: int) -> None:
     for seed in range(3):
         things = layout.place(Scene(read(prompt), width, height, seed))
         assert len(things) == sum(subject.count for subject in read(prompt).subjects)
@@ -380,7 +380,7 @@ COCO = (
     "mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, "
     "teddy bear, hair drier, toothbrush"
 )
-"""The classes of MS-COCO, which prompts for pictures are full of."""
+"""The classes of MS-COCO, which are common in prompts."""
 
 
 @pytest.mark.parametrize("name", COCO.split(", "))

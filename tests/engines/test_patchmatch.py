@@ -1,4 +1,4 @@
-"""Erasing and outpainting, on the one photograph there is and on pictures made to be checked pixel by pixel."""
+"""Erasing and outpainting by PatchMatch, on a photograph and on images made for checks pixel by pixel."""
 
 import io
 from typing import Any
@@ -23,7 +23,7 @@ MASKED = {"field": "erase", "polarity": "white", "feather": 0}
 
 
 class Said:
-    """What the engine said over one task."""
+    """The messages of the engine for one task."""
 
     def __init__(self, task: dict[str, Any], *given: Image.Image | bytes) -> None:
         self.messages: list[Message] = []
@@ -48,7 +48,7 @@ def outpaint(source: Image.Image, left: int = 0, right: int = 0, top: int = 0, b
 
 
 def marked(size: tuple[int, int], *boxes: Box) -> Image.Image:
-    """A mask with white boxes; the right and bottom of a box are outside."""
+    """A mask with white boxes; right and bottom of a box are exclusive."""
     mask = Image.new("L", size)
     for left, top, right, bottom in boxes:
         ImageDraw.Draw(mask).rectangle((left, top, right - 1, bottom - 1), fill=255)
@@ -74,8 +74,8 @@ def part(photo: Image.Image) -> Image.Image:
     [((20, 150, 60, 190), 9), ((410, 90, 440, 120), 11), ((240, 380, 270, 410), 5)],
     ids=["flag", "rocket", "strap"],
 )
-def test_it_beats_the_mean_color_of_what_is_around(photo: Image.Image, box: Box, margin: float) -> None:
-    """On structure: stripes, edges. On mottled cloth and hair no filling beats the mean by this measure."""
+def test_a_filling_beats_the_mean_color_around_it(photo: Image.Image, box: Box, margin: float) -> None:
+    """Checked on stripes and edges. On mottled cloth and hair the mean color scores better than any filling."""
     left, top, right, bottom = box
     place = np.s_[top:bottom, left:right]
     original = values(photo)
@@ -90,7 +90,7 @@ def test_it_beats_the_mean_color_of_what_is_around(photo: Image.Image, box: Box,
 
 
 @pytest.mark.parametrize("feather", [0, 5, 256])
-def test_what_the_mask_keeps_is_bit_for_bit_the_source(part: Image.Image, feather: int) -> None:
+def test_pixels_outside_the_mask_stay_bit_for_bit(part: Image.Image, feather: int) -> None:
     mask = marked(part.size, HOLE, (100, 100, 128, 128))
     made = np.asarray(erase(part, mask, feather=feather).picture)
     kept = np.asarray(mask) == 0
@@ -98,7 +98,7 @@ def test_what_the_mask_keeps_is_bit_for_bit_the_source(part: Image.Image, feathe
     assert (made[~kept] != np.asarray(part)[~kept]).any()
 
 
-def test_what_is_under_the_mask_leaves_no_trace(part: Image.Image) -> None:
+def test_pixels_under_the_mask_do_not_influence_the_filling(part: Image.Image) -> None:
     marred = part.copy()
     marred.paste((0, 255, 0), HOLE)
     mask = marked(part.size, HOLE)
@@ -125,7 +125,7 @@ def test_the_polarities_agree(part: Image.Image) -> None:
     assert erase(part, transparent, polarity="transparent").png == expected
 
 
-def test_a_stroke_on_nothing_marks_only_the_stroke(part: Image.Image) -> None:
+def test_transparent_pixels_of_a_mask_mark_nothing(part: Image.Image) -> None:
     for polarity in ("white", "black"):
         layer = Image.new("RGBA", part.size, (255, 255, 255, 0) if polarity == "white" else (0, 0, 0, 0))
         layer.paste(polarity, HOLE)
@@ -146,7 +146,7 @@ def test_a_feather_rises_inwards_from_the_edge() -> None:
     weight = weights(marked((60, 40), (10, 0, 60, 40)), Polarity.WHITE, 4)
     assert (weight[:, :10] == 0).all()
     assert weight[20, 10:16] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
-    assert (weight[:, 15:] == 1).all(), "the picture's own border is no edge"
+    assert (weight[:, 15:] == 1).all(), "the image's own border is not an edge"
 
 
 def test_gray_is_a_soft_border() -> None:
@@ -168,7 +168,7 @@ def test_mode_and_alpha_are_kept(part: Image.Image, mode: str) -> None:
     assert grown.crop((9, 0, 137, 128)).tobytes() == source.tobytes()
 
 
-def test_colors_that_nobody_sees_are_not_copied() -> None:
+def test_hidden_colors_are_not_copied() -> None:
     source = Image.new("RGBA", (96, 96), (0, 255, 0, 0))
     source.paste((200, 30, 40, 255), (24, 24, 72, 72))
     made = values(erase(source, marked((96, 96), (40, 20, 60, 60))).picture)
@@ -197,16 +197,16 @@ def test_a_large_mask_warns(part: Image.Image) -> None:
         (Image.new("RGB", (32, 32)), Image.new("L", (32, 32), 255)),
         (Image.new("RGBA", (32, 32)), marked((32, 32), (4, 4, 8, 8))),
     ],
-    ids=["other size", "all", "nothing seen"],
+    ids=["other size", "all", "nothing visible"],
 )
-def test_masks_that_leave_nothing_to_do(source: Image.Image, mask: Image.Image) -> None:
+def test_unusable_masks_are_refused(source: Image.Image, mask: Image.Image) -> None:
     with pytest.raises(InvalidRequest, match=r"^erase\.mask\.image: ") as caught:
         erase(source, mask)
     assert [violation.field for violation in caught.value.violations] == ["erase.mask.image"]
 
 
 def scratched(part: Image.Image, width: int) -> tuple[Image.Image, Image.Image]:
-    """A picture with a line across it, and the mask of that line."""
+    """An image with a line across it, and the mask of that line."""
     marred, mask = part.copy(), Image.new("L", part.size)
     for image, fill in ((marred, (0, 255, 0)), (mask, 255)):
         ImageDraw.Draw(image).line((10, 20, 110, 100), fill=fill, width=width)
@@ -224,7 +224,7 @@ def test_a_thin_mask_is_done_by_telea(part: Image.Image, width: int, method: str
     assert (np.asarray(said.picture)[~hole] == np.asarray(part)[~hole]).all()
 
 
-def test_a_thin_mask_beside_what_nobody_sees_is_not_done_by_telea(part: Image.Image) -> None:
+def test_a_thin_mask_beside_hidden_pixels_is_not_done_by_telea(part: Image.Image) -> None:
     marred, mask = scratched(part, 3)
     marred = marred.convert("RGBA")
     marred.paste((255, 0, 255, 0), (60, 0, 128, 60))
@@ -241,7 +241,7 @@ def test_inpainting_is_filling(part: Image.Image) -> None:
     assert path == "inpaint.mask.image"
 
 
-def test_the_mask_is_held_to_the_limits(part: Image.Image) -> None:
+def test_limits_apply_to_the_mask(part: Image.Image) -> None:
     with pytest.raises(ImageTooLarge):
         Said(
             {"fill": MASKED, "limits": {"max_side": 200}},
@@ -250,13 +250,13 @@ def test_the_mask_is_held_to_the_limits(part: Image.Image) -> None:
         )
 
 
-def test_no_memory_is_told_as_such(part: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
+def test_the_librarys_memory_error_becomes_engine_memory(part: Image.Image) -> None:
+    def fail(*_: object, **__: object) -> NDArray[np.uint8]:
         raise RuntimeError("patchmatch failed: OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed")
 
-    monkeypatch.setattr("patchmatch.inpaint", fail)
+    hole = np.asarray(marked(part.size, HOLE)) > 0
     with pytest.raises(EngineMemory):
-        erase(part, marked(part.size, HOLE))
+        patchmatch.filled(np.asarray(part), hole, np.zeros_like(hole), inpaint=fail)
 
 
 def test_a_hole_too_large_for_the_memory_is_refused_at_once() -> None:
@@ -285,17 +285,17 @@ def test_outpainting_adds_to_the_sides_asked_for(part: Image.Image, sides: tuple
     picture = outpaint(part, *sides).picture
     assert picture.size == (128 + left + right, 128 + top + bottom)
     assert picture.crop((left, top, left + 128, top + 128)).tobytes() == part.tobytes()
-    assert (values(picture).sum(axis=2) > 0).mean() > 0.99, "nothing is left unfilled"
+    assert (values(picture).sum(axis=2) > 0).mean() > 0.99, "all of the border is filled"
 
 
-def test_an_outpainting_goes_on_with_stripes() -> None:
+def test_an_outpainting_continues_stripes() -> None:
     row = np.arange(200) // 10 % 2 * 200
     whole = Image.fromarray(np.repeat(row[:, np.newaxis], 120, axis=1).astype(np.uint8))
     made = outpaint(whole.crop((30, 0, 90, 200)), 30, 30).picture
     assert np.abs(values(made) - values(whole)).mean() < 4
 
 
-def test_no_color_is_beyond_those_there_are() -> None:
+def test_colors_stay_within_the_range_of_the_source() -> None:
     row = 20 + np.arange(120) // 10 % 2 * 180
     source = Image.fromarray(np.repeat(row[:, np.newaxis], 60, axis=1).astype(np.uint8))
     assert outpaint(source, 30, 30, 40, 200).picture.getextrema() == (20, 200)
@@ -308,7 +308,7 @@ def test_tiny_pictures(size: tuple[int, int]) -> None:
     assert (values(made) == (200, 30, 40)).all()
 
 
-def test_upright_before_all_else(part: Image.Image) -> None:
+def test_a_rotated_source_is_set_upright_first(part: Image.Image) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     turned = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Style transfer and its networks, on small pictures."""
+"""Style transfer and its networks, on small images."""
 
 import os
 import subprocess
@@ -61,7 +61,7 @@ def test_alpha_is_kept_and_gray_gets_color(folder: Path) -> None:
     assert restyled(folder, source).getchannel("A").tobytes() == alpha.tobytes()
 
 
-def test_missing_and_damaged_weights_are_told(tmp_path: Path) -> None:
+def test_missing_and_damaged_weights_are_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="not on this machine"):
         onnx.load(str(tmp_path), "multistyle26.onnx", 1)
     (tmp_path / "multistyle26.onnx").write_bytes(b"none")
@@ -69,8 +69,8 @@ def test_missing_and_damaged_weights_are_told(tmp_path: Path) -> None:
         onnx.load(str(tmp_path), "multistyle26.onnx", 2)
 
 
-def test_nobody_is_told_of_it(folder: Path, tmp_path: Path) -> None:
-    """onnxruntime would make an id of the machine, and a store of what to send."""
+def test_onnxruntime_writes_no_telemetry(folder: Path, tmp_path: Path) -> None:
+    """With telemetry on, onnxruntime would write a machine id and a queue of events."""
     load = "from celeste_image.engines import onnx; "
     load += f"onnx.load({str(folder)!r}, 'multistyle26.onnx', 1)"
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}

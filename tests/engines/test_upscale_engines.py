@@ -1,7 +1,8 @@
-"""The upscalers, on pictures small enough for seconds; Real-ESRGAN with its real weights."""
+"""The upscalers, on images small enough for seconds; Real-ESRGAN with its real weights."""
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from celeste_image.core.errors import NotAnImage, WeightsMissing
-from celeste_image.engines import lanczos, realesrgan
+from celeste_image.engines import lanczos, realesrgan, tiling
 from celeste_image.engines.canvas import cuts, scaled
 from celeste_image.providers.local.models.realesrgan import LARGE_OVERLAP
 
@@ -35,7 +36,7 @@ def face() -> Image.Image:
 
 
 class Upscale:
-    """Runs an engine and keeps what it says."""
+    """Runs an engine and collects its messages."""
 
     def __init__(self, model_dir: Path) -> None:
         self.task = {"model_dir": str(model_dir), "threads": 2, "tile": 64, "preview_count": 2}
@@ -115,7 +116,7 @@ def test_thin_pictures(engine: ModuleType, upscale: Upscale, size: tuple[int, in
 
 
 def cut_out(face: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """A round piece of a face on black that no one should see, and its alpha."""
+    """A round piece of a face on hidden black, and its alpha."""
     large = Image.new("L", (384, 320))
     ImageDraw.Draw(large).ellipse((60, 40, 320, 280), fill=255)
     alpha = large.resize(face.size, Image.Resampling.BOX)
@@ -132,7 +133,7 @@ def test_alpha_is_kept(engine: ModuleType, upscale: Upscale, face: Image.Image) 
     assert said.picture.getchannel("A").tobytes() == whole.tobytes()
 
 
-def test_unseen_colors_make_no_fringe(engine: ModuleType, upscale: Upscale) -> None:
+def test_hidden_colors_make_no_fringe(engine: ModuleType, upscale: Upscale) -> None:
     white = Image.new("RGB", (96, 80), "white")
     source, _ = cut_out(white)
     made = values(upscale(engine, source, 384, 320).picture)
@@ -185,7 +186,7 @@ def test_two_runs_give_the_same_bytes(engine: ModuleType, upscale: Upscale, face
     assert upscale(engine, face, 500, 400).png == upscale(engine, face, 500, 400).png
 
 
-def test_what_is_no_picture_is_refused(engine: ModuleType, upscale: Upscale) -> None:
+def test_other_bytes_than_images_are_refused(engine: ModuleType, upscale: Upscale) -> None:
     task = upscale.task | {"width": 8, "height": 8}
     with pytest.raises(NotAnImage):
         engine.run(task, [b"no picture"], lambda *_: None)
@@ -209,7 +210,7 @@ def test_lanczos_strips_are_one_resize(upscale: Upscale, face: Image.Image, size
     made = upscale(lanczos, source, *size).picture
     weighted = source.convert("RGBa") if mode == "RGBA" else source
     whole = weighted.resize((source.width, size[1]), LANCZOS).resize(size, LANCZOS).convert(mode)
-    # Weighted, since a color that is hardly seen is a large number with a large rounding.
+    # Compared premultiplied: the color of an almost transparent pixel is a large number with a large rounding error.
     weigh = "RGBa" if mode == "RGBA" else "RGB"
     assert np.abs(values(made.convert(weigh)) - values(whole.convert(weigh))).max() <= 2
     if mode == "RGB":  # in one step other values are clipped
@@ -221,7 +222,7 @@ def test_tiles_leave_no_seams(upscale: Upscale, size: tuple[int, int]) -> None:
     source = Image.open(PHOTO).crop((170, 40, 298, 168))
     tiled = values(upscale(realesrgan, source, *size, tile=32).picture)
     whole = values(upscale(realesrgan, source, *size, tile=256).picture)
-    # Beyond the overlap the network sees almost nothing, so the tile size hardly shows.
+    # Pixels beyond the overlap hardly influence the network, so the tile size hardly matters.
     assert np.abs(tiled - whole).max() <= 16
     assert np.abs(tiled - whole).mean() < 0.15
 
@@ -247,27 +248,27 @@ def blurred_edge() -> Image.Image:
 
 
 def rise(picture: Image.Image) -> float:
-    """The pixels that an edge takes from a quarter to three quarters of its height, mean of the rows."""
+    """The width of an edge in pixels, from a quarter to three quarters of its height, mean of the rows."""
     rows = values(picture.convert("L").filter(ImageFilter.BoxBlur(1)))[40:-40]
     return float(np.mean([(row > 157).argmax() - (row > 93).argmax() for row in rows]))
 
 
 @pytest.fixture(params=["animevideov3", "x4plus"])
 def network(request: pytest.FixtureRequest, pulled: Callable[[str], Path]) -> dict[str, Any]:
-    """A network's part of the task, as its model has it."""
+    """The fields of the task that depend on the network, as its model sets them."""
     folder = str(pulled(f"realesrgan-{request.param}"))
     large = {"overlap": LARGE_OVERLAP, "half": True} if request.param == "x4plus" else {}
     return {"model_dir": folder, "tile": 128} | large
 
 
-def test_real_esrgan_is_no_resize(upscale: Upscale, network: dict[str, Any]) -> None:
+def test_real_esrgan_makes_sharper_edges_than_a_resize(upscale: Upscale, network: dict[str, Any]) -> None:
     source = blurred_edge()
     drawn = upscale(realesrgan, source, 384, 384, **network).picture
     resampled = upscale(lanczos, source, 384, 384).picture
     assert rise(drawn) < 0.75 * rise(resampled)
 
 
-def test_real_esrgan_scaled_down_again_is_its_source(
+def test_real_esrgan_scaled_down_again_matches_its_source(
     upscale: Upscale, network: dict[str, Any], face: Image.Image
 ) -> None:
     made = upscale(realesrgan, face, 384, 320, **network).picture
@@ -282,12 +283,12 @@ def test_tiles_of_the_large_network_leave_no_seams(
     tiled, whole = (values(upscale(realesrgan, source, 256, 256, tile=tile, **how).picture) for tile in (32, 64))
     for axis in (0, 1):
         steps, smooth = (np.abs(np.diff(made, axis=axis)).mean(axis=(1 - axis, 2)) for made in (tiled, whole))
-        # Against the same place without a border: a face is not everywhere as flat.
+        # Compared with the same place without a border too, since a face is not flat everywhere.
         assert steps[127] / np.delete(steps, 127).mean() < 1.5
         assert steps[127] < 1.5 * smooth[127]
 
 
-def test_missing_and_damaged_weights_are_told(
+def test_missing_and_damaged_weights_are_reported(
     upscale: Upscale, face: Image.Image, tmp_path: Path, pulled_model_dir: Path
 ) -> None:
     with pytest.raises(WeightsMissing, match="not on this machine"):
@@ -303,19 +304,21 @@ def test_the_network_is_loaded_once(upscale: Upscale, face: Image.Image, pulled_
     assert realesrgan.load(str(pulled_model_dir), 2, False) is realesrgan.load(str(pulled_model_dir), 2, False)
 
 
-def test_the_network_sees_no_more_than_a_tile(
-    upscale: Upscale, monkeypatch: pytest.MonkeyPatch, face: Image.Image
-) -> None:
-    """So memory goes by the tile, whatever the picture."""
+def test_the_network_gets_at_most_a_tile(face: Image.Image) -> None:
+    """So its memory depends on the tile and not on the image."""
     seen: list[tuple[int, ...]] = []
+    messages: list[Message] = []
 
     def enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         seen.append(pixels.shape)
         return pixels.repeat(4, axis=0).repeat(4, axis=1)
 
-    monkeypatch.setattr(realesrgan, "load", lambda *_: enlarged)
-    made = upscale(realesrgan, face.resize((700, 500)), 2_100, 6_000, tile=64, overlap=12).picture
-    assert made.size == (2_100, 6_000)
+    def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        messages.append((kind, fields or {}, payload))
+
+    cut = tiling.Tiling(factor=4, tile=64, overlap=12)
+    tiling.upscale(face.resize((700, 500)), (2_100, 6_000), partial(map, enlarged), cut, emit, preview_count=2)
+    assert Said(messages).picture.size == (2_100, 6_000)
     assert len(seen) > 2 * 11 * 8
     assert max(max(shape) for shape in seen) <= 64 + 2 * 12 + 2
 

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.hosts import Asked, Host, listening, reset, until
+from tests.support.transport import FakeTransport
 
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.core.secret import Secret
@@ -766,7 +767,7 @@ async def test_no_text_of_a_callers_or_a_hosts_makes_another_error(url: str, loc
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(302, headers=[(b"location", location.encode("utf-8", "surrogateescape"))])
 
-    http = Http(lambda origin: True, transport=httpx.MockTransport(answer))
+    http = Http(lambda origin: True, transport=FakeTransport(answer, repeat=True))
     for text in (url, f"https://{url}", f"https://a.example/{url}"):
         with pytest.raises((UriRefused, UriFailed)):
             await http.download(text, deadline=None)
@@ -816,7 +817,7 @@ async def test_a_redirect_from_https_to_http() -> None:
         assert request.url.scheme == "https"
         return httpx.Response(302, headers={"location": "http://a.example/"})
 
-    http = Http(lambda origin: True, transport=httpx.MockTransport(answer))
+    http = Http(lambda origin: True, transport=FakeTransport(answer, repeat=True))
     with pytest.raises(UriRefused, match=r"^a\.example: it redirects from https to http$"):
         await http.download("https://a.example/", deadline=soon())
 
@@ -828,7 +829,7 @@ async def test_a_transport_of_the_tests_own() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"asked": str(request.url)})
 
-    http = Http(lambda origin: True, transport=httpx.MockTransport(answer))
+    http = Http(lambda origin: True, transport=FakeTransport(answer, repeat=True))
     assert (await send(http, "GET", "https://a.example/b")).json() == {"asked": "https://a.example/b"}
     await http.close()
 

@@ -1,11 +1,10 @@
 """Streamed answers: the limits of complete answers apply, and every connection is closed."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from tests.support.transport import Body, FakeTransport
 
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.client import Http
@@ -16,29 +15,8 @@ URL = "https://vendor.test/stream"
 ORIGIN = Origin.of(URL)
 
 
-class Slow(httpx.AsyncByteStream):
-    """Yields some pieces and then, if `hanging`, waits forever."""
-
-    def __init__(self, *pieces: bytes, hanging: bool = False) -> None:
-        self.pieces, self.hanging, self.closed = pieces, hanging, 0
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            yield piece
-        if self.hanging:
-            await asyncio.Event().wait()
-
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
-class Fake(httpx.AsyncBaseTransport):
-    def __init__(self, body: Slow, status: int = 200, **headers: str) -> None:
-        self.body, self.status, self.headers, self.requests = body, status, headers, 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests += 1
-        return httpx.Response(self.status, headers=self.headers, stream=self.body)
+def streaming(body: Body, status: int = 200, **headers: str) -> FakeTransport:
+    return FakeTransport(httpx.Response(status, headers=headers, stream=body), repeat=True)
 
 
 def client(transport: httpx.AsyncBaseTransport) -> Http:
@@ -51,47 +29,52 @@ async def read(http: Http, *, deadline: float | None = None) -> list[bytes]:
 
 
 async def test_pieces_come_as_they_are_and_the_next_has_the_slot() -> None:
-    transport = Fake(Slow(b"one", b"two"))
-    http = client(transport)
+    body = Body(b"onetwo", piece_bytes=3)
+    http = client(streaming(body))
     assert await read(http) == [b"one", b"two"]
     async with http.stream(http.request("POST", URL), deadline=None) as answer:
         assert (await answer.whole()).body == b"onetwo"
-    assert transport.body.closed == 2
+    assert body.closed == 2
 
 
 async def test_leaving_early_closes_it() -> None:
-    transport = Fake(Slow(b"one", hanging=True))
-    http = client(transport)
+    body = Body(b"one", hangs=True)
+    http = client(streaming(body))
     for turn in (1, 2):
         async with http.stream(http.request("POST", URL), deadline=None) as answer:
             pieces = answer.pieces
             assert await anext(pieces) == b"one"
             await pieces.aclose()
-        assert transport.body.closed == turn
+        assert body.closed == turn
 
 
 @pytest.mark.parametrize(
-    ("transport", "text"),
+    ("content", "status", "headers", "text"),
     [
-        (Fake(Slow(b"x" * 60, b"x" * 60)), "over 100 bytes"),
-        (Fake(Slow(b"x"), 302, location="/"), "redirect"),
-        (Fake(Slow(b"x"), 200, **{"content-encoding": "gzip"}), "compressed"),
-        (Fake(Slow(b"x"), 200, **{"x-long": "y" * (33 << 10)}), "headers are over"),
+        (b"x" * 120, 200, {}, "over 100 bytes"),
+        (b"x", 302, {"location": "/"}, "redirect"),
+        (b"x", 200, {"content-encoding": "gzip"}, "compressed"),
+        (b"x", 200, {"x-long": "y" * (33 << 10)}, "headers are over"),
     ],
+    ids=["body", "redirect", "compressed", "headers"],
 )
-async def test_what_is_beyond_the_limits_is_refused(transport: Fake, text: str) -> None:
+async def test_what_is_beyond_the_limits_is_refused(
+    content: bytes, status: int, headers: dict[str, str], text: str
+) -> None:
+    body = Body(content, piece_bytes=60)
     with pytest.raises(ExchangeFailed, match=text) as caught:
-        await read(client(transport))
-    assert (caught.value.stage, caught.value.status) == (Stage.ANSWERED, transport.status)
-    assert transport.body.closed == 1
+        await read(client(streaming(body, status, **headers)))
+    assert (caught.value.stage, caught.value.status) == (Stage.ANSWERED, status)
+    assert body.closed == 1
 
 
 async def test_one_deadline_holds_for_all_of_it() -> None:
-    transport = Fake(Slow(b"one", hanging=True))
+    body = Body(b"one", hangs=True)
+    transport = streaming(body)
     http = client(transport)
     with pytest.raises(ExchangeFailed, match="timed out") as caught:
         await read(http, deadline=time.monotonic() + 0.05)
-    assert caught.value.stage is Stage.ANSWERED and transport.body.closed == 1
+    assert caught.value.stage is Stage.ANSWERED and body.closed == 1
     async with http.stream(http.request("POST", URL), deadline=None):
         with pytest.raises(ExchangeFailed, match="timed out") as caught:
             await read(http, deadline=time.monotonic() + 0.05)
@@ -99,11 +82,11 @@ async def test_one_deadline_holds_for_all_of_it() -> None:
     with pytest.raises(ExchangeFailed, match="before the request was sent") as caught:
         await read(http, deadline=time.monotonic() - 1)
     assert caught.value.stage is Stage.NOT_SENT
-    assert transport.requests == 2
+    assert len(transport.requests) == 2
 
 
 async def test_a_key_goes_to_its_origin_alone() -> None:
-    transport = Fake(Slow())
+    transport = streaming(Body(b""))
     key = SecretHeader("authorization", Secret("canary"), frozenset({Origin.of("https://other.test")}))
     with pytest.raises(OriginRefused, match=r"is not for vendor\.test"):
         client(transport).request("POST", URL, secrets=[key])
@@ -113,9 +96,9 @@ async def test_a_key_goes_to_its_origin_alone() -> None:
 
 
 async def test_an_error_of_the_reader_is_its_own() -> None:
-    transport = Fake(Slow(b"one"))
-    http = client(transport)
+    body = Body(b"one")
+    http = client(streaming(body))
     with pytest.raises(TimeoutError, match="mine"):
         async with http.stream(http.request("POST", URL), deadline=None):
             raise TimeoutError("mine")
-    assert transport.body.closed == 1
+    assert body.closed == 1

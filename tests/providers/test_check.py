@@ -3,6 +3,7 @@
 import httpx
 import pytest
 from tests.support.recordings import KEY
+from tests.support.transport import FakeTransport
 
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.check import check_key
@@ -39,7 +40,7 @@ async def test_the_check_is_beside_the_api(cls: type[Vendor], base_url: str, ask
         return httpx.Response(200, json={"credits": 1})
 
     settings = cls.Settings(key=KEY, base_url=base_url, allow_private=bool(base_url))  # type: ignore[arg-type]
-    checked = await check_key(cls(settings, Tools(transport=httpx.MockTransport(transport), environment={})))
+    checked = await check_key(cls(settings, Tools(transport=FakeTransport(transport), environment={})))
     assert seen == [asked]
     assert "accepts the key" in checked.text or checked.verdict is Verdict.WARNING
 
@@ -48,7 +49,7 @@ async def test_the_check_is_beside_the_api(cls: type[Vendor], base_url: str, ask
     ("status", "words"), [(401, "refuses the key"), (403, "refuses the key"), (500, "500"), (429, "429")]
 )
 async def test_a_check_that_fails_says_why(status: int, words: str) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, json={"error": {"message": f"bad {KEY}"}}))
+    transport = FakeTransport(lambda request: httpx.Response(status, json={"error": {"message": f"bad {KEY}"}}))
     checked = await check_key(vendor(STABILITY, transport, "sk-" + "b2" * 24))
     assert checked.verdict is Verdict.FAILED
     assert words in checked.text
@@ -59,7 +60,7 @@ async def test_a_vendor_that_can_not_be_reached() -> None:
     def down(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no way there")
 
-    checked = await check_key(vendor(OPENAI, httpx.MockTransport(down), OPENAI_KEY))
+    checked = await check_key(vendor(OPENAI, FakeTransport(down), OPENAI_KEY))
     assert checked.verdict is Verdict.FAILED
     assert "no way there" in checked.text
 
@@ -71,7 +72,7 @@ async def test_without_a_free_call_or_offline_nobody_is_asked() -> None:
     class Quiet(BFL):
         key_path = ""
 
-    transport = httpx.MockTransport(asked)
+    transport = FakeTransport(asked)
     assert (await check_key(vendor(Quiet, transport, "0f" * 16))).verdict is Verdict.OK
     assert (await check_key(vendor(OPENAI, transport, OPENAI_KEY), online=False)).verdict is Verdict.OK
 
@@ -100,6 +101,6 @@ def test_a_googles_key_is_right_for_google() -> None:
 async def test_a_key_that_gemini_calls_a_bad_request_is_refused() -> None:
     detail = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
     error = {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.", "details": [detail]}
-    transport = httpx.MockTransport(lambda request: httpx.Response(400, json={"error": error}))
+    transport = FakeTransport(lambda request: httpx.Response(400, json={"error": error}))
     checked = await check_key(vendor(GEMINI, transport, "AIza" + "x" * 35))
     assert (checked.verdict, checked.text) == (Verdict.FAILED, "the vendor refuses the key")

@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from structlog.testing import capture_logs
-from tests.support.transport import KEY, Body, Clock, Measured, Script, Step, answer, events_of, outcome_of, raw
+from tests.support.clocks import Clock
+from tests.support.recordings import KEY
+from tests.support.transport import Body, FakeTransport, Step, answer, raw
+from tests.support.vendors import MeasuredPixels, run_error, run_events
 
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard
@@ -90,8 +93,8 @@ class World:
         sleep: Callable[[float], Awaitable[None]] | None = None,
         **table: Any,
     ) -> None:
-        self.script, self.clock = Script(*steps), Clock()
-        tools = Tools(Measured(), self.script, {}, self.clock, sleep or self.clock.sleep, jitter)
+        self.script, self.clock = FakeTransport(*steps, repeat=True), Clock()
+        tools = Tools(MeasuredPixels(), self.script, {}, self.clock, sleep or self.clock.sleep, jitter)
         self.vendor = Played(VendorSettings(key=Secret(KEY), **table), tools)
         self.jobs = RemoteJobs(self.vendor, profile)
         self.previews = 0
@@ -104,10 +107,10 @@ class World:
         return Candidate(call, CARD, ticket=ticket)
 
     async def events(self, **call: Any) -> list[Event]:
-        return await events_of(self.run, self.call(**call))
+        return await run_events(self.run, self.call(**call))
 
     async def outcome(self, **call: Any) -> tuple[list[Event], CelesteError]:
-        return await outcome_of(self.run, self.call(**call))
+        return await run_error(self.run, self.call(**call))
 
     @property
     def submits(self) -> int:
@@ -414,7 +417,7 @@ async def test_what_is_submitted_may_be_a_form() -> None:
     world = World(answer({"id": "1"}), INSIDE, profile=BY_STATUS)
     files = [("prompt", (None, b"a fox", None))]
     headers = {"accept": "application/json"}
-    await events_of(lambda tried: world.jobs.run("/submit", tried, files=files, headers=headers), world.call())
+    await run_events(lambda tried: world.jobs.run("/submit", tried, files=files, headers=headers), world.call())
     submit = world.script.requests[0]
     assert submit.headers["content-type"].startswith("multipart/form-data")
     assert submit.headers["accept"] == "application/json"
@@ -439,9 +442,9 @@ async def test_an_answer_that_is_no_job_is_the_result_and_nobody_is_asked(reply:
         return world.jobs.run("/submit", candidate, at_once=True, json={})
 
     if isinstance(expected, Picture):
-        assert await events_of(run, world.call()) == [expected]
+        assert await run_events(run, world.call()) == [expected]
     else:
-        events, error = await outcome_of(run, world.call())
+        events, error = await run_error(run, world.call())
         assert (events, type(error)) == ([], expected)
     assert world.script.sent() == ["POST /submit"]
 
@@ -594,20 +597,20 @@ def test_a_deadline_leaves_time_to_tell_the_caller_what_is_owed(seconds: float, 
 async def test_a_cancel_that_is_broken_off_is_sent_again_and_told() -> None:
     sending = asyncio.Event()
 
-    class Slow(Script):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            answered = await super().handle_async_request(request)
-            if request.method == "DELETE" and not sending.is_set():
-                sending.set()
-                await asyncio.Event().wait()
-            return answered
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE" and not sending.is_set():
+            sending.set()
+            await asyncio.Event().wait()
+        return answer({"id": "1", "status": "working"})
 
     world = World(TAKEN, WORKING, profile=BY_ID)
-    script = Slow(TAKEN, answer({"id": "1", "status": "working"}))
-    vendor = Played(VendorSettings(key=Secret(KEY)), Tools(Measured(), script, {}, world.clock, world.clock.sleep))
+    script = FakeTransport(TAKEN, slow, repeat=True)
+    vendor = Played(
+        VendorSettings(key=Secret(KEY)), Tools(MeasuredPixels(), script, {}, world.clock, world.clock.sleep)
+    )
     jobs = RemoteJobs(vendor, BY_ID)
     with capture_logs() as logs:
-        task = asyncio.create_task(events_of(lambda tried: jobs.run("/submit", tried), world.call(seconds=2)))
+        task = asyncio.create_task(run_events(lambda tried: jobs.run("/submit", tried), world.call(seconds=2)))
         await sending.wait()
         task.cancel()  # as gRPC does at the deadline
         with pytest.raises(asyncio.CancelledError):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support import pictures
+from tests.support.clocks import Clock
 from tests.support.recordings import KEY, Playing, Recording, fixture
-from tests.support.transport import Clock
 from tests.support.vendors import BASE, PROMPT, candidate, fixture_image, tools
 
 from celeste_image.core.edits import (

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -21,6 +20,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 from PIL import Image
+from tests.support.transport import Body, FakeTransport
 
 FOLDER = Path(__file__).parents[1] / "providers" / "recordings"
 KEY = "sk-test-canary-0123456789abcdef"
@@ -50,7 +50,7 @@ def all_recordings() -> list[str]:
     return sorted(f"{path.parent.name}/{path.stem}" for path in FOLDER.glob("*/*.json"))
 
 
-class Playing(httpx.AsyncBaseTransport):
+class Playing(FakeTransport):
     """Holds each request against the next of a recording and answers with its reply.
 
     A result that a reply names by URL is handed out to whoever asks without the key. The SDKs either leave that to
@@ -66,15 +66,14 @@ class Playing(httpx.AsyncBaseTransport):
             subset: Whether ours may leave out what the SDK adds of its schema's defaults.
             ignore: Names of body fields that are not compared; `recorded_requests.py` has the reason for each.
         """
+        super().__init__(self._play, repeat=True)
         self._left = list(recording.exchanges)
         self._base, self._subset, self._ignore = base, subset, set(ignore)
-        self.requests: list[httpx.Request] = []
         self.fetched = 0
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    def _play(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.startswith("/files/"):
             return self._file(request)
-        self.requests.append(request)
         assert self._left, f"a request more than was recorded: {request.method} {request.url}"
         expected = self._left.pop(0)
         hold(request, expected["request"], subset=self._subset, ignore=self._ignore)
@@ -190,21 +189,6 @@ def response_of(reply: dict[str, Any], base: str) -> httpx.Response:
     else:
         content = str(body.get("text", "")).encode()
     return httpx.Response(reply["status"], headers=headers, stream=Body(content))
-
-
-class Body(httpx.AsyncByteStream):
-    """A body in pieces, as a network has them."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._content), 1000):
-            yield self._content[start : start + 1000]
-
-    async def aclose(self) -> None:
-        self.closed = True
 
 
 def _filled(value: Any, base: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.support import pictures
 
-from celeste_image.core.card import ChoiceRange, ModelCard, NumberRange, Parameter, SizeRange
+from celeste_image.core.card import ChoiceRange, ModelCard, NumberRange, SizeRange
 from celeste_image.core.edits import (
     EDITS,
     AnyEdit,
@@ -75,13 +75,13 @@ def edits_for(card: ModelCard) -> Iterator[AnyEdit]:
     """Yields an edit of each kind that a card offers."""
     assert {type(sample) for sample in SAMPLES} == set(EDITS.values())
     for sample in SAMPLES:
-        if found := card.parameter(OperationKind.EDIT, sample.field):
-            yield Control(_first(card, found), "a robot") if isinstance(sample, Control) else sample
+        if sample.field in card.edits:
+            yield Control(_first(card), "a robot") if isinstance(sample, Control) else sample
 
 
-def _first(card: ModelCard, control: Parameter) -> str:
-    known = card.parameter(OperationKind.EDIT, "control.control") or control
-    return known.range.values[0] if isinstance(known.range, ChoiceRange) and known.range.values else "structure"
+def _first(card: ModelCard) -> str:
+    known = card.parameter(OperationKind.EDIT, "control.control")
+    return known.range.values[0] if known and isinstance(known.range, ChoiceRange) else "structure"
 
 
 def _factor(card: ModelCard) -> float:

@@ -1,113 +1,91 @@
-"""A vendor of jobs that is played by a list, and clocks that nobody waits for."""
+"""FakeTransport: the one double for the HTTP transport of a vendor, with its responses and their bodies."""
 
+import asyncio
+import inspect
 import json
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 
-from celeste_image.core.call import Candidate
-from celeste_image.core.errors import CelesteError, ProviderFailed
-from celeste_image.core.events import Event
-from celeste_image.imaging.pixels import Pixels
+__all__ = ["Body", "FakeTransport", "Step", "answer", "raw"]
 
-KEY = "sk-test-canary-0123456789abcdef"
-Step = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
-Calling = Callable[[Candidate], AsyncGenerator[Event, None]]
+Step = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
 
-def answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
-    """Returns an answer in JSON; `retry_after` is the header `retry-after`."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return raw(json.dumps(value).encode(), status, **{"content-type": "application/json"} | named)
+class FakeTransport(httpx.AsyncBaseTransport):
+    """Answers each request with the next step: a response, an error to raise, or a function of the request.
 
+    Args:
+        steps: What happens to each request in turn.
+        repeat: Whether the last step also answers every later request; otherwise a later request fails the test.
 
-def raw(content: bytes, status: int = 200, **headers: str) -> httpx.Response:
-    return httpx.Response(status, headers=headers, stream=Body(content))
+    Attributes:
+        requests: The requests so far.
+    """
 
-
-class Body(httpx.AsyncByteStream):
-    """A body in pieces that may break off; it can be read again."""
-
-    def __init__(self, content: bytes, error: Exception | None = None) -> None:
-        self._content, self._error = content, error
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._content), 7):
-            yield self._content[start : start + 7]
-        if self._error:
-            raise self._error
-
-
-class Script(httpx.AsyncBaseTransport):
-    """Answers each request with the next step, and with the last step for ever; the requests are kept."""
-
-    def __init__(self, *steps: Step) -> None:
-        self._steps = list(steps)
+    def __init__(self, *steps: Step, repeat: bool = False) -> None:
+        self._steps, self._repeat = list(steps), repeat
         self.requests: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+        assert self._steps, f"one request too many: {request.method} {request.url}"
+        step = self._steps[0] if self._repeat and len(self._steps) == 1 else self._steps.pop(0)
         if isinstance(step, Exception):
             raise step
-        if callable(step):
-            return step(request)
-        return httpx.Response(step.status_code, headers=step.headers, stream=step.stream)
+        if isinstance(step, httpx.Response):  # a copy, since a step may be used several times
+            return httpx.Response(step.status_code, headers=step.headers, stream=step.stream)
+        made = step(request)
+        return await made if inspect.isawaitable(made) else made
 
     def sent(self) -> list[str]:
+        """Returns the method and the path of each request."""
         return [f"{request.method} {request.url.path}" for request in self.requests]
 
 
-class Clock:
-    """A clock that only `sleep` moves on, from now: the connections have the real one."""
+class Body(httpx.AsyncByteStream):
+    """The body of a response, in pieces. It can be read again.
 
-    def __init__(self) -> None:
-        self.began = self.now = time.monotonic()
-        self.pauses: list[float] = []
+    Args:
+        content: The bytes.
+        error: Raised after the last byte.
+        hangs: Whether the end never comes.
+        piece_bytes: Size of a piece; 0 means about a hundred pieces, of 7 bytes or more.
 
-    def __call__(self) -> float:
-        return self.now
+    Attributes:
+        closed: How many readers closed it.
+        hanging: Set when a reader waits for the end that never comes.
+    """
 
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
+    def __init__(
+        self, content: bytes, error: Exception | None = None, *, hangs: bool = False, piece_bytes: int = 0
+    ) -> None:
+        self._content, self._error, self._hangs = content, error, hangs
+        self._piece_bytes = piece_bytes or max(7, len(content) // 100)
+        self.closed = 0
+        self.hanging = asyncio.Event()
 
-    @property
-    def passed(self) -> float:
-        return self.now - self.began
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), self._piece_bytes):
+            yield self._content[start : start + self._piece_bytes]
+        if self._error:
+            raise self._error
+        if self._hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
 
-
-class Measured(Pixels):
-    """Pictures that start no process: bytes that begin with `PNG` are 4 x 3."""
-
-    def __init__(self) -> None:
-        super().__init__("played")
-
-    async def facts(self, data: bytes) -> tuple[str, int, int]:
-        if not data.startswith(b"PNG"):
-            raise ProviderFailed("its image can't be used")
-        return "image/png", 4, 3
-
-    async def preview(self, data: bytes) -> tuple[bytes, str, int, int]:
-        return data, *await self.facts(data)
-
-
-async def events_of(run: Calling, candidate: Candidate) -> list[Event]:
-    """Returns the events of `run(candidate)`."""
-    async with aclosing(run(candidate)) as events:
-        return [event async for event in events]
+    async def aclose(self) -> None:
+        self.closed += 1
 
 
-async def outcome_of(run: Calling, candidate: Candidate) -> tuple[list[Event], CelesteError]:
-    """Returns the events before the error, and the error."""
-    seen: list[Event] = []
-    try:
-        async with aclosing(run(candidate)) as events:
-            async for event in events:
-                seen.append(event)
-    except CelesteError as error:
-        return seen, error
-    raise AssertionError(f"no error, but {seen}")
+def answer(value: Any = None, status: int = 200, **headers: str) -> httpx.Response:
+    """Returns a response in JSON; bytes go as they are, and `retry_after` is the header `retry-after`."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return raw(content, status, **{"content-type": "application/json"} | named)
+
+
+def raw(content: bytes, status: int = 200, **headers: str) -> httpx.Response:
+    """Returns a response with these bytes."""
+    return httpx.Response(status, headers=headers, stream=Body(content))

@@ -1,17 +1,16 @@
-"""Vendors for tests: with answers of ours for a network, and their pixel work in this process."""
+"""Vendors under test: behind a fake transport, with their pixel work in this process, and what comes of a request."""
 
 import hashlib
-import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import httpx
 from tests.support import pictures
-from tests.support.recordings import KEY, Body, fixture
+from tests.support.recordings import KEY, fixture
 
 from celeste_image.core.call import Call, Candidate
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.media import media_type
@@ -24,6 +23,7 @@ from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.sandbox.frames import Frame
 
 V = TypeVar("V", bound=Vendor)
+CandidateRun = Callable[[Candidate], AsyncGenerator[Event, None]]
 
 CALL = Call("a-call")
 BASE = "https://vendor.test"
@@ -50,25 +50,19 @@ def in_process(name: str) -> Pixels:
     return Pixels(name, pool=InProcess())
 
 
-class Answering(httpx.AsyncBaseTransport):
-    """Answers with what it was given, in turn, and keeps what it was asked; a request more is an error."""
+class MeasuredPixels(Pixels):
+    """Pixel work without a process: bytes that begin with `PNG` are an image of 4 x 3 pixels."""
 
-    def __init__(self, *answers: httpx.Response | Exception | Callable[[], httpx.Response]) -> None:
-        self._answers = list(answers)
-        self.requests: list[httpx.Request] = []
+    def __init__(self) -> None:
+        super().__init__("measured")
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer() if callable(answer) else answer
+    async def facts(self, data: bytes) -> tuple[str, int, int]:
+        if not data.startswith(b"PNG"):
+            raise ProviderFailed("its image can't be used")
+        return "image/png", 4, 3
 
-
-def answer(value: Any = None, status: int = 200, **headers: str) -> httpx.Response:
-    """Returns an answer with a JSON value."""
-    fields = {"content-type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
-    return httpx.Response(status, headers=fields, stream=Body(json.dumps(value).encode()))
+    async def preview(self, data: bytes) -> tuple[bytes, str, int, int]:
+        return data, *await self.facts(data)
 
 
 def tools(transport: httpx.AsyncBaseTransport, **others: Any) -> Tools:
@@ -102,6 +96,24 @@ async def error_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fi
         assert KEY not in told
         return error
     raise AssertionError(f"it did not fail: {events}")
+
+
+async def run_events(run: CandidateRun, candidate: Candidate) -> list[Event]:
+    """Returns the events of `run(candidate)`."""
+    async with aclosing(run(candidate)) as events:
+        return [event async for event in events]
+
+
+async def run_error(run: CandidateRun, candidate: Candidate) -> tuple[list[Event], CelesteError]:
+    """Returns the events before the error of `run(candidate)`, which must fail, and the error."""
+    seen: list[Event] = []
+    try:
+        async with aclosing(run(candidate)) as events:
+            async for event in events:
+                seen.append(event)
+    except CelesteError as error:
+        return seen, error
+    raise AssertionError(f"no error, but {seen}")
 
 
 def loaded(data: bytes) -> ImageInput:

@@ -15,11 +15,11 @@ __all__ = ["command"]
 
 @click.command(name="analyze")
 @click.argument("image")
-@click.option("--kind", "kinds", multiple=True, help="What to find, of metadata, content, quality, safety; else all.")
+@click.option("--kind", "kinds", multiple=True, help="metadata, content, quality or safety; repeatable; default: all.")
 @operation_options
 def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
-    """Find out about a picture. IMAGE is a file, or the name of an artifact."""
-    from celeste_image.cli.files import picture
+    """Analyze an image. IMAGE is a file, the name of an artifact, or - for standard input."""
+    from celeste_image.cli import files
     from celeste_image.cli.run import print_result, show
     from celeste_image.client import connect
     from celeste_image.client.calls import AnalyzeParameters, analyze_request
@@ -32,9 +32,9 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
         **common_parameters(common),
         "kinds": [AnalysisKind(kind) for kind in dict.fromkeys(kinds)],
     }
-    request = analyze_request(picture(image), parameters)
+    request = analyze_request(files.image(image), parameters)
     with connect(common["address"]) as client:
-        result = show(client, request, common["timeout"])
+        result = show(client, request, common)
     if common["as_json"]:
         print_result(result)
     elif found := result.analysis:
@@ -50,12 +50,12 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
 
 
 def say(line: str) -> None:
-    """Prints a line; what a terminal would take for a command, since texts of files are anybody's, is escaped."""
+    """Prints a line. Escapes control characters, since a file may hold commands for the terminal."""
     click.echo("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
 
 
 def print_metadata(facts: "ImageMetadata") -> None:
-    """Prints what a picture says about itself, a line for each tag."""
+    """Prints the metadata of an image, one line per tag."""
     say(f"{facts.media_type}  {facts.width} x {facts.height}  {facts.color_mode}  {facts.size_bytes:,} bytes")
     say(f"sha256  {facts.sha256}")
     if facts.icc_profile:
@@ -74,7 +74,7 @@ def print_metadata(facts: "ImageMetadata") -> None:
 
 
 def print_content(content: "ImageContent") -> None:
-    """Prints what a picture shows."""
+    """Prints the content of an image."""
     if content.caption:
         say(f"caption ({content.caption_method})  {content.caption}")
     for tag in content.tags:
@@ -89,7 +89,7 @@ def print_content(content: "ImageContent") -> None:
 
 
 def print_quality(quality: "ImageQuality") -> None:
-    """Prints how well a picture was taken."""
+    """Prints the technical quality of an image."""
     say(f"sharpness  {quality.sharpness:.2f}")
     say(f"brightness  {quality.brightness:.2f}  contrast  {quality.contrast:.2f}")
     say(f"clipped  {quality.clipped_shadows:.1%} black  {quality.clipped_highlights:.1%} white")
@@ -97,6 +97,6 @@ def print_quality(quality: "ImageQuality") -> None:
 
 
 def print_safety(safety: "SafetyAnalysis") -> None:
-    """Prints a line for each category, with the network that gave the score where it was one alone."""
+    """Prints one line per category, with the network of a score that is not combined."""
     for each in safety.scores:
         say(f"safety  {each.category}  {each.score:.3f}  {each.network}".rstrip())

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, common_parameters, format_option, label_options, operation_options
+from celeste_image.cli.options import (
+    IMAGE,
+    label_options,
+    operation_options,
+    out_options,
+    paint_options,
+    paint_parameters,
+)
 from celeste_image.core import edits
 from celeste_image.core.image import ImageInput
 
@@ -20,12 +27,12 @@ SIDE = click.IntRange(0, 8192)
 
 
 class Kinds(click.Group):
-    """Finds kinds of edits; what is none is a picture to change by words, or to inpaint where a mask is given."""
+    """Finds the kind of an edit. Without a kind, an edit follows an instruction, or inpaints if there is a mask."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Takes what is no kind as a picture, unless it looks like a slip of the finger."""
+        """Takes an unknown word as an image, unless the word resembles a kind and no such file exists."""
         word = args[0]
         if word not in self.commands:
             near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.7)
@@ -36,27 +43,12 @@ class Kinds(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Picture(click.ParamType[ImageInput]):
-    """A file, the name of an artifact, or - for standard input."""
-
-    name = "picture"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ImageInput:
-        """Returns the picture. Raises click.UsageError when it can't be read."""
-        from celeste_image.cli.files import picture
-
-        return picture(value)
-
-
-PICTURE = Picture()
-
-
 @click.group(name="edit", cls=Kinds)
 def command() -> None:
-    """Change a picture: celeste edit KIND IMAGE [PROMPT].
+    """Edit an image: celeste edit KIND IMAGE [PROMPT].
 
-    Without a KIND, celeste edit IMAGE PROMPT changes what the words say, and with --mask paints them there. IMAGE is a
-    file, the name of an artifact, or - for standard input.
+    Without a KIND, celeste edit IMAGE PROMPT follows the instruction in PROMPT, and with --mask paints PROMPT there.
+    IMAGE is a file, the name of an artifact, or - for standard input.
     """
 
 
@@ -66,83 +58,67 @@ def option(*names: str, **how: Any) -> Callable[[Make], Make]:
 
 
 def prompt(required: bool = True) -> Callable[[Make], Make]:
-    """Adds the words of an edit."""
+    """Adds the prompt of an edit."""
     return click.argument("prompt") if required else click.argument("prompt", default="")
 
 
 def strength(function: Make) -> Make:
-    """Adds how much of an edit is wanted."""
-    return option("--strength", type=click.FloatRange(0, 1), help="How much of it; else the model's own.")(function)
+    """Adds the strength of an edit."""
+    return option("--strength", type=click.FloatRange(0, 1), help="Strength; default: the model's own.")(function)
 
 
 def masked(function: Make) -> Make:
     """Adds the mask of an edit."""
     for add in (
-        option("--pixel-lock/--no-pixel-lock", default=None, help="Keep all else bit for bit; on by itself."),
+        option(
+            "--pixel-lock/--no-pixel-lock", default=None, help="Keep pixels outside the mask bit for bit; default: on."
+        ),
         option("--feather", type=click.IntRange(0, 256), default=0, help="Soft border in pixels."),
         option(
             "--polarity",
             type=click.Choice([str(each) for each in edits.Polarity]),
             default="white",
             show_default=True,
-            help="What in the mask means change.",
+            help="Mask values that mean change.",
         ),
-        option("--mask", type=PICTURE, required=True, help="A picture of the same size that marks where."),
+        option("--mask", type=IMAGE, required=True, help="A mask as large as the image."),
     ):
         function = add(function)
     return function
 
 
 def kind(function: Make) -> click.Command:
-    """Makes a command of a function from an edit's own options to the edit."""
+    """Makes a command from a function that takes the options of one edit and returns the edit."""
     own = inspect.signature(function).parameters
     name = function.__name__.replace("_", "-")
 
     def run(image: str, out: Path | None, force: bool, **values: Any) -> int:
-        from celeste_image.cli.files import picture
+        from celeste_image.cli import files
         from celeste_image.cli.run import make_images
         from celeste_image.client.calls import EditParameters, edit_request
 
         edit = function(**{option: values.pop(option) for option in own})
-        parameters: EditParameters = {
-            **common_parameters(values),
-            "references": values["references"],
-            "negative_prompt": values["negative"],
-            "size": checked_size(values["size"]),
-            "count": values["count"],
-            "seed": values["seed"],
-            "output_media_type": values["media_type"],
-        }
+        parameters: EditParameters = {**paint_parameters(values)}
         stem = name if image == "-" or image.startswith("artifacts/") else f"{Path(image).stem} {name}"
-        return make_images(edit_request(picture(image), edit, parameters), values, out=out, stem=stem, force=force)
+        request = edit_request(files.image(image), edit, parameters)
+        return make_images(request, values, out=out, stem=stem, force=force)
 
     run.__doc__ = function.__doc__
-    common = (
-        click.option("--reference", "references", type=PICTURE, multiple=True, help="A picture to go by; repeatable."),
-        click.option("-n", "--negative", default="", help="What not to make."),
-        click.option("--size", help="768x512, or a ratio such as 16:9; else that of the picture."),
-        format_option,
-        click.option("--count", type=click.IntRange(1, 16), default=1, show_default=True, help="Images wanted."),
-        click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="The same seed gives the same picture."),
-        click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder."),
-        click.option("--force", is_flag=True, help="Overwrite files."),
-    )
-    decorated: Any = label_options(operation_options(run))
-    for add in reversed(common):
-        decorated = add(decorated)
+    # Options of its own, such as the style of restyle, stand in the place of the shared ones.
+    decorated: Any = paint_options(out_options(label_options(operation_options(run))), without=tuple(own))
     decorated.__click_params__ += getattr(function, "__click_params__", [])  # click shows the last one first
     return command.command(name=name)(click.argument("image")(decorated))
 
 
 def mask_of(mask: ImageInput, polarity: str, feather: int) -> edits.Mask:
-    """Returns the mask that the options say."""
+    """Returns the mask of the options."""
     return edits.Mask(mask, edits.Polarity(polarity), feather)
 
 
 @kind
 @masked
 def erase(mask: ImageInput, polarity: str, feather: int, pixel_lock: bool | None) -> edits.AnyEdit:
-    """Remove what is under the mask."""
+    """Remove the masked area."""
     return edits.Erase(mask_of(mask, polarity, feather), pixel_lock)
 
 
@@ -150,18 +126,18 @@ def erase(mask: ImageInput, polarity: str, feather: int, pixel_lock: bool | None
 @prompt()
 @masked
 def inpaint(prompt: str, mask: ImageInput, polarity: str, feather: int, pixel_lock: bool | None) -> edits.AnyEdit:
-    """Paint something under the mask."""
+    """Paint PROMPT under the mask."""
     return edits.Inpaint(mask_of(mask, polarity, feather), prompt, pixel_lock)
 
 
 @kind
 @prompt(required=False)
-@option("--left", type=SIDE, default=0, help="Pixels to add there.")
-@option("--right", type=SIDE, default=0, help="Pixels to add there.")
-@option("--top", type=SIDE, default=0, help="Pixels to add there.")
-@option("--bottom", type=SIDE, default=0, help="Pixels to add there.")
+@option("--left", type=SIDE, default=0, help="Pixels to add on this side.")
+@option("--right", type=SIDE, default=0, help="Pixels to add on this side.")
+@option("--top", type=SIDE, default=0, help="Pixels to add on this side.")
+@option("--bottom", type=SIDE, default=0, help="Pixels to add on this side.")
 def outpaint(prompt: str, left: int, right: int, top: int, bottom: int) -> edits.AnyEdit:
-    """Make the picture larger than it was, and fill the border."""
+    """Extend the image and fill the border."""
     return edits.Outpaint(left, right, top, bottom, prompt)
 
 
@@ -169,7 +145,7 @@ def outpaint(prompt: str, left: int, right: int, top: int, bottom: int) -> edits
 @prompt()
 @strength
 def instruct(prompt: str, strength: float | None) -> edits.AnyEdit:
-    """Change what words say."""
+    """Follow the instruction in PROMPT."""
     return edits.Instruct(prompt, strength)
 
 
@@ -181,58 +157,58 @@ def remove_background() -> edits.AnyEdit:
 
 @kind
 @prompt(required=False)
-@option("--background", type=PICTURE, help="A picture of it.")
+@option("--background", type=IMAGE, help="An image of the background.")
 def replace_background(prompt: str, background: ImageInput | None) -> edits.AnyEdit:
-    """Put another background there, by words or by a picture."""
+    """Replace the background by a prompt or an image."""
     return edits.ReplaceBackground(prompt, background)
 
 
 @kind
 @prompt(required=False)
 @option("--style", default="", help="A style that the model knows; celeste models --json lists them.")
-@option("--style-image", type=PICTURE, help="A picture in the style wanted.")
+@option("--style-image", type=IMAGE, help="An image in the wanted style.")
 @strength
 def restyle(prompt: str, style: str, style_image: ImageInput | None, strength: float | None) -> edits.AnyEdit:
-    """Paint the picture in another style."""
+    """Paint the image in another style."""
     return edits.Restyle(style, style_image, prompt, strength)
 
 
 @kind
 @prompt()
-@option("--target", required=True, help="What to recolor.")
+@option("--target", required=True, help="The object to recolor.")
 def recolor(prompt: str, target: str) -> edits.AnyEdit:
-    """Give something another color: PROMPT says which."""
+    """Recolor an object; PROMPT is the new color."""
     return edits.Recolor(target, prompt)
 
 
 @kind
 @prompt()
-@option("--search", required=True, help="What to find.")
-def search_replace(prompt: str, search: str) -> edits.AnyEdit:
-    """Find something, and put PROMPT there."""
-    return edits.SearchReplace(search, prompt)
+@option("--target", required=True, help="The object to find.")
+def search_replace(prompt: str, target: str) -> edits.AnyEdit:
+    """Find an object and replace it by PROMPT."""
+    return edits.SearchReplace(target, prompt)
 
 
 @kind
 @prompt(required=False)
-@option("--light", "reference", type=PICTURE, help="A picture with the light wanted.")
-@option("--direction", default="", help="Where it comes from: a word that the model knows.")
+@option("--light", "reference", type=IMAGE, help="An image with the wanted light.")
+@option("--direction", default="", help="Direction of the light: a word that the model knows.")
 @strength
 def relight(prompt: str, reference: ImageInput | None, direction: str, strength: float | None) -> edits.AnyEdit:
-    """Light the picture anew."""
+    """Change the light of the image."""
     return edits.Relight(prompt, reference, direction, strength)
 
 
 @kind
 def vary() -> edits.AnyEdit:
-    """Make another picture like this one, without words."""
+    """Make a similar image without a prompt."""
     return edits.Vary()
 
 
 @kind
 @prompt()
-@option("--control", required=True, help="The aspect to keep: sketch, structure, style or another word of the model's.")
+@option("--control", required=True, help="Aspect to keep: sketch, structure, style or another word of the model.")
 @strength
 def control(prompt: str, control: str, strength: float | None) -> edits.AnyEdit:
-    """Make a new picture that keeps an aspect of this one."""
+    """Make a new image that keeps one aspect of this one."""
     return edits.Control(control, prompt, strength)

@@ -1,4 +1,4 @@
-"""Pictures that commands get as arguments."""
+"""Images that commands get as arguments."""
 
 import sys
 
@@ -7,14 +7,14 @@ import click
 from celeste_image.client.calls import image_input
 from celeste_image.core.image import ImageInput
 
-__all__ = ["picture"]
+__all__ = ["image"]
 
 
-def picture(argument: str) -> ImageInput:
-    """Returns the picture for a path, an artifact's name, or - for standard input.
+def image(argument: str) -> ImageInput:
+    """Returns the image for a path, the name of an artifact, or - for standard input.
 
     Raises:
-        click.UsageError: The file can't be read.
+        click.UsageError: The file is unreadable.
     """
     if argument == "-":
         return ImageInput(data=sys.stdin.buffer.read())

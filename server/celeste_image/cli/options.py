@@ -1,51 +1,104 @@
-"""Options that several commands have, and the values they take."""
+"""Options that several commands share, and the values that they accept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from celeste_image.core.image import ImageInput, ImageReference
+
 if TYPE_CHECKING:
-    from celeste_image.client.calls import CommonParameters
+    from celeste_image.client.calls import CommonParameters, PaintParameters
     from celeste_image.core.image import Size
 
 __all__ = [
+    "IMAGE",
     "address_option",
     "checked_size",
     "common_parameters",
     "format_option",
     "label_options",
     "operation_options",
+    "out_options",
+    "paint_options",
+    "paint_parameters",
+    "seed_option",
 ]
 
 Command = Callable[..., Any]
+
+SEED = click.IntRange(0, (1 << 64) - 1)
+FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+class Image(click.ParamType[ImageInput]):
+    """A file, the name of an artifact, or - for standard input."""
+
+    name = "image"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ImageInput:
+        """Returns the image. Raises click.UsageError for an unreadable file."""
+        from celeste_image.cli.files import image
+
+        return image(value)
+
+
+IMAGE = Image()
+
+
+class Reference(click.ParamType[ImageReference]):
+    """An image, optionally followed by its role and its name: `hat.png;role=subject;name=hat`."""
+
+    name = "image[;role=ROLE][;name=NAME]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ImageReference:
+        """Returns the reference. Raises click.UsageError for an unreadable file or an unknown attribute."""
+        from celeste_image.cli.files import image
+
+        path, *attributes = [str(value)] if Path(value).exists() else str(value).split(";")
+        pairs = {}
+        for attribute in attributes:
+            key, _, text = attribute.partition("=")
+            if key not in ("role", "name"):
+                self.fail(f"{attribute!r} is neither role=ROLE nor name=NAME", param, ctx)
+            pairs[key] = text
+        return ImageReference(image(path), **pairs)
+
 
 address_option = click.option(
     "--address",
     envvar="CELESTE_ADDRESS",
     default="",
-    help="Server: host:port or unix:PATH. Without it a server of its own is started.",
+    help="Server: host:port or unix:PATH. Without an address, the command starts a server of its own.",
 )
-
-FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 def _media_type(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    return FORMATS[value] if value else ""
+    return "" if value is None else FORMATS.get(value, value)
 
 
 format_option = click.option(
     "--format",
     "media_type",
-    type=click.Choice(list(FORMATS)),
+    metavar="png|jpeg|webp|MEDIA_TYPE",
     callback=_media_type,
-    help="Format of the result; else the model's own.",
+    help="Format of the result; default: the model's own.",
 )
+seed_option = click.option("--seed", type=SEED, help="The same seed gives the same image.")
+
+
+def _added(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Returns a command with options, shown in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def operation_options(command: Command) -> Command:
-    """Adds the options that all operations have."""
-    for option in reversed(
+    """Adds the options that all operations share."""
+    return _added(
+        command,
         (
             click.option("-m", "--model", default="", help="Model or alias, from `celeste models`."),
             click.option(
@@ -53,35 +106,93 @@ def operation_options(command: Command) -> Command:
                 "fallbacks",
                 multiple=True,
                 metavar="MODEL",
-                help="Model to try when the one before could not do it and did nothing; may be repeated.",
+                help="Model to try when the previous one did nothing; repeatable.",
             ),
-            click.option("--strict", is_flag=True, help="Refuse what can't be done to the letter."),
-            click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait at most."),
+            click.option("--strict", is_flag=True, help="Fail if the result would differ from the request."),
+            click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Timeout in seconds."),
             click.option(
                 "--set",
                 "settings",
                 multiple=True,
                 metavar="PROVIDER.NAME=VALUE",
-                help="An option that only one provider knows; may be repeated.",
+                help="Option of one provider; repeatable.",
             ),
+            click.option("--end-user", default="", metavar="ID", help="Opaque id of the end user for the provider."),
+            click.option("--request-id", default="", metavar="UUID", help="Id of the request; default: a new one."),
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of paths."),
             address_option,
-        )
-    ):
-        command = option(command)
-    return command
+        ),
+    )
 
 
 def label_options(command: Command) -> Command:
-    """Adds the options of what the images made say of themselves."""
-    keep = click.Choice(["keep", "strip"])
-    recipe = "Write model, prompt, seed and the like into the images, or not."
-    command = click.option("--recipe/--no-recipe", default=None, help=recipe)(command)
-    return click.option("--metadata", type=keep, help="What becomes of metadata that the images come with.")(command)
+    """Adds the options for the delivery of images and for their metadata."""
+    return _added(
+        command,
+        (
+            click.option(
+                "--previews", type=click.IntRange(0, 8), default=0, help="Previews to save beside the result."
+            ),
+            click.option(
+                "--inline-limit",
+                type=click.IntRange(min=0),
+                metavar="BYTES",
+                help="Most image bytes inside the response; the command downloads the rest.",
+            ),
+            click.option("--metadata", type=click.Choice(["keep", "strip"]), help="Metadata of the images."),
+            click.option(
+                "--recipe/--no-recipe", default=None, help="Whether to write model, prompt and seed into the images."
+            ),
+        ),
+    )
+
+
+def out_options(command: Command) -> Command:
+    """Adds the options for the files of a result."""
+    return _added(
+        command,
+        (
+            click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder."),
+            click.option("--force", is_flag=True, help="Overwrite files."),
+        ),
+    )
+
+
+def paint_options(command: Command, without: Sequence[str] = ()) -> Command:
+    """Adds the options that generate and edit share, except the names in `without`, which the command has itself."""
+    options = {
+        "negative": click.option("-n", "--negative", default="", help="Content to avoid."),
+        "size": click.option("--size", help="768x512, a ratio such as 16:9, or an area such as 2mp."),
+        "media_type": format_option,
+        "count": click.option(
+            "--count", type=click.IntRange(1, 16), default=1, show_default=True, help="Number of images."
+        ),
+        "seed": seed_option,
+        "references": click.option(
+            "--reference",
+            "references",
+            type=Reference(),
+            multiple=True,
+            help="Guiding image; repeatable.",
+        ),
+        "quality": click.option("--quality", default="", help="Effort of the model: a word that the model knows."),
+        "background": click.option("--background", default="", help="transparent, opaque, or a word of the model."),
+        "output_quality": click.option(
+            "--output-quality", type=click.IntRange(1, 100), help="Quality of a lossy format, 1 to 100."
+        ),
+        "style": click.option("--style", default="", help="A style that the model knows; see `celeste models show`."),
+        "rewrite": click.option(
+            "--rewrite-prompt/--no-rewrite-prompt",
+            "rewrite",
+            default=None,
+            help="Whether the model may rewrite the prompt.",
+        ),
+    }
+    return _added(command, [option for name, option in options.items() if name not in without])
 
 
 def checked_size(size: str | None) -> "Size":
-    """Returns the size that an option says. Raises click.BadParameter when it says none."""
+    """Returns the size of an option. Raises click.BadParameter for an invalid size."""
     from celeste_image.client.calls import size_of
 
     try:
@@ -91,22 +202,44 @@ def checked_size(size: str | None) -> "Size":
 
 
 def common_parameters(values: dict[str, Any]) -> "CommonParameters":
-    """Returns what `operation_options` and `label_options` say, as the client's calls take it."""
+    """Returns the values of `operation_options` and `label_options` as arguments of the client."""
     return {
+        "request_id": values["request_id"],
         "model": values["model"],
         "fallback_models": values["fallbacks"],
         "strict": values["strict"],
         "provider_options": _provider_options(values["settings"]),
+        "inline_limit_bytes": values.get("inline_limit"),
+        "preview_count": values.get("previews", 0),
+        "end_user": values["end_user"],
         "output_metadata": values.get("metadata"),
         "embed_recipe": values.get("recipe"),
     }
 
 
+def paint_parameters(values: dict[str, Any]) -> "PaintParameters":
+    """Returns the values of all the options that generate and edit share as arguments of the client."""
+    return {
+        **common_parameters(values),
+        "negative_prompt": values["negative"],
+        "size": checked_size(values["size"]),
+        "count": values["count"],
+        "seed": values["seed"],
+        "output_media_type": values["media_type"],
+        "references": values["references"],
+        "quality": values["quality"],
+        "background": values.get("background", ""),
+        "output_quality": values["output_quality"] or 0,
+        "style": values.get("style", ""),
+        "rewrite_prompt": values["rewrite"],
+    }
+
+
 def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Returns `local.tile=64` and the like as provider options; values are JSON, else text.
+    """Returns provider options for settings such as `local.tile=64`. A value that is not JSON is text.
 
     Raises:
-        click.BadParameter: One is not of that form.
+        click.BadParameter: A setting has another form.
     """
     import json
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,24 @@ from celeste_image.wire.results import result_to_proto
 __all__ = ["make_images", "print_result", "show"]
 
 
-def show(client: Client, request: ImageRequest, timeout: float | None) -> OperationResult:
-    """Runs a request and shows what happens on standard error. Raises CelesteError."""
+Previewed = Callable[[events.Preview], Path]
+"""Saves a preview and returns its path."""
+
+
+def show(
+    client: Client, request: ImageRequest, common: Mapping[str, Any], previewed: Previewed | None = None
+) -> OperationResult:
+    """Runs a request and shows its progress on standard error.
+
+    Args:
+        client: Runs the request.
+        request: The request.
+        common: The values of `operation_options`.
+        previewed: Saves a preview; None ignores previews.
+
+    Raises:
+        CelesteError: The request failed.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     result: OperationResult | None = None
@@ -32,10 +48,10 @@ def show(client: Client, request: ImageRequest, timeout: float | None) -> Operat
         bar = shown.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
         task = bar.add_task("starting", total=1.0)
         told = -1
-        for event in client.stream(request, timeout=timeout):
+        for event in client.stream(request, request_id=common["request_id"], timeout=common["timeout"]):
             match event:
                 case events.Queued():
-                    bar.update(task, description=f"waiting, place {event.position}")
+                    bar.update(task, description=f"queued, position {event.position}")
                 case events.Started():
                     bar.update(task, description=event.model)
                     if not console.is_terminal:
@@ -46,6 +62,8 @@ def show(client: Client, request: ImageRequest, timeout: float | None) -> Operat
                     if not console.is_terminal and int(event.fraction * 10) > told:
                         told = int(event.fraction * 10)
                         console.print(f"  {event.fraction:4.0%} {event.phase}", highlight=False)
+                case events.Preview() if previewed:
+                    console.print(f"preview: {previewed(event)}", highlight=False, markup=False)
                 case events.Warned():
                     told_of = f"{event.path}: {event.text}" if event.path else event.text
                     console.print(f"warning: {told_of}", style="yellow", highlight=False, markup=False)
@@ -58,16 +76,16 @@ def show(client: Client, request: ImageRequest, timeout: float | None) -> Operat
 
 
 def _save_images(client: Client, result: OperationResult, out: Path | None, stem: str, *, force: bool) -> list[Path]:
-    """Writes the images and returns their paths.
+    """Writes the images of a result and returns their paths.
 
     Args:
-        client: Where to read them.
-        result: What was made.
-        out: A file for one image, or a folder that exists; None is the working folder.
-        stem: Begin of the names when `out` is no file's.
+        client: Reads the bytes.
+        result: The result.
+        out: A file for one image, or an existing folder; None is the working folder.
+        stem: Start of the file names if `out` is not a file.
         force: Whether files may be overwritten.
 
-    What is made is never lost: a name that is taken or untrue gives way to another, which is printed.
+    Every image is saved: a name that is taken, or whose suffix is wrong, is replaced by another one.
     """
     paths: list[Path] = []
     for image in result.images:
@@ -79,7 +97,7 @@ def _save_images(client: Client, result: OperationResult, out: Path | None, stem
             place = out
         try:
             place = path_for(image, place)
-        except ValueError as error:  # the picture is made: it is kept, under a name that is true
+        except ValueError as error:  # the image is paid for: it is saved with the right suffix
             click.echo(f"warning: {error}", err=True)
             place = place.with_suffix(MEDIA_SUFFIXES[image.media_type])
         if place.exists() and not force:
@@ -90,8 +108,8 @@ def _save_images(client: Client, result: OperationResult, out: Path | None, stem
 
 
 def _new_path(folder: Path, stem: str, image: ImageOutput) -> Path:
-    """Returns a path that no file has yet: `a-red-fox-7-0.png`, from words, seed and index."""
-    words = "-".join(re.findall(r"[a-z0-9]+", stem.lower()))[:40].strip("-") or "image"
+    """Returns an unused path from words, seed and index: `a-red-fox-7-0.png`."""
+    words = _slug(stem)
     seed = "" if image.seed is None else f"-{image.seed}"
     suffix = MEDIA_SUFFIXES.get(image.media_type, "")
     place = folder / f"{words}{seed}-{image.index}{suffix}"
@@ -102,24 +120,41 @@ def _new_path(folder: Path, stem: str, image: ImageOutput) -> Path:
     return place
 
 
+def _slug(stem: str) -> str:
+    """Returns at most 40 characters of words for a file name."""
+    return "-".join(re.findall(r"[a-z0-9]+", stem.lower()))[:40].strip("-") or "image"
+
+
+def _save_preview(preview: events.Preview, out: Path | None, stem: str) -> Path:
+    """Writes a preview beside the result and returns its path."""
+    folder = out if out is not None and out.is_dir() else out.parent if out is not None else Path()
+    name = out.stem if out is not None and not out.is_dir() else stem
+    number = 1
+    while (place := folder / f"{_slug(name)}-preview-{number}{MEDIA_SUFFIXES.get(preview.media_type, '')}").exists():
+        number += 1
+    folder.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(preview.data)
+    return place
+
+
 def make_images(request: ImageRequest, common: Mapping[str, Any], *, out: Path | None, stem: str, force: bool) -> int:
-    """Runs a request that makes images, saves them, prints their paths; returns the exit code.
+    """Runs a request, saves its images and prints their paths. Returns the exit code.
 
     Args:
-        request: What to make.
+        request: The request.
         common: The values of `operation_options`.
         out: A file, an existing folder, or None for the working folder.
-        stem: Begin of the names when `out` names no file.
+        stem: Start of the file names if `out` is not a file.
         force: Whether files may be overwritten.
 
     Raises:
-        CelesteError: It failed.
+        CelesteError: The request failed.
         click.UsageError: The file exists.
     """
     if out is not None and out.is_file() and not force:
         raise click.UsageError(f"{out} exists; --force overwrites it")
     with connect(common["address"]) as client:
-        result = show(client, request, common["timeout"])
+        result = show(client, request, common, lambda preview: _save_preview(preview, out, stem))
         paths = _save_images(client, result, out, stem, force=force)
     if common["as_json"]:
         print_result(result, paths)
@@ -132,7 +167,7 @@ def make_images(request: ImageRequest, common: Mapping[str, Any], *, out: Path |
 
 
 def print_result(result: OperationResult, paths: list[Path] | None = None) -> None:
-    """Prints a result as JSON, as the contract has it, with the paths beside it."""
+    """Prints a result as the JSON of the contract, with the paths of its files."""
     message = result_to_proto(result)
     for image in message.images:
         image.ClearField("data")

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from celeste_image.cli.options import checked_size, common_parameters, format_option, label_options, operation_options
+from celeste_image.cli.options import (
+    checked_size,
+    common_parameters,
+    format_option,
+    label_options,
+    operation_options,
+    out_options,
+    seed_option,
+)
 from celeste_image.core.request import UpscaleMethod
 
 __all__ = ["command"]
@@ -17,18 +25,18 @@ __all__ = ["command"]
     "-f",
     "--factor",
     type=click.FloatRange(1, 16),
-    help="Times the width and height; 4 when no size is given.",
+    help="Factor for width and height; default: 4 without a size.",
 )
 @click.option("--size", help="Exact size, such as 2048x2048, or an area, such as 12mp.")
 @click.option(
-    "--method", type=click.Choice(["fast", "conservative", "creative"]), help="How; it also chooses the model."
+    "--method", type=click.Choice([str(each) for each in UpscaleMethod]), help="Method; also chooses the model."
 )
-@click.option("--prompt", default="", help="What the picture shows, for methods that invent detail.")
-@click.option("--creativity", type=click.FloatRange(0, 1), help="How much may be invented.")
-@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), help="The same seed gives the same picture.")
+@click.option("--prompt", default="", help="Content of the image, for methods that invent detail.")
+@click.option("--creativity", type=click.FloatRange(0, 1), help="Amount of invented detail.")
+@click.option("--style", default="", help="A style that the model knows, for methods that invent detail.")
+@seed_option
 @format_option
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder.")
-@click.option("--force", is_flag=True, help="Overwrite files.")
+@out_options
 @label_options
 @operation_options
 def command(
@@ -38,14 +46,15 @@ def command(
     method: str | None,
     prompt: str,
     creativity: float | None,
+    style: str,
     seed: int | None,
     media_type: str,
     out: Path | None,
     force: bool,
     **common: Any,
 ) -> int:
-    """Make a picture larger. IMAGE is a file, or the name of an artifact."""
-    from celeste_image.cli.files import picture
+    """Enlarge an image. IMAGE is a file, the name of an artifact, or - for standard input."""
+    from celeste_image.cli import files
     from celeste_image.cli.run import make_images
     from celeste_image.client.calls import UpscaleParameters, upscale_request
 
@@ -56,8 +65,9 @@ def command(
         "method": UpscaleMethod(method) if method else None,
         "prompt": prompt,
         "creativity": creativity,
+        "style": style,
         "seed": seed,
         "output_media_type": media_type,
     }
     stem = "image" if image.startswith("artifacts/") else f"{Path(image).stem} upscaled"
-    return make_images(upscale_request(picture(image), parameters), common, out=out, stem=stem, force=force)
+    return make_images(upscale_request(files.image(image), parameters), common, out=out, stem=stem, force=force)

@@ -37,7 +37,7 @@ def accepts(known: ParameterRange) -> str:
             return "; ".join([choices, *other, *several, *_default(known.default)])
         case ImageRange():
             all_types = set(known.media_types) == set(IMAGE_TYPES)
-            types = "any picture" if all_types else ", ".join(known.media_types)
+            types = "any image" if all_types else ", ".join(known.media_types)
             most = f"; at most {known.maximum_count}" if known.maximum_count > 1 else ""
             return f"{types}; to {known.maximum_megapixels:g} megapixels{most}"
         case SizeRange():

@@ -1,7 +1,8 @@
-"""What both clients share: requests from arguments, checks of what came back."""
+"""The part that both clients share: requests from arguments, transfers of bytes, errors of calls."""
 
 import hashlib
 import re
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +46,10 @@ __all__ = [
     "error_of",
     "generate_request",
     "image_input",
-    "options_of",
+    "new_request_id",
     "path_for",
     "reference_of",
+    "request_id_of",
     "size_of",
     "too_large_inline",
     "upload_chunks",
@@ -56,25 +58,25 @@ __all__ = [
 ]
 
 ImageLike = str | Path | bytes | ImageInput | ImageOutput
-"""A file's path, encoded bytes, the name of an artifact (`artifacts/...`), or an earlier result's image."""
+"""Path of a file, encoded bytes, name of an artifact (`artifacts/...`), or an image of an earlier result."""
 
 ReferenceLike = ImageLike | ImageReference
-"""An image, or an ImageReference that also says its role and its name."""
+"""An image, or an ImageReference with a role and a name."""
 
 SizeLike = Size | tuple[int, int] | str
-"""A Size, (width, height), "768x512", "16:9" or "12mp", which is an area in megapixels."""
+"""A Size, (width, height), "768x512", "16:9", or "12mp" for an area in megapixels."""
 
 AREA = re.compile(r"\d+(?:\.\d+)?mp", re.IGNORECASE)
 
 READ_TRIES = 5
-"""Connections that may drop in a row, without a byte between them, before a read is given up."""
+"""Most tries of a transfer in a row without any progress."""
 
 CHUNK_BYTES = 1 << 20
 INLINE_BYTES = 3 << 20
-"""Pictures of more bytes than that go ahead of a request, which then names them: a server takes 4 MiB by default."""
+"""Most bytes of images inside a request; larger ones are uploaded first. A server accepts 4 MiB by default."""
 
 FIRST_PAUSE_SECONDS = 0.1
-"""Before the second try of a read; each later pause is twice the one before."""
+"""Pause before the second try of a transfer; each later pause is twice as long."""
 
 CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -83,13 +85,13 @@ CHANNEL_OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 10_000),
 )
-"""Nothing about message sizes: every response fits gRPC's default."""
+"""Options of a channel. Message sizes stay at gRPC's default, which every response fits."""
 
 MEDIA_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/avif": ".avif"}
 
 
 def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_service_pb2.WriteArtifactRequest]:
-    """Yields the messages that upload bytes from an offset."""
+    """Yields the messages of an upload that begins at an offset."""
     yield artifact_service_pb2.WriteArtifactRequest(name=name, size_bytes=len(data))
     for start in range(offset, len(data), CHUNK_BYTES):
         chunk = artifact_service_pb2.ArtifactChunk(offset=start, data=data[start : start + CHUNK_BYTES])
@@ -97,13 +99,13 @@ def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_serv
 
 
 def too_large_inline(request: ImageRequest) -> dict[str, ImageInput]:
-    """Returns the pictures, by path, that go ahead of a request because all together would not fit into it."""
+    """Returns the images of a request, by path, if together they exceed INLINE_BYTES and need an upload."""
     given = {path: image for path, image in request.images() if image.data}
     return given if sum(len(image.data) for image in given.values()) > INLINE_BYTES else {}
 
 
 def uploaded(request: ImageRequest, names: Mapping[str, str]) -> ImageRequest:
-    """Returns a request with names in place of the pictures at these paths."""
+    """Returns a request with names of artifacts in place of the images at these paths."""
     images = dict(request.images())
     for path, name in names.items():
         images[path] = replace(images[path], data=b"", artifact=name)
@@ -111,7 +113,7 @@ def uploaded(request: ImageRequest, names: Mapping[str, str]) -> ImageRequest:
 
 
 def image_input(image: ImageLike) -> ImageInput:
-    """Returns the input for any kind of picture. Raises OSError when a file can't be read."""
+    """Returns the input for any kind of image. Raises OSError for an unreadable file."""
     match image:
         case ImageInput():
             return image
@@ -126,15 +128,15 @@ def image_input(image: ImageLike) -> ImageInput:
 
 
 def reference_of(reference: ReferenceLike) -> ImageReference:
-    """Returns a reference for any kind of image. Raises OSError when a file can't be read."""
+    """Returns the reference for any kind of image. Raises OSError for an unreadable file."""
     return reference if isinstance(reference, ImageReference) else ImageReference(image_input(reference))
 
 
 def size_of(size: SizeLike | None) -> Size:
-    """Returns a size from (width, height), "768x512", "16:9", "12mp" or a Size; None is the model's default.
+    """Returns the size for (width, height), "768x512", "16:9", "12mp" or a Size; None means the model's default.
 
     Raises:
-        ValueError: The text is none of these.
+        ValueError: The text has another form.
     """
     match size:
         case None:
@@ -154,78 +156,89 @@ def size_of(size: SizeLike | None) -> Size:
             return Size(width, height)
 
 
-class LabelParameters(TypedDict, total=False):
-    """What images say of themselves: metadata that they come with and their recipe; None is the server's setting."""
+class CommonParameters(TypedDict, total=False):
+    """The arguments that all operations share. Each is a field of the request or of its `RequestOptions`.
 
+    Attributes:
+        request_id: UUID of the request, one per request; unset, the client makes one.
+        model: Id of a model, or an alias; empty means the server's default.
+        fallback_models: Models to try after `model`, in order.
+        strict: Whether any difference from the request is an error.
+        provider_options: Options of one provider, by the provider's name.
+        inline_limit_bytes: Most bytes of images inside the response; None means the server's default.
+        preview_count: Number of previews in a stream, 0 to 8.
+        end_user: Opaque id of the end user for the provider.
+        output_metadata: Handling of the metadata in the images; None means the server's setting.
+        embed_recipe: Whether the recipe is written into the images; None means the server's setting.
+    """
+
+    request_id: str
+    model: str
+    fallback_models: Sequence[str]
+    strict: bool
+    provider_options: Mapping[str, Mapping[str, Any]]
+    inline_limit_bytes: int | None
+    preview_count: int
+    end_user: str
     output_metadata: Literal["keep", "strip"] | None
     embed_recipe: bool | None
 
 
-class CommonParameters(LabelParameters, total=False):
-    """What all operations have.
-
-    `model` is an id or an alias, `fallback_models` are those to try after it, in order; `strict` refuses what can't be
-    done to the letter; `provider_options` are what only one provider knows, by its name.
-    """
-
-    model: str
-    fallback_models: Sequence[str]
-    strict: bool
-    provider_options: dict[str, dict[str, Any]]
-
-
-class GenerateParameters(CommonParameters, total=False):
-    """What `generate` takes besides the prompt; see `GenerateRequest` in `operation.proto`."""
+class PaintParameters(CommonParameters, total=False):
+    """The arguments that `generate` and `edit` share; see `GenerateRequest` in `operation.proto`."""
 
     negative_prompt: str
-    size: SizeLike
+    size: SizeLike | None
     count: int
     seed: int | None
+    output_media_type: str
+    references: Sequence[ReferenceLike]
+    quality: str
+    background: str
+    output_quality: int
+    style: str
+    rewrite_prompt: bool | None
+
+
+class GenerateParameters(PaintParameters, total=False):
+    """The arguments of `generate` besides the prompt."""
+
+
+class EditParameters(PaintParameters, total=False):
+    """The arguments of `edit` besides the image and the edit."""
 
 
 class UpscaleParameters(CommonParameters, total=False):
-    """What `upscale` takes besides the picture: exactly one of `factor` and `size`."""
+    """The arguments of `upscale` besides the image. Set exactly one of `factor` and `size`."""
 
     factor: float
-    size: SizeLike
+    size: SizeLike | None
     method: UpscaleMethod | None
     prompt: str
     creativity: float | None
     seed: int | None
     output_media_type: str
-
-
-class EditParameters(CommonParameters, total=False):
-    """What `edit` takes besides the picture and the edit."""
-
-    references: Sequence[ReferenceLike]
-    negative_prompt: str
-    size: SizeLike
-    count: int
-    seed: int | None
-    output_media_type: str
+    style: str
 
 
 class AnalyzeParameters(CommonParameters, total=False):
-    """What `analyze` takes besides the picture; no `kinds` means all that the model can find."""
+    """The arguments of `analyze` besides the image. Without `kinds`, the model returns all its findings."""
 
     kinds: Sequence[AnalysisKind]
 
 
 def generate_request(prompt: str, parameters: GenerateParameters) -> Generate:
-    """Returns the request. Raises ValueError for a size that is none."""
-    return Generate(
-        **_common(parameters),
-        prompt=prompt,
-        negative_prompt=parameters.get("negative_prompt", ""),
-        size=size_of(parameters.get("size")),
-        count=parameters.get("count", 0),
-        seed=parameters.get("seed"),
-    )
+    """Returns the request. Raises OSError for a file of a reference, and ValueError for an invalid size."""
+    return Generate(**_paint(parameters), prompt=prompt)
+
+
+def edit_request(image: ImageLike, edit: AnyEdit, parameters: EditParameters) -> Edit:
+    """Returns the request. Raises OSError for a file, and ValueError for an invalid size."""
+    return Edit(**_paint(parameters), image=image_input(image), edit=edit)
 
 
 def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
-    """Returns the request. Raises OSError for a file, ValueError for a size that is none."""
+    """Returns the request. Raises OSError for a file, and ValueError for an invalid size."""
     return Upscale(
         **_common(parameters),
         image=image_input(image),
@@ -236,21 +249,7 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
         creativity=parameters.get("creativity"),
         seed=parameters.get("seed"),
         output_media_type=parameters.get("output_media_type", ""),
-    )
-
-
-def edit_request(image: ImageLike, edit: AnyEdit, parameters: EditParameters) -> Edit:
-    """Returns the request. Raises OSError for a file, ValueError for a size that is none."""
-    return Edit(
-        **_common(parameters),
-        image=image_input(image),
-        edit=edit,
-        references=tuple(reference_of(each) for each in parameters.get("references", ())),
-        negative_prompt=parameters.get("negative_prompt", ""),
-        size=size_of(parameters.get("size")),
-        count=parameters.get("count", 0),
-        seed=parameters.get("seed"),
-        output_media_type=parameters.get("output_media_type", ""),
+        style=parameters.get("style", ""),
     )
 
 
@@ -259,54 +258,68 @@ def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
     return Analyze(**_common(parameters), image=image_input(image), kinds=tuple(parameters.get("kinds", ())))
 
 
+def request_id_of(parameters: CommonParameters) -> str:
+    """Returns the id of a request, a new one unless the caller gave one."""
+    return parameters.get("request_id") or new_request_id()
+
+
+def new_request_id() -> str:
+    """Returns a new id for a request, a random UUID."""
+    return str(uuid.uuid4())
+
+
+def _paint(parameters: PaintParameters) -> Any:
+    return {
+        **_common(parameters),
+        "negative_prompt": parameters.get("negative_prompt", ""),
+        "size": size_of(parameters.get("size")),
+        "count": parameters.get("count", 0),
+        "seed": parameters.get("seed"),
+        "output_media_type": parameters.get("output_media_type", ""),
+        "references": tuple(reference_of(each) for each in parameters.get("references", ())),
+        "quality": parameters.get("quality", ""),
+        "background": parameters.get("background", ""),
+        "output_quality": parameters.get("output_quality", 0),
+        "style": parameters.get("style", ""),
+        "rewrite_prompt": parameters.get("rewrite_prompt"),
+    }
+
+
 def _common(parameters: CommonParameters) -> Any:
-    kept = parameters.get("output_metadata")
-    given = options_of(
-        parameters.get("strict", False),
-        parameters.get("provider_options"),
-        fallback_models=parameters.get("fallback_models", ()),
-    )
-    options = replace(
-        given,
-        output_metadata=OutputMetadata(kept) if kept else None,
+    metadata = parameters.get("output_metadata")
+    options = RequestOptions(
+        strict=parameters.get("strict", False),
+        provider_options=parameters.get("provider_options") or {},
+        inline_limit_bytes=parameters.get("inline_limit_bytes"),
+        preview_count=parameters.get("preview_count", 0),
+        routing=Routing(tuple(parameters.get("fallback_models", ()))),
+        end_user=parameters.get("end_user", ""),
+        output_metadata=OutputMetadata(metadata) if metadata else None,
         embed_recipe=parameters.get("embed_recipe"),
     )
     return {"model": parameters.get("model", ""), "options": options}
 
 
-def options_of(
-    strict: bool,
-    provider_options: dict[str, dict[str, Any]] | None,
-    previews: int = 0,
-    fallback_models: Sequence[str] = (),
-) -> RequestOptions:
-    """Returns the options that calls have as arguments."""
-    return RequestOptions(
-        strict=strict,
-        provider_options=provider_options or {},
-        preview_count=previews,
-        routing=Routing(tuple(fallback_models)),
-    )
-
-
-def error_of(error: grpc.RpcError) -> CelesteError:
-    """Returns the core's error for a failed call."""
+def error_of(error: grpc.RpcError, request_id: str = "") -> CelesteError:
+    """Returns the error of a failed call; it has the id of the request even if the server sent no details."""
     call: Any = error
-    return error_from_trailers(call.code(), call.details() or "", call.trailing_metadata())
+    failure = error_from_trailers(call.code(), call.details() or "", call.trailing_metadata())
+    failure.request_id = failure.request_id or request_id
+    return failure
 
 
 class Tries:
-    """Tries of one transfer over connections that drop; bytes that arrive make the count begin anew."""
+    """Counts the tries of one transfer over unreliable connections; progress resets the count."""
 
     def __init__(self) -> None:
         self._failed = 0
 
     def reset(self) -> None:
-        """Takes note that it goes on."""
+        """Resets the count after progress."""
         self._failed = 0
 
     def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try. Raises CelesteError when there is none."""
+        """Returns the pause before the next try in seconds. Raises CelesteError after the last try."""
         failure = error_of(error)
         self._failed += 1
         if not failure.retryable or self._failed >= READ_TRIES:
@@ -315,16 +328,16 @@ class Tries:
 
 
 def check_digest(name: str, digest: "hashlib._Hash") -> None:
-    """Raises ArtifactDamaged when bytes read do not have the digest in their name."""
+    """Raises ArtifactDamaged if the bytes do not match the digest in their name."""
     if digest.hexdigest() != name.rpartition("-")[2]:
-        raise ArtifactDamaged(f"what was read of {name} does not have its digest", resource=name)
+        raise ArtifactDamaged(f"the bytes of {name} do not match its digest", resource=name)
 
 
 def path_for(image: ImageOutput, path: str | Path) -> Path:
-    """Returns where to save an image.
+    """Returns the path for an image, with a suffix of its format.
 
     Raises:
-        ValueError: The path's suffix says another format than the image has.
+        ValueError: The suffix of the path belongs to another format.
     """
     path = Path(path)
     suffix = MEDIA_SUFFIXES.get(image.media_type, "")

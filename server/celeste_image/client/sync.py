@@ -1,4 +1,4 @@
-"""Client: blocking calls. `AsyncClient` has the same methods."""
+"""Client: the blocking Python client. `AsyncClient` has the same methods."""
 
 import hashlib
 import time
@@ -9,6 +9,7 @@ from typing import Self, Unpack
 
 import grpc
 
+from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
     CHANNEL_OPTIONS,
     AnalyzeParameters,
@@ -22,7 +23,9 @@ from celeste_image.client.calls import (
     edit_request,
     error_of,
     generate_request,
+    new_request_id,
     path_for,
+    request_id_of,
     too_large_inline,
     upload_chunks,
     uploaded,
@@ -32,7 +35,7 @@ from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
 from celeste_image.core.events import Completed, Event
-from celeste_image.core.request import ImageRequest
+from celeste_image.core.request import ImageRequest, OperationKind
 from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.v1 import (
     artifact_service_pb2,
@@ -41,19 +44,22 @@ from celeste_image.v1 import (
     image_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
+    operation_pb2,
 )
 from celeste_image.wire.artifacts import artifact_from_proto
+from celeste_image.wire.models import KINDS
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.results import event_from_proto
 
 __all__ = ["Client"]
 
 
+@refuse_unknown_arguments
 class Client:
-    """A connection to a server. Close it, or use it as a context manager.
+    """A connection to a server. Close the client, or use it as a context manager.
 
     Args:
-        channel: A channel, or an address for one without TLS.
+        channel: A channel, or an address for a channel without TLS.
     """
 
     def __init__(self, channel: grpc.Channel | str) -> None:
@@ -67,7 +73,7 @@ class Client:
         self._at_close.callback(channel.close)
 
     def __enter__(self) -> Self:
-        """Returns itself."""
+        """Returns the client itself."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -75,40 +81,42 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection, and ends the server if `connect("local:")` started one."""
+        """Closes the connection, and stops the server that `connect("local:")` started."""
         self._at_close.close()
 
     def generate(
         self, prompt: str, *, timeout: float | None = None, **parameters: Unpack[GenerateParameters]
     ) -> OperationResult:
-        """Makes pictures from words. Raises CelesteError, and ValueError for a size that is none."""
-        return self.run(generate_request(prompt, parameters), timeout=timeout)
+        """Generates images from words. Raises CelesteError, OSError for a file, ValueError for an invalid size."""
+        request = generate_request(prompt, parameters)
+        return self.run(request, request_id=request_id_of(parameters), timeout=timeout)
 
     def edit(
         self, image: ImageLike, edit: AnyEdit, *, timeout: float | None = None, **parameters: Unpack[EditParameters]
     ) -> OperationResult:
-        """Changes a picture. Raises CelesteError, OSError for a file, ValueError for a size that is none.
+        """Edits an image. Raises CelesteError, OSError for a file, ValueError for an invalid size.
 
-        `edit` is one of `core/edits.py`, such as `Restyle(style="starry-night")`; `image_input` makes pictures for it.
+        `edit` is a class of `core/edits.py`, such as `Restyle(style="starry-night")`; `image_input` reads its images.
         """
-        return self.run(edit_request(image, edit, parameters), timeout=timeout)
+        request = edit_request(image, edit, parameters)
+        return self.run(request, request_id=request_id_of(parameters), timeout=timeout)
 
     def upscale(
         self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[UpscaleParameters]
     ) -> OperationResult:
-        """Makes a picture larger. Raises CelesteError, OSError for a file, ValueError for a size that is none."""
+        """Enlarges an image. Raises CelesteError, OSError for a file, ValueError for an invalid size."""
         request = upscale_request(image, parameters)
-        return self.run(request, timeout=timeout)
+        return self.run(request, request_id=request_id_of(parameters), timeout=timeout)
 
     def analyze(
         self, image: ImageLike, *, timeout: float | None = None, **parameters: Unpack[AnalyzeParameters]
     ) -> OperationResult:
-        """Finds out about a picture. Raises CelesteError, and OSError for a file."""
+        """Analyzes an image. Raises CelesteError, and OSError for a file."""
         request = analyze_request(image, parameters)
-        return self.run(request, timeout=timeout)
+        return self.run(request, request_id=request_id_of(parameters), timeout=timeout)
 
     def run(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> OperationResult:
-        """Runs any operation to its end. Raises CelesteError."""
+        """Runs any operation and returns its result. Raises CelesteError."""
         with_events = self.stream(request, request_id=request_id, timeout=timeout)
         result = next((event.result for event in with_events if isinstance(event, Completed)), None)
         if result is None:
@@ -116,9 +124,10 @@ class Client:
         return result
 
     def stream(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> Iterator[Event]:
-        """Yields an operation's events; closing the iterator cancels it. Raises CelesteError."""
+        """Yields the events of an operation; closing the iterator cancels the operation. Raises CelesteError."""
         names = {path: self.upload(image.data).name for path, image in too_large_inline(request).items()}
         request = uploaded(request, names) if names else request
+        request_id = request_id or new_request_id()
         message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
         call = self._images.Stream(message, timeout=timeout)
         try:
@@ -126,16 +135,16 @@ class Client:
                 if event := event_from_proto(response.event):
                     yield event
         except grpc.RpcError as error:
-            raise error_of(error) from error
+            raise error_of(error, request_id) from error
         finally:
             call.cancel()
 
     def read(self, image: ImageOutput | str) -> bytes:
-        """Returns an image's bytes, from the result or by name; goes on where a lost connection stopped.
+        """Returns the bytes of an image, from the result or by name; resumes after a lost connection.
 
         Raises:
-            ArtifactDamaged: What came does not have the digest in the name.
-            CelesteError: The server's refusal.
+            ArtifactDamaged: The bytes do not match the digest in the name.
+            CelesteError: The server refused.
         """
         if isinstance(image, ImageOutput) and image.data:
             return image.data
@@ -148,7 +157,7 @@ class Client:
         return bytes(data)
 
     def chunks(self, name: str, offset: int = 0) -> Iterator[bytes]:
-        """Yields an artifact's bytes from an offset; goes on where a lost connection stopped. Raises CelesteError."""
+        """Yields the bytes of an artifact from an offset; resumes after a lost connection. Raises CelesteError."""
         tries = Tries()
         while True:
             request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
@@ -165,10 +174,10 @@ class Client:
                 call.cancel()
 
     def upload(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact; goes on where a lost connection stopped, sends nothing twice.
+        """Stores bytes and returns their artifact; resumes after a lost connection and sends no byte twice.
 
         Raises:
-            CelesteError: The server's refusal.
+            CelesteError: The server refused.
         """
         name = artifact_name(hashlib.sha256(data).hexdigest())
         tries = Tries()
@@ -184,19 +193,22 @@ class Client:
                 time.sleep(tries.pause_after(error))
 
     def save(self, image: ImageOutput, path: str | Path) -> Path:
-        """Writes an image as it is and returns where; a path without a suffix gets the right one.
+        """Writes the bytes of an image and returns the path; a path without a suffix gets the right one.
 
         Raises:
-            ValueError: The suffix says another format than the image has.
+            ValueError: The suffix belongs to another format than the image.
         """
         place = path_for(image, path)
         place.write_bytes(self.read(image))
         return place
 
-    def models(self, *, full: bool = False) -> Iterator[model_service_pb2.Model]:
-        """Yields the server's models. Raises CelesteError."""
+    def models(
+        self, *, full: bool = False, operation: OperationKind | None = None, edit: str = ""
+    ) -> Iterator[model_service_pb2.Model]:
+        """Yields the server's models, of one operation or one edit if given. Raises CelesteError."""
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
-        request = model_service_pb2.ListModelsRequest(view=view)
+        kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
+        request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
         while True:
             try:
                 page = self._models.ListModels(request)
@@ -217,7 +229,7 @@ class Client:
         return found
 
     def aliases(self) -> dict[str, Sequence[str]]:
-        """Returns the operator's names for models, each with their ids in order. Raises CelesteError."""
+        """Returns the operator's aliases, each with its model ids in order. Raises CelesteError."""
         request = model_service_pb2.ListModelsRequest(page_size=1)
         try:
             page = self._models.ListModels(request)
@@ -227,10 +239,17 @@ class Client:
 
     def providers(self) -> Sequence[model_service_pb2.Provider]:
         """Returns the server's providers. Raises CelesteError."""
-        try:
-            return self._models.ListProviders(model_service_pb2.ListProvidersRequest()).providers
-        except grpc.RpcError as error:
-            raise error_of(error) from error
+        request = model_service_pb2.ListProvidersRequest()
+        providers: list[model_service_pb2.Provider] = []
+        while True:
+            try:
+                page = self._models.ListProviders(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            providers += page.providers
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return providers
 
     def server_info(self) -> model_service_pb2.GetServerInfoResponse:
         """Returns the server's version and limits. Raises CelesteError."""

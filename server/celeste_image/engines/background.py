@@ -35,11 +35,18 @@ COMPOSED_SIDE, LEAST_COMPOSED = 2048, 64
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Cuts out the foreground of one image, at the size of the image.
 
-    The task has `field` (the edit's name in the request), `model_dir`, `threads`, `unread` (a path and a text about an
-    ignored field, or None), and optionally `limits` (of the images, as ImageLimits). A new background comes from a
-    second image, which is cropped to the shape of the first, or else from `prompt`: a color, or a scene that
-    local/compose draws with `seed`. Transparent areas stay transparent. Emits "progress", "warned" about ignored fields
+    A second image is the new background, cropped to the shape of the first. Without one, the prompt is: a color, or a
+    scene that local/compose draws. Transparent areas stay transparent. Emits "progress", "warned" about ignored fields
     and unknown words, "measured" with the share of the image that is foreground, and one "picture".
+
+    Task:
+        field: The edit's name, `remove_background` or `replace_background`.
+        prompt: The new background in words.
+        seed: Seed of a drawn background.
+        unread: A path and a text about an ignored field, or None.
+        model_dir: The folder of the weights.
+        threads: CPU threads.
+        limits: Limits of the images as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.

@@ -108,8 +108,8 @@ def scaled(box: Box, size: Size, other: Size) -> Place:
 def resampled(picture: Image.Image, place: Place, size: Size) -> Image.Image:
     """Returns one place of an image, resampled by Lanczos to `size`. Adjacent places join without a seam.
 
-    Rows and columns are resampled in two calls. In one call, Pillow picks their order by the shape of the place and
-    clips values in between, so a piece would differ from its neighbor.
+    Rows and columns are resampled in two calls. In one call, Pillow picks their order by the shape of the place. It
+    also clips values in between, so a piece would differ from its neighbor.
     """
     left, top, right, bottom = place
     width, height = size

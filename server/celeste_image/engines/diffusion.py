@@ -38,18 +38,26 @@ Call = Callable[..., Any]
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Makes one image.
 
-    The task has `model_dir`, `prompt`, `negative_prompt`, `seed` (used modulo 2**32), `steps`, `guidance` (1 or less
-    turns guidance off), `edits` (whether the model supports edits), `threads`, `preview_count`, optionally `limits` (of
-    the images, as ImageLimits), and one of these:
+    Emits "progress" per step, up to `preview_count` times "preview" at equal parts of the steps, "warned" about ignored
+    fields, and one "picture". An edit resizes the source for the network, and the result back to the source's size.
+    Closing the call ends this process, so the engine does not check for cancellation.
 
-    - `generate` with `width` and `height`.
-    - `instruct` with `strength` (above 0, up to 1); the image is the source.
-    - `inpaint` with `polarity` and `feather` (pixels); the images are the source and its mask.
-
-    Edits also have `multiple_of` and `most_pixels`, the sizes that the network accepts: the source is resized to fit,
-    and the result is resized to the source. Emits "progress" per step, up to `preview_count` times "preview" at equal
-    parts of the steps, "warned" about ignored fields, and one "picture". Closing the call ends this process, so the
-    engine does not check for cancellation.
+    Task:
+        generate: `width` and `height` in pixels. A task has exactly one of generate, instruct and inpaint.
+        instruct: `strength`, above 0 and up to 1; the image is the source.
+        inpaint: `polarity`, and `feather` in pixels; the images are the source and its mask.
+        model_dir: The folder of the model.
+        prompt: What to show.
+        negative_prompt: What not to show, or empty.
+        seed: Used modulo 2**32.
+        steps: Denoising steps.
+        guidance: At 1 or less, guidance is off.
+        edits: Whether the model supports edits.
+        multiple_of: For edits: the network's sides are multiples of this.
+        most_pixels: For edits: maximum pixels of the network's input.
+        threads: CPU threads.
+        preview_count: Maximum number of previews.
+        limits: Limits of the images as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.

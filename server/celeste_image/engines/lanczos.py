@@ -17,9 +17,14 @@ STRIP_ROWS = 64
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Resamples one image to an exact size, strip by strip, so that progress can be reported.
 
-    The task has `width` and `height` (pixels of the result), `preview_count`, and optionally `limits` (of the source,
-    as ImageLimits). Emits "progress" per strip, up to `preview_count` times "preview", and one "picture".
-    The strips give the same pixels as one resize, up to rounding.
+    Emits "progress" per strip, up to `preview_count` times "preview", and one "picture". The strips give the same
+    pixels as one resize, up to rounding.
+
+    Task:
+        width: Width of the result in pixels.
+        height: Height of the result in pixels.
+        preview_count: Maximum number of previews.
+        limits: Limits of the source as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.

@@ -1,6 +1,6 @@
 """Fills masked areas and extends borders with PatchMatch, which copies pieces of the image itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -39,12 +39,16 @@ Flags = NDArray[np.bool_]
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Fills the area under a mask, or adds and fills borders.
 
-    The task has either `fill` with `field` (the edit: `erase` or `inpaint`), `polarity` and `feather` (pixels), and the
-    images are the source and its mask; or `outpaint` with `left`, `right`, `top`, `bottom` (pixels), and the image is
-    the source. It also has `seed` (used modulo 2**32) and optionally `limits` (of the images, as ImageLimits).
-    Pixels outside of the mask and alpha stay unchanged; a new border repeats the alpha of the edge. Emits "progress"
-    (one filling reports no steps, since the library has none), "warned" about an empty or large mask, "measured" with
-    the method used, and one "picture".
+    Pixels outside of the mask and alpha stay unchanged; a new border repeats the alpha of the edge. Emits "progress",
+    "warned" about an empty or large mask, "measured" with the method used, and one "picture". A single filling has no
+    progress, since the library reports none.
+
+    Task:
+        fill: `field` (the edit: `erase` or `inpaint`), `polarity`, and `feather` in pixels. The images are the source
+            and its mask. A task has exactly one of fill and outpaint.
+        outpaint: `left`, `right`, `top` and `bottom` in pixels. The image is the source.
+        seed: Used modulo 2**32.
+        limits: Limits of the images as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.
@@ -131,8 +135,10 @@ def outpainted(
     return pixels, Image.fromarray(opacity)
 
 
-def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
-    """Returns pixels with the hole filled. Hidden pixels are neither filled nor copied from.
+def filled(
+    pixels: PixelArray, hole: Flags, hidden: Flags, inpaint: Callable[..., PixelArray] = patchmatch.inpaint
+) -> PixelArray:
+    """Returns pixels with the hole filled by `inpaint`. Hidden pixels are neither filled nor copied from.
 
     Raises:
         EngineMemory: The array has more than MOST pixels, or memory ran out.
@@ -146,7 +152,7 @@ def filled(pixels: PixelArray, hole: Flags, hidden: Flags) -> PixelArray:
     pixels = np.pad(pixels, (*more, (0, 0)), mode="edge")
     hole, hidden = np.pad(hole & ~hidden, more, mode="edge"), np.pad(hidden, more, mode="edge")
     try:
-        made = patchmatch.inpaint(pixels, hole, global_mask=hidden, patch_size=RADIUS)
+        made = inpaint(pixels, hole, global_mask=hidden, patch_size=RADIUS)
     except RuntimeError as error:  # the library raises RuntimeError for every failure
         if "Insufficient memory" in str(error) or "bad_alloc" in str(error):
             raise EngineMemory("The marked area does not fit in memory; try a smaller image.") from error

@@ -25,10 +25,18 @@ Network = Callable[[PixelArray], PixelArray]
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Upscales one image to an exact size.
 
-    The task has `model_dir` (a folder with one .param file and its .bin), `width` and `height` (pixels of the result),
-    `tile` and `overlap` (source pixels; memory grows with the square of both), `half` (whether to store values in 16
-    bits), `threads`, `preview_count`, and optionally `limits` (of the source, as ImageLimits).
     Emits "progress" per tile, up to `preview_count` times "preview", and one "picture".
+
+    Task:
+        model_dir: A folder with one .param file and its .bin.
+        width: Width of the result in pixels.
+        height: Height of the result in pixels.
+        tile: Side of a tile in source pixels; memory grows with its square.
+        overlap: Margin around a tile in source pixels, which also takes memory.
+        half: Whether values between layers have 16 bits.
+        threads: CPU threads.
+        preview_count: Maximum number of previews.
+        limits: Limits of the source as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.
@@ -47,8 +55,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 def load(model_dir: str, threads: int, half: bool) -> Network:
     """Returns a function that enlarges RGB pixels four times per side. The loaded network stays cached.
 
-    With `half`, values between layers have 16 bits. Then x4plus takes a third less time and 120 MB less memory, and
-    its result has a PSNR of 54 dB against that of 32 bits (2026-11-28).
+    With `half`, values between layers have 16 bits. Then x4plus takes a third less time and 120 MB less memory. Its
+    result has a PSNR of 54 dB against that of 32 bits (2026-11-28).
 
     Raises:
         WeightsMissing: The weights are not in the folder or do not load.

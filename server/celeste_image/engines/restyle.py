@@ -15,8 +15,8 @@ from celeste_image.sandbox.engine import Emit
 __all__ = ["run"]
 
 NAMED_SIDE, STYLES = 1024, 26
-"""The network of named styles works at up to NAMED_SIDE pixels on the longer side: its strokes are made for 500 to
-1,000 pixels, and 1024 x 1024 takes 480 MiB (2026-11-28). It has STYLES styles."""
+"""The network of named styles works at up to NAMED_SIDE pixels on the longer side, and has STYLES styles. Its strokes
+are made for 500 to 1,000 pixels; 1024 x 1024 takes 480 MiB (2026-11-28)."""
 PICTURE_SIDE, PICTURE_STYLE_SIDE = 384, 256
 """The fixed input sizes in pixels of the networks for the style of another image: the source and the style image."""
 STEP, LEAST = 4, 32
@@ -29,10 +29,16 @@ LANCZOS = Image.Resampling.LANCZOS
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Restyles one image, at the size of the image.
 
-    The task has `style` (a style's number, or None for the style of the second image), `strength` (0 to 1, the share of
-    the network's result in the blend with the source), `unread` (a path and a text about an ignored field, or None),
-    `model_dir`, `threads`, and optionally `limits` (of the images, as ImageLimits). Alpha is kept. Emits "progress",
-    "warned" about an ignored field, "measured" with the size that the network worked at, and one "picture".
+    Alpha is kept. Emits "progress", "warned" about an ignored field, "measured" with the size that the network worked
+    at, and one "picture".
+
+    Task:
+        style: A style's number, or None for the style of the second image.
+        strength: Share of the network's result in the blend with the source, 0 to 1.
+        unread: A path and a text about an ignored field, or None.
+        model_dir: The folder of the weights.
+        threads: CPU threads.
+        limits: Limits of the images as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.

@@ -67,7 +67,7 @@ def upscale(
 def stages(source: Size, target: Size, factor: int) -> list[Size]:
     """Returns the sizes from source to target, with one network pass between neighbors.
 
-    A pass makes only what the next one needs. For x6 with a factor of 4 the first pass makes x1.5, so the second makes
+    A pass makes only what the next one needs. For x6 with a factor of 4 the first pass makes x1.5. So the second makes
     x6 instead of x16, in a seventh of the time. There is always at least one pass.
     """
     sizes = [target]

@@ -150,7 +150,7 @@ def check_work(image: Image.Image, data: bytes) -> None:
 
 def _as_work(image: Image.Image, data: bytes) -> tuple[Image.Image, Image.Image | None, Convert | None]:
     """Returns colors, opacity and the conversion to sRGB; an RGBA image in sRGB stays whole, without the latter two."""
-    depth = data[24] if data[12:16] == b"IHDR" else 8  # the IHDR has a PNG's depth; Pillow tells only its own
+    depth = data[24] if data[12:16] == b"IHDR" else 8  # a PNG's depth, which Pillow does not keep
     profile = image.info.get("icc_profile")
     if image.mode == "RGBA" and not to_srgb("RGB", profile):
         return image, None, None

@@ -1,14 +1,13 @@
-"""ImageService over gRPC: runs operations, and answers with the result or with a stream of events."""
+"""ImageService: runs operations and returns their results or streams their events."""
 
 import time
 from contextlib import aclosing
 from typing import Any
 
 import grpc
-import structlog
 
 from celeste_image.core.call import Call
-from celeste_image.core.errors import CelesteError, InvalidRequest
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
 from celeste_image.rpc.identity import caller_of, request_id_of
@@ -20,7 +19,6 @@ from celeste_image.wire.status import status_from_error
 
 __all__ = ["ImageServicer"]
 
-log = structlog.get_logger("celeste_image.calls")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,23 +34,23 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         self._run = run
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
-        """Makes images from words."""
+        """Generates images from words."""
         return image_service_pb2.GenerateResponse(result=await self._collect(request, context))
 
     async def Edit(self, request: operation_pb2.EditRequest, context: Context) -> Any:
-        """Changes an image."""
+        """Edits an image."""
         return image_service_pb2.EditResponse(result=await self._collect(request, context))
 
     async def Upscale(self, request: operation_pb2.UpscaleRequest, context: Context) -> Any:
-        """Makes an image larger."""
+        """Enlarges an image."""
         return image_service_pb2.UpscaleResponse(result=await self._collect(request, context))
 
     async def Analyze(self, request: operation_pb2.AnalyzeRequest, context: Context) -> Any:
-        """Describes an image."""
+        """Analyzes an image."""
         return image_service_pb2.AnalyzeResponse(result=await self._collect(request, context))
 
     async def Stream(self, request: image_service_pb2.StreamRequest, context: Context) -> None:  # type: ignore[override]
-        """Runs one operation and streams its events. A failure ends with the event `failed` and the call's status."""
+        """Runs one operation and streams its events. A failure is the event `failed`, then the status of the call."""
         sequence = 0
         operation, _ = _operation_of(request)
         request_id = request_id_of(operation)
@@ -78,7 +76,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             raise
 
     async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
-        """Runs an operation to its end and returns its result."""
+        """Runs an operation and returns its result."""
         request_id = request_id_of(message)
         try:
             core, call = self._read(message, request_id, context)
@@ -94,23 +92,13 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
     def _read(
         self, request: Request | image_service_pb2.StreamRequest, request_id: str, context: Context
     ) -> tuple[ImageRequest, Call]:
-        """Returns the core request of a message and the facts of its call. Logs a refusal like a call.
+        """Returns the core request of a message and the facts of its call.
 
         Raises:
             InvalidRequest: The message breaks rules of the contract.
         """
         message, prefix = _operation_of(request)
-        try:
-            check_message(request, prefix)
-        except InvalidRequest as error:
-            log.info(
-                "call",
-                operation=type(message).__name__,
-                request_id=request_id,
-                outcome=error.reason,
-                fields=len(error.violations),
-            )
-            raise
+        check_message(request, prefix)
         unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining

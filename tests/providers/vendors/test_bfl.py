@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.clocks import Clock
 from tests.support.recorded_requests import play
 from tests.support.recordings import KEY, fixture
-from tests.support.transport import Clock, Measured, Script, answer, events_of, outcome_of, raw
-from tests.support.vendors import candidate
+from tests.support.transport import FakeTransport, answer, raw
+from tests.support.vendors import MeasuredPixels, candidate, run_error, run_events
 
 from celeste_image.core.call import Call
 from celeste_image.core.card import ModelStage
@@ -73,12 +74,12 @@ def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
 
 def world(transport: httpx.AsyncBaseTransport, pictures: Pixels | None = None, **table: Any) -> tuple[Bfl, Clock]:
     clock = Clock()
-    tools = Tools(pictures or Measured(), transport, {}, clock, clock.sleep)
+    tools = Tools(pictures or MeasuredPixels(), transport, {}, clock, clock.sleep)
     return Bfl(VendorSettings(**{"key": Secret(KEY)} | table), tools), clock
 
 
 async def run(vendor: Bfl, request: ImageRequest, call: Call = CALL) -> list[Event]:
-    return await events_of(lambda tried: vendor.run(request, tried), candidate(vendor, request, call))
+    return await run_events(lambda tried: vendor.run(request, tried), candidate(vendor, request, call))
 
 
 @pytest.fixture
@@ -90,9 +91,9 @@ async def real() -> AsyncIterator[Pixels]:
 
 async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[str, dict[str, Any]]:
     """Returns the path and body of the submit for a request that was made concrete by the model's card."""
-    script = Script(TAKEN, DONE, PNG)
+    script = FakeTransport(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
-    await events_of(
+    await run_events(
         lambda tried: fitting(vendor.run, vendor.Options, draw=lambda: 7)(request, tried), candidate(vendor, request)
     )
     submit = script.requests[0]
@@ -186,7 +187,7 @@ async def test_metadata_of_photographs_stays_here(real: Pixels) -> None:
 
 def real_with_facts(real: Pixels) -> Pixels:
     """Returns a `Pixels` with real conversions and scripted measurements."""
-    mixed = Measured()
+    mixed = MeasuredPixels()
     mixed.png = real.png  # type: ignore[method-assign]
     mixed.mask = real.mask  # type: ignore[method-assign]
     return mixed
@@ -224,8 +225,8 @@ async def test_a_mask_of_any_polarity_is_sent_white(name: str, polarity: Polarit
     ],
 )
 async def test_submits_that_are_refused(step: httpx.Response, error: type[CelesteError]) -> None:
-    vendor, _ = world(Script(step))
-    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
+    vendor, _ = world(FakeTransport(step))
+    _, raised = await run_error(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert type(raised) is error
     if error is InvalidRequest:
         assert "Input should be <= 1440" in str(raised)
@@ -243,15 +244,15 @@ async def test_submits_that_are_refused(step: httpx.Response, error: type[Celest
     ],
 )
 async def test_jobs_that_end_badly(reply: dict[str, Any], error: type[CelesteError], stage: str | None) -> None:
-    vendor, _ = world(Script(TAKEN, answer(reply)))
-    events, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
+    vendor, _ = world(FakeTransport(TAKEN, answer(reply), repeat=True))
+    events, raised = await run_error(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert (events, type(raised), raised.metadata.get("stage")) == ([Submitted(POLL, "bfl")], error, stage)
     assert not raised.retryable
 
 
 async def test_a_job_in_a_region_is_asked_for_there_and_fetched_from_there() -> None:
     regional = "https://api.us1.bfl.ai/v1/get_result?id=task-1&x=%2F"
-    script = Script(answer({"id": "task-1", "polling_url": regional}), DONE, PNG)
+    script = FakeTransport(answer({"id": "task-1", "polling_url": regional}), DONE, PNG)
     vendor, _ = world(script)
     await run(vendor, generated())
     assert str(script.requests[1].url) == regional and script.requests[1].headers["x-key"] == KEY
@@ -259,7 +260,7 @@ async def test_a_job_in_a_region_is_asked_for_there_and_fetched_from_there() -> 
 
 
 async def test_without_a_polling_url_the_id_is_asked_for() -> None:
-    script = Script(answer({"id": "task-1"}), DONE, PNG)
+    script = FakeTransport(answer({"id": "task-1"}), DONE, PNG)
     vendor, _ = world(script)
     assert (await run(vendor, generated()))[0] == Submitted("task-1", "bfl")
     assert str(script.requests[1].url) == POLL
@@ -267,7 +268,7 @@ async def test_without_a_polling_url_the_id_is_asked_for() -> None:
 
 async def test_a_base_url_of_the_operators_is_asked_and_may_hold_results() -> None:
     base = "http://127.0.0.1:9000"
-    script = Script(
+    script = FakeTransport(
         answer({"id": "task-1", "polling_url": f"{base}/v1/get_result?id=task-1"}),
         answer({"status": "Ready", "result": {"sample": f"{base}/files/out.png"}}),
         PNG,
@@ -278,7 +279,7 @@ async def test_a_base_url_of_the_operators_is_asked_and_may_hold_results() -> No
 
 
 async def test_a_ticket_resumes_and_builds_no_body() -> None:
-    script = Script(DONE, PNG)
+    script = FakeTransport(DONE, PNG)
     vendor, _ = world(script)
     broken = edited("flux-pro-1.0-fill", Inpaint(Mask(ImageInput()), PROMPT, False))
     (picture,) = await run(vendor, broken, Call("a-call", ticket=POLL))
@@ -287,25 +288,25 @@ async def test_a_ticket_resumes_and_builds_no_body() -> None:
 
 
 async def test_the_deadline_says_that_the_job_is_owed() -> None:
-    vendor, clock = world(Script(TAKEN, answer({"status": "Pending"})))
+    vendor, clock = world(FakeTransport(TAKEN, answer({"status": "Pending"}), repeat=True))
     call = Call("a-call", deadline=clock.now + 5)
-    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated(), call))
+    _, raised = await run_error(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated(), call))
     assert type(raised) is DeadlineExceeded and raised.metadata["owed"] == "true"
 
 
 async def test_previews_come_when_they_are_wanted() -> None:
     look = answer({"status": "Pending", "preview": {"sample": "https://delivery-eu1.bfl.ai/preview.png"}})
-    vendor, _ = world(Script(TAKEN, look, PNG, DONE, PNG))
+    vendor, _ = world(FakeTransport(TAKEN, look, PNG, DONE, PNG))
     events = await run(vendor, generated(options=RequestOptions(preview_count=1)))
     assert [type(event) for event in events] == [Submitted, Preview, Picture]
 
 
 async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None:
     lost = httpx.ReadTimeout("slow")
-    script = Script(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
+    script = FakeTransport(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
     vendor, clock = world(script)
     road = retrying(fitting(vendor.run, vendor.Options), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
-    events = await events_of(lambda tried: road(generated(), tried), candidate(vendor, generated()))
+    events = await run_events(lambda tried: road(generated(), tried), candidate(vendor, generated()))
     assert [event for event in events if isinstance(event, Picture)]
     assert [request.method for request in script.requests].count("POST") == 2, "the first was refused"
 
@@ -316,15 +317,15 @@ async def test_what_no_model_of_it_does_is_not_offered() -> None:
 
 
 async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
-    script = Script(TAKEN)
+    script = FakeTransport(TAKEN)
     vendor, _ = world(script, key=None)
     assert not any(vendor.ready(card) for card in vendor.cards)
-    _, raised = await outcome_of(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
+    _, raised = await run_error(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
     assert type(raised) is ProviderCredentials and "BFL_API_KEY" in str(raised)
     assert script.requests == []
 
 
 def test_its_cards() -> None:
-    vendor, _ = world(Script(TAKEN))
+    vendor, _ = world(FakeTransport(TAKEN))
     assert len(vendor.cards) == 11
     assert all(vendor.ready(card) and card.stage is ModelStage.ACTIVE for card in vendor.cards)

@@ -9,11 +9,10 @@ import httpx
 import pytest
 from tests.support import pictures
 from tests.support.recordings import KEY, fixture
+from tests.support.transport import FakeTransport, answer
 from tests.support.vendors import (
     BASE,
     CALL,
-    Answering,
-    answer,
     error_of,
     events_of,
     fixture_image,
@@ -66,12 +65,12 @@ def picture_part(data: bytes = RESULT, **more: Any) -> dict[str, Any]:
     return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}, **more}
 
 
-def gemini(*answers: Any, key: str = KEY) -> tuple[Gemini, Answering]:
-    transport = Answering(*answers)
+def gemini(*answers: Any, key: str = KEY) -> tuple[Gemini, FakeTransport]:
+    transport = FakeTransport(*answers)
     return vendor(Gemini, transport, "/v1", key), transport
 
 
-def sent(transport: Answering) -> dict[str, Any]:
+def sent(transport: FakeTransport) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(transport.requests[-1].content)
     return body
 
@@ -295,7 +294,7 @@ async def test_the_deadline_holds() -> None:
     ],
 )
 async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
-    transport = Answering(answer(value))
+    transport = FakeTransport(answer(value))
     settings = Gemini.Settings(key=KEY, base_url=f"{BASE}/v1", api="interactions")
     error = await error_of(Gemini(settings, tools(transport)), GENERATE)
     assert isinstance(error, ProviderFailed)

@@ -90,12 +90,12 @@ async def test_each_resource_of_azure_is_a_table() -> None:
         ({"studio": {**STUDIO, "models": [{"id": "a"}, {"id": "a"}]}}, "two models have the same id"),
         (
             {"studio": {**STUDIO, "models": [{"id": "a", "options": ["x"]}]}},
-            "no option x; they are moderation",
+            "unknown option x; the options are moderation",
         ),
-        ({"studio": {**STUDIO, "models": [{"id": "a", "sizes": ["big"]}]}}, "'big' is no size"),
-        ({"studio": {**STUDIO, "models": [{"id": "a", "generates": False}]}}, "does nothing"),
+        ({"studio": {**STUDIO, "models": [{"id": "a", "sizes": ["big"]}]}}, "'big' is not a size"),
+        ({"studio": {**STUDIO, "models": [{"id": "a", "generates": False}]}}, "must generate or edit"),
         ({"studio": {**STUDIO, "sise": 1}}, "providers.studio.sise: "),
-        ({"azure_openai": {**AZURE, "models": [{"id": "a", "model": "gpt-7"}]}}, "there is no model 'gpt-7'"),
+        ({"azure_openai": {**AZURE, "models": [{"id": "a", "model": "gpt-7"}]}}, "'gpt-7' is not a model"),
     ],
 )
 def test_what_is_wrong_is_said(tables: dict[str, dict[str, Any]], text: str) -> None:

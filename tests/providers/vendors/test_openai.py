@@ -1,6 +1,5 @@
 """APIs like OpenAI's: requests equal recordings of OpenAI's SDK, and cases without recordings, mainly failures."""
 
-import asyncio
 import base64
 import json
 import time
@@ -17,7 +16,8 @@ import pytest_asyncio
 from tests.support import pictures
 from tests.support.fake_provider import fitted
 from tests.support.recorded_requests import play
-from tests.support.recordings import KEY, Body, Playing, Recording, fixture
+from tests.support.recordings import KEY, Playing, Recording, fixture
+from tests.support.transport import Body, FakeTransport, answer
 from tests.support.vendors import candidate
 
 from celeste_image.core.call import Call
@@ -101,27 +101,6 @@ async def work() -> AsyncIterator[Pixels]:
     await work.close()
 
 
-class Answering(httpx.AsyncBaseTransport):
-    """Answers each request with the next scripted answer, or raises it."""
-
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
-        self._answers = list(answers)
-        self.requests: list[httpx.Request] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def answer(value: Any, status: int = 200, **headers: str) -> httpx.Response:
-    headers = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    content = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return httpx.Response(status, headers=headers, stream=Body(content))
-
-
 def made(data: bytes = RESULT, count: int = 1, **more: Any) -> httpx.Response:
     return answer({"created": 1, "data": [{"b64_json": base64.b64encode(data).decode(), **more}] * count})
 
@@ -137,7 +116,7 @@ async def events_of(provider: OpenAILike, request: ImageRequest, call: Call = CA
 
 
 async def run(work: Pixels, request: ImageRequest, *answers: httpx.Response | Exception) -> list[Event]:
-    return await events_of(openai(Answering(*answers), work), request)
+    return await events_of(openai(FakeTransport(*answers), work), request)
 
 
 async def failure(work: Pixels, *answers: httpx.Response | Exception, request: ImageRequest = MINIMAL) -> CelesteError:
@@ -268,7 +247,7 @@ async def test_what_may_have_been_paid_is_not_retried(
 
 @in_loop
 async def test_without_a_key_nothing_is_sent(work: Pixels) -> None:
-    transport = Answering()
+    transport = FakeTransport()
     provider = OpenAI(VendorSettings(), Tools(work, transport, {}))
     with pytest.raises(CelesteError) as caught:
         await events_of(provider, MINIMAL)
@@ -277,13 +256,13 @@ async def test_without_a_key_nothing_is_sent(work: Pixels) -> None:
     assert not any(provider.ready(card) for card in provider.cards)
 
 
-def body_of(provider: Answering) -> dict[str, Any]:
+def body_of(provider: FakeTransport) -> dict[str, Any]:
     return dict(json.loads(provider.requests[0].content))
 
 
 @in_loop
 async def test_what_the_card_does_not_have_is_not_sent(work: Pixels) -> None:
-    transport = Answering(made())
+    transport = FakeTransport(made())
     request = replace(
         MINIMAL, negative_prompt="dogs", seed=3, style="vivid", quality="low", options=options(input_fidelity="low")
     )
@@ -293,7 +272,7 @@ async def test_what_the_card_does_not_have_is_not_sent(work: Pixels) -> None:
 
 @in_loop
 async def test_a_seed_of_zero_is_a_seed(work: Pixels) -> None:
-    transport = Answering(made())
+    transport = FakeTransport(made())
     events = await events_of(studio(transport, work, response_format=""), replace(DALLE3, seed=0, size=Size()))
     assert body_of(transport)["seed"] == 0 and "response_format" not in body_of(transport)
     assert [event.seed for event in events if isinstance(event, Picture)] == [0]
@@ -318,7 +297,7 @@ async def test_a_prompt_that_was_rewritten_comes_with_its_image(work: Pixels) ->
 
 @in_loop
 async def test_images_that_guide_go_to_the_path_of_edits(work: Pixels) -> None:
-    transport = Answering(made())
+    transport = FakeTransport(made())
     references = (ImageReference(image("IMAGE2")), ImageReference(image("IMAGE")))
     await events_of(openai(transport, work), replace(MINIMAL, references=references))
     assert transport.requests[0].url.path == "/v1/images/edits"
@@ -328,7 +307,7 @@ async def test_images_that_guide_go_to_the_path_of_edits(work: Pixels) -> None:
 @in_loop
 async def test_moderation_is_not_read_beside_references(work: Pixels) -> None:
     request = replace(MINIMAL, references=(ImageReference(image("IMAGE2")),), options=options(moderation="low"))
-    transport = Answering(made())
+    transport = FakeTransport(made())
     events = await events_of(openai(transport, work), request)
     path = 'options.provider_options["openai"].moderation'
     assert [event.path for event in events if isinstance(event, Warned)] == [path]
@@ -341,11 +320,11 @@ FINAL = ("image_generation.completed", {"b64_json": base64.b64encode(RESULT).dec
 
 @in_loop
 async def test_previews_are_as_many_as_there_can_be(work: Pixels) -> None:
-    transport = Answering(streamed(PARTIAL, ("image_generation.news", {}), FINAL))
+    transport = FakeTransport(streamed(PARTIAL, ("image_generation.news", {}), FINAL))
     events = await events_of(openai(transport, work), replace(MINIMAL, options=options(preview_count=8)))
     assert [type(event) for event in events] == [Warned, Preview, Picture]
     assert body_of(transport)["partial_images"] == 3 and body_of(transport)["stream"] is True
-    transport = Answering(made(count=2))
+    transport = FakeTransport(made(count=2))
     events = await events_of(openai(transport, work), replace(MINIMAL, count=2, options=options(preview_count=1)))
     assert [event.path for event in events if isinstance(event, Warned)] == ["options.preview_count"]
     assert "stream" not in body_of(transport)
@@ -367,31 +346,23 @@ async def test_a_bad_preview_costs_no_picture(work: Pixels) -> None:
 @in_loop
 async def test_an_edit_streams_too(work: Pixels) -> None:
     renamed = [(kind.replace("image_generation", "image_edit"), value) for kind, value in (PARTIAL, FINAL)]
-    transport = Answering(streamed(*renamed))
+    transport = FakeTransport(streamed(*renamed))
     request = replace(MASKED, edit=Instruct("make it blue"), options=options(preview_count=1))
     assert [type(event) for event in await events_of(openai(transport, work), request)] == [Preview, Picture]
     sent = parts(transport.requests[0])
     assert sent["stream"] == [b"true"] and sent["partial_images"] == [b"1"]
 
 
-class Endless(httpx.AsyncByteStream):
-    """Sends a preview and then waits forever."""
-
-    closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield f"event: {PARTIAL[0]}\ndata: {json.dumps(PARTIAL[1])}\n\n".encode()
-        await asyncio.Event().wait()
-
-    async def aclose(self) -> None:
-        self.closed = True
+def endless() -> tuple[httpx.Response, Body]:
+    """Returns a response that sends a preview and then waits forever, and its body."""
+    body = Body(f"event: {PARTIAL[0]}\ndata: {json.dumps(PARTIAL[1])}\n\n".encode(), hangs=True)
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body), body
 
 
 @in_loop
 async def test_closing_early_frees_the_connection(work: Pixels) -> None:
-    body = Endless()
-    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
-    provider = openai(Answering(response, made()), work)
+    response, body = endless()
+    provider = openai(FakeTransport(response, made()), work)
     request = replace(MINIMAL, options=options(preview_count=1))
     events = provider.run(request, candidate(provider, request))
     assert isinstance(await anext(events), Preview)
@@ -402,9 +373,8 @@ async def test_closing_early_frees_the_connection(work: Pixels) -> None:
 
 @in_loop
 async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pixels) -> None:
-    body = Endless()
-    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=body)
-    provider = openai(Answering(response), work)
+    response, body = endless()
+    provider = openai(FakeTransport(response), work)
     call = replace(CALL, deadline=time.monotonic() + 0.2)
     with pytest.raises(CelesteError) as caught:
         await events_of(provider, replace(MINIMAL, options=options(preview_count=1)), call)
@@ -415,7 +385,7 @@ async def test_a_stream_that_stands_still_ends_at_the_deadline(work: Pixels) -> 
 @in_loop
 async def test_one_picture_or_several(work: Pixels) -> None:
     for references, name in (((), "image"), ((ImageReference(image("IMAGE2")),), "image[]")):
-        transport = Answering(made())
+        transport = FakeTransport(made())
         request = replace(MASKED, edit=Instruct("merge them"), references=references, options=RequestOptions())
         await events_of(openai(transport, work), request)
         sent = parts(transport.requests[0])
@@ -441,7 +411,7 @@ LARGE = image(data=pictures.noise(1024, 1008))
 async def test_outpainting_pads_to_what_the_model_makes_and_cuts_back(
     work: Pixels, source: ImageInput, canvas: tuple[int, int], size: list[bytes] | None, kept: tuple[int, int]
 ) -> None:
-    transport = Answering(made(pictures.plain(canvas[0] * 2, canvas[1] * 2)))
+    transport = FakeTransport(made(pictures.plain(canvas[0] * 2, canvas[1] * 2)))
     request = Edit(model="openai/gpt-image-2", image=source, edit=Outpaint(left=10, right=9, bottom=7), count=1)
     events = await events_of(openai(transport, work), request)
     sent = parts(transport.requests[0])
@@ -474,7 +444,7 @@ async def test_what_is_not_done_to_the_letter_is_no_surprise_with_strict(work: P
         edit(Outpaint(left=10), options=options(strict=True)),
         replace(MINIMAL, options=options(strict=True, preview_count=5)),
     ):
-        transport = Answering()
+        transport = FakeTransport()
         provider = openai(transport, work)
         with pytest.raises(CelesteError) as caught:
             async with aclosing(fitted(provider.run, provider)(request, CALL)) as events:  # type: ignore[arg-type]
@@ -500,7 +470,7 @@ async def test_a_mask_is_sent_with_the_size_of_its_image_where_the_model_can(
     across, down = pictures.opened(source.data).size
     mask = Mask(image(data=pictures.mask(across, down, (32, 32, 96, 96))))
     data = pictures.plain(across * 2, down * 2)
-    transport = Answering(made(data))
+    transport = FakeTransport(made(data))
     request = Edit(model="openai/gpt-image-2", image=source, edit=Inpaint(mask, "a door"), count=1)
     (picture,) = await events_of(openai(transport, work), request)
     assert parts(transport.requests[0]).get("size") == size
@@ -530,7 +500,7 @@ def test_retired_models_name_the_one_to_use() -> None:
 )
 @in_loop
 async def test_a_language_model_that_draws_nothing(work: Pixels, value: Any, reason: str) -> None:
-    provider = Answering(answer(value))
+    provider = FakeTransport(answer(value))
     with pytest.raises(CelesteError) as caught:
         await events_of(openai(provider, work), replace(MINIMAL, model="openai/gpt-5"))
     assert reason in caught.value.reason

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from email.parser import BytesParser
@@ -12,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from tests.support import pictures
+from tests.support.clocks import Clock
 from tests.support.recorded_requests import CASES
-from tests.support.recordings import KEY, Body, fixture
+from tests.support.recordings import KEY, fixture
+from tests.support.transport import Body, FakeTransport, answer
 from tests.support.vendors import (
     BASE,
     CALL,
-    Answering,
-    answer,
     candidate,
     error_of,
     events_of,
@@ -101,23 +100,8 @@ def failing(status: int, name: str, text: str = "It said so.", **headers: str) -
     return answer({"id": "x", "name": name, "errors": [text]}, status, **headers)
 
 
-class Time:
-    """A clock that advances only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def stability(*answers: Any, key: str = KEY) -> tuple[Stability, Answering, Time]:
-    transport, time = Answering(*answers), Time()
+def stability(*answers: Any, key: str = KEY) -> tuple[Stability, FakeTransport, Clock]:
+    transport, time = FakeTransport(*answers), Clock(1000.0)
     clocks = {"clock": time, "sleep": time.sleep, "jitter": lambda seconds: seconds}
     made = vendor(Stability, transport, "/v2beta", key, **clocks)
     return made, transport, time
@@ -431,7 +415,7 @@ async def test_with_a_ticket_it_submits_nothing() -> None:
         ("GET", f"/v2beta/results/{JOB}")
     ] * 2
     assert all(request.headers["accept"] == "application/json" for request in transport.requests)
-    assert time.slept == [10.0], "it may be over already"
+    assert time.pauses == [10.0], "it may be over already"
 
 
 async def test_lost_polls_are_repeated() -> None:
@@ -440,7 +424,7 @@ async def test_lost_polls_are_repeated() -> None:
     *_, picture = await events_of(made, CREATIVE)
     assert isinstance(picture, Picture)
     assert [request.method for request in transport.requests] == ["POST", "GET", "GET", "GET", "GET"]
-    assert time.slept == [10.0, 10.0, 10.0, 60.0]
+    assert time.pauses == [10.0, 10.0, 10.0, 60.0]
 
 
 async def test_a_job_that_can_no_longer_be_asked_for_is_not_sent_again() -> None:
@@ -450,27 +434,27 @@ async def test_a_job_that_can_no_longer_be_asked_for_is_not_sent_again() -> None
     assert not error.retryable
     assert error.metadata == {"provider": "stability", "owed": "true", "final": "false"}
     assert [request.method for request in transport.requests].count("POST") == 1
-    assert min(time.slept) >= 10.0
+    assert min(time.pauses) >= 10.0
     assert time.now < 1900
 
 
 @pytest.mark.parametrize(
     ("response", "error", "metadata"),
     [
-        (lambda: failing(404, "not_found"), OutcomeUnknown, {"owed": "true", "final": "true"}),
-        (lambda: failing(400, "bad_request"), OutcomeUnknown, {"owed": "true", "final": "true"}),
-        (lambda: failing(401, "unauthorized"), ProviderCredentials, {"owed": "true"}),
-        (lambda: failing(403, "content_moderation"), SafetyBlocked, {"owed": "unknown", "stage": "unknown"}),
+        (failing(404, "not_found"), OutcomeUnknown, {"owed": "true", "final": "true"}),
+        (failing(400, "bad_request"), OutcomeUnknown, {"owed": "true", "final": "true"}),
+        (failing(401, "unauthorized"), ProviderCredentials, {"owed": "true"}),
+        (failing(403, "content_moderation"), SafetyBlocked, {"owed": "unknown", "stage": "unknown"}),
         (
-            lambda: done("result", finish_reason="CONTENT_FILTERED"),
+            done("result", finish_reason="CONTENT_FILTERED"),
             SafetyBlocked,
             {"owed": "unknown", "stage": "output"},
         ),
-        (lambda: done("result", data=b"no picture"), ProviderFailed, {"owed": "true"}),
+        (done("result", data=b"no picture"), ProviderFailed, {"owed": "true"}),
     ],
 )
 async def test_jobs_that_end_badly(
-    response: Callable[[], httpx.Response], error: type[CelesteError], metadata: dict[str, str]
+    response: httpx.Response, error: type[CelesteError], metadata: dict[str, str]
 ) -> None:
     made, transport, time = stability(answer({"id": JOB}), running(), *[response] * 8)
     found = await error_of(made, CREATIVE)
@@ -487,7 +471,7 @@ async def test_a_job_that_is_not_known_yet_is_asked_for_again() -> None:
     *_, picture = await events_of(made, CREATIVE)
     assert isinstance(picture, Picture)
     assert [request.method for request in transport.requests] == ["POST", "GET", "GET", "GET"]
-    assert time.slept == [10.0, 10.0, 10.0]
+    assert time.pauses == [10.0, 10.0, 10.0]
 
 
 async def test_a_job_that_takes_too_long_is_given_up() -> None:
@@ -514,45 +498,25 @@ async def test_a_ticket_is_an_id_and_nothing_else(ticket: str) -> None:
     assert len(transport.requests) == 1
 
 
-class Hanging(httpx.AsyncBaseTransport):
-    """Sends the beginning of an endless answer."""
-
-    def __init__(self) -> None:
-        self.begun, self.body = asyncio.Event(), Body(b"")
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        transport = self
-
-        class Endless(httpx.AsyncByteStream):
-            async def __aiter__(self) -> Any:
-                yield b"{"
-                transport.begun.set()
-                await asyncio.Event().wait()
-
-            async def aclose(self) -> None:
-                transport.body.closed = True
-
-        return httpx.Response(200, headers={"content-type": "application/json"}, stream=Endless())
-
-
 async def test_closing_early_closes_the_connection() -> None:
-    transport = Hanging()
+    body = Body(b"{", hangs=True)
+    transport = FakeTransport(httpx.Response(200, headers={"content-type": "application/json"}, stream=body))
     made = vendor(Stability, transport, "/v2beta")
     task = asyncio.create_task(events_of(made, GENERATE))
-    await transport.begun.wait()
+    await body.hanging.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert transport.body.closed
+    assert body.closed
 
 
 async def test_closing_early_leaves_a_job() -> None:
-    transport, time = Answering(answer({"id": JOB}), running(), running()), Time()
+    transport, time = FakeTransport(answer({"id": JOB}), running(), running()), Clock(1000.0)
     asleep, seen = asyncio.Event(), []
 
     async def sleep(seconds: float) -> None:
         await time.sleep(seconds)
-        if len(time.slept) == 2:
+        if len(time.pauses) == 2:
             asleep.set()
             await asyncio.Event().wait()
 

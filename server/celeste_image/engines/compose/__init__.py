@@ -1,7 +1,7 @@
 """The engine of `local/compose`: draws the things that a prompt names as vector art over a seeded scene.
 
 Drawing needs neither a neural network nor weights; only an optional style does. The engine draws things for which it
-has a drawing, reports words that it does not know, and makes the same bytes from the same task.
+has a drawing, and reports unknown words. The same task gives the same bytes.
 """
 
 import io
@@ -25,10 +25,17 @@ PREVIEW_SIDE = 256
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Draws one image.
 
-    The task has `prompt`, `negative_prompt`, `width` and `height` (pixels, 64 to 2048), `seed`, `preview` (whether to
-    emit a small image of the empty scene), and `style`: None, or `number` (of a style of local/restyle) and `folder`
-    (of its weights). With a style it also has `threads`. Emits "progress", "preview", with a style "measured" with the
-    size that the network worked at, and one "picture".
+    Emits "progress", "preview", "measured" with the size that a style's network worked at, and one "picture".
+
+    Task:
+        prompt: Things to draw.
+        negative_prompt: Things to leave out; optional.
+        width: Width in pixels, 64 to 2048.
+        height: Height in pixels, 64 to 2048.
+        seed: Decides everything that the prompt leaves open.
+        preview: Whether to emit a small image of the empty scene.
+        style: None, or `number` of a style of local/restyle and `folder` of its weights.
+        threads: CPU threads of a style's network.
 
     Raises:
         WeightsMissing: A style is requested, and its weights are absent or do not load.

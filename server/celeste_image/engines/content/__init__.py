@@ -15,8 +15,14 @@ __all__ = ["run"]
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Emits one "analysis" with the fields of ImageContent, and "progress" after each part.
 
-    The task has `tags`, `objects` and `texts` (whether to detect them; the others stay empty), `model_dir` (weights for
-    tags and objects), `left_out` (copied into the result), `threads`, and optionally `limits` (as ImageLimits).
+    Task:
+        tags: Whether to detect tags.
+        objects: Whether to detect objects.
+        texts: Whether to read text.
+        left_out: Omitted fields with reasons, copied into the result.
+        model_dir: The folder of the weights for tags and objects.
+        threads: CPU threads.
+        limits: Limits of the image as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.

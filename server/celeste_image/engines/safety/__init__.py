@@ -34,9 +34,13 @@ Network = Callable[[Shares], Shares]
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Emits one "analysis" with part "safety": `scores`, a list of `category`, `score` (0 to 1) and `network`.
 
-    The task has `model_dir` (a folder with open-nsfw.onnx), `threads`, and optionally `limits` (of the image, as
-    ImageLimits). `explicit` is the highest of `nsfw`, `hentai` and `porn`, so one network is enough. `suggestive` is
-    the higher of `nsfw` and the sum of `hentai`, `porn` and `sexy`, so it is never below `explicit`.
+    `explicit` is the highest of `nsfw`, `hentai` and `porn`, so one network is enough. `suggestive` is the higher of
+    `nsfw` and the sum of `hentai`, `porn` and `sexy`, so it is never below `explicit`.
+
+    Task:
+        model_dir: A folder with open-nsfw.onnx.
+        threads: CPU threads.
+        limits: Limits of the image as ImageLimits; optional.
 
     Raises:
         NotAnImage: See `open_upright`.

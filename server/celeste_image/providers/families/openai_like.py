@@ -1,7 +1,7 @@
-"""The OpenAI-like family: APIs that make and edit pictures by OpenAI's paths, fields, answers and streams.
+"""APIs like OpenAI's image API: the same paths, fields, answers and streams.
 
-What differs from API to API is in a `Profile`, what differs from model to model on its card: a field that the card does
-not have is not sent.
+A `Profile` holds the differences between APIs. A model's card holds the differences between models: only the fields on
+the card are sent.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -28,13 +28,13 @@ from celeste_image.providers.kit.vendor import Vendor
 __all__ = ["OpenAILike", "Order", "Profile"]
 
 FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
-"""Media types that are taken and made, by the API's word for them."""
+"""The API's word for each media type that it reads and makes."""
 MOST_PICTURES = 16
-"""Of one answer, as many as a request may ask for: each beyond costs a transfer, whoever asked for it."""
+"""Most images that are read from one answer, which is the most that a request may ask for."""
 GO_ON = "Extend the picture beyond its edges: go on with what is there, in the same style, light and perspective."
 SAME_SHAPE = 0.02
 GENERATIONS_ONLY = {"moderation"}
-"""Options that the path for generations alone reads."""
+"""Options that only the path for generations reads."""
 
 Part = tuple[str, tuple[str, bytes, str]]
 
@@ -44,15 +44,15 @@ class Profile:
     """How one API differs from OpenAI's.
 
     Attributes:
-        generate_path: Where pictures are made, after the base URL; `{model}` is the model's name.
-        edit_path: Where they are changed.
-        vary_path: Where others like one are made, which takes no words.
-        query: Of every request, such as the API's version.
-        size: Written as `WxH` in `size`, as `width` and `height`, or as a ratio in `aspect_ratio`.
-        names: Its names for fields that it calls otherwise; with an empty name a field is not sent.
-        end_user: Its name for the id of the end user.
-        response_format: What to ask for in `response_format`, `url` or `b64_json`; empty means not to.
-        most_previews: Partial images that a stream may have.
+        generate_path: Path for generations, below the base URL; `{model}` stands for the model's name.
+        edit_path: Path for edits.
+        vary_path: Path for variations, which have no prompt.
+        query: Query parameters of every request, such as the API's version.
+        size: Form of the size: `WxH` in `size`, `sides` in `width` and `height`, or `ratio` in `aspect_ratio`.
+        names: The API's names for fields that differ from OpenAI's; a field with an empty name is not sent.
+        end_user: The API's field for the id of the end user.
+        response_format: Value of `response_format`, `url` or `b64_json`; empty means that it is not sent.
+        most_previews: Most partial images of a stream.
     """
 
     generate_path: str = "/images/generations"
@@ -68,7 +68,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request in the API's own form. `canvas` is the size of an outpaint's canvas, `keep` what is kept of it."""
+    """A request in the API's form. An outpaint has the sizes of its canvas, `canvas`, and of its result, `keep`."""
 
     path: str
     prompt: str
@@ -79,12 +79,12 @@ class Order:
 
 
 class OpenAILike(Vendor):
-    """An API of the family. A subclass says its name, its cards, its options and, where it has one, its `profile`."""
+    """An API of the family. A subclass sets its name, cards, options and, if it differs from OpenAI, its `profile`."""
 
     profile: Profile = Profile()
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        """Sends one request; pictures come in the answer, as a stream when previews are wanted."""
+        """Sends one request and yields its images; the answer is a stream if previews are wanted."""
         card, call = candidate.card, candidate.call
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
@@ -92,15 +92,17 @@ class OpenAILike(Vendor):
         if request.options.preview_count and card.previews:
             previews = min(request.options.preview_count, self.profile.most_previews) if request.count <= 1 else 0
             if previews < request.options.preview_count:
-                text = f"there are at most {self.profile.most_previews} previews, and none of several images at once"
+                text = f"at most {self.profile.most_previews} previews, and none if several images are made at once"
                 yield Warned("options.preview_count", text)
         if isinstance(request, Edit) and isinstance(request.edit, Outpaint):
-            # Said before anything is sent: with `strict` it ends here.
-            yield Warned("outpaint", "the model paints a larger canvas anew; the picture on it may change a little")
+            # Before the request is sent: with `strict`, this warning ends it.
+            yield Warned(
+                "outpaint", "the model repaints the whole larger canvas, so the original image may change slightly"
+            )
         dropped = self._not_read_by_edits(request)
         for name in dropped:
             path = f'options.provider_options["{self.name}"].{name}'
-            yield Warned(path, "is not read with references: they go to the API's path for edits")
+            yield Warned(path, "is not read with references, which use the API's path for edits")
         order = await self._order(request, card)
         made = 0
         async with aclosing(self._answers(request, order, card, previews, call)) as answers:
@@ -108,7 +110,7 @@ class OpenAILike(Vendor):
                 value = at(item, "b64_json") or at(item, "url")
                 value = value if isinstance(value, str) and value else "?"
                 if not is_final:
-                    # Without it the picture may still come, and is what is paid for.
+                    # A preview may fail: the image, which is paid for, can still arrive.
                     if preview := await preview_of(self, value, call.deadline):
                         yield preview
                 elif made < MOST_PICTURES:
@@ -121,14 +123,14 @@ class OpenAILike(Vendor):
                             yield event
                     made += 1
         if not made:
-            raise ProviderFailed(f"{self.name}: the answer has no picture", metadata={"provider": self.name})
+            raise ProviderFailed(f"{self.name}: the answer has no image", metadata={"provider": self.name})
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
-        """Returns the error for an answer of another status."""
+        """Returns the error for an answer with an error status."""
         return openai_error(self.name, reply, self.said)
 
     async def _order(self, request: Generate | Edit, card: ModelCard) -> Order:
-        """Returns what to send; whatever has to be done to pixels is done here."""
+        """Returns the request in the API's form, with all pixel work done."""
         references = [reference.image for reference in request.references]
         if isinstance(request, Generate):
             files = [await self._file("image[]", image) for image in references]
@@ -161,13 +163,13 @@ class OpenAILike(Vendor):
                 raise OperationNotOffered(f"{card.id} can't {other.field}")
 
     async def _file(self, name: str, image: ImageInput) -> Part:
-        """Returns a picture as a part of a form, in a format that the API takes."""
+        """Returns an image as a part of a form, in a format that the API reads."""
         data = await self.sendable(image, FORMATS)
         kind = media_type(data[:16])
         return (name, (f"image.{FORMATS[kind]}", data, kind))
 
     def _fields(self, request: Generate | Edit, order: Order, card: ModelCard, previews: int) -> dict[str, Any]:
-        """Returns the fields of the body under the API's names; what was not asked for is left to the API."""
+        """Returns the fields of the body by the API's names; unset fields are left to the API."""
 
         def reads(path: str) -> bool:
             return card.parameter(request.kind, path) is not None
@@ -199,7 +201,7 @@ class OpenAILike(Vendor):
         return {names[name]: value for name, value in fields.items() if names[name]}
 
     def _not_read_by_edits(self, request: Generate | Edit) -> set[str]:
-        """Returns the options that the references of a Generate rule out: these go to the API's path for edits."""
+        """Returns the given options that are not read because a Generate with references uses the path for edits."""
         given = request.options.provider_options.get(self.name, {})
         is_edit = isinstance(request, Generate) and bool(request.references)
         return GENERATIONS_ONLY & given.keys() if is_edit else set()
@@ -216,7 +218,7 @@ class OpenAILike(Vendor):
     async def _answers(
         self, request: Generate | Edit, order: Order, card: ModelCard, previews: int, call: Call
     ) -> AsyncGenerator[tuple[bool, Any], None]:
-        """Sends it and yields whether a picture is final, and what the answer says of it."""
+        """Sends the request; yields for each image whether it is final, and its item of the answer."""
         fields = self._fields(request, order, card, previews)
         url = self.url + order.path.format(model=quote(card.name_on_wire, safe=""))
         if self.profile.query:
@@ -248,17 +250,17 @@ class OpenAILike(Vendor):
                         if is_final or str(kind).endswith(".partial_image"):
                             yield is_final, value
                 if not finals:
-                    raise ExchangeFailed("the stream ended before the picture came", Stage.ANSWERED, 200)
+                    raise ExchangeFailed("the stream ended before the image arrived", Stage.ANSWERED, 200)
         except ExchangeFailed as error:
             raise error_for_failure(self.name, error) from error
 
     async def _finished(self, request: Generate | Edit, order: Order, picture: Picture) -> AsyncGenerator[Event, None]:
-        """Yields the picture as it was asked for: cut to what an outpaint keeps."""
+        """Yields the image; that of an outpaint is cropped to the requested size."""
         made = (picture.width, picture.height)
         if order.canvas and order.keep and not request.size:
             if not _alike(made, order.canvas):
-                text = f"the model made {made[0]} x {made[1]} of a canvas of {order.canvas[0]} x {order.canvas[1]}"
-                # It is paid for: with `strict` a warning about a field would throw it away.
+                text = f"the model made {made[0]} x {made[1]} from a canvas of {order.canvas[0]} x {order.canvas[1]}"
+                # The image is paid for: with `strict`, a warning about a field would discard it.
                 yield Warned("" if request.options.strict else "outpaint", text)
             elif made != order.keep:
                 kind = picture.media_type if picture.media_type in FORMATS else "image/png"
@@ -269,7 +271,7 @@ class OpenAILike(Vendor):
 
 
 def _free_size(card: ModelCard, width: int, height: int) -> Size:
-    """Returns a size if an edit by the model can have it, else none: then the model chooses."""
+    """Returns the size if an edit by the model can have it, else an empty size: the model then chooses."""
     size = card.parameter(Edit.kind, "size")
     if size is None or not isinstance(size.range, SizeRange) or size.range.ratios:
         return Size()

@@ -1,4 +1,4 @@
-"""Stability's image services as a table: what each is sent. Its own API and clouds that host it use the same names.
+"""Stability's image services as a table of multipart forms. Stability's API and the clouds that host it share them.
 
 Source: Stability's OpenAPI as mirrored in tryAGI/StabilityAI, read on 2026-11-22, and its recordings.
 """
@@ -25,19 +25,19 @@ Share = Annotated[float | None, Field(ge=0, le=1)]
 
 
 class StableImageOptions(Options):
-    """What only these services know; unset means the service's default. The cards say which service reads which.
+    """Options of the services; unset means the service's default. A card has the options that its service reads.
 
     Attributes:
         cfg_scale: How closely sd3.5 follows the prompt.
-        grow_mask: Pixels by which a mask is made larger on all sides, and soft there.
+        grow_mask: Pixels by which a mask grows on all sides, with a soft border.
         creativity: How freely an outpaint invents.
-        change_strength: How much a style transfer changes at all.
+        change_strength: How much a style transfer may change overall.
         composition_fidelity: How closely a style transfer keeps the composition.
-        foreground_prompt: What the subject is, so that nothing of a new background bleeds into it.
-        preserve_original_subject: How much of the subject is laid over the result as it was.
-        original_background_depth: How closely a new background keeps the depth of the old one.
+        foreground_prompt: What the subject is; keeps a new background from bleeding into it.
+        preserve_original_subject: How much of the original subject is laid over the result.
+        original_background_depth: How closely a new background keeps the depth of the original one.
         light_source_direction: Where the light of a new background comes from.
-        light_source_strength: How bright that light is; needs the direction.
+        light_source_strength: How bright the light is; needs the direction.
     """
 
     cfg_scale: Annotated[float | None, Field(ge=1, le=10)] = None
@@ -61,7 +61,7 @@ RELIGHTING = (
 
 
 def _generate(path: str, *more: str) -> dict[str, Operation]:
-    """Returns making and remaking by one generator; `more` are what else it reads."""
+    """Returns the operations `generate` and `instruct` of a generator; `more` are further paths that it reads."""
     texts = named(*more, **STYLED)
     return {
         "generate": Operation(path, {}, named("prompt", "size.aspect_ratio", **texts)),
@@ -69,7 +69,7 @@ def _generate(path: str, *more: str) -> dict[str, Operation]:
             path,
             named("image"),
             named("instruct.prompt", "instruct.strength", **texts),
-            # It has no default for the strength and must have one.
+            # The service requires a strength and has no default.
             {"strength": "0.5"} | ({"mode": "image-to-image"} if path == "generate/sd3" else {}),
             bounds=ANY,
         ),
@@ -183,10 +183,10 @@ OPERATIONS: Mapping[str, Mapping[str, Operation]] = {
     "upscale-conservative": _upscale("upscale/conservative", USUAL, "prompt", "creativity"),
     "upscale-creative": _upscale("upscale/creative", SMALL, "prompt", "creativity", job=True, **STYLE),
 }
-"""Per model what it does: `generate`, `upscale`, or the field of an edit."""
+"""The operations of each model: `generate`, `upscale`, or the field of an edit."""
 
 
 def operation_for(model: str, request: ImageRequest) -> Operation | None:
-    """Returns what a model, by the name that the vendor knows it by, does for a request; None when it can't."""
+    """Returns the operation of a model for a request; None if the model can't do it. `model` is the vendor's name."""
     kind = request.edit.field if isinstance(request, Edit) else request.kind.value
     return OPERATIONS.get(model, {}).get(kind)

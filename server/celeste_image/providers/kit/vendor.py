@@ -1,4 +1,4 @@
-"""Vendor: what every provider behind an HTTP API begins with: its key, its origin, its client, its errors."""
+"""Vendor: the base class of providers with an HTTP API; it has the key, the HTTP client and the errors."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -21,27 +21,27 @@ from celeste_image.providers.kit.credentials import Credential, Verdict
 __all__ = ["Vendor", "VendorSettings"]
 
 METADATA_MARKS = (b"Exif\0\0", b"eXIf", b"EXIF", b"http://ns.adobe.com/xap/", b"XML:com.adobe.xmp", b"Photoshop 3.0\0")
-"""How EXIF, XMP and IPTC begin in JPEG, PNG and WebP. By chance they are in pixels too: that costs a conversion."""
+"""Markers of EXIF, XMP and IPTC in JPEG, PNG and WebP. Pixels may match by chance: the image is then converted."""
 
 
 class VendorSettings(ProviderSettings):
     """`[providers.NAME]` of a vendor.
 
-    Its key comes from `key`, from the file `key_file`, or from the vendor's own variable, in this order.
+    The key is `key`, or the content of the file `key_file`, or else the vendor's own environment variable.
     """
 
     key: SecretText | None = Field(
         default=None,
-        description="The key itself, or better where it is: env:VARIABLE, or file:PATH, which may be replaced.",
+        description="The key, or better a reference: env:VARIABLE, or file:PATH, a file that may be replaced.",
     )
     key_file: Path | None = Field(default=None, description="The same as key = file:PATH.")
-    base_url: str = Field(default="", description="Where the API is; empty means the vendor's own.")
+    base_url: str = Field(default="", description="URL of the API; empty means the vendor's own.")
     allow_private: bool = Field(default=False, description="Whether base_url may be on this machine or network.")
     result_hosts: tuple[str, ...] = Field(
-        default=(), description="More hosts that results may be fetched from: example.com, or *.example.com."
+        default=(), description="More hosts from which results may be fetched: example.com, or *.example.com."
     )
     poll_seconds: Annotated[float, Field(gt=0, le=300)] | None = Field(
-        default=None, description="Seconds between polls of a job; unset is the vendor's own interval."
+        default=None, description="Seconds between polls of a job; unset means the vendor's own interval."
     )
 
     @model_validator(mode="after")
@@ -52,12 +52,12 @@ class VendorSettings(ProviderSettings):
 
 
 class Vendor:
-    """One vendor's API. A subclass says the class attributes and `run`.
+    """One vendor's API. A subclass sets the class attributes and defines `run`.
 
     Args:
-        settings: Its table of the configuration.
-        tools: What it works with.
-        name: What it is called, where that is not the class's own name: see `discover_kinds`.
+        settings: The provider's table of the configuration.
+        tools: Pixel work, clock, transport and environment.
+        name: The provider's name, if it differs from the class's: see `discover_kinds`.
     """
 
     name: str
@@ -67,26 +67,25 @@ class Vendor:
     Options: ClassVar[type[Options]] = Options
 
     base_url: ClassVar[str]
-    """Where the API is, with the path that all calls share."""
+    """URL of the API, with the path that all calls share."""
     key_variable: ClassVar[str]
-    """The environment variable that the vendor's own SDK reads."""
+    """The environment variable of the vendor's own SDK."""
     key_header: ClassVar[str] = "authorization"
     key_prefix: ClassVar[str] = "Bearer "
     key_form: ClassVar[str] = ""
-    """A pattern of its keys, as far as is known; empty when it is not."""
+    """Regular expression for the vendor's keys; empty if their form is unknown."""
     key_path: ClassVar[str] = ""
-    """A GET that needs the key and costs nothing, relative to the base URL: `models`, `../v1/balance`; empty when none
-    is known."""
+    """Path of a free GET that needs the key, relative to the base URL, such as `models` or `../v1/balance`. Empty if no
+    such call is known."""
     model_form: ClassVar[str] = r"[A-Za-z0-9][\w.-]{0,99}"
-    """What it may be called with that is in no catalog, where the operator lets such ids pass: no path but a model's.
-    Empty where that can't be."""
+    """Regular expression for names of models outside the catalog, for operators who allow them. A name may become part
+    of a path, so the expression must match no other paths. Empty if such models can't be called."""
     texts: ClassVar[Sequence[Pointer]] = (("detail",), ("detail", 0, "msg"), ("error",), ("message",))
-    """Where its answers say why something failed: the first that is there."""
+    """Where an answer may have its error text; the first one found counts."""
     own_hosts: ClassVar[Sequence[str]] = ()
-    """Hosts of the vendor's own, as `Hosts` takes them, that its answers may name for the next call; the key goes
-    there too."""
+    """The vendor's own hosts, in the form of `Hosts`, that its answers may name for the next call. They get the key."""
     result_hosts: ClassVar[Sequence[str]] = ()
-    """Hosts that results may be fetched from, as `Hosts` takes them; no key is sent there."""
+    """Hosts from which results may be fetched, in the form of `Hosts`. They never get the key."""
 
     def __init__(self, settings: VendorSettings, tools: Tools, *, name: str = "") -> None:
         self.name = name or self.name
@@ -107,42 +106,42 @@ class Vendor:
         )
         self.pixels = tools.pixels.of(self.name)
         given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key
-        # Another place for the same API has keys of its own form; a key of another vendor is wrong there too.
+        # The same API at another URL may have keys of another form; a key of another vendor is still refused.
         elsewhere = bool(settings.base_url and self.base_url and self.key_form)
         form = f"{self.key_form}|.+" if elsewhere else self.key_form
         self._key = Credential(self.name, given, self.key_variable, tools.environment, form)
 
     @property
     def has_key(self) -> bool:
-        """Tells whether it was given a key, if only one that can't be right."""
+        """Returns whether a key is set, even one with a problem."""
         return bool(self._key.now or self._key.problem)
 
     def form_of_key(self) -> tuple[Verdict, str]:
-        """Returns what is wrong with the key by its form, without any of it: see `form_problem`."""
+        """Returns the verdict on the key's form and the problem: see `form_problem`."""
         return self._key.verdict()
 
     @property
     def secrets(self) -> tuple[SecretHeader, ...]:
-        """The headers with the key, for the API's own origin alone.
+        """The headers with the key, for the API's own origin only.
 
         Raises:
-            ProviderCredentials: There is no key.
+            ProviderCredentials: The key is missing, or has a problem.
         """
         return self._secrets(self._origins)
 
     def secrets_for(self, url: str) -> tuple[SecretHeader, ...]:
-        """Returns the headers with the key for a URL that an answer named.
+        """Returns the headers with the key for a URL from an answer.
 
         Raises:
-            OriginRefused: It is not the vendor's own.
-            ProviderCredentials: There is no key.
+            OriginRefused: The URL is not the vendor's own.
+            ProviderCredentials: The key is missing, or has a problem.
         """
         if not self.is_own(url):
             raise OriginRefused("the URL in the answer is not the vendor's own")
         return self._secrets(frozenset({Origin.of(url)}))
 
     def is_own(self, url: str) -> bool:
-        """Tells whether a URL is at the API's origin or at one of `own_hosts`."""
+        """Returns whether a URL is at the API's origin or at one of `own_hosts`."""
         try:
             origin = Origin.of(url)
         except ValueError:
@@ -150,21 +149,21 @@ class Vendor:
         return origin in self._origins or self._own(origin)
 
     def said(self, value: Any) -> str:
-        """Returns what the vendor says, fit to be shown, without the key."""
+        """Returns a text of the vendor for people: one line, shortened, without the key."""
         return vendor_text(value, self._key.known)
 
     def text_in(self, answer: Any) -> str:
-        """Returns why something failed, as an answer says it for people; empty when it does not."""
+        """Returns the error text in an answer; empty if the answer has none."""
         return next((text for path in self.texts if (text := self.said(at(answer, *path)))), "")
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
-        """Returns the error for an answer of status 400 or above; `idempotent` is for polls, which cost nothing."""
+        """Returns the error for an answer of status 400 or above; `idempotent` marks a free call, such as a poll."""
         return error_for_status(self.name, reply, self.text_in(value_in(reply)), idempotent=idempotent)
 
     async def sendable(self, image: ImageInput, types: Collection[str]) -> bytes:
-        """Returns a request's picture as the vendor may have it: of one of `types`, upright, without metadata.
+        """Returns the data of a request's image for the vendor: of one of `types`, upright, without metadata.
 
-        Metadata may say where and by whom a photograph was taken. A picture that has none goes as it is.
+        Metadata may reveal where and by whom a photograph was taken. An image without metadata is sent unchanged.
         """
         assert image.facts is not None
         if image.facts.media_type in types and not any(mark in image.data for mark in METADATA_MARKS):
@@ -180,11 +179,11 @@ class Vendor:
         return (SecretHeader(self.key_header, Secret(self.key_prefix + key.reveal()), origins),)
 
     def ready(self, card: ModelCard) -> bool:
-        """Tells whether there is a key that may be right, and the model is not retired."""
+        """Returns whether the vendor has a usable key and the model is not retired."""
         return bool(self._key.now) and card.stage is not ModelStage.RETIRED
 
     def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Returns the request's options for this provider, checked by the pipeline before."""
+        """Returns the request's options for this provider; the pipeline has checked them."""
         return self.Options.model_validate(given.get(self.name, {}))
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-"""The vendors: one file each, and nothing else. They know nothing of each other."""
+"""Vendors: one file per API. Vendor files do not import each other, except `azure_openai`, which imports `openai`."""

@@ -13,26 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.secret import Secret
-from celeste_image.outbound.exchange import SecretHeader
-from celeste_image.outbound.origins import Origin
-from celeste_image.providers.base import Tools
-from celeste_image.providers.catalog import cards_from, load_catalog
+from celeste_image.providers.catalog import load_catalog
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
-from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.kit import Origin, SecretHeader, Tools, VendorSettings, cards_from
 from celeste_image.providers.vendors.openai import OpenAIOptions
 
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 
 API_VERSION = "2025-04-01-preview"
 LIFECYCLE = ("stage", "ends_on", "replacement", "prices")
-"""What OpenAI says of its own service, and Microsoft decides for itself."""
+"""Keys of OpenAI's catalog that do not apply to Azure: Microsoft decides about them."""
 
 EVIDENCE = {"gpt-image-2": ModelEvidence.OFFICIAL_CLIENT}
-"""How deployments of a model are known, where that is not from the specification: the recordings are of Azure's own."""
+"""Evidence for deployments of a model, from recordings of Azure's own client; other models have the specification."""
 
 
 class Deployment(BaseModel):
-    """One deployment: its name in the resource, and the model of OpenAI's that it runs."""
+    """One deployment: its name in the resource, and the OpenAI model that it runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +40,7 @@ class Deployment(BaseModel):
     @classmethod
     def _is_known(cls, model: str) -> str:
         if model not in (known := [entry["id"] for entry in load_catalog("openai")["models"]]):
-            raise ValueError(f"there is no model {model!r}; they are {', '.join(known)}")
+            raise ValueError(f"{model!r} is not a model; the models are {', '.join(known)}")
         return model
 
 
@@ -51,20 +48,21 @@ class AzureSettings(VendorSettings):
     """`[providers.azure_openai]`, or another name with `kind = "azure_openai"` for each further resource."""
 
     models: Annotated[tuple[Deployment, ...], Field(min_length=1)]
-    base_url: str = Field(default="", validate_default=True, description="The resource's endpoint.")
+    base_url: str = Field(default="", validate_default=True, description="The endpoint of the resource.")
     api_version: str = Field(
-        default=API_VERSION, description="Of the paths of deployments; empty means the v1 surface, which has none."
+        default=API_VERSION,
+        description="API version of the deployments' paths; empty means the v1 API, which has no versions.",
     )
 
     @field_validator("base_url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        Origin.of(url)  # empty is none
+        Origin.of(url)  # raises ValueError; an empty URL is invalid
         return url.rstrip("/")
 
 
 class AzureOpenAI(OpenAILike):
-    """One resource."""
+    """One Azure OpenAI resource."""
 
     name = "azure_openai"
     title = "Azure OpenAI"
@@ -88,7 +86,7 @@ class AzureOpenAI(OpenAILike):
 
     @property
     def secrets(self) -> tuple[SecretHeader, ...]:
-        """The headers with the key: the v1 surface takes it as OpenAI does, too."""
+        """The headers with the key; the v1 API also accepts OpenAI's header."""
         (key,) = super().secrets
         return (
             (key, replace(key, header="authorization", value=Secret(f"Bearer {key.value.reveal()}")))
@@ -98,7 +96,7 @@ class AzureOpenAI(OpenAILike):
 
 
 def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:
-    """Returns a card for each deployment: what the model accepts is the same as at OpenAI."""
+    """Returns a card for each deployment, with the parameters of the same model at OpenAI."""
     catalog = load_catalog("openai")
     entries: Mapping[str, Mapping[str, Any]] = {entry["id"]: entry for entry in catalog["models"]}
     models = []

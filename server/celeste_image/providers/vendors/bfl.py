@@ -1,4 +1,4 @@
-"""Black Forest Labs: the FLUX models, as jobs that are submitted and polled. Pictures travel as plain base64."""
+"""Black Forest Labs: the FLUX models, as jobs that are submitted and polled. Input images are sent as plain base64."""
 
 import base64
 from collections.abc import AsyncGenerator, Mapping
@@ -14,11 +14,8 @@ from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit import Options, Polling, RemoteJobs, State, Tools, Vendor, VendorSettings
 
 __all__ = ["PROVIDER", "Bfl", "BflOptions"]
 
@@ -26,7 +23,7 @@ PNG, JPEG = "image/png", "image/jpeg"
 READS = (PNG, JPEG, "image/webp")
 
 # https://docs.bfl.ai/api_integration/errors, 2026-11-22. Jobs can't be cancelled.
-JOBS = Polling(
+POLLING = Polling(
     states={
         "Pending": State.RUNNING,
         "Ready": State.READY,
@@ -46,7 +43,7 @@ JOBS = Polling(
 
 
 class BflOptions(Options):
-    """`options.provider_options["bfl"]`; what is unset is left to the API."""
+    """`options.provider_options["bfl"]`; unset options keep the API's defaults."""
 
     safety_tolerance: Annotated[int, Field(ge=0, le=6)] | None = None
     raw: bool | None = None
@@ -67,28 +64,28 @@ class Bfl(Vendor):
     key_header = "x-key"
     key_prefix = ""
     key_path = "v1/credits"
-    model_form = r"flux-[\w.-]{1,95}"  # a model is a path here, and not every path is one
-    # A job is asked for in the region that has it, `api.us1.bfl.ai`; its picture is at `delivery-us1.bfl.ai`.
+    model_form = r"flux-[\w.-]{1,95}"  # a model's name is part of the path, so the pattern must not match other paths
+    # A job is polled in its region, such as `api.us1.bfl.ai`; its image is at `delivery-us1.bfl.ai`.
     own_hosts = ("*.bfl.ai",)
     result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")
     texts = (("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",))
 
     def __init__(self, settings: VendorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self.jobs = RemoteJobs(self, JOBS)
+        self.remote_jobs = RemoteJobs(self, POLLING)
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        """Makes one picture."""
+        """Makes one image."""
         card = candidate.card
         body = {} if candidate.ticket else await self._body(request, card)
         previews = request.options.preview_count
-        run = self.jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
-        async with aclosing(run) as events:
+        job = self.remote_jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
+        async with aclosing(job) as events:
             async for event in events:
                 yield event
 
     async def _body(self, request: ImageRequest, card: ModelCard) -> dict[str, Any]:
-        """Returns the body of a submit: only what the card says that the model reads."""
+        """Returns the body of a submit, with the options that are on the model's card."""
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
         jpeg = request.output_media_type == JPEG
@@ -129,7 +126,7 @@ PROVIDER = Bfl
 
 
 def sized(size: Size) -> Mapping[str, Any]:
-    """Returns the fields for a size: a ratio where the model takes ratios, else pixels, or none."""
+    """Returns the fields for a size: an aspect ratio or pixels; none if the size is unset."""
     if size.aspect_ratio:
         return {"aspect_ratio": size.aspect_ratio}
     return {"width": size.width, "height": size.height} if size.width else {}

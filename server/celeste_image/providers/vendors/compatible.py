@@ -1,4 +1,4 @@
-"""Servers that speak as OpenAI's image API does: vLLM-Omni, LocalAI, and all others. Each is configuration alone.
+"""Servers with OpenAI's image API, such as vLLM-Omni and LocalAI. A table of the configuration adds one.
 
 [providers.studio]
 kind = "compatible"
@@ -30,11 +30,8 @@ from celeste_image.core.card import (
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
-from celeste_image.outbound.exchange import SecretHeader
-from celeste_image.outbound.origins import Origin
-from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
-from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.kit import Options, Origin, SecretHeader, Tools, VendorSettings
 
 __all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings", "card_of"]
 
@@ -42,7 +39,7 @@ Word = Annotated[str, StringConstraints(max_length=100)]
 
 
 class CompatibleOptions(Options):
-    """What such servers know besides; which model reads which is said in its table's `options`."""
+    """Options of such servers. The `options` in a model's table say which of them it reads."""
 
     moderation: Word | None = None
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -55,7 +52,7 @@ RANGES: Mapping[str, ParameterRange] = {
     "step": IntegerRange(1, 1000),
     "guidance_scale": NumberRange(0, 100),
 }
-"""Of the options that are no text."""
+"""Ranges of the options that are not texts."""
 
 FIELDS: Mapping[str, Parameter] = {
     "quality": Parameter("quality", ChoiceRange(allow_other=True), "Quality", "Effort of the model."),
@@ -63,48 +60,58 @@ FIELDS: Mapping[str, Parameter] = {
     "output_quality": Parameter(
         "output_quality", IntegerRange(1, 100), "Encoding quality", "Quality of a lossy encoding, sent as is."
     ),
-    "style": Parameter("style", ChoiceRange(allow_other=True), "Style", "A style by name."),
+    "style": Parameter("style", ChoiceRange(allow_other=True), "Style", "A style, by name."),
     "end_user": Parameter("options.end_user", TextRange(128), "End user", "Opaque id of the end user, sent as `user`."),
 }
-"""Fields of the request that a model may read, by their names in `reads`."""
+"""Request fields that a model may read, by their names in `reads`."""
 
 
 class CompatibleModel(BaseModel):
-    """One model of `models`: what it does and reads. What is not said here is not sent."""
+    """One model in `models`: its operations and fields. Other fields are not sent to the server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")] = Field(
-        description="What requests call it, behind the provider's name."
+        description="The model's id in requests, after the provider's name."
     )
-    wire_id: str = Field(default="", description="What the server calls it, if that is not its id.")
-    title: str = Field(default="", description="Its name for people; empty is its id.")
-    summary: str = Field(default="A model of a server that the operator named.", description="What it is, for people.")
-    generates: bool = Field(default=True, description="Whether it makes pictures from words.")
+    wire_id: str = Field(default="", description="The model's name on the server; empty means its id.")
+    title: str = Field(default="", description="The model's name for people; empty means its id.")
+    summary: str = Field(
+        default="A model of a server that the operator named.", description="A description for people."
+    )
+    generates: bool = Field(default=True, description="Whether the model makes images from a prompt.")
     edits: tuple[Literal["instruct", "inpaint", "outpaint", "vary"], ...] = Field(
-        default=(), description="Edits that it does."
+        default=(), description="Edits of the model."
     )
-    sizes: tuple[str, ...] = Field(default=(), description="The only ones there are, as 1024x1024; empty means any.")
-    multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(default=8, description="Of both sides, without `sizes`.")
-    maximum_side: Annotated[int, Field(ge=64, le=16_384, description="In pixels, without `sizes`.")] = 4096
-    max_count: Annotated[int, Field(ge=1, le=16, description="Pictures in one call; more are split.")] = 1
-    references: Annotated[int, Field(ge=0, le=15, description="More pictures that `instruct` takes.")] = 0
-    seed: bool = Field(default=False, description="Whether it takes seeds.")
-    negative_prompt: bool = Field(default=False, description="Whether it takes what not to show.")
-    previews: bool = Field(default=False, description="Whether it streams previews.")
+    sizes: tuple[str, ...] = Field(
+        default=(), description="The allowed sizes, such as 1024x1024; empty means any size."
+    )
+    multiple_of: Annotated[int, Field(ge=1, le=512)] = Field(
+        default=8, description="Both sides are multiples of it; unused with `sizes`."
+    )
+    maximum_side: Annotated[
+        int, Field(ge=64, le=16_384, description="Longest side in pixels; unused with `sizes`.")
+    ] = 4096
+    max_count: Annotated[
+        int, Field(ge=1, le=16, description="Most images per call; a larger count is split into calls.")
+    ] = 1
+    references: Annotated[int, Field(ge=0, le=15, description="Most reference images of `instruct`.")] = 0
+    seed: bool = Field(default=False, description="Whether the model reads a seed.")
+    negative_prompt: bool = Field(default=False, description="Whether the model reads a negative prompt.")
+    previews: bool = Field(default=False, description="Whether the model streams previews.")
     output_media_types: tuple[Literal["image/png", "image/jpeg", "image/webp"], ...] = Field(
-        default=(), description="Formats to choose from; empty means the server's own."
+        default=(), description="Formats that a request can choose; empty means only the server's own."
     )
     reads: tuple[Literal["quality", "background", "output_quality", "style", "end_user"], ...] = Field(
-        default=(), description="Fields of requests that it reads besides."
+        default=(), description="Further request fields that the model reads."
     )
-    options: tuple[str, ...] = Field(default=(), description="Options that it reads.")
+    options: tuple[str, ...] = Field(default=(), description="Options that the model reads.")
 
     @field_validator("sizes")
     @classmethod
     def _are_sizes(cls, sizes: tuple[str, ...]) -> tuple[str, ...]:
         if wrong := [size for size in sizes if not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", size)]:
-            raise ValueError(f"{wrong[0]!r} is no size such as 1024x1024")
+            raise ValueError(f"{wrong[0]!r} is not a size such as 1024x1024")
         return sizes
 
     @field_validator("options")
@@ -112,28 +119,28 @@ class CompatibleModel(BaseModel):
     def _are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
         if wrong := set(options) - CompatibleOptions.model_fields.keys():
             known = ", ".join(CompatibleOptions.model_fields)
-            raise ValueError(f"there is no option {', '.join(sorted(wrong))}; they are {known}")
+            raise ValueError(f"unknown option {', '.join(sorted(wrong))}; the options are {known}")
         return options
 
     @model_validator(mode="after")
     def _does_something(self) -> "CompatibleModel":
         if not (self.generates or self.edits):
-            raise ValueError("a model that neither generates nor edits does nothing")
+            raise ValueError("a model must generate or edit")
         return self
 
 
 class CompatibleSettings(VendorSettings):
-    """`[providers.NAME]` with `kind = "compatible"`. The key may be missing: many such servers want none."""
+    """`[providers.NAME]` with `kind = "compatible"`. The key is optional, because many such servers need none."""
 
     models: Annotated[tuple[CompatibleModel, ...], Field(min_length=1)]
     response_format: Literal["", "url", "b64_json"] = Field(
-        default="", description="How pictures are asked for; empty is the server's default."
+        default="", description="How the server returns images; empty means its default."
     )
 
     @field_validator("base_url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        Origin.of(url)  # empty is none
+        Origin.of(url)  # raises ValueError; an empty URL is invalid
         return url
 
     @field_validator("models")
@@ -143,11 +150,11 @@ class CompatibleSettings(VendorSettings):
             raise ValueError("two models have the same id")
         return models
 
-    base_url: str = Field(default="", validate_default=True, description="Where the API is, with its /v1.")
+    base_url: str = Field(default="", validate_default=True, description="URL of the API, with its /v1.")
 
 
 class Compatible(OpenAILike):
-    """A server of an operator's, with the models that the configuration says it has."""
+    """One server of the operator, with the models in its table."""
 
     name = "compatible"
     title = "OpenAI-compatible server"
@@ -164,19 +171,19 @@ class Compatible(OpenAILike):
 
     @property
     def secrets(self) -> tuple[SecretHeader, ...]:
-        """The header with the key, if there is one."""
+        """The header with the key; empty without a key."""
         return super().secrets if self.has_key else ()
 
     def ready(self, card: ModelCard) -> bool:
-        """Tells that the model is there: the operator said so."""
+        """Returns whether the model is not retired; the operator's table says that it exists."""
         return card.stage is not ModelStage.RETIRED
 
 
 def card_of(provider: str, model: CompatibleModel) -> ModelCard:
-    """Returns a model's card: what is known of it is what its table says."""
+    """Returns the card of a model, from its table."""
     shared = list(_shared(provider, model))
-    generate = [Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)]
-    image = Parameter("image", ImageRange(IMAGE_TYPES, 40), "Picture", "What to change.", required=True)
+    generate = [Parameter("prompt", TextRange(), "Prompt", "What the image shows.", required=True)]
+    image = Parameter("image", ImageRange(IMAGE_TYPES, 40), "Image", "The image to change.", required=True)
     edit = [image, *(parameter for kind in model.edits for parameter in _edit(kind, model))] if model.edits else []
     parameters = {
         OperationKind.GENERATE: (*generate, *shared) if model.generates else (),
@@ -201,41 +208,48 @@ def _shared(provider: str, model: CompatibleModel) -> Sequence[Parameter]:
     sizes = tuple((int(across), int(down)) for across, _, down in (size.partition("x") for size in model.sizes))
     longest, shortest = max((max(size) for size in sizes), default=side), min((min(s) for s in sizes), default=16)
     bounds = SizeRange(shortest, longest, longest * longest / 1e6, 0 if sizes else model.multiple_of, sizes=sizes)
-    found = [Parameter("size", bounds, "Size", "Width and height in pixels; unset is the server's default.")]
+    found = [Parameter("size", bounds, "Size", "Width and height in pixels; unset means the server's default.")]
     if model.seed:
-        found.append(Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same picture."))
+        found.append(Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same image."))
     if model.negative_prompt:
-        found.append(Parameter("negative_prompt", TextRange(), "Negative prompt", "What not to show."))
+        found.append(Parameter("negative_prompt", TextRange(), "Negative prompt", "What the image must not show."))
     if types := model.output_media_types:
-        found.append(Parameter("output_media_type", ChoiceRange(types), "Format", "Media type of the picture."))
+        found.append(Parameter("output_media_type", ChoiceRange(types), "Format", "Media type of the image."))
     found += [FIELDS[name] for name in model.reads]
     for name in model.options:
         path, title = f'options.provider_options["{provider}"].{name}', name.replace("_", " ").capitalize()
         kind = RANGES.get(name, TextRange(100))
-        found.append(Parameter(path, kind, title, "As the server's own documentation has it.", advanced=True))
+        found.append(Parameter(path, kind, title, "See the server's own documentation.", advanced=True))
     return found
 
 
 def _edit(kind: str, model: CompatibleModel) -> Sequence[Parameter]:
     if kind == "vary":
         return []
-    prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What to make of it.", required=kind != "outpaint")
+    prompt = Parameter(f"{kind}.prompt", TextRange(), "Prompt", "What the result shows.", required=kind != "outpaint")
     match kind:
         case "instruct":
             found = [prompt]
             if model.references:
                 several = ImageRange(tuple(FORMATS), 40, model.references)
-                found.append(Parameter("references", several, "References", "More pictures to take from."))
+                found.append(
+                    Parameter("references", several, "References", "More images that the prompt can refer to.")
+                )
             return found
         case "inpaint":
             words = ChoiceRange(tuple(Polarity), Polarity.WHITE)
             return [
                 prompt,
-                Parameter("inpaint.mask.polarity", words, "Polarity", "Which values of the mask mean change."),
+                Parameter("inpaint.mask.polarity", words, "Polarity", "Which mask values mark the area to change."),
                 Parameter(
                     "inpaint.mask.feather", IntegerRange(0, 256, default=0), "Feather", "Soft border, in pixels."
                 ),
-                Parameter("inpaint.pixel_lock", BoolRange(default=True), "Pixel lock", "Keeps the rest bit for bit."),
+                Parameter(
+                    "inpaint.pixel_lock",
+                    BoolRange(default=True),
+                    "Pixel lock",
+                    "Restores the pixels outside the mask exactly.",
+                ),
             ]
         case _:
             return [prompt]

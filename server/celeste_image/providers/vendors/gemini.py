@@ -1,4 +1,4 @@
-"""Gemini: pictures by Google's language models, through the Gemini API. No masks: words say where."""
+"""Gemini: images by Google's language models, with the Gemini API, which has no masks."""
 
 from collections.abc import AsyncGenerator
 from typing import Any, Literal
@@ -13,8 +13,6 @@ from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, ImageReference
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.outbound.exchange import ExchangeFailed, Reply
-from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.google import (
     body_of,
@@ -25,15 +23,14 @@ from celeste_image.providers.families.google import (
     picture_in,
     picture_in_interaction,
 )
-from celeste_image.providers.kit.answers import error_for_failure
-from celeste_image.providers.kit.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit import ExchangeFailed, Options, Reply, Vendor, VendorSettings, error_for_failure
 
 __all__ = ["PROVIDER", "Gemini", "GeminiOptions"]
 
 READS = ("image/png", "image/jpeg", "image/webp")
-"""Those of our formats that it reads."""
+"""Media types that the API reads, of those that this server accepts."""
 SEEDS = 1 << 31
-"""Its seeds are signed 32-bit integers; those that the server draws may be larger and count modulo this."""
+"""The API's seeds are signed 32-bit integers. Larger seeds, which the server may draw, are taken modulo this."""
 
 
 class GeminiSettings(VendorSettings):
@@ -41,12 +38,12 @@ class GeminiSettings(VendorSettings):
 
     api: Literal["generate_content", "interactions"] = Field(
         default="generate_content",
-        description="Which of its two APIs is asked: generateContent, or the newer interactions.",
+        description="The API that is called: generateContent, or the newer interactions.",
     )
 
 
 class GeminiOptions(Options):
-    """`options.provider_options["gemini"]`; `image_size` goes before the pixels that `size` asks for."""
+    """`options.provider_options["gemini"]`; `image_size` overrides the pixels of `size`."""
 
     image_size: Literal["", "512", "1K", "2K", "4K"] = ""
 
@@ -69,12 +66,12 @@ class Gemini(Vendor):
     settings: GeminiSettings
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        """Makes one picture. It arrives whole, so there is no progress to tell of."""
+        """Makes one image. The image arrives in one piece, so progress is unknown."""
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{request.model} can't {request.kind.value}")
         if isinstance(request, Edit) and isinstance(request.edit, Restyle):
-            # Before it is paid for: with `strict` this ends it.
-            yield Warned("restyle", "done by instruction: the model is told which style to take over")
+            # Before the call is paid for: with `strict`, this warning ends the request.
+            yield Warned("restyle", "done by instruction: the prompt describes the style or refers to the style image")
         card = candidate.card
         seed = None if request.seed is None else request.seed % SEEDS
         parts, shape = await self._parts(request), self._shape(request, card)
@@ -101,13 +98,13 @@ class Gemini(Vendor):
         yield Picture(data, *await self.pixels.facts(data), seed=seed)
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
-        """Returns the error for an answer of another status."""
+        """Returns the error for an answer with another status than 200."""
         return error_of(self.name, reply, self.said)
 
     async def _parts(self, request: Generate | Edit) -> list[dict[str, Any]]:
-        """Returns the parts of the one message: the images, then the words that are about them.
+        """Returns the parts of the message: the images, then the prompt.
 
-        Words before a reference tell the model its role and its name.
+        A text before a reference tells the model its role and name.
         """
         images: tuple[ImageInput, ...] = ()
         match request:
@@ -131,15 +128,15 @@ class Gemini(Vendor):
         return [*parts, {"text": words}]
 
     async def _image(self, image: ImageInput) -> dict[str, Any]:
-        """Returns the part for an image."""
+        """Returns the part that holds an image."""
         data = await self.sendable(image, READS)
         return image_part(data, media_type(data[:16]))
 
     def _shape(self, request: Generate | Edit, card: ModelCard) -> dict[str, str]:
-        """Returns the ratio and the word for the size; empty ones are left to the model."""
+        """Returns the aspect ratio and the word for the size; empty values are left to the model."""
         known = card.parameter(request.kind, f'options.provider_options["{self.name}"].image_size')
         image_size = self.options(request.options.provider_options).image_size
-        if known is None:  # the model has one size
+        if known is None:  # the model has only one size
             image_size = ""
         elif not image_size and request.size.width and isinstance(known.range, ChoiceRange):
             image_size = image_size_for(request.size.width, request.size.height, known.range.values)
@@ -150,7 +147,7 @@ PROVIDER = Gemini
 
 
 def introduction(number: int, reference: ImageReference) -> str:
-    """Returns words about a reference, to stand before its image; empty when it has neither role nor name."""
+    """Returns the text before a reference's image; empty if the reference has neither a role nor a name."""
     about = [f'is called "{reference.name}"'] if reference.name else []
     about += [f"is a reference for: {reference.role}"] if reference.role else []
     return f"Image {number}, which comes next, {' and '.join(about)}." if about else ""

@@ -1,4 +1,4 @@
-"""OpenAI: the GPT image models by its image API, language models by the image tool of its Responses API."""
+"""OpenAI: GPT image models with the Image API, and language models with the image tool of the Responses API."""
 
 import base64
 from collections.abc import AsyncGenerator
@@ -12,29 +12,27 @@ from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.request import Edit, Generate
-from celeste_image.outbound.exchange import ExchangeFailed
-from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.openai_errors import openai_error
 from celeste_image.providers.families.openai_like import OpenAILike, Order
-from celeste_image.providers.kit.answers import at, error_for_failure
+from celeste_image.providers.kit import ExchangeFailed, Options, at, error_for_failure
 
 __all__ = ["PROVIDER", "OpenAI", "OpenAIOptions"]
 
 TOOL = "image_generation"
 DRAW_BY_TOOL = frozenset({"gpt-5"})
-"""Models of the Responses API. Which image model they use is OpenAI's choice."""
+"""Models that are called with the Responses API. OpenAI chooses the image model."""
 
 
 class OpenAIOptions(Options):
-    """What only the GPT image models know; unset means the model's default. The cards say which reads which."""
+    """Options of the GPT image models; unset means the model's default. A card has the options that its model reads."""
 
     moderation: Literal["low", "auto"] | None = None
     input_fidelity: Literal["low", "high"] | None = None
 
 
 class OpenAI(OpenAILike):
-    """The profile of the family is its API."""
+    """The OpenAI API, which is the default profile of the family."""
 
     name = "openai"
     title = load_title("openai")
@@ -56,11 +54,11 @@ class OpenAI(OpenAILike):
                 yield answer
 
     async def _drawn_by_tool(self, request: Generate | Edit, order: Order, card: ModelCard, call: Call) -> Any:
-        """Returns what an answer of the Responses API says of its picture, as an item of the image API.
+        """Calls the Responses API and returns the image in its answer, as an item of the Image API.
 
         Raises:
-            ProviderFailed: The model answered in words; they are in the message.
-            CelesteError: It was refused, or is not known to have been done.
+            ProviderFailed: The model answered with text instead of an image; the message has the text.
+            CelesteError: The request was refused, or its outcome is unknown.
         """
         fields = self._fields(request, order, card, 0)
         tool = {name: value for name, value in fields.items() if name not in ("model", "prompt", "n")}
@@ -87,7 +85,7 @@ class OpenAI(OpenAILike):
         if drawn is not None:
             return {"b64_json": at(drawn, "result"), "revised_prompt": at(drawn, "revised_prompt")}
         words_said = self.said(" ".join(str(at(item, "content", 0, "text") or "") for item in output))
-        raise ProviderFailed(f"{self.name}: it made no picture: {words_said}", metadata={"provider": self.name})
+        raise ProviderFailed(f"{self.name}: the model made no image: {words_said}", metadata={"provider": self.name})
 
 
 PROVIDER = OpenAI

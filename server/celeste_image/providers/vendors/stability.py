@@ -1,4 +1,4 @@
-"""Stability AI: the Stable Image services of its REST API v2beta. Each service is a form; some are jobs."""
+"""Stability AI: the Stable Image services of the REST API v2beta. Each call is a multipart form; some run as jobs."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,39 +9,47 @@ from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture
 from celeste_image.core.request import ImageRequest
-from celeste_image.outbound.exchange import Reply
-from celeste_image.providers.base import Tools
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.stable_image import READS, StableImageOptions, operation_for
-from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
-from celeste_image.providers.kit.multipart import check_request, parts_of
-from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit import (
+    Polling,
+    RemoteJobs,
+    Reply,
+    State,
+    Tools,
+    Vendor,
+    VendorSettings,
+    at,
+    check_request,
+    error_for_status,
+    parts_of,
+    retry_after,
+    value_in,
+)
 
 __all__ = ["PROVIDER", "Stability"]
 
-JOBS: Final = Polling(
-    # With what was refused there is a picture all the same, a blurred one.
+POLLING: Final = Polling(
+    # An answer with CONTENT_FILTERED has an image too, which is blurred.
     states={"202": State.RUNNING, "200": State.READY, "CONTENT_FILTERED": State.MODERATED},
     stages={"CONTENT_FILTERED": "output"},
     status=(("finish_reason",),),
     poll="/results/{id}",
     results=(("image",), ("result",)),
-    interval_seconds=10.0,  # those that come faster are counted against the caller
+    interval_seconds=10.0,  # faster polls count against the rate limit
     longest_seconds=900.0,
-    answer_seconds=120.0,  # the picture is in the last one
+    answer_seconds=120.0,  # the last poll holds the image
 )
 BANNED_SECONDS: Final = 60.0
-"""How long no calls are taken after too many."""
+"""How long the API refuses calls after too many."""
 SEEDS: Final = 4_294_967_295
-"""One above the largest seed; those that the server draws count modulo this. 0 lets the service draw one."""
+"""One above the largest seed. Seeds are taken modulo this. With 0 the service draws a seed."""
 MODERATED: Final = {"content_moderation": "unknown", "public_figure": "input"}
-"""Names of errors of the safety system, and what it refused."""
+"""Error names of the safety system, and the part that it refused."""
 
 
 class Stability(Vendor):
-    """The API. Most services answer with their picture; a job is polled."""
+    """The Stability API. Most services answer with the image; a job is polled."""
 
     name = "stability"
     title = load_title("stability")
@@ -51,15 +59,15 @@ class Stability(Vendor):
     key_variable = "STABILITY_API_KEY"
     key_form = r"sk-\w{20,}"
     key_path = "../v1/user/balance"
-    model_form = ""  # each service has a form of its own
+    model_form = ""  # each service has its own form, so an unknown model can't be called
     texts = (("finish_reason",),)
 
     def __init__(self, settings: VendorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
-        self.jobs = RemoteJobs(self, JOBS)
+        self.remote_jobs = RemoteJobs(self, POLLING)
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        """Sends the form of a service and, where that makes it a job, asks for the job until it is over."""
+        """Sends the form of a service, and polls if the service runs a job."""
         card, wanted = candidate.card, getattr(request, "output_media_type", "") or "image/png"
         operation = operation_for(card.called_like, request)
         if operation is None:
@@ -76,13 +84,13 @@ class Stability(Vendor):
             }
             parts = await parts_of(self, operation, request, options, reads=READS, extra=extra)
         path, at_once = f"/stable-image/{operation.path}", not operation.job
-        run = self.jobs.run(path, candidate, at_once=at_once, headers=JOBS.headers, files=parts)
-        async with aclosing(run) as events:
+        job = self.remote_jobs.run(path, candidate, at_once=at_once, headers=POLLING.headers, files=parts)
+        async with aclosing(job) as events:
             async for event in events:
                 yield replace(event, seed=event.seed or None) if isinstance(event, Picture) else event
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
-        """Returns the error for an answer `{id, name, errors}`."""
+        """Returns the error for an answer with `{id, name, errors}`."""
         answer = value_in(reply)
         name, errors = at(answer, "name"), at(answer, "errors")
         text = self.said("; ".join(str(error) for error in errors) if isinstance(errors, list) else None)

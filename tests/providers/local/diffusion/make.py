@@ -1,9 +1,9 @@
-"""Makes `tiny/`: a Stable Diffusion of random weights, in OpenVINO's folders, small enough to be committed.
+"""Makes `tiny/`: a Stable Diffusion model with random weights in OpenVINO's format, small enough to be committed.
 
-Run by `make tiny-diffusion` in an environment of its own, since torch and diffusers are needed for nothing else. It has
-every part of the real thing, each as small as its code lets it be, so what it draws is noise. Like the public
-conversions of SD-Turbo it has no tokenizer of OpenVINO's, and optimum-intel's names in model_index.json: Celeste mends
-both. `words.json` holds what transformers' own tokenizer makes of some prompts.
+`make tiny-diffusion` runs this script in a separate environment, since only this script needs torch and diffusers. The
+model has every part of the real one, each as small as its code allows, so it draws noise. Like the public conversions
+of SD-Turbo it lacks OpenVINO's tokenizer and has optimum-intel's names in model_index.json: Celeste corrects both.
+`words.json` has the tokens that transformers' own tokenizer gives for some prompts.
 """
 
 # ruff: noqa: E402
@@ -31,7 +31,7 @@ PROMPTS = (
 
 
 def vocabulary() -> dict[str, int]:
-    """Returns CLIP's way to number bytes, bytes that end a word, merges and two marks."""
+    """Returns a vocabulary as CLIP numbers it: bytes, bytes that end a word, merges and two markers."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in shown}
     letters |= {byte: chr(256 + place) for place, byte in enumerate(b for b in range(256) if b not in shown)}
@@ -42,13 +42,13 @@ def vocabulary() -> dict[str, int]:
 
 
 def write(place: Path, **values: Any) -> None:
-    """Writes JSON."""
+    """Writes a value as JSON."""
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
 
 
 def save(module: torch.nn.Module, name: str, inputs: dict[str, Any], shapes: dict[str, Any], output: str) -> None:
-    """Converts a module to OpenVINO's format, with inputs and output named as GenAI looks for them."""
+    """Converts a module to OpenVINO's format, with the names of inputs and output that GenAI expects."""
     module.eval()
     model = ov.convert_model(module, example_input=inputs)
     for port, (key, shape) in zip(model.inputs, shapes.items(), strict=True):
@@ -97,7 +97,7 @@ class Decode(torch.nn.Module):
 
 
 def main() -> None:
-    """Makes it anew."""
+    """Makes the model and `words.json`."""
     shutil.rmtree(OUT, ignore_errors=True)
     torch.manual_seed(7)
     words = vocabulary()
@@ -131,7 +131,7 @@ def main() -> None:
     )
     for name, weight in unet.named_parameters():
         if "attn2" in name:
-            weight.data *= 8  # else what the words say would be lost in rounding
+            weight.data *= 8  # otherwise rounding would hide the prompt's influence
     sample = torch.randn((2, LATENTS, 16, 16))
     hidden = torch.randn((2, LENGTH, WIDTH))
     given = {"sample": sample, "timestep": torch.tensor([1]), "encoder_hidden_states": hidden}

@@ -201,7 +201,7 @@ async def test_it_is_listed_beside_what_can_be_pulled(channel: grpc.aio.Channel)
     models = {model.id: model for model in response.models}
     tiny, turbo = models["local/tiny"], models["local/sd-turbo"]
     assert (tiny.state, turbo.state) == (model_pb.MODEL_STATE_READY, model_pb.MODEL_STATE_WEIGHTS_MISSING)
-    assert (tiny.evidence, turbo.evidence) == ("not run by us", "not run by us")
+    assert (tiny.evidence, turbo.evidence) == (model_pb.MODEL_EVIDENCE_PUBLISHER,) * 2
     assert list(tiny.default_for) == [pb.OPERATION_KIND_GENERATE, pb.OPERATION_KIND_EDIT]
     assert list(models["local/compose"].default_for) == []
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -57,7 +57,7 @@ CARD = ModelCard(
 MISSING = "the weights are not on the server; get them with: "
 
 
-def picture_alone(request: Analyze, options: LocalOptions) -> Task:
+def image_only(request: Analyze, options: LocalOptions) -> Task:
     """Returns a task with the image and no fields."""
     return {}, (request.image.data,)
 
@@ -121,10 +121,10 @@ class Analyzer(LocalModel):
 
 
 PARTS = {
-    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, picture_alone),
-    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, picture_alone),
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only),
     AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
     AnalysisKind.SAFETY: safety.MODEL,
 }
 
-MODEL = Analyzer(CARD, "", 0, picture_alone, parts=PARTS)
+MODEL = Analyzer(CARD, "", 0, image_only, parts=PARTS)

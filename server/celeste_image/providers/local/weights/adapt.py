@@ -1,8 +1,8 @@
 """Adapts diffusion models in OpenVINO's format for OpenVINO GenAI. Needs the extra `diffusion`.
 
 GenAI requires `tokenizer/openvino_tokenizer.xml`, and diffusers' names in `model_index.json`. Conversions by
-optimum-intel before 2025 have neither, and all public conversions of SD-Turbo are among them (model_index.json and
-file lists in copies of their pages, 2026-11-28). They have CLIP's vocabulary and merges, and names such as OVModelUnet.
+optimum-intel before 2025 have neither. All public conversions of SD-Turbo are of this kind (model_index.json and file
+lists in copies of their pages, 2026-11-28). They have CLIP's vocabulary and merges, and names such as OVModelUnet.
 The converter of openvino-tokenizers requires `transformers`. Its pipeline steps do not, and CLIP's tokenizer needs few
 of them.
 """

@@ -91,8 +91,8 @@ def import_model(source: Path, *, ready: Callable[[WeightsLock, Path], object]) 
             run the model.
 
     Raises:
-        WeightsMissing: The file is not an archive or is damaged, its files differ from those pinned on this machine,
-            a model of this name is installed, or a disk error occurred.
+        WeightsMissing: The file is not an archive, or is damaged. Or its files differ from those pinned on this
+            machine, a model of this name is installed, or a disk error occurred.
     """
     root = packages.root()
     try:

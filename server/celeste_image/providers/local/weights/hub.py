@@ -60,8 +60,8 @@ def pull(name: str, repo: str, *, on_line: Line, endpoint: str | None = None) ->
         endpoint: The hub's address; None leaves the choice to huggingface_hub.
 
     Raises:
-        WeightsMissing: The extra is not installed, the hub cannot be reached, the repository does not exist or has no
-            model in OpenVINO's format, or a file differs from the hub's or the lock's hash. An installed model stays.
+        WeightsMissing: The extra is not installed, or the hub cannot be reached. Or the repository does not exist, has
+            no model in OpenVINO's format, or has a file that differs from its hash. An installed model stays.
     """
     try:
         from filelock import FileLock
