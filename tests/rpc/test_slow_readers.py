@@ -139,7 +139,7 @@ async def test_who_goes_on_reading_after_all_is_told_why() -> None:
             await asyncio.sleep(SECONDS * 1.5)
             slow.read(stream, 8 << 20)
             await asyncio.wait_for(slow.over[stream].wait(), 5)
-            assert b"the stream was not read for 0.5 s" in slow.trailers[stream]
+            assert b"the caller did not read the stream for 0.5 s" in slow.trailers[stream]
             assert slow.received[stream] < 3 << 20
         await until(lambda: not calls())
 

@@ -57,7 +57,7 @@ class ModelStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextRange:
-    """Text of at most `max_length` characters; 0 means only the contract's limit."""
+    """Text of at most `max_length` characters; 0 means only the limit of the contract."""
 
     max_length: int = 0
     default: str = ""
@@ -65,7 +65,7 @@ class TextRange:
 
 @dataclass(frozen=True, slots=True)
 class IntegerRange:
-    """Whole numbers; None is no bound. `default` None means one is drawn or depends on the input."""
+    """Whole numbers; None is unbounded. `default` None means that the value is drawn or depends on the input."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -75,7 +75,7 @@ class IntegerRange:
 
 @dataclass(frozen=True, slots=True)
 class NumberRange:
-    """Numbers; None is no bound."""
+    """Numbers; None is unbounded."""
 
     minimum: float | None = None
     maximum: float | None = None
@@ -130,7 +130,7 @@ class SizeRange:
 
 @dataclass(frozen=True, slots=True)
 class ImageRange:
-    """Pictures of these media types, up to an area in millions of pixels and a number of them."""
+    """Images of these media types, up to an area in millions of pixels and a number of images."""
 
     media_types: tuple[str, ...]
     maximum_megapixels: float

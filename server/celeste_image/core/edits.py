@@ -1,4 +1,4 @@
-"""Edits: what can be changed in a picture, one class per kind."""
+"""Edits of an image, one class per kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Polarity(StrEnum):
-    """Which values of a mask mean "change here": white, black, or alpha 0."""
+    """Mask values that mean "change here": white, black, or alpha 0."""
 
     WHITE = "white"
     BLACK = "black"
@@ -37,7 +37,7 @@ class Polarity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Where an edit may change a picture; `feather` is a soft border in pixels."""
+    """The area that an edit may change; `feather` is the width of the soft border in pixels."""
 
     image: ImageInput
     polarity: Polarity = Polarity.WHITE
@@ -45,10 +45,9 @@ class Mask:
 
 
 class AnyEdit:
-    """What an edit changes, one class each: exactly the fields of its message in `edit.proto`.
+    """An edit of one kind, with the fields of its message in `edit.proto`.
 
-    `field` is the name of the member of `EditRequest.edit`. An optional number is None where the model's default is
-    wanted.
+    `field` is the member of `EditRequest.edit`. None and "" mean the model's default.
     """
 
     __slots__ = ()
@@ -57,7 +56,7 @@ class AnyEdit:
 
 @dataclass(frozen=True, slots=True)
 class Erase(AnyEdit):
-    """Removes what is under the mask; `pixel_lock`, on unless it is False, keeps the rest bit for bit."""
+    """Removes the masked area. `pixel_lock` None or True keeps all other pixels bit for bit."""
 
     field = "erase"
     mask: Mask
@@ -66,7 +65,7 @@ class Erase(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Inpaint(AnyEdit):
-    """Paints `prompt` under the mask; `pixel_lock`, on unless it is False, keeps the rest bit for bit."""
+    """Paints `prompt` under the mask. `pixel_lock` None or True keeps all other pixels bit for bit."""
 
     field = "inpaint"
     mask: Mask
@@ -76,7 +75,7 @@ class Inpaint(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Outpaint(AnyEdit):
-    """Adds pixels on the sides named and fills them; an empty `prompt` goes on with what is there."""
+    """Adds pixels on each side and fills them. An empty `prompt` continues the image."""
 
     field = "outpaint"
     left: int = 0
@@ -88,7 +87,7 @@ class Outpaint(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Instruct(AnyEdit):
-    """Changes what words say; `strength` is how far from the picture, 0 to 1."""
+    """Follows an instruction; `strength` is the allowed difference from the image, 0 to 1."""
 
     field = "instruct"
     prompt: str
@@ -97,14 +96,14 @@ class Instruct(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class RemoveBackground(AnyEdit):
-    """Takes the background away."""
+    """Removes the background."""
 
     field = "remove_background"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceBackground(AnyEdit):
-    """Puts another background there, by words or by a picture."""
+    """Replaces the background by a prompt or an image."""
 
     field = "replace_background"
     prompt: str = ""
@@ -113,7 +112,7 @@ class ReplaceBackground(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Restyle(AnyEdit):
-    """Transfers a style: one that the model knows, that of a picture, or what words say."""
+    """Transfers a style: by name, from an image, or by a prompt."""
 
     field = "restyle"
     style: str = ""
@@ -124,7 +123,7 @@ class Restyle(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Recolor(AnyEdit):
-    """Gives `target` the color that `prompt` says."""
+    """Gives the object `target` the color in `prompt`."""
 
     field = "recolor"
     target: str
@@ -142,7 +141,7 @@ class SearchReplace(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Relight(AnyEdit):
-    """Lights the picture anew, by words, by a picture, or from a direction that the model knows."""
+    """Changes the light by a prompt, by an image, or from a direction that the model knows."""
 
     field = "relight"
     prompt: str = ""
@@ -153,7 +152,7 @@ class Relight(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Control(AnyEdit):
-    """Makes a new picture that keeps an aspect of this one: `sketch`, `structure`, `style` ..."""
+    """Makes a new image that keeps one aspect of this one: `sketch`, `structure`, `style`."""
 
     field = "control"
     control: str
@@ -163,7 +162,7 @@ class Control(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Vary(AnyEdit):
-    """Makes another picture like it, without words."""
+    """Makes a similar image without a prompt."""
 
     field = "vary"
 
@@ -175,4 +174,4 @@ EDITS: Mapping[str, type[AnyEdit]] = {
         *(Restyle, Recolor, SearchReplace, Relight, Control, Vary),
     )
 }
-"""Every kind of edit by its field."""
+"""Edit classes by field."""

@@ -62,7 +62,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """It waits; `position` counts from 1."""
+    """The operation waits for a slot; `position` 1 is the next to run."""
 
     position: int
 
@@ -78,7 +78,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A provider took the work as a job of its own, which `ticket` names to it and to nobody else."""
+    """A provider accepted the work as a job. `ticket` is the provider's name for the job, and secret to others."""
 
     ticket: str = field(repr=False)
     provider: str = ""
@@ -95,14 +95,14 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """What became of one field."""
+    """The outcome of one field of the request."""
 
     line: FidelityLine
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Share done, 0 to 1, never falling; `reported` is False when it was guessed from the time it usually takes."""
+    """Share done, 0 to 1, never falling. `reported` is False for an estimate from the usual duration."""
 
     fraction: float
     phase: str = ""
@@ -111,7 +111,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A first look, at most 256 KiB."""
+    """A preview of an unfinished image, at most 256 KiB."""
 
     data: bytes = field(repr=False)
     media_type: str
@@ -156,13 +156,13 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found about the field `path` on what was made: it is paid for, so nothing is refused any more.
+    """A measurement of the field `path` on a made image. The image is paid for, so a measurement never refuses it.
 
     Attributes:
-        path: The field.
-        value: A JSON value for its line; None when there is nothing but the text.
-        text: What is not as asked; empty when all is.
-        index: The image; None means all of them.
+        path: Path of the field.
+        value: JSON value for the fidelity line; None without a value.
+        text: Difference from the request, for people; empty when there is none.
+        index: Position of the image; None means all images.
     """
 
     path: str
@@ -173,14 +173,14 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A picture was stored."""
+    """An image was stored."""
 
     image: ImageOutput
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFailed:
-    """Image `index` could not be made, or may not be shown; the others go on."""
+    """Image `index` failed or is withheld; the other images continue."""
 
     index: int
     error: CelesteError
@@ -188,28 +188,28 @@ class ImageFailed:
 
 @dataclass(frozen=True, slots=True)
 class Analyzed:
-    """What an analysis found, of some kinds or all; what comes later adds to it."""
+    """Findings of an analysis, of some or all kinds. Later events add findings."""
 
     analysis: Analysis
 
 
 @dataclass(frozen=True, slots=True)
 class SafetyJudged:
-    """What the operator's safety policy says of a text or a picture."""
+    """A verdict of the operator's safety policy on a text or an image."""
 
     verdict: SafetyVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeUsed:
-    """An engine of this server worked for `compute_seconds`, waiting not counted."""
+    """An engine of this server worked for `compute_seconds`, without waiting."""
 
     compute_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """It is done."""
+    """The operation succeeded."""
 
     result: OperationResult
 

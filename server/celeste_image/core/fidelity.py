@@ -8,9 +8,9 @@ __all__ = ["FidelityLine", "FidelityOutcome"]
 
 
 class FidelityOutcome(StrEnum):
-    """What became of one field of a request; see `FidelityOutcome` in `operation.proto`.
+    """Outcome of one field of a request; see `FidelityOutcome` in `operation.proto`.
 
-    UNSPECIFIED is what a client makes of an outcome that it does not know.
+    UNSPECIFIED is an outcome that a client does not know.
     """
 
     UNSPECIFIED = "unspecified"
@@ -23,7 +23,7 @@ class FidelityOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FidelityLine:
-    """What became of one field; the values are JSON values, None where there is none."""
+    """Outcome of one field; the values are JSON values, or None."""
 
     path: str
     outcome: FidelityOutcome

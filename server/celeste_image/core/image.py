@@ -1,4 +1,4 @@
-"""Pictures and sizes as requests name them."""
+"""Images, references and sizes in requests."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,10 @@ __all__ = ["DEFAULT_SIZE", "ImageFacts", "ImageInput", "ImageReference", "Size"]
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a limited worker process found out about encoded bytes by decoding them.
+    """Facts of encoded bytes that a limited worker process decoded.
 
-    `width` and `height` are pixels after the EXIF orientation is applied, `orientation` is what it was: 1, upright or
-    none, to 8; `sha256` is 64 hex digits; `mode` is Pillow's word for how pixels are stored.
+    `width` and `height` are pixels after the EXIF orientation is applied. `orientation` is the stored orientation, 1
+    (upright or none) to 8. `sha256` has 64 hex digits. `mode` is Pillow's name for the pixel format.
     """
 
     media_type: str
@@ -25,11 +25,10 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """A picture given to an operation: its bytes, the name of an artifact, or where to fetch it.
+    """An image given to an operation: its bytes, the name of an artifact, or a URI.
 
-    `sha256` and `media_type` are what the bytes must have; empty is not checked.
-
-    Below the pipeline's load step `data` and `facts` are always set.
+    The bytes must have `sha256` and `media_type`; empty means not checked. After the load step of the pipeline, `data`
+    and `facts` are always set.
     """
 
     data: bytes = field(default=b"", repr=False)
@@ -51,7 +50,7 @@ class ImageReference:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The size wanted, in pixels, as a ratio, or as an area; zero and "" are unset, all unset is the default."""
+    """A size in pixels, as a ratio, or as an area. Zero and "" are unset; an unset size is the model's default."""
 
     width: int = 0
     height: int = 0
@@ -59,9 +58,9 @@ class Size:
     megapixels: float = 0.0
 
     def __bool__(self) -> bool:
-        """Tells whether anything is set."""
+        """Returns whether any field is set."""
         return bool(self.width or self.aspect_ratio or self.megapixels)
 
 
 DEFAULT_SIZE = Size()
-"""Nothing set: the model's default."""
+"""The unset size: the model's default."""

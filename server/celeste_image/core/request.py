@@ -1,8 +1,7 @@
-"""The four operations as plain values, the same through every door: gRPC, command line, another Python program.
+"""Requests of the four operations as plain values: Generate, Edit, Upscale and Analyze.
 
-They know nothing of providers and of protobuf. Constant ranges are checked once, by the rules in the `.proto` files,
-before a request becomes one of these; what depends on a model is checked against its card, in
-`pipeline/fidelity/fit.py`.
+The values are the same for gRPC, the command line and Python programs. The rules in the `.proto` files check constant
+ranges before a request becomes a value. `pipeline/fidelity/fit.py` checks the limits of each model by its card.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +29,7 @@ __all__ = [
 
 
 class OperationKind(StrEnum):
-    """What can be asked for."""
+    """The four operations."""
 
     GENERATE = "generate"
     EDIT = "edit"
@@ -39,7 +38,7 @@ class OperationKind(StrEnum):
 
 
 class AnalysisKind(StrEnum):
-    """What an analysis can look for."""
+    """Kinds of findings of an analysis."""
 
     METADATA = "metadata"
     CONTENT = "content"
@@ -48,14 +47,14 @@ class AnalysisKind(StrEnum):
 
 
 class OutputMetadata(StrEnum):
-    """What becomes of metadata that a picture has when it is made: it stays, or all but what its pixels need goes."""
+    """Handling of the metadata in a new image: keep it, or strip all that the pixels do not need."""
 
     KEEP = "keep"
     STRIP = "strip"
 
 
 class UpscaleMethod(StrEnum):
-    """How a picture is made larger: at once, keeping to what is there, or inventing detail."""
+    """Way to enlarge an image: fast, faithful to the source, or with invented detail."""
 
     FAST = "fast"
     CONSERVATIVE = "conservative"
@@ -64,25 +63,25 @@ class UpscaleMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Which models may do a request besides the one it names: `fallback_models`, ids or aliases, in this order."""
+    """Models to try after the model of a request: `fallback_models`, ids or aliases, in this order."""
 
     fallback_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What all operations have in common.
+    """Options that all operations share.
 
     Attributes:
-        strict: Refuse what can't be done to the letter, instead of doing the nearest.
-        provider_options: What only one provider knows, by the provider's name.
-        inline_limit_bytes: Bytes of images to send inside the response; None is the server's default.
-        preview_count: Previews wanted, 0 to 8.
-        routing: Which models may do it besides the one it names.
+        strict: Whether any difference from the request is an error.
+        provider_options: Options of one provider, by the provider's name.
+        inline_limit_bytes: Most image bytes inside the response; None means the server's default.
+        preview_count: Number of previews, 0 to 8.
+        routing: Models to try after the model of the request.
         end_user: Opaque id of the end user, for the provider's abuse detection; empty tells the provider nothing.
-        output_metadata: What becomes of metadata that the images have; None is the server's setting.
-        embed_recipe: Whether the recipe is written into the images; None is the server's setting.
-        unknown: Paths of fields that this server does not know, from a newer client.
+        output_metadata: Handling of the metadata in the images; None means the server's setting.
+        embed_recipe: Whether the recipe is written into the images; None means the server's setting.
+        unknown: Paths of fields that this server does not know, sent by a newer client.
     """
 
     strict: bool = False
@@ -98,7 +97,7 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What all operations begin with; `model` is `provider/model`, an alias, or empty for the server's default."""
+    """The fields of every request; `model` is `provider/model`, an alias, or empty for the server's default."""
 
     kind: ClassVar[OperationKind]
 
@@ -106,11 +105,11 @@ class ImageRequest:
     options: RequestOptions = field(default_factory=RequestOptions)
 
     def images(self) -> Iterator[tuple[str, ImageInput]]:
-        """Yields the pictures in it with the paths of their fields."""
+        """Yields the images of the request with the paths of their fields."""
         return iter(())
 
     def with_images(self, images: Mapping[str, ImageInput]) -> Self:
-        """Returns it with other pictures, by the paths that `images` yields."""
+        """Returns the request with other images, by the paths that `images` yields."""
         return self
 
 
@@ -188,7 +187,7 @@ class Edit(PaintRequest):
                     yield f"{self.edit.field}.{part.name}", image
 
     def with_images(self, images: Mapping[str, ImageInput]) -> Self:
-        """Returns it with other pictures."""
+        """Returns the request with other images."""
         parts: dict[str, Any] = {}
         for part in fields(self.edit):  # type: ignore[arg-type]
             path = f"{self.edit.field}.{part.name}"
@@ -203,7 +202,7 @@ class Edit(PaintRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upscale(ImageRequest):
-    """Makes a picture larger, by `factor` (1 to 16, 0 is unset) or to `size`; None is the model's default."""
+    """Enlarges an image by `factor` (1 to 16, 0 is unset) or to `size`; None means the model's default."""
 
     kind = OperationKind.UPSCALE
 
@@ -222,13 +221,13 @@ class Upscale(ImageRequest):
         yield "image", self.image
 
     def with_images(self, images: Mapping[str, ImageInput]) -> Self:
-        """Returns it with another source."""
+        """Returns the request with another source."""
         return replace(self, image=images["image"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analyze(ImageRequest):
-    """Finds out about a picture; no `kinds` means all that the model can."""
+    """Analyzes an image; empty `kinds` means all kinds that the model knows."""
 
     kind = OperationKind.ANALYZE
 
@@ -236,9 +235,9 @@ class Analyze(ImageRequest):
     kinds: tuple[AnalysisKind, ...] = ()
 
     def images(self) -> Iterator[tuple[str, ImageInput]]:
-        """Yields the picture."""
+        """Yields the image."""
         yield "image", self.image
 
     def with_images(self, images: Mapping[str, ImageInput]) -> Self:
-        """Returns it with another picture."""
+        """Returns the request with another image."""
         return replace(self, image=images["image"])

@@ -13,7 +13,7 @@ __all__ = ["ImageOutput", "OperationResult", "Usage"]
 
 @dataclass(frozen=True, slots=True)
 class ImageOutput:
-    """A stored image. `data` is empty above the pipeline unless it came inside a response."""
+    """A stored image. `data` is empty unless the bytes came inside a response."""
 
     artifact: str
     media_type: str
@@ -30,7 +30,7 @@ class ImageOutput:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an operation used; `compute_seconds` is None when no engine of this server worked on it."""
+    """Resources of an operation; `compute_seconds` is None when no engine of this server worked on it."""
 
     images: int = 0
     megapixels: float = 0.0
@@ -39,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """The outcome of one operation; see `OperationResult` in `operation.proto`."""
+    """The result of one operation; see `OperationResult` in `operation.proto`."""
 
     request_id: str
     model: str

@@ -1,4 +1,4 @@
-"""What safety checks find: scores of a picture, and verdicts of the operator's policy on prompts and pictures."""
+"""Results of safety checks: scores of images, and verdicts of the operator's policy on texts and images."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ __all__ = ["SafetyAction", "SafetyAnalysis", "SafetyScore", "SafetyStage", "Safe
 
 
 class SafetyStage(StrEnum):
-    """What was checked; see `SafetyStage` in `safety.proto`. UNSPECIFIED is what a client does not know."""
+    """Checked part of an operation; see `SafetyStage` in `safety.proto`. UNSPECIFIED is an unknown value."""
 
     UNSPECIFIED = "unspecified"
     PROMPT = "prompt"
@@ -16,7 +16,7 @@ class SafetyStage(StrEnum):
 
 
 class SafetyAction(StrEnum):
-    """What was done about it, the mildest first; see `SafetyAction` in `safety.proto`."""
+    """Measure after a check, the mildest first; see `SafetyAction` in `safety.proto`."""
 
     UNSPECIFIED = "unspecified"
     ALLOW = "allow"
@@ -27,10 +27,7 @@ class SafetyAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SafetyScore:
-    """How sure it is that a picture is of a category, 0 to 1.
-
-    `network` names the one that says so; empty where the score was made of several.
-    """
+    """Score of one category, 0 to 1. `network` gave the score; empty means a combined score."""
 
     category: str
     score: float
@@ -39,26 +36,26 @@ class SafetyScore:
 
 @dataclass(frozen=True, slots=True)
 class SafetyAnalysis:
-    """What a safety model makes of a picture: those made of several networks first, then those of each."""
+    """Scores of a safety model: first the combined scores, then the scores of each network."""
 
     scores: tuple[SafetyScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SafetyVerdict:
-    """What the operator's policy says of one text or picture, for one category.
+    """Verdict of the operator's policy on one text or image, for one category.
 
     Attributes:
-        stage: What was checked.
-        category: The category of the policy; empty when the check could not be done.
-        action: What was done.
-        score: What the model gave, 0 to 1; None for words, and when the check could not be done.
-        threshold: The score from which on something is done; None where there is no score.
-        path: The field of the request; empty for what was made.
-        image_index: The image made; None for what came with the request.
-        engine: The model that gave the score; empty for words.
+        stage: Checked part of the operation.
+        category: Category of the policy; empty when the check failed.
+        action: Measure of the server.
+        score: Score of the model, 0 to 1; None for word lists, and when the check failed.
+        threshold: Least score that leads to `action`; None without a score.
+        path: Field of the request; empty for a made image.
+        image_index: Position of the made image; None for texts and images of the request.
+        engine: Model that gave the score; empty for word lists.
         owed: Whether the provider has to be paid for the checked text or image; None is unknown.
-        note: Why the check could not be done; empty when it was.
+        note: Why the check failed; empty when the check was done.
     """
 
     stage: SafetyStage
@@ -73,7 +70,7 @@ class SafetyVerdict:
     note: str = ""
 
     def __str__(self) -> str:
-        """Returns it in words: `blurred: explicit 0.91, from 0.8 on`."""
+        """Returns the verdict in words: `blurred: explicit 0.91, from 0.8 on`."""
         done = {"allow": "allowed", "flag": "flagged", "blur": "blurred", "block": "blocked"}.get(
             self.action, "checked"
         )
@@ -81,7 +78,7 @@ class SafetyVerdict:
 
     @property
     def why(self) -> str:
-        """What was found, in words: `explicit 0.91, from 0.8 on`."""
+        """The finding in words: `explicit 0.91, from 0.8 on`."""
         if self.note:
             return self.note
         score = "" if self.score is None else f" {self.score:.2f}"

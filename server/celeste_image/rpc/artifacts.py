@@ -1,4 +1,4 @@
-"""ArtifactService: stored bytes, in chunks."""
+"""ArtifactService: uploads, downloads and lists artifacts."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -19,17 +19,17 @@ from celeste_image.wire.artifacts import artifact_to_proto
 __all__ = ["ArtifactServicer"]
 
 MESSAGE_BYTES = 256 << 10
-"""A message has three copies while its reader is slow; smaller ones than the contract allows took less time, too."""
+"""Bytes per message of a download. A slow reader costs three copies of a message, and small messages were faster."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
-    """Takes artifacts in and hands them out.
+    """Stores artifacts and returns them.
 
     Args:
-        store: Where they are.
-        limits: How large one may be.
+        store: Store of the artifacts.
+        limits: Largest size of an artifact.
     """
 
     def __init__(self, store: ArtifactStore, limits: ImageLimits) -> None:
@@ -39,7 +39,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     async def WriteArtifact(
         self, requests: AsyncIterator[pb.WriteArtifactRequest], context: Context
     ) -> pb.WriteArtifactResponse:
-        """Takes an upload on from wherever it is."""
+        """Begins or resumes an upload."""
         caller = caller_of(context)
         first = await anext(aiter(requests), pb.WriteArtifactRequest())
         check_strictly(first)
@@ -56,7 +56,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         committed, artifact = await self._store.committed(caller, first.name)
         if artifact:
             if first.size_bytes != committed:
-                raise DigestMismatch.at("size_bytes", f"is not that of the artifact, {committed:,}")
+                raise DigestMismatch.at("size_bytes", f"must be the size of the artifact, {committed:,}")
             return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact_to_proto(artifact))
         async with self._store.upload(caller, first.name) as upload:
             await self._take(upload, first, first)
@@ -66,7 +66,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
                     return pb.WriteArtifactResponse(committed_size_bytes=upload.size)
                 check_strictly(request)
                 if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
-                    raise InvalidRequest.of([Violation("name", "must be that of the first message, or left out")])
+                    raise InvalidRequest.of([Violation("name", "must be that of the first message, or be left out")])
                 await self._take(upload, first, request)
             artifact = await self._store.finish(caller, first.name, first.size_bytes, upload)
         return pb.WriteArtifactResponse(committed_size_bytes=artifact.size_bytes, artifact=artifact_to_proto(artifact))
@@ -78,13 +78,13 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     async def QueryWriteStatus(
         self, request: pb.QueryWriteStatusRequest, context: Context
     ) -> pb.QueryWriteStatusResponse:
-        """Says how far an upload is."""
+        """Returns the committed size of an upload."""
         check_strictly(request)
         committed, artifact = await self._store.committed(caller_of(context), request.name)
         return pb.QueryWriteStatusResponse(committed_size_bytes=committed, complete=artifact is not None)
 
     async def ReadArtifact(self, request: pb.ReadArtifactRequest, context: Context) -> None:  # type: ignore[override]
-        """Streams an artifact from an offset; the first message says what it is."""
+        """Streams an artifact from an offset. The first message has its facts."""
         check_strictly(request)
         artifact = await self._store.open(caller_of(context), request.name)
         response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False))
@@ -100,7 +100,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             await context.write(response)
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
-        """Returns what is known of an artifact."""
+        """Returns the facts of an artifact."""
         check_strictly(request)
         return pb.GetArtifactResponse(
             artifact=artifact_to_proto(await self._store.find(caller_of(context), request.name))
@@ -125,7 +125,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     async def FindMissingArtifacts(
         self, request: pb.FindMissingArtifactsRequest, context: Context
     ) -> pb.FindMissingArtifactsResponse:
-        """Returns the names that the caller has no artifact of."""
+        """Returns the names without an artifact of the caller."""
         check_strictly(request)
         return pb.FindMissingArtifactsResponse(missing=await self._store.missing(caller_of(context), request.names))
 

@@ -11,7 +11,7 @@ __all__ = ["caller_of", "request_id_of"]
 
 
 def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Returns whose call it is: everybody's is ANONYMOUS's until callers authenticate."""
+    """Returns the caller, ANONYMOUS until callers authenticate."""
     return ANONYMOUS
 
 

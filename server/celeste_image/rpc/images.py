@@ -1,4 +1,4 @@
-"""ImageService: the pipeline, collected or streamed."""
+"""ImageService: runs operations and returns their results or streams their events."""
 
 import time
 from collections.abc import Sequence
@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
-import structlog
 
 from celeste_image.core.call import Call
-from celeste_image.core.errors import CelesteError, InvalidRequest
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult
@@ -24,10 +23,8 @@ from celeste_image.wire.status import status_from_error
 
 __all__ = ["INLINE_MAXIMUM_BYTES", "ImageServicer"]
 
-log = structlog.get_logger("celeste_image.calls")
-
 INLINE_MAXIMUM_BYTES = 3 << 20
-"""Leaves half a MiB of the 3.5 that a response may have for everything that is not a picture."""
+"""Most image bytes inside a response. The other half MiB of the largest response is for everything else."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,8 +34,8 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     Args:
         run: The pipeline.
-        store: Where the bytes of images that go inside a response are read.
-        inline_default_bytes: How many such bytes there may be when the request does not say.
+        store: Store of the images that go inside a response.
+        inline_default_bytes: Most image bytes inside a response when the request does not say.
     """
 
     def __init__(self, run: Run, store: ArtifactStore, inline_default_bytes: int) -> None:
@@ -47,23 +44,23 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         self._inline_default_bytes = inline_default_bytes
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
-        """Makes pictures from words."""
+        """Generates images from words."""
         return image_service_pb2.GenerateResponse(result=await self._collect(request, context))
 
     async def Edit(self, request: operation_pb2.EditRequest, context: Context) -> Any:
-        """Changes a picture."""
+        """Edits an image."""
         return image_service_pb2.EditResponse(result=await self._collect(request, context))
 
     async def Upscale(self, request: operation_pb2.UpscaleRequest, context: Context) -> Any:
-        """Makes a picture larger."""
+        """Enlarges an image."""
         return image_service_pb2.UpscaleResponse(result=await self._collect(request, context))
 
     async def Analyze(self, request: operation_pb2.AnalyzeRequest, context: Context) -> Any:
-        """Finds out about a picture."""
+        """Analyzes an image."""
         return image_service_pb2.AnalyzeResponse(result=await self._collect(request, context))
 
     async def Stream(self, request: image_service_pb2.StreamRequest, context: Context) -> None:  # type: ignore[override]
-        """Runs one operation and streams its events; the last of a failure is `failed`, then the call's status."""
+        """Runs one operation and streams its events. A failure is the event `failed`, then the status of the call."""
         sequence = 0
         operation, _ = _operation_of(request)
         request_id = request_id_of(operation)
@@ -91,7 +88,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             raise
 
     async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
-        """Runs an operation to its end and returns the result."""
+        """Runs an operation and returns its result."""
         request_id = request_id_of(message)
         try:
             core, call = self._read(message, request_id, context)
@@ -107,30 +104,20 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
     def _read(
         self, request: Request | image_service_pb2.StreamRequest, request_id: str, context: Context
     ) -> tuple[ImageRequest, Call]:
-        """Returns the core request of a message and the facts of its call. Logs a refusal like a call.
+        """Returns the core request of a message and the facts of its call.
 
         Raises:
             InvalidRequest: The message breaks rules of the contract.
         """
         message, prefix = _operation_of(request)
-        try:
-            check_message(request, prefix)
-        except InvalidRequest as error:
-            log.info(
-                "call",
-                operation=type(message).__name__,
-                request_id=request_id,
-                outcome=error.reason,
-                fields=len(error.violations),
-            )
-            raise
+        check_message(request, prefix)
         unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
         return request_from_proto(message, unknown), Call(request_id, caller_of(context), deadline)
 
     async def _deliver(self, result: OperationResult, request: ImageRequest, caller: str) -> OperationResult:
-        """Returns the result with the bytes of its first images, as many as fit together."""
+        """Returns the result with the bytes of its first images, as far as they fit together."""
         limit = request.options.inline_limit_bytes
         limit = min(self._inline_default_bytes if limit is None else limit, INLINE_MAXIMUM_BYTES)
         images: Sequence[ImageOutput] = result.images

@@ -1,4 +1,4 @@
-"""ModelService: what this server can do."""
+"""ModelService: lists providers, models and limits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

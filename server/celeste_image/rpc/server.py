@@ -1,4 +1,4 @@
-"""Server: the listener, with the limits that gRPC leaves open by default (SAFETY.md section 4)."""
+"""Server: the gRPC listener, with the limits that gRPC leaves open by default."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
+from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
     artifact_service_pb2_grpc,
@@ -29,7 +30,7 @@ log = structlog.get_logger("celeste_image.server")
 
 SERVICES = tuple(f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ModelService"))
 GOAWAY_SECONDS = 1.0
-"""Between NOT_SERVING and the end of new calls, so that balancers have heard."""
+"""Time between NOT_SERVING and the refusal of new calls, for load balancers to notice."""
 
 
 class Server:
@@ -39,7 +40,7 @@ class Server:
         settings = app.settings.server
         self._app = app
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(app.budget, app.chunks, settings)],
+            interceptors=[CallInterceptor(Room(app.budget, app.chunks, settings))],
             compression=grpc.Compression.NoCompression,
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),
@@ -52,9 +53,9 @@ class Server:
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.max_connection_idle_ms", 60_000),
                 ("grpc.server_handshake_timeout_ms", 5_000),
-                # Probing makes windows grow until whole requests are here before a handler could refuse them.
+                # BDP probing grows the windows until whole requests arrive before a handler can refuse them.
                 ("grpc.http2.bdp_probe", 0),
-                ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and is told so
+                ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake and fails
             ],
         )
         images = ImageServicer(app.run, app.store, settings.inline_default_bytes)
@@ -70,17 +71,17 @@ class Server:
         add_reflection((*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES), self._server)
 
     async def start(self, addresses: Sequence[str]) -> list[str]:
-        """Listens and returns the addresses with the ports that were chosen for those with port 0.
+        """Listens and returns the addresses. A port 0 becomes the port that the system chose.
 
         Raises:
-            OSError: An address can't be listened on.
+            OSError: The server cannot listen on an address.
         """
         bound = []
         for address in addresses:
             try:
                 port = self._server.add_insecure_port(address)
             except RuntimeError as error:
-                raise OSError(f"can't listen on {address}: it is in use or not of this machine") from error
+                raise OSError(f"can't listen on {address}: it is in use or belongs to another machine") from error
             bound.append(address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}")
         await self._server.start()
         self._sweeping = asyncio.create_task(sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60))
@@ -93,7 +94,7 @@ class Server:
         return bound
 
     async def stop(self, grace_seconds: float) -> None:
-        """Says NOT_SERVING, lets calls in flight end within the grace, cancels the rest, frees everything."""
+        """Reports NOT_SERVING, waits up to the grace period for running calls, cancels the rest, and closes the app."""
         await self._health.enter_graceful_shutdown()
         if grace_seconds:
             await asyncio.sleep(min(GOAWAY_SECONDS, grace_seconds))
@@ -105,7 +106,7 @@ class Server:
 
 
 async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
-    """Removes what is too old in the store, again and again; a failure is logged and tried again."""
+    """Removes expired entries of the store periodically. Logs a failure and retries at the next interval."""
     while True:
         await asyncio.sleep(every_seconds)
         try:

@@ -1,11 +1,11 @@
 """Ends calls whose caller does not read.
 
-What grpc.aio 1.85 does (bench/slow_readers.py shows it): a write waits until the message is on the wire, for ever if
-the caller's window is closed. An abort waits behind it. A handler that ends without one leaves the call and its last
-message in the C core until the connection ends. There is no cancel for a server's call; but when the last reference to
-it goes, the core cancels it: sends trailers at once, resets the stream, frees everything. Two tasks hold one: the
-handler's own, and the one around it (`rpc_task`), which waits for the core to say that the call is over. So the end
-is: cancel both.
+In grpc.aio 1.85, a write waits until the message is on the wire: forever, if the caller's flow-control window is closed
+(bench/slow_readers.py shows this). An abort waits behind the write. A handler that returns leaves the call and its last
+message in the C core until the connection ends. A server cannot cancel a call directly. When the last reference to the
+call is gone, the C core cancels the call: it sends the trailers, resets the stream and frees the memory. Two tasks hold
+a reference: the task of the handler, and `rpc_task` around it, which waits for the end of the call. This module
+therefore cancels both tasks.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ __all__ = ["WatchedContext", "end_within"]
 log = structlog.get_logger("celeste_image.rpc")
 
 COPIES = 3
-"""Of a message while it is written: ours, its bytes on the wire, those in the core."""
+"""Copies of a message during its write: the message, its bytes on the wire, and the bytes in the C core."""
 
 
 class WatchedContext:
-    """A call's context whose `write` gives up after `seconds`; its message is counted in `hold` if there is one."""
+    """A context whose `write` gives up after `seconds`. A `hold` counts the memory of the message."""
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any], seconds: float, hold: Hold | None) -> None:
         self._context = context
@@ -36,14 +36,14 @@ class WatchedContext:
         self._begun = self._slow = False
 
     def __getattr__(self, name: str) -> Any:
-        """Leaves everything else to gRPC's own context."""
+        """Returns an attribute of gRPC's own context."""
         return getattr(self._context, name)
 
     async def write(self, message: Any) -> None:
         """Writes a message of a stream.
 
         Raises:
-            SlowReader: It could not be sent in time, or one before it.
+            SlowReader: This message, or an earlier one, was not sent in time.
         """
         if not self._slow:
             self._slow = True
@@ -53,26 +53,26 @@ class WatchedContext:
             try:
                 async with asyncio.timeout(self._seconds):
                     if not self._begun:
-                        # Apart from the message, so that a status can follow a first message that is stuck.
+                        # Sent before the message, so that a status can follow a first message that is stuck.
                         await self._context.send_initial_metadata(())
                         self._begun = True
                     await self._context.write(message)
             except TimeoutError:
-                pass  # what is stuck stays counted until the call is over
+                pass  # the hold counts a stuck message until the call is over
             else:
                 self._slow = False
                 if self._hold:
                     self._hold.resize(before)
         if self._slow:
-            raise SlowReader(f"the stream was not read for {self._seconds:g} s", retry_after=None)
+            raise SlowReader(f"the caller did not read the stream for {self._seconds:g} s", retry_after=None)
 
 
 def end_within(seconds: float, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    """Sees to it that the call of the running task is over in time: its last bytes read, or reset.
+    """Resets the call of the current task if its response is not fully read in time.
 
     Args:
-        seconds: How long its answer and its status may take.
-        context: gRPC's own.
+        seconds: Time for the caller to read the response and the status.
+        context: gRPC's own context of the call.
     """
     task = asyncio.current_task()
     assert task
@@ -90,7 +90,7 @@ _ending: set[int] = set()
 
 
 def _reset(context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    """Has the core cancel the call of a context: all of one turn of the loop with one look at the tasks."""
+    """Makes the C core cancel the call of a context. All calls of one turn of the event loop share one task scan."""
     if not _ending:
         asyncio.get_running_loop().call_soon(_reset_all)
     _ending.update(_states([context]))
@@ -105,5 +105,5 @@ def _reset_all() -> None:
 
 
 def _states(holders: list[object]) -> set[int]:
-    """Returns the ids of gRPC's own objects for calls that some objects hold: it shows them in no other way."""
+    """Returns the ids of the call objects that `holders` refer to. gRPC exposes these objects in no other way."""
     return {id(held) for held in gc.get_referents(*holders) if type(held).__name__ == "RPCState"}

@@ -1,4 +1,4 @@
-"""Checks messages by the rules in the contract, and finds the fields that this server does not know."""
+"""Validates messages by the rules of the contract, and finds fields that this server does not know."""
 
 import re
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ LONG = 100
 
 @lru_cache(maxsize=1)
 def _pool() -> DescriptorPool:
-    """Returns the contract with its rules, in a pool of its own: the stubs carry none."""
+    """Returns the contract with its rules, in a pool of its own, since the stubs have no rules."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString((files(__package__) / "contract.binpb").read_bytes()).file:
         if file.name == "google/protobuf/struct.proto":
-            # Without their fields: there are no rules in these, and to look for some took 300 times their bytes.
+            # A Struct has no rules, and the search for rules took 300 times its bytes: validation sees an empty Struct.
             for message in file.message_type:
                 del message.field[:], message.oneof_decl[:], message.nested_type[:]
         pool.Add(file)
@@ -44,14 +44,14 @@ def _with_rules(name: str) -> type[Message]:
 
 
 def check_message(message: Message, prefix: str = "") -> None:
-    """Checks a message by its rules.
+    """Validates a message by its rules.
 
     Args:
         message: Any message of the contract.
-        prefix: Path of the part that callers take for the whole; it is left out of theirs.
+        prefix: Path of the operation inside a StreamRequest. The violations omit the prefix.
 
     Raises:
-        InvalidRequest: Some are broken; all of them are named, or the first alone where there are long lists.
+        InvalidRequest: The message breaks rules. The error has all violations, or only the first for long lists.
     """
     twin = _with_rules(message.DESCRIPTOR.full_name).FromString(message.SerializeToString())
     violations = _validator().collect_violations(twin, fail_fast=_has_long_list(twin))
@@ -61,7 +61,7 @@ def check_message(message: Message, prefix: str = "") -> None:
 
 
 def check_strictly(message: Message) -> None:
-    """Checks a message by its rules and refuses unknown fields: a newer client's filter must not be ignored.
+    """Validates a message and refuses unknown fields: the server must not ignore a filter of a newer client.
 
     Raises:
         InvalidRequest: The message breaks rules of the contract.
@@ -73,7 +73,7 @@ def check_strictly(message: Message) -> None:
 
 
 def _has_long_list(message: Message) -> bool:
-    """Tells whether a list or map in a message is longer than anybody needs to be told all about."""
+    """Returns whether a list or map in a message has more entries than an error should name."""
     for field, value in message.ListFields():
         if field.is_repeated and len(value) > LONG:
             return True
@@ -85,9 +85,9 @@ def _has_long_list(message: Message) -> bool:
 
 
 def _violations(violation: protovalidate.Violation, message: Message, prefix: str) -> Iterator[Violation]:
-    """Yields a broken rule for each field that it is about, with the number that was given.
+    """Yields a broken rule for each of its fields, with the given number.
 
-    Most rules have one field. A rule about the whole request has no path: then each of its fields is named.
+    Most rules have one field. A rule about the whole request has no path: its text names the fields.
     """
     path = ""
     for element in violation.proto.field.elements if violation.proto.field else ():
@@ -106,7 +106,7 @@ def _violations(violation: protovalidate.Violation, message: Message, prefix: st
 
 
 def _named_in(text: str, message: Message, prefix: str) -> list[str]:
-    """Returns the fields of a message, or of the part of it at `prefix`, that the text of a rule names."""
+    """Returns the fields that the text of a rule names, in a message or in its part at `prefix`."""
     for name in prefix.split(".") if prefix else ():
         message = getattr(message, name)
     words = re.findall(r"\w+", text)
@@ -114,7 +114,7 @@ def _named_in(text: str, message: Message, prefix: str) -> list[str]:
 
 
 def unknown_fields(message: Message, path: str = "") -> Iterator[str]:
-    """Yields the path of each field that this server does not know, by number, lists once: `size.#9`."""
+    """Yields the path of each unknown field, by number: `size.#9`. A repeated field is one path."""
     if isinstance(message, Struct):
         return
     fields = UnknownFieldSet(message)

@@ -1,4 +1,4 @@
-"""What an analysis found to messages of `celeste.image.v1` and back."""
+"""Converts findings of an analysis between core and protobuf."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,4 +1,4 @@
-"""Core artifacts to messages of `celeste.image.v1` and back."""
+"""Converts artifacts between core and protobuf."""
 
 from datetime import UTC, datetime
 

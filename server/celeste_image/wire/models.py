@@ -81,7 +81,7 @@ def _price(price: Price) -> pb.PriceRule:
 
 
 def parameter_to_proto(kind: OperationKind, parameter: Parameter) -> pb.Parameter:
-    """Returns the message for a parameter of an operation."""
+    """Returns the message of a parameter of an operation."""
     message = pb.Parameter(
         operation=KINDS[kind],
         path=parameter.path,
@@ -138,7 +138,7 @@ def parameter_to_proto(kind: OperationKind, parameter: Parameter) -> pb.Paramete
 
 
 def parameter_from_proto(message: pb.Parameter) -> Parameter:
-    """Returns a parameter; of a kind that is newer than this client, one of any text."""
+    """Returns a parameter. A kind that this version does not know becomes text."""
     return Parameter(
         path=message.path,
         range=_range(message),

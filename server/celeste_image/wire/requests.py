@@ -1,4 +1,4 @@
-"""Core requests to messages of `celeste.image.v1` and back."""
+"""Converts requests between core and protobuf."""
 
 from dataclasses import fields
 from typing import Any, assert_never
@@ -35,10 +35,10 @@ Request = (
 
 
 def request_from_proto(message: Request, unknown: tuple[str, ...] = ()) -> ImageRequest:
-    """Returns the core request of a message that the rules found good; `unknown` are paths of unknown fields.
+    """Returns the core request of a valid message; `unknown` are paths of unknown fields.
 
     Raises:
-        InvalidRequest: Provider options hold what JSON can't: the contract's rules have no word for it.
+        InvalidRequest: Provider options hold NaN or infinity, which the rules of the contract cannot refuse.
     """
     options = _options(message.options, unknown)
     match message:
@@ -102,11 +102,11 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
             analyze = operation_pb2.AnalyzeRequest(**common, image=_image_proto(request.image), kinds=kinds)
             return operation_pb2.Operation(analyze=analyze)
         case _:
-            raise TypeError(f"{request!r} is no request")
+            raise TypeError(f"{request!r} is not a request")
 
 
 def _paint(message: operation_pb2.GenerateRequest | operation_pb2.EditRequest) -> dict[str, Any]:
-    """Returns the fields that Generate and Edit share, but for the options."""
+    """Returns the fields that Generate and Edit share, without the options."""
     return {
         "model": message.model,
         "negative_prompt": message.negative_prompt,
@@ -124,7 +124,7 @@ def _paint(message: operation_pb2.GenerateRequest | operation_pb2.EditRequest) -
 
 
 def _paint_proto(request: PaintRequest) -> dict[str, Any]:
-    """Returns the fields that both messages share, but for the id, the model, the options and the size."""
+    """Returns the fields that both messages share, without id, model, options and size."""
     return {
         "negative_prompt": request.negative_prompt,
         "count": request.count,
@@ -163,7 +163,7 @@ def _provider_options(name: str, message: struct_pb2.Struct) -> dict[str, Any]:
         values: dict[str, Any] = whole_numbers(json_format.MessageToDict(message))
     except ValueError as error:
         path = f'options.provider_options["{name}"]'
-        raise InvalidRequest.at(path, "must hold JSON values; NaN and infinity are none") from error
+        raise InvalidRequest.at(path, "must hold JSON values; NaN and infinity are not JSON") from error
     return values
 
 
@@ -210,7 +210,7 @@ def _mask(message: image_pb2.Mask) -> Mask:
 
 
 def _edit(message: operation_pb2.EditRequest) -> AnyEdit:
-    """Returns the edit: the core's classes have the fields of the messages, by the same names."""
+    """Returns the edit. Its class has the same fields as the message."""
     kind = message.WhichOneof("edit")
     if kind is None:
         raise TypeError("no edit")
@@ -219,7 +219,7 @@ def _edit(message: operation_pb2.EditRequest) -> AnyEdit:
     for known in fields(EDITS[kind]):  # type: ignore[arg-type]  # every edit is a dataclass
         value = getattr(part, known.name)
         if part.DESCRIPTOR.fields_by_name[known.name].has_presence and not part.HasField(known.name):
-            continue  # the class has the default
+            continue  # the class has the default value
         match value:
             case image_pb2.Mask():
                 value = _mask(value)

@@ -1,4 +1,4 @@
-"""Core events and results to messages of `celeste.image.v1` and back."""
+"""Converts events and results between core and protobuf."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +29,7 @@ __all__ = ["event_from_proto", "event_to_proto", "result_from_proto", "result_to
 
 
 def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | None:
-    """Returns the message of an event, None for events that reach callers in the result alone."""
+    """Returns the message of an event; None for events that callers see only in the result."""
     message = event_pb2.OperationEvent(sequence=sequence)
     match event:
         case Queued():

@@ -1,4 +1,4 @@
-"""Verdicts of the safety policy to messages of `celeste.image.v1` and back."""
+"""Converts verdicts of the safety policy between core and protobuf."""
 
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.v1 import safety_pb2

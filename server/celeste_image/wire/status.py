@@ -1,4 +1,4 @@
-"""Errors to `google.rpc.Status` and back, from the one table in `core/errors.py`."""
+"""Converts errors between core and `google.rpc.Status`."""
 
 from dataclasses import replace
 
@@ -29,8 +29,8 @@ __all__ = [
 
 DOMAIN = "celeste.image"
 MAX_STATUS_BYTES = 4096
-"""Beyond 8 KiB of trailers a default client sees RESOURCE_EXHAUSTED instead of the error. The message is in them once
-more, up to three times as long since gRPC writes what is not ASCII as `%F0`."""
+"""Largest status. Beyond 8 KiB of trailers a default client sees RESOURCE_EXHAUSTED instead of the error. The trailers
+repeat the message, up to three times as long, since gRPC escapes characters outside ASCII as `%F0`."""
 MAX_MESSAGE_BYTES = 1000
 MAX_FACT_BYTES = 500
 MAX_ATTEMPT_BYTES = 200
@@ -45,10 +45,10 @@ def status_code(error: CelesteError) -> StatusCode:
 
 
 def status_from_error(error: CelesteError) -> status_pb2.Status:
-    """Returns the status: ErrorInfo always, BadRequest, ResourceInfo, RetryInfo, FailureInfo where they fit the error.
+    """Returns the status of an error: always ErrorInfo; BadRequest, ResourceInfo, RetryInfo and FailureInfo if set.
 
-    At most 4 KiB: texts are cut, attempts lose theirs, of many violations come the first, with the number of all in
-    the metadata, then the first attempts, and of metadata beyond that the shortest.
+    A status has at most 4 KiB. Long texts are cut first. Then attempts lose their texts, and the later violations are
+    left out; metadata `violations` has the number of all. Then the later attempts and the longest metadata go.
     """
     violations = [replace(v, field=_cut(v.field), text=_cut(v.text)) for v in error.violations]
     metadata = {key: _cut(value) for key, value in error.metadata.items()}
@@ -68,7 +68,7 @@ def status_from_error(error: CelesteError) -> status_pb2.Status:
 
 
 def _cut(text: str, most: int = MAX_FACT_BYTES) -> str:
-    """Returns a text with at most this many bytes in UTF-8, with three dots for what is left out."""
+    """Returns a text cut to `most` bytes in UTF-8; three dots mark a cut."""
     data = text.encode(errors="replace")
     return data.decode() if len(data) <= most else data[: most - 3].decode(errors="ignore") + "..."
 
@@ -121,10 +121,9 @@ def _add(status: status_pb2.Status, detail: object) -> None:
 
 
 def error_from_status(status: status_pb2.Status) -> CelesteError:
-    """Returns the error that a status stands for: the same class that the server raised.
+    """Returns the error of a status, in the class that the server raised.
 
-    A reason that this version does not know becomes the first class with the status's code, an unknown code
-    InternalError.
+    An unknown reason becomes the first class with the same code, and an unknown code InternalError.
     """
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
@@ -160,7 +159,7 @@ def _seconds(duration: duration_pb2.Duration) -> float:
 
 
 def error_from_trailers(code: StatusCode, details: str, trailers: object) -> CelesteError:
-    """Returns the error of a failed call, from its trailing metadata or, without details there, from its code."""
+    """Returns the error of a failed call, from its trailers or else from its code."""
     for key, value in trailers or ():  # type: ignore[attr-defined]  # any iterable of pairs
         if key == DETAILS:
             try:
@@ -168,7 +167,7 @@ def error_from_trailers(code: StatusCode, details: str, trailers: object) -> Cel
             except DecodeError:
                 break
     if code is StatusCode.UNAVAILABLE:
-        return ServerUnavailable(details or "the server can't be reached")
-    if code is StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:  # gRPC's own words, core/lib/surface
-        return RequestTooLarge("the request has more bytes than the server takes")
+        return ServerUnavailable(details or "the server is unreachable")
+    if code is StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:  # gRPC's own text, core/lib/surface
+        return RequestTooLarge("the request has more bytes than the server accepts")
     return error_from_status(status_pb2.Status(code=code.value[0], message=details))

@@ -1,6 +1,6 @@
-"""JSON values and enums on their way to protobuf and back.
+"""Converts JSON values and enums between core and protobuf.
 
-The core calls an enum's member by its word: its name in the contract without the prefix, in lower case.
+The word of an enum value is its name in the contract without the prefix, in lower case.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ __all__ = ["enum_number", "enum_word", "value_from_proto", "value_to_proto", "wh
 
 
 def whole_numbers(value: Any) -> Any:
-    """Returns JSON values with doubles that are whole numbers as integers: a Struct has no other kind."""
+    """Returns JSON values in which whole doubles are integers, since a Struct has only doubles."""
     match value:
         case dict():
             return {key: whole_numbers(item) for key, item in value.items()}
@@ -37,12 +37,12 @@ def value_from_proto(message: struct_pb2.Value) -> Any:
 
 
 def enum_number(enum: Any, word: str) -> Any:
-    """Returns the number of the enum's member with this word."""
+    """Returns the number of the enum value with this word."""
     return enum.Value(_prefix(enum) + word.upper())
 
 
 def enum_word(enum: Any, number: int) -> str:
-    """Returns the word for a number; one that this version does not know reads as `unspecified`."""
+    """Returns the word of a number; an unknown number is `unspecified`."""
     name = enum.Name(number) if number in enum.values() else enum.Name(0)
     return str(name).removeprefix(_prefix(enum)).lower()
 

@@ -1,0 +1,83 @@
+"""Outcomes of calls: errors become statuses, each call becomes one line in the access log, and a call ends in time."""
+
+import time
+import uuid
+from typing import Any
+
+import grpc
+import structlog
+
+from celeste_image.core.errors import CelesteError, InternalError, SlowReader
+from celeste_image.rpc.slow_readers import end_within
+from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
+from celeste_image.wire.status import DETAILS, status_code, status_from_error
+
+__all__ = ["ending", "logging", "reporting"]
+
+log = structlog.get_logger("celeste_image.rpc")
+
+TELL_SECONDS = 1.0
+"""Time for a slow reader that reads again, to learn why its call ended."""
+
+
+def reporting(behavior: Behavior) -> Behavior:
+    """Turns an error into a Failure. An unexpected exception is a bug: its traceback goes to the log alone."""
+
+    async def report(request: Any, context: Context) -> Any:
+        try:
+            return await behavior(request, context)
+        except CelesteError as error:
+            return _failure(error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log_id = uuid.uuid4().hex
+            log.exception("bug", log_id=log_id)
+            return _failure(InternalError(f"a bug of the server; see {log_id} in its log", metadata={"log_id": log_id}))
+
+    return report
+
+
+def _failure(error: CelesteError) -> Failure:
+    return Failure(
+        status_code(error),
+        status_from_error(error),
+        error.reason,
+        fields=len(error.violations),
+        is_slow_reader=isinstance(error, SlowReader),
+    )
+
+
+def logging(behavior: Behavior, method: Method) -> Behavior:
+    """Writes one line per call: the access log."""
+
+    async def logged(request: Any, context: Context) -> Any:
+        began, outcome, fields = time.monotonic(), "CANCELLED", 0
+        try:
+            response = await behavior(request, context)
+            failed = isinstance(response, Failure)
+            outcome, fields = (response.reason, response.fields) if failed else ("OK", 0)
+            return response
+        finally:
+            facts = {"fields": fields} if fields else {}
+            seconds = round(time.monotonic() - began, 3)
+            log.info("rpc", method=method.name, outcome=outcome, seconds=seconds, peer=context.peer(), **facts)
+
+    return logged
+
+
+def ending(behavior: Behavior, room: Room) -> Behavior:
+    """Ends a call: returns its response or aborts with its status, and resets the call if the caller does not read."""
+    seconds = room.settings.write_seconds
+
+    async def ended(request: Any, context: Context) -> Any:
+        response = await behavior(request, context)
+        if not isinstance(response, Failure):
+            end_within(seconds, context)
+            return response
+        # The traceback of the error, and all that it held, is freed by now: this wait is cheap.
+        end_within(min(TELL_SECONDS, seconds) if response.is_slow_reader else seconds, context)
+        trailers = ((DETAILS, response.status.SerializeToString()),)
+        await context.abort(response.code, response.status.message, trailers)
+
+    return ended

@@ -1,0 +1,73 @@
+"""Wrappers around the handlers of calls: the one shape that they have, and the order in which a call passes them.
+
+A wrapper takes a behavior and returns a behavior. Authentication, tracing and metrics join in `wrapped`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+
+from celeste_image.admission import ByteBudget
+from celeste_image.config import ServerSettings
+
+__all__ = ["Behavior", "Context", "Failure", "Method", "Room"]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behavior = Callable[[Any, Context], Awaitable[Any]]
+"""Handles a call: takes the request, or an iterator of requests, and returns the response or a Failure.
+
+A behavior that streams its response writes to the context and returns None.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """An RPC.
+
+    Attributes:
+        name: Full name, `/celeste.image.v1.ImageService/Generate`.
+        is_chunked: Whether the call carries the bytes of artifacts in chunks.
+        streams_requests: Whether the caller sends a stream.
+    """
+
+    name: str
+    is_chunked: bool
+    streams_requests: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory and time of calls.
+
+    Attributes:
+        budget: Memory for requests, images and responses.
+        chunks: Memory for streams of artifacts. It is separate, so that transfers and other calls cannot block each
+            other.
+        settings: Settings of the server.
+    """
+
+    budget: ByteBudget
+    chunks: ByteBudget
+    settings: ServerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The status of a failed call, in place of a response.
+
+    Attributes:
+        code: gRPC code.
+        status: Status with its details.
+        reason: Reason for the log.
+        fields: Number of wrong fields.
+        is_slow_reader: Whether the caller did not read its stream.
+    """
+
+    code: grpc.StatusCode
+    status: status_pb2.Status
+    reason: str
+    fields: int = 0
+    is_slow_reader: bool = False
