@@ -8,7 +8,7 @@ __all__ = ["FidelityLine", "FidelityOutcome"]
 
 
 class FidelityOutcome(StrEnum):
-    """What became of one field of a request; see `FidelityOutcome` in `operation.proto`.
+    """Outcome of one field of a request; see `FidelityOutcome` in `operation.proto`.
 
     A client reads an outcome that it does not know as UNSPECIFIED.
     """

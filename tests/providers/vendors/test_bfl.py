@@ -42,8 +42,10 @@ from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.retry import retrying
+from celeste_image.pipeline.route import check_able
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.registry import Registry
 from celeste_image.providers.vendors.bfl import Bfl
 
 CALL = Call("a-call")
@@ -312,8 +314,10 @@ async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None
 
 
 async def test_what_no_model_of_it_does_is_not_offered() -> None:
-    with pytest.raises(OperationNotOffered):
-        await sent(edited("flux-2-pro", Outpaint(left=1)))
+    vendor, _ = world(FakeTransport(TAKEN))
+    request, registry = edited("flux-2-pro", Outpaint(left=1)), Registry({"bfl": vendor})
+    with pytest.raises(OperationNotOffered, match="these can: bfl/flux-"):
+        check_able(registry.find(request.model), request, registry)
 
 
 async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
