@@ -5,9 +5,14 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group build --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 TINY := tests/providers/local/diffusion
+WORKERS ?= 2
+
+# Some machines forbid Python to write bytecode. Then each of the hundreds of processes that tests start compiles all
+# that it imports, which doubles its start-up.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test offline check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo test quick offline check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +20,21 @@ help: ## List the targets
 demo: .venv/local ## Start the server, generate, upscale and edit images in out/, stop the server
 	$(BIN)/python clients/python/demo.py
 
+# A file stays in one process, since its tests share servers. Files start in their order: the long ones come first.
+IN_PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
+
+# The pure tests, and one call of a real server. Left out: what starts processes (engines, sandbox, command line,
+# plug-ins, vendors' SDKs, S3), what goes through real sockets, and whatever needs seconds.
+QUICK := tests/core tests/wire tests/pipeline tests/providers/vendors tests/outbound/test_stream.py tests/test_config.py \
+	$(filter-out tests/providers/test_registry.py,$(wildcard tests/providers/test_*.py)) \
+	tests/rpc/test_images.py::test_generate
+SLOW := $(addprefix --ignore=tests/pipeline/test_,cancellation.py metadata.py pixel_lock.py)
+
+quick: .venv/dev ## Run the fast tests, in half a minute
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(QUICK) $(SLOW) $(PYTEST_ARGS)
 
 OFFLINE := tests/providers/local tests/providers/kserve tests/rpc/test_local_edits.py tests/rpc/test_compose_style.py \
 	tests/rpc/test_analyze_metadata.py tests/rpc/test_analyze_pictures.py tests/rpc/test_recipes.py \

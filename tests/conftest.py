@@ -1,4 +1,7 @@
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -36,3 +39,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).parts[0] in NEED_WEIGHTS and isinstance(item, pytest.Function):
             item.fixturenames.insert(0, "all_pulled")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Runs a test marked `alone` while the other processes of pytest-xdist run none."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    assert item.config.cache
+    folder = item.config.cache.mkdir("alone")
+    alone = item.get_closest_marker("alone") is not None
+    # The gate keeps others from starting a test while one waits to be alone.
+    with _locked(folder / "gate", fcntl.LOCK_EX) as gate:
+        with _locked(folder / "tests", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            if not alone:
+                fcntl.flock(gate, fcntl.LOCK_UN)
+            return (yield)
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[int]:
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, kind)
+        yield file
+    finally:
+        os.close(file)

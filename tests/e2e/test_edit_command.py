@@ -53,7 +53,7 @@ CASES: list[tuple[str, AnyEdit]] = [
     ("restyle photo.png --style ember", Restyle("ember")),
     ("restyle photo.png --style-image other.png --strength 0 soft", Restyle("", OTHER, "soft", 0.0)),
     ("recolor photo.png --target hat red", Recolor("hat", "red")),
-    ("search-replace photo.png --search hat cap", SearchReplace("hat", "cap")),
+    ("search-replace photo.png --target hat cap", SearchReplace("hat", "cap")),
     ("relight photo.png --light other.png --direction left --strength 1", Relight("", OTHER, "left", 1.0)),
     ("vary photo.png", Vary()),
     ("control photo.png --control sketch robot --strength 0.2", Control("sketch", "robot", 0.2)),

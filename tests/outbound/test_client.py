@@ -266,6 +266,7 @@ async def say_nothing(asked: Asked, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("answer", "stage", "status"),
     [
@@ -286,6 +287,7 @@ async def test_a_slow_answer_ends_at_the_deadline(answer: Any, stage: Stage, sta
     assert str(failed) == "timed out before the answer was complete"
 
 
+@pytest.mark.alone
 async def test_a_slow_answer_ends_at_the_limit_when_there_is_no_deadline() -> None:
     host = Host(drip_body)
     async with speaking(host, limits=Limits(exchange_seconds=0.2)) as http:
@@ -293,6 +295,7 @@ async def test_a_slow_answer_ends_at_the_limit_when_there_is_no_deadline() -> No
             await http.download(host.url, deadline=None)
 
 
+@pytest.mark.alone
 async def test_an_upload_that_nobody_reads_ends_at_the_deadline_and_leaves_no_socket() -> None:
     opened: list[socket.socket] = []
 
@@ -365,6 +368,7 @@ async def test_headers_within_the_limit() -> None:
         assert len((await send(http, "GET", host.url)).headers) == 42
 
 
+@pytest.mark.alone
 async def test_only_so_many_exchanges_at_a_time() -> None:
     host = Host(say_nothing)
     async with speaking(host, limits=Limits(exchanges=2)) as http:
@@ -649,6 +653,7 @@ async def test_a_status_between_that_redirects_nowhere(status: int) -> None:
         assert (await failing(http, host.url)).status == status
 
 
+@pytest.mark.alone
 async def test_the_deadline_is_for_all_redirects_together() -> None:
     async def slowly(asked: Asked, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.15)

@@ -43,6 +43,7 @@ def reason(error: grpc.aio.AioRpcError) -> tuple[str, str, bool]:
     return error.code().name, info.reason, again and retry.retry_delay.ToMilliseconds() > 0
 
 
+@pytest.mark.alone
 async def test_calls_that_send_nothing_use_the_budget_up_and_then_lose_it() -> None:
     """Each may send a whole request, so each holds one until it does, or until its time is over."""
     server_settings = {"budget_bytes": 16 * MIB, "budget_wait_seconds": 0.1, "read_seconds": 1.0}
@@ -134,7 +135,7 @@ async def test_what_an_artifact_needs_is_in_the_budget() -> None:
 
 
 async def test_the_budget_is_no_smaller_than_one_call() -> None:
-    with pytest.raises(ValueError, match=r"server\.budget_bytes must be 268,435,456 at least"):
+    with pytest.raises(ValueError, match=r"server\.budget_bytes must be at least 268,435,456"):
         async with running(server={"budget_bytes": 100 * MIB}):
             pass
 

@@ -95,7 +95,7 @@ async def test_a_picture_that_ends_decoders_is_refused_by_name(server: Running, 
 
 
 async def test_what_workers_print_reaches_the_log(server: Running) -> None:
-    pools = [server.app.decoders, *server.app.providers["local"]._pools.values()]  # type: ignore[attr-defined]
+    pools = [server.app.decoders, *server.app.registry.providers["local"]._pools.values()]  # type: ignore[attr-defined]
     with capture_logs() as lines:
         for pool in pools:
             pool._on_log("100 % sure, %s")

@@ -376,9 +376,14 @@ async def test_artifacts_are_listed_in_pages(tmp_path: Path) -> None:
                 token = response.next_page_token
             assert found == names
             assert pages == -(-11 // (size or 100))
-        for wrong in (ListArtifactsRequest(page_size=1001), ListArtifactsRequest(page_token="../..")):
+        assert len((await stub.ListArtifacts(ListArtifactsRequest(page_size=1_000_000))).artifacts) == 11
+        for wrong in (ListArtifactsRequest(page_size=-1), ListArtifactsRequest(page_token="../..")):
             code, _ = await refusal(stub.ListArtifacts(wrong))
             assert code == "INVALID_ARGUMENT"
+        gone = await stub.ListArtifacts(ListArtifactsRequest(page_size=3))
+        await stub.DeleteArtifact(DeleteArtifactRequest(name=names[2]))
+        after = await stub.ListArtifacts(ListArtifactsRequest(page_token=gone.next_page_token))
+        assert [artifact.name for artifact in after.artifacts] == names[3:], "a vanished name is no error"
 
 
 async def test_what_is_deleted_is_gone_and_may_be_deleted_again(stub: ArtifactServiceStub, kept: Kept) -> None:

@@ -64,8 +64,8 @@ class Commands(click.Group):
 def celeste() -> None:
     """One gRPC contract for every image model.
 
-    celeste "a red fox in a snowy forest" makes a picture at once; without --address or CELESTE_ADDRESS a server of its
-    own is started for the purpose.
+    celeste "a red fox in a snowy forest" generates an image at once. Without --address or CELESTE_ADDRESS, the command
+    starts a server of its own.
     """
 
 

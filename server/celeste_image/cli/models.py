@@ -20,7 +20,7 @@ __all__ = ["command"]
 @address_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, address: str) -> int:
-    """List the models of a server, or get, add and carry the weights of one."""
+    """List the models of a server, or install, add and export their weights."""
     if ctx.invoked_subcommand:
         return 0
     import json
@@ -46,7 +46,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         click.echo(f"{star} {model.id:34} {kinds:14} {_state(model):16} {model.display_name}{tail}")
     for name, ids in aliases.items():
         click.echo(f"  {name:34} alias of {', '.join(ids)}")
-    click.echo("* used when no model is named", err=True)
+    click.echo("* default model", err=True)
     return 0
 
 
@@ -55,7 +55,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @address_option
 def show(model: str, as_json: bool, address: str) -> int:
-    """Show one model: what it accepts, what it costs, and how that is known."""
+    """Show one model: its parameters, its prices and the origin of these facts."""
     import json
 
     from google.protobuf import json_format
@@ -77,7 +77,7 @@ for each in weights.COMMANDS:
 
 
 def _description(model: "Model") -> Iterator[str]:
-    """Yields the lines of what there is to know of a model; a parameter that is needed has a star."""
+    """Yields the lines about a model. A star marks a required parameter."""
     from celeste_image.cli.words import accepts
     from celeste_image.v1.model_service_pb2 import ModelEvidence, ModelStage
     from celeste_image.v1.operation_pb2 import OperationKind

@@ -16,7 +16,7 @@ CREDENTIALS = 4
 @address_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, address: str) -> int:
-    """List the providers of a server, configured or not, or check the keys of this machine."""
+    """List the providers of a server, or check the keys of this machine."""
     if ctx.invoked_subcommand:
         return 0
     import json
@@ -43,7 +43,7 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
     for provider_facts in listed:
         kind, state = provider_facts["kind"], "configured" if provider_facts["configured"] else "no key"
         if kind == provider_facts["name"] and not provider_facts["models"]:
-            state = "no table"  # a kind that the configuration makes nothing of
+            state = "no table"  # a kind without a configured provider
         count = len(provider_facts["models"])
         click.echo(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
     return 0
@@ -51,9 +51,9 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
 
 @command.command()
 @click.argument("names", nargs=-1)
-@click.option("--offline", is_flag=True, help="Look at the form of the keys only.")
+@click.option("--offline", is_flag=True, help="Check only the form of the keys.")
 def check(names: tuple[str, ...], offline: bool) -> int:
-    """Check the keys that a server started here would use; asks each vendor for what costs nothing."""
+    """Check the keys of a server on this machine. Each check is a free call to the vendor."""
     import asyncio
 
     from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""What a parameter accepts, in words for people."""
+"""Describes the values of a parameter for people."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["accepts"]
 
 
 def accepts(known: ParameterRange) -> str:
-    """Returns what a parameter accepts."""
+    """Returns the values that a parameter accepts, in words."""
     match known:
         case TextRange():
             words = [f"text, to {known.max_length:,} characters" if known.max_length else "text"]

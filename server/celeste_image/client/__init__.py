@@ -1,4 +1,4 @@
-"""The Python client: speaks core types, raises the core's errors.
+"""The Python client: takes core values, raises core errors.
 
 from celeste_image import connect
 

@@ -1,4 +1,4 @@
-"""connect(): a Client for a server somewhere, or for one started here for the purpose."""
+"""connect(): returns a Client for a server, or for a local server that it starts."""
 
 import os
 import subprocess
@@ -22,18 +22,18 @@ def connect(address: str = "") -> Client:
     """Returns a client.
 
     Args:
-        address: `host:port`, `unix:PATH`, or `local:` for a server of one's own on a private Unix socket, which ends
-            with the client. Empty means the variable `CELESTE_ADDRESS`, else `local:`.
+        address: `host:port`, `unix:PATH`, or `local:` for a new server on a private Unix socket, which stops with the
+            client. Empty means the variable `CELESTE_ADDRESS`, else `local:`.
 
     Raises:
-        ServerUnavailable: `local:` was asked for and no server could be started.
+        ServerUnavailable: The local server did not start.
     """
     address = address or os.environ.get("CELESTE_ADDRESS", "") or "local:"
     return _start_local() if address == "local:" else Client(address)
 
 
 def _start_local() -> Client:
-    """Returns a client of a new server that nobody else can reach."""
+    """Returns a client of a new server on a private socket."""
     with ExitStack() as undo:
         folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="celeste-"))
         log_path = Path(folder) / "server.log"
@@ -56,7 +56,7 @@ def _start_local() -> Client:
         else:
             ready.cancel()
             lines = log_path.read_text(errors="replace").strip().splitlines()
-            raise ServerUnavailable("no local server could be started: " + (lines[-1] if lines else "it said nothing"))
+            raise ServerUnavailable("the local server did not start: " + (lines[-1] if lines else "its log is empty"))
         client._at_close.push(undo.pop_all())
         return client
 

@@ -1,1 +1,1 @@
-"""What makes images: one file or folder per API or runtime."""
+"""Providers: everything that makes images, from APIs of vendors to local models; `registry` finds them."""

@@ -4,6 +4,7 @@ Values and errors of the contract come from `celeste_image.core`; everything els
 """
 
 from celeste_image.outbound.exchange import ExchangeFailed, Reply, Request, SecretHeader, Stage
+from celeste_image.outbound.origins import Origin
 from celeste_image.providers.base import Options, Provider, ProviderSettings, Tools
 from celeste_image.providers.catalog import cards_from
 from celeste_image.providers.kit.answers import (
@@ -28,6 +29,7 @@ __all__ = [
     "ExchangeFailed",
     "Operation",
     "Options",
+    "Origin",
     "Part",
     "Pointer",
     "Polling",

@@ -13,12 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.secret import Secret
-from celeste_image.outbound.exchange import SecretHeader
-from celeste_image.outbound.origins import Origin
-from celeste_image.providers.base import Tools
-from celeste_image.providers.catalog import cards_from, load_catalog
+from celeste_image.providers.catalog import load_catalog
 from celeste_image.providers.families.openai_like import OpenAILike, Profile
-from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.kit import Origin, SecretHeader, Tools, VendorSettings, cards_from
 from celeste_image.providers.vendors.openai import OpenAIOptions
 
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]

@@ -14,11 +14,8 @@ from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.catalog import load_cards, load_title
-from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit import Options, Polling, RemoteJobs, State, Tools, Vendor, VendorSettings
 
 __all__ = ["PROVIDER", "Bfl", "BflOptions"]
 

@@ -30,11 +30,8 @@ from celeste_image.core.card import (
 from celeste_image.core.edits import Polarity
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import OperationKind
-from celeste_image.outbound.exchange import SecretHeader
-from celeste_image.outbound.origins import Origin
-from celeste_image.providers.base import Options, Tools
 from celeste_image.providers.families.openai_like import FORMATS, OpenAILike, Profile
-from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.kit import Options, Origin, SecretHeader, Tools, VendorSettings
 
 __all__ = ["KIND", "Compatible", "CompatibleModel", "CompatibleOptions", "CompatibleSettings", "card_of"]
 

@@ -13,8 +13,6 @@ from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, ImageReference
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.outbound.exchange import ExchangeFailed, Reply
-from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.google import (
     body_of,
@@ -25,8 +23,7 @@ from celeste_image.providers.families.google import (
     picture_in,
     picture_in_interaction,
 )
-from celeste_image.providers.kit.answers import error_for_failure
-from celeste_image.providers.kit.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit import ExchangeFailed, Options, Reply, Vendor, VendorSettings, error_for_failure
 
 __all__ = ["PROVIDER", "Gemini", "GeminiOptions"]
 

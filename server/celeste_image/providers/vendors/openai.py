@@ -12,12 +12,10 @@ from celeste_image.core.call import Call
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.request import Edit, Generate
-from celeste_image.outbound.exchange import ExchangeFailed
-from celeste_image.providers.base import Options
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.openai_errors import openai_error
 from celeste_image.providers.families.openai_like import OpenAILike, Order
-from celeste_image.providers.kit.answers import at, error_for_failure
+from celeste_image.providers.kit import ExchangeFailed, Options, at, error_for_failure
 
 __all__ = ["PROVIDER", "OpenAI", "OpenAIOptions"]
 

@@ -9,15 +9,23 @@ from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture
 from celeste_image.core.request import ImageRequest
-from celeste_image.outbound.exchange import Reply
-from celeste_image.providers.base import Tools
 from celeste_image.providers.catalog import load_cards, load_title
 from celeste_image.providers.families.stable_image import READS, StableImageOptions, operation_for
-from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
-from celeste_image.providers.kit.multipart import check_request, parts_of
-from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.remote_jobs import RemoteJobs
-from celeste_image.providers.kit.vendor import Vendor, VendorSettings
+from celeste_image.providers.kit import (
+    Polling,
+    RemoteJobs,
+    Reply,
+    State,
+    Tools,
+    Vendor,
+    VendorSettings,
+    at,
+    check_request,
+    error_for_status,
+    parts_of,
+    retry_after,
+    value_in,
+)
 
 __all__ = ["PROVIDER", "Stability"]
 

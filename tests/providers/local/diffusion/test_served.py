@@ -135,6 +135,7 @@ async def test_sizes_are_whole_cells(channel: grpc.aio.Channel) -> None:
         assert path in (caught.value.details() or "")
 
 
+@pytest.mark.alone
 async def test_cancelling_at_step_2_of_20_stops_within_one_step(channel: grpc.aio.Channel) -> None:
     request = asked(
         GenerateRequest(prompt="a red fox", size=Size(width=160, height=160), seed=1), steps=20, guidance=2.0
