@@ -1,7 +1,8 @@
-"""Settings -> App; the only module that names concrete classes."""
+"""App: builds the server's parts from the settings. Composition only; no other module names concrete classes."""
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +12,7 @@ from urllib.request import url2pathname
 import structlog
 
 from celeste_image.admission import ByteBudget
-from celeste_image.config import Settings
-from celeste_image.core.errors import ModelNotFound
+from celeste_image.config import ImageSettings, Settings, StoreSettings
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
 from celeste_image.imaging.guard import Guard, ImageLimits
@@ -20,11 +20,11 @@ from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
-from celeste_image.pipeline import MetadataDefaults, Routes, build_pipeline
+from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import load_overlay
-from celeste_image.providers.registry import build_providers, open_ids_of, overlay_cards
+from celeste_image.providers.registry import Registry, build_providers
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
 
@@ -36,32 +36,35 @@ PIXEL_PROCESSES = 4
 log = structlog.get_logger("celeste_image.imaging.guard")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything that a door needs: the pipeline, the store, the models."""
+    """Everything that a door needs.
+
+    Attributes:
+        settings: The configuration.
+        registry: The providers and models.
+        run: The pipeline.
+        store: The artifacts.
+        guard: Inspects images from outside.
+        decoders: The processes of the guard.
+        budget: Memory that calls may hold together.
+        chunks: Memory that streams of artifacts may hold together.
+        closing: Frees everything, in the opposite order of opening.
+    """
 
     settings: Settings
-    providers: Mapping[str, Provider]
+    registry: Registry
+    run: Run
     store: ArtifactStore
     guard: Guard
-    routes: Routes
-    run: Run
+    decoders: WorkerPool
     budget: ByteBudget
     chunks: ByteBudget
-    uris: Http
-    decoders: WorkerPool
-    pixels: Pixels
-    temporary: tempfile.TemporaryDirectory[str] | None
+    closing: AsyncExitStack
 
     async def close(self) -> None:
-        """Frees everything; calls at work must have ended."""
-        for provider in self.providers.values():
-            await provider.close()
-        await self.uris.close()
-        await self.decoders.close()
-        await self.pixels.close()
-        if self.temporary:
-            self.temporary.cleanup()
+        """Frees everything; all calls must have ended."""
+        await self.closing.aclose()
 
 
 def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools | None = None) -> App:
@@ -73,73 +76,103 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         tools: What providers work with; None means the real ones. The app closes their pixel work.
 
     Raises:
-        ValueError: A provider's table, the safety policy or the store's address is wrong; the text says where and how.
+        ValueError: A setting is wrong; the text says which and how.
         OSError: The store's folder can't be made.
     """
+    closing = AsyncExitStack()
+    server = settings.server
+    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
+    chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
+
     tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES))
-    pixels = tools.pixels
+    closing.push_async_callback(tools.pixels.close)
+    decoders = _open_decoders(settings.images)
+    closing.push_async_callback(decoders.close)
+    guard = Guard(decoders, _limits(settings.images))
+    uris = _open_uris(settings)
+    closing.push_async_callback(uris.close)
+
     providers = build_providers(settings.providers, tools) | {provider.name: provider for provider in extra}
-    if settings.catalog.file:
-        overlay_cards(providers, load_overlay(settings.catalog.file))
-    open_ids = open_ids_of(providers, settings.catalog.allow_unknown)
-    routes = Routes(providers, settings.defaults, settings.aliases, open_ids)
-    for kind, models in settings.defaults.items():
-        for model in models:
-            if model not in routes.offering(kind):
-                offering = ", ".join(routes.offering(kind))
-                raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {offering}")
-    for alias, models in settings.aliases.items():
-        for model in models:
-            try:
-                routes.find(model)
-            except ModelNotFound as error:
-                raise ValueError(f"aliases.{alias}: {error.message}") from error
-    policy = SafetyPolicy(settings.safety, providers, pixels)
-    uris = open_uris(settings)
-    images = settings.images
-    decoders = WorkerPool(
+    for provider in providers.values():
+        closing.push_async_callback(provider.close)
+    registry = Registry(
+        providers,
+        overlay=load_overlay(settings.catalog.file) if settings.catalog.file else None,
+        defaults=settings.defaults,
+        aliases=settings.aliases,
+        allow_unknown=settings.catalog.allow_unknown,
+    )
+    safety = SafetyPolicy(settings.safety, registry, tools.pixels)
+    store = _open_store(settings.store, closing)  # after what may be refused, which closes nothing
+    parts = Parts(
+        registry=registry,
+        images_in=ImagesIn(store, guard, budget, uris),
+        store=store,
+        memory=budget,
+        pixels=tools.pixels,
+        safety=safety,
+        metadata=_metadata(settings.images),
+        inline_default_bytes=server.inline_default_bytes,
+    )
+    return App(
+        settings=settings,
+        registry=registry,
+        run=build_pipeline(parts),
+        store=store,
+        guard=guard,
+        decoders=decoders,
+        budget=budget,
+        chunks=chunks,
+        closing=closing,
+    )
+
+
+def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
+    """Returns the store. Uploads of a store without a folder are in a temporary one, which `closing` removes."""
+    spool = settings.spool
+    if spool is None and settings.url.startswith("file:"):
+        spool = Path(url2pathname(urlsplit(settings.url).path)) / "uploads"
+    elif spool is None:
+        spool = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="celeste-uploads-")))
+    return open_store(
+        settings.url,
+        spool,
+        options={name: value.reveal() for name, value in settings.options.items()},
+        retention_seconds=settings.retention_hours * 3600,
+        reserve_bytes=settings.reserve_bytes,
+    )
+
+
+def _open_decoders(images: ImageSettings) -> WorkerPool:
+    return WorkerPool(
         "celeste_image.imaging.guard_engine",
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,
         cpu_seconds=images.decoder_cpu_seconds,
-        on_log=lambda line: log.warning("decoder", line=line),  # not in place: structlog would format the event by it
+        on_log=lambda line: log.warning("decoder", line=line),  # a field: structlog formats its first argument
     )
-    limits = ImageLimits(
+
+
+def _limits(images: ImageSettings) -> ImageLimits:
+    return ImageLimits(
         max_bytes=images.max_bytes,
         max_pixels=images.max_pixels,
         max_side=images.max_side,
         max_text_bytes=images.max_text_bytes,
         max_profile_bytes=images.max_profile_bytes,
     )
-    guard = Guard(decoders, limits)
-    spool = settings.store.spool
-    temporary = None
-    if spool is None and settings.store.url.startswith("file:"):
-        spool = Path(url2pathname(urlsplit(settings.store.url).path)) / "uploads"
-    elif spool is None:
-        temporary = tempfile.TemporaryDirectory(prefix="celeste-uploads-")
-        spool = Path(temporary.name)
-    store = open_store(
-        settings.store.url,
-        spool,
-        options={name: value.reveal() for name, value in settings.store.options.items()},
-        retention_seconds=settings.store.retention_hours * 3600,
-        reserve_bytes=settings.store.reserve_bytes,
-    )
-    server = settings.server
-    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
-    chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
-    labels = MetadataDefaults(
+
+
+def _metadata(images: ImageSettings) -> MetadataDefaults:
+    return MetadataDefaults(
         output_metadata=None if images.output_metadata is OutputMetadata.KEEP else images.output_metadata,
         embed_recipe=images.embed_recipe,
         software=f"Celeste {version('celeste-image')}",
     )
-    run = build_pipeline(providers, store, guard, routes, budget, uris, pixels, labels, policy)
-    return App(settings, providers, store, guard, routes, run, budget, chunks, uris, decoders, pixels, temporary)
 
 
-def open_uris(settings: Settings) -> Http:
-    """Returns the client that fetches what callers name by URI. Raises ValueError for an origin that is none."""
+def _open_uris(settings: Settings) -> Http:
+    """Returns the client that fetches the URIs of requests. Raises ValueError for an invalid origin."""
     uris = settings.uris
     schemes = frozenset({"https", "http"} if uris.http else {"https"})
     limits = Limits(exchange_seconds=uris.seconds, body_bytes=settings.images.max_bytes, exchanges=8)

@@ -274,9 +274,9 @@ async def test_no_library_and_no_error_has_a_key(
     debugging(sweep)
     tables = {name: table | {"key": canaries[name].key} for name, table in emulator.tables.items()}
     async with running(providers=tables) as server:
-        sweep.look("objects", server.app, server.app.settings.model_dump(), server.app.providers)
+        sweep.look("objects", server.app, server.app.settings.model_dump(), server.app.registry.providers)
         for name, request in requests_of(emulator).items():
-            provider = server.app.providers[name]
+            provider = server.app.registry.providers[name]
             sweep.look("objects", vars(provider), vars(provider._key), provider.settings)  # type: ignore[attr-defined]
             for fault in planned(name):
                 emulator[name].vendor.next[:] = [Behavior.parse(fault)] if fault else []

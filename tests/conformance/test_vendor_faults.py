@@ -243,7 +243,7 @@ async def test_through_the_server_it_is_tried_again_when_nothing_was_done_and_pa
 ) -> None:
     emulator.ledger.clear()
     async with running(providers={name: emulator[name].table}) as server, AsyncClient(server.address) as client:
-        vendor = server.app.providers[name]
+        vendor = server.app.registry.providers[name]
         assert isinstance(vendor, Vendor)
         request = request_for(vendor)
         emulator[name].vendor.next[:] = [

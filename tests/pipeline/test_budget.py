@@ -15,7 +15,7 @@ from celeste_image.core.errors import ArtifactNotFound, MemoryBudget, NotAnImage
 from celeste_image.core.events import Event, Progress, Saved
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Analyze, Edit, ImageRequest
-from celeste_image.pipeline.load import loading
+from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.pipeline.save import saving
 
 
@@ -207,12 +207,12 @@ async def test_artifacts_are_counted_before_they_are_read_and_until_the_work_is_
         yield Progress(1.0)
 
     request = Edit(image=image, edit=Erase(Mask(mask)))
-    await collect(loading(work, store, guard, budget), request)  # type: ignore[arg-type]
+    await collect(loading(work, ImagesIn(store, guard, budget)), request)  # type: ignore[arg-type]
     assert guard.seen == [2 * size, 2 * size]
     assert working == [2 * size]
     assert budget.held_bytes == 0
     with budget.count(1), pytest.raises(MemoryBudget):
-        await collect(loading(work, store, guard, budget), request)  # type: ignore[arg-type]
+        await collect(loading(work, ImagesIn(store, guard, budget)), request)  # type: ignore[arg-type]
     assert len(working) == 1
     assert len(guard.seen) == 2, "nothing was read"
 
@@ -223,11 +223,11 @@ async def test_a_load_that_fails_holds_nothing() -> None:
     guard = Decoder(budget)
     with pytest.raises(ArtifactNotFound) as caught:
         missing = ImageInput(artifact="artifacts/sha256-" + "0" * 64)
-        await collect(loading(Fake(), store, guard, budget), Analyze(image=missing))  # type: ignore[arg-type]
+        await collect(loading(Fake(), ImagesIn(store, guard, budget)), Analyze(image=missing))  # type: ignore[arg-type]
     assert caught.value.violations[0].field == "image"
     empty = ImageInput(artifact=(await store.put(ANONYMOUS, b"")).name)
     with pytest.raises(NotAnImage):
-        await collect(loading(Fake(), store, guard, budget), Analyze(image=empty))  # type: ignore[arg-type]
+        await collect(loading(Fake(), ImagesIn(store, guard, budget)), Analyze(image=empty))  # type: ignore[arg-type]
     assert budget.held_bytes == 0
 
 

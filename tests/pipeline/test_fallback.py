@@ -27,7 +27,8 @@ from celeste_image.core.events import Completed, Event, Fidelity, Progress, Save
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.request import Generate, OperationKind, RequestOptions, Routing
 from celeste_image.pipeline.complete import completing
-from celeste_image.pipeline.route import Routes, routing
+from celeste_image.pipeline.route import cards_for, routing
+from celeste_image.providers.registry import Registry
 
 PROVIDERS = {
     "one": FakeProvider([card("one/a"), card("one/b"), card("one/upscaler", OperationKind.UPSCALE)], name="one"),
@@ -51,7 +52,7 @@ class Roads:
             name: script if isinstance(script, Fake) else Fake(script or saved())  # type: ignore[arg-type]
             for name, script in ({"one": None, "two": None, "three": None} | scripts).items()
         }
-        self.routes = Routes(PROVIDERS, {}, ALIASES)
+        self.routes = Registry(PROVIDERS, aliases=ALIASES)
         self.run = routing(self.fakes, self.routes, clock=lambda: 1000.0)
 
     async def outcome(self, asked: Generate, call: Call = CALL) -> tuple[list[Event], CelesteError | None]:
@@ -89,7 +90,7 @@ def line(events: list[Event]) -> FidelityLine:
     ],
 )
 def test_candidates_come_in_order_and_once(asked: Generate, models: list[str]) -> None:
-    assert Routes(PROVIDERS, {}, ALIASES).candidates(asked) == models
+    assert [card.id for card in cards_for(asked, Registry(PROVIDERS, aliases=ALIASES))] == models
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ async def test_all_but_the_last_are_hurried() -> None:
         raise DOWN
         yield
 
-    run = routing(dict.fromkeys(PROVIDERS, road), Routes(PROVIDERS, {}, ALIASES))  # type: ignore[arg-type]
+    run = routing(dict.fromkeys(PROVIDERS, road), Registry(PROVIDERS, aliases=ALIASES))  # type: ignore[arg-type]
     with pytest.raises(ProvidersUnavailable):
         await collect(run, request("one/a", "two/a", "three/a"))
     assert seen == [True, True, False]

@@ -9,8 +9,8 @@ from tests.support.fake_provider import fitted
 
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, Parameter, TextRange
-from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint, Recolor
-from celeste_image.core.errors import InvalidRequest, OperationNotOffered
+from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint
+from celeste_image.core.errors import InvalidRequest
 from celeste_image.core.events import Event, Fidelity, Progress
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageFacts, ImageInput
@@ -71,17 +71,6 @@ async def test_an_erasure_is_honored_and_gets_a_seed() -> None:
     }
     assert isinstance(concrete, Edit)
     assert concrete.seed == 5
-
-
-@pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize(("cards", "models"), [((PATCHMATCH,), ""), ((PATCHMATCH, PAINTER), "local/painter")])
-async def test_an_edit_that_the_model_does_not_do_is_refused(
-    cards: tuple[ModelCard, ...], models: str, strict: bool
-) -> None:
-    request = edit(Recolor("the hat", "red"), strict=strict)
-    with pytest.raises(OperationNotOffered, match=r"local/patchmatch can't recolor; ") as caught:
-        await fit(request, *cards)
-    assert caught.value.metadata == {"models": models}
 
 
 async def test_a_mask_of_another_size_is_refused() -> None:

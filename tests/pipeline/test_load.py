@@ -24,7 +24,7 @@ from celeste_image.core.events import Progress
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Edit, Upscale
 from celeste_image.imaging.guard import Guard, ImageLimits
-from celeste_image.pipeline.load import loading
+from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
 
@@ -53,7 +53,7 @@ async def test_bytes_and_artifacts_get_bytes_and_facts(guard: Guard, store: Arti
     request = Edit(
         image=ImageInput(artifact=artifact.name, sha256=DIGEST), edit=Erase(Mask(ImageInput(mask), feather=3))
     )
-    assert await collect(loading(fake, store, guard), request) == [Progress(1.0)]
+    assert await collect(loading(fake, ImagesIn(store, guard)), request) == [Progress(1.0)]
     (got,) = fake.asked
     assert isinstance(got, Edit)
     assert isinstance(got.edit, Erase)
@@ -67,7 +67,7 @@ async def test_bytes_and_artifacts_get_bytes_and_facts(guard: Guard, store: Arti
 
 async def test_a_request_without_pictures_goes_through(guard: Guard, store: ArtifactStore) -> None:
     fake = Fake()
-    await collect(loading(fake, store, guard), REQUEST)
+    await collect(loading(fake, ImagesIn(store, guard)), REQUEST)
     assert fake.asked == [REQUEST]
 
 
@@ -92,7 +92,7 @@ async def test_errors_say_which_picture(
 ) -> None:
     fake = Fake()
     with pytest.raises(error) as caught:
-        await collect(loading(fake, store, guard), request_)
+        await collect(loading(fake, ImagesIn(store, guard)), request_)
     assert [violation.field for violation in caught.value.violations] == [path]
     assert caught.value.message.startswith(f"{path}: ")
     assert type(caught.value) is error
@@ -105,7 +105,7 @@ async def test_errors_say_which_picture(
 
 async def test_a_digest_that_does_not_fit_is_refused_with_the_right_one(guard: Guard, store: ArtifactStore) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await collect(loading(Fake(), store, guard), Analyze(image=ImageInput(PICTURE, sha256="0" * 64)))
+        await collect(loading(Fake(), ImagesIn(store, guard)), Analyze(image=ImageInput(PICTURE, sha256="0" * 64)))
     assert [violation.field for violation in caught.value.violations] == ["image.sha256"]
     assert caught.value.metadata["value"] == DIGEST
 
@@ -116,4 +116,4 @@ async def test_damaged_artifacts_are_not_the_callers_fault(guard: Guard, tmp_pat
     (blob,) = (path for path in (tmp_path / "store" / "sha256").rglob("*") if path.is_file())
     blob.write_bytes(PICTURE[:-1])
     with pytest.raises(ArtifactDamaged):
-        await collect(loading(Fake(), store, guard), Analyze(image=ImageInput(artifact=artifact.name)))
+        await collect(loading(Fake(), ImagesIn(store, guard)), Analyze(image=ImageInput(artifact=artifact.name)))

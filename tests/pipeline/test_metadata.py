@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support import pictures
 from tests.support.fake_provider import CALL, PLAIN, REQUEST, Fake, FakeProvider, collect, fitted, routed, saved
 
-from celeste_image.core.events import Event, Fidelity, Measured, Picture, Preview
+from celeste_image.core.events import Event, Fidelity, Picture, Preview
 from celeste_image.core.request import OutputMetadata, RequestOptions
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.imaging.pixels import Pixels
@@ -40,7 +40,7 @@ async def made(
     **options: Any,
 ) -> list[Event]:
     provider = FakeProvider()
-    run = fitted(writing_metadata(Fake(*events), work, "Celeste 1"), provider, labels=labels)
+    run = fitted(writing_metadata(Fake(*events), work, "Celeste 1"), provider, metadata=labels)
     return await collect(run, replace(REQUEST, model=PLAIN.id, options=RequestOptions(**options)), CALL)
 
 
@@ -96,7 +96,7 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
         assert told[path, 0].outcome == "honored"
         assert (told[path, 1].outcome, told[path, 1].note) == ("adjusted", note)
         assert (path, None) not in told
-    assert not [event for event in events if isinstance(event, Measured)]
+    assert len([event for event in events if isinstance(event, Fidelity)]) == len(told), "each line comes once"
 
 
 async def test_a_model_that_is_in_no_catalog_gets_its_recipe_too(work: Pixels) -> None:

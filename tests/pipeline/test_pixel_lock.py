@@ -187,7 +187,7 @@ async def test_another_shape_is_kept_since_it_is_paid_for_and_told(work: Pixels,
     road = Road(work, wide)
     line = (await road.lines(asked(inpaint(), strict=strict)))["inpaint.pixel_lock"]
     assert (line.outcome, line.measured) == ("adjusted", None)
-    assert line.note == "nothing was put back: the provider made 384 x 256 of 256 x 256"
+    assert line.note == "no pixels were restored: the provider made 384 x 256 of 256 x 256"
     assert road.made == [wide]
     line = (await Road(work, wide).lines(asked(inpaint(False), strict=strict)))["inpaint.pixel_lock"]
     assert (line.outcome, line.note) == ("honored", ""), "nothing was to be put back"
@@ -221,9 +221,7 @@ async def test_an_honest_picture_is_not_suspected(work: Pixels, how: str, lock: 
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize(
-    ("lock", "end"), [(None, "those pixels were put back"), (False, "those pixels were left as it made them")]
-)
+@pytest.mark.parametrize(("lock", "end"), [(None, "were restored"), (False, "stay as it made them")])
 @pytest.mark.parametrize(
     "all_over",
     [lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), lambda image: image.rotate(90)],
@@ -236,7 +234,7 @@ async def test_a_mask_that_was_ignored_is_seen(
     road = Road(work, answer)
     line = (await road.lines(asked(inpaint(lock), strict=strict)))["inpaint.pixel_lock"]
     assert line.outcome == "adjusted"
-    assert line.note == f"the provider changed the picture outside of the mask too; {end}"
+    assert line.note == f"the provider also changed pixels outside the mask, which {end}"
     assert line.measured["outside_difference"] > 40
     (made,) = road.made
     assert (without_hole(made.data) == without_hole(PHOTO)) == (lock is None)
@@ -247,7 +245,10 @@ async def test_a_mask_that_was_ignored_is_seen(
 async def test_a_mask_with_nothing_changed_inside_is_seen(work: Pixels, how: str) -> None:
     road = Road(work, picture(HONEST[how](pictures.opened(PHOTO))))
     lines = await road.lines(asked(inpaint()))
-    assert (lines["inpaint"].outcome, lines["inpaint"].note) == ("adjusted", "nothing was changed inside of the mask")
+    assert (lines["inpaint"].outcome, lines["inpaint"].note) == (
+        "adjusted",
+        "the provider changed nothing inside the mask",
+    )
     assert lines["inpaint.pixel_lock"].outcome == "defaulted"
     assert len(road.made) == 1
 

@@ -1,5 +1,7 @@
 """routing: which model does it, and what is said when none does."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.fake_provider import Fake, FakeProvider, card, collect, collect_until_error, parameter
 
@@ -18,7 +20,8 @@ from celeste_image.core.request import (
     Upscale,
     UpscaleMethod,
 )
-from celeste_image.pipeline.route import Routes, routing
+from celeste_image.pipeline.route import cards_for, check_able, routing
+from celeste_image.providers.registry import Registry
 
 GENERATE, UPSCALE = OperationKind.GENERATE, OperationKind.UPSCALE
 FAKE = FakeProvider(
@@ -34,8 +37,8 @@ OTHER = FakeProvider([card("other/three"), card("other/upscaler", UPSCALE)], nam
 PROVIDERS = {"fake": FAKE, "other": OTHER}
 
 
-def routes(**defaults: list[str]) -> Routes:
-    return Routes(PROVIDERS, {OperationKind(kind): models for kind, models in defaults.items()})
+def routes(**defaults: list[str]) -> Registry:
+    return Registry(PROVIDERS, defaults={OperationKind(kind): models for kind, models in defaults.items()})
 
 
 def generate(model: str = "", **provider_options: dict[str, object]) -> Generate:
@@ -68,13 +71,16 @@ async def test_without_a_name_the_first_that_is_ready_does_it_and_gets_its_name(
     ],
 )
 def test_defaults_come_in_the_order_that_was_set(kind: OperationKind, defaults: dict, model: str) -> None:
-    assert routes(**defaults).default(kind) == model
+    default = routes(**defaults).default(kind)
+    assert default and default.id == model
 
 
-def test_defaults_that_cannot_be_used_say_how_they_could() -> None:
-    with pytest.raises(WeightsMissing) as caught:
-        routes(generate=["fake/one"]).default(GENERATE)
-    assert caught.value.metadata == {"command": "celeste models pull fake/one"}
+async def test_defaults_that_cannot_be_used_say_how_they_could() -> None:
+    registry = routes(generate=["fake/one"])
+    assert registry.default(GENERATE) is None
+    _, error = await collect_until_error(routing({}, registry), generate())
+    assert isinstance(error, WeightsMissing)
+    assert error.metadata == {"command": "celeste models pull fake/one"}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +113,25 @@ async def test_a_model_that_does_something_else_is_told_with_those_that_do_it() 
     assert isinstance(error, OperationNotOffered)
     assert error.metadata == {"models": "fake/upscaler,other/upscaler"}
     assert "fake/upscaler" in error.message
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("change", "models", "others"),
+    [
+        (Restyle(style="x"), "fake/styles,fake/more", "these can: fake/styles, fake/more"),
+        (Instruct("x"), "", "no model of fake can"),
+    ],
+)
+async def test_an_edit_that_the_model_does_not_do_is_refused(
+    change: AnyEdit, models: str, others: str, strict: bool
+) -> None:
+    request = replace(edit(change), model="fake/eraser", options=RequestOptions(strict=strict))
+    seen, error = await collect_until_error(routing({}, Registry(EDITORS)), request)
+    assert isinstance(error, OperationNotOffered)
+    assert error.message == f"fake/eraser can't {change.field}; {others}"
+    assert error.metadata == {"models": models}
+    assert seen == [], "nothing started"
 
 
 @pytest.mark.parametrize("model", ["", "fake/two"])
@@ -160,20 +185,20 @@ def upscale(method: UpscaleMethod | None) -> Upscale:
 )
 def test_without_a_name_the_first_that_suits_does_it(request_: ImageRequest, model: str) -> None:
     """What no model of the first provider does stays there to be refused: a key for another one changes nothing."""
-    assert Routes(EDITORS).candidates(request_) == [model]
+    assert [card.id for card in cards_for(request_, Registry(EDITORS))] == [model]
 
 
 def test_what_the_operator_set_may_be_of_any_provider() -> None:
-    set_ = Routes(EDITORS, {EDIT: ["fake/eraser", "other/all"]})
-    assert set_.candidates(edit(Instruct("x"))) == ["other/all"]
-    assert set_.candidates(edit(Erase(Mask(ImageInput(b"x"))))) == ["fake/eraser"]
+    chosen = Registry(EDITORS, defaults={EDIT: ["fake/eraser", "other/all"]})
+    for change, model in ((Instruct("x"), "other/all"), (Erase(Mask(ImageInput(b"x"))), "fake/eraser")):
+        assert [card.id for card in cards_for(edit(change), chosen)] == [model]
 
 
 def test_the_only_ones_that_suit_may_lack_their_weights() -> None:
     styles = FakeProvider(EDITORS["fake"].cards[:2], missing=["fake/styles"])
-    request, found = edit(Restyle(style="x")), Routes({"fake": styles})
+    request, registry = edit(Restyle(style="x")), Registry({"fake": styles})
     with pytest.raises(WeightsMissing, match="celeste models pull fake/styles"):
-        found.able(*found.candidates(request), request)
+        check_able(*cards_for(request, registry), request, registry)
 
 
 async def test_missing_weights_say_how_to_get_them() -> None:

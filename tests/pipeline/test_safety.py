@@ -44,7 +44,7 @@ from celeste_image.pipeline.retry import retrying
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.split import splitting
-from celeste_image.providers.registry import stranger_card
+from celeste_image.providers.registry import Registry, stranger_card
 
 CARD = card("fake/one", max_count=4)
 JUDGE = card("fake/judge", OperationKind.ANALYZE, safety_categories=("bad", "odd"))
@@ -58,7 +58,7 @@ def policy(*script: Any, pictures_: Pixels | None = None, **safety: Any) -> tupl
     judge = Fake(*script)
     provider = FakeProvider([CARD, JUDGE], run=judge)
     settings = SafetySettings(engine="fake/judge", **safety)
-    return SafetyPolicy(settings, {"fake": provider}, pictures_ or Pixels("test")), judge
+    return SafetyPolicy(settings, Registry({"fake": provider}), pictures_ or Pixels("test")), judge
 
 
 def verdicts(events: list[Event]) -> list[tuple[str, str]]:

@@ -40,11 +40,11 @@ from celeste_image.core.events import (
     Event,
     Fidelity,
     ImageFailed,
-    Measured,
     Preview,
     Progress,
     Saved,
 )
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Generate, Upscale
 from celeste_image.core.result import OperationResult
@@ -234,7 +234,7 @@ def test_more_than_asked_are_kept_after_the_others(count: int, most: int, more: 
     async def generous(request, call: Call):
         for i in range(request.count + more):
             yield Preview(b"p", "image/png", 1, 1, i)
-            yield Measured("size", i, "", i)
+            yield Fidelity(FidelityLine.found("size", i, image_index=i))
             yield saved(i, seed=(request.seed or 0) + i)
 
     events = asyncio.run(collect(routed(splitting(generous), cards(most)), asked(count, 0)))
@@ -242,7 +242,8 @@ def test_more_than_asked_are_kept_after_the_others(count: int, most: int, more: 
     assert sorted(indexes(events)) == list(range(count + calls * more))
     assert all(e.image.seed == e.image.index for e in events if isinstance(e, Saved) and e.image.index < count)
     assert [e.index for e in events if isinstance(e, Preview)] == indexes(events)
-    assert [e.index for e in events if isinstance(e, Measured) and e.path == "size"] == indexes(events)
+    found = [event.line for event in events if isinstance(event, Fidelity)]
+    assert [line.image_index for line in found if line.path == "size"] == indexes(events)
     assert not [e for e in events if isinstance(e, ImageFailed)]
 
 
@@ -260,7 +261,7 @@ async def test_no_picture_is_no_success(count: int, most: int) -> None:
     assert isinstance(error, ProviderFailed)
     assert not error.retryable, "it may have been paid for"
     assert "made 0 of" in error.message
-    assert not [event for event in seen if isinstance(event, ImageFailed | Measured)]
+    assert not [event for event in seen if isinstance(event, ImageFailed | Fidelity)]
 
 
 async def test_an_upscale_makes_a_picture_and_an_analysis_finds_something() -> None:

@@ -86,7 +86,7 @@ async def test_a_vendor_of_another_package_is_called(plug_in: None, unused_tcp_p
                 await client.run(Generate(model="paintbox/brush-1", prompt="nothing"))
             with pytest.raises(InvalidRequest):
                 await client.generate("a", model="paintbox/brush-1", provider_options={"paintbox": {"style": "lead"}})
-            vendor = server.app.providers["paintbox"]
+            vendor = server.app.registry.providers["paintbox"]
             assert isinstance(vendor, Vendor)
             assert (await check_key(vendor)).verdict is Verdict.OK
         async with running(providers={"paintbox": table | {"key": ""}}) as server:

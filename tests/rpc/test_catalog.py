@@ -181,7 +181,7 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
             assert [event for event in events if isinstance(event, Warned)] == [Warned("model", note)]
             assert completed.result.model == model
             assert (await got(server, model)).evidence == pb.MODEL_EVIDENCE_UNSPECIFIED
-            assert model not in server.app.routes.cards, "nothing of it is kept"
+            assert model not in server.app.registry.cards, "nothing of it is kept"
             with pytest.raises(CelesteError) as caught:
                 await client.generate("a boat", model="azure_openai/nobody")
             assert caught.value.reason == "MODEL_NOT_FOUND", "the vendor's own word"

@@ -96,7 +96,7 @@ async def test_a_picture_that_ends_decoders_is_refused_by_name(server: Running, 
 
 
 async def test_what_workers_print_reaches_the_log(server: Running) -> None:
-    local = server.app.providers["local"]
+    local = server.app.registry.providers["local"]
     assert isinstance(local, LocalProvider)
     pools = [server.app.decoders, *local.pools.values()]
     with capture_logs() as lines:

@@ -258,10 +258,10 @@ async def test_left_before_the_answer_to_the_submit_nobody_knows(place: Place, n
 
 @pytest.mark.parametrize("name", MODELS)
 async def test_with_a_ticket_the_job_is_resumed_and_none_is_submitted(place: Place, name: str) -> None:
-    vendor = place.server.app.providers[name]
+    vendor = place.server.app.registry.providers[name]
     request = Generate(model=MODELS[name], prompt="a boat [emulate: latency=0.2]", count=1)
     ticket = ""
-    card = place.server.app.routes.find(MODELS[name])
+    card = place.server.app.registry.find(MODELS[name])
     call = Call(ID, deadline=time.monotonic() + 20)
     async with aclosing(vendor.run(request, Candidate(call, card))) as events:
         async for event in events:
@@ -279,9 +279,9 @@ async def test_with_a_ticket_the_job_is_resumed_and_none_is_submitted(place: Pla
 
 
 async def test_a_ticket_of_a_job_that_is_gone_submits_nothing_either(place: Place) -> None:
-    vendor = place.server.app.providers["printer"]
+    vendor = place.server.app.registry.providers["printer"]
     with pytest.raises(CelesteError) as caught:
-        call, card = Call(ID, deadline=time.monotonic() + 3.5), place.server.app.routes.find("printer/one")
+        call, card = Call(ID, deadline=time.monotonic() + 3.5), place.server.app.registry.find("printer/one")
         request = Generate(model="printer/one", prompt=SHORT, count=1)
         async with aclosing(vendor.run(request, Candidate(call, card, ticket="not-there"))) as events:
             async for _ in events:

@@ -43,7 +43,7 @@ async def test_everything_that_the_catalog_says_is_served(server: Running) -> No
     async with AsyncClient(server.address) as client:
         models = {model.id: model async for model in client.models(full=True)}
         assert await client.model("openai/gpt-image-2") == models["openai/gpt-image-2"]
-    for provider in server.app.providers.values():
+    for provider in server.app.registry.providers.values():
         for card in provider.cards:
             model = models[card.id]
             assert [(p.operation, p.path) for p in model.parameters] == [

@@ -358,7 +358,7 @@ async def test_a_picture_that_could_not_be_checked(
         ({"outputs": {"nudes": "block"}}, "safety.outputs.nudes: local/safety has no such category; it has explicit, "),
         ({"inputs": {"explicit": "hide"}}, "safety.inputs.explicit.action"),
         ({"inputs": {"explicit": {"threshold": 80}}}, "safety.inputs.explicit.threshold"),
-        ({"outputs": {"explicit": "block"}, "engine": "local/lanczos"}, "'local/lanczos' does not score pictures"),
+        ({"outputs": {"explicit": "block"}, "engine": "local/lanczos"}, "'local/lanczos' does not score images"),
         ({"prompts": {"weapons": {}}}, "safety.prompts.weapons: has no words"),
         ({"prompts": {"weapons": {"words": ["gun", "*"]}}}, "safety.prompts.weapons: '\\*' is no term"),
         ({"prompts": {"weapons": {"files": ["/nowhere"]}}}, "safety.prompts.weapons.files: /nowhere: No such file"),

@@ -192,7 +192,7 @@ async def test_refusals_have_their_own_classes() -> None:
 
 async def test_a_server_without_keys_says_so_and_draws_by_itself() -> None:
     async with running() as server:
-        assert server.app.routes.default(OperationKind.GENERATE) == "local/compose"
+        assert server.app.registry.default(OperationKind.GENERATE).id == "local/compose"
         with pytest.raises(ProviderCredentials):
             await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
 
@@ -235,7 +235,7 @@ def lines_of(result: OperationResult) -> dict[str, FidelityLine]:
     return {line.path: line for line in result.fidelity}
 
 
-IGNORED = "the provider changed the picture outside of the mask too; "
+IGNORED = "the provider also changed pixels outside the mask, which "
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ IGNORED = "the provider changed the picture outside of the mask too; "
     [
         (painted, None, "defaulted", ""),
         (painted, False, "honored", ""),
-        (turned, True, "adjusted", IGNORED + "those pixels were put back"),
-        (turned, False, "adjusted", IGNORED + "those pixels were left as it made them"),
+        (turned, True, "adjusted", IGNORED + "were restored"),
+        (turned, False, "adjusted", IGNORED + "stay as it made them"),
     ],
 )
 async def test_what_a_vendor_does_outside_of_a_mask_is_measured_and_undone(
@@ -282,7 +282,7 @@ async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> No
     assert len(fake.host.asked) == 1, "strict is refused before anything is sent"
     assert b"png" in fake.host.asked[0].body and b"jpeg" not in fake.host.asked[0].body
     assert result.images[0].media_type == "image/png"
-    lines, text = lines_of(result), "nothing was changed inside of the mask"
+    lines, text = lines_of(result), "the provider changed nothing inside the mask"
     assert (lines["erase"].outcome, lines["erase"].note) == ("adjusted", text)
     assert Warned("erase", text, "ADJUSTED") in events
     assert lines["output_media_type"].outcome == "adjusted"

@@ -170,4 +170,4 @@ def routed(run: CandidateRun, cards: Sequence[ModelCard] = (PAINTER, PLAIN, UPSC
 
 def fitted(run: CandidateRun, provider: Provider, **arguments: Any) -> Run:
     """Returns a run that fits requests to the models of a provider."""
-    return routed(fitting(run, provider, **arguments), provider.cards)
+    return routed(fitting(run, provider.Options, **arguments), provider.cards)

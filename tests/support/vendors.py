@@ -82,7 +82,7 @@ def candidate(made: Any, request: ImageRequest, call: Call = CALL) -> Candidate:
 
 async def events_of(made: Vendor, request: ImageRequest, call: Call = CALL, *, fit: bool = False) -> list[Event]:
     """Returns what happens to a request; with `fit` it is made concrete first, as the pipeline does."""
-    run = fitting(made.run, made) if fit else made.run  # type: ignore[attr-defined, arg-type]
+    run = fitting(made.run, made.Options) if fit else made.run  # type: ignore[attr-defined]
     async with aclosing(run(request, candidate(made, request, call))) as events:
         return [event async for event in events]
 

@@ -1,33 +1,32 @@
-"""What can happen to an operation, one class each, and the shape of everything that runs one: `Run`.
+"""Events: everything that can happen to an operation, one class each, and `Run`, the type of each pipeline step.
 
-Each event has one author, so there is one place to look; the files are in `pipeline/`:
+Each event has one author, so there is one place to look. The files are in `pipeline/`:
 
-    Queued      limit.py            waiting for a slot
-    Started     route.py            a model was chosen
-    Fitted      fidelity/fit.py     what became of one field of the request; of `model`, by route.py
-    Retrying    retry.py            the same model, again
-    Submitted   provider            a remote job runs; retries carry its ticket, so a lost poll buys nothing twice
-    Progress    provider            nearer to the end
-    Preview     provider            a first look
-    Warned      provider            something is not quite as asked
-    Picture     provider            bytes; they go no higher than save.py
-    Saved       save.py             the picture is stored; above, an image is a digest
-    Measured    pixel_lock.py       what a step found on what was made, about one field; fit.py puts it into the line
-                metadata.py
-                split.py
-    Missed      split.py            one of several images could not be made, or may not be shown
-                safety/steps.py
-    Analyzed    provider            what an analysis found
-    Judged      safety/steps.py     what the operator's policy says of a text or a picture
-    Used        provider            time that an engine of ours worked
-    Completed   complete.py         the result, last, once
+    Queued        limit.py            waits for a place at the provider
+    Started       route.py            a model was chosen
+    Fidelity      fidelity/fit.py     what became of one field; `model` is by route.py
+    Retrying      retry.py            the same model is tried again
+    Submitted     provider            a remote job runs; a retry carries its ticket, so a lost poll buys nothing twice
+    Progress      provider            the share that is done
+    Preview       provider            a first look
+    Warned        provider            the result will differ from the request
+    Picture       provider            the bytes of an image, on their way to save.py
+    Saved         save.py             the image is stored; above, an image is a digest
+    ImageFailed   split.py            one of several images failed, or may not be shown
+                  safety/steps.py
+    Analyzed      provider            the findings of an analysis
+    SafetyJudged  safety/steps.py     a verdict of the operator's safety policy
+    ComputeUsed   provider            the time that an engine of this server worked
+    Completed     complete.py         the result; last, once
 
-Failure is an exception, never an event, until it leaves the core.
+Steps below fit.py report their findings as Fidelity, too (pixel_lock.py, metadata.py, split.py). The report of fit.py
+merges them with the lines of the request.
+
+A failure is an exception inside the pipeline, never an event.
 """
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.call import Call, Candidate
@@ -45,7 +44,6 @@ __all__ = [
     "Event",
     "Fidelity",
     "ImageFailed",
-    "Measured",
     "Picture",
     "Preview",
     "Progress",
@@ -62,14 +60,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The operation waits for a slot; `position` 1 is the next to run."""
+    """The call waits for a place at its provider; `position` counts from 1."""
 
     position: int
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A model works on the operation; `candidate` counts the models that were tried, from 1."""
+    """A model was chosen; `candidate` counts the models that were tried, from 1."""
 
     provider: str
     model: str
@@ -78,7 +76,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A provider accepted the work as a job. `ticket` is the provider's name for the job, and secret to others."""
+    """A provider runs the work as a remote job. `ticket` is its name for the job; no other provider knows it."""
 
     ticket: str = field(repr=False)
     provider: str = ""
@@ -95,14 +93,14 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """The outcome of one field of the request."""
+    """What became of one field of the request."""
 
     line: FidelityLine
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Share done, 0 to 1, never falling. `reported` is False for an estimate from the usual duration."""
+    """The share that is done, 0 to 1, never falling. `reported` is False for a guess from the usual duration."""
 
     fraction: float
     phase: str = ""
@@ -111,7 +109,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A preview of an unfinished image, at most 256 KiB."""
+    """A first look at an image, at most 256 KiB; `width` and `height` are in pixels."""
 
     data: bytes = field(repr=False)
     media_type: str
@@ -155,32 +153,16 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A measurement of the field `path` on a made image. The image is paid for, so a measurement never refuses it.
-
-    Attributes:
-        path: Path of the field.
-        value: JSON value for the fidelity line; None without a value.
-        text: Difference from the request, for people; empty when there is none.
-        index: Position of the image; None means all images.
-    """
-
-    path: str
-    value: Any = None
-    text: str = ""
-    index: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Saved:
-    """An image was stored."""
+    """An image was stored. `data` has its bytes up to deliver.py, which may put them inside the answer, else none."""
 
     image: ImageOutput
+    data: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFailed:
-    """Image `index` failed or is withheld; the other images continue."""
+    """Image `index` failed, or may not be shown. The other images are made all the same."""
 
     index: int
     error: CelesteError
@@ -188,7 +170,7 @@ class ImageFailed:
 
 @dataclass(frozen=True, slots=True)
 class Analyzed:
-    """Findings of an analysis, of some or all kinds. Later events add findings."""
+    """Findings of an analysis, of some kinds or all. Later events add to them."""
 
     analysis: Analysis
 
@@ -202,14 +184,14 @@ class SafetyJudged:
 
 @dataclass(frozen=True, slots=True)
 class ComputeUsed:
-    """An engine of this server worked for `compute_seconds`, without waiting."""
+    """An engine of this server worked for `compute_seconds`, without the time that it waited."""
 
     compute_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The operation succeeded."""
+    """The operation is done."""
 
     result: OperationResult
 
@@ -224,7 +206,6 @@ Event = (
     | Preview
     | Warned
     | Picture
-    | Measured
     | Saved
     | ImageFailed
     | Analyzed
@@ -234,7 +215,7 @@ Event = (
 )
 
 Run = Callable[[ImageRequest, Call], AsyncGenerator[Event, None]]
-"""Runs an operation: requests go down, events come up. Closing the generator stops the work."""
+"""Runs an operation and yields its events. Closing the generator stops the work."""
 
 CandidateRun = Callable[[ImageRequest, Candidate], AsyncGenerator[Event, None]]
-"""A `Run` below routing, where a model was chosen."""
+"""A `Run` below routing, for one model."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["FidelityLine", "FidelityOutcome"]
 
@@ -10,7 +10,7 @@ __all__ = ["FidelityLine", "FidelityOutcome"]
 class FidelityOutcome(StrEnum):
     """Outcome of one field of a request; see `FidelityOutcome` in `operation.proto`.
 
-    UNSPECIFIED is an outcome that a client does not know.
+    A client reads an outcome that it does not know as UNSPECIFIED.
     """
 
     UNSPECIFIED = "unspecified"
@@ -23,7 +23,17 @@ class FidelityOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FidelityLine:
-    """Outcome of one field; the values are JSON values, or None."""
+    """What became of one field.
+
+    Attributes:
+        path: Path of the field in the request.
+        outcome: What became of the field.
+        asked: Value in the request, as JSON; None if the request left the field open, or its value is not repeated.
+        sent: Value that the model was sent, as JSON, if it differs or was chosen by the server.
+        measured: Value found on the result, as JSON.
+        note: Why the field was changed or dropped.
+        image_index: Index of the image that the line is about; None means all images.
+    """
 
     path: str
     outcome: FidelityOutcome
@@ -32,3 +42,16 @@ class FidelityLine:
     measured: Any = None
     note: str = ""
     image_index: int | None = None
+
+    @classmethod
+    def found(cls, path: str, measured: Any = None, *, problem: str = "", image_index: int | None = None) -> Self:
+        """Returns what a step found about a field on the result. The report merges it into the line of the request.
+
+        Args:
+            path: Path of the field.
+            measured: Value that was found, as JSON.
+            problem: What is not as asked, which makes the field ADJUSTED. The image is paid for, so nothing is refused.
+            image_index: Index of the image; None means all images.
+        """
+        outcome = FidelityOutcome.ADJUSTED if problem else FidelityOutcome.HONORED
+        return cls(path, outcome, measured=measured, note=problem, image_index=image_index)

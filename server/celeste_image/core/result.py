@@ -13,7 +13,21 @@ __all__ = ["ImageOutput", "OperationResult", "Usage"]
 
 @dataclass(frozen=True, slots=True)
 class ImageOutput:
-    """A stored image. `data` is empty unless the bytes came inside a response."""
+    """A stored image.
+
+    Attributes:
+        artifact: Name of the artifact with the bytes.
+        media_type: Media type of the bytes.
+        width: Width in pixels.
+        height: Height in pixels.
+        size_bytes: Number of bytes.
+        sha256: Digest of the bytes, in hexadecimal.
+        index: Position among the images asked for, from 0.
+        seed: Seed that makes the image again; None if the model has no seeds.
+        parents: Digests of the request's images.
+        revised_prompt: The prompt as the model or its provider rewrote it.
+        data: The bytes, if they are inside the answer; else empty.
+    """
 
     artifact: str
     media_type: str
@@ -30,7 +44,7 @@ class ImageOutput:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Resources of an operation; `compute_seconds` is None when no engine of this server worked on it."""
+    """What an operation used. `compute_seconds` is None if no engine of this server worked on it."""
 
     images: int = 0
     megapixels: float = 0.0
@@ -39,7 +53,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """The result of one operation; see `OperationResult` in `operation.proto`."""
+    """The outcome of one operation; see `OperationResult` in `operation.proto`.
+
+    Attributes:
+        request_id: The name of the call.
+        model: Id of the model that did the operation.
+        images: The images, by index.
+        failures: Errors of the images that failed, by index.
+        analysis: Findings; None if the operation is no analysis.
+        fidelity: What became of each field of the request.
+        usage: What the operation used.
+        safety: Verdicts of the operator's safety policy.
+    """
 
     request_id: str
     model: str

@@ -1,54 +1,74 @@
-"""The road of a request: one step per file, composed here."""
+"""The pipeline of a request: one step a file, put together here."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from celeste_image.admission import ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
-from celeste_image.imaging.guard import Guard
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.outbound.client import Http
 from celeste_image.pipeline.complete import completing
+from celeste_image.pipeline.deliver import delivering
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.limit import limiting
-from celeste_image.pipeline.load import loading
+from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
-from celeste_image.pipeline.route import Routes, routing
+from celeste_image.pipeline.route import routing
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider
+from celeste_image.providers.registry import Registry
 from celeste_image.store import ArtifactStore
 
-__all__ = ["MetadataDefaults", "Routes", "build_pipeline"]
+__all__ = ["ImagesIn", "MetadataDefaults", "Parts", "build_pipeline"]
 
 
-def build_pipeline(
-    providers: Mapping[str, Provider],
-    store: ArtifactStore,
-    guard: Guard,
-    routes: Routes,
-    budget: ByteBudget,
-    uris: Http,
-    pixels: Pixels,
-    labels: MetadataDefaults,
-    policy: SafetyPolicy,
-) -> Run:
-    """Returns the whole road of a request. Innermost first; the last line is what callers call."""
-    attempt: dict[str, CandidateRun] = {}
-    for name, provider in providers.items():
-        road = pixel_locking(provider.run, pixels.of(name))  # outside of a mask nothing changes
-        road = checking_outputs(road, policy)  # what may not be shown goes no higher
-        road = writing_metadata(road, pixels.of(name), labels.software)  # metadata taken out, or written
-        road = saving(road, store, budget)  # bytes -> digest
-        road = limiting(road, Slots(provider.settings.concurrency, provider.settings.queue))
-        road = retrying(road, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
-        road = splitting(road)  # `count` -> calls of what the model makes at once
-        attempt[name] = fitting(road, provider, labels=labels)  # -> concrete, with a line for each difference
-    run = routing(attempt, routes)  # -> a model
-    run = checking_inputs(run, policy)  # nor reaches a model
-    run = loading(run, store, guard, budget, uris)  # artifact names and URIs -> bytes and facts
-    run = checking_prompts(run, policy)  # before anything is fetched
-    return completing(run)  # outermost, so refusals are counted too
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the pipeline is built from.
+
+    Attributes:
+        registry: The providers and models.
+        images_in: Reads the images of requests.
+        store: Keeps the images that are made.
+        memory: Counts the bytes that calls hold.
+        pixels: Works on the pixels and the metadata of images.
+        safety: The operator's safety policy.
+        metadata: The operator's choices about the metadata of images.
+        inline_default_bytes: Image bytes inside an answer, if the request sets no limit.
+    """
+
+    registry: Registry
+    images_in: ImagesIn
+    store: ArtifactStore
+    memory: ByteBudget
+    pixels: Pixels
+    safety: SafetyPolicy
+    metadata: MetadataDefaults
+    inline_default_bytes: int
+
+
+def build_pipeline(parts: Parts) -> Run:
+    """Returns the road of a request. Innermost first; callers call the last line."""
+    roads = {name: _road_to(provider, parts) for name, provider in parts.registry.providers.items()}
+    run = routing(roads, parts.registry)  # Call -> Candidate: a model, and the next one if nothing was done
+    run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
+    run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
+    run = checking_prompts(run, parts.safety)  # before anything is fetched
+    run = completing(run)  # one result, one log line, also for refusals
+    return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer
+
+
+def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
+    """Returns the road of a candidate to its provider."""
+    pixels = parts.pixels.of(provider.name)
+    run = pixel_locking(provider.run, pixels)  # pixels outside a mask stay as they were
+    run = checking_outputs(run, parts.safety)  # a blocked image is never stored
+    run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
+    run = saving(run, parts.store, parts.memory)  # bytes -> digest
+    run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))  # none while waiting to retry
+    run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
+    run = splitting(run)  # `count` -> calls of what the model makes at once
+    return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference

@@ -1,4 +1,4 @@
-"""loading: every picture of a request becomes bytes with facts, found out in a limited process."""
+"""Loading: reads the images of a request, from bytes, artifacts and URIs, and inspects them in a limited process."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -24,44 +24,47 @@ from celeste_image.imaging.guard import Guard
 from celeste_image.outbound.client import Http
 from celeste_image.store import ArtifactStore
 
-__all__ = ["loading"]
+__all__ = ["ImagesIn", "loading"]
 
 COPIES = 2
-"""Of an artifact at work: its bytes, and those on their way to a process or a provider."""
+"""Copies in memory of an image at work: its bytes, and those on their way to a process or a provider."""
 
 
-def loading(
-    run: Run, store: ArtifactStore, guard: Guard, budget: ByteBudget | None = None, uris: Http | None = None
-) -> Run:
-    """Reads artifacts, fetches URIs, checks digests, and has each picture decoded by the guard.
+class ImagesIn:
+    """Reads the images of requests: bytes, artifacts and URIs become bytes with facts.
 
-    Without `uris`, the client for them, none is fetched. There must be room for all artifacts and URIs of a request
-    before the first is read: who holds one never waits for another.
+    Args:
+        store: Where artifacts are read.
+        guard: Decodes each image in a limited process.
+        memory: Room for artifacts and URIs; None means no limit.
+        uris: Fetches URIs; None means that no URI is fetched.
     """
-    budget = budget or ByteBudget()
 
-    async def size(path: str, image: ImageInput, call: Call) -> int:
+    def __init__(
+        self, store: ArtifactStore, guard: Guard, memory: ByteBudget | None = None, uris: Http | None = None
+    ) -> None:
+        self._store, self._guard, self._uris = store, guard, uris
+        self.memory = memory or ByteBudget()
+
+    async def size(self, path: str, image: ImageInput, call: Call) -> int:
+        """Returns the most bytes that loading an image will add to those of the request. Raises ArtifactNotFound."""
         try:
-            if image.uri:  # nobody knows before it is fetched
-                return guard.limits.max_bytes
-            return (await store.find(call.caller, image.artifact)).size_bytes if image.artifact else 0
+            if image.uri:  # its size is unknown until it was fetched
+                return self._guard.limits.max_bytes
+            return (await self._store.find(call.caller, image.artifact)).size_bytes if image.artifact else 0
         except ArtifactNotFound as error:
             raise _at(path, error) from error
 
-    async def fetch(image: ImageInput, call: Call) -> bytes:
-        if image.artifact:
-            return await store.get(call.caller, image.artifact)
-        if not image.uri:
-            return image.data
-        if uris is None:
-            raise UriRefused("URIs are not fetched here")
-        reply = await uris.download(image.uri, deadline=call.deadline, max_bytes=guard.limits.max_bytes)
-        return reply.body
+    async def load(self, path: str, image: ImageInput, call: Call) -> ImageInput:
+        """Returns an image with its bytes and facts.
 
-    async def load(path: str, image: ImageInput, call: Call) -> ImageInput:
+        Raises:
+            InvalidRequest: The digest or the media type differs from what the request says.
+            CelesteError: The image can't be had, is no image, or is beyond the limits; the error names `path`.
+        """
         try:
-            data = await fetch(image, call)
-            facts = await guard.inspect(data)
+            data = await self._fetch(image, call)
+            facts = await self._guard.inspect(data)
         except (NotAnImage, ImageTooLarge, ImageRefused, ArtifactNotFound, UriRefused, UriFailed) as error:
             raise _at(path, error) from error
         if image.sha256 and image.sha256 != facts.sha256:
@@ -70,13 +73,32 @@ def loading(
             raise InvalidRequest.at(f"{path}.media_type", f"is not that of the bytes, which is {facts.media_type}")
         return replace(image, data=data, facts=facts)
 
+    async def _fetch(self, image: ImageInput, call: Call) -> bytes:
+        if image.artifact:
+            return await self._store.get(call.caller, image.artifact)
+        if not image.uri:
+            return image.data
+        if self._uris is None:
+            raise UriRefused("URIs are not fetched here")
+        limit = self._guard.limits.max_bytes
+        return (await self._uris.download(image.uri, deadline=call.deadline, max_bytes=limit)).body
+
+
+def loading(run: Run, images_in: ImagesIn) -> Run:
+    """Loads every image of a request.
+
+    Room for all artifacts and URIs of a request is reserved before the first is read, so a request that holds memory
+    never waits for more.
+    """
+
     async def loaded(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        sizes = [await size(path, image, call) for path, image in request.images()]
-        with await budget.reserve(COPIES * sum(sizes)) as hold:
-            images = {path: await load(path, image, call) for path, image in request.images()}
-            # What was fetched is smaller than it might have been; what came in the request is counted with it.
-            named = [path for path, image in request.images() if not image.data]
-            hold.resize(COPIES * sum(len(images[path].data) for path in named))
+        given = list(request.images())
+        sizes = [await images_in.size(path, image, call) for path, image in given]
+        with await images_in.memory.reserve(COPIES * sum(sizes)) as hold:
+            images = {path: await images_in.load(path, image, call) for path, image in given}
+            # A fetched image may be smaller than was reserved. Bytes of the request are counted with the request.
+            added = [path for path, image in given if not image.data]
+            hold.resize(COPIES * sum(len(images[path].data) for path in added))
             async with aclosing(run(request.with_images(images), call)) as events:
                 async for event in events:
                     yield event
@@ -85,7 +107,7 @@ def loading(
 
 
 def _at(path: str, error: CelesteError) -> CelesteError:
-    """Returns the same error with the field that holds the picture."""
+    """Returns the same error with the path of the image in the request."""
     return type(error)(
         f"{path}: {error.message}",
         metadata=error.metadata,

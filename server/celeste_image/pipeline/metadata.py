@@ -1,74 +1,89 @@
-"""labeling: what a made picture's file says of itself: as it came, without, or with the recipe in it."""
+"""Metadata of images: removes it, or writes the recipe into the file, by the request or the operator's defaults."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.errors import EngineMemory, ProviderFailed
-from celeste_image.core.events import CandidateRun, Event, Measured, Picture
+from celeste_image.core.events import CandidateRun, Event, Fidelity, Picture
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.recipe import RecipeTexts, recipe_of, source_type
 from celeste_image.core.request import Analyze, ImageRequest, OutputMetadata
 from celeste_image.imaging.pixels import Pixels, Rewritten
+from celeste_image.pipeline.per_image import per_image
 
 __all__ = ["AS_MADE", "MetadataDefaults", "writing_metadata"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataDefaults:
-    """What images say of themselves when the request does not say; `software` is this program's name and version."""
+    """The operator's choices about the metadata of images, for requests that leave them open.
+
+    Attributes:
+        output_metadata: What becomes of the provider's metadata; None leaves it as it is.
+        embed_recipe: Whether the recipe is written into the file.
+        software: Name and version of this program, for the recipe.
+    """
 
     output_metadata: OutputMetadata | None = None
     embed_recipe: bool = False
     software: str = "Celeste"
 
     def concrete(self, request: ImageRequest) -> tuple[ImageRequest, list[FidelityLine]]:
-        """Returns a request that says all that it leaves to the server, and a line for each thing asked or chosen."""
-        options, lines, makes = request.options, [], not isinstance(request, Analyze)
+        """Returns a request with these choices in the fields it left open, and a line for each field."""
+        options, lines, makes_images = request.options, [], not isinstance(request, Analyze)
         for name in ("output_metadata", "embed_recipe"):
-            path, asked, own = f"options.{name}", getattr(options, name), getattr(self, name)
-            if asked is not None and makes:
+            path, asked, default = f"options.{name}", getattr(options, name), getattr(self, name)
+            if asked is not None and makes_images:
                 lines.append(FidelityLine(path, FidelityOutcome.HONORED, asked=asked))
             elif asked is not None:
                 note = "an analysis makes no image"
                 lines.append(FidelityLine(path, FidelityOutcome.DROPPED, asked=asked, note=note))
-            elif own and makes:
-                lines.append(FidelityLine(path, FidelityOutcome.DEFAULTED, sent=own))
-                options = replace(options, **{name: own})
+            elif default and makes_images:
+                lines.append(FidelityLine(path, FidelityOutcome.DEFAULTED, sent=default))
+                options = replace(options, **{name: default})
         return replace(request, options=options), lines
 
 
 AS_MADE = MetadataDefaults()
-"""Images are left as they were made."""
+"""Leaves the metadata of images as it is."""
 
 
 def writing_metadata(run: CandidateRun, pixels: Pixels, software: str) -> CandidateRun:
-    """Takes metadata out of each picture and writes the recipe into it, where the request's options say so.
+    """Removes the metadata of each image and writes the recipe into its file, as the request's options say.
 
-    Pixels are not coded anew. What can't be done is told of the picture, which goes on as it is: it is paid for.
-    `software` is this program's name and version.
+    The pixels are not encoded again. If a file can't be changed, its image is paid for: it stays as it is, and a
+    fidelity line says why.
+
+    Args:
+        run: The rest of the pipeline.
+        pixels: Changes the files.
+        software: Name and version of this program, for the recipe.
     """
 
-    async def labeled(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+    def written(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         strip, embed = request.options.output_metadata is OutputMetadata.STRIP, bool(request.options.embed_recipe)
-        async with aclosing(run(request, candidate)) as events:
-            async for event in events:
-                if not isinstance(event, Picture) or not (strip or embed):
-                    yield event
-                    continue
-                recipe = _recipe(request, candidate, event, software) if embed else None
-                try:
-                    made = await pixels.rewritten(event.data, strip=strip, recipe=recipe)
-                except (ProviderFailed, EngineMemory) as error:  # too large for us to touch, say
-                    made = Rewritten(event.data, error.message, error.message)
-                if strip:
-                    yield Measured("options.output_metadata", text=made.strip_error, index=event.index)
-                if embed:
-                    yield Measured("options.embed_recipe", text=made.recipe_error, index=event.index)
-                yield replace(event, data=made.data)
 
-    return labeled
+        async def write(picture: Picture) -> AsyncGenerator[Event, None]:
+            recipe = _recipe(request, candidate, picture, software) if embed else None
+            try:
+                file = await pixels.rewritten(picture.data, strip=strip, recipe=recipe)
+            except (ProviderFailed, EngineMemory) as error:  # such as an image beyond the limits
+                file = Rewritten(picture.data, error.message, error.message)
+            if strip:
+                yield _finding("options.output_metadata", file.strip_error, picture)
+            if embed:
+                yield _finding("options.embed_recipe", file.recipe_error, picture)
+            yield replace(picture, data=file.data)
+
+        events = run(request, candidate)
+        return per_image(events, write) if strip or embed else events
+
+    return written
+
+
+def _finding(path: str, problem: str, picture: Picture) -> Fidelity:
+    return Fidelity(FidelityLine.found(path, problem=problem, image_index=picture.index))
 
 
 def _recipe(request: ImageRequest, candidate: Candidate, made: Picture, software: str) -> RecipeTexts:

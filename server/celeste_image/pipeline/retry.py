@@ -11,7 +11,7 @@ from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import CandidateRun, Event, ImageFailed, Retrying, Saved, Submitted
 from celeste_image.core.request import ImageRequest
-from celeste_image.pipeline.attempts import Rising
+from celeste_image.pipeline.attempts import Attempts
 from celeste_image.providers.base import ProviderSettings
 
 __all__ = ["RetryPolicy", "retrying"]
@@ -62,7 +62,7 @@ def retrying(
     policy = policy or RetryPolicy()
 
     async def retried(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        attempt, rising = 1, Rising()
+        attempts = Attempts()
         while True:
             saved = False
             try:
@@ -71,18 +71,18 @@ def retrying(
                         saved |= isinstance(event, Saved | ImageFailed)  # a picture that may not be shown was made
                         if isinstance(event, Submitted):
                             candidate = replace(candidate, ticket=event.ticket)
-                        if rising.passes(event):
+                        if attempts.rises(event):
                             yield event
                 return
             except CelesteError as error:
-                pause = _pause(policy, error, attempt, jitter)
+                attempts.add(candidate.card.id, error)
+                pause = _pause(policy, error, len(attempts), jitter)
                 if pause is None or saved or (candidate.has_fallback and pause > policy.hurried_seconds):
                     raise
                 deadline = candidate.call.deadline
                 if deadline is not None and clock() + pause >= deadline:
                     raise
-                attempt += 1
-                retry = Retrying(error.reason, pause, attempt)
+                retry = Retrying(error.reason, pause, len(attempts) + 1)
             yield retry
             await sleep(retry.after_seconds)
 

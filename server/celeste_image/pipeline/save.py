@@ -1,4 +1,4 @@
-"""saving: bytes go no higher; above, an image is a digest."""
+"""Saving: stores each image; above this step an image is a digest with its facts."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -10,6 +10,7 @@ from celeste_image.core.call import Candidate
 from celeste_image.core.events import CandidateRun, Event, Picture, Saved
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput
+from celeste_image.pipeline.per_image import per_image
 from celeste_image.store import ArtifactStore
 from celeste_image.store.artifacts import utc_now
 
@@ -17,40 +18,41 @@ __all__ = ["saving"]
 
 
 def saving(
-    run: CandidateRun, store: ArtifactStore, budget: ByteBudget | None = None, now: Callable[[], datetime] = utc_now
+    run: CandidateRun, store: ArtifactStore, memory: ByteBudget | None = None, now: Callable[[], datetime] = utc_now
 ) -> CandidateRun:
-    """Stores each picture and says so once it is safe; begins no work when there is no room for its result.
+    """Stores each image, and reports it once its bytes are safe. Starts no paid work if the store has no room.
 
-    A picture is counted as soon as it is there, without waiting: its work is done.
+    The bytes of an image are counted in `memory` at once, without waiting: the work is already done.
     """
-    budget = budget or ByteBudget()
+    memory = memory or ByteBudget()
 
     async def saved(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         call = candidate.call
-        await store.check_room()  # before work that is paid for
         parents = tuple(image.facts.sha256 for _, image in request.images() if image.facts)
-        async with aclosing(run(request, candidate)) as events:
-            async for event in events:
-                if not isinstance(event, Picture):
-                    yield event
-                    continue
-                made = Lineage(call.request_id, request.kind.value, request.model, now(), event.seed, parents)
-                with budget.count(len(event.data)):
-                    artifact = await store.put(
-                        call.caller, event.data, width=event.width, height=event.height, lineage=made
-                    )
+
+        async def save(picture: Picture) -> AsyncGenerator[Event, None]:
+            lineage = Lineage(call.request_id, request.kind.value, request.model, now(), picture.seed, parents)
+            with memory.count(len(picture.data)):
+                artifact = await store.put(
+                    call.caller, picture.data, width=picture.width, height=picture.height, lineage=lineage
+                )
                 image = ImageOutput(
                     artifact=artifact.name,
-                    media_type=event.media_type,
-                    width=event.width,
-                    height=event.height,
+                    media_type=picture.media_type,
+                    width=picture.width,
+                    height=picture.height,
                     size_bytes=artifact.size_bytes,
                     sha256=artifact.sha256,
-                    index=event.index,
-                    seed=event.seed,
+                    index=picture.index,
+                    seed=picture.seed,
                     parents=parents,
-                    revised_prompt=event.revised_prompt,
+                    revised_prompt=picture.revised_prompt,
                 )
-                yield Saved(image)
+                yield Saved(image, picture.data)
+
+        await store.check_room()
+        async with aclosing(per_image(run(request, candidate), save)) as events:
+            async for event in events:
+                yield event
 
     return saved

@@ -1,4 +1,4 @@
-"""splitting: `count` images become calls of what the model makes at once, and are counted when they come."""
+"""Splitting: makes `count` images in calls of as many as the model makes at once, and reports those that failed."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,121 +11,149 @@ from celeste_image.core.events import (
     Analyzed,
     CandidateRun,
     Event,
+    Fidelity,
     ImageFailed,
-    Measured,
     Preview,
     Progress,
     SafetyJudged,
     Saved,
 )
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.core.result import ImageOutput
-from celeste_image.pipeline.attempts import may_go_on
+from celeste_image.pipeline.attempts import may_try_another
 
 __all__ = ["splitting"]
 
 
 def splitting(run: CandidateRun) -> CandidateRun:
-    """Makes the images one call after another; what fails, or does not come, is missed while others are made.
+    """Makes the images one call after another. A call that fails does not stop the others.
 
-    When no call made an image, the first failure after which nothing else may be asked is the operation's, else the
-    first. Images beyond those that a call was asked for are paid for like the others, and kept: their indexes come
-    after all that were asked for.
+    If no image was saved, the operation fails: with the first error after which no other model may be tried, else with
+    the first error. Images beyond those asked for are paid for like the others and kept; their indexes come last.
 
     Raises:
-        ProviderFailed: Nothing was made, and nothing failed.
+        ProviderFailed: The provider made nothing and raised no error.
     """
 
-    async def whole(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        made, missed = False, list[ImageFailed]()
+    def split(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        if isinstance(request, Generate | Edit):
+            return _several(run, request, candidate)
+        return _single(run, request, candidate)
+
+    return split
+
+
+async def _single(run: CandidateRun, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+    """Runs an operation that is one call: an upscale or an analysis."""
+    is_made, failures = False, list[ImageFailed]()
+    try:
+        async with aclosing(run(request, candidate)) as events:
+            async for event in events:
+                is_made |= isinstance(event, Saved | Analyzed)
+                if isinstance(event, ImageFailed):
+                    failures.append(event)
+                else:
+                    yield event
+    except CelesteError as error:
+        if failures and not is_made:  # a refused image was made and paid for, so no other model may make it again
+            raise failures[0].error from error
+        raise
+    if not is_made:
+        raise failures[0].error if failures else _failed(candidate.card, "made nothing")
+    for failure in failures:
+        yield failure
+
+
+async def _several(run: CandidateRun, request: Generate | Edit, candidate: Candidate) -> AsyncGenerator[Event, None]:
+    """Makes `count` images in one call or more."""
+    card, count = candidate.card, max(1, request.count)
+    tally = _Tally(count)
+    for start in range(0, count, card.max_count):
+        part = range(start, min(start + card.max_count, count))
+        error: CelesteError | None = None
         try:
-            async with aclosing(run(request, candidate)) as events:
+            async with aclosing(run(_request_for(part, count, request), candidate)) as events:
                 async for event in events:
-                    made |= isinstance(event, Saved | Analyzed)
-                    if isinstance(event, ImageFailed):
-                        missed.append(event)
-                    else:
-                        yield event
-        except CelesteError as error:
-            if missed and not made:  # it was made, so no other model is to make it again
-                raise missed[0].error from error
+                    if (placed := tally.place(event, part)) is not None:
+                        yield placed
+        except (Cancelled, DeadlineExceeded):
             raise
-        if not made:
-            raise missed[0].error if missed else _failed(candidate.card, "made nothing")
-        for refused in missed:
-            yield refused
-
-    async def split(request: Generate | Edit, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        card, count = candidate.card, max(1, request.count)
-        places = Places(count)
-        missed: list[ImageFailed] = []
-        saved: set[int] = set()
-        refused: dict[int, CelesteError] = {}
-        for start in range(0, count, card.max_count):
-            size = min(card.max_count, count - start)
-            seed = None if request.seed is None else (request.seed + start) % (1 << 64)
-            part = request if count == 1 else replace(request, count=size, seed=seed)
-            before = len(saved)
-            try:
-                async with aclosing(run(part, candidate)) as events:
-                    async for event in events:
-                        moved = places.moved(event, start, size)
-                        if isinstance(moved, ImageFailed):
-                            refused[moved.index] = moved.error
-                            continue
-                        if isinstance(moved, Saved):
-                            saved.add(moved.image.index)
-                        yield moved
-            except (Cancelled, DeadlineExceeded):
+        except CelesteError as raised:
+            if count == 1:
                 raise
-            except CelesteError as error:
-                if count == 1:
-                    raise
-                short = error
-            else:
-                short = _failed(card, f"made {len(saved) - before} of {size} images")
-            missed += [ImageFailed(i, refused.get(i, short)) for i in range(start, start + size) if i not in saved]
-        if not saved:
-            # A call that may have done something says more than one that did nothing: another model may do it then.
-            raise next((event.error for event in missed if not may_go_on(event.error)), missed[0].error)
-        for event in missed:
-            yield event
-        text = "" if len(saved) == count else f"{len(saved)} were made"
-        yield Measured("count", len(saved), text)
-
-    def chosen(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        return split(request, candidate) if isinstance(request, Generate | Edit) else whole(request, candidate)
-
-    return chosen
+            error = raised
+        tally.end(part, error, card)
+    if not tally.saved:
+        raise tally.error()
+    for index, failure in tally.failures.items():
+        yield ImageFailed(index, failure)
+    made = len(tally.saved)
+    yield Fidelity(FidelityLine.found("count", made, problem="" if made == count else f"{made} were made"))
 
 
-class Places:
-    """Where the images of each call go among `count`; those beyond what a call was asked for go after the last."""
+def _request_for(part: range, count: int, request: Generate | Edit) -> Generate | Edit:
+    """Returns the request of the call that makes the images with the indexes of `part`."""
+    if count == 1:
+        return request
+    seed = None if request.seed is None else (request.seed + part.start) % (1 << 64)
+    return replace(request, count=len(part), seed=seed)
+
+
+class _Tally:
+    """Counts the images of all calls, and gives the events of each call their indexes among all images.
+
+    Attributes:
+        saved: Indexes of the images that were saved.
+        failures: Errors of the images that were not saved, by index.
+    """
 
     def __init__(self, count: int) -> None:
+        self.saved: set[int] = set()
+        self.failures: dict[int, CelesteError] = {}
         self._count = count
+        self._refused: dict[int, CelesteError] = {}
         self._beyond: dict[tuple[int, int], int] = {}
 
-    def moved(self, event: Event, start: int, size: int) -> Event:
-        """Returns an event of the call for `size` images from `start` as an event of the whole."""
+    def place(self, event: Event, part: range) -> Event | None:
+        """Returns an event of a call as an event of the operation; None for a failure, which is reported at the end."""
         match event:
-            case Progress():
-                return replace(event, fraction=min(1.0, (start + event.fraction * size) / self._count))
-            case Preview() | Measured(index=int()):
-                return replace(event, index=self._place(event.index or 0, start, size))
-            case ImageFailed():
-                return replace(event, index=self._place(event.index, start, size))
+            case Progress(fraction=fraction):
+                return replace(event, fraction=min(1.0, (part.start + fraction * len(part)) / self._count))
+            case Preview(index=index):
+                return replace(event, index=self._index(index, part))
+            case Fidelity(FidelityLine(image_index=int(index)) as line):
+                return Fidelity(replace(line, image_index=self._index(index, part)))
             case SafetyJudged(verdict) if verdict.image_index is not None:
-                return SafetyJudged(replace(verdict, image_index=self._place(verdict.image_index, start, size)))
-            case Saved(ImageOutput() as image):
-                return Saved(replace(image, index=self._place(image.index, start, size)))
+                return SafetyJudged(replace(verdict, image_index=self._index(verdict.image_index, part)))
+            case ImageFailed(index, error):
+                self._refused[self._index(index, part)] = error
+                return None
+            case Saved(image):
+                index = self._index(image.index, part)
+                self.saved.add(index)
+                return replace(event, image=replace(image, index=index))
             case _:
                 return event
 
-    def _place(self, index: int, start: int, size: int) -> int:
-        if index < size:
-            return start + index
-        return self._beyond.setdefault((start, index), self._count + len(self._beyond))
+    def end(self, part: range, error: CelesteError | None, card: ModelCard) -> None:
+        """Ends a call: those of its images that were not saved failed, with the call's error if there was one."""
+        missing = [index for index in part if index not in self.saved]
+        short = error or _failed(card, f"made {len(part) - len(missing)} of {len(part)} images")
+        self.failures |= {index: self._refused.get(index, short) for index in missing}
+
+    def error(self) -> CelesteError:
+        """Returns the error of the operation if no image was saved.
+
+        An error after which no other model may be tried comes before the others: something may be paid for.
+        """
+        errors = list(self.failures.values())
+        return next((error for error in errors if not may_try_another(error)), errors[0])
+
+    def _index(self, index: int, part: range) -> int:
+        """Returns the index of a call's image among all; one beyond the call's size comes after all asked for."""
+        if index < len(part):
+            return part[index]
+        return self._beyond.setdefault((part.start, index), self._count + len(self._beyond))
 
 
 def _failed(card: ModelCard, text: str) -> ProviderFailed:

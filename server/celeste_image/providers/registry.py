@@ -1,7 +1,8 @@
-"""Finds the providers: those beside this file, then those of other packages by entry point; and their kinds."""
+"""Registry: finds the providers, of this package and of plug-ins, and knows their models, defaults and aliases."""
 
 import difflib
 import pkgutil
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -12,17 +13,18 @@ from pydantic import ValidationError
 
 from celeste_image.config import explain, revealed
 from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage
+from celeste_image.core.errors import ModelNotFound, Violation
+from celeste_image.core.request import OperationKind
 from celeste_image.providers import vendors
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import Overlay, overlaid
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "Registry",
     "build_providers",
     "discover",
     "discover_kinds",
-    "open_ids_of",
-    "overlay_cards",
     "stranger_card",
 ]
 
@@ -79,23 +81,113 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]], tools: Tools | None
     return providers
 
 
-def overlay_cards(providers: Mapping[str, Provider], overlay: Overlay) -> None:
-    """Gives providers the cards that the operator wants them to have. Raises ValueError."""
-    names = {model.id: model.id.partition("/")[0] for model in overlay.models}
-    for model, name in names.items():
-        if name not in providers:
-            raise ValueError(f"catalog: {model}: there is no provider {name!r}; they are {', '.join(providers)}")
-    cards = overlaid(overlay, [card for provider in providers.values() for card in provider.cards])
-    for name in set(names.values()):
-        providers[name].cards = tuple(card for card in cards if card.provider == name)
+class Registry:
+    """Knows the providers and models of a server, and which models a name stands for.
 
+    Attributes:
+        providers: The providers, by name.
+        cards: The model cards by id, with the operator's changes. Ids outside every catalog are absent: see `find`.
+        aliases: The operator's names; each stands for ids, in the order in which they are tried.
+    """
 
-def open_ids_of(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
-    """Returns for each provider that takes ids which no catalog has what they look like. Raises ValueError."""
-    forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
-    if wrong := [name for name in names if name not in forms]:
-        raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
-    return {name: forms[name] for name in names}
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        *,
+        overlay: Overlay | None = None,
+        defaults: Mapping[OperationKind, Sequence[str]] | None = None,
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        allow_unknown: Collection[str] = (),
+    ) -> None:
+        """Checks the operator's choices against the models.
+
+        Args:
+            providers: The providers, by name.
+            overlay: Changes of cards, and new ones.
+            defaults: Per operation, the ids for requests that name no model, in the order in which they are tried.
+            aliases: See the attribute.
+            allow_unknown: Names of providers whose models may be called by ids outside every catalog.
+
+        Raises:
+            ValueError: A choice names a provider or a model that is absent, or that can't do what is asked.
+        """
+        self.providers = providers
+        self.cards = _cards_by_id(providers, overlay)
+        self.aliases = dict(aliases or {})
+        self._defaults = dict(defaults or {})
+        self._unknown_ids = _unknown_ids(providers, allow_unknown)
+        self._check_choices()
+
+    def ready(self, card: ModelCard) -> bool:
+        """Returns whether a model can be used now: its key or its weights are here."""
+        return self.providers[card.provider].ready(card)
+
+    def configured(self, provider: str) -> bool:
+        """Returns whether a provider has a model that can be used now."""
+        return any(self.ready(card) for card in self.cards.values() if card.provider == provider)
+
+    def offering(self, kind: OperationKind) -> list[ModelCard]:
+        """Returns the models that do an operation."""
+        return [card for card in self.cards.values() if kind in card.operations]
+
+    def defaults(self, kind: OperationKind) -> list[ModelCard]:
+        """Returns the models for requests that name none, in order: the operator's, else those of one provider.
+
+        That provider is the first with a model that is ready. So a new key for another provider changes no default.
+        """
+        if chosen := self._defaults.get(kind):
+            return [self.find(model) for model in chosen]
+        offering = self.offering(kind)
+        return [card for card in offering if card.provider == self.first_ready(offering).provider]
+
+    def default(self, kind: OperationKind) -> ModelCard | None:
+        """Returns the model for requests that name none, or None if no model can do the operation now."""
+        cards = self.defaults(kind)
+        card = self.first_ready(cards) if cards else None
+        return card if card and self.ready(card) else None
+
+    def first_ready(self, cards: Sequence[ModelCard]) -> ModelCard:
+        """Returns the first of some models that can be used now, or else the first."""
+        return next((card for card in cards if self.ready(card)), cards[0])
+
+    def named(self, name: str) -> list[ModelCard]:
+        """Returns the models that a name stands for, in order: those of an alias, or one. Raises as `find` does."""
+        return [self.find(model) for model in self.aliases.get(name, (name,))]
+
+    def find(self, model: str) -> ModelCard:
+        """Returns a model's card. An unknown id that the operator allows gets a card like its nearest neighbor's.
+
+        Raises:
+            ModelNotFound: No model has this id.
+        """
+        if card := self.cards.get(model):
+            return card
+        provider, _, name = model.partition("/")
+        if (form := self._unknown_ids.get(provider)) and re.fullmatch(form, name):
+            return stranger_card(model, [card for card in self.cards.values() if card.provider == provider])
+        nearest = difflib.get_close_matches(model, self.cards, n=5, cutoff=0.4)
+        hint = f"; near it: {', '.join(nearest)}" if nearest else ""
+        raise ModelNotFound(
+            f"there is no model {model!r}{hint}",
+            metadata={"nearest": ",".join(nearest)},
+            violations=[Violation("model", "is no model of this server")],
+            resource=model,
+        )
+
+    def _check_choices(self) -> None:
+        """Raises ValueError if a default or an alias names a model that is absent or can't do the operation."""
+        for kind, models in self._defaults.items():
+            offering = [card.id for card in self.offering(kind)]
+            for model in models:
+                if model not in offering:
+                    others = ", ".join(offering)
+                    raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {others}")
+        for alias, models in self.aliases.items():
+            for model in models:
+                try:
+                    self.find(model)
+                except ModelNotFound as error:
+                    raise ValueError(f"aliases.{alias}: {error.message}") from error
 
 
 def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
@@ -121,6 +213,27 @@ def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
         prices=(),
         like=like,
     )
+
+
+def _cards_by_id(providers: Mapping[str, Provider], overlay: Overlay | None) -> dict[str, ModelCard]:
+    """Returns the cards of all providers by id, with the operator's changes. Raises ValueError."""
+    cards = [card for provider in providers.values() for card in provider.cards]
+    for model in overlay.models if overlay else ():
+        if (name := model.id.partition("/")[0]) not in providers:
+            raise ValueError(f"catalog: {model.id}: there is no provider {name!r}; they are {', '.join(providers)}")
+    return {card.id: card for card in (overlaid(overlay, cards) if overlay else cards)}
+
+
+def _unknown_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
+    """Returns the pattern of ids outside the catalog, for each provider that may be called by them.
+
+    Raises:
+        ValueError: A provider can't be called by such ids.
+    """
+    forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
+    if wrong := [name for name in names if name not in forms]:
+        raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
+    return {name: forms[name] for name in names}
 
 
 def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:

@@ -1,9 +1,7 @@
 """ImageService: runs operations and returns their results or streams their events."""
 
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,19 +10,15 @@ from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
-from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.rpc.identity import caller_of, request_id_of
 from celeste_image.rpc.validate import check_message, unknown_fields
-from celeste_image.store import ArtifactStore
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
 from celeste_image.wire.requests import Request, request_from_proto
 from celeste_image.wire.results import event_to_proto, result_to_proto
 from celeste_image.wire.status import status_from_error
 
-__all__ = ["INLINE_MAXIMUM_BYTES", "ImageServicer"]
+__all__ = ["ImageServicer"]
 
-INLINE_MAXIMUM_BYTES = 3 << 20
-"""Most image bytes inside a response. The other half MiB of the largest response is for everything else."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,14 +28,10 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     Args:
         run: The pipeline.
-        store: Store of the images that go inside a response.
-        inline_default_bytes: Most image bytes inside a response when the request does not say.
     """
 
-    def __init__(self, run: Run, store: ArtifactStore, inline_default_bytes: int) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
-        self._store = store
-        self._inline_default_bytes = inline_default_bytes
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
         """Generates images from words."""
@@ -76,8 +66,6 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             core, call = self._read(request, request_id, context)
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
-                    if isinstance(event, Completed):
-                        event = Completed(await self._deliver(event.result, core, call.caller))  # noqa: PLW2901
                     if message := event_to_proto(event, sequence):
                         await write(message)
         except CelesteError as error:
@@ -95,7 +83,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             async with aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
-                        return result_to_proto(await self._deliver(event.result, core, call.caller))
+                        return result_to_proto(event.result)
         except CelesteError as error:
             error.request_id = request_id
             raise
@@ -115,19 +103,6 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
         return request_from_proto(message, unknown), Call(request_id, caller_of(context), deadline)
-
-    async def _deliver(self, result: OperationResult, request: ImageRequest, caller: str) -> OperationResult:
-        """Returns the result with the bytes of its first images, as far as they fit together."""
-        limit = request.options.inline_limit_bytes
-        limit = min(self._inline_default_bytes if limit is None else limit, INLINE_MAXIMUM_BYTES)
-        images: Sequence[ImageOutput] = result.images
-        delivered: list[ImageOutput] = []
-        for image in images:
-            limit -= image.size_bytes
-            if limit < 0:
-                break
-            delivered.append(replace(image, data=await self._store.get(caller, image.artifact)))
-        return replace(result, images=(*delivered, *images[len(delivered) :]))
 
 
 def _operation_of(request: Request | image_service_pb2.StreamRequest) -> tuple[Any, str]:

@@ -6,11 +6,8 @@ from typing import Any
 import grpc
 
 from celeste_image.core.card import ModelCard, ModelStage
-from celeste_image.core.errors import CelesteError
-from celeste_image.core.request import OperationKind
-from celeste_image.pipeline.route import Routes
 from celeste_image.providers.base import Provider
-from celeste_image.providers.registry import discover_kinds
+from celeste_image.providers.registry import Registry, discover_kinds
 from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
 from celeste_image.rpc.validate import check_strictly
@@ -26,9 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     """Lists providers, models and limits."""
 
-    def __init__(self, providers: Mapping[str, Provider], routes: Routes, info: pb.GetServerInfoResponse) -> None:
-        self._providers = providers
-        self._routes = routes
+    def __init__(self, registry: Registry, info: pb.GetServerInfoResponse) -> None:
+        self._registry = registry
         self._info = info
 
     async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
@@ -50,11 +46,11 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         if not start:
             response.aliases.extend(
                 pb.ModelAlias(name=name, models=models)
-                for name, models in sorted(self._routes.aliases.items())
-                if any(self._matches(self._routes.find(model), request) for model in models)
+                for name, models in sorted(self._registry.aliases.items())
+                if any(self._matches(self._registry.find(model), request) for model in models)
             )
         size = 0
-        for id_, card in sorted(self._routes.cards.items()):
+        for id_, card in sorted(self._registry.cards.items()):
             if id_ <= start or not self._matches(card, request):
                 continue
             model = self._model(card, full=request.view == pb.MODEL_VIEW_FULL)
@@ -68,8 +64,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Returns one model with its parameters."""
         check_strictly(request)
-        first, *_ = self._routes.models(request.model)
-        return pb.GetModelResponse(model=self._model(self._routes.find(first), full=True))
+        first, *_ = self._registry.named(request.model)
+        return pb.GetModelResponse(model=self._model(first, full=True))
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         """Returns version and limits."""
@@ -79,7 +75,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     def _listed(self) -> Sequence[pb.Provider]:
         """Returns the providers and the kinds without a configured provider, by name."""
         kinds = discover_kinds()
-        found = [self._provider(name, provider, kinds) for name, provider in self._providers.items()]
+        found = [self._provider(name, provider, kinds) for name, provider in self._registry.providers.items()]
         found += [
             pb.Provider(name=name, display_name=kind.title, kind=name, key_variable=getattr(kind, "key_variable", ""))
             for name, kind in kinds.items()
@@ -91,7 +87,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         return pb.Provider(
             name=name,
             display_name=provider.title,
-            configured=any(provider.ready(card) for card in provider.cards),
+            configured=self._registry.configured(name),
             kind=next((kind for kind, cls in kinds.items() if isinstance(provider, cls)), ""),
             key_variable=getattr(provider, "key_variable", ""),
         )
@@ -102,18 +98,12 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         return does and (not request.edit or request.edit in card.edits)
 
     def _model(self, card: ModelCard, *, full: bool) -> pb.Model:
-        default_for = [kind for kind in card.operations if self._is_default(card, kind)]
+        default_for = [kind for kind in card.operations if self._registry.default(kind) == card]
         return model_to_proto(card, self._state(card), default_for, full=full)
 
     def _state(self, card: ModelCard) -> pb.ModelState.ValueType:
         if card.stage is ModelStage.RETIRED:
             return pb.MODEL_STATE_RETIRED
-        if self._routes.ready(card):
+        if self._registry.ready(card):
             return pb.MODEL_STATE_READY
         return pb.MODEL_STATE_WEIGHTS_MISSING if card.pull else pb.MODEL_STATE_CREDENTIALS_MISSING
-
-    def _is_default(self, card: ModelCard, kind: OperationKind) -> bool:
-        try:
-            return self._routes.default(kind) == card.id
-        except CelesteError:
-            return False

@@ -10,8 +10,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from celeste_image.app import App
 from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.rpc.artifacts import ArtifactServicer
-from celeste_image.rpc.images import INLINE_MAXIMUM_BYTES, ImageServicer
+from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
@@ -58,12 +59,12 @@ class Server:
                 ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake and fails
             ],
         )
-        images = ImageServicer(app.run, app.store, settings.inline_default_bytes)
+        images = ImageServicer(app.run)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(
             ArtifactServicer(app.store, app.guard.limits), self._server
         )
-        models = ModelServicer(app.providers, app.routes, _info(app))
+        models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
         self._sweeping: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()
@@ -87,8 +88,8 @@ class Server:
         self._sweeping = asyncio.create_task(sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60))
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        for name, provider in self._app.providers.items():
-            usable = any(provider.ready(card) for card in provider.cards)
+        for name in self._app.registry.providers:
+            usable = self._app.registry.configured(name)
             status = health_pb2.HealthCheckResponse.SERVING if usable else health_pb2.HealthCheckResponse.NOT_SERVING
             await self._health.set(f"providers/{name}", status)
         return bound

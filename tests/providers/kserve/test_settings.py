@@ -27,11 +27,11 @@ async def test_a_server_is_a_table() -> None:
     given = {**PAINT, "seed": "S", "steps": "N", "title": "Painter", "license": "MIT", "model": "sdxl"}
     app = app_of({**TABLE, "url": "grpcs://[::1]:8001/", "models": [X4, given]})
     try:
-        x4, paint = (app.routes.find(f"cluster/{name}") for name in ("x4", "paint"))
+        x4, paint = (app.registry.find(f"cluster/{name}") for name in ("x4", "paint"))
         assert x4.operations == (OperationKind.UPSCALE,)
         assert (x4.name_on_wire, x4.max_count, x4.previews) == ("x4", 1, True)
         assert (paint.title, paint.license, paint.name_on_wire) == ("Painter", "MIT", "sdxl")
-        assert app.routes.ready(x4), "the operator said so"
+        assert app.registry.ready(x4), "the operator said so"
         known = {parameter.path for parameter in paint.parameters[OperationKind.GENERATE]}
         assert known == {"prompt", "size", "seed", 'options.provider_options["cluster"].steps'}
     finally:
@@ -41,7 +41,7 @@ async def test_a_server_is_a_table() -> None:
 async def test_a_model_of_one_size_needs_no_inputs_for_it() -> None:
     app = app_of({**TABLE, "models": [{"id": "p", "operation": "generate", "sizes": [[512, 768]]}]})
     try:
-        size = app.routes.find("cluster/p").parameter(OperationKind.GENERATE, "size")
+        size = app.registry.find("cluster/p").parameter(OperationKind.GENERATE, "size")
         assert size
         assert not isinstance(size.range, ChoiceRange)
         assert isinstance(size.range, SizeRange)

@@ -42,8 +42,10 @@ from celeste_image.core.secret import Secret
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.retry import retrying
+from celeste_image.pipeline.route import check_able
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.vendor import VendorSettings
+from celeste_image.providers.registry import Registry
 from celeste_image.providers.vendors.bfl import Bfl
 
 CALL = Call("a-call")
@@ -94,7 +96,7 @@ async def sent(request: ImageRequest, pictures: Pixels | None = None) -> tuple[s
     script = FakeTransport(TAKEN, DONE, PNG)
     vendor, _ = world(script, pictures)
     await run_events(
-        lambda tried: fitting(vendor.run, vendor, draw=lambda: 7)(request, tried), candidate(vendor, request)
+        lambda tried: fitting(vendor.run, vendor.Options, draw=lambda: 7)(request, tried), candidate(vendor, request)
     )
     submit = script.requests[0]
     return submit.url.path, json.loads(submit.content)
@@ -306,15 +308,17 @@ async def test_a_rate_limit_is_waited_for_and_a_lost_poll_buys_nothing() -> None
     lost = httpx.ReadTimeout("slow")
     script = FakeTransport(answer({}, 429, retry_after="2"), TAKEN, lost, answer({}, 500), DONE, PNG)
     vendor, clock = world(script)
-    road = retrying(fitting(vendor.run, vendor), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
+    road = retrying(fitting(vendor.run, vendor.Options), sleep=clock.sleep, clock=clock, jitter=lambda most: 0.0)
     events = await run_events(lambda tried: road(generated(), tried), candidate(vendor, generated()))
     assert [event for event in events if isinstance(event, Picture)]
     assert [request.method for request in script.requests].count("POST") == 2, "the first was refused"
 
 
 async def test_what_no_model_of_it_does_is_not_offered() -> None:
-    with pytest.raises(OperationNotOffered):
-        await sent(edited("flux-2-pro", Outpaint(left=1)))
+    vendor, _ = world(FakeTransport(TAKEN))
+    request, registry = edited("flux-2-pro", Outpaint(left=1)), Registry({"bfl": vendor})
+    with pytest.raises(OperationNotOffered, match="these can: bfl/flux-"):
+        check_able(registry.find(request.model), request, registry)
 
 
 async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:

@@ -49,17 +49,17 @@ def test_kinds_are_no_providers_by_themselves() -> None:
 
 async def test_a_server_of_ones_own_is_a_table() -> None:
     async with app_of(studio=STUDIO, second={**STUDIO, "models": [{"id": "a/b:c"}]}) as app:
-        card = app.routes.find("studio/qwen-image")
+        card = app.registry.find("studio/qwen-image")
         assert card.operations == (OperationKind.GENERATE, OperationKind.EDIT)
-        assert app.routes.ready(card), "such servers need no key"
+        assert app.registry.ready(card), "such servers need no key"
         assert card.parameter(OperationKind.GENERATE, 'options.provider_options["studio"].guidance_scale')
-        assert app.routes.find("second/a/b:c").name_on_wire == "a/b:c"
-        assert app.routes.find("second/a/b:c").operations == (OperationKind.GENERATE,)
+        assert app.registry.find("second/a/b:c").name_on_wire == "a/b:c"
+        assert app.registry.find("second/a/b:c").operations == (OperationKind.GENERATE,)
         given = {"studio": {"guidance_scale": 3.5}}
         request = Generate(model=card.id, prompt="a boat", seed=7, options=RequestOptions(provider_options=given))
         events: list[Event] = []
         with pytest.raises(CelesteError) as caught:
-            async for event in app.providers["studio"].run(request, Candidate(Call("0" * 8), card)):
+            async for event in app.registry.providers["studio"].run(request, Candidate(Call("0" * 8), card)):
                 events.append(event)
         assert caught.value.reason == "PROVIDER_UNAVAILABLE", "nobody listens at port 9, and nothing was sent"
         assert caught.value.message.startswith("studio: ")
@@ -68,12 +68,12 @@ async def test_a_server_of_ones_own_is_a_table() -> None:
 async def test_each_resource_of_azure_is_a_table() -> None:
     west = {**AZURE, "kind": "azure_openai", "base_url": "https://two.openai.azure.com"}
     async with app_of(azure_openai=AZURE, azure_west=west) as app:
-        one, two = (app.routes.find(f"{name}/pictures") for name in ("azure_openai", "azure_west"))
-        known = app.routes.find("openai/gpt-image-2")
+        one, two = (app.registry.find(f"{name}/pictures") for name in ("azure_openai", "azure_west"))
+        known = app.registry.find("openai/gpt-image-2")
         assert one.max_count == two.max_count == known.max_count
         assert not one.prices, "Microsoft has its own"
         assert two.parameter(OperationKind.GENERATE, 'options.provider_options["azure_west"].moderation')
-        assert app.routes.ready(one)
+        assert app.registry.ready(one)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""What was made, held against the lines of what was asked: the fidelity that only a result can tell."""
+"""Measuring: completes the fidelity report with facts that only the result has: sizes, count, pixel lock, metadata."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from celeste_image.core.events import Measured
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.fidelity.sizes import ratio_of, same_shape
@@ -18,45 +17,51 @@ MEASURED = (
 
 
 def measure(
-    lines: Sequence[FidelityLine], images: Sequence[ImageOutput], found: Collection[Measured]
+    lines: Sequence[FidelityLine], images: Sequence[ImageOutput], found: Collection[FidelityLine]
 ) -> list[FidelityLine]:
-    """Returns the lines that wait for the result, and those about whose fields something was found on it.
+    """Returns the lines that wait for the result, and the lines of other fields with findings.
 
-    One for each field when all images agree, else one for each image. A field that has no line gets one when what was
-    found is not as it should be.
+    A field has one line if all images agree, else one line for each image. A field without a line of the request gets
+    one only if a finding is not as it should be.
+
+    Args:
+        lines: The lines of the request.
+        images: The images of the result.
+        found: The findings of steps: see `FidelityLine.found`.
     """
     asked = {line.path: line for line in lines}
-    indexes = {None, *(image.index for image in images)}  # what was measured may not have been saved
-    told = []
+    indexes = {None, *(image.index for image in images)}  # an image may fail after a step has looked at it
+    completed = []
     for path in dict.fromkeys([*(path for path in asked if path in MEASURED), *(each.path for each in found)]):
         line = asked.get(path, FidelityLine(path, FidelityOutcome.DEFAULTED))
         if path == "size":
-            told += _agreed([(_sized(line, image.width, image.height), image.index) for image in images]) or [line]
+            sized = [(_with_size(line, image.width, image.height), image.index) for image in images]
+            completed += _one_if_equal(sized) or [line]
             continue
-        seen = {each.index: each for each in found if each.path == path and each.index in indexes}
-        made = [(_noted(line, each), each.index) for each in seen.values() if path in asked or each.text]
-        told += _agreed(made) or ([line] if path in asked and path in MEASURED else [])
-    return told
+        latest = {each.image_index: each for each in found if each.path == path and each.image_index in indexes}
+        findings = [each for each in latest.values() if path in asked or each.outcome is FidelityOutcome.ADJUSTED]
+        merged = _one_if_equal([(_with_finding(line, each), each.image_index) for each in findings])
+        completed += merged or ([line] if path in asked and path in MEASURED else [])
+    return completed
 
 
-def _agreed(lines: Sequence[tuple[FidelityLine, int | None]]) -> list[FidelityLine]:
-    """Returns one line when all are the same, else each with the index of its image."""
+def _one_if_equal(lines: Sequence[tuple[FidelityLine, int | None]]) -> list[FidelityLine]:
+    """Returns one line if all are equal, else each line with the index of its image."""
     if all(line == lines[0][0] for line, _ in lines):
         return [line for line, _ in lines[:1]]
     return [replace(line, image_index=index) for line, index in lines]
 
 
-def _noted(line: FidelityLine, found: Measured) -> FidelityLine:
-    """Returns a line with what was found."""
-    line = replace(line, measured=found.value)
-    if not found.text:
+def _with_finding(line: FidelityLine, found: FidelityLine) -> FidelityLine:
+    line = replace(line, measured=found.measured)
+    if found.outcome is FidelityOutcome.HONORED:
         return line
-    note = "; ".join(text for text in (line.note, found.text) if text)
+    note = "; ".join(text for text in (line.note, found.note) if text)
     return replace(line, outcome=FidelityOutcome.ADJUSTED, note=note)
 
 
-def _sized(line: FidelityLine, width: int, height: int) -> FidelityLine:
-    """Returns the line about the size with that of an image; what was sent may be a size, a ratio, or nothing."""
+def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
+    """Returns the line of the size with the size of an image. `line.sent` may be a size, a ratio, or nothing."""
     size: Mapping[str, int] = {"width": width, "height": height}
     sent = line.sent or {}
     shape = sent.get("aspect_ratio")
@@ -66,5 +71,5 @@ def _sized(line: FidelityLine, width: int, height: int) -> FidelityLine:
     has_shape = shape is None or same_shape(width / height, float(ratio_of(shape)))
     if sent == size or (is_free and has_shape):
         return replace(line, measured=size)
-    text = "the model made another size than it was sent"
-    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size, note=text)
+    note = "the model made another size than it was sent"
+    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size, note=note)

@@ -1,1 +1,1 @@
-"""The operator's safety policy: words, rules, and the steps that apply them."""
+"""The operator's safety policy: word lists, rules, and the steps that apply them."""

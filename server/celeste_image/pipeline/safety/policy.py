@@ -1,4 +1,4 @@
-"""Policy: what the operator wants of prompts and pictures, and what it says of one of them."""
+"""Safety policy: the operator's rules for prompts and images, and the verdicts that they give."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -19,45 +19,46 @@ from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.safety.words import WordList, words_of
 from celeste_image.providers.base import Provider
+from celeste_image.providers.registry import Registry
 
 __all__ = ["Judgment", "Rules", "SafetyPolicy", "strongest"]
 
 log = structlog.get_logger("celeste_image.safety")
 
 Rules = Mapping[str, ImageRule]
-"""By category, those that are off left out."""
+"""The rules by category, without those that are off."""
 
 MILD_TO_STRONG = tuple(SafetyAction)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What the policy says of one picture, and how long an engine of ours worked for that."""
+    """The verdicts on one image, and the seconds that an engine of this server worked for them."""
 
     verdicts: tuple[SafetyVerdict, ...]
     compute_seconds: float = 0.0
 
 
 def strongest(verdicts: Sequence[SafetyVerdict]) -> SafetyVerdict:
-    """Returns the verdict that decides: that with the strongest action, of several the highest score."""
+    """Returns the verdict with the strongest action, and among those the one with the highest score."""
     return max(verdicts, key=lambda verdict: (MILD_TO_STRONG.index(verdict.action), verdict.score or 0.0))
 
 
 class SafetyPolicy:
-    """The operator's policy. One that asks for nothing costs nothing.
+    """Judges the prompts and images of requests by the operator's rules.
 
     Attributes:
-        inputs: The rules for pictures of requests.
-        outputs: The rules for pictures that were made.
-        pixels: What blurs them.
+        inputs: The rules for images of requests.
+        outputs: The rules for images that were made.
+        pixels: Blurs images.
     """
 
-    def __init__(self, settings: SafetySettings, providers: Mapping[str, Provider], pixels: Pixels) -> None:
-        """Makes it.
+    def __init__(self, settings: SafetySettings, registry: Registry, pixels: Pixels) -> None:
+        """Reads the word lists, and finds the model that scores images.
 
         Raises:
-            ValueError: A list of words can't be read or has none, or pictures are to be checked by a model that can't
-                be used, does not score pictures, or does not know a category.
+            ValueError: A word list can't be read or is empty; or the model that scores images can't be used, does not
+                score images, or does not know a category.
         """
         self.pixels = pixels
         self.inputs: Rules = _on(settings.inputs)
@@ -70,7 +71,7 @@ class SafetyPolicy:
         }
         self._engine = settings.engine
         if self.inputs or self.outputs:
-            self._provider, self._card = _engine(settings.engine, providers)
+            self._provider, self._card = _engine(settings.engine, registry)
             for name, rules in (("inputs", self.inputs), ("outputs", self.outputs)):
                 for category in rules:
                     if category not in self._card.safety_categories:
@@ -80,11 +81,11 @@ class SafetyPolicy:
 
     @property
     def checks_prompts(self) -> bool:
-        """Tells whether there are words to look for."""
+        """Whether there are words to look for."""
         return bool(self._words)
 
     def of_texts(self, request: ImageRequest) -> list[SafetyVerdict]:
-        """Returns a verdict for each text with words of a list, and each such list. Takes time: not on the loop."""
+        """Returns a verdict for each text and each word list with a term in it. Blocks, so call it in a thread."""
         found = []
         for path, text in _texts(request):
             words = words_of(text)
@@ -93,11 +94,16 @@ class SafetyPolicy:
                     found.append(SafetyVerdict(SafetyStage.PROMPT, category, action, path=path))
         return found
 
-    async def of_picture(self, image: ImageInput, call: Call, rules: Rules, about: SafetyVerdict) -> Judgment:
-        """Returns a verdict on a picture for each category that has a rule; `about` is what they have in common.
+    async def of_image(self, image: ImageInput, call: Call, rules: Rules, about: SafetyVerdict) -> Judgment:
+        """Returns a verdict on an image for each category that has a rule.
 
-        A picture that could not be checked, whatever happened, gets one verdict that says so, with the action that the
-        operator wants then.
+        An image that could not be checked, for whatever reason, gets one verdict with the operator's `on_error` action.
+
+        Args:
+            image: The image, with its facts.
+            call: The call.
+            rules: The rules, by category.
+            about: The fields that the verdicts have in common.
         """
         about = replace(about, engine=self._engine)
         try:
@@ -119,10 +125,12 @@ class SafetyPolicy:
             return Judgment((replace(about, category="", action=self._fails, note=note),))
 
     async def _scores(self, image: ImageInput, call: Call) -> tuple[dict[str, float], float]:
-        """Returns a score for each of the engine's categories, and the time it took.
+        """Returns a score for each of the engine's categories, and the seconds that the engine worked.
 
-        It is asked past the queue of its provider: whoever waits here may hold the only place in that. Raises
-        CelesteError.
+        The call skips the queue of the engine's provider, since a call that waits here may hold the queue's only place.
+
+        Raises:
+            CelesteError: The engine failed, or gave no score for a category.
         """
         request = Analyze(model=self._engine, image=image, kinds=(AnalysisKind.SAFETY,))
         scores: dict[str, float] = {}
@@ -143,21 +151,19 @@ def _on(rules: Mapping[str, ImageRule]) -> Rules:
     return {category: rule for category, rule in rules.items() if rule.action != "off"}
 
 
-def _engine(model: str, providers: Mapping[str, Provider]) -> tuple[Provider, ModelCard]:
-    """Returns the model that scores pictures, with its provider. Raises ValueError when it can't be used."""
-    for provider in providers.values():
-        for card in provider.cards:
-            if card.id == model and card.safety_categories:
-                if provider.ready(card):
-                    return provider, card
-                how = f"get its weights with: {card.pull}" if card.pull else f"{card.provider} has no key"
-                raise ValueError(f"safety.engine: {model} can't be used; {how}")
-    able = [card.id for provider in providers.values() for card in provider.cards if card.safety_categories]
-    raise ValueError(f"safety.engine: {model!r} does not score pictures; these do: {', '.join(able)}")
+def _engine(model: str, registry: Registry) -> tuple[Provider, ModelCard]:
+    """Returns the model that scores images, with its provider. Raises ValueError if it can't be used."""
+    able = {card.id: card for card in registry.cards.values() if card.safety_categories}
+    if (card := able.get(model)) is None:
+        raise ValueError(f"safety.engine: {model!r} does not score images; these do: {', '.join(able)}")
+    if not registry.ready(card):
+        how = f"get its weights with: {card.pull}" if card.pull else f"{card.provider} has no key"
+        raise ValueError(f"safety.engine: {model} can't be used; {how}")
+    return registry.providers[card.provider], card
 
 
 def _word_list(path: str, words: Sequence[str], files: Sequence[Path]) -> WordList:
-    """Returns the list of a category. Raises ValueError when a file can't be read, or there is nothing to look for."""
+    """Returns the words of a category. Raises ValueError if a file can't be read, or there are no words."""
     terms = list(words)
     for file in files:
         try:
@@ -176,7 +182,7 @@ def _word_list(path: str, words: Sequence[str], files: Sequence[Path]) -> WordLi
 
 
 def _texts(request: ImageRequest) -> Iterator[tuple[str, str]]:
-    """Yields what a request says in words, with the paths; not what it says is not to be there."""
+    """Yields the texts of a request with their paths, except the negative prompt."""
     match request:
         case Generate() | Upscale():
             yield "prompt", request.prompt

@@ -1,11 +1,11 @@
-"""The operator's safety policy in the road.
+"""Safety steps: apply the operator's policy to the prompts, input images and output images of a request.
 
-    checking_prompts   outside of loading: nothing is fetched or decoded for a prompt that is refused
-    checking_inputs    inside of loading: pictures are bytes with facts, and no model has seen them
-    checking_outputs   inside of saving: what may not be shown is never stored
+    checking_prompts   above loading: nothing is fetched or decoded for a blocked prompt
+    checking_inputs    below loading: images are bytes with facts, and no model has seen them
+    checking_outputs   below saving: a blocked image is never stored
 
-Each verdict is a Judged. What is refused is SafetyBlocked, an error for prompts and inputs, a Missed for each picture
-that was made: the others go on. A policy that asks for nothing leaves the road as it is.
+Each verdict is a SafetyJudged. A blocked prompt or input ends the request with SafetyBlocked. A blocked output becomes
+an ImageFailed, and the other images are delivered. An empty policy adds no step.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from celeste_image.core.events import (
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Analyze, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
+from celeste_image.pipeline.per_image import per_image
 from celeste_image.pipeline.safety.policy import SafetyPolicy, strongest
 
 __all__ = ["checking_inputs", "checking_outputs", "checking_prompts"]
@@ -40,12 +41,12 @@ __all__ = ["checking_inputs", "checking_outputs", "checking_prompts"]
 log = structlog.get_logger("celeste_image.safety")
 
 MASK = ".mask.image"
-"""End of a mask's path: a model sees a shape in it, not a picture."""
+"""End of a mask's path. A mask is a shape, so it is not scored."""
 HIDES = ("blur", "block")
 
 
 def checking_prompts(run: Run, policy: SafetyPolicy) -> Run:
-    """Looks for the operator's words in what a request says."""
+    """Looks for the operator's words in the texts of a request."""
     if not policy.checks_prompts:
         return run
 
@@ -62,9 +63,9 @@ def checking_prompts(run: Run, policy: SafetyPolicy) -> Run:
 
 
 def checking_inputs(run: Run, policy: SafetyPolicy) -> Run:
-    """Has the pictures of a request scored; a blurred one takes the place of one that is to be blurred.
+    """Scores the images of a request, and replaces an image with a blurred one where the policy says so.
 
-    Not those of an Analyze: it makes nothing, and is how callers find out themselves. Not masks.
+    Masks are not scored, nor are the images of an Analyze: callers use it to score images themselves.
     """
     if not policy.inputs:
         return run
@@ -75,7 +76,7 @@ def checking_inputs(run: Run, policy: SafetyPolicy) -> Run:
         for path, image in images.items():
             if isinstance(request, Analyze) or path.endswith(MASK):
                 continue
-            judgment = await policy.of_picture(image, call, policy.inputs, replace(about, path=path))
+            judgment = await policy.of_image(image, call, policy.inputs, replace(about, path=path))
             if judgment.compute_seconds:
                 yield ComputeUsed(judgment.compute_seconds)
             for verdict in judgment.verdicts:
@@ -93,57 +94,65 @@ def checking_inputs(run: Run, policy: SafetyPolicy) -> Run:
 
 
 def checking_outputs(run: CandidateRun, policy: SafetyPolicy) -> CandidateRun:
-    """Has each picture scored that was made; what is to be blurred is stored blurred, what is blocked not at all.
+    """Scores each image that was made. The policy decides whether it is stored as it is, stored blurred, or blocked.
 
-    Where anything may be hidden there are no previews: what is not finished can't be judged.
+    If the policy may hide images, there are no previews, since an unfinished image can't be judged.
     """
     if not policy.outputs:
         return run
     hides = any(rule.action in HIDES for rule in policy.outputs.values())
 
-    async def checked(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+    def checked(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=_is_paid(candidate.card))
-        if hides and request.options.preview_count:
-            text = "there are none: the safety policy of this server can't judge what is not finished"
-            yield Warned("options.preview_count", text)
+
+        def judge(picture: Picture) -> AsyncGenerator[Event, None]:
+            return _judge_output(policy, picture, candidate.call, about)
+
+        if not hides:
+            return per_image(run(request, candidate), judge)
+        warnings = []
+        if request.options.preview_count:
+            text = "there are none: the safety policy of this server can't judge unfinished images"
+            warnings.append(Warned("options.preview_count", text))
             request = replace(request, options=replace(request.options, preview_count=0))
-        async with aclosing(run(request, candidate)) as events:
-            async for event in events:
-                if isinstance(event, Picture):
-                    async with aclosing(_checked(policy, event, candidate.call, about)) as told:
-                        async for each in told:
-                            yield each
-                elif not (hides and isinstance(event, Preview)):
-                    yield event
+        return per_image(_without_previews(run(request, candidate)), judge, warnings)
 
     return checked
 
 
-async def _checked(
+async def _without_previews(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        async for event in events:
+            if not isinstance(event, Preview):
+                yield event
+
+
+async def _judge_output(
     policy: SafetyPolicy, made: Picture, call: Call, about: SafetyVerdict
 ) -> AsyncGenerator[Event, None]:
-    """Yields the verdicts on a picture that was made, and the picture, a blurred one, or a Missed."""
+    """Yields the verdicts on an image that was made, and then the image, a blurred one, or an ImageFailed."""
     facts = ImageFacts(made.media_type, made.width, made.height, len(made.data), "", "", False)
     image = ImageInput(made.data, facts=facts)
-    judgment = await policy.of_picture(image, call, policy.outputs, replace(about, image_index=made.index))
+    judgment = await policy.of_image(image, call, policy.outputs, replace(about, image_index=made.index))
     if judgment.compute_seconds:
         yield ComputeUsed(judgment.compute_seconds)
     for verdict in judgment.verdicts:
         yield _judged(verdict, call)
     verdict = strongest(judgment.verdicts)
-    if verdict.action is SafetyAction.BLOCK:
-        yield ImageFailed(made.index, _blocked(verdict))
-    elif verdict.action is SafetyAction.BLUR:
-        try:
-            data = await policy.pixels.blurred(image, made.media_type)
-        except Exception as error:  # not to be shown as it is, whatever happens
-            reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
-            log.warning("unblurred", reason=reason, request_id=call.request_id, exc_info=True)
-            yield ImageFailed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
-        else:
-            yield replace(made, data=data)
-    else:
-        yield made
+    match verdict.action:
+        case SafetyAction.BLOCK:
+            yield ImageFailed(made.index, _blocked(verdict))
+        case SafetyAction.BLUR:
+            try:
+                data = await policy.pixels.blurred(image, made.media_type)
+            except Exception as error:  # the image must not be shown as it is, whatever happens
+                reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
+                log.warning("unblurred", reason=reason, request_id=call.request_id, exc_info=True)
+                yield ImageFailed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
+            else:
+                yield replace(made, data=data)
+        case _:
+            yield made
 
 
 async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
@@ -159,7 +168,7 @@ OURS = (ModelEvidence.RUN, ModelEvidence.PUBLISHER)
 
 
 def _is_paid(card: ModelCard) -> bool | None:
-    """Tells whether a model's pictures cost anything; None when its card does not say, False for our own engines."""
+    """Returns whether a model's images cost money: False for engines of this machine, None if the card has no price."""
     return True if card.prices else False if card.evidence in OURS else None
 
 
@@ -177,7 +186,7 @@ def _judged(verdict: SafetyVerdict, call: Call) -> SafetyJudged:
 
 
 def _blocked(verdict: SafetyVerdict) -> SafetyBlocked:
-    """Returns the refusal: it tells the category, not the word that was found."""
+    """Returns the refusal. It names the category, not the word that was found."""
     text = f"blocked by the safety policy of this server: {verdict.why}"
     where = verdict.path or f"image {verdict.image_index}"
     names = ("category", "path", "engine", "score", "threshold", "note")

@@ -1,11 +1,11 @@
-"""Word lists: which of an operator's terms a text has, whatever its letters look like on the way in.
+"""Word lists: finds an operator's terms in a text, however Unicode spells the letters.
 
     text ──> folded() ──> words ──> WordList.finds()
 
-A term is one word or several in a row; `*` stands for any letters and digits of a word, none too, `?` for one. Whole
-words match, in any case. Folding makes one of what Unicode has several of: full-width and styled letters, ligatures,
-composed and decomposed accents; what is not seen, such as a zero-width space, is gone. It keeps accents, which make
-other words in many languages, and letters of another alphabet that look alike.
+A term is one word, or several in a row. In a word, `*` stands for any number of letters and digits, `?` for one. Whole
+words match, in upper and lower case. Folding unites the spellings of Unicode: full-width and styled letters, ligatures,
+composed and decomposed accents. It removes invisible characters, such as a zero-width space. It keeps accents, which
+make other words in many languages, and similar letters of other alphabets.
 """
 
 import re
@@ -30,17 +30,17 @@ MAX_TERM = 200
 
 
 def folded(text: str) -> str:
-    """Returns a text as Unicode compares identifiers: NFKC_Casefold, Unicode 16, section 3.13."""
+    """Returns a text in the form in which Unicode compares identifiers: NFKC_Casefold, Unicode 16, section 3.13."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.translate(UNSEEN)).casefold())
 
 
 def words_of(text: str, keep: str = "") -> list[str]:
-    """Returns the words of a text, folded: runs of letters, marks and digits, and of what is in `keep`."""
+    """Returns the folded words of a text: runs of letters, marks, digits and the characters in `keep`."""
     return "".join(c if c in keep or unicodedata.category(c)[0] in "LMN" else " " for c in folded(text)).split()
 
 
 class WordList:
-    """Terms to look for.
+    """Finds terms in texts.
 
     Raises:
         ValueError: A term is too long, or has no letter or digit and so would match anything.
@@ -67,7 +67,7 @@ class WordList:
         self._wild_phrases = re.compile("|".join(wild_phrases)) if wild_phrases else None
 
     def finds(self, words: Sequence[str]) -> bool:
-        """Tells whether a text with these words, in this order, has any of the terms."""
+        """Returns whether a text with these words, in this order, has any of the terms."""
         single = set(words)
         if not self._words.isdisjoint(single):
             return True
@@ -83,7 +83,7 @@ class WordList:
 def _pattern(word: str) -> str:
     """Returns the expression for a word of a term.
 
-    What comes after each `*` is found once and for all, so that time grows with the text and not with a power of it.
+    The part after each `*` is matched once, without backtracking, so the time grows linearly with the text.
     """
     first, *parts = (_literal(part) for part in re.split(r"\*+", word))
     if not parts:

@@ -12,9 +12,10 @@ from celeste_image.core.events import (
     Analyzed,
     ComputeUsed,
     Event,
-    Measured,
+    Fidelity,
     Warned,
 )
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.engines.events import event_of
 from celeste_image.providers.base import Tools
@@ -99,7 +100,8 @@ def _events(frame: Frame) -> Iterator[Event]:
         case "warned":
             yield Warned(fields["path"], fields["text"])
         case "measured":
-            yield Measured(fields["path"], fields.get("value"), fields.get("text", ""))
+            line = FidelityLine.found(fields["path"], fields.get("value"), problem=fields.get("text", ""))
+            yield Fidelity(line)
         case "picture":
             if unmatched := fields.get("unmatched"):
                 yield Warned("prompt", f"has unknown words, which were not drawn: {', '.join(unmatched)}")
