@@ -72,8 +72,8 @@ def test_a_field_on_a_card_is_one_of_the_contract(card: ModelCard) -> None:
         for path in (parameter.path for parameter in parameters if "provider_options" not in parameter.path):
             descriptor = getattr(operation_pb2, f"{kind.value.capitalize()}Request").DESCRIPTOR
             for step in path.split("."):
-                field = descriptor.fields_by_name[step]
-                descriptor = field.message_type
+                assert step in descriptor.fields_by_name
+                descriptor = descriptor.fields_by_name[step].message_type
 
 
 def test_there_are_providers() -> None:

@@ -19,8 +19,9 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.support.hosts import Asked, Host, listening, reset, until
+from tests.support.hosts import Asked, Host, listening, reset
 from tests.support.transport import FakeTransport
+from tests.support.waiting import until
 
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.core.secret import Secret

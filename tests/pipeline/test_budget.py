@@ -61,7 +61,8 @@ async def test_the_first_to_come_is_the_first_to_get_in_even_if_the_next_would_f
 async def test_nothing_needs_no_room() -> None:
     budget = ByteBudget(10, 0)
     await budget.reserve(10)
-    await budget.reserve(0)
+    assert (await budget.reserve(0)).size_bytes == 0
+    assert (budget.held_bytes, budget.waiting) == (10, 0)
 
 
 async def test_who_waits_in_vain_is_told_when_to_come_back() -> None:

@@ -77,7 +77,8 @@ async def test_pictures_that_a_model_does_not_take_are_refused(request_: Edit, f
 
 
 async def test_pictures_that_it_takes_pass() -> None:
-    await lines_of(edited(picture("image/jpeg"), picture(), edit=Outpaint(left=100, right=500)))
+    lines = await lines_of(edited(picture("image/jpeg"), picture(), edit=Outpaint(left=100, right=500)))
+    assert {line.outcome for line in lines.values()} == {FidelityOutcome.HONORED}
 
 
 @pytest.mark.parametrize(

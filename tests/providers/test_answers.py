@@ -185,7 +185,7 @@ values = st.recursive(
 
 @given(values, st.lists(st.integers(-4, 4) | st.text(max_size=3), max_size=4))
 def test_at_never_breaks(value: Any, path: list[str | int]) -> None:
-    at(value, *path)
+    assert at(value, *path) == at(at(value, *path[:-1]), *path[-1:])
 
 
 def test_at_finds_what_is_there() -> None:

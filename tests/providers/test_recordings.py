@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.support.recorded_requests import CASES, LEFT_OUT, play, prove
+from tests.support.recorded_requests import CASES, LEFT_OUT, check_recording, play
 from tests.support.recording_evidence import SPECIFIED, best, cards, operations_of, proofs_of
 from tests.support.recordings import Recording, all_recordings
 from tests.support.vendors import BASE, PROMPT
@@ -21,14 +21,14 @@ def test_every_recording_has_a_case_or_a_reason() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 async def test_our_request_is_the_recorded_one_and_its_answer_is_understood(name: str) -> None:
-    await prove(name)
+    await check_recording(name)
 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_another_key_does_not_pass_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.support.recordings.KEY", "sk-another-canary-0123456789")
     with pytest.raises(AssertionError):
-        await prove(name)
+        await check_recording(name)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if PROMPT in json.dumps(Recording.load(name).exchanges)])
@@ -37,7 +37,7 @@ async def test_another_body_does_not_pass_for_it(name: str, monkeypatch: pytest.
     recording.exchanges = json.loads(json.dumps(recording.exchanges).replace(PROMPT, "a blue bicycle"))
     monkeypatch.setattr(Recording, "load", lambda _: recording)
     with pytest.raises(AssertionError):
-        await prove(name)
+        await check_recording(name)
 
 
 def test_what_is_proven_is_offered() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import struct_pb2
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
 from tests.support import pictures
+from tests.support.grpc_calls import status_of
 
 from celeste_image.core.call import ANONYMOUS
 from celeste_image.rpc.pages import next_page_token
@@ -412,14 +413,6 @@ TABLE = [
     ),
 ]
 OPERATIONS = (GenerateRequest, EditRequest, UpscaleRequest, AnalyzeRequest)
-
-
-def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    for key, value in error.trailing_metadata():
-        if key == "grpc-status-details-bin":
-            assert isinstance(value, bytes)
-            return status_pb2.Status.FromString(value)
-    raise AssertionError(f"no details: {error}")
 
 
 def check(row: Row, error: grpc.aio.AioRpcError) -> None:

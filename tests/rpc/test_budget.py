@@ -6,11 +6,11 @@ import time
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from tests.rpc.test_bad_inputs import status_of
-from tests.rpc.test_slow_readers import GENERATE, READ, calls, healthy, stored, until
 from tests.support import pictures
+from tests.support.grpc_calls import GENERATE, READ, calls, healthy, status_of, stored
 from tests.support.raw_http2 import RawCalls
 from tests.support.servers import running
+from tests.support.waiting import until
 
 from celeste_image.rpc.parsing import MAX_ELEMENTS
 from celeste_image.v1 import (

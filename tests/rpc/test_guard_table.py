@@ -15,6 +15,7 @@ from tests.support.hostile_images import KINDS, Kind
 from tests.support.pictures import opened
 from tests.support.servers import Running, running, workers
 
+from celeste_image.providers.local.provider import LocalProvider
 from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub, UpscaleRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,18 +88,20 @@ async def test_it_is_read_rightly(channel: grpc.aio.Channel, kind: Kind) -> None
 
 async def test_a_picture_that_ends_decoders_is_refused_by_name(server: Running, channel: grpc.aio.Channel) -> None:
     digest = hashlib.sha256(b"deadly").hexdigest()
-    server.app.guard._losses[digest] = 2
+    server.app.guard.losses[digest] = 2
     code, reason, fields, text = await refusal(channel, b"deadly")
     assert (code, reason, fields) == ("INVALID_ARGUMENT", "IMAGE_REFUSED", ["image"])
     assert "two decoders" in text
-    del server.app.guard._losses[digest]
+    del server.app.guard.losses[digest]
 
 
 async def test_what_workers_print_reaches_the_log(server: Running) -> None:
-    pools = [server.app.decoders, *server.app.registry.providers["local"]._pools.values()]  # type: ignore[attr-defined]
+    local = server.app.registry.providers["local"]
+    assert isinstance(local, LocalProvider)
+    pools = [server.app.decoders, *local.pools.values()]
     with capture_logs() as lines:
         for pool in pools:
-            pool._on_log("100 % sure, %s")
+            pool.on_log("100 % sure, %s")
     assert [line["line"] for line in lines] == ["100 % sure, %s"] * len(pools)
 
 
@@ -111,4 +114,4 @@ async def test_no_decoder_was_lost(server: Running, channel: grpc.aio.Channel) -
         with contextlib.suppress(grpc.aio.AioRpcError):
             await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=kind.make())))
     assert workers("imaging.guard_engine") == before
-    assert not server.app.guard._losses
+    assert not server.app.guard.losses

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageFilter, ImageStat
-from tests.rpc.test_vendors import Fake, says
 from tests.support import pictures
-from tests.support.hosts import listening
+from tests.support.hosts import VendorHost, listening, says
 from tests.support.servers import Running, running, workers
 
 from celeste_image.client import AsyncClient
@@ -203,7 +202,7 @@ async def test_previews_are_not_sent_where_anything_may_be_hidden(action: str, p
 
 async def test_a_vendors_pictures_are_judged_one_by_one_and_paid_for() -> None:
     made = [{"b64_json": base64.b64encode(data).decode()} for data in (ASTRONAUT, FOX, ASTRONAUT, LIGHTHOUSE)]
-    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": made})]})
+    fake = VendorHost({"/v1/images/generations": [says({"created": 1, "data": made})]})
     request = Generate(model="openai/gpt-image-2", prompt="a boat", count=4)
     async with listening(fake.host):
         table = {"base_url": f"{fake.host.url}/v1", "allow_private": True, "key": "sk-test-0123456789"}
@@ -226,7 +225,7 @@ async def test_a_vendors_pictures_are_judged_one_by_one_and_paid_for() -> None:
 
 
 async def test_a_blocked_input_reaches_no_vendor() -> None:
-    fake = Fake({})
+    fake = VendorHost({})
     photo = Image.open(IMAGES / "astronaut.jpg").resize((768, 512))
     mask = Mask(ImageInput(pictures.mask(768, 512, (8, 8, 32, 32))))
     async with listening(fake.host), vendor_with(fake, {"inputs": drawing("block")}) as server:
@@ -248,7 +247,7 @@ async def test_a_blocked_input_reaches_no_vendor() -> None:
     assert fake.host.asked == []
 
 
-def vendor_with(fake: Fake, safety: Mapping[str, Any]) -> Any:
+def vendor_with(fake: VendorHost, safety: Mapping[str, Any]) -> Any:
     table = {"base_url": f"{fake.host.url}/v1", "allow_private": True, "key": "sk-test-0123456789"}
     return running(providers={"openai": table}, safety=safety)
 

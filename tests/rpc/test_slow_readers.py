@@ -2,20 +2,16 @@
 
 import asyncio
 import contextlib
-import os
-import time
-from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.rpc.test_stopping import ENGINE, long_upscale, streamed
 from tests.support import pictures
+from tests.support.grpc_calls import ENGINE, GENERATE, READ, calls, healthy, long_upscale, stored, streamed
 from tests.support.raw_http2 import RawCalls
-from tests.support.servers import Running, running, workers
+from tests.support.servers import running, workers
+from tests.support.waiting import until
 
 from celeste_image.admission import ByteBudget
-from celeste_image.core.call import ANONYMOUS
 from celeste_image.core.errors import SlowReader
 from celeste_image.rpc.slow_readers import WatchedContext
 from celeste_image.v1 import (
@@ -31,33 +27,8 @@ from celeste_image.v1 import (
 )
 
 SECONDS = 0.5
-READ = "/celeste.image.v1.ArtifactService/ReadArtifact"
 STREAM = "/celeste.image.v1.ImageService/Stream"
-GENERATE = "/celeste.image.v1.ImageService/Generate"
 SERVER = {"write_seconds": SECONDS}
-
-
-def calls() -> list[asyncio.Task[Any]]:
-    """Returns gRPC's tasks of calls."""
-    return [task for task in asyncio.all_tasks() if task.get_name().startswith(("rpc_task", "HandleExceptions"))]
-
-
-async def until(condition: Any, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def healthy(channel: grpc.aio.Channel) -> float:
-    """Returns how long the answer took."""
-    began = time.monotonic()
-    response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
-    assert response.status == health_pb2.HealthCheckResponse.SERVING
-    return time.monotonic() - began
-
-
-async def stored(server: Running, size: int) -> str:
-    return (await server.app.store.put(ANONYMOUS, os.urandom(size))).name
 
 
 async def test_fifty_that_never_read_are_ended_and_nobody_else() -> None:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from tests.support import pictures
+from tests.support.grpc_calls import ENGINE, long_upscale, streamed
 from tests.support.servers import running, workers
 
 from celeste_image.v1 import (
@@ -24,25 +25,8 @@ from celeste_image.v1 import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ENGINE = "engines.realesrgan"
 
-
-def long_upscale() -> UpscaleRequest:
-    """Returns work of many seconds: small tiles, sixteenfold."""
-    source = ImageInput(data=pictures.photo(300))
-    request = UpscaleRequest(image=source, factor=16, model="local/realesrgan-animevideov3")
-    request.options.provider_options["local"].update({"tile": 32})
-    return request
-
-
-def streamed(request: UpscaleRequest) -> StreamRequest:
-    stream = StreamRequest()
-    stream.operation.upscale.CopyFrom(request)
-    return stream
-
-
-async def test_the_next_call_works(channel: grpc.aio.Channel) -> None:
-    """Not a test of its own: what the others end with."""
+async def check_the_next_call(channel: grpc.aio.Channel) -> None:
     source = ImageInput(data=pictures.photo(32))
     request = UpscaleRequest(image=source, factor=2, model="local/realesrgan-animevideov3")
     assert (await ImageServiceStub(channel).Upscale(request, timeout=30)).result.images
@@ -67,18 +51,18 @@ async def test_cancel_stops_the_engine(channel: grpc.aio.Channel) -> None:
     (pid,) = workers(ENGINE)
     call.cancel()
     await asyncio.wait_for(gone(pid), 10)
-    await test_the_next_call_works(channel)
+    await check_the_next_call(channel)
     assert pid not in workers(ENGINE)
 
 
 async def test_cancel_of_a_unary_call_stops_the_engine(channel: grpc.aio.Channel) -> None:
-    await test_the_next_call_works(channel)
+    await check_the_next_call(channel)
     (pid,) = workers(ENGINE)
     call = ImageServiceStub(channel).Upscale(long_upscale())
     await asyncio.wait_for(at_work(pid), 10)
     call.cancel()
     await asyncio.wait_for(gone(pid), 10)
-    await test_the_next_call_works(channel)
+    await check_the_next_call(channel)
 
 
 async def at_work(pid: int) -> None:
@@ -96,7 +80,7 @@ async def at_work(pid: int) -> None:
 
 @pytest.mark.parametrize("unary", [False, True])
 async def test_a_deadline_stops_the_engine(channel: grpc.aio.Channel, unary: bool) -> None:
-    await test_the_next_call_works(channel)
+    await check_the_next_call(channel)
     (pid,) = workers(ENGINE)
     stub = ImageServiceStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -107,7 +91,7 @@ async def test_a_deadline_stops_the_engine(channel: grpc.aio.Channel, unary: boo
                 pass
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(gone(pid), 10)
-    await test_the_next_call_works(channel)
+    await check_the_next_call(channel)
 
 
 async def test_a_call_cancelled_in_the_queue_frees_its_place() -> None:
@@ -136,7 +120,7 @@ async def test_a_call_cancelled_in_the_queue_frees_its_place() -> None:
                 if response.event.WhichOneof("kind") == "progress":
                     break
             waiting[1].cancel()
-            await test_the_next_call_works(channel)
+            await check_the_next_call(channel)
 
 
 async def test_a_killed_engine_is_one_callers_failure_and_nobody_elses() -> None:
@@ -174,7 +158,7 @@ async def test_a_killed_engine_is_one_callers_failure_and_nobody_elses() -> None
         assert last.WhichOneof("kind") == "completed"
         assert (await generate).result.images
         assert (await analyze).result.analysis.metadata.width == 8
-        await test_the_next_call_works(channel)
+        await check_the_next_call(channel)
 
 
 async def test_a_client_that_goes_away_after_the_result_harms_nobody(channel: grpc.aio.Channel) -> None:

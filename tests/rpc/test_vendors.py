@@ -1,6 +1,5 @@
 """Vendors through a running server and real sockets: one call each, from gRPC to the wire and back."""
 
-import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tests.support import pictures
-from tests.support.hosts import Asked, Host, listening
+from tests.support.hosts import VendorHost, listening, reply, says
 from tests.support.recordings import KEY
 from tests.support.servers import Running, running
 
@@ -36,34 +35,7 @@ RESULT = pictures.plain(1024, 1024)
 SOURCE = ImageInput(data=pictures.photo(128))
 
 
-def reply(status: str, body: bytes, media_type: str = "application/json", *more: str) -> bytes:
-    head = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", f"content-type: {media_type}", *more]
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
-
-
-def says(value: Any, status: str = "200 OK", *more: str) -> bytes:
-    return reply(status, json.dumps(value).encode(), "application/json", *more)
-
-
-class Fake:
-    """A vendor on loopback: answers by path, remembers what it was asked."""
-
-    def __init__(self, answers: dict[str, list[bytes]]) -> None:
-        self._answers = answers
-        self.host = Host(self._answer)
-
-    async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
-        path = asked.line.split()[1].partition("?")[0]
-        left = self._answers[path]
-        writer.write(left.pop(0) if len(left) > 1 else left[0])
-        await writer.drain()
-
-    @property
-    def paths(self) -> list[str]:
-        return [asked.line.split()[1].partition("?")[0] for asked in self.host.asked]
-
-
-def vendor(fake: Fake, name: str, path: str = "", **more: Any) -> Any:
+def vendor(fake: VendorHost, name: str, path: str = "", **more: Any) -> Any:
     table = {"base_url": fake.host.url + path, "allow_private": True, "key": KEY, **more}
     return running(providers={name: table})
 
@@ -79,7 +51,7 @@ B64 = base64.b64encode(RESULT).decode()
 
 
 async def test_openai() -> None:
-    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
+    fake = VendorHost({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         request = Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1024, 1024))
         result, _ = await result_of(server, request)
@@ -94,7 +66,7 @@ async def test_a_vendors_words_are_taken_out_and_the_recipe_is_written() -> None
     info.add_text("Comment", "a vendor's words")
     data = pictures.encoded(pictures.opened(RESULT), "PNG", pnginfo=info)
     answer = {"created": 1, "data": [{"b64_json": base64.b64encode(data).decode()}]}
-    fake = Fake({"/v1/images/generations": [says(answer)]})
+    fake = VendorHost({"/v1/images/generations": [says(answer)]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         options = RequestOptions(output_metadata=OutputMetadata.STRIP, embed_recipe=True)
         request = Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1024, 1024), options=options)
@@ -110,7 +82,7 @@ async def test_a_vendors_words_are_taken_out_and_the_recipe_is_written() -> None
 
 
 async def test_another_size_than_asked_is_measured_and_said() -> None:
-    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
+    fake = VendorHost({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         request = Generate(model="openai/gpt-image-2", prompt="a boat", size=Size(1536, 1024))
         result, _ = await result_of(server, request)
@@ -122,7 +94,7 @@ async def test_another_size_than_asked_is_measured_and_said() -> None:
 async def test_gemini() -> None:
     parts = [{"text": "Here."}, {"inlineData": {"mimeType": "image/png", "data": B64}}]
     answer = says({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]})
-    fake = Fake({"/v1/models/gemini-2.5-flash-image:generateContent": [answer]})
+    fake = VendorHost({"/v1/models/gemini-2.5-flash-image:generateContent": [answer]})
     async with listening(fake.host), vendor(fake, "gemini", "/v1") as server:
         request = Edit(model="gemini/gemini-2.5-flash-image", image=SOURCE, edit=Instruct("make it blue"))
         result, _ = await result_of(server, request)
@@ -132,7 +104,7 @@ async def test_gemini() -> None:
 
 async def test_stability() -> None:
     answer = says({"image": B64, "finish_reason": "SUCCESS", "seed": 42})
-    fake = Fake({"/v2beta/stable-image/edit/remove-background": [answer]})
+    fake = VendorHost({"/v2beta/stable-image/edit/remove-background": [answer]})
     async with listening(fake.host), vendor(fake, "stability", "/v2beta") as server:
         async with AsyncClient(server.address) as client:
             models = [
@@ -146,7 +118,7 @@ async def test_stability() -> None:
 
 
 async def test_stability_as_a_job_is_asked_for_as_often_as_the_operator_says() -> None:
-    fake = Fake(
+    fake = VendorHost(
         {
             "/v2beta/stable-image/upscale/creative": [says({"id": "a" * 64})],
             f"/v2beta/results/{'a' * 64}": [
@@ -165,10 +137,10 @@ async def test_stability_as_a_job_is_asked_for_as_often_as_the_operator_says() -
 
 
 async def test_black_forest_labs_is_polled_and_its_result_fetched_without_the_key() -> None:
-    fake = Fake({})
+    fake = VendorHost({})
     async with listening(fake.host):
         url = fake.host.url
-        fake._answers = {
+        fake.answers = {
             "/v1/flux-pro-1.1": [says({"id": "task-1", "polling_url": f"{url}/v1/get_result?id=task-1"})],
             "/v1/get_result": [
                 says({"id": "task-1", "status": "Pending", "progress": 0.4}),
@@ -188,7 +160,7 @@ async def test_black_forest_labs_is_polled_and_its_result_fetched_without_the_ke
 
 async def test_a_rate_limit_is_waited_for_and_said() -> None:
     limited = says({"error": {"message": "slow", "type": "requests"}}, "429 Too Many Requests", "retry-after-ms: 20")
-    fake = Fake({"/v1/images/generations": [limited, says({"created": 1, "data": [{"b64_json": B64}]})]})
+    fake = VendorHost({"/v1/images/generations": [limited, says({"created": 1, "data": [{"b64_json": B64}]})]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         result, events = await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
     assert len(result.images) == 1
@@ -197,7 +169,7 @@ async def test_a_rate_limit_is_waited_for_and_said() -> None:
 
 
 async def test_what_was_sent_and_not_answered_is_not_sent_again() -> None:
-    fake = Fake({"/v1/images/generations": [reply("200 OK", b"{")]})
+    fake = VendorHost({"/v1/images/generations": [reply("200 OK", b"{")]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         with pytest.raises(OutcomeUnknown) as caught:
             await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))
@@ -208,7 +180,7 @@ async def test_what_was_sent_and_not_answered_is_not_sent_again() -> None:
 async def test_refusals_have_their_own_classes() -> None:
     blocked = says({"error": {"message": "no", "code": "moderation_blocked"}}, "400 Bad Request")
     denied = says({"error": {"message": f"bad key {KEY}", "code": "invalid_api_key"}}, "401 Unauthorized")
-    fake = Fake({"/v1/images/generations": [blocked, denied]})
+    fake = VendorHost({"/v1/images/generations": [blocked, denied]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         for expected in (SafetyBlocked, ProviderCredentials):
             with pytest.raises(expected) as caught:
@@ -227,7 +199,7 @@ async def test_a_server_without_keys_says_so_and_draws_by_itself() -> None:
 
 
 async def test_a_compatible_server_is_configuration_alone() -> None:
-    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
+    fake = VendorHost({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}]})]})
     more = {"kind": "compatible", "models": [{"id": "qwen-image", "sizes": ["1024x1024"]}]}
     async with listening(fake.host), vendor(fake, "studio", "/v1", **more) as server:
         result, events = await result_of(server, Generate(model="studio/qwen-image", prompt="a boat"))
@@ -279,7 +251,7 @@ IGNORED = "the provider also changed pixels outside the mask, which "
 async def test_what_a_vendor_does_outside_of_a_mask_is_measured_and_undone(
     made: Callable[[], Image.Image], lock: bool | None, outcome: str, note: str
 ) -> None:
-    fake = Fake({"/v1/images/edits": [edited(made())]})
+    fake = VendorHost({"/v1/images/edits": [edited(made())]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         request = Edit(model="openai/gpt-image-2", image=SOURCE, edit=Inpaint(MASK, "a door", lock))
         result, events = await result_of(server, request)
@@ -335,7 +307,7 @@ async def test_a_wrong_mask_is_refused_by_its_field_and_nothing_is_sent() -> Non
 
 async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> None:
     answer = says({"image": base64.b64encode(SOURCE.data).decode(), "finish_reason": "SUCCESS", "seed": 42})
-    fake = Fake({"/v2beta/stable-image/edit/erase": [answer]})
+    fake = VendorHost({"/v2beta/stable-image/edit/erase": [answer]})
     async with listening(fake.host), vendor(fake, "stability", "/v2beta") as server:
         request = Edit(model="stability/erase", image=SOURCE, edit=Erase(MASK), output_media_type="image/jpeg")
         result, events = await result_of(server, request)
@@ -352,7 +324,7 @@ async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> No
 
 
 async def test_images_that_a_vendor_did_not_make_are_failures_of_theirs() -> None:
-    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}] * 3})]})
+    fake = VendorHost({"/v1/images/generations": [says({"created": 1, "data": [{"b64_json": B64}] * 3})]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         request = Generate(model="openai/gpt-image-2", prompt="a boat", count=4, size=Size(1024, 1024))
         result, events = await result_of(server, request)
@@ -370,7 +342,7 @@ async def test_images_that_a_vendor_did_not_make_are_failures_of_theirs() -> Non
 
 
 async def test_an_answer_without_a_picture_is_no_success() -> None:
-    fake = Fake({"/v1/images/generations": [says({"created": 1, "data": []})]})
+    fake = VendorHost({"/v1/images/generations": [says({"created": 1, "data": []})]})
     async with listening(fake.host), vendor(fake, "openai", "/v1") as server:
         with pytest.raises(ProviderFailed):
             await result_of(server, Generate(model="openai/gpt-image-2", prompt="a boat"))

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.store.meddling import meddled
+from tests.support.changing_objects import meddled
 from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
 
 from celeste_image.core.artifact import Artifact

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.store.test_uploads import begin, send
 from tests.support.proxies import FaultyProxy
 from tests.support.s3 import S3
 from tests.support.stores import OTHER, OWNER, Kept, kept_at, name_of, path_of
+from tests.support.uploads import begin, send
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.store import CHUNK_BYTES, backend

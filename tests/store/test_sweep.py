@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from obstore.store import S3Store
-from tests.store.meddling import meddled
+from tests.support.changing_objects import meddled
 from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
 
 from celeste_image.core.artifact import Lineage

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.stores import OTHER, OWNER, Kept, name_of
+from tests.support.uploads import DATA, NAME, begin, send
 
-from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import (
     ArtifactNotFound,
     DigestMismatch,
@@ -19,30 +19,9 @@ from celeste_image.core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from celeste_image.store import ArtifactStore
 from celeste_image.store.uploads import Upload
 
-DATA = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1000
-NAME = name_of(DATA)
 HALF = len(DATA) // 2
-
-
-async def send(
-    store: ArtifactStore, data: bytes = DATA, name: str = NAME, *, start: int = 0, step: int = 1 << 16, size: int = -1
-) -> Artifact:
-    """Uploads bytes as WriteArtifact does."""
-    size = len(data) if size < 0 else size
-    async with store.upload(OWNER, name) as upload:
-        for offset in range(start, len(data), step):
-            await store.write(upload, size, offset, data[offset : offset + step])
-            await asyncio.sleep(0)
-        return await store.finish(OWNER, name, size, upload)
-
-
-async def begin(store: ArtifactStore, upto: int, data: bytes = DATA, name: str = NAME) -> None:
-    """Uploads the first bytes, then drops the connection."""
-    async with store.upload(OWNER, name) as upload:
-        await store.write(upload, len(data), 0, data[:upto])
 
 
 async def test_uploaded_bytes_are_an_artifact(kept: Kept) -> None:

@@ -1,11 +1,13 @@
 """A host on loopback that says what a test wants, byte by byte, and remembers who spoke to it."""
 
 import asyncio
+import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from celeste_image.outbound.origins import Origin
 
@@ -92,13 +94,6 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits for something that is about to happen, at most two seconds."""
-    async with asyncio.timeout(2):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 @asynccontextmanager
 async def listening(host: Host, /, **how: object) -> AsyncIterator[Host]:
     """Lets a host listen on 127.0.0.1, or where `how` says."""
@@ -110,3 +105,30 @@ async def listening(host: Host, /, **how: object) -> AsyncIterator[Host]:
     finally:
         server.close()
         await server.wait_closed()
+
+
+def reply(status: str, body: bytes, media_type: str = "application/json", *more: str) -> bytes:
+    head = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", f"content-type: {media_type}", *more]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def says(value: Any, status: str = "200 OK", *more: str) -> bytes:
+    return reply(status, json.dumps(value).encode(), "application/json", *more)
+
+
+class VendorHost:
+    """A vendor on loopback: answers by path, remembers what it was asked."""
+
+    def __init__(self, answers: dict[str, list[bytes]]) -> None:
+        self.answers = answers
+        self.host = Host(self._answer)
+
+    async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        path = asked.line.split()[1].partition("?")[0]
+        left = self.answers[path]
+        writer.write(left.pop(0) if len(left) > 1 else left[0])
+        await writer.drain()
+
+    @property
+    def paths(self) -> list[str]:
+        return [asked.line.split()[1].partition("?")[0] for asked in self.host.asked]

@@ -1,7 +1,7 @@
-"""What is held against each recording: the request of ours that must equal it, and what that proves.
+"""The request of ours that must equal each recording of a vendor's SDK, and what the recording then proves.
 
-`prove` does it for one. `make docs` and `make check-docs` do it for all of them to say how each provider's operations
-are known, and `test_recordings.py` holds the evidence that the catalog states to the same result.
+`check_recording` checks one. `make docs` and `make check-docs` check all, to say how each provider's operations are
+known. `test_recordings.py` compares the evidence that the catalog states with the result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ from celeste_image.providers.vendors.gemini import Gemini
 from celeste_image.providers.vendors.openai import OpenAI
 from celeste_image.providers.vendors.stability import Stability
 
-__all__ = ["CASES", "LEFT_OUT", "Case", "Place", "Played", "play", "prove"]
+__all__ = ["CASES", "LEFT_OUT", "Case", "Place", "Played", "check_recording", "play"]
 
 IMAGE, WHITE, RESULT = fixture_image("IMAGE"), Mask(fixture_image("MASK_WHITE")), fixture("RESULT")
 
@@ -311,7 +311,7 @@ async def play(name: str, request: ImageRequest | None = None) -> Played:
     return Played(events, error, clock.pauses, playing)
 
 
-async def prove(name: str) -> None:
+async def check_recording(name: str) -> None:
     """Raises AssertionError unless our request is the recorded one and the recorded answer is understood."""
     case, played = CASES[name], await play(name)
     if case.fails:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tests.support.recorded_requests import CASES, prove
+from tests.support.recorded_requests import CASES, check_recording
 from tests.support.recordings import Recording
 
 from celeste_image.core.card import ChoiceRange, ModelCard, ModelEvidence
@@ -146,7 +146,7 @@ def run_recordings() -> Mapping[str, str]:
 
     async def problem(name: str) -> str:
         try:
-            await prove(name)
+            await check_recording(name)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         return ""

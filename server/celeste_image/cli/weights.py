@@ -33,7 +33,7 @@ def pull(model: str) -> int:
     if not repo:
         known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN))
         raise click.UsageError(f"{model} has no weights to pull; these have: {known}")
-    click.echo(hub.pull(name, repo, on_line=_say))
+    click.echo(hub.pull(name, repo, ready=_describe, on_line=_say))
     return 0
 
 
@@ -54,7 +54,11 @@ def add(source: str, name: str) -> int:
         raise click.UsageError(f"{name!r} can't be a name: small letters, digits, dot, dash and underscore can")
     if name in packages.load_manifest() or name in _built_in() or installed.KNOWN.get(name, source) != source:
         raise click.UsageError(f"local/{name} is a model of ours already; choose another --name")
-    place = hub.add_folder(name, folder) if folder.is_dir() else hub.pull(name, source, on_line=_say)
+    place = (
+        hub.add_folder(name, folder, ready=_describe)
+        if folder.is_dir()
+        else hub.pull(name, source, ready=_describe, on_line=_say)
+    )
     click.echo(place)
     _say(f"local/{name} is there for servers that are started from now on")
     return 0
@@ -82,16 +86,21 @@ def import_command(file: Path) -> int:
     from celeste_image.providers.local.weights.archives import import_model
 
     def ready(lock: "WeightsLock", place: Path) -> None:
-        from celeste_image.providers.local.models.diffusion import describe
-
         if lock.name in _built_in():
             raise click.UsageError(f"the file has a local/{lock.name}, which is another model of ours")
-        describe(lock, place)
+        _describe(lock, place)
 
     name, place = import_model(file, ready=ready)
     click.echo(place)
     _say(f"local/{name} is there for servers that are started from now on")
     return 0
+
+
+def _describe(lock: "WeightsLock", folder: Path) -> None:
+    """Checks that the diffusion engine can run a model. Raises WeightsMissing."""
+    from celeste_image.providers.local.models.diffusion import describe
+
+    describe(lock, folder)
 
 
 def _built_in() -> set[str]:

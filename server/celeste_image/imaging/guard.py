@@ -30,13 +30,9 @@ class Guard:
     def __init__(self, pool: WorkerPool, limits: ImageLimits, remembered: int = REMEMBERED) -> None:
         self._pool = pool
         self._remembered = remembered
-        self._losses: OrderedDict[str, int] = OrderedDict()
         self.limits = limits
-
-    @property
-    def losses(self) -> dict[str, int]:
+        self.losses: OrderedDict[str, int] = OrderedDict()
         """Processes that each harmful image ended, by its SHA-256; the latest last."""
-        return dict(self._losses)
 
     async def inspect(self, data: bytes) -> ImageFacts:
         """Returns the facts of an image after decoding every pixel.
@@ -51,22 +47,22 @@ class Guard:
             ImageRefused: The image ended two processes, now or before.
         """
         self.limits.check_bytes(len(data))
-        digest = await _digest(data) if self._losses else ""  # most servers never lose a process
-        while self._losses.get(digest, 0) <= ALLOWED_LOSSES:
+        digest = await _digest(data) if self.losses else ""  # most servers never lose a process
+        while self.losses.get(digest, 0) <= ALLOWED_LOSSES:
             try:
                 facts = await self._decode(data)
             except EngineLost as error:
                 if error.metadata["at"] == "start":  # the process never saw the image
                     raise
                 digest = digest or await _digest(data)
-                self._losses[digest] = self._losses.get(digest, 0) + 1
-                self._losses.move_to_end(digest)
-                if len(self._losses) > self._remembered:
-                    self._losses.popitem(last=False)
+                self.losses[digest] = self.losses.get(digest, 0) + 1
+                self.losses.move_to_end(digest)
+                if len(self.losses) > self._remembered:
+                    self.losses.popitem(last=False)
             else:
-                self._losses.pop(digest, None)
+                self.losses.pop(digest, None)
                 return facts
-        self._losses.move_to_end(digest)
+        self.losses.move_to_end(digest)
         raise ImageRefused("ended two decoders and is not tried again", metadata={"sha256": digest})
 
     async def _decode(self, data: bytes) -> ImageFacts:

@@ -65,7 +65,7 @@ class WorkerPool:
         }
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
-        self._on_log = on_log
+        self.on_log = on_log
         self.controls: dict[str, bool] | None = None
         """The controls of `confine.py` by name, and whether each holds; None before the first process is ready."""
 
@@ -87,7 +87,7 @@ class WorkerPool:
                 saw the task, else "work".
         """
         async with self._free:
-            worker = self._take() or await _Worker.start(self._command, self._environment, self._on_log)
+            worker = self._take() or await _Worker.start(self._command, self._environment, self.on_log)
             done = False
             try:
                 self._note(await worker.ready())

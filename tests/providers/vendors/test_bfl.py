@@ -210,7 +210,8 @@ async def test_types_that_it_does_not_read_are_converted(real: Pixels) -> None:
 )
 async def test_a_mask_of_any_polarity_is_sent_white(name: str, polarity: Polarity) -> None:
     edit = Inpaint(Mask(loaded(name), polarity), PROMPT, False)
-    await play("bfl/inpaint_fill", edited("flux-pro-1.0-fill", edit, output_media_type="image/jpeg"))
+    played = await play("bfl/inpaint_fill", edited("flux-pro-1.0-fill", edit, output_media_type="image/jpeg"))
+    assert played.error is None
 
 
 # Answers

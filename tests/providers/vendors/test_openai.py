@@ -137,7 +137,8 @@ def parts(request: httpx.Request) -> dict[str, list[bytes]]:
 @in_loop
 async def test_the_polarity_of_a_mask_does_not_matter() -> None:
     for name, polarity in (("MASK_BLACK", Polarity.BLACK), ("MASK_ALPHA", Polarity.TRANSPARENT)):
-        await play("openai/edit_mask", replace(MASKED, edit=Inpaint(Mask(image(name), polarity), PROMPT)))
+        played = await play("openai/edit_mask", replace(MASKED, edit=Inpaint(Mask(image(name), polarity), PROMPT)))
+        assert played.error is None
 
 
 @pytest.mark.parametrize(

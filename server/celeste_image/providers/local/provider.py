@@ -49,7 +49,7 @@ class LocalProvider:
         models = all_models()
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
-        self._pools = {
+        self.pools = {
             (stage.card.id, stage.engine): WorkerPool(
                 f"celeste_image.engines.{stage.engine}",
                 size=stage.processes or settings.concurrency,
@@ -74,7 +74,7 @@ class LocalProvider:
         began = self._clock()
         for stage in model.stages(request):
             task, pictures = stage.task_for(request, options, self.settings.threads)
-            async with aclosing(self._pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
+            async with aclosing(self.pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
                 async for frame in frames:
                     for event in _events(frame):
                         yield event
@@ -82,7 +82,7 @@ class LocalProvider:
 
     async def close(self) -> None:
         """Ends idle worker processes."""
-        for pool in self._pools.values():
+        for pool in self.pools.values():
             await pool.close()
 
 

@@ -21,7 +21,7 @@ Change = Callable[[list[Member]], list[Member]]
 
 @pytest.fixture
 def archive(models: Path, tmp_path: Path) -> Path:
-    hub.add_folder("tiny", TINY)
+    hub.add_folder("tiny", TINY, ready=describe)
     export_model("tiny", tmp_path / "tiny.tar")
     return tmp_path / "tiny.tar"
 

@@ -11,6 +11,7 @@ from tests.support.model_hub import BULK, COMMIT, REPO, TINY, Hub, tiny_files
 
 from celeste_image.cli.models import command
 from celeste_image.core.errors import WeightsMissing
+from celeste_image.providers.local.models.diffusion import describe
 from celeste_image.providers.local.weights import installed
 from celeste_image.providers.local.weights.hub import pull
 
@@ -28,7 +29,7 @@ def flipped(path: str) -> bytes:
 def pulled(hub: Hub, name: str = "tiny", repo: str = REPO) -> list[str]:
     """Pulls in this process; returns the lines given to `on_line`."""
     lines: list[str] = []
-    pull(name, repo, on_line=lines.append, endpoint=hub.address)
+    pull(name, repo, ready=describe, on_line=lines.append, endpoint=hub.address)
     return lines
 
 

@@ -13,6 +13,7 @@ from tests.support import pictures
 from tests.support.model_hub import TINY
 from tests.support.servers import Running, running, workers
 
+from celeste_image.providers.local.models.diffusion import describe
 from celeste_image.providers.local.weights import hub
 from celeste_image.v1 import (
     EditRequest,
@@ -40,7 +41,7 @@ SMALL = Size(width=64, height=64)
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CELESTE_MODELS_DIR", str(tmp_path_factory.mktemp("models")))
-        hub.add_folder("tiny", TINY)
+        hub.add_folder("tiny", TINY, ready=describe)
         async with running() as server:
             yield server
 
@@ -216,7 +217,7 @@ async def test_without_one_the_composer_is_the_default(models: Path) -> None:
 
 
 async def test_a_damaged_model_fails_with_the_command_that_mends_it(models: Path) -> None:
-    hub.add_folder("tiny", TINY)
+    hub.add_folder("tiny", TINY, ready=describe)
     file = models / "tiny" / "unet" / "openvino_model.xml"
     file.write_bytes(b"x" * file.stat().st_size)
     async with running() as server, grpc.aio.insecure_channel(server.address) as channel:

@@ -28,6 +28,8 @@ __all__ = ["EXTRA", "add_folder", "pull"]
 EXTRA = "the extra `diffusion` is not installed; get it with: pip install 'celeste-image[diffusion]'"
 
 Line = Callable[[str], None]
+Ready = Callable[[WeightsLock, Path], object]
+"""Gets the lock and the folder of a model; raises WeightsMissing if the engine cannot run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Listing:
     files: Mapping[str, HubFile]
 
 
-def pull(name: str, repo: str, *, on_line: Line, endpoint: str | None = None) -> Path:
+def pull(name: str, repo: str, *, ready: Ready, on_line: Line, endpoint: str | None = None) -> Path:
     """Downloads a model's missing files and checks all files; returns the model's folder.
 
     A partial file is resumed: in this call after a broken connection, in the next call after the process has ended.
@@ -56,6 +58,7 @@ def pull(name: str, repo: str, *, on_line: Line, endpoint: str | None = None) ->
     Args:
         name: The model's name after `local/`.
         repo: Its repository, OWNER/NAME.
+        ready: Checks that the engine supports the model.
         on_line: Gets a line for each file that is downloaded.
         endpoint: The hub's address; None leaves the choice to huggingface_hub.
 
@@ -71,14 +74,16 @@ def pull(name: str, repo: str, *, on_line: Line, endpoint: str | None = None) ->
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".pull-{name}.lock"):
-            return Pull(name, repo, on_line, endpoint).run()
+            return Pull(name, repo, ready, on_line, endpoint).run()
     except OSError as error:
         what = f"{error.strerror or error}: {error.filename or root}"
         raise not_ready(name, packages.ADDRESS.sub("<address>", what)) from error
 
 
-def add_folder(name: str, source: Path) -> Path:
+def add_folder(name: str, source: Path, *, ready: Ready) -> Path:
     """Copies a folder with a model in OpenVINO's format into the models folder; returns the copy's path.
+
+    `ready` checks that the engine supports the model.
 
     Raises:
         WeightsMissing: The folder has no such model, the name is taken, or a disk error occurred.
@@ -98,7 +103,7 @@ def add_folder(name: str, source: Path) -> Path:
                 shutil.copyfile(source / path, staging / path)
                 files.append(installed.hash_file(staging / path, path))
             lock = WeightsLock(name, "", "", "", tuple(files))
-            return installed.install(staging, replace(lock, made=_prepare(staging, lock)))
+            return installed.install(staging, replace(lock, made=_prepare(staging, lock, ready)))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -108,9 +113,10 @@ def add_folder(name: str, source: Path) -> Path:
 class Pull:
     """One pull of a model from a repository; unfinished files are kept in the folder `.pull-NAME`."""
 
-    def __init__(self, name: str, repo: str, on_line: Line, endpoint: str | None) -> None:
+    def __init__(self, name: str, repo: str, ready: Ready, on_line: Line, endpoint: str | None) -> None:
         self._name = name
         self._repo = repo
+        self._ready = ready
         self._on_line = on_line
         self._endpoint = endpoint
         self._here = installed.folder(name)
@@ -149,7 +155,8 @@ class Pull:
         # Small files decide whether the engine can run the model, so they come before the large ones.
         small = {path for path in listing.files if not path.endswith(".bin") or path.startswith("tokenizer")}
         files = fetch(small)
-        made = _prepare(staging, WeightsLock(name, repo, listing.revision, listing.license, files))
+        present = WeightsLock(name, repo, listing.revision, listing.license, files)
+        made = _prepare(staging, present, self._ready)
         files += fetch(set(listing.files) - small)
         for part in staging.rglob("*.part"):  # left from another revision
             part.unlink()
@@ -251,17 +258,15 @@ class Pull:
             raise not_ready(self._name, what) from error
 
 
-def _prepare(staging: Path, lock: WeightsLock) -> tuple[LockedFile, ...]:
+def _prepare(staging: Path, lock: WeightsLock, ready: Ready) -> tuple[LockedFile, ...]:
     """Adapts a folder for the engine and checks that the engine supports the model; returns the files written."""
     try:
-        from celeste_image.providers.local.models.diffusion import describe
-
         written = [(path.relative_to(staging).as_posix(), path) for path in adapt(staging)]
     except ImportError as error:
         raise not_ready(lock.name, EXTRA) from error
     except WeightsMissing as error:
         raise not_ready(lock.name, error.message) from error
-    describe(lock, staging)
+    ready(lock, staging)
     return tuple(installed.hash_file(path, name) for name, path in written)
 
 
