@@ -288,7 +288,7 @@ WRONG_MASKS = {
 
 
 async def test_a_wrong_mask_is_refused_by_its_field_and_nothing_is_sent() -> None:
-    fake = Fake({})
+    fake = VendorHost({})
     async with listening(fake.host):
         table = {"base_url": fake.host.url, "allow_private": True, "key": KEY}
         async with running(providers=dict.fromkeys(("openai", "bfl", "stability"), table)) as server:
