@@ -2,11 +2,16 @@
 
 import logging
 import sys
+import uuid
 from typing import Any, Literal
 
 import structlog
 
-__all__ = ["configure_logs"]
+from celeste_image.core.errors import InternalError
+
+__all__ = ["configure_logs", "log_bug"]
+
+log = structlog.get_logger("celeste_image.bugs")
 
 
 def configure_logs(level: str, form: Literal["console", "json"]) -> None:
@@ -29,3 +34,13 @@ def configure_logs(level: str, form: Literal["console", "json"]) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def log_bug(**facts: object) -> InternalError:
+    """Logs the exception that is being handled, with its traceback, and returns the error that callers may see.
+
+    The message has only an id that finds the line in the log. Outer handlers pass the error on, so a bug has one line.
+    """
+    log_id = uuid.uuid4().hex
+    log.exception("bug", log_id=log_id, **facts)
+    return InternalError(f"a bug of the server; its log has more under {log_id}", metadata={"log_id": log_id})

@@ -54,3 +54,17 @@ async def test_an_unknown_argument_is_refused_with_the_nearest_name(cls: type, n
 async def test_a_size_that_is_misspelt(cls: type, name: str) -> None:
     with pytest.raises(TypeError, match="'sise'; did you mean 'size'"):
         await called(cls("127.0.0.1:9"), name, sise=(1, 1))
+
+
+@pytest.mark.parametrize("cls", [Client, AsyncClient], ids=lambda cls: cls.__name__)
+async def test_a_name_that_is_like_no_other_is_answered_with_all(cls: type) -> None:
+    with pytest.raises(TypeError, match=r"upload\(\) has no argument 'zzz'; it has data"):
+        await called(cls("127.0.0.1:9"), "upload", zzz=1)
+
+
+@pytest.mark.parametrize("size", [{}, 512, (1, 2, 3), b"512x512"], ids=repr)
+@pytest.mark.parametrize("cls", [Client, AsyncClient], ids=lambda cls: cls.__name__)
+async def test_a_size_of_another_type_is_not_passed_over(cls: type, size: Any) -> None:
+    with pytest.raises(TypeError, match="size is ") as caught:
+        await called(cls("127.0.0.1:9"), "generate", size=size)
+    assert repr(size) in str(caught.value)

@@ -28,6 +28,8 @@ from celeste_image.core.events import Completed, Retrying
 from celeste_image.core.image import Size
 from celeste_image.core.request import Generate, ImageRequest
 from celeste_image.emulate import EMULATED, Behavior, Emulator, emulating, fingerprint
+from celeste_image.imaging.pixels import Pixels
+from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import build_providers
 
@@ -149,9 +151,21 @@ def request_for(vendor: Vendor) -> ImageRequest:
     raise AssertionError(f"{vendor.name} makes nothing")
 
 
-def vendor_of(name: str, table: dict[str, Any]) -> Vendor:
-    more = {"poll_seconds": 0.05} if "poll_seconds" in table else {}
-    vendor = build_providers({name: table | more | {"key": KEY}})[name]
+async def nap(seconds: float) -> None:
+    """Sleeps a little, however long the pause between two polls should be."""
+    await asyncio.sleep(min(seconds, 0.02))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tools() -> AsyncIterator[Tools]:
+    """Tools that all vendors share, so that only one process for pixels is started."""
+    pixels = Pixels("vendors")
+    yield Tools(pixels, sleep=nap)
+    await pixels.close()
+
+
+def vendor_of(name: str, table: dict[str, Any], tools: Tools) -> Vendor:
+    vendor = build_providers({name: table | {"key": KEY}}, tools)[name]
     assert isinstance(vendor, Vendor)
     return vendor
 
@@ -181,11 +195,13 @@ async def outcome_of(vendor: Vendor, emulator: Emulator, seconds: float, ticket:
 
 @pytest.mark.parametrize(("name", "fault"), CASES, ids=str)
 @in_loop
-async def test_the_right_reason_and_the_ledger_agrees(emulator: Emulator, name: str, fault: Fault) -> None:
+async def test_the_right_reason_and_the_ledger_agrees(
+    emulator: Emulator, tools: Tools, name: str, fault: Fault
+) -> None:
     emulated = emulator[name]
     then = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     emulated.vendor.next[:] = [Behavior.parse(fault.behavior.replace(IN_AN_HOUR, then))]
-    outcome = await outcome_of(vendor_of(name, emulated.table), emulator, fault.seconds)
+    outcome = await outcome_of(vendor_of(name, emulated.table, tools), emulator, fault.seconds)
     assert not emulated.vendor.next, "the fault did not happen"
     assert outcome.calls == (0 if "on=connection" in fault.behavior else 1), "it was sent once and not again"
     if outcome.error is None:
@@ -206,19 +222,19 @@ async def test_the_right_reason_and_the_ledger_agrees(emulator: Emulator, name: 
 
 @pytest.mark.parametrize("name", EMULATED)
 @in_loop
-async def test_nobody_listens(emulator: Emulator, name: str) -> None:
+async def test_nobody_listens(emulator: Emulator, tools: Tools, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     table = emulator[name].table
     table["base_url"] = table["base_url"].replace(emulator[name].origin, f"http://127.0.0.1:{port}")
-    outcome = await outcome_of(vendor_of(name, table), emulator, 5)
+    outcome = await outcome_of(vendor_of(name, table, tools), emulator, 5)
     assert outcome.error
     assert (outcome.error.reason, outcome.error.retryable) == (DOWN, True)
 
 
 @pytest.mark.parametrize("name", EMULATED)
 @in_loop
-async def test_no_connection_in_time(emulator: Emulator, name: str) -> None:
+async def test_no_connection_in_time(emulator: Emulator, tools: Tools, name: str) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -229,7 +245,7 @@ async def test_no_connection_in_time(emulator: Emulator, name: str) -> None:
         table = emulator[name].table
         port = full.getsockname()[1]
         table["base_url"] = table["base_url"].replace(emulator[name].origin, f"http://127.0.0.1:{port}")
-        outcome = await outcome_of(vendor_of(name, table), emulator, 0.5)
+        outcome = await outcome_of(vendor_of(name, table, tools), emulator, 0.5)
         for one in waiting:
             one.close()
     assert outcome.error
@@ -264,9 +280,9 @@ async def test_through_the_server_it_is_tried_again_when_nothing_was_done_and_pa
 
 @pytest.mark.parametrize("name", EMULATED)
 @in_loop
-async def test_who_goes_away_leaves_no_connection(emulator: Emulator, name: str) -> None:
+async def test_who_goes_away_leaves_no_connection(emulator: Emulator, tools: Tools, name: str) -> None:
     emulator[name].vendor.next[:] = [Behavior(answer="hang")]
-    vendor = vendor_of(name, emulator[name].table)
+    vendor = vendor_of(name, emulator[name].table, tools)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             request = request_for(vendor)

@@ -35,8 +35,7 @@ def done(*given: Image.Image, **task: Any) -> list[Image.Image]:
 
 
 def converted(mask: Image.Image, polarity: Polarity, form: str, feather: int = 0) -> Image.Image:
-    size = {"width": mask.width, "height": mask.height}
-    (made,) = done(mask, do="mask", polarity=polarity.value, form=form, feather=feather, **size)
+    (made,) = done(mask, do="mask", polarity=polarity.value, form=form, feather=feather)
     return made
 
 

@@ -15,7 +15,7 @@ from tests.support.recordings import KEY
 from tests.support.servers import Running, running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.edits import Erase, Inpaint, Instruct, Mask, RemoveBackground
+from celeste_image.core.edits import Erase, Inpaint, Instruct, Mask, Polarity, RemoveBackground
 from celeste_image.core.errors import (
     InvalidRequest,
     ModelRetired,
@@ -23,6 +23,7 @@ from celeste_image.core.errors import (
     ProviderCredentials,
     ProviderFailed,
     SafetyBlocked,
+    Violation,
 )
 from celeste_image.core.events import Completed, Preview, Retrying, Submitted, Warned
 from celeste_image.core.fidelity import FidelityLine
@@ -269,6 +270,39 @@ async def test_what_a_vendor_does_outside_of_a_mask_is_measured_and_undone(
     for picture in (rest, source):
         picture.paste("black", HOLE)
     assert rest.tobytes() == source.tobytes()
+
+
+def plain(color: str, side: int = 128) -> ImageInput:
+    return ImageInput(data=pictures.plain(side, side, color=color))
+
+
+WRONG_MASKS = {
+    "must mark the area to change with white pixels": Mask(plain("black")),
+    "must mark the area to change with black pixels": Mask(plain("white"), Polarity.BLACK),
+    "must mark the area to change with transparent pixels": Mask(plain("white"), Polarity.TRANSPARENT),
+    "must mark the area to change with white pixels, wider than its feather of 32 pixels": Mask(
+        ImageInput(data=pictures.mask(128, 128, (60, 60, 64, 64))), feather=32
+    ),
+    "must be as large as the image, 128 x 128, is 64 x 64": Mask(plain("white", 64)),
+}
+
+
+async def test_a_wrong_mask_is_refused_by_its_field_and_nothing_is_sent() -> None:
+    fake = VendorHost({})
+    async with listening(fake.host):
+        table = {"base_url": fake.host.url, "allow_private": True, "key": KEY}
+        async with running(providers=dict.fromkeys(("openai", "bfl", "stability"), table)) as server:
+            for text, mask in WRONG_MASKS.items():
+                for model, edit in {
+                    "openai/gpt-image-2": Inpaint(mask, "a door"),
+                    "bfl/flux-pro-1.0-fill": Inpaint(mask, "a door"),
+                    "stability/inpaint": Inpaint(mask, "a door"),
+                    "stability/erase": Erase(mask),
+                }.items():
+                    with pytest.raises(InvalidRequest) as caught:
+                        await result_of(server, Edit(model=model, image=SOURCE, edit=edit))
+                    assert caught.value.violations == (Violation(f"{edit.field}.mask.image", text),), model
+    assert fake.host.asked == []
 
 
 async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> None:

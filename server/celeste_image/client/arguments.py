@@ -1,4 +1,4 @@
-"""Unknown keyword arguments of client methods: a TypeError that names the nearest known argument."""
+"""Unknown keyword arguments of client methods: a TypeError that names the nearest known argument, or all of them."""
 
 import difflib
 import functools
@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 __all__ = ["known_arguments", "refuse_unknown_arguments"]
 
-
 C = TypeVar("C", bound=type)
+
+SIMILAR = 0.5
+"""How alike two names are, 0 to 1 by difflib, for one to be taken for the other: sise and size are 0.75."""
 
 
 def refuse_unknown_arguments(cls: C) -> C:
@@ -32,9 +34,9 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         if known is None:
             known = known_arguments(method)
         for name in arguments.keys() - known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{method.__name__}() has no argument {name!r}{hint}")
+            near = difflib.get_close_matches(name, known, n=1, cutoff=SIMILAR)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
+            raise TypeError(f"{method.__name__}() has no argument {name!r}; {hint}")
 
     if inspect.iscoroutinefunction(method):
 

@@ -137,6 +137,7 @@ def size_of(size: SizeLike | None) -> Size:
 
     Raises:
         ValueError: The text has another form.
+        TypeError: The size is none of these.
     """
     match size:
         case None:
@@ -154,6 +155,8 @@ def size_of(size: SizeLike | None) -> Size:
             return Size(int(width), int(height))
         case (width, height):
             return Size(width, height)
+        case _:  # otherwise a value of a wrong type would silently mean the default
+            raise TypeError(f"size is (width, height), '768x512', '16:9', '12mp' or a Size, not {size!r}")
 
 
 class CommonParameters(TypedDict, total=False):

@@ -10,7 +10,14 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from celeste_image.core.edits import Mask
-from celeste_image.core.errors import CelesteError, EngineLost, ImageTooLarge, NotAnImage, ProviderFailed
+from celeste_image.core.errors import (
+    CelesteError,
+    EngineLost,
+    ImageTooLarge,
+    InvalidRequest,
+    NotAnImage,
+    ProviderFailed,
+)
 from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
@@ -100,14 +107,20 @@ class Pixels:
             on_log=partial(log.warning, "engine", engine="pixels", provider=provider),
         )
 
-    async def mask(self, image: ImageInput, mask: Mask, form: MaskForm) -> bytes:
-        """Returns a mask of any polarity as a PNG of its image's size, with its feather drawn; `strict` has no feather.
+    async def mask(self, path: str, mask: Mask, form: MaskForm) -> bytes:
+        """Returns a mask of any polarity as a PNG, with its feather drawn; `strict` has no feather.
 
-        `white`, `black` and `strict` are gray; `alpha` is black, and its opacity is 255 minus the white mask.
+        `white`, `black` and `strict` are gray; `alpha` is black, and its opacity is 255 minus the white mask. `path` is
+        the path of the mask in the request, for the error.
+
+        Raises:
+            InvalidRequest: The mask marks nothing: the provider would be paid for the same image.
         """
-        assert image.facts is not None
-        size = {"width": image.facts.width, "height": image.facts.height}
-        (frame,) = await self._given({"do": "mask", "form": form, **_how(mask), **size}, [mask.image])
+        (frame,) = await self._given({"do": "mask", "form": form, **_how(mask)}, [mask.image])
+        if not frame.fields["marks"]:
+            feathered = f", wider than its feather of {mask.feather} pixels" if mask.feather else ""
+            text = f"must mark the area to change with {mask.polarity.value} pixels{feathered}"
+            raise InvalidRequest.at(f"{path}.image", text)
         return frame.payload
 
     async def padded(

@@ -42,7 +42,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     * `shrink`: an image. The result is small enough for a preview; a small image stays as it is.
     * `png`: an image. The result is upright, without metadata.
     * `blur`: an image; `media_type`. The result shows no content.
-    * `mask`: a mask; `polarity`, `feather`, `form`, and `width` and `height` of the image that it belongs to.
+    * `mask`: a mask; `polarity`, `feather`, `form`. The result has `marks`: whether it marks any pixel to change.
     * `pad`: an image; `left`, `right`, `top`, `bottom`, `form`. A second result is the mask of the borders.
     * `crop`: an image; `canvas`, to which it is resized first; `width` and `height` to keep; `media_type`.
     * `metadata`: an image's file; `strip`, whether its metadata is removed; `recipe`, the members of RecipeTexts to
@@ -75,8 +75,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
             _emit(emit, opened[0], _encoded(_blurred(opened[0]), task["media_type"]), task["media_type"])
         case "mask":
             gray = _changes(opened[0], task)
-            size = (int(task["width"]), int(task["height"]))
-            _emit_png(emit, _formed(gray if gray.size == size else gray.resize(size, Image.Resampling.NEAREST), task))
+            gray = gray.point(STRICT) if task["form"] == "strict" else gray
+            _emit_png(emit, _formed(gray, task), marks=gray.getbbox() is not None)
         case "pad":
             for made in _padded(opened[0], task):
                 _emit_png(emit, made)
@@ -151,12 +151,10 @@ def _shrunk(gray: Image.Image, reach: int) -> Image.Image:
 def _formed(gray: Image.Image, task: dict[str, Any]) -> Image.Image:
     """Returns a mask in the form that a vendor takes."""
     match task["form"]:
-        case "white":
+        case "white" | "strict":
             return gray
         case "black":
             return ImageChops.invert(gray)
-        case "strict":
-            return gray.point(STRICT)
         case "alpha":
             black = Image.new("L", gray.size)
             return Image.merge("RGBA", (black, black, black, ImageChops.invert(gray)))
@@ -229,8 +227,8 @@ def _encoded(picture: Image.Image, kind: str, jpeg_quality: int = 95) -> bytes:
     return out.getvalue()
 
 
-def _emit_png(emit: Emit, picture: Image.Image) -> None:
-    _emit(emit, picture, _encoded(picture, "image/png"), "image/png")
+def _emit_png(emit: Emit, picture: Image.Image, **more: Any) -> None:
+    _emit(emit, picture, _encoded(picture, "image/png"), "image/png", **more)
 
 
 def _emit(emit: Emit, picture: Image.Image, data: bytes, kind: str, **more: Any) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -10,7 +9,7 @@ import structlog
 
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.call import Call
-from celeste_image.core.errors import CelesteError, InternalError
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import (
     Analyzed,
     Completed,
@@ -27,6 +26,7 @@ from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyVerdict
+from celeste_image.telemetry import log_bug
 
 __all__ = ["completing"]
 
@@ -103,10 +103,9 @@ def completing(run: Run) -> Run:
                 reason = "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
             raise
         except Exception as error:
-            facts["log_id"] = log_id = uuid.uuid4().hex
-            log.exception("bug", log_id=log_id, request_id=call.request_id)
-            text = f"a bug of the server; see {log_id} in its log"
-            raise InternalError(text, metadata={"log_id": log_id}) from error
+            bug = log_bug(request_id=call.request_id)
+            facts["log_id"] = bug.metadata["log_id"]
+            raise bug from error
         finally:
             log.info(
                 "call",

@@ -1,15 +1,15 @@
 """Outcomes of calls: errors become statuses, each call becomes one line in the access log, and a call ends in time."""
 
 import time
-import uuid
 from typing import Any
 
 import grpc
 import structlog
 
-from celeste_image.core.errors import CelesteError, InternalError, SlowReader
+from celeste_image.core.errors import CelesteError, SlowReader
 from celeste_image.rpc.slow_readers import end_within
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
+from celeste_image.telemetry import log_bug
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
 __all__ = ["ending", "logging", "reporting"]
@@ -31,9 +31,7 @@ def reporting(behavior: Behavior) -> Behavior:
         except grpc.aio.AbortError:
             raise
         except Exception:
-            log_id = uuid.uuid4().hex
-            log.exception("bug", log_id=log_id)
-            return _failure(InternalError(f"a bug of the server; see {log_id} in its log", metadata={"log_id": log_id}))
+            return _failure(log_bug())
 
     return report
 

@@ -21,7 +21,7 @@ from tests.support.servers import Running, running
 from celeste_image.client import AsyncClient
 from celeste_image.core.call import Call
 from celeste_image.core.edits import Instruct, RemoveBackground
-from celeste_image.core.errors import CelesteError, Violation
+from celeste_image.core.errors import CelesteError, InvalidRequest, Violation
 from celeste_image.core.events import Completed, Preview, Progress
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Edit, Generate, RequestOptions, Upscale
@@ -56,6 +56,7 @@ MODELS: list[dict[str, Any]] = [
     {"id": "x2", "operation": "upscale", "model": "realesrgan", "factor": 2},
     {"id": "sleeper", "operation": "upscale", "tile": TILE, "in_flight": 4},
     {"id": "sizeless", "operation": "generate", "model": "painter", "prompt": "PROMPT", "sizes": [[64, 64]]},
+    {**PAINTER, "id": "narrow", "model": "painter", "steps": "FEW"},
 ]
 
 
@@ -158,6 +159,14 @@ async def test_options_get_there(client: AsyncClient) -> None:
     options = RequestOptions(provider_options={"cluster": {"steps": 41}})
     result = await client.run(Generate(model="cluster/painter", prompt="a", seed=1, options=options))
     assert np.asarray(Image.open(BytesIO(await client.read(result.images[0]))))[0, 0, 0] == 41
+
+
+async def test_a_value_that_the_models_input_can_not_hold_is_refused_by_its_field(client: AsyncClient) -> None:
+    options = RequestOptions(provider_options={"cluster": {"steps": 256}})
+    with pytest.raises(InvalidRequest) as caught:
+        await client.run(Generate(model="cluster/narrow", prompt="a", options=options))
+    path, text = 'options.provider_options["cluster"].steps', "must fit into the model's input 'FEW' of UINT8, is 256"
+    assert caught.value.violations == (Violation(path, text),)
 
 
 async def test_a_picture_gets_tags(client: AsyncClient) -> None:

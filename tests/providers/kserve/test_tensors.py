@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeste_image.core.errors import InvalidRequest, ProviderFailed
+from celeste_image.core.errors import InvalidRequest, ProviderFailed, Violation
 from celeste_image.providers.kserve.forms import LAYOUTS, Form
 from celeste_image.providers.kserve.inputs import inputs_of
 from celeste_image.providers.kserve.settings import PictureTensor
@@ -158,7 +158,7 @@ SIGNATURE = Signature(
 
 def test_values_get_the_type_and_the_shape_that_the_model_has() -> None:
     values = {"prompt": "größer", "seed": 2**31 + 7, "steps": 20, "scale": 1.5, "tall": True}
-    prompt, seed, steps, scale, tall = inputs_of(values, SIGNATURE, seed="seed")
+    prompt, seed, steps, scale, tall = inputs_of(values, SIGNATURE, {"seed": "seed"})
     assert (prompt.datatype, prompt.shape, prompt.data) == ("BYTES", [1, 1], b"\x08\0\0\0gr\xc3\xb6\xc3\x9fer")
     assert (seed.datatype, seed.data) == ("INT32", b"\x07\0\0\0")
     assert (steps.shape, steps.data) == ([], b"\x14")
@@ -180,11 +180,20 @@ def test_without_a_signature_values_have_types_of_their_own() -> None:
         ({"box": 1.0}, ProviderFailed, "the model's input 'box' has shape [4], not one value"),
         ({"odd": 1}, ProviderFailed, "is of COMPLEX, which can't hold int"),
         ({"steps": "many"}, ProviderFailed, "is of UINT8, which can't hold str"),
-        ({"steps": 300}, InvalidRequest, "300 does not fit into the model's input 'steps' of UINT8"),
-        ({"scale": 1e6}, InvalidRequest, "does not fit into the model's input 'scale' of FP16"),
+        ({"steps": 300}, ProviderFailed, "300 does not fit into the model's input 'steps' of UINT8"),
+        ({"scale": 1e6}, ProviderFailed, "does not fit into the model's input 'scale' of FP16"),
     ],
 )
-def test_values_that_do_not_fit_are_refused(values: dict[str, Any], kind: type[Exception], text: str) -> None:
+def test_constants_that_do_not_fit_are_the_operators_fault(
+    values: dict[str, Any], kind: type[Exception], text: str
+) -> None:
     with pytest.raises(kind) as caught:
         inputs_of(values, SIGNATURE)
     assert text in str(caught.value)
+
+
+def test_a_value_of_the_request_that_does_not_fit_names_its_field() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        inputs_of({"steps": 300}, SIGNATURE, {"steps": "size.width"})
+    text = "must fit into the model's input 'steps' of UINT8, is 300"
+    assert caught.value.violations == (Violation("size.width", text),)

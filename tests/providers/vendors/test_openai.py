@@ -201,6 +201,25 @@ async def test_errors(
 
 
 @pytest.mark.parametrize(
+    ("parameter", "fields"),
+    [
+        ("size", ("size",)),
+        ("n", ("count",)),
+        ("output_compression", ("output_quality",)),
+        ("mask", ("inpaint.mask.image",)),
+        ("prompt", ()),  # may be `prompt` or `inpaint.prompt`
+        (["size"], ()),
+        (None, ()),
+    ],
+)
+@in_loop
+async def test_a_refused_parameter_is_named_by_its_field(work: Pixels, parameter: Any, fields: tuple[str, ...]) -> None:
+    caught = await failure(work, answer({"error": {"message": MESSAGE, "param": parameter}}, 400))
+    assert tuple(violation.field for violation in caught.violations) == fields
+    assert all(violation.text == "no [key] for you" for violation in caught.violations)
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"<html>", b"[]", b'"x"', b"null", b'{"error": "text"}', b'{"detail": "text"}', b"[" * 10_000]
 )
 @in_loop

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from celeste_image.core.errors import CelesteError, ProviderFailed, ProviderUnavailable
+from celeste_image.core.errors import CelesteError, InvalidRequest, ProviderFailed, ProviderUnavailable, Violation
 from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.kit.answers import at, error_for_status, retry_after, value_in
 
@@ -17,6 +17,12 @@ SAFETY = {
 BILLING = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_limit_user_error"}
 STATUSES = {"rate_limit_exceeded": 429, "server_error": 500}
 """HTTP status for the error codes that occur in a stream."""
+FIELDS = {
+    **{name: name for name in ("size", "quality", "background", "style", "seed", "negative_prompt")},
+    **{"n": "count", "output_format": "output_media_type", "output_compression": "output_quality"},
+    "mask": "inpaint.mask.image",
+}
+"""Field of the request for each of the API's parameters that has the same field in every operation."""
 
 
 def openai_error(provider: str, reply: Reply, said: Callable[[Any], str], *, streamed: bool = False) -> CelesteError:
@@ -39,6 +45,10 @@ def openai_error(provider: str, reply: Reply, said: Callable[[Any], str], *, str
         text = "the key was refused"  # the vendor's text quotes parts of the key
     moderated, billing = not SAFETY.isdisjoint(words), not BILLING.isdisjoint(words)
     found = error_for_status(provider, reply, text, moderated=moderated, billing=billing)
+    parameter = at(error, "param")
+    if isinstance(found, InvalidRequest) and isinstance(parameter, str) and parameter in FIELDS:
+        wrong = Violation(FIELDS[parameter], text or "was refused by the provider")
+        return InvalidRequest(found.message, metadata=found.metadata, violations=[wrong])
     match reply.headers.get("x-should-retry"):
         case "false" if found.retryable:
             return ProviderFailed(found.message, metadata=found.metadata)

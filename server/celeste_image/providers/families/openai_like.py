@@ -147,7 +147,7 @@ class OpenAILike(Vendor):
                 return replace(order, prompt=prompt, files=files)
             case Inpaint(mask=mask, prompt=prompt):
                 source = await self.sendable(request.image, ("image/png",))
-                cut = await self.pixels.mask(request.image, mask, "alpha")
+                cut = await self.pixels.mask("inpaint.mask", mask, "alpha")
                 return replace(order, prompt=prompt, files=_files(source, cut))
             case Vary():
                 return replace(order, path=self.profile.vary_path, files=[await self._file("image", request.image)])

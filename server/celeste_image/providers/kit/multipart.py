@@ -124,8 +124,7 @@ async def parts_of(
     for name, path in operation.files.items():
         match value_at(request, path, options):
             case Mask() as mask:
-                source = value_at(request, "image", options)
-                data = await vendor.pixels.mask(source, mask, operation.mask)
+                data = await vendor.pixels.mask(path, mask, operation.mask)
             case ImageInput() as image:
                 data = await vendor.sendable(image, reads)
             case _:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from celeste_image.core.errors import InvalidRequest, ProviderFailed
@@ -18,7 +19,9 @@ WRAPPED = {"INT32": 1 << 31, "UINT32": 1 << 32, "INT64": 1 << 63, "UINT64": 1 <<
 """Seeds are taken modulo these, because the server draws larger seeds than some types can hold."""
 
 
-def inputs_of(values: Mapping[str, Any], signature: Signature, seed: str = "") -> list[Contents]:
+def inputs_of(
+    values: Mapping[str, Any], signature: Signature, paths: Mapping[str, str] = MappingProxyType({})
+) -> list[Contents]:
     """Returns a tensor for each value, with the type and shape of the signature's input of that name.
 
     Without a signature the shape is [1], and the type is BYTES for a text, INT64 for an integer, FP32 for another
@@ -27,16 +30,17 @@ def inputs_of(values: Mapping[str, Any], signature: Signature, seed: str = "") -
     Args:
         values: The values by tensor name.
         signature: The model's inputs.
-        seed: Name of the tensor that holds a seed; empty if there is none.
+        paths: Fields of the request that the values come from, by tensor name; constants have none.
 
     Raises:
-        ProviderFailed: The model does not have an input of that name, or the input does not hold exactly one value.
-        InvalidRequest: A value does not fit into the input's type.
+        ProviderFailed: The model does not have an input of that name, the input does not hold exactly one value, or a
+            constant does not fit into the input's type.
+        InvalidRequest: A value of the request does not fit into the input's type.
     """
-    return [_input(name, value, signature, is_seed=name == seed) for name, value in values.items()]
+    return [_input(name, value, signature, paths.get(name, "")) for name, value in values.items()]
 
 
-def _input(name: str, value: Any, signature: Signature, *, is_seed: bool) -> Contents:
+def _input(name: str, value: Any, signature: Signature, path: str) -> Contents:
     known = signature.input(name)
     if known is None and signature.inputs:
         names = ", ".join(tensor.name for tensor in signature.inputs)
@@ -52,11 +56,14 @@ def _input(name: str, value: Any, signature: Signature, *, is_seed: bool) -> Con
         return Contents(name, datatype, shape, len(text).to_bytes(4, "little") + text)
     if datatype not in NUMBERS or isinstance(value, str):
         raise ProviderFailed(f"the model's input {name!r} is of {datatype}, which can't hold {type(value).__name__}")
-    number = value % WRAPPED[datatype] if is_seed and datatype in WRAPPED else value
+    number = value % WRAPPED[datatype] if path == "seed" and datatype in WRAPPED else value
     try:
         data = struct.pack(NUMBERS[datatype], number if datatype.startswith(("FP", "BOOL")) else int(number))
     except (struct.error, OverflowError) as error:
-        raise InvalidRequest(f"{value} does not fit into the model's input {name!r} of {datatype}") from error
+        if path:
+            wrong = f"must fit into the model's input {name!r} of {datatype}, is {value}"
+            raise InvalidRequest.at(path, wrong) from error
+        raise ProviderFailed(f"{value} does not fit into the model's input {name!r} of {datatype}") from error
     return Contents(name, datatype, shape, data)
 
 

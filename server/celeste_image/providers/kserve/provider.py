@@ -247,17 +247,19 @@ class KServe:
     ) -> AsyncGenerator[Event, None]:
         made = form_of(model.output, signature.outputs, "output")
         options = KServeOptions.model_validate(request.options.provider_options.get(self.name, {}))
-        values = {
-            model.prompt: request.prompt,
-            model.negative_prompt: request.negative_prompt,
-            model.seed: request.seed,
-            model.width: request.size.width,
-            model.height: request.size.height,
-            model.steps: options.steps,
-            model.guidance_scale: options.guidance_scale,
-        }
-        asked = model.constants | {name: value for name, value in values.items() if name and value is not None}
-        inputs = inputs_of(asked, signature, model.seed)
+        base = f'options.provider_options["{self.name}"]'
+        fields = [
+            (model.prompt, "prompt", request.prompt),
+            (model.negative_prompt, "negative_prompt", request.negative_prompt),
+            (model.seed, "seed", request.seed),
+            (model.width, "size.width", request.size.width),
+            (model.height, "size.height", request.size.height),
+            (model.steps, f"{base}.steps", options.steps),
+            (model.guidance_scale, f"{base}.guidance_scale", options.guidance_scale),
+        ]
+        asked = {name: (path, value) for name, path, value in fields if name and value is not None}
+        values = model.constants | {name: value for name, (_, value) in asked.items()}
+        inputs = inputs_of(values, signature, {name: path for name, (path, _) in asked.items()})
         contents = await self._server.infer(model.on_server, model.version, inputs, made.name, call.deadline)
         if contents.datatype == "BYTES" == made.datatype:
             data = _only(contents.data)

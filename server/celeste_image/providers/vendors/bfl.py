@@ -96,7 +96,7 @@ class Bfl(Vendor):
             case Edit(edit=Instruct() as edit):
                 body |= {"prompt": edit.prompt, **await self._inputs(request)}
             case Edit(edit=Inpaint() as edit):
-                mask = await self.pixels.mask(request.image, edit.mask, "white")
+                mask = await self.pixels.mask("inpaint.mask", edit.mask, "white")
                 body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), "mask": encoded(mask)}
             case Edit(edit=Outpaint() as edit):
                 sides = {"left": edit.left, "right": edit.right, "top": edit.top, "bottom": edit.bottom}

@@ -98,6 +98,7 @@ class Painter(Served):
         tensor("WIDTH", "INT32", 1),
         tensor("HEIGHT", "INT32", 1),
         tensor("STEPS", "INT32", 1),
+        tensor("FEW", "UINT8", 1),
     ]
     outputs: ClassVar = [tensor("IMAGE", "UINT8", -1, -1, -1, 3)]
 
