@@ -112,7 +112,7 @@ def checking_outputs(run: CandidateRun, policy: SafetyPolicy) -> CandidateRun:
             return per_image(run(request, candidate), judge)
         warnings = []
         if request.options.preview_count:
-            text = "there are none: the safety policy of this server can't judge unfinished images"
+            text = "previews are off: the safety policy of this server can't judge unfinished images"
             warnings.append(Warned("options.preview_count", text))
             request = replace(request, options=replace(request.options, preview_count=0))
         return per_image(_without_previews(run(request, candidate)), judge, warnings)
