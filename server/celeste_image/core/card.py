@@ -108,13 +108,13 @@ class ChoiceRange:
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """Sizes in pixels. Defaults of 0 mean that it depends on the input.
+    """Sizes in pixels. A default of 0 means that the size depends on the input.
 
     Attributes:
-        sizes: The only sizes there are, as (width, height); empty means any within the bounds.
-        ratios: The only ratios of width to height there are, as `16:9`, for models that take ratios and choose the
-            pixels themselves; empty means any.
-        minimum_megapixels: The least area, for models that refuse small pictures of any shape.
+        sizes: The only sizes, as (width, height); empty means any size within the bounds.
+        ratios: The only ratios of width to height, as `16:9`, for models that take ratios and choose the pixels
+            themselves; empty means any ratio.
+        minimum_megapixels: Smallest area, for models that refuse small images of any shape.
     """
 
     minimum_side: int
@@ -142,7 +142,7 @@ ParameterRange = TextRange | IntegerRange | NumberRange | BoolRange | ChoiceRang
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One field that a model reads: enough to draw a form and to check before sending.
+    """One field that a model reads, with enough facts to draw a form and to check a value.
 
     `path` is the field's path in the operation's request; provider options are
     `options.provider_options["<provider>"].<name>`.
@@ -185,26 +185,26 @@ class ModelCard:
 
     Attributes:
         id: `provider/model`; the model's part may hold more slashes.
-        title: Its name for people.
-        summary: What it is and what it is not.
+        title: Name for people.
+        summary: Strengths and limits, in a sentence.
         parameters: Fields that the model reads, per operation that it offers.
         edits: Edits that the model offers, by their fields in `EditRequest.edit`.
         outpaint: Sizes of the image that an outpaint makes; None means any size.
-        license: SPDX expression of its weights or art; empty when it has none.
-        source: Where these come from.
+        license: SPDX expression of the model's weights or art; empty without weights or art.
+        source: Origin of the weights or art.
         checked_on: Day on which these facts were checked, ISO 8601.
-        max_count: Images in one call; more are split by the pipeline. 0 when it makes none.
-        previews: Whether it sends previews.
-        pull: Command that gets its weights; empty when it needs none.
-        wire_id: What its provider calls it; empty means the id without the provider.
-        stage: Stage in its life at its provider.
-        ends_on: Day on which it goes, ISO 8601; empty when none is known.
-        replacement: Id of the model to use in its place; empty when none is known.
+        max_count: Most images in one call; the pipeline splits larger counts. 0 for a model that makes no images.
+        previews: Whether the model sends previews.
+        pull: Command that downloads the weights; empty if the model needs none.
+        wire_id: The provider's own name of the model; empty means the id without the provider.
+        stage: Stage in the model's life.
+        ends_on: Day on which the model ends, ISO 8601; empty if unknown.
+        replacement: Id of the model to use instead; empty if unknown.
         evidence: Origin of these facts.
-        trained: Whether it was trained on data; False for plain algorithms. It is told in the images' recipes.
-        prices: What it costs, each with the conditions, the source and the day.
-        like: Id of the model of the catalog that it was made like; empty for those of the catalog.
-        safety_categories: Of what it gives scores when it is asked for SAFETY; empty when it does not.
+        trained: Whether the model was trained on data; False for plain algorithms. Recipes of images repeat it.
+        prices: Prices, each with its condition, source and day.
+        like: Id of the catalog's model that this card was copied from; empty for models of the catalog.
+        safety_categories: Categories that the model scores in a SAFETY analysis; empty if it scores none.
     """
 
     id: str
@@ -236,31 +236,31 @@ class ModelCard:
 
     @property
     def name_on_wire(self) -> str:
-        """What its provider calls it."""
+        """The provider's own name of the model."""
         return self.wire_id or self.id.partition("/")[2]
 
     @property
     def called_like(self) -> str:
-        """Name of the model that it is called as, where a provider calls some in another way: its own, or `like`."""
+        """Name of the model whose form of call this one shares: `like`, or its own name."""
         return (self.like or self.id).partition("/")[2]
 
     @property
     def is_stranger(self) -> bool:
-        """Whether nobody said anything of it: the catalog has it not, nor has the operator."""
+        """Whether the model is unknown, both to the catalog and to the operator."""
         return self.evidence is ModelEvidence.UNSPECIFIED
 
     @property
     def operations(self) -> tuple[OperationKind, ...]:
-        """What it does."""
+        """The operations that the model offers."""
         return tuple(self.parameters)
 
     def parameter(self, operation: OperationKind, path: str) -> Parameter | None:
-        """Returns what it reads in the field at `path`, None when it reads nothing there."""
+        """Returns the model's parameter at `path`; None if the model does not read the field."""
         return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)
 
 
 def out_of_range(known: ParameterRange, value: Any) -> str:
-    """Returns what is wrong with a value, empty when nothing is."""
+    """Returns why a value is out of range, as the end of a sentence; empty if it is in range."""
     match known:
         case TextRange(max_length=most) if isinstance(value, str) and 0 < most < len(value):
             return f"must have at most {most:,} characters"
@@ -272,5 +272,5 @@ def out_of_range(known: ParameterRange, value: Any) -> str:
             if known.maximum is not None and value > known.maximum:
                 return f"must be at most {known.maximum:g}, is {value:g}"
         case ImageRange(maximum_count=most) if isinstance(value, int) and value > most:
-            return f"must be at most {most} pictures, is {value}"
+            return f"must be at most {most} images, is {value}"
     return ""
