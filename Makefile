@@ -28,8 +28,8 @@ test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run t
 
 # The pure tests, and one call of a real server. Left out: what starts processes (engines, sandbox, command line,
 # plug-ins, vendors' SDKs, S3), what goes through real sockets, and whatever needs seconds.
-QUICK := tests/core tests/wire tests/pipeline tests/providers/vendors tests/outbound/test_stream.py tests/test_config.py \
-	$(filter-out tests/providers/test_registry.py,$(wildcard tests/providers/test_*.py)) \
+QUICK := tests/core tests/wire tests/pipeline tests/providers/kit tests/providers/catalog tests/providers/vendors \
+	tests/outbound/test_stream.py tests/test_config.py tests/test_admission.py tests/providers/test_recordings.py \
 	tests/rpc/test_images.py::test_generate
 SLOW := $(addprefix --ignore=tests/pipeline/test_,cancellation.py metadata.py pixel_lock.py)
 

@@ -194,5 +194,5 @@ def test_aliases_by_file_and_environment(write: Callable[[str], None], monkeypat
 
 
 def test_an_alias_for_an_unknown_model_is_refused_at_start() -> None:
-    with pytest.raises(ValueError, match=r"aliases.draft: there is no model 'local/compos'; near it: local/compose"):
+    with pytest.raises(ValueError, match=r"aliases.draft: there is no model 'local/compos'; similar.*local/compose"):
         build_app(Settings(aliases={"draft": ["local/compos"]}))

@@ -1,4 +1,4 @@
-"""Room that is handed out in the order of arrival: bytes that calls hold, and places for calls at work."""
+"""Admission: hands out memory and slots to calls in order of arrival, and refuses calls when too many wait."""
 
 import asyncio
 from collections import deque
@@ -8,21 +8,21 @@ from celeste_image.core.errors import MemoryBudget, QueueFull
 __all__ = ["ByteBudget", "Hold", "Slots"]
 
 MOST_WAITING = 1000
-"""Calls that wait hold little, but not nothing: one more is refused at once."""
+"""Most reservations that wait. A waiting call holds some memory, so one more is refused at once."""
 RETRY_SECONDS = 1.0
 UNLIMITED = 1 << 62
 
 
 class ByteBudget:
-    """Bytes that may be held together, given out in the order of arrival.
+    """A limit of the bytes that calls hold together, handed out in order of arrival.
 
-    Two ways in. Bytes that are not here yet are reserved, which may wait. Bytes that are here already, such as a
-    picture that an engine made, are counted at once, also beyond the total: to refuse them would free nothing and
-    lose the work. Then reservations wait until the sum is below the total again.
+    `reserve` is for bytes that are still to come, and may wait. `count` is for bytes that are here already, such as an
+    image that an engine made. They are counted at once, even beyond the limit: refusing them would free no memory and
+    lose the work. Reservations then wait until the sum is below the limit again.
 
     Args:
-        total_bytes: Bytes at most. What is larger than all of it gets in alone.
-        wait_seconds: How long a reservation may wait.
+        total_bytes: The limit. A larger reservation is admitted when no bytes are held.
+        wait_seconds: Longest wait of a reservation.
     """
 
     def __init__(self, total_bytes: int = UNLIMITED, wait_seconds: float = 5.0) -> None:
@@ -33,14 +33,14 @@ class ByteBudget:
 
     @property
     def waiting(self) -> int:
-        """How many reservations wait."""
+        """Number of reservations that wait."""
         return len(self._waiting)
 
     async def reserve(self, size_bytes: int) -> "Hold":
-        """Returns a hold of so many bytes once there is room, no earlier than those who came before.
+        """Returns a hold of bytes that are still to come, once earlier reservations are admitted and there is room.
 
         Raises:
-            MemoryBudget: There was none in time, or too many wait already.
+            MemoryBudget: There was no room in time, or too many reservations wait.
         """
         if not size_bytes or (not self._waiting and self._fits(size_bytes)):
             return self.count(size_bytes)
@@ -59,7 +59,7 @@ class ByteBudget:
         return Hold(self, size_bytes)
 
     def count(self, size_bytes: int) -> "Hold":
-        """Returns a hold of so many bytes that are here already."""
+        """Returns a hold of bytes that are here already."""
         self.held_bytes += size_bytes
         return Hold(self, size_bytes)
 
@@ -75,7 +75,7 @@ class ByteBudget:
         )
 
     def _leave(self, entry: tuple[asyncio.Future[None], int]) -> None:
-        """Takes a reservation back that nobody waits for any more, granted or not."""
+        """Takes back a reservation whose call has left, admitted or not."""
         if entry[0].done():
             self.change(-entry[1])
         else:
@@ -83,12 +83,12 @@ class ByteBudget:
             self._move()
 
     def change(self, size_bytes: int) -> None:
-        """Counts so many bytes more, or less; for Hold."""
+        """Adds bytes to the sum, or subtracts them; for Hold."""
         self.held_bytes += size_bytes
         self._move()
 
     def _move(self) -> None:
-        """Lets in those who wait, while the first of them fits."""
+        """Admits waiting reservations in order, while the first one fits."""
         while self._waiting and self._fits(self._waiting[0][1]):
             turn, size_bytes = self._waiting.popleft()
             self.held_bytes += size_bytes
@@ -96,7 +96,7 @@ class ByteBudget:
 
 
 class Hold:
-    """Bytes that one call holds of a budget; as a context manager it is closed at the end."""
+    """Bytes that one call holds of a budget. As a context manager, it gives them back at the end."""
 
     def __init__(self, budget: ByteBudget, size_bytes: int) -> None:
         self._budget = budget
@@ -110,47 +110,47 @@ class Hold:
         self.close()
 
     def resize(self, size_bytes: int) -> None:
-        """Holds so many bytes instead; more of them without waiting, since they are here already."""
+        """Changes the number of bytes. More bytes are counted without waiting, since they are here already."""
         if not self._closed:
             self._budget.change(size_bytes - self.size_bytes)
             self.size_bytes = size_bytes
 
     def close(self) -> None:
-        """Gives all of it back, once."""
+        """Gives all bytes back; later calls do nothing."""
         self.resize(0)
         self._closed = True
 
 
 class Slots:
-    """Places for calls at work, and a queue of bounded length before them.
+    """Slots for running calls, with a queue of limited length.
 
     Args:
-        places: Calls at work at most.
-        queue: Calls that may wait.
+        slots: Most calls that run at a time.
+        queue: Most calls that wait.
     """
 
-    def __init__(self, places: int, queue: int) -> None:
-        self._free = places
+    def __init__(self, slots: int, queue: int) -> None:
+        self._free = slots
         self._queue = queue
         self._waiting: deque[asyncio.Event] = deque()
 
     def enter(self) -> asyncio.Event | None:
-        """Takes a place and returns None, or joins the queue and returns what is set when something moved there.
+        """Takes a free slot and returns None; else joins the queue and returns an event, set when the queue moves.
 
         Raises:
-            QueueFull: As many calls wait as may.
+            QueueFull: The queue has its full length.
         """
         if self._free and not self._waiting:
             self._free -= 1
             return None
         if len(self._waiting) >= self._queue:
-            raise QueueFull(f"{len(self._waiting)} calls wait already", retry_after=1.0)
+            raise QueueFull(f"{len(self._waiting)} calls wait already", retry_after=RETRY_SECONDS)
         turn = asyncio.Event()
         self._waiting.append(turn)
         return turn
 
     def position(self, turn: asyncio.Event) -> int:
-        """Returns the place in the queue, from 1, or 0 after taking a free place for the first in it."""
+        """Returns the position in the queue, from 1; 0 once the call has taken a slot, which only the first can."""
         position = self._waiting.index(turn) + 1
         if position == 1 and self._free:
             self._free -= 1
@@ -160,7 +160,7 @@ class Slots:
         return position
 
     def leave(self, turn: asyncio.Event | None) -> None:
-        """Gives the place back, in the queue or at work."""
+        """Leaves the queue, or gives the slot back."""
         if turn is not None and turn in self._waiting:
             self._waiting.remove(turn)
         else:

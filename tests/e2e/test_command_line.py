@@ -24,7 +24,7 @@ def test_a_model_that_can_not_be_used_gives_way_to_the_fallback(celeste: Celeste
     result = json.loads(done.stdout)
     (line,) = [line for line in result["fidelity"] if line["path"] == "model"]
     assert (line["asked"], line["sent"], result["model"]) == ("openai/gpt-image-2", "local/compose", "local/compose")
-    assert b"openai/gpt-image-2 was left (PROVIDER_CREDENTIALS)" in b" ".join(done.stderr.split())
+    assert b"openai/gpt-image-2 failed (PROVIDER_CREDENTIALS)" in b" ".join(done.stderr.split())
 
 
 def test_nothing_is_overwritten(celeste: Celeste, tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ TABLE = [
         ("factor",),
     ),
     Row(
-        "smaller than the picture",
+        "smaller than the image",
         UpscaleRequest(image=ImageInput(data=PNG), size=Size(width=16, height=12)),
         BAD,
         "INVALID_FIELD",

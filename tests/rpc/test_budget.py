@@ -201,7 +201,7 @@ async def test_a_large_picture_and_many_options_are_no_matter() -> None:
         stub = ImageServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             _ = [response async for response in stub.Stream(StreamRequest(operation=request))]
-        assert "is for no provider of this server" in caught.value.details()
+        assert "is not a provider of this server" in caught.value.details()
         picture = pictures.noise(1000, 1000)
         assert len(picture) > 3 * 10**6
         assert (

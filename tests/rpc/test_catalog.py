@@ -151,7 +151,7 @@ def test_a_file_that_is_not_there_is_said_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["local", "stability", "nobody"])
 def test_unknown_ids_pass_only_where_that_can_be(name: str) -> None:
-    assert f"catalog.allow_unknown: {name!r} can't be; these can: " in refusal(allow_unknown=[name])
+    assert f"catalog.allow_unknown: {name!r} takes no unknown ids; these do: " in refusal(allow_unknown=[name])
 
 
 def refusal(**catalog: Any) -> str:
@@ -176,7 +176,7 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
             *_, completed = events = [event async for event in client.stream(request)]
             assert isinstance(completed, Completed)
             (line,) = [line for line in completed.result.fidelity if line.path == "model"]
-            note = f"{model} is not in the catalog; taken to be like azure_openai/gpt-image-2"
+            note = f"{model} is not in the catalog; treated like azure_openai/gpt-image-2"
             assert (line.outcome.value, line.sent, line.note) == ("honored", "gpt-image-2.5-flare", note)
             assert [event for event in events if isinstance(event, Warned)] == [Warned("model", note)]
             assert completed.result.model == model

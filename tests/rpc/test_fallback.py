@@ -90,7 +90,7 @@ async def test_a_vendor_that_is_down_gives_way_and_the_caller_is_told(vendors: V
     assert started == [(FLUX, 1), (GPT, 2)]
     (line,) = [line for line in result.fidelity if line.path == "model"]
     assert (line.outcome, line.asked, line.sent) == ("adjusted", FLUX, GPT)
-    assert "bfl/flux-2-pro was left (PROVIDER_UNAVAILABLE)" in line.note
+    assert "bfl/flux-2-pro failed (PROVIDER_UNAVAILABLE)" in line.note
     assert Warned("model", line.note, "ADJUSTED") in events
     paid = vendors.paid()
     assert paid["bfl"] == paid["stability"] == 0 < paid["openai"]

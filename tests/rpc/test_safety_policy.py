@@ -360,7 +360,7 @@ async def test_a_picture_that_could_not_be_checked(
         ({"inputs": {"explicit": {"threshold": 80}}}, "safety.inputs.explicit.threshold"),
         ({"outputs": {"explicit": "block"}, "engine": "local/lanczos"}, "'local/lanczos' does not score images"),
         ({"prompts": {"weapons": {}}}, "safety.prompts.weapons: has no words"),
-        ({"prompts": {"weapons": {"words": ["gun", "*"]}}}, "safety.prompts.weapons: '\\*' is no term"),
+        ({"prompts": {"weapons": {"words": ["gun", "*"]}}}, "safety.prompts.weapons: '\\*' is not a term"),
         ({"prompts": {"weapons": {"files": ["/nowhere"]}}}, "safety.prompts.weapons.files: /nowhere: No such file"),
         ({"prompts": {"weapons": {"action": "blur", "words": ["gun"]}}}, "safety.prompts.weapons.action"),
     ],

@@ -108,13 +108,13 @@ class ChoiceRange:
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """Sizes in pixels. Defaults of 0 mean that the default depends on the input.
+    """Sizes in pixels. A default of 0 means that the size depends on the input.
 
     Attributes:
-        sizes: The allowed sizes, as (width, height); empty means any size within the bounds.
-        ratios: The allowed ratios of width to height, as `16:9`, for models that choose the pixels themselves; empty
-            means any ratio.
-        minimum_megapixels: The smallest area, for models that refuse small images of any shape.
+        sizes: The only sizes, as (width, height); empty means any size within the bounds.
+        ratios: The only ratios of width to height, as `16:9`, for models that take ratios and choose the pixels
+            themselves; empty means any ratio.
+        minimum_megapixels: Smallest area, for models that refuse small images of any shape.
     """
 
     minimum_side: int
@@ -142,7 +142,7 @@ ParameterRange = TextRange | IntegerRange | NumberRange | BoolRange | ChoiceRang
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One field that a model reads: enough to draw a form and to check before sending.
+    """One field that a model reads, with enough facts to draw a form and to check a value.
 
     `path` is the field's path in the operation's request; provider options are
     `options.provider_options["<provider>"].<name>`.
@@ -184,27 +184,27 @@ class ModelCard:
     """Facts about one model: operations, parameters, prices and origin.
 
     Attributes:
-        id: `provider/model`; the model's part may have more slashes.
+        id: `provider/model`; the model's part may hold more slashes.
         title: Name for people.
-        summary: Strengths and limits of the model, for people.
+        summary: Strengths and limits, in a sentence.
         parameters: Fields that the model reads, per operation that it offers.
         edits: Edits that the model offers, by their fields in `EditRequest.edit`.
         outpaint: Sizes of the image that an outpaint makes; None means any size.
-        license: SPDX expression of the weights or art; empty without them.
+        license: SPDX expression of the model's weights or art; empty without weights or art.
         source: Origin of the weights or art.
         checked_on: Day on which these facts were checked, ISO 8601.
-        max_count: Most images in one call; the pipeline splits larger requests. 0 means that the model makes no images.
+        max_count: Most images in one call; the pipeline splits larger counts. 0 for a model that makes no images.
         previews: Whether the model sends previews.
-        pull: Command that installs the weights; empty for a model without weights to install.
-        wire_id: The provider's own name for the model; empty means the id without the provider.
-        stage: Stage in the model's life at its provider.
-        ends_on: Day on which the provider removes the model, ISO 8601; empty means unknown.
-        replacement: Id of the model to use instead; empty means unknown.
+        pull: Command that downloads the weights; empty if the model needs none.
+        wire_id: The provider's own name of the model; empty means the id without the provider.
+        stage: Stage in the model's life.
+        ends_on: Day on which the model ends, ISO 8601; empty if unknown.
+        replacement: Id of the model to use instead; empty if unknown.
         evidence: Origin of these facts.
-        trained: Whether the model was trained on data; False for plain algorithms. The images' recipes state it.
+        trained: Whether the model was trained on data; False for plain algorithms. Recipes of images repeat it.
         prices: Prices, each with its condition, source and day.
         like: Id of the catalog's model that this card was copied from; empty for models of the catalog.
-        safety_categories: Categories that the model scores in a SAFETY analysis; empty means no such analysis.
+        safety_categories: Categories that the model scores in a SAFETY analysis; empty if it scores none.
     """
 
     id: str
@@ -236,17 +236,17 @@ class ModelCard:
 
     @property
     def name_on_wire(self) -> str:
-        """The provider's own name for the model."""
+        """The provider's own name of the model."""
         return self.wire_id or self.id.partition("/")[2]
 
     @property
     def called_like(self) -> str:
-        """Name of the model whose way of calling applies: that of `like`, or else the model's own."""
+        """Name of the model whose form of call this one shares: `like`, or its own name."""
         return (self.like or self.id).partition("/")[2]
 
     @property
     def is_stranger(self) -> bool:
-        """Whether neither the catalog nor the operator describes the model."""
+        """Whether the model is unknown, both to the catalog and to the operator."""
         return self.evidence is ModelEvidence.UNSPECIFIED
 
     @property
@@ -255,12 +255,12 @@ class ModelCard:
         return tuple(self.parameters)
 
     def parameter(self, operation: OperationKind, path: str) -> Parameter | None:
-        """Returns the parameter at `path`; None if the model does not read this field."""
+        """Returns the model's parameter at `path`; None if the model does not read the field."""
         return next((p for p in self.parameters.get(operation, ()) if p.path == path), None)
 
 
 def out_of_range(known: ParameterRange, value: Any) -> str:
-    """Returns why a value is outside a range ("must be ..."); empty if the value is inside."""
+    """Returns why a value is out of range, as the end of a sentence; empty if it is in range."""
     match known:
         case TextRange(max_length=most) if isinstance(value, str) and 0 < most < len(value):
             return f"must have at most {most:,} characters"

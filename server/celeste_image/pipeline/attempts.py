@@ -43,7 +43,7 @@ class Attempts:
     def model_line(self, asked: str, sent: str) -> FidelityLine | None:
         """Returns the fidelity line of `model`, or None if the model that was named, or the default, is tried."""
         if self._attempts:
-            note = "; ".join(f"{a.model} was left ({a.reason}): {a.text}" for a in self._attempts)
+            note = "; ".join(f"{a.model} failed ({a.reason}): {a.text}" for a in self._attempts)
             return FidelityLine("model", FidelityOutcome.ADJUSTED, asked=asked or None, sent=sent, note=note)
         if asked in ("", sent):
             return None
@@ -70,7 +70,7 @@ class Attempts:
             return self.with_attempts(first)
         models = ", ".join(f"{a.model} ({a.reason})" for a in self._attempts)
         return ProvidersUnavailable(
-            f"none of {len(self._attempts)} models could do it: {models}",
+            f"all {len(self._attempts)} models failed: {models}",
             retry_after=min((e.retry_after for e in passing if e.retry_after is not None), default=None),
             attempts=self._attempts,
         )

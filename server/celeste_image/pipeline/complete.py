@@ -1,4 +1,4 @@
-"""recording: the outermost step. It makes the result, and a line in the log for every call, refused ones too."""
+"""Completing: collects the events of an operation into its result, and logs every call, refused ones too."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ log = structlog.get_logger("celeste_image.calls")
 
 
 class Outcome:
-    """What was seen of one operation so far."""
+    """Collects the events of one operation into its result."""
 
     def __init__(self) -> None:
         self.model = ""
@@ -46,11 +46,11 @@ class Outcome:
         self.safety: list[SafetyVerdict] = []
 
     def add(self, event: Event) -> None:
-        """Takes note of an event."""
+        """Adds an event."""
         match event:
             case Started():
                 self.model = event.model
-                self.fidelity.clear()  # of a model that was left
+                self.fidelity.clear()  # lines of a model that was tried before
             case Saved():
                 self.images.append(event.image)
             case ImageFailed():
@@ -65,7 +65,7 @@ class Outcome:
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
 
     def result(self, request_id: str) -> OperationResult:
-        """Returns the result."""
+        """Returns the result of the events so far."""
         images = tuple(sorted(self.images, key=lambda image: image.index))
         megapixels = sum(image.width * image.height for image in images) / 1e6
         return OperationResult(
@@ -81,27 +81,26 @@ class Outcome:
 
 
 def completing(run: Run) -> Run:
-    """Ends every operation with Completed, or with an error that callers may see."""
+    """Ends every operation with Completed or with an error for callers, and writes one line to the log."""
 
-    async def recorded(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        record = Outcome()
+    async def completed(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        outcome, reason = Outcome(), "INTERNAL"
         began = time.monotonic()
-        outcome = "INTERNAL"
         facts: dict[str, object] = {}
         try:
             async with aclosing(run(request, call)) as events:
                 async for event in events:
-                    record.add(event)
+                    outcome.add(event)
                     yield event
-            outcome = "OK"
-            yield Completed(record.result(call.request_id))
+            reason = "OK"
+            yield Completed(outcome.result(call.request_id))
         except CelesteError as error:
-            outcome = error.reason
+            reason = error.reason
             raise
         except (GeneratorExit, asyncio.CancelledError):
-            if outcome != "OK":  # a reader that leaves after the result has all it came for
-                late = call.deadline is not None and time.monotonic() >= call.deadline
-                outcome = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+            if reason != "OK":  # a reader who leaves after the result has everything
+                is_late = call.deadline is not None and time.monotonic() >= call.deadline
+                reason = "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
             raise
         except Exception as error:
             bug = log_bug(request_id=call.request_id)
@@ -112,11 +111,11 @@ def completing(run: Run) -> Run:
                 "call",
                 operation=request.kind.value,
                 request_id=call.request_id,
-                model=record.model or request.model,
-                outcome=outcome,
+                model=outcome.model or request.model,
+                outcome=reason,
                 seconds=round(time.monotonic() - began, 3),
-                images=len(record.images),
+                images=len(outcome.images),
                 **facts,
             )
 
-    return recorded
+    return completed

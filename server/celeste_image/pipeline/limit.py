@@ -1,4 +1,4 @@
-"""limiting: a slot for each call, in the order of arrival."""
+"""Limiting: lets a limited number of calls run at a provider; the others wait in order of arrival."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,7 +12,7 @@ __all__ = ["limiting"]
 
 
 def limiting(run: CandidateRun, slots: Slots) -> CandidateRun:
-    """Waits for a slot and says at which place; the slot is free again when the work has stopped."""
+    """Waits for a slot and reports the position in the queue. The slot is free again when the work has stopped."""
 
     async def limited(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         turn = slots.enter()

@@ -68,9 +68,11 @@ class ImagesIn:
         except (NotAnImage, ImageTooLarge, ImageRefused, ArtifactNotFound, UriRefused, UriFailed) as error:
             raise _at(path, error) from error
         if image.sha256 and image.sha256 != facts.sha256:
-            raise InvalidRequest.at(f"{path}.sha256", "is not the digest of the bytes", value=facts.sha256)
+            raise InvalidRequest.at(f"{path}.sha256", "differs from the digest of the bytes", value=facts.sha256)
         if image.media_type not in ("", facts.media_type):
-            raise InvalidRequest.at(f"{path}.media_type", f"is not that of the bytes, which is {facts.media_type}")
+            raise InvalidRequest.at(
+                f"{path}.media_type", f"differs from the media type of the bytes, {facts.media_type}"
+            )
         return replace(image, data=data, facts=facts)
 
     async def _fetch(self, image: ImageInput, call: Call) -> bytes:

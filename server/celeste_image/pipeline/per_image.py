@@ -13,7 +13,7 @@ async def per_image(
     handle: Callable[[Picture], AsyncGenerator[Event, None]],
     first: Iterable[Event] = (),
 ) -> AsyncGenerator[Event, None]:
-    """Yields `first` and then `events`, where each picture is replaced with what `handle` yields for it."""
+    """Yields `first` and then `events`, each picture replaced with the events of `handle(picture)`."""
     for event in first:
         yield event
     async with aclosing(events):

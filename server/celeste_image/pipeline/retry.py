@@ -1,4 +1,4 @@
-"""retrying: the same model again, when nothing was made and nothing can have been paid."""
+"""Retrying: tries the same model again if the failed try did nothing and cost nothing."""
 
 import asyncio
 import random
@@ -19,15 +19,16 @@ __all__ = ["RetryPolicy", "retrying"]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long.
+    """How often a call is tried, and how long the pauses are.
 
     Attributes:
-        tries: Tries in all per reason; a reason that is not named has `other_tries`.
-        first_seconds: Longest pause before the second try; it doubles from try to try.
+        tries: Most tries per reason of failure.
+        other_tries: Most tries for a reason that `tries` does not name.
+        first_seconds: Longest pause before the second try. It doubles with each further try.
         longest_seconds: Longest pause of all, unless the vendor names a longer one.
-        patience_seconds: What the vendor names may be as long as this; a longer pause is not waited for: the caller is
-            told of it. Pauses of ours are never longer.
-        hurried_seconds: The same of every pause, while another model waits to be asked.
+        patience_seconds: Longest pause that a vendor may name. A longer one is not waited for; the caller gets the
+            error with its `retry_after`.
+        hurried_seconds: Longest pause while another model can be tried instead.
     """
 
     tries: Mapping[str, int] = field(default_factory=lambda: {"PROVIDER_RATE_LIMITED": 5, "PROVIDER_UNAVAILABLE": 4})
@@ -39,7 +40,7 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, settings: ProviderSettings) -> "RetryPolicy":
-        """Returns the policy for a provider."""
+        """Returns the policy for a provider's settings."""
         policy = cls(patience_seconds=settings.patience_seconds)
         if settings.tries is None:
             return policy
@@ -54,10 +55,17 @@ def retrying(
     clock: Callable[[], float] = time.monotonic,
     jitter: Callable[[float], float] = lambda most: random.uniform(0, most),  # noqa: S311
 ) -> CandidateRun:
-    """Tries again after failures that say nothing was done, until something was saved or refused.
+    """Tries a call again after a retryable failure, as long as no image was saved or refused.
 
-    A ticket that a try left is carried to the next, which resumes that job and submits nothing. What was sent and not
-    answered is not retryable, and so never sent again.
+    A ticket of a failed try goes to the next try, which resumes that job and submits nothing. A request that was sent
+    without an answer is not retryable, so it is never sent twice.
+
+    Args:
+        run: The rest of the pipeline.
+        policy: How often and how long.
+        sleep: Waits for a number of seconds.
+        clock: The time in seconds that deadlines count by.
+        jitter: Draws a pause between zero and a longest pause, in seconds.
     """
     policy = policy or RetryPolicy()
 
@@ -68,7 +76,7 @@ def retrying(
             try:
                 async with aclosing(run(request, candidate)) as events:
                     async for event in events:
-                        saved |= isinstance(event, Saved | ImageFailed)  # a picture that may not be shown was made
+                        saved |= isinstance(event, Saved | ImageFailed)  # a refused image was made, too
                         if isinstance(event, Submitted):
                             candidate = replace(candidate, ticket=event.ticket)
                         if attempts.rises(event):
@@ -90,7 +98,7 @@ def retrying(
 
 
 def _pause(policy: RetryPolicy, error: CelesteError, attempt: int, jitter: Callable[[float], float]) -> float | None:
-    """Returns how long to wait before the next try, None when there is none: full jitter, never before Retry-After."""
+    """Returns the seconds before the next try, with full jitter and never before Retry-After; None for no next try."""
     if not error.retryable or attempt >= policy.tries.get(error.reason, policy.other_tries):
         return None
     drawn = jitter(min(policy.longest_seconds, policy.patience_seconds, policy.first_seconds * 2 ** (attempt - 1)))

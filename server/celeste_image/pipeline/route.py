@@ -69,7 +69,7 @@ def routing(
                     attempts.with_attempts(error)
                     raise
                 if len(cards) > 1:
-                    log.warning("model left", model=card.id, reason=error.reason, request_id=call.request_id)
+                    log.warning("model failed", model=card.id, reason=error.reason, request_id=call.request_id)
         raise attempts.final_error()
 
     return routed
@@ -87,7 +87,7 @@ def cards_for(request: ImageRequest, registry: Registry) -> list[ModelCard]:
         if name not in registry.providers:
             known = ", ".join(sorted(registry.providers))
             path = f'options.provider_options["{name}"]'
-            raise InvalidRequest.at(path, f"is for no provider of this server; they are {known}")
+            raise InvalidRequest.at(path, f"is not a provider of this server; the providers are {known}")
     cards = registry.named(request.model) if request.model else [_default_for(request, registry)]
     for index, name in enumerate(request.options.routing.fallback_models):
         try:

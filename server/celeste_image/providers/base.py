@@ -24,10 +24,10 @@ class ProviderSettings(BaseModel):
     """The table `[providers.NAME]`.
 
     Attributes:
-        concurrency: How many calls run at a time.
-        queue: How many may wait.
-        tries: Tries in all of a call that its provider did nothing about, being down or busy; None is the pipeline's.
-        patience_seconds: Longest pause before another try; a provider that names a longer one is not waited for.
+        concurrency: Most calls that run at a time.
+        queue: Most calls that wait.
+        tries: Most tries of a call while the provider is down or busy; None means the pipeline's default.
+        patience_seconds: Longest pause before another try. If the provider asks for a longer one, the call fails.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -39,7 +39,7 @@ class ProviderSettings(BaseModel):
 
 
 class Options(BaseModel):
-    """What only one provider knows, from `options.provider_options["NAME"]`; unknown names are refused."""
+    """The options of one provider, from `options.provider_options["NAME"]`; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,42 +73,42 @@ class Tools:
 class Provider(Protocol):
     """One API or local runtime that makes images.
 
-    `run` gets a request that one of its `cards` accepts, made concrete: `model` is the card's id, sizes are in
-    pixels, `count` is within the card's `max_count`, seeds are drawn, pictures are loaded with their facts. It yields
-    events: a Picture per image or an Analyzed at least, `Progress.fraction` never falling, and raises CelesteError
-    subclasses only. It leaves limits, storage, metrics, splitting and the pixel lock to the pipeline. When closed early
-    it stops its work and frees what it holds before `aclose` returns.
+    `run` gets a concrete request that the candidate's card accepts. Its `model` is the card's id, sizes are in pixels,
+    `count` is at most `max_count`, the seed is drawn, and images are loaded with their facts. `run` yields events: at
+    least one Picture per image, or an Analyzed; `Progress.fraction` never falls. It raises only CelesteErrors. Retries,
+    limits, storage, splitting and the pixel lock are the pipeline's. When `run` is closed early, its work has stopped
+    and its resources are free before `aclose` returns.
 
-    A module offers one as `PROVIDER`, a class called with a `Settings`; third parties by an entry point of the
-    group `celeste_image.providers`. One that is there by configuration alone is a `KIND`: see `discover_kinds`.
+    A module of this package offers a provider as `PROVIDER`, its class. Other packages use an entry point of the group
+    `celeste_image.providers`. A class whose providers exist by configuration alone is a `KIND`: see `discover_kinds`.
     """
 
     name: str
-    """Prefix of its model ids, `bfl` in `bfl/flux-pro-1.1`."""
+    """Prefix of the provider's model ids, `bfl` in `bfl/flux-pro-1.1`."""
     title: ClassVar[str]
-    """Its name for people."""
+    """Name for people."""
     cards: Sequence[ModelCard]
-    """What its models accept, make and cost."""
+    """Facts of the models: what they accept, make and cost."""
     Settings: ClassVar[type[ProviderSettings]]
-    """Its table in the configuration."""
+    """The provider's table in the configuration."""
     Options: ClassVar[type[Options]]
-    """What only it knows, per request."""
+    """The provider's own options of a request."""
 
     settings: Any
     """An instance of `Settings`."""
 
     def __init__(self, settings: Any, tools: Tools) -> None:
-        """Opens nothing yet. A `KIND` also takes the keyword `name`: the name of its table."""
+        """Opens no connection and starts no process. A `KIND` also takes the keyword `name`, the name of its table."""
         ...
 
     def ready(self, card: ModelCard) -> bool:
-        """Tells whether a model can be used now: keys are there, weights are there."""
+        """Returns whether a model can be used now: its key and its weights are here."""
         ...
 
     def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        """Does the work."""
+        """Does the request, and yields its events."""
         ...
 
     async def close(self) -> None:
-        """Frees everything."""
+        """Frees everything but the tools."""
         ...

@@ -31,16 +31,16 @@ __all__ = [
 ENTRY_POINT_GROUP = "celeste_image.providers"
 FIRST = "local"
 FOLDERS = ("celeste_image.providers.kserve.provider", "celeste_image.providers.local.provider")
-"""Providers of several files, which keep their class in `provider`, so that their engines need not import it."""
+"""Modules with the class of a provider that is a folder, so that its engine does not import the class."""
 
 
 def discover() -> dict[str, type[Provider]]:
-    """Returns every provider's class by its name, this machine's engines first: they cost nothing.
+    """Returns the classes of all providers by name, this machine's engines first, since they cost nothing.
 
-    A request that names no model gets the first that is ready, so a key in the environment changes no default.
+    The first ready provider has the defaults, so a key in the environment changes no default.
 
     Raises:
-        ValueError: Two have the same name: a plug-in must not shadow another provider.
+        ValueError: Two providers have the same name: a plug-in must not replace another provider.
     """
     found: dict[str, type[Provider]] = {}
     for provider in (*_built_in(), *(point.load() for point in entry_points(group=ENTRY_POINT_GROUP))):
@@ -51,16 +51,24 @@ def discover() -> dict[str, type[Provider]]:
 
 
 def discover_kinds() -> dict[str, type[Provider]]:
-    """Returns the kinds of providers by their names.
+    """Returns the kinds of providers by name.
 
-    A kind is an API that many places have, such as OpenAI's: its class makes a provider of each table of the
-    configuration that says `kind = "NAME"` or is called as the kind is, with the models of that table.
+    A kind is an API that many servers have, such as OpenAI's. Each table of the configuration that says
+    `kind = "NAME"`, or has the kind's name, becomes a provider with the models of that table.
     """
     return {kind.name: kind for kind in _offered("KIND")}
 
 
 def build_providers(tables: Mapping[str, Mapping[str, Any]], tools: Tools | None = None) -> dict[str, Provider]:
-    """Returns every provider there is, and one of a kind for each table that asks for it. Raises ValueError."""
+    """Returns all providers by name: one for each class, and one for each table of a kind.
+
+    Args:
+        tables: The tables `[providers.NAME]` of the configuration.
+        tools: What the providers work with; None means the real ones.
+
+    Raises:
+        ValueError: A table has a wrong value or name, or two providers have the same name.
+    """
     classes, kinds = discover(), discover_kinds()
     tools = tools or Tools()
     providers: dict[str, Provider] = {}
@@ -166,11 +174,11 @@ class Registry:
         if (form := self._unknown_ids.get(provider)) and re.fullmatch(form, name):
             return stranger_card(model, [card for card in self.cards.values() if card.provider == provider])
         nearest = difflib.get_close_matches(model, self.cards, n=5, cutoff=0.4)
-        hint = f"; near it: {', '.join(nearest)}" if nearest else ""
+        hint = f"; similar ids: {', '.join(nearest)}" if nearest else ""
         raise ModelNotFound(
             f"there is no model {model!r}{hint}",
             metadata={"nearest": ",".join(nearest)},
-            violations=[Violation("model", "is no model of this server")],
+            violations=[Violation("model", "is not a model of this server")],
             resource=model,
         )
 
@@ -204,7 +212,7 @@ def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
         base,
         id=model,
         title=model.partition("/")[2],
-        summary=f"Not in the catalog; taken to be like {like}.",
+        summary=f"Not in the catalog; treated like {like}.",
         wire_id="",
         stage=ModelStage.ACTIVE,
         ends_on="",
@@ -220,7 +228,9 @@ def _cards_by_id(providers: Mapping[str, Provider], overlay: Overlay | None) -> 
     cards = [card for provider in providers.values() for card in provider.cards]
     for model in overlay.models if overlay else ():
         if (name := model.id.partition("/")[0]) not in providers:
-            raise ValueError(f"catalog: {model.id}: there is no provider {name!r}; they are {', '.join(providers)}")
+            raise ValueError(
+                f"catalog: {model.id}: there is no provider {name!r}; the providers are {', '.join(providers)}"
+            )
     return {card.id: card for card in (overlaid(overlay, cards) if overlay else cards)}
 
 
@@ -232,7 +242,7 @@ def _unknown_ids(providers: Mapping[str, Provider], names: Collection[str]) -> d
     """
     forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
     if wrong := [name for name in names if name not in forms]:
-        raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} can't be; these can: {', '.join(forms)}")
+        raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} takes no unknown ids; these do: {', '.join(forms)}")
     return {name: forms[name] for name in names}
 
 
@@ -242,7 +252,7 @@ def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collecti
         return f"[providers.{name}]: is a provider of its own and can't be of another kind"
     if kind != name:
         return f"[providers.{name}]: there is no kind {kind!r}; {known}"
-    return f"[providers.{name}]: there is no such provider; they are {', '.join(sorted(classes))}; {known}"
+    return f"[providers.{name}]: there is no such provider; the providers are {', '.join(sorted(classes))}; {known}"
 
 
 def _built_in() -> Iterator[type[Provider]]:

@@ -79,7 +79,7 @@ async def test_each_resource_of_azure_is_a_table() -> None:
 @pytest.mark.parametrize(
     ("tables", "text"),
     [
-        ({"nobody": {}}, "[providers.nobody]: there is no such provider; they are "),
+        ({"nobody": {}}, "[providers.nobody]: there is no such provider; the providers are "),
         (
             {"studio": {**STUDIO, "kind": "incompatible"}},
             "there is no kind 'incompatible'; the kinds are azure_openai, ",

@@ -1,1 +1,1 @@
-"""What becomes of each field of a request: fitted to the model before the call, measured on the result after it."""
+"""Fidelity: fits a request to its model before the call, and reports on each field after it."""

@@ -88,7 +88,7 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
             path = ".".join([base, *(str(part) for part in problem["loc"])])
             if problem["type"] == "extra_forbidden":
                 allowed = ", ".join(sorted(options.model_fields)) or "none"
-                report.violate(path, f"is not an option of {card.provider}; they are: {allowed}")
+                report.violate(path, f"is not an option of {card.provider}; the options are: {allowed}")
             else:
                 report.violate(path, problem["msg"][:1].lower() + problem["msg"][1:])
         return

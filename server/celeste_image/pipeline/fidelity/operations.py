@@ -124,7 +124,7 @@ def _size(asked: Size, report: Report) -> Size:
     bounds = report.range_of("size")
     if not isinstance(bounds, SizeRange):
         if asked:
-            report.add("size", DROPPED, asked=size_json(asked), note=f"{report.card.id} has sizes of its own")
+            report.add("size", DROPPED, asked=size_json(asked), note=f"{report.card.id} chooses the size")
         return Size()
     fitted = fit_size(asked, bounds)
     if fitted.size.width and not fitted.size.aspect_ratio:
@@ -158,7 +158,7 @@ def _upscaled_size(request: Upscale, report: Report) -> Size:
         size = Size(*sides(request.size.megapixels * 1e6, source.width / source.height))
     if size.width < source.width or size.height < source.height:
         given = f"{source.width} x {source.height}"
-        text = f"must be no smaller than the picture, which is {given}, is {size.width} x {size.height}"
+        text = f"must be no smaller than the image, which is {given}, is {size.width} x {size.height}"
         report.violate("size", text)
     note = ""
     if isinstance(target, SizeRange):

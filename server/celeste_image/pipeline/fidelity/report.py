@@ -33,7 +33,7 @@ class Report:
 
     def __init__(self, request: ImageRequest, card: ModelCard) -> None:
         self.card = card
-        self.treated_like = f"{card.id} is not in the catalog; taken to be like {card.like}" if card.is_stranger else ""
+        self.treated_like = f"{card.id} is not in the catalog; treated like {card.like}" if card.is_stranger else ""
         self._request = request
         self._lines: list[FidelityLine] = []
         self._violations: list[Violation] = []
@@ -125,4 +125,4 @@ class Report:
 
 
 def _difference(line: FidelityLine) -> Violation:
-    return Violation(line.path, line.note or "can't be done to the letter", line.outcome.value.upper())
+    return Violation(line.path, line.note or "can't be honored exactly", line.outcome.value.upper())

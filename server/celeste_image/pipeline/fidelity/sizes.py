@@ -1,4 +1,4 @@
-"""Sizes: what a model makes of the size that was asked for."""
+"""Sizes: finds the size nearest to the requested one that a model accepts."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from celeste_image.core.image import Size
 __all__ = ["FittedSize", "fit_size", "ratio_of", "same_shape", "sides", "size_json"]
 
 SAME_RATIO = 0.02
-"""Ratios whose logarithms differ by less are one: models round pixels."""
+"""Ratios whose logarithms differ by less are equal: models round pixels."""
 SAME_AREA = 0.1
-"""Areas that differ by less are one, for models with a few sizes: their megapixel is 1024 times 1024."""
+"""Areas that differ by a smaller share are equal, for models with a few sizes: their megapixel is 1024 x 1024."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedSize:
-    """The size for the model, the JSON value that says it, and why it is not what was asked; empty when it is."""
+    """The size for the model, its JSON value, and why it differs from the requested size; empty if it does not."""
 
     size: Size
     sent: dict[str, Any] | None
@@ -26,10 +26,10 @@ class FittedSize:
 
 
 def fit_size(asked: Size, bounds: SizeRange) -> FittedSize:
-    """Returns the legal size nearest to the one asked for, which may be empty.
+    """Returns the nearest size that a model accepts; empty if both the request and the model leave it open.
 
-    Nearest is by the logarithm of the ratio, then of the area: 2:1 is as far from 1:1 as 1:2 is. Sides and areas out
-    of the model's bounds are left as they are, for the caller to refuse; those within stay within.
+    Nearest is by the logarithm of the ratio, then of the area: 2:1 is as far from 1:1 as 1:2 is. A side or an area
+    outside the model's bounds stays as it is, for the caller to refuse. One within the bounds stays within.
     """
     if not asked and not bounds.default_width:
         return FittedSize(Size(), None)
@@ -56,7 +56,7 @@ def fit_size(asked: Size, bounds: SizeRange) -> FittedSize:
 
 
 def _is_met(asked: Size, width: int, height: int) -> bool:
-    """Tells whether a size of the model's is what was asked for; an empty size asks for nothing."""
+    """Returns whether a size of the model is the requested one; any size is, if the request is empty."""
     if asked.width:
         return (asked.width, asked.height) == (width, height)
     ratio = float(ratio_of(asked.aspect_ratio)) if asked.aspect_ratio else width / height
@@ -65,7 +65,7 @@ def _is_met(asked: Size, width: int, height: int) -> bool:
 
 
 def _stepped(width: int, height: int, area: float, step: int, bounds: SizeRange) -> tuple[int, int]:
-    """Returns the multiples of `step` nearest to the sides that break no bound which sides and area themselves keep."""
+    """Returns the multiples of `step` nearest to the sides, within every bound that the sides themselves keep."""
 
     def nearest(side: int) -> int:
         near = max(step, round(side / step) * step)
@@ -76,7 +76,7 @@ def _stepped(width: int, height: int, area: float, step: int, bounds: SizeRange)
     across, down = nearest(width), nearest(height)
     most = bounds.maximum_megapixels * 1e6
     while area <= most < across * down:
-        # Less of the side that was made longer by the greater part.
+        # Shorten the side that rounding made longer by the greater share.
         if across > step and (across / width >= down / height or down <= step):
             across -= step
         elif down > step:
@@ -87,7 +87,7 @@ def _stepped(width: int, height: int, area: float, step: int, bounds: SizeRange)
 
 
 def _wanted(asked: Size, bounds: SizeRange) -> tuple[int, int]:
-    """Returns the width and height that a size stands for."""
+    """Returns the width and height in pixels that a size stands for."""
     if not asked:
         return bounds.default_width, bounds.default_height
     if asked.width:
@@ -97,13 +97,13 @@ def _wanted(asked: Size, bounds: SizeRange) -> tuple[int, int]:
 
 
 def ratio_of(text: str) -> Fraction:
-    """Returns width to height of `16:9`."""
+    """Returns the ratio of width to height of a text such as `16:9`."""
     across, _, down = text.partition(":")
     return Fraction(int(across), int(down))
 
 
 def same_shape(one: float, other: float) -> bool:
-    """Tells whether two ratios of width to height are the same but for rounding to pixels, in either order."""
+    """Returns whether two ratios of width to height are equal up to the rounding of pixels."""
     return abs(math.log(one / other)) < SAME_RATIO
 
 
@@ -114,7 +114,7 @@ def sides(area: float, ratio: float) -> tuple[int, int]:
 
 
 def size_json(size: Size) -> dict[str, Any]:
-    """Returns what is set of a size as JSON values."""
+    """Returns the fields of a size that are set, as JSON values."""
     values = {name: getattr(size, name) for name in ("width", "height", "aspect_ratio", "megapixels")}
     return {name: value for name, value in values.items() if value}
 

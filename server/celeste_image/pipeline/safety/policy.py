@@ -116,10 +116,10 @@ class SafetyPolicy:
             return Judgment(tuple(verdicts), seconds)
         except Exception as error:
             if isinstance(error, CelesteError):
-                log.warning("unchecked", reason=error.reason, error=error.message, request_id=call.request_id)
+                log.warning("image not checked", reason=error.reason, error=error.message, request_id=call.request_id)
                 reason = error.reason
             else:
-                log.exception("unchecked", request_id=call.request_id)
+                log.exception("image not checked", request_id=call.request_id)
                 reason = "INTERNAL"
             note = f"it could not be checked by {self._engine} ({reason})"
             return Judgment((replace(about, category="", action=self._fails, note=note),))

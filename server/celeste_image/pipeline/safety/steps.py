@@ -147,7 +147,7 @@ async def _judge_output(
                 data = await policy.pixels.blurred(image, made.media_type)
             except Exception as error:  # the image must not be shown as it is, whatever happens
                 reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
-                log.warning("unblurred", reason=reason, request_id=call.request_id, exc_info=True)
+                log.warning("image not blurred", reason=reason, request_id=call.request_id, exc_info=True)
                 yield ImageFailed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
             else:
                 yield replace(made, data=data)

@@ -53,7 +53,7 @@ class WordList:
         for term in terms:
             words = tuple(words_of(term, WILD))
             if len(term) > MAX_TERM or not any(set(word) - set(WILD) for word in words):
-                raise ValueError(f"{term[:40]!r} is no term: 1 to {MAX_TERM} characters, a letter or digit among them")
+                raise ValueError(f"{term[:40]!r} is not a term: 1 to {MAX_TERM} characters with a letter or digit")
             if not any(set(word) & set(WILD) for word in words):
                 if len(words) == 1:
                     self._words.add(words[0])

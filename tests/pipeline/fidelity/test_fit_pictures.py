@@ -65,7 +65,7 @@ async def lines_of(request: ImageRequest, *made: Any) -> dict[str, FidelityLine]
         (edited(picture("image/avif")), "image", "image/png, image/jpeg"),
         (edited(picture(width=2000, height=1000)), "image", "1 megapixels"),
         (edited(picture(), picture(), picture("image/jpeg")), "references[1].image", "image/png"),
-        (edited(picture(), picture(), picture(), picture()), "references", "2 pictures"),
+        (edited(picture(), picture(), picture(), picture()), "references", "2 images"),
         (edited(picture(), edit=Outpaint(left=101)), "outpaint.left", "at most 100"),
         (edited(picture(), edit=Outpaint(right=9000)), "outpaint", "9,000"),
     ],

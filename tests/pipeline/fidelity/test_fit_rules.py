@@ -285,7 +285,7 @@ async def test_options_that_the_provider_knows_have_a_line_each() -> None:
 @pytest.mark.parametrize(
     ("given_options", "texts"),
     [
-        ({"strenght": 1}, {"strenght": "they are: glow, mode, strength"}),
+        ({"strenght": 1}, {"strenght": "the options are: glow, mode, strength"}),
         ({"strength": "strong"}, {"strength": "number"}),
         ({"glow": 7, "Strength": 1}, {"glow": "boolean", "Strength": "is not an option of fake"}),
     ],

@@ -99,7 +99,7 @@ async def test_what_the_judge_does_not_answer_is_not_let_through_unsaid(
     judged, _ = policy(*script, outputs={"bad": "flag"}, on_error=on_error)
     with capture_logs() as lines:
         events = await collect(routed(checking_outputs(Fake(picture()), judged), [CARD]))
-    assert "unchecked" in [line["event"] for line in lines]
+    assert "image not checked" in [line["event"] for line in lines]
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
     assert event.verdict.note == f"it could not be checked by fake/judge ({reason})"
     assert event.verdict.action == on_error
