@@ -26,7 +26,7 @@ import structlog
 from aiohttp import web
 from tests.support import pictures
 from tests.support.command import CELESTE
-from tests.support.leaked_keys import Canary, Sweep, real_keys_in
+from tests.support.leaked_keys import KeySearch, MarkedKey, real_keys_in
 from tests.support.sample_requests import requests_for
 from tests.support.servers import running
 
@@ -86,8 +86,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-def canaries() -> dict[str, Canary]:
-    return {name: Canary(FORMS.get(name, "sk-")) for name in EMULATED}
+def canaries() -> dict[str, MarkedKey]:
+    return {name: MarkedKey(FORMS.get(name, "sk-")) for name in EMULATED}
 
 
 def requests_of(emulator: Emulator) -> dict[str, Generate]:
@@ -106,7 +106,7 @@ def planned(name: str) -> list[str]:
     return ["", *FAULTS, *([] if name == "bfl" else ["image=fewer"]), *(["result=private"] if name == "bfl" else [])]
 
 
-async def streamed(sweep: Sweep, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:
+async def streamed(sweep: KeySearch, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:
     """Streams a request, looks at every message and at how it ends; returns the reason, empty when it is done."""
     message = StreamRequest(operation=request_to_operation(request))
     call: Any = ImageServiceStub(channel).Stream(message, timeout=seconds)
@@ -123,7 +123,7 @@ async def streamed(sweep: Sweep, channel: grpc.aio.Channel, request: ImageReques
     return ""
 
 
-async def driven(sweep: Sweep, emulator: Emulator, address: str) -> set[str]:
+async def driven(sweep: KeySearch, emulator: Emulator, address: str) -> set[str]:
     """Drives each vendor through well and ill; returns the reasons met."""
     reasons = set()
     async with grpc.aio.insecure_channel(address) as channel:
@@ -147,7 +147,7 @@ MET |= {"PROVIDER_RATE_LIMITED", "PROVIDER_UNAVAILABLE", "PROVIDER_FAILED", "MOD
 class Operated:
     """A server as an operator runs it: with the vendors' keys from wherever keys may come from."""
 
-    def __init__(self, folder: Path, emulator: Emulator, canaries: dict[str, Canary]) -> None:
+    def __init__(self, folder: Path, emulator: Emulator, canaries: dict[str, MarkedKey]) -> None:
         self.folder, self.store, self.log = folder, folder / "store", folder / "log"
         tables = {name: {k: v for k, v in t.items() if k != "key"} for name, t in emulator.tables.items()}
         key = {name: canary.key for name, canary in canaries.items()}
@@ -199,10 +199,10 @@ class Operated:
 
 @in_loop
 async def test_a_server_shows_no_key_to_anybody(
-    tmp_path: Path, emulator: Emulator, canaries: dict[str, Canary]
+    tmp_path: Path, emulator: Emulator, canaries: dict[str, MarkedKey]
 ) -> None:
-    foreign, second = Canary("r8_"), Canary("")
-    sweep = Sweep([*canaries.values(), foreign, second])
+    foreign, second = MarkedKey("r8_"), MarkedKey("")
+    sweep = KeySearch([*canaries.values(), foreign, second])
     operated = Operated(tmp_path, emulator, canaries)
     async with operated.serving() as address:
         reasons = await driven(sweep, emulator, address)
@@ -238,7 +238,7 @@ async def test_a_server_shows_no_key_to_anybody(
 class Listening(logging.Handler):
     """Hears what all libraries log, with their tracebacks."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: KeySearch) -> None:
         super().__init__(logging.DEBUG)
         self._sweep = sweep
         self.setFormatter(logging.Formatter("%(name)s %(message)s"))
@@ -253,7 +253,7 @@ def debugging() -> Iterator[Any]:
     root, level = logging.getLogger(), logging.getLogger().level
     handlers: list[logging.Handler] = []
 
-    def debug(sweep: Sweep) -> None:
+    def debug(sweep: KeySearch) -> None:
         handlers.append(Listening(sweep))
         root.addHandler(handlers[-1])
         root.setLevel(logging.DEBUG)
@@ -268,9 +268,9 @@ def debugging() -> Iterator[Any]:
 
 @in_loop
 async def test_no_library_and_no_error_has_a_key(
-    emulator: Emulator, canaries: dict[str, Canary], debugging: Any, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, canaries: dict[str, MarkedKey], debugging: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = Sweep(list(canaries.values()))
+    sweep = KeySearch(list(canaries.values()))
     debugging(sweep)
     tables = {name: table | {"key": canaries[name].key} for name, table in emulator.tables.items()}
     async with running(providers=tables) as server:
@@ -341,15 +341,15 @@ def test_a_real_key_would_be_seen(key: str) -> None:
 )
 @pytest.mark.parametrize("before", ["sk-", "", "AQ."])
 def test_a_leak_is_seen_however_it_is_written(written: Any, before: str) -> None:
-    canary = Canary(before)
-    sweep = Sweep([Canary(), canary])
+    canary = MarkedKey(before)
+    sweep = KeySearch([MarkedKey(), canary])
     sweep.look("here", written(canary.key))
     assert set(sweep.found) == {"canary 1 in here"}
 
 
 def test_nothing_is_seen_where_nothing_is() -> None:
-    sweep = Sweep([Canary() for _ in range(20)])
-    sweep.look("here", Canary().key, os.urandom(1 << 20), base64.b64encode(os.urandom(1 << 20)))
+    sweep = KeySearch([MarkedKey() for _ in range(20)])
+    sweep.look("here", MarkedKey().key, os.urandom(1 << 20), base64.b64encode(os.urandom(1 << 20)))
     assert sweep.found == []
 
 
@@ -381,8 +381,8 @@ class Leaking(OPENAI):
 async def test_a_leak_is_seen_wherever_it_is(
     leak: str, tmp_path: Path, debugging: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    canary = Canary()
-    sweep = Sweep([canary])
+    canary = MarkedKey()
+    sweep = KeySearch([canary])
     debugging(sweep)
     tools = Tools(environment={})
     leaking = Leaking(Leaking.Settings(key=canary.key), tools)  # type: ignore[arg-type]

@@ -53,8 +53,8 @@ def test_calls_in_flight_end_before_the_server_does(tmp_path: Path) -> None:
     assert server.wait(20) == 0
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     lines = [line for line in lines if line["event"] != "sandbox"]  # one when each engine first runs
-    assert [line["event"] for line in lines] == ["serving", "stopping", "call", "stopped"]
-    assert lines[2]["outcome"] == "OK"
+    assert [line["event"] for line in lines] == ["serving", "stopping", "call", "rpc", "stopped"]
+    assert [line["outcome"] for line in lines[2:4]] == ["OK", "OK"]
 
 
 def test_health_says_not_serving_while_it_ends(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def name_of(data: bytes) -> str:
 
 
 @dataclass
-class Kept:
+class ServerOnDisk:
     """A server whose store is a folder."""
 
     running: Running
@@ -65,17 +65,17 @@ class Kept:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kept(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
+async def on_disk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerOnDisk]:
     folder, spool = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("spool")
     store = {"url": folder.as_uri(), "spool": str(spool), "retention_hours": 24}
     async with running(store=store) as server:
-        yield Kept(server, folder, spool)
+        yield ServerOnDisk(server, folder, spool)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stub(kept: Kept) -> AsyncIterator[ArtifactServiceStub]:
+async def stub(on_disk: ServerOnDisk) -> AsyncIterator[ArtifactServiceStub]:
     """Over a channel with no options at all."""
-    async with grpc.aio.insecure_channel(kept.running.address) as channel:
+    async with grpc.aio.insecure_channel(on_disk.running.address) as channel:
         yield ArtifactServiceStub(channel)
 
 
@@ -114,11 +114,11 @@ async def refusal(call: object) -> tuple[str, CelesteError]:
 # Over connections that drop
 
 
-async def test_an_upload_dropped_at_five_places_goes_on(kept: Kept) -> None:
+async def test_an_upload_dropped_at_five_places_goes_on(on_disk: ServerOnDisk) -> None:
     """Cut at byte counts that fall into headers, into a chunk and between chunks."""
     cuts = [0, 100_000, MIB + 7, 3 * MIB, 1_500_000]
     seen, codes = [], []
-    async with CuttingProxy(kept.running.address, [], cuts) as proxy:
+    async with CuttingProxy(on_disk.running.address, [], cuts) as proxy:
         while True:
             async with grpc.aio.insecure_channel(proxy.address) as channel:
                 stub = ArtifactServiceStub(channel)
@@ -135,33 +135,35 @@ async def test_an_upload_dropped_at_five_places_goes_on(kept: Kept) -> None:
     assert seen == sorted(seen), "never back"
     assert seen[-1] > 4 * MIB, "and not from the beginning"
     assert (artifact.name, artifact.size_bytes) == (name_of(DATA), len(DATA))
-    async with grpc.aio.insecure_channel(kept.running.address) as channel:
+    async with grpc.aio.insecure_channel(on_disk.running.address) as channel:
         stub = ArtifactServiceStub(channel)
         assert await read(stub, artifact.name) == DATA
         assert await committed(stub, artifact.name) == (len(DATA), True)
-    assert kept.parts() == []
+    assert on_disk.parts() == []
 
 
-async def test_an_answer_that_was_lost_is_had_by_asking_again(kept: Kept) -> None:
+async def test_an_answer_that_was_lost_is_had_by_asking_again(on_disk: ServerOnDisk) -> None:
     data = random.Random(1).randbytes(MIB)
-    async with CuttingProxy(kept.running.address, [60]) as proxy:
+    async with CuttingProxy(on_disk.running.address, [60]) as proxy:
         async with grpc.aio.insecure_channel(proxy.address) as channel:
             code, _ = await refusal(ArtifactServiceStub(channel).WriteArtifact(iter(chunks(data))))
             assert code == "UNAVAILABLE"
             artifact = await upload(ArtifactServiceStub(channel), data)
     assert artifact.name == name_of(data)
-    assert kept.parts() == []
+    assert on_disk.parts() == []
 
 
-async def test_a_stream_that_ends_early_is_told_how_far_it_came(stub: ArtifactServiceStub, kept: Kept) -> None:
+async def test_a_stream_that_ends_early_is_told_how_far_it_came(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
     data = random.Random(2).randbytes(1000)
     requests = chunks(data, step=300)[:3]
     response = await stub.WriteArtifact(iter(requests))
     assert (response.committed_size_bytes, response.HasField("artifact")) == (600, False)
     assert await committed(stub, name_of(data)) == (600, False)
-    assert len(kept.parts()) == 1
+    assert len(on_disk.parts()) == 1
     await upload(stub, data, 600)
-    assert kept.parts() == []
+    assert on_disk.parts() == []
 
 
 async def test_the_server_is_restarted_in_the_middle(tmp_path: Path) -> None:
@@ -191,26 +193,28 @@ async def test_bytes_that_are_known_are_not_asked_for(stub: ArtifactServiceStub)
     assert await read(stub, artifact.name) == PICTURE
 
 
-async def test_nothing_can_be_stored(stub: ArtifactServiceStub, kept: Kept) -> None:
+async def test_nothing_can_be_stored(stub: ArtifactServiceStub, on_disk: ServerOnDisk) -> None:
     artifact = await upload(stub, b"")
     assert artifact.size_bytes == 0
     assert await read(stub, artifact.name) == b""
-    assert kept.parts() == []
+    assert on_disk.parts() == []
 
 
-async def test_two_writers_of_the_same_bytes_make_one_artifact(stub: ArtifactServiceStub, kept: Kept) -> None:
+async def test_two_writers_of_the_same_bytes_make_one_artifact(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
     data = random.Random(3).randbytes(3 * MIB)
-    before = kept.files()
+    before = on_disk.files()
     both = await asyncio.gather(upload(stub, data, step=10_000), upload(stub, data, step=7_000))
     assert {artifact.name for artifact in both} == {name_of(data)}
     sha256 = name_of(data)[17:]
-    assert sorted(set(kept.files()) - set(before)) == [sha256, f"{sha256}.json"]
-    assert kept.parts() == []
+    assert sorted(set(on_disk.files()) - set(before)) == [sha256, f"{sha256}.json"]
+    assert on_disk.parts() == []
     assert await read(stub, name_of(data)) == data
 
 
 async def test_a_writer_of_wrong_bytes_spoils_anothers_upload_which_is_told_and_begins_again(
-    stub: ArtifactServiceStub, kept: Kept
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
 ) -> None:
     data = random.Random(4).randbytes(2000)
     spoiled, begun = asyncio.Event(), asyncio.Event()
@@ -234,7 +238,7 @@ async def test_a_writer_of_wrong_bytes_spoils_anothers_upload_which_is_told_and_
     assert (code, error.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     assert error.metadata["committed_size_bytes"] == "0"
     assert await committed(stub, name_of(data)) == (0, False)
-    assert kept.parts() == []
+    assert on_disk.parts() == []
     await upload(stub, data)
 
 
@@ -290,8 +294,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what.replace("\0", "NUL"))
-async def test_what_is_refused(stub: ArtifactServiceStub, kept: Kept, row: Row) -> None:
-    before = kept.files()
+async def test_what_is_refused(stub: ArtifactServiceStub, on_disk: ServerOnDisk, row: Row) -> None:
+    before = on_disk.files()
     if row.what == "a size below zero":
         row.requests[0].size_bytes = -5
     code, error = await refusal(stub.WriteArtifact(iter(row.requests)))
@@ -299,9 +303,9 @@ async def test_what_is_refused(stub: ArtifactServiceStub, kept: Kept, row: Row) 
     if row.field:
         assert [violation.field for violation in error.violations] == [row.field]
     assert set(row.metadata) <= set(error.metadata)
-    assert kept.files() == before
+    assert on_disk.files() == before
     await stub.DeleteArtifact(DeleteArtifactRequest(name=FIRST.name))
-    assert kept.parts() == []
+    assert on_disk.parts() == []
 
 
 async def test_the_size_of_what_is_known_must_be_right_too(stub: ArtifactServiceStub) -> None:
@@ -326,12 +330,12 @@ async def test_no_call_takes_a_name_that_none_can_have(stub: ArtifactServiceStub
 # What is known
 
 
-async def test_what_was_made_and_what_was_sent(kept: Kept, stub: ArtifactServiceStub) -> None:
+async def test_what_was_made_and_what_was_sent(on_disk: ServerOnDisk, stub: ArtifactServiceStub) -> None:
     photo = pictures.photo(64)
     sent = await upload(stub, photo)
     assert (sent.media_type, sent.width, list(sent.lineages)) == ("image/png", 0, [])
     assert sent.expire_time.ToSeconds() - sent.create_time.ToSeconds() == 24 * 3600
-    async with grpc.aio.insecure_channel(kept.running.address) as channel:
+    async with grpc.aio.insecure_channel(on_disk.running.address) as channel:
         images = ImageServiceStub(channel)
         made = (await images.Generate(GenerateRequest(prompt="a fox", seed=3, size=Size(width=96, height=64)))).result
         (image,) = made.images
@@ -386,7 +390,9 @@ async def test_artifacts_are_listed_in_pages(tmp_path: Path) -> None:
         assert [artifact.name for artifact in after.artifacts] == names[3:], "a vanished name is no error"
 
 
-async def test_what_is_deleted_is_gone_and_may_be_deleted_again(stub: ArtifactServiceStub, kept: Kept) -> None:
+async def test_what_is_deleted_is_gone_and_may_be_deleted_again(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
     await upload(stub, PICTURE)
     for _ in range(2):
         await stub.DeleteArtifact(DeleteArtifactRequest(name=name_of(PICTURE)))
@@ -397,7 +403,7 @@ async def test_what_is_deleted_is_gone_and_may_be_deleted_again(stub: ArtifactSe
             code, error = await refusal(call)
             assert (code, error.reason, error.resource) == ("NOT_FOUND", "ARTIFACT_NOT_FOUND", name_of(PICTURE))
         assert await committed(stub, name_of(PICTURE)) == (0, False)
-    assert await kept.running.app.store.sweep() == (0, 0, 0), "its bytes stay for an hour"
+    assert await on_disk.running.app.store.sweep() == (0, 0, 0), "its bytes stay for an hour"
     await upload(stub, PICTURE)
     assert await read(stub, name_of(PICTURE)) == PICTURE
 
@@ -408,9 +414,11 @@ def damaged(data: bytes) -> Iterator[bytes]:
     yield b""
 
 
-async def test_damaged_bytes_are_data_loss_and_an_upload_heals_them(stub: ArtifactServiceStub, kept: Kept) -> None:
+async def test_damaged_bytes_are_data_loss_and_an_upload_heals_them(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
     sha256 = name_of(PICTURE)[17:]
-    blob = kept.folder / "sha256" / sha256[:2] / sha256
+    blob = on_disk.folder / "sha256" / sha256[:2] / sha256
     for content in (*damaged(PICTURE), None):
         await upload(stub, PICTURE)
         if content is None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.s3 import S3, serving
-from tests.support.stores import Kept, kept_at
+from tests.support.stores import StoreSetup, setup_at
 
 from celeste_image.store.backend import open_backend
 
@@ -15,7 +15,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture(params=["memory", "disk", "s3"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+def setup(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetup:
     """An empty store of each kind."""
     options: dict[str, str] = {}
     if request.param == "memory":
@@ -25,9 +25,9 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
     else:
         s3: S3 = request.getfixturevalue("s3")
         url, options = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}"), s3.options()
-    return kept_at(open_backend(url, options), tmp_path / "spool")
+    return setup_at(open_backend(url, options), tmp_path / "spool")
 
 
 @pytest.fixture
-def on_disk(tmp_path: Path) -> Kept:
-    return kept_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+def on_disk(tmp_path: Path) -> StoreSetup:
+    return setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import stores
-from tests.support.stores import OTHER, OWNER, Kept
+from tests.support.stores import OTHER, OWNER, StoreSetup
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name
 from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
@@ -44,8 +44,8 @@ def made(number: int) -> Lineage:
     ],
     ids=["png", "empty", "one byte", "chunks"],
 )
-async def test_stored_bytes_are_returned(kept: Kept, data: bytes, media_type: str) -> None:
-    store = kept.store
+async def test_stored_bytes_are_returned(setup: StoreSetup, data: bytes, media_type: str) -> None:
+    store = setup.store
     artifact = await store.put(OWNER, data, width=3, height=2)
     sha256 = hashlib.sha256(data).hexdigest()
     assert (artifact.name, artifact.sha256) == (f"artifacts/sha256-{sha256}", sha256)
@@ -53,7 +53,7 @@ async def test_stored_bytes_are_returned(kept: Kept, data: bytes, media_type: st
     assert (artifact.width, artifact.height, artifact.expires, artifact.lineages) == (3, 2, None, ())
     assert artifact.created is not None
     assert abs(artifact.created - datetime.now(UTC)) < timedelta(minutes=1)
-    for same in (store, kept.again()):
+    for same in (store, setup.again()):
         assert await same.get(OWNER, artifact.name) == data
         assert await same.find(OWNER, artifact.name) == artifact
         assert await same.open(OWNER, artifact.name) == artifact
@@ -61,13 +61,13 @@ async def test_stored_bytes_are_returned(kept: Kept, data: bytes, media_type: st
     assert store.damaged == 0
 
 
-async def test_the_same_bytes_are_one_artifact(kept: Kept) -> None:
-    several = await asyncio.gather(*(kept.store.put(OWNER, b"at once") for _ in range(10)))
+async def test_the_same_bytes_are_one_artifact(setup: StoreSetup) -> None:
+    several = await asyncio.gather(*(setup.store.put(OWNER, b"at once") for _ in range(10)))
     assert len({artifact.name for artifact in several}) == 1
     assert len({artifact.created for artifact in several}) == 1, "the first store sets the creation time"
-    assert len(await kept.paths("sha256/")) == 1
-    await kept.store.put(OWNER, b"others")
-    assert len(await kept.paths("sha256/")) == 2
+    assert len(await setup.paths("sha256/")) == 1
+    await setup.store.put(OWNER, b"others")
+    assert len(await setup.paths("sha256/")) == 2
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ async def test_the_same_bytes_are_one_artifact(kept: Kept) -> None:
         (7, CHUNK_BYTES + 1),
     ],
 )
-async def test_ranges(kept: Kept, offset: int, limit: int) -> None:
-    chunks = await read(kept.store, await kept.store.put(OWNER, LONG), offset, limit)
+async def test_ranges(setup: StoreSetup, offset: int, limit: int) -> None:
+    chunks = await read(setup.store, await setup.store.put(OWNER, LONG), offset, limit)
     assert b"".join(chunk for _, chunk in chunks) == (LONG[offset : offset + limit] if limit else LONG[offset:])
     for at, chunk in chunks:
         assert 0 < len(chunk) <= CHUNK_BYTES
@@ -108,22 +108,22 @@ def test_any_range_of_any_bytes(data: bytes, offset: int, limit: int) -> None:
     asyncio.run(run())
 
 
-async def test_the_end_is_within_and_beyond_it_is_not(kept: Kept) -> None:
-    artifact = await kept.store.put(OWNER, PNG)
-    assert await read(kept.store, artifact, len(PNG)) == []
+async def test_the_end_is_within_and_beyond_it_is_not(setup: StoreSetup) -> None:
+    artifact = await setup.store.put(OWNER, PNG)
+    assert await read(setup.store, artifact, len(PNG)) == []
     with pytest.raises(RangeExceeded) as caught:
-        await read(kept.store, artifact, len(PNG) + 1)
+        await read(setup.store, artifact, len(PNG) + 1)
     assert caught.value.metadata == {"limit": str(len(PNG)), "value": str(len(PNG) + 1)}
 
 
-async def test_an_unknown_name_is_not_found(kept: Kept) -> None:
-    await kept.store.put(OWNER, PNG)
-    for ask in (kept.store.get, kept.store.open, kept.store.find):
+async def test_an_unknown_name_is_not_found(setup: StoreSetup) -> None:
+    await setup.store.put(OWNER, PNG)
+    for ask in (setup.store.get, setup.store.open, setup.store.find):
         with pytest.raises(ArtifactNotFound) as caught:
             await ask(OWNER, MISSING)
         assert caught.value.resource == MISSING
-    await kept.store.delete(OWNER, MISSING)
-    assert kept.store.damaged == 0
+    await setup.store.delete(OWNER, MISSING)
+    assert setup.store.damaged == 0
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, 
 
 
 @pytest.mark.parametrize("owner", ["", "..", "a/b", "a\0b", "A", "ä", "-a", "a" * 65, "a b", "a.b", "a\n"])
-async def test_owners_that_could_lead_into_anothers_folder_are_refused(on_disk: Kept, owner: str) -> None:
+async def test_owners_that_could_lead_into_anothers_folder_are_refused(on_disk: StoreSetup, owner: str) -> None:
     for ask in (on_disk.store.find, on_disk.store.committed, on_disk.store.delete):
         with pytest.raises(ValueError, match="the name of an owner"):
             await ask(owner, MISSING)
@@ -184,8 +184,8 @@ async def test_owners_that_could_lead_into_anothers_folder_are_refused(on_disk: 
 # Owners
 
 
-async def test_a_digest_is_no_permission(kept: Kept) -> None:
-    store = kept.store
+async def test_a_digest_is_no_permission(setup: StoreSetup) -> None:
+    store = setup.store
     name = (await store.put(OWNER, PNG)).name
     for ask in (store.get, store.open, store.find):
         with pytest.raises(ArtifactNotFound):
@@ -197,56 +197,56 @@ async def test_a_digest_is_no_permission(kept: Kept) -> None:
     assert await store.get(OWNER, name) == PNG
 
 
-async def test_each_owner_has_an_artifact_of_the_same_bytes(kept: Kept) -> None:
-    store = kept.store
+async def test_each_owner_has_an_artifact_of_the_same_bytes(setup: StoreSetup) -> None:
+    store = setup.store
     mine = await store.put(OWNER, PNG, lineage=made(1))
     his = await store.put(OTHER, PNG)
     assert mine.name == his.name
     assert (await store.find(OTHER, his.name)).lineages == ()
-    assert len(await kept.paths("sha256/")) == 1
+    assert len(await setup.paths("sha256/")) == 1
     await store.delete(OWNER, mine.name)
     assert await store.get(OTHER, his.name) == PNG
     with pytest.raises(ArtifactNotFound):
         await store.get(OWNER, mine.name)
 
 
-async def test_missing_names_are_those_without_bytes(kept: Kept) -> None:
-    names = [(await kept.store.put(OWNER, bytes([n]))).name for n in range(40)]
-    await kept.backend.objects.delete_async(f"sha256/{names[7][17:19]}/{names[7][17:]}")
+async def test_missing_names_are_those_without_bytes(setup: StoreSetup) -> None:
+    names = [(await setup.store.put(OWNER, bytes([n]))).name for n in range(40)]
+    await setup.backend.objects.delete_async(f"sha256/{names[7][17:19]}/{names[7][17:]}")
     asked = [MISSING, *names, artifact_name("1" * 64)]
-    assert await kept.store.missing(OWNER, asked) == [MISSING, names[7], artifact_name("1" * 64)]
+    assert await setup.store.missing(OWNER, asked) == [MISSING, names[7], artifact_name("1" * 64)]
 
 
-async def test_owned_artifacts_are_listed_in_order_from_any_name(kept: Kept) -> None:
-    names = sorted([(await kept.store.put(OWNER, bytes([n]), lineage=made(n))).name for n in range(40)])
-    await kept.store.put(OTHER, b"not this")
-    assert await owned(kept.store) == names
-    assert await owned(kept.store, after=names[9]) == names[10:]
-    assert await owned(kept.store, after=names[-1]) == []
-    assert await owned(kept.store, after=artifact_name("8" * 64)) == [n for n in names if n > artifact_name("8" * 64)]
-    assert not [artifact async for artifact in kept.store.owned(OWNER) if artifact.lineages]
+async def test_owned_artifacts_are_listed_in_order_from_any_name(setup: StoreSetup) -> None:
+    names = sorted([(await setup.store.put(OWNER, bytes([n]), lineage=made(n))).name for n in range(40)])
+    await setup.store.put(OTHER, b"not this")
+    assert await owned(setup.store) == names
+    assert await owned(setup.store, after=names[9]) == names[10:]
+    assert await owned(setup.store, after=names[-1]) == []
+    assert await owned(setup.store, after=artifact_name("8" * 64)) == [n for n in names if n > artifact_name("8" * 64)]
+    assert not [artifact async for artifact in setup.store.owned(OWNER) if artifact.lineages]
 
 
 # Facts and lineages
 
 
-async def test_lineages_come_newest_first_and_are_bounded(kept: Kept) -> None:
+async def test_lineages_come_newest_first_and_are_bounded(setup: StoreSetup) -> None:
     lineages = [made(n) for n in range(LINEAGES + 3)]
     for lineage in lineages:
-        artifact = await kept.store.put(OWNER, PNG, lineage=lineage)
+        artifact = await setup.store.put(OWNER, PNG, lineage=lineage)
     assert artifact.lineages == tuple(lineages[:2:-1])
-    assert (await kept.again().find(OWNER, artifact.name)).lineages == artifact.lineages
+    assert (await setup.again().find(OWNER, artifact.name)).lineages == artifact.lineages
 
 
-async def test_lineages_of_puts_at_once_are_all_kept(kept: Kept) -> None:
-    await asyncio.gather(*(kept.store.put(OWNER, PNG, lineage=made(n)) for n in range(10)))
-    (name,) = await owned(kept.store)
-    assert sorted(lineage.seed or 0 for lineage in (await kept.store.find(OWNER, name)).lineages) == list(range(10))
+async def test_lineages_of_puts_at_once_are_all_kept(setup: StoreSetup) -> None:
+    await asyncio.gather(*(setup.store.put(OWNER, PNG, lineage=made(n)) for n in range(10)))
+    (name,) = await owned(setup.store)
+    assert sorted(lineage.seed or 0 for lineage in (await setup.store.find(OWNER, name)).lineages) == list(range(10))
 
 
-async def test_a_known_size_in_pixels_is_kept(kept: Kept) -> None:
-    await kept.store.put(OWNER, PNG, width=640, height=480)
-    artifact = await kept.store.put(OWNER, PNG)
+async def test_a_known_size_in_pixels_is_kept(setup: StoreSetup) -> None:
+    await setup.store.put(OWNER, PNG, width=640, height=480)
+    artifact = await setup.store.put(OWNER, PNG)
     assert (artifact.width, artifact.height) == (640, 480)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.changing_objects import meddled
-from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
+from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of
 
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable
@@ -31,17 +31,19 @@ async def read(store: ArtifactStore, artifact: Artifact, offset: int = 0, limit:
 @pytest.mark.parametrize("first", ["get", "open"])
 @pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_damaged_bytes_are_never_returned_and_heal(kept: Kept, damage: str, known: bool, first: str) -> None:
-    artifact = await kept.store.put(OWNER, LONG)
-    assert await kept.store.open(OWNER, NAME) == artifact
-    await kept.write(BLOB, DAMAGES[damage])
-    store = kept.store if known else kept.again()
+async def test_damaged_bytes_are_never_returned_and_heal(
+    setup: StoreSetup, damage: str, known: bool, first: str
+) -> None:
+    artifact = await setup.store.put(OWNER, LONG)
+    assert await setup.store.open(OWNER, NAME) == artifact
+    await setup.write(BLOB, DAMAGES[damage])
+    store = setup.store if known else setup.again()
     with pytest.raises(ArtifactDamaged) as caught:
         await getattr(store, first)(OWNER, NAME)
     assert caught.value.resource == NAME
     assert store.damaged == 1
-    assert await kept.paths("sha256/") == []
-    assert await kept.paths("quarantine/") == [QUARANTINED]
+    assert await setup.paths("sha256/") == []
+    assert await setup.paths("quarantine/") == [QUARANTINED]
     for ask in (store.get, store.open):  # quarantined bytes count as lost
         with pytest.raises(ArtifactDamaged):
             await ask(OWNER, NAME)
@@ -49,15 +51,15 @@ async def test_damaged_bytes_are_never_returned_and_heal(kept: Kept, damage: str
     assert (await store.put(OWNER, LONG)).created == artifact.created
     assert await store.get(OWNER, NAME) == LONG
     assert (await store.open(OWNER, NAME)).size_bytes == len(LONG)
-    assert await kept.paths("quarantine/") == [QUARANTINED]
+    assert await setup.paths("quarantine/") == [QUARANTINED]
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["seen before", "new server"])
-async def test_lost_bytes_are_data_loss_while_the_entry_is_there(kept: Kept, known: bool) -> None:
-    await kept.store.put(OWNER, LONG)
-    await kept.store.open(OWNER, NAME)
-    await kept.backend.objects.delete_async(BLOB)
-    store = kept.store if known else kept.again()
+async def test_lost_bytes_are_data_loss_while_the_entry_is_there(setup: StoreSetup, known: bool) -> None:
+    await setup.store.put(OWNER, LONG)
+    await setup.store.open(OWNER, NAME)
+    await setup.backend.objects.delete_async(BLOB)
+    store = setup.store if known else setup.again()
     for count, ask in enumerate((store.get, store.open), 1):
         with pytest.raises(ArtifactDamaged):
             await ask(OWNER, NAME)
@@ -68,13 +70,13 @@ async def test_lost_bytes_are_data_loss_while_the_entry_is_there(kept: Kept, kno
     assert await store.get(OWNER, NAME) == LONG, "another's put heals it too"
 
 
-async def test_bytes_that_are_damaged_or_deleted_while_they_are_read(kept: Kept) -> None:
-    store = kept.store
+async def test_bytes_that_are_damaged_or_deleted_while_they_are_read(setup: StoreSetup) -> None:
+    store = setup.store
     opened = await store.put(OWNER, LONG)
-    await kept.write(BLOB, LONG[: CHUNK_BYTES + 10])
+    await setup.write(BLOB, LONG[: CHUNK_BYTES + 10])
     with pytest.raises(ArtifactDamaged):
         await read(store, opened)
-    await kept.write(BLOB, LONG[: CHUNK_BYTES + 10])
+    await setup.write(BLOB, LONG[: CHUNK_BYTES + 10])
     with pytest.raises(ArtifactDamaged):  # wholly beyond the end
         await read(store, opened, 2 * CHUNK_BYTES)
     with pytest.raises(ArtifactNotFound):
@@ -83,12 +85,12 @@ async def test_bytes_that_are_damaged_or_deleted_while_they_are_read(kept: Kept)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"media_type": "x"'])
-async def test_a_damaged_entry_is_data_loss_and_heals(kept: Kept, content: bytes) -> None:
-    store = kept.store
+async def test_a_damaged_entry_is_data_loss_and_heals(setup: StoreSetup, content: bytes) -> None:
+    store = setup.store
     await store.put(OWNER, b"one")
     await store.put(OWNER, LONG)
     record = f"records/{OWNER}/{NAME[17:]}.json"
-    await kept.write(record, content)
+    await setup.write(record, content)
     for ask in (store.get, store.open, store.find):
         with pytest.raises(ArtifactDamaged):
             await ask(OWNER, NAME)
@@ -98,15 +100,15 @@ async def test_a_damaged_entry_is_data_loss_and_heals(kept: Kept, content: bytes
     assert await store.get(OWNER, NAME) == LONG
 
 
-async def test_an_entry_with_a_wrong_size_is_not_believed(kept: Kept) -> None:
-    await kept.store.put(OWNER, LONG)
+async def test_an_entry_with_a_wrong_size_is_not_believed(setup: StoreSetup) -> None:
+    await setup.store.put(OWNER, LONG)
     record = f"records/{OWNER}/{NAME[17:]}.json"
-    found = await kept.backend.objects.get_async(record)
+    found = await setup.backend.objects.get_async(record)
     text = bytes(await found.bytes_async()).replace(str(len(LONG)).encode(), b"7777777")
-    await kept.write(record, text)
-    opened = await kept.store.open(OWNER, NAME)
+    await setup.write(record, text)
+    opened = await setup.store.open(OWNER, NAME)
     assert opened.size_bytes == len(LONG)
-    assert await read(kept.store, opened) == LONG
+    assert await read(setup.store, opened) == LONG
 
 
 # A decaying disk changes no modification time, so a file looks as it did when it was checked.
@@ -121,7 +123,7 @@ def decay(path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["get", "read"])
-async def test_decay_below_the_file_system_is_found_by_whole_reads(on_disk: Kept, how: str) -> None:
+async def test_decay_below_the_file_system_is_found_by_whole_reads(on_disk: StoreSetup, how: str) -> None:
     store = on_disk.store
     await store.put(OWNER, LONG)
     opened = await store.open(OWNER, NAME)
@@ -137,20 +139,20 @@ async def test_decay_below_the_file_system_is_found_by_whole_reads(on_disk: Kept
     assert store.damaged == 1
 
 
-async def test_bytes_that_are_replaced_during_a_read_are_not_quarantined(kept: Kept) -> None:
+async def test_bytes_that_are_replaced_during_a_read_are_not_quarantined(setup: StoreSetup) -> None:
     """Another caller replaces the damaged bytes after they were read and before they are moved."""
 
     async def replaced() -> None:
-        await kept.store.put(OWNER, LONG)
+        await setup.store.put(OWNER, LONG)
 
-    store = meddled(kept, BLOB, after_read=replaced)
-    await kept.store.put(OWNER, LONG)
-    await kept.write(BLOB, DAMAGES["flipped"])
+    store = meddled(setup, BLOB, after_read=replaced)
+    await setup.store.put(OWNER, LONG)
+    await setup.write(BLOB, DAMAGES["flipped"])
     with pytest.raises(StorageUnavailable) as caught:
         await store.get(OWNER, NAME)
     assert caught.value.retryable
     assert await store.get(OWNER, NAME) == LONG
-    assert await kept.paths("quarantine/") == []
+    assert await setup.paths("quarantine/") == []
 
 
 # Durability
@@ -172,7 +174,9 @@ class Synced:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to find a descriptor's path")
-async def test_a_put_is_on_the_disk_before_it_is_acknowledged(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_put_is_on_the_disk_before_it_is_acknowledged(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = on_disk.backend.folder
     assert folder
     synced = Synced()
@@ -188,7 +192,7 @@ async def test_a_put_is_on_the_disk_before_it_is_acknowledged(on_disk: Kept, mon
     assert record.parent in synced.folders, "a deleted entry must not come back"
 
 
-async def test_bytes_of_a_failed_flush_are_written_again(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bytes_of_a_failed_flush_are_written_again(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failed fsync the next one may succeed without writing: Linux reports the failure once."""
     folder = on_disk.backend.folder
     assert folder
@@ -208,7 +212,7 @@ async def test_bytes_of_a_failed_flush_are_written_again(on_disk: Kept, monkeypa
     assert await on_disk.store.get(OWNER, NAME) == LONG
 
 
-async def test_known_bytes_are_not_written_again(on_disk: Kept) -> None:
+async def test_known_bytes_are_not_written_again(on_disk: StoreSetup) -> None:
     folder = on_disk.backend.folder
     assert folder
     await on_disk.store.put(OWNER, LONG)

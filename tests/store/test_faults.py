@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 from tests.support.proxies import FaultyProxy
 from tests.support.s3 import S3
-from tests.support.stores import OTHER, OWNER, Kept, kept_at, name_of, path_of
+from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of, setup_at
 from tests.support.uploads import begin, send
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
@@ -45,15 +45,15 @@ def full_at(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def files(kept: Kept) -> list[str]:
-    assert kept.backend.folder
-    return [str(path) for path in kept.backend.folder.rglob("*") if path.is_file()]
+def files(setup: StoreSetup) -> list[str]:
+    assert setup.backend.folder
+    return [str(path) for path in setup.backend.folder.rglob("*") if path.is_file()]
 
 
 # Full
 
 
-async def test_a_full_store_takes_nothing_leaves_nothing_and_heals(on_disk: Kept) -> None:
+async def test_a_full_store_takes_nothing_leaves_nothing_and_heals(on_disk: StoreSetup) -> None:
     store = on_disk.store
     await store.put(OWNER, SMALL)
     before = sorted(files(on_disk))
@@ -69,7 +69,7 @@ async def test_a_full_store_takes_nothing_leaves_nothing_and_heals(on_disk: Kept
     assert await store.get(OWNER, name_of(LARGE)) == LARGE
 
 
-async def test_a_store_that_is_full_when_an_upload_ends_leaves_the_upload(on_disk: Kept) -> None:
+async def test_a_store_that_is_full_when_an_upload_ends_leaves_the_upload(on_disk: StoreSetup) -> None:
     store, name = on_disk.store, name_of(LARGE)
     await begin(store, len(LARGE), LARGE, name)
     with full_at(ROOM):
@@ -82,7 +82,7 @@ async def test_a_store_that_is_full_when_an_upload_ends_leaves_the_upload(on_dis
     assert on_disk.parts() == []
 
 
-async def test_a_full_spool_keeps_what_it_had_and_takes_no_results_with_it(on_disk: Kept) -> None:
+async def test_a_full_spool_keeps_what_it_had_and_takes_no_results_with_it(on_disk: StoreSetup) -> None:
     store, name = on_disk.store, name_of(LARGE)
     with full_at(ROOM):
         with pytest.raises(StorageFull):
@@ -95,7 +95,7 @@ async def test_a_full_spool_keeps_what_it_had_and_takes_no_results_with_it(on_di
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 async def test_every_error_of_a_full_disk_is_storage_full(
-    on_disk: Kept, number: int, monkeypatch: pytest.MonkeyPatch
+    on_disk: StoreSetup, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -107,7 +107,7 @@ async def test_every_error_of_a_full_disk_is_storage_full(
     await on_disk.store.put(OWNER, SMALL)
 
 
-async def test_below_the_reserve_nothing_begins(on_disk: Kept) -> None:
+async def test_below_the_reserve_nothing_begins(on_disk: StoreSetup) -> None:
     store = ArtifactStore(on_disk.backend, Uploads(on_disk.spool, 0), 0, reserve_bytes=1 << 60)
     with pytest.raises(StorageFull):
         await store.check_room()
@@ -116,7 +116,7 @@ async def test_below_the_reserve_nothing_begins(on_disk: Kept) -> None:
     assert on_disk.parts() == []
 
 
-async def test_below_the_reserve_of_the_spool_only_uploads_stop(on_disk: Kept) -> None:
+async def test_below_the_reserve_of_the_spool_only_uploads_stop(on_disk: StoreSetup) -> None:
     store = ArtifactStore(on_disk.backend, Uploads(on_disk.spool, 1 << 60))
     await store.check_room()
     await store.put(OWNER, SMALL)
@@ -154,8 +154,8 @@ def folder() -> Iterator[Path]:
 
 async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: Path) -> None:
     (folder / "store").mkdir()
-    kept = kept_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
-    store = kept.store
+    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+    store = setup.store
     with ordinary_user(folder / "store", folder / "spool"):
         await store.put(OWNER, SMALL)
         (folder / "store").chmod(0o500)
@@ -181,34 +181,34 @@ async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: P
 
 async def test_a_read_only_spool_stops_uploads_alone(folder: Path) -> None:
     (folder / "store").mkdir()
-    kept = kept_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
     with ordinary_user(folder / "store", folder / "spool"):
         (folder / "spool").chmod(0o500)
-        await kept.store.check_room()
+        await setup.store.check_room()
         with pytest.raises(StorageUnavailable):
-            await send(kept.store)
-        assert await kept.store.committed(OWNER, name_of(LARGE)) == (0, None)
-        await kept.store.put(OWNER, SMALL)
+            await send(setup.store)
+        assert await setup.store.committed(OWNER, name_of(LARGE)) == (0, None)
+        await setup.store.put(OWNER, SMALL)
         (folder / "spool").chmod(0o700)
-        await send(kept.store)
+        await send(setup.store)
 
 
 async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(folder: Path) -> None:
     (folder / "store").mkdir()
-    kept = kept_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
     with ordinary_user(folder / "store", folder / "spool"):
-        await kept.store.put(OWNER, SMALL)
+        await setup.store.put(OWNER, SMALL)
         blob = folder / "store" / path_of(name_of(SMALL))
         blob.chmod(0)
-        for ask in (kept.store.get, kept.store.open):
+        for ask in (setup.store.get, setup.store.open):
             with pytest.raises(StorageUnavailable):
                 await ask(OWNER, name_of(SMALL))
         blob.chmod(0o600)
-        assert await kept.store.get(OWNER, name_of(SMALL)) == SMALL
-        assert kept.store.damaged == 0
+        assert await setup.store.get(OWNER, name_of(SMALL)) == SMALL
+        assert setup.store.damaged == 0
 
 
-async def test_a_folder_that_vanishes_and_returns(on_disk: Kept) -> None:
+async def test_a_folder_that_vanishes_and_returns(on_disk: StoreSetup) -> None:
     folder = on_disk.backend.folder
     assert folder
     await on_disk.store.put(OWNER, SMALL)
@@ -223,7 +223,7 @@ async def test_a_folder_that_vanishes_and_returns(on_disk: Kept) -> None:
     assert await on_disk.store.get(OWNER, name_of(SMALL)) == SMALL
 
 
-async def test_after_a_failed_write_a_probe_precedes_work(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_a_failed_write_a_probe_precedes_work(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failing disk gives no warning, so at most one call is paid for in vain."""
 
     def fails(descriptor: int) -> None:
@@ -256,7 +256,7 @@ async def proxy(s3: S3) -> AsyncIterator[FaultyProxy]:
 @pytest.fixture
 def behind(
     request: pytest.FixtureRequest, s3: S3, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Kept:
+) -> StoreSetup:
     """A store on S3 behind the proxy, with long timeouts for a busy machine, except where no answer comes."""
     monkeypatch.setattr(
         backend,
@@ -264,11 +264,11 @@ def behind(
         0.4 if "fault" in request.fixturenames and request.getfixturevalue("fault") == "stall" else 5,
     )
     url = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}")
-    return kept_at(open_backend(url, s3.options(proxy.port)), tmp_path / "spool")
+    return setup_at(open_backend(url, s3.options(proxy.port)), tmp_path / "spool")
 
 
 @pytest.mark.parametrize("fault", ["503", "500 after", "reset"])
-async def test_occasional_failures_of_s3_are_retried(behind: Kept, proxy: FaultyProxy, fault: str) -> None:
+async def test_occasional_failures_of_s3_are_retried(behind: StoreSetup, proxy: FaultyProxy, fault: str) -> None:
     proxy.fault = lambda method, number: fault if number % 3 else "pass"
     await behind.store.put(OWNER, SMALL)
     await send(behind.store)
@@ -279,7 +279,7 @@ async def test_occasional_failures_of_s3_are_retried(behind: Kept, proxy: Faulty
 
 @pytest.mark.parametrize("fault", ["503", "reset", "stall"])
 async def test_s3_that_is_down_is_unavailable_within_seconds_and_heals(
-    behind: Kept, proxy: FaultyProxy, fault: str
+    behind: StoreSetup, proxy: FaultyProxy, fault: str
 ) -> None:
     store = behind.store
     await store.put(OWNER, SMALL)
@@ -306,7 +306,7 @@ async def test_s3_that_is_down_is_unavailable_within_seconds_and_heals(
     assert store.damaged == 0
 
 
-async def test_a_multipart_put_that_dies_in_the_middle_leaves_no_object(behind: Kept, proxy: FaultyProxy) -> None:
+async def test_a_multipart_put_that_dies_in_the_middle_leaves_no_object(behind: StoreSetup, proxy: FaultyProxy) -> None:
     data = os.urandom(11 << 20)
     puts = 0
 
@@ -327,8 +327,8 @@ async def test_a_multipart_put_that_dies_in_the_middle_leaves_no_object(behind: 
 
 async def test_a_refused_key_makes_the_store_unavailable(s3: S3, tmp_path: Path) -> None:
     options = s3.options() | {"aws_secret_access_key": "wrong"}
-    kept = kept_at(open_backend(s3.url("refused"), options), tmp_path / "spool")
+    setup = setup_at(open_backend(s3.url("refused"), options), tmp_path / "spool")
     with pytest.raises(StorageUnavailable) as caught:
-        await kept.store.put(OWNER, SMALL)
+        await setup.store.put(OWNER, SMALL)
     assert "wrong" not in str(caught.value)
     assert timedelta(seconds=caught.value.retry_after or 0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from obstore.store import S3Store
 from tests.support.changing_objects import meddled
-from tests.support.stores import OTHER, OWNER, Kept, name_of, path_of
+from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of
 
 from celeste_image.core.artifact import Lineage
 from celeste_image.core.errors import ArtifactNotFound
@@ -30,47 +30,47 @@ async def begin(store: ArtifactStore, data: bytes) -> None:
         await store.write(upload, len(data), 0, data[:7])
 
 
-async def test_nothing_young_goes(kept: Kept) -> None:
-    store = kept.again(retention_hours=24)
+async def test_nothing_young_goes(setup: StoreSetup) -> None:
+    store = setup.again(retention_hours=24)
     await store.put(OWNER, ONE)
-    await kept.write(path_of(name_of(TWO)), TWO)  # written, not yet in the index
+    await setup.write(path_of(name_of(TWO)), TWO)  # written, not yet in the index
     await begin(store, PART)
     for ahead in (0.0, 0.99):
-        kept.clock.ahead = ahead * HOUR
+        setup.clock.ahead = ahead * HOUR
         assert await store.sweep() == (0, 0, 0)
     assert await store.get(OWNER, name_of(ONE)) == ONE
     assert await store.committed(OWNER, name_of(PART)) == (7, None)
     assert (await store.put(OWNER, TWO)).name == name_of(TWO)
 
 
-async def test_an_expired_artifact_goes_with_its_bytes(kept: Kept) -> None:
-    store = kept.again(retention_hours=24)
+async def test_an_expired_artifact_goes_with_its_bytes(setup: StoreSetup) -> None:
+    store = setup.again(retention_hours=24)
     artifact = await store.put(OWNER, ONE)
     assert artifact.expires is not None
     assert artifact.created is not None
     assert artifact.expires - artifact.created == 24 * HOUR
-    kept.clock.ahead = 23.9 * HOUR
+    setup.clock.ahead = 23.9 * HOUR
     assert await store.sweep() == (0, 0, 0)
     assert await store.get(OWNER, artifact.name) == ONE
-    kept.clock.ahead = 24.1 * HOUR
+    setup.clock.ahead = 24.1 * HOUR
     for ask in (store.get, store.open, store.find):  # at once, not at the next sweep
         with pytest.raises(ArtifactNotFound):
             await ask(OWNER, artifact.name)
     assert [found async for found in store.owned(OWNER)] == []
     assert await store.missing(OWNER, [artifact.name]) == [artifact.name]
     assert await store.sweep() == (1, 1, 0)
-    assert await kept.paths() == []
+    assert await setup.paths() == []
     assert await store.sweep() == (0, 0, 0)
 
 
-async def test_without_retention_artifacts_stay_forever(kept: Kept) -> None:
-    assert (await kept.store.put(OWNER, ONE)).expires is None
-    kept.clock.ahead = 24 * 365 * 50 * HOUR
-    assert await kept.store.sweep() == (0, 0, 0)
-    assert await kept.store.get(OWNER, name_of(ONE)) == ONE
+async def test_without_retention_artifacts_stay_forever(setup: StoreSetup) -> None:
+    assert (await setup.store.put(OWNER, ONE)).expires is None
+    setup.clock.ahead = 24 * 365 * 50 * HOUR
+    assert await setup.store.sweep() == (0, 0, 0)
+    assert await setup.store.get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_storing_again_postpones_expiry(on_disk: Kept) -> None:
+async def test_storing_again_postpones_expiry(on_disk: StoreSetup) -> None:
     store, folder = on_disk.again(retention_hours=24), on_disk.backend.folder
     assert folder
     await store.put(OWNER, ONE)
@@ -82,49 +82,49 @@ async def test_storing_again_postpones_expiry(on_disk: Kept) -> None:
     assert await store.get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_an_expired_artifact_starts_afresh_when_it_is_stored_again(kept: Kept) -> None:
-    store = kept.again(retention_hours=1)
-    made = Lineage("a-request", "generate", "local/compose", kept.clock())
+async def test_an_expired_artifact_starts_afresh_when_it_is_stored_again(setup: StoreSetup) -> None:
+    store = setup.again(retention_hours=1)
+    made = Lineage("a-request", "generate", "local/compose", setup.clock())
     await store.put(OWNER, ONE, width=5, height=5, lineage=made)
-    kept.clock.ahead = 2 * HOUR
+    setup.clock.ahead = 2 * HOUR
     artifact = await store.put(OWNER, ONE)
     assert (artifact.lineages, artifact.width) == ((), 0)
     assert artifact.created is not None
-    assert kept.clock() - artifact.created < HOUR
+    assert setup.clock() - artifact.created < HOUR
 
 
-async def test_bytes_go_an_hour_after_the_last_owner(kept: Kept) -> None:
-    store = kept.store
+async def test_bytes_go_an_hour_after_the_last_owner(setup: StoreSetup) -> None:
+    store = setup.store
     for owner in (OWNER, OTHER):
         await store.put(owner, ONE)
     await store.put(OTHER, TWO)
     await store.delete(OWNER, name_of(ONE))
-    kept.clock.ahead = 2 * HOUR
+    setup.clock.ahead = 2 * HOUR
     assert await store.sweep() == (0, 0, 0)
     assert await store.get(OTHER, name_of(ONE)) == ONE
     await store.delete(OTHER, name_of(ONE))
-    kept.clock.ahead = 0 * HOUR
+    setup.clock.ahead = 0 * HOUR
     assert await store.sweep() == (0, 0, 0)
-    kept.clock.ahead = 2 * HOUR
+    setup.clock.ahead = 2 * HOUR
     assert await store.sweep() == (0, 1, 0)
-    assert await kept.paths("sha256/") == [path_of(name_of(TWO))]
+    assert await setup.paths("sha256/") == [path_of(name_of(TWO))]
     assert await store.get(OTHER, name_of(TWO)) == TWO
 
 
-async def test_idle_uploads_go_after_a_day(kept: Kept) -> None:
-    store = kept.store
+async def test_idle_uploads_go_after_a_day(setup: StoreSetup) -> None:
+    store = setup.store
     await begin(store, PART)
-    kept.clock.ahead = 23 * HOUR
+    setup.clock.ahead = 23 * HOUR
     assert await store.sweep() == (0, 0, 0)
-    kept.clock.ahead = 25 * HOUR
+    setup.clock.ahead = 25 * HOUR
     async with store.upload(OWNER, name_of(PART)):
         assert await store.sweep() == (0, 0, 0), "a writer has it open"
     assert await store.sweep() == (0, 0, 1)
-    assert kept.parts() == []
+    assert setup.parts() == []
     assert await store.committed(OWNER, name_of(PART)) == (0, None)
 
 
-async def test_unfinished_files_of_a_killed_server_go(on_disk: Kept) -> None:
+async def test_unfinished_files_of_a_killed_server_go(on_disk: StoreSetup) -> None:
     await on_disk.store.put(OWNER, ONE)
     folder = on_disk.backend.folder
     assert folder
@@ -138,38 +138,38 @@ async def test_unfinished_files_of_a_killed_server_go(on_disk: Kept) -> None:
     assert await on_disk.store.get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_foreign_objects_stay(kept: Kept) -> None:
+async def test_foreign_objects_stay(setup: StoreSetup) -> None:
     strangers = ["sha256/notes.txt", f"sha256/00/{'1' * 64}", "sha256/ab/cd", f"records/{OWNER}/notes.json", "other"]
     for path in strangers:
-        await kept.write(path, b"mine")
-    await kept.store.put(OWNER, ONE)
-    kept.clock.ahead = 24 * 365 * HOUR
-    assert await kept.again(retention_hours=1).sweep() == (1, 1, 0)
-    assert await kept.paths() == sorted(strangers)
-    assert [found async for found in kept.store.owned(OWNER)] == []
+        await setup.write(path, b"mine")
+    await setup.store.put(OWNER, ONE)
+    setup.clock.ahead = 24 * 365 * HOUR
+    assert await setup.again(retention_hours=1).sweep() == (1, 1, 0)
+    assert await setup.paths() == sorted(strangers)
+    assert [found async for found in setup.store.owned(OWNER)] == []
 
 
 # Concurrent puts
 
 
-async def listed_before(kept: Kept, monkeypatch: pytest.MonkeyPatch, prefix: str, meanwhile: Any) -> None:
+async def listed_before(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, prefix: str, meanwhile: Any) -> None:
     """Runs `meanwhile` between a sweep's listing and its deletions."""
-    listing = type(kept.backend).list
+    listing = type(setup.backend).list
 
     async def list_then(backend: Any, wanted: str, offset: str | None = None) -> AsyncGenerator[Any, None]:
         metas = [meta async for meta in listing(backend, wanted, offset)]
         if wanted == prefix:
-            monkeypatch.setattr(type(kept.backend), "list", listing)
+            monkeypatch.setattr(type(setup.backend), "list", listing)
             await meanwhile()
         for meta in metas:
             yield meta
 
-    monkeypatch.setattr(type(kept.backend), "list", list_then)
+    monkeypatch.setattr(type(setup.backend), "list", list_then)
 
 
-def backdated(kept: Kept, monkeypatch: pytest.MonkeyPatch, until: datetime) -> None:
+def backdated(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, until: datetime) -> None:
     """Makes objects written until a time look two hours older; stores can't set that time."""
-    listing, changed = type(kept.backend).list, type(kept.backend).changed
+    listing, changed = type(setup.backend).list, type(setup.backend).changed
 
     def shown(time: datetime) -> datetime:
         return time - 2 * HOUR if time <= until else time
@@ -182,32 +182,34 @@ def backdated(kept: Kept, monkeypatch: pytest.MonkeyPatch, until: datetime) -> N
         time = await changed(backend, path)
         return time and shown(time)
 
-    monkeypatch.setattr(type(kept.backend), "list", old_list)
-    monkeypatch.setattr(type(kept.backend), "changed", old_changed)
+    monkeypatch.setattr(type(setup.backend), "list", old_list)
+    monkeypatch.setattr(type(setup.backend), "changed", old_changed)
 
 
 @pytest.mark.parametrize("prefix", ["sha256/", "records/"])
-async def test_a_put_during_a_sweep_is_kept(kept: Kept, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
-    store = kept.again(retention_hours=1)
+async def test_a_put_during_a_sweep_is_kept(setup: StoreSetup, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    store = setup.again(retention_hours=1)
     await store.put(OWNER, ONE)
     if prefix == "sha256/":
         await store.delete(OWNER, name_of(ONE))
-    coarse = 1 if isinstance(kept.backend.objects, S3Store) else 0.02  # resolution of the store's times, in seconds
+    coarse = 1 if isinstance(setup.backend.objects, S3Store) else 0.02  # resolution of the store's times, in seconds
     await asyncio.sleep(coarse + 0.1)
-    backdated(kept, monkeypatch, kept.clock() - timedelta(seconds=coarse))
+    backdated(setup, monkeypatch, setup.clock() - timedelta(seconds=coarse))
 
     async def put() -> None:
-        kept.clock.ahead = 2 * HOUR  # the writer sees old bytes, so it writes them again
+        setup.clock.ahead = 2 * HOUR  # the writer sees old bytes, so it writes them again
         await store.put(OWNER, ONE)
-        kept.clock.ahead = 0 * HOUR
+        setup.clock.ahead = 0 * HOUR
 
-    await listed_before(kept, monkeypatch, prefix, put)
+    await listed_before(setup, monkeypatch, prefix, put)
     assert await store.sweep() == (0, 0, 0)
     monkeypatch.undo()
-    assert await kept.again().get(OWNER, name_of(ONE)) == ONE
+    assert await setup.again().get(OWNER, name_of(ONE)) == ONE
 
 
-async def test_puts_deletes_and_sweeps_at_once_lose_nothing(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_puts_deletes_and_sweeps_at_once_lose_nothing(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With an hour of one second. The last acknowledged operation decides whether an artifact is there."""
     monkeypatch.setattr(blobs, "ORPHAN_AGE", timedelta(seconds=1))
     store, swept = on_disk.store, 0
@@ -240,15 +242,15 @@ async def test_puts_deletes_and_sweeps_at_once_lose_nothing(on_disk: Kept, monke
 
 
 @pytest.mark.parametrize("ask", ["get", "open"])
-async def test_bytes_that_are_deleted_during_a_read_are_not_lost(kept: Kept, ask: str) -> None:
+async def test_bytes_that_are_deleted_during_a_read_are_not_lost(setup: StoreSetup, ask: str) -> None:
     async def deleted_and_swept() -> None:
-        await kept.store.delete(OWNER, name_of(ONE))
-        kept.clock.ahead = 2 * HOUR
-        assert await kept.store.sweep() == (0, 1, 0)
-        kept.clock.ahead = 0 * HOUR
+        await setup.store.delete(OWNER, name_of(ONE))
+        setup.clock.ahead = 2 * HOUR
+        assert await setup.store.sweep() == (0, 1, 0)
+        setup.clock.ahead = 0 * HOUR
 
-    store = meddled(kept, path_of(name_of(ONE)), before_read=deleted_and_swept)
-    await kept.store.put(OWNER, ONE)
+    store = meddled(setup, path_of(name_of(ONE)), before_read=deleted_and_swept)
+    await setup.store.put(OWNER, ONE)
     with pytest.raises(ArtifactNotFound):
         await getattr(store, ask)(OWNER, name_of(ONE))
     assert store.damaged == 0

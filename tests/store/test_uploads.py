@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.stores import OTHER, OWNER, Kept, name_of
+from tests.support.stores import OTHER, OWNER, StoreSetup, name_of
 from tests.support.uploads import DATA, NAME, begin, send
 
 from celeste_image.core.errors import (
@@ -24,34 +24,34 @@ from celeste_image.store.uploads import Upload
 HALF = len(DATA) // 2
 
 
-async def test_uploaded_bytes_are_an_artifact(kept: Kept) -> None:
-    artifact = await send(kept.store)
+async def test_uploaded_bytes_are_an_artifact(setup: StoreSetup) -> None:
+    artifact = await send(setup.store)
     assert (artifact.name, artifact.media_type, artifact.size_bytes) == (NAME, "image/png", len(DATA))
     assert (artifact.width, artifact.height, artifact.lineages) == (0, 0, ())
-    assert await kept.store.get(OWNER, NAME) == DATA
-    assert await kept.store.committed(OWNER, NAME) == (len(DATA), artifact)
-    assert await kept.store.missing(OTHER, [NAME]) == [NAME]
-    assert kept.parts() == []
+    assert await setup.store.get(OWNER, NAME) == DATA
+    assert await setup.store.committed(OWNER, NAME) == (len(DATA), artifact)
+    assert await setup.store.missing(OTHER, [NAME]) == [NAME]
+    assert setup.parts() == []
 
 
-async def test_a_large_upload_is_put_in_parts(kept: Kept) -> None:
+async def test_a_large_upload_is_put_in_parts(setup: StoreSetup) -> None:
     data = os.urandom(12 << 20)
-    await send(kept.store, data, name_of(data), step=1 << 20)
-    assert hashlib.sha256(await kept.store.get(OWNER, name_of(data))).digest() == hashlib.sha256(data).digest()
-    assert await kept.store.open(OWNER, name_of(data))
+    await send(setup.store, data, name_of(data), step=1 << 20)
+    assert hashlib.sha256(await setup.store.get(OWNER, name_of(data))).digest() == hashlib.sha256(data).digest()
+    assert await setup.store.open(OWNER, name_of(data))
 
 
-async def test_no_bytes_are_an_artifact_too(kept: Kept) -> None:
-    artifact = await send(kept.store, b"", name_of(b""))
+async def test_no_bytes_are_an_artifact_too(setup: StoreSetup) -> None:
+    artifact = await send(setup.store, b"", name_of(b""))
     assert artifact.size_bytes == 0
-    assert await kept.store.get(OWNER, artifact.name) == b""
-    assert kept.parts() == []
+    assert await setup.store.get(OWNER, artifact.name) == b""
+    assert setup.parts() == []
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["same server", "restarted"])
-async def test_an_upload_resumes_where_it_stopped(kept: Kept, restart: bool) -> None:
-    await begin(kept.store, HALF)
-    store = kept.again() if restart else kept.store
+async def test_an_upload_resumes_where_it_stopped(setup: StoreSetup, restart: bool) -> None:
+    await begin(setup.store, HALF)
+    store = setup.again() if restart else setup.store
     assert await store.committed(OWNER, NAME) == (HALF, None)
     assert await store.committed(OTHER, NAME) == (0, None)
     with pytest.raises(ArtifactNotFound):
@@ -59,23 +59,23 @@ async def test_an_upload_resumes_where_it_stopped(kept: Kept, restart: bool) -> 
     assert await store.missing(OWNER, [NAME]) == [NAME]
     await send(store, start=HALF)
     assert await store.get(OWNER, NAME) == DATA
-    assert kept.parts() == []
+    assert setup.parts() == []
 
 
 @pytest.mark.parametrize("start", [0, 1, HALF - 1, HALF])
-async def test_repeated_bytes_are_ignored(on_disk: Kept, start: int) -> None:
+async def test_repeated_bytes_are_ignored(on_disk: StoreSetup, start: int) -> None:
     await begin(on_disk.store, HALF)
     await send(on_disk.store, start=start, step=1000)
     assert await on_disk.store.get(OWNER, NAME) == DATA
 
 
-async def test_repeated_bytes_are_not_compared(on_disk: Kept) -> None:
+async def test_repeated_bytes_are_not_compared(on_disk: StoreSetup) -> None:
     await begin(on_disk.store, HALF)
     await send(on_disk.store, bytes(HALF) + DATA[HALF:])
     assert await on_disk.store.get(OWNER, NAME) == DATA
 
 
-async def test_a_gap_is_refused_and_harms_nothing(on_disk: Kept) -> None:
+async def test_a_gap_is_refused_and_harms_nothing(on_disk: StoreSetup) -> None:
     store = on_disk.store
     await begin(store, HALF)
     async with store.upload(OWNER, NAME) as upload:
@@ -87,7 +87,7 @@ async def test_a_gap_is_refused_and_harms_nothing(on_disk: Kept) -> None:
     await send(store, start=HALF)
 
 
-async def test_other_bytes_than_declared_are_discarded(on_disk: Kept) -> None:
+async def test_other_bytes_than_declared_are_discarded(on_disk: StoreSetup) -> None:
     with pytest.raises(DigestMismatch, match=name_of(bytes(9))) as caught:
         await send(on_disk.store, bytes(9))
     assert caught.value.violations[0].field == "name"
@@ -96,13 +96,13 @@ async def test_other_bytes_than_declared_are_discarded(on_disk: Kept) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, HALF, len(DATA) - 1])
-async def test_more_bytes_than_declared_are_discarded(on_disk: Kept, size: int) -> None:
+async def test_more_bytes_than_declared_are_discarded(on_disk: StoreSetup, size: int) -> None:
     with pytest.raises(DigestMismatch):
         await send(on_disk.store, size=size)
     await assert_nothing_left(on_disk)
 
 
-async def test_a_size_below_the_arrived_bytes_is_refused(on_disk: Kept) -> None:
+async def test_a_size_below_the_arrived_bytes_is_refused(on_disk: StoreSetup) -> None:
     await begin(on_disk.store, len(DATA))  # complete, but never finished
     with pytest.raises(DigestMismatch) as caught:
         await send(on_disk.store, b"", size=HALF)
@@ -110,33 +110,33 @@ async def test_a_size_below_the_arrived_bytes_is_refused(on_disk: Kept) -> None:
     await assert_nothing_left(on_disk)
 
 
-async def test_a_complete_upload_survives_the_end_of_the_server(kept: Kept) -> None:
-    await begin(kept.store, len(DATA))
-    store = kept.again()
+async def test_a_complete_upload_survives_the_end_of_the_server(setup: StoreSetup) -> None:
+    await begin(setup.store, len(DATA))
+    store = setup.again()
     assert await store.committed(OWNER, NAME) == (len(DATA), None)
     await send(store, start=len(DATA))
     assert await store.get(OWNER, NAME) == DATA
 
 
-async def assert_nothing_left(kept: Kept) -> None:
-    assert await kept.store.committed(OWNER, NAME) == (0, None)
-    assert kept.parts() == []
-    assert await kept.paths() == []
+async def assert_nothing_left(setup: StoreSetup) -> None:
+    assert await setup.store.committed(OWNER, NAME) == (0, None)
+    assert setup.parts() == []
+    assert await setup.paths() == []
 
 
 # Several writers
 
 
-async def test_writers_of_the_same_bytes_make_one_artifact(kept: Kept) -> None:
-    artifacts = await asyncio.gather(*(send(kept.store, step=step) for step in (1 << 14, 10_000, 1 << 16, 7777)))
+async def test_writers_of_the_same_bytes_make_one_artifact(setup: StoreSetup) -> None:
+    artifacts = await asyncio.gather(*(send(setup.store, step=step) for step in (1 << 14, 10_000, 1 << 16, 7777)))
     assert len({artifact.name for artifact in artifacts}) == 1
-    assert await kept.paths("sha256/") == [f"sha256/{NAME[17:19]}/{NAME[17:]}"]
-    assert len(await kept.paths("records/")) == 1
-    assert kept.parts() == []
-    assert await kept.store.get(OWNER, NAME) == DATA
+    assert await setup.paths("sha256/") == [f"sha256/{NAME[17:19]}/{NAME[17:]}"]
+    assert len(await setup.paths("records/")) == 1
+    assert setup.parts() == []
+    assert await setup.store.get(OWNER, NAME) == DATA
 
 
-async def test_a_late_writer_is_finished_too(on_disk: Kept) -> None:
+async def test_a_late_writer_is_finished_too(on_disk: StoreSetup) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME) as late:
         await store.write(late, len(DATA), 0, DATA[:HALF])
@@ -147,7 +147,7 @@ async def test_a_late_writer_is_finished_too(on_disk: Kept) -> None:
     assert on_disk.parts() == []
 
 
-async def test_a_writer_after_the_end_and_a_delete_starts_over_beside_a_late_one(on_disk: Kept) -> None:
+async def test_a_writer_after_the_end_and_a_delete_starts_over_beside_a_late_one(on_disk: StoreSetup) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME):  # and sends nothing more
         await send(store)
@@ -158,8 +158,8 @@ async def test_a_writer_after_the_end_and_a_delete_starts_over_beside_a_late_one
     await send(store, start=HALF)
 
 
-async def test_wrong_bytes_end_the_upload_for_all_writers_and_it_can_start_over(kept: Kept) -> None:
-    store = kept.store
+async def test_wrong_bytes_end_the_upload_for_all_writers_and_it_can_start_over(setup: StoreSetup) -> None:
+    store = setup.store
     async with store.upload(OWNER, NAME) as right, store.upload(OWNER, NAME) as wrong:
         assert right is wrong, "one file"
         await store.write(right, len(DATA), 0, DATA[:100])
@@ -172,10 +172,10 @@ async def test_wrong_bytes_end_the_upload_for_all_writers_and_it_can_start_over(
         await store.write(right, len(DATA), 0, DATA)  # on the same call
         assert (await store.finish(OWNER, NAME, len(DATA), right)).name == NAME
     assert await store.get(OWNER, NAME) == DATA
-    assert kept.parts() == []
+    assert setup.parts() == []
 
 
-async def test_a_writer_that_waits_for_a_failing_finish_must_start_over(on_disk: Kept) -> None:
+async def test_a_writer_that_waits_for_a_failing_finish_must_start_over(on_disk: StoreSetup) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME) as one, store.upload(OWNER, NAME) as two:
         await store.write(one, len(DATA), 0, bytes(len(DATA)))
@@ -188,7 +188,9 @@ async def test_a_writer_that_waits_for_a_failing_finish_must_start_over(on_disk:
     await assert_nothing_left(on_disk)
 
 
-async def test_a_cancelled_write_ends_before_the_next_begins(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_write_ends_before_the_next_begins(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thread outlives its cancelled call; without the lock, two threads would write at one offset."""
     store, append = on_disk.store, Upload.append
     within, go_on = threading.Event(), threading.Event()
@@ -216,7 +218,7 @@ async def test_a_cancelled_write_ends_before_the_next_begins(on_disk: Kept, monk
     assert on_disk.parts() == []
 
 
-async def test_a_file_that_another_server_writes_is_untouched(on_disk: Kept) -> None:
+async def test_a_file_that_another_server_writes_is_untouched(on_disk: StoreSetup) -> None:
     other = on_disk.again()
     async with on_disk.store.upload(OWNER, NAME):
         with pytest.raises(StorageUnavailable):
@@ -227,16 +229,16 @@ async def test_a_file_that_another_server_writes_is_untouched(on_disk: Kept) -> 
 # Deleting, damage and faults
 
 
-async def test_an_upload_can_be_deleted(kept: Kept) -> None:
-    await begin(kept.store, HALF)
-    await kept.store.delete(OTHER, NAME)
-    assert await kept.store.committed(OWNER, NAME) == (HALF, None)
-    await kept.store.delete(OWNER, NAME)
-    assert await kept.store.committed(OWNER, NAME) == (0, None)
-    assert kept.parts() == []
+async def test_an_upload_can_be_deleted(setup: StoreSetup) -> None:
+    await begin(setup.store, HALF)
+    await setup.store.delete(OTHER, NAME)
+    assert await setup.store.committed(OWNER, NAME) == (HALF, None)
+    await setup.store.delete(OWNER, NAME)
+    assert await setup.store.committed(OWNER, NAME) == (0, None)
+    assert setup.parts() == []
 
 
-async def test_an_upload_that_is_deleted_during_a_write_starts_over(on_disk: Kept) -> None:
+async def test_an_upload_that_is_deleted_during_a_write_starts_over(on_disk: StoreSetup) -> None:
     store = on_disk.store
     async with store.upload(OWNER, NAME) as upload:
         await store.write(upload, len(DATA), 0, DATA[:HALF])
@@ -248,16 +250,16 @@ async def test_an_upload_that_is_deleted_during_a_write_starts_over(on_disk: Kep
 
 
 @pytest.mark.parametrize("damage", ["flipped", "lost", "record"])
-async def test_damaged_bytes_can_be_uploaded_again(kept: Kept, damage: str) -> None:
-    store = kept.store
+async def test_damaged_bytes_can_be_uploaded_again(setup: StoreSetup, damage: str) -> None:
+    store = setup.store
     await send(store)
     blob = f"sha256/{NAME[17:19]}/{NAME[17:]}"
     if damage == "flipped":
-        await kept.write(blob, DATA[:-1] + b"x")
+        await setup.write(blob, DATA[:-1] + b"x")
     elif damage == "lost":
-        await kept.backend.objects.delete_async(blob)
+        await setup.backend.objects.delete_async(blob)
     else:
-        await kept.write((await kept.paths("records/"))[0], b"")
+        await setup.write((await setup.paths("records/"))[0], b"")
     assert await store.committed(OWNER, NAME) == (0, None)
     assert await store.missing(OWNER, [NAME]) == [NAME]
     await send(store)
@@ -265,7 +267,9 @@ async def test_damaged_bytes_can_be_uploaded_again(kept: Kept, damage: str) -> N
     assert await store.missing(OWNER, [NAME]) == []
 
 
-async def test_a_disk_that_fills_up_keeps_the_earlier_bytes(on_disk: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_fills_up_keeps_the_earlier_bytes(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = on_disk.store
     pwrite, left = os.pwrite, [HALF + 10, 0, 0]
 
@@ -286,7 +290,7 @@ async def test_a_disk_that_fills_up_keeps_the_earlier_bytes(on_disk: Kept, monke
     assert await store.get(OWNER, NAME) == DATA
 
 
-async def test_a_link_in_the_spool_is_not_followed(on_disk: Kept, tmp_path: Path) -> None:
+async def test_a_link_in_the_spool_is_not_followed(on_disk: StoreSetup, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
     (on_disk.spool / f"{OWNER}-{NAME[17:]}.part").symlink_to(precious)
@@ -295,7 +299,7 @@ async def test_a_link_in_the_spool_is_not_followed(on_disk: Kept, tmp_path: Path
     assert precious.read_bytes() == b"mine"
 
 
-async def test_no_file_stays_open(on_disk: Kept) -> None:
+async def test_no_file_stays_open(on_disk: StoreSetup) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for data in (b"one", b"two", b"three"):
         await send(on_disk.store, data, name_of(data))

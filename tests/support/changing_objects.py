@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.support.stores import Kept
+from tests.support.stores import StoreSetup
 
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import Backend
@@ -52,13 +52,13 @@ class _Meddled:
 
 
 def meddled(
-    kept: Kept, path: str, *, before_read: Meanwhile | None = None, after_read: Meanwhile | None = None
+    setup: StoreSetup, path: str, *, before_read: Meanwhile | None = None, after_read: Meanwhile | None = None
 ) -> ArtifactStore:
     """Returns a second server's store on the same objects, with an action around its first read of a path."""
-    backend = kept.backend
+    backend = setup.backend
     objects = _Meddled(backend.objects, path, before_read, after_read)
     return ArtifactStore(
         Backend(objects, backend.folder, backend.far),  # type: ignore[arg-type]
-        Uploads(kept.spool, 0),
-        now=kept.clock,
+        Uploads(setup.spool, 0),
+        now=setup.clock,
     )

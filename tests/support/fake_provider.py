@@ -1,4 +1,4 @@
-"""Runs of three lines, and what they were asked."""
+"""Fake providers: a run that yields scripted events, a provider around it, and cards, images and events for tests."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -32,7 +32,7 @@ async def collect(run: Run, request: ImageRequest = REQUEST, call: Call = CALL) 
 
 
 async def collect_until_error(run: Run, request: ImageRequest = REQUEST) -> tuple[list[Event], BaseException | None]:
-    """Returns the events, and the error after them, if there was one."""
+    """Returns the events, and the error that ended the run, if any."""
     seen: list[Event] = []
     try:
         async with aclosing(run(request, CALL)) as events:
@@ -100,7 +100,7 @@ def card(
 
 
 class FakeOptions(Options):
-    """What only the fake provider knows."""
+    """Options of the fake provider."""
 
     strength: float = 0.5
     glow: bool = False
@@ -130,7 +130,7 @@ UPSCALER = card(
 
 
 class FakeProvider:
-    """A provider whose run is another's business."""
+    """A provider whose run is an argument."""
 
     name = "fake"
     title = "Fake"

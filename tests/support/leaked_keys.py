@@ -1,4 +1,4 @@
-"""Canaries: keys that nobody else has, and the search for them in all that a server shows or keeps."""
+"""Search for leaked keys: marked keys that occur nowhere else, and a search of all that a server shows or stores."""
 
 import base64
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["KEYS_OF_VENDORS", "Canary", "Sweep"]
+__all__ = ["KEYS_OF_VENDORS", "KeySearch", "MarkedKey"]
 
 KEYS_OF_VENDORS = {
     "openai": rb"sk-(proj|svcacct|admin)-[\w-]{20,}|sk-[A-Za-z0-9]{48}|T3Blbk" + rb"FJ",
@@ -25,7 +25,7 @@ KEYS_OF_VENDORS = {
 
 
 def in_base64(data: bytes) -> Iterator[bytes]:
-    """Yields what is of some bytes in any base64 of a text that has them, wherever they begin in it."""
+    """Yields the part of some bytes that stays the same in base64, wherever the bytes begin in the encoded text."""
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + data)
         inner = whole[-(-before * 8 // 6) : len(whole) // 4 * 4 - (4 if (before + len(data)) % 3 else 0)]
@@ -33,8 +33,8 @@ def in_base64(data: bytes) -> Iterator[bytes]:
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-class Canary:
-    """A key of some form; what is looked for is the part that is drawn, by halves, and how else it may be written."""
+class MarkedKey:
+    """A random key. `needles` are its random part in halves, in hexadecimal and in base64."""
 
     def __init__(self, before: str = "sk-") -> None:
         drawn = uuid.uuid4().hex.encode()
@@ -43,20 +43,20 @@ class Canary:
         self.needles = {*halves, drawn.hex().encode(), *(found for half in halves for found in in_base64(half))}
 
     def __repr__(self) -> str:
-        """Returns nothing of it: pytest shows it."""
-        return "Canary()"
+        """Returns a text without the key: pytest prints it."""
+        return "MarkedKey()"
 
 
 @dataclass
-class Sweep:
-    """Looks for canaries, and remembers where it looked and where they were."""
+class KeySearch:
+    """Searches for marked keys, and records how many bytes it searched where, and what it found."""
 
-    canaries: list[Canary]
+    canaries: list[MarkedKey]
     found: list[str] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
 
     def look(self, where: str, *things: object) -> None:
-        """Looks into bytes as they are, into anything else as it is printed."""
+        """Searches bytes as they are, and anything else as it prints."""
         for thing in things:
             texts = [thing] if isinstance(thing, bytes) else [str(thing).encode(), repr(thing).encode()]
             self.looked[where] = self.looked.get(where, 0) + sum(map(len, texts))
@@ -67,12 +67,12 @@ class Sweep:
                         self.found.append(f"canary {number} in {where}")
 
     def look_into(self, where: str, folder: Path) -> None:
-        """Looks into all files below a folder, and their names."""
+        """Searches the names and contents of all files below a folder."""
         for path in self._files(folder):
             self.look(where, path.name, path.read_bytes())
 
     def look_at(self, where: str, error: BaseException) -> None:
-        """Looks at an error, and at all that led to it."""
+        """Searches an error, its notes and its causes."""
         seen: BaseException | None = error
         while seen is not None:
             self.look(where, seen, seen.args, vars(seen), *getattr(seen, "__notes__", ()))
@@ -84,5 +84,5 @@ class Sweep:
 
 
 def real_keys_in(data: bytes) -> list[str]:
-    """Returns whose keys some bytes seem to have."""
+    """Returns the vendors whose real keys the bytes seem to contain."""
     return [name for name, pattern in KEYS_OF_VENDORS.items() if re.search(pattern, data)]

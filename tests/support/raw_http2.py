@@ -1,4 +1,4 @@
-"""Calls by hand over HTTP/2, for what no gRPC client does: open a window and never read, or send half of a request."""
+"""gRPC calls in raw HTTP/2 frames: a client that never reads, or that sends half of a request."""
 
 import asyncio
 import contextlib
@@ -16,12 +16,12 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def header(name: bytes, value: bytes) -> bytes:
-    """Returns one header as HPACK's literal, neither indexed nor compressed (RFC 7541, 6.2.2)."""
+    """Returns a header as an HPACK literal without indexing or compression (RFC 7541, 6.2.2)."""
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
 class RawCalls:
-    """One connection whose calls get `window` bytes each and no more, unless `read` says so.
+    """A connection whose calls receive `window` bytes each, and more only after `read`.
 
     Of each call: bytes `received`, bytes that the server `granted` beyond its first window, `trailers`, whether it is
     `over`. It does not keep to the server's window itself.
@@ -55,7 +55,7 @@ class RawCalls:
             await self._writer.wait_closed()
 
     def call(self, method: str, message: bytes | None = b"", announced: int | None = None) -> int:
-        """Begins a call and returns its number; without `message` it sends none, `announced` claims another length."""
+        """Begins a call and returns its number. `message` None sends none; `announced` states another length."""
         stream, self._next = self._next, self._next + 2
         headers = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", method.encode()), (b":authority", b"a"))
         headers += ((b"te", b"trailers"), (b"content-type", b"application/grpc"))
@@ -68,7 +68,7 @@ class RawCalls:
         return stream
 
     def read(self, stream: int, size: int) -> None:
-        """Lets the server send so many bytes more."""
+        """Lets the server send `size` more bytes."""
         self._writer.write(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size)))
 
     async def _run(self) -> None:

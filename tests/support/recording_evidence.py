@@ -1,4 +1,4 @@
-"""Evidence: how each operation of each provider is known, from the recordings that hold.
+"""Evidence for each operation of each provider: the recordings that our requests equal.
 
 An operation is `generate`, an edit by its name, `control (style)`, `upscale (fast)`, `previews`, `errors` or
 `key check`.
@@ -44,12 +44,12 @@ ORDER = (
     "key check",
     "errors",
 )
-"""Operations as tables have them; those by a word, such as `control (style)`, stand where the first word does."""
+"""The order of operations in tables; `control (style)` sorts as `control`."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What a recording proves of a provider's model; `model` is empty for what is none's."""
+    """An operation that a recording proves; `model` is empty for `errors` and `key check`."""
 
     recording: str
     provider: str
@@ -60,7 +60,7 @@ class Proof:
 
 @cache
 def vendors() -> Mapping[str, Vendor]:
-    """Returns every provider behind an API, set up for its emulator: those by configuration have models there."""
+    """Returns every vendor by name, configured for its emulator: those with configured models have models there."""
     tables: dict[str, Any] = {name: cls(None).table("http://127.0.0.1:1") for name, cls in EMULATED.items()}  # type: ignore[arg-type]
     made = build_providers(tables)
     return {name: vendor for name in EMULATED if isinstance(vendor := made[name], Vendor)}
@@ -68,19 +68,19 @@ def vendors() -> Mapping[str, Vendor]:
 
 @cache
 def cards() -> Mapping[str, ModelCard]:
-    """Returns every card of theirs by its id."""
+    """Returns every card of the vendors by its id."""
     return {card.id: card for vendor in vendors().values() for card in vendor.cards}
 
 
 @cache
 def proofs() -> Sequence[Proof]:
-    """Returns what is proven by the recordings that hold, as they were played just now."""
+    """Returns the proofs of all recordings that pass, replayed once."""
     held = [name for name, problem in run_recordings().items() if not problem]
     return [proof for name in held for proof in proofs_of(name, cards())]
 
 
 def offered() -> Sequence[str]:
-    """Returns every operation that any of them offers, in the order of tables."""
+    """Returns every operation that a vendor offers, in the order of the tables."""
     found = {operation for card in cards().values() for operation in operations_of(card)}
     return sorted(found | {"key check", "errors"}, key=lambda name: (ORDER.index(name.partition(" (")[0]), name))
 
@@ -104,7 +104,7 @@ def known_by(provider: str, operation: str, model: str = "") -> ModelEvidence | 
 
 
 def best(proofs: Iterable[Proof]) -> ModelEvidence:
-    """Returns the strongest evidence of some proofs; without any it is the specification's."""
+    """Returns the strongest evidence of the proofs; SPECIFIED without any proof."""
     return min((proof.evidence for proof in proofs), key=RANKS.index, default=SPECIFIED)
 
 
@@ -125,7 +125,7 @@ def operations_of(card: ModelCard) -> Sequence[str]:
 
 
 def proofs_of(name: str, cards: Mapping[str, ModelCard]) -> Iterator[Proof]:
-    """Yields what a recording proves when it holds; `cards` has those of the catalog."""
+    """Yields the proofs of a recording that passes; `cards` are the cards of the catalog by id."""
     case = CASES[name]
     provider = case.place.vendor.name
     evidence = ModelEvidence.OFFICIAL_CLIENT if Recording.load(name).official else ModelEvidence.OTHER_CLIENT
@@ -142,7 +142,7 @@ def proofs_of(name: str, cards: Mapping[str, ModelCard]) -> Iterator[Proof]:
 
 @cache
 def run_recordings() -> Mapping[str, str]:
-    """Plays every recording that has a case and returns what is wrong with each; empty for those that hold."""
+    """Replays every recording that has a case. Returns the problem of each; empty for a recording that passes."""
 
     async def problem(name: str) -> str:
         try:
@@ -172,7 +172,7 @@ def _operation(request: ImageRequest, card: ModelCard | None) -> str:
 
 
 def _by(card: ModelCard, kind: OperationKind, name: str, path: str) -> Sequence[str]:
-    """Returns an operation once for each word of the parameter at `path`, or as it is."""
+    """Returns an operation once for each choice of the parameter at `path`, or unchanged without choices."""
     known = card.parameter(kind, path)
     if known and isinstance(known.range, ChoiceRange) and known.range.values:
         return [f"{name} ({value})" for value in known.range.values]

@@ -1,4 +1,4 @@
-"""Recordings of vendors' SDKs: how a request is held against one, and how its reply is played.
+"""Recordings of vendors' SDKs: compares a request with a recording, and replays the recorded reply.
 
 `recorded_requests.py` has the request of ours for each of them.
 
@@ -51,14 +51,14 @@ def all_recordings() -> list[str]:
 
 
 class Playing(FakeTransport):
-    """Holds each request against the next of a recording and answers with its reply.
+    """Compares each request with the next of a recording and answers with the recorded reply.
 
     A result that a reply names by URL is handed out to whoever asks without the key. The SDKs either leave that to
     their user, so that no recording has it, or send the key along: ours does not, since the URL may be on any host.
     """
 
     def __init__(self, recording: Recording, base: str, *, subset: bool = False, ignore: tuple[str, ...] = ()) -> None:
-        """Makes it.
+        """Starts at the first exchange.
 
         Args:
             recording: What to play.
@@ -87,12 +87,12 @@ class Playing(FakeTransport):
         return httpx.Response(200, headers={"content-type": "image/png"}, stream=Body(fixture("RESULT")))
 
     def done(self) -> None:
-        """Asserts that nothing of the recording is left."""
+        """Asserts that every recorded request was sent."""
         assert not self._left, f"not asked: {[e['request']['path'] for e in self._left]}"
 
 
 def hold(request: httpx.Request, expected: dict[str, Any], *, subset: bool, ignore: set[str]) -> None:
-    """Asserts that a request equals a recorded one under the rules."""
+    """Asserts that a request equals a recorded one under the rules of equality."""
     assert request.method == expected["method"]
     assert request.url.path == expected["path"]
     query = sorted(map(tuple, expected.get("query") or []))
@@ -160,7 +160,7 @@ def _hold_multipart(request: httpx.Request, expected: list[dict[str, Any]], *, s
 
 
 def same_picture(given: bytes, expected: dict[str, Any]) -> bool:
-    """Tells whether bytes are those recorded, or a picture with the same mode and pixels."""
+    """Returns whether bytes are the recorded bytes, or an image of the same mode and pixels."""
     if hashlib.sha256(given).hexdigest() == expected["sha256"]:
         return True
     one, other = (Image.open(io.BytesIO(data)) for data in (given, fixture(expected["fixture"])))
@@ -168,7 +168,7 @@ def same_picture(given: bytes, expected: dict[str, Any]) -> bool:
 
 
 def response_of(reply: dict[str, Any], base: str) -> httpx.Response:
-    """Returns a recorded reply, with pictures for its placeholders."""
+    """Returns a recorded reply, with images in place of its placeholders."""
     body = reply.get("body") or {}
     headers = dict(reply.get("headers") or {})
     if "json" in body:

@@ -17,7 +17,7 @@ from obstore.store import S3Store
 
 WEED = Path(sysconfig.get_path("scripts"), "weed")
 PORTS = range(20_000, 32_000)
-"""Below the ports that systems hand out for outgoing connections, so that none of those takes one of ours meanwhile."""
+"""Below the ports of outgoing connections, so that none of these takes one of ours before the server starts."""
 START_SECONDS = 30
 BUCKET = "celeste"
 KEY, SECRET = "a-key", "a-secret-of-a-test"
@@ -30,7 +30,7 @@ class S3:
     port: int
 
     def options(self, port: int | None = None) -> dict[str, str]:
-        """The `options` of a store; `port` is that of a proxy before the server."""
+        """Returns the `options` of a store; `port` is the port of a proxy in front of the server."""
         return {
             "endpoint": f"http://127.0.0.1:{port or self.port}",
             "region": "us-east-1",
@@ -47,7 +47,7 @@ class S3:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[S3]:
-    """Runs a server with its data in a folder, and ends it by its own id."""
+    """Runs a server with its data in a folder, and ends it by its process id."""
     identity = {
         "name": "celeste",
         "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
@@ -106,7 +106,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _ready(s3: S3, server: subprocess.Popen[bytes]) -> bool:
-    """Makes the bucket, by writing into it, and tells whether that came to be."""
+    """Creates the bucket by writing into it; returns whether that succeeded in time."""
 
     async def write() -> None:
         await s3.objects("ready").put_async("x", b"not empty, so that it makes itself room")

@@ -1,4 +1,4 @@
-"""A request for each thing that a model's card offers."""
+"""Sample requests: one for each operation that a model's card offers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,9 +28,9 @@ from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Op
 __all__ = ["GROWN", "HOLE", "SIDE", "SOURCE", "edits_for", "requests_for"]
 
 SIDE = 96
-"""Of the picture, which is square."""
+"""Width and height of the source image, in pixels."""
 HOLE = (32, 32, 64, 64)
-"""What the mask has white: left, top, right, bottom."""
+"""The white box of the mask: left, top, right, bottom."""
 GROWN = Outpaint(left=16, top=8)
 SOURCE = ImageInput(data=pictures.photo(SIDE))
 OTHER = ImageInput(data=pictures.plain(SIDE, SIDE))
@@ -52,7 +52,7 @@ SAMPLES: Sequence[AnyEdit] = (
 
 
 def requests_for(card: ModelCard) -> Iterator[ImageRequest]:
-    """Yields a request for each thing that a card offers; sizes are named where the card has no default."""
+    """Yields a request for each operation of a card, with a size where the card has no default."""
     for kind in card.operations:
         paths = {parameter.path for parameter in card.parameters[kind]}
         seed = 7 if "seed" in paths else None

@@ -25,7 +25,7 @@ def path_of(name: str) -> str:
 
 @dataclass
 class Clock:
-    """The time, and how much a test is ahead of it."""
+    """The real time, plus the time by which a test is ahead."""
 
     ahead: timedelta = field(default_factory=timedelta)
 
@@ -34,8 +34,8 @@ class Clock:
 
 
 @dataclass
-class Kept:
-    """A store and what it stands on; `again` opens what a restarted server would."""
+class StoreSetup:
+    """A store, its backend and its folder; `again` opens the store as a restarted server would."""
 
     backend: Backend
     spool: Path
@@ -59,16 +59,16 @@ class Kept:
         return list(self.spool.iterdir())
 
 
-def kept_at(backend: Backend, spool: Path) -> Kept:
+def setup_at(backend: Backend, spool: Path) -> StoreSetup:
     spool.mkdir()
     clock = Clock()
 
     def opened(retention_seconds: float) -> ArtifactStore:
         return ArtifactStore(backend, Uploads(spool, 0), retention_seconds, 0, clock)
 
-    return Kept(backend, spool, clock, opened)
+    return StoreSetup(backend, spool, clock, opened)
 
 
 def memory() -> ArtifactStore:
-    """Returns an empty store that takes no uploads."""
+    """Returns an empty store in memory, without uploads."""
     return ArtifactStore(open_backend("memory:///", {}), Uploads(Path("nowhere"), 0))

@@ -1,4 +1,4 @@
-"""celeste emulate"""
+"""celeste emulate: runs fake vendors on this machine."""
 
 import asyncio
 import json
@@ -11,19 +11,28 @@ import click
 
 __all__ = ["command"]
 
-HEAD = "# Made by celeste emulate: vendors that run on this machine, cost nothing and paint no photographs.\n"
+HEAD = (
+    "# Made by celeste emulate: fake vendors on this machine. They cost nothing, and their images are only drawings.\n"
+)
 
 
 @click.command(name="emulate")
 @click.argument("providers", nargs=-1)
-@click.option("--port", default=8700, show_default=True, help="Of the first; the next has the next. 0: any free ones.")
+@click.option(
+    "--port",
+    default=8700,
+    show_default=True,
+    help="Port of the first vendor; the others get the next ports. 0 takes free ports.",
+)
 @click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Write the configuration to a new file.")
-@click.option("--usual", default="", metavar="BEHAVIOR", help='For all calls, such as "latency=2"; see the docs.')
+@click.option(
+    "--usual", default="", metavar="BEHAVIOR", help='Behavior of all calls, such as "latency=2"; see the docs.'
+)
 def command(providers: tuple[str, ...], port: int, write: Path | None, usual: str) -> int:
     """Run fake vendors on this machine, to develop without keys and money.
 
-    Standard output is the configuration of a server that uses them; each call and what it would have cost is told on
-    standard error. GET /_emulator/ledger at any of them has it all as JSON.
+    Standard output has the configuration of a server that uses them. Standard error has a line per call with its
+    cost at the real vendor. GET /_emulator/ledger at any vendor returns all calls as JSON.
     """
     try:
         from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Entry, Ledger, emulating
@@ -62,13 +71,13 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
     try:
         return asyncio.run(run())
     except FileExistsError as error:
-        raise click.UsageError(f"there is a file {error.filename} already") from error
+        raise click.UsageError(f"{error.filename} exists; choose a new file") from error
     except OSError as error:
         raise click.ClickException(f"can't listen: {error.strerror}") from error
 
 
 def _toml(name: str, table: Mapping[str, Any]) -> str:
-    """Returns the table `[providers.NAME]` of texts, numbers, and lists of tables."""
+    """Returns the TOML table `[providers.NAME]`; values are texts, numbers, or lists of tables."""
     return f"\n[providers.{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
 
 

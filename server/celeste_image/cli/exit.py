@@ -1,7 +1,16 @@
-"""Exit codes, from the error's reason or else its gRPC code.
+"""Exit codes of the command, by the error's reason or else its gRPC code.
 
-0 done   1 failed   2 usage, invalid argument   3 some images missing   4 credentials   5 refused by a safety system
-6 rate, quota, queue or storage   7 not found   8 not in time   9 server not reachable   130 interrupted
+* 0: done
+* 1: failed
+* 2: wrong usage or invalid argument
+* 3: some images are missing
+* 4: credentials
+* 5: refused by a safety system
+* 6: rate, quota, queue or storage
+* 7: not found
+* 8: deadline exceeded
+* 9: server unreachable
+* 130: interrupted
 """
 
 from celeste_image.core.errors import CelesteError
@@ -24,5 +33,5 @@ BY_CODE = {
 
 
 def exit_code(error: CelesteError) -> int:
-    """Returns the exit code for an error."""
+    """Returns the exit code of an error; 1 for reasons and codes outside the tables."""
     return BY_REASON.get(error.reason) or BY_CODE.get(error.code, 1)

@@ -1,4 +1,4 @@
-"""Images that commands get as arguments."""
+"""Image arguments of commands: a path, the name of an artifact, or standard input."""
 
 import sys
 
@@ -11,7 +11,7 @@ __all__ = ["image"]
 
 
 def image(argument: str) -> ImageInput:
-    """Returns the image for a path, the name of an artifact, or - for standard input.
+    """Returns the image at a path, of an artifact's name, or from standard input for `-`.
 
     Raises:
         click.UsageError: The file is unreadable.

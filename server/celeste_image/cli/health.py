@@ -1,4 +1,4 @@
-"""celeste health"""
+"""celeste health: asks a running server whether it serves."""
 
 import time
 
@@ -11,13 +11,15 @@ UNREACHABLE = 9
 
 
 @click.command(name="health")
-@click.option("--service", default="", help="Service to ask about, such as celeste.image.v1.ImageService.")
-@click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait until it serves.")
+@click.option(
+    "--service", default="", help="One service, such as celeste.image.v1.ImageService; default: the whole server."
+)
+@click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Most seconds to wait until the server serves.")
 @click.option(
     "--address", envvar="CELESTE_ADDRESS", default=DEFAULT_ADDRESS, show_default=True, help="host:port or unix:PATH."
 )
 def command(service: str, wait: float, address: str) -> int:
-    """Ask a server whether it serves; exits 0 when it does."""
+    """Ask a server whether it serves; the exit code is 0 if it does, else 9."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 

@@ -1,6 +1,6 @@
-"""celeste: makes, enlarges and analyzes pictures, and serves all of that.
+"""The `celeste` command: its subcommands, the default command and the exit code.
 
-Pictures' paths go to standard output, everything else to standard error.
+Paths of images go to standard output, everything else to standard error.
 """
 
 import difflib
@@ -14,21 +14,21 @@ from celeste_image.core.errors import CelesteError
 __all__ = ["celeste", "main"]
 
 COMMANDS = {
-    "generate": "Make pictures from words (the default command).",
-    "edit": "Change a picture.",
-    "upscale": "Make a picture larger.",
-    "analyze": "Find out about a picture.",
-    "models": "List the models, or get the weights of one.",
+    "generate": "Make images from a prompt (the default command).",
+    "edit": "Change an image.",
+    "upscale": "Enlarge an image.",
+    "analyze": "Describe an image: metadata, content, quality, safety.",
+    "models": "List the models, or install the weights of one.",
     "providers": "List the providers, or check their keys.",
     "serve": "Start the gRPC server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
 }
-"""Commands with their short help, so that `celeste --help` imports none of them."""
+"""Commands with their short help. The table lets `celeste --help` skip the import of every command."""
 
 
 class Commands(click.Group):
-    """Finds commands by module; what is none of them is a prompt for `generate`."""
+    """Imports a command only when it runs, and treats other words as a prompt for `generate`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the commands in the order of the table."""
@@ -49,7 +49,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Takes what is no command as a prompt, unless it is one word that looks like a slip of the finger."""
+        """Treats arguments without a command as a prompt. A first word that resembles a command is an error."""
         word = args[0]
         if word not in COMMANDS:
             near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
@@ -70,7 +70,7 @@ def celeste() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits with the code that fits the outcome."""
+    """Runs the command line and exits; see `exit_code` for errors."""
     from celeste_image.cli.exit import exit_code
 
     try:

@@ -1,4 +1,4 @@
-"""celeste serve"""
+"""celeste serve: starts the gRPC server and stops it on a signal."""
 
 import asyncio
 import os
@@ -12,11 +12,11 @@ __all__ = ["command"]
 
 
 @click.command(name="serve")
-@click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; may be repeated.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; repeatable.")
 @click.option("--store", metavar="URL", help="file:///FOLDER or memory:///.")
 def command(listen: tuple[str, ...], store: str | None) -> int:
     """Start the gRPC server. Settings come from celeste.toml and CELESTE_ variables; see the docs."""
-    # Workers are started by fork and exec at once; gRPC's fork handlers would only hold that up, and say so.
+    # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     try:
         from pydantic import ValidationError
@@ -61,7 +61,7 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         await stopping.wait()
         log.info("stopping")
         for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, os._exit, 1)  # asked twice: at once; workers end with their parent
+            loop.add_signal_handler(name, os._exit, 1)  # a second signal exits at once; workers end with their parent
         await server.stop(settings.server.drain_seconds)
         log.info("stopped")
         return 0

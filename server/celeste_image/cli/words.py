@@ -1,4 +1,4 @@
-"""Describes the values of a parameter for people."""
+"""The values that a model's parameter accepts, in words, for `celeste models`."""
 
 from typing import Any
 

@@ -137,7 +137,7 @@ def size_of(size: SizeLike | None) -> Size:
 
     Raises:
         ValueError: The text has another form.
-        TypeError: The size is none of these.
+        TypeError: The size has another type.
     """
     match size:
         case None:

@@ -1,1 +1,1 @@
-"""What the program is about, as plain values: requests, events, cards, errors. Standard library only."""
+"""The domain as plain values: requests, events, results, model cards and errors. Standard library only."""

@@ -1,6 +1,6 @@
-"""What an analysis finds: one part for each kind, None for those that were not asked for or not found.
+"""Findings of an analysis: metadata, content, quality and safety of an image.
 
-All of it is as in `analysis.proto`, where units and ranges are.
+The classes mirror the messages of `analysis.proto`, which has the units and ranges.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MetadataEntry:
-    """One tag of a file: its group (`exif`, `xmp`, `png` ...), its name and its JSON value."""
+    """One metadata tag of a file: its group (`exif`, `xmp`, `png` ...), its name and its JSON value."""
 
     group: str
     name: str
@@ -37,7 +37,7 @@ class MetadataEntry:
 
 @dataclass(frozen=True, slots=True)
 class GenerationParameters:
-    """How a picture was generated, by the words of the file; `more` are JSON values by the tool's own names."""
+    """Generation settings that a file states; `more` has further JSON values by the tool's own names."""
 
     tool: str
     prompt: str = ""
@@ -51,7 +51,7 @@ class GenerationParameters:
 
 @dataclass(frozen=True, slots=True)
 class ContentCredentials:
-    """Content credentials by C2PA: found, not verified, nothing fetched."""
+    """C2PA content credentials of a file. The server neither verifies them nor fetches `remote_uri`."""
 
     generator: str = ""
     digital_source_type: str = ""
@@ -61,7 +61,7 @@ class ContentCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """Facts about a file and what was written into it."""
+    """Facts about a file, and the metadata inside."""
 
     media_type: str
     width: int
@@ -80,7 +80,7 @@ class ImageMetadata:
 
 @dataclass(frozen=True, slots=True)
 class ImageRegion:
-    """A rectangle in pixels of the upright picture."""
+    """A rectangle in pixels of the upright image."""
 
     x: int
     y: int
@@ -90,7 +90,7 @@ class ImageRegion:
 
 @dataclass(frozen=True, slots=True)
 class ImageTag:
-    """What a picture is about; `score` is 0 to 1."""
+    """A subject of an image; `score` is 0 to 1."""
 
     name: str
     score: float
@@ -98,7 +98,7 @@ class ImageTag:
 
 @dataclass(frozen=True, slots=True)
 class DetectedObject:
-    """A thing in a picture; `score` is 0 to 1."""
+    """An object in an image; `score` is 0 to 1."""
 
     name: str
     score: float
@@ -107,7 +107,7 @@ class DetectedObject:
 
 @dataclass(frozen=True, slots=True)
 class DominantColor:
-    """A color, `#rrggbb`, the CSS color nearest to it, and its share of the pixels, 0 to 1."""
+    """A color as `#rrggbb`, the name of the nearest CSS color, and the share of the pixels, 0 to 1."""
 
     hex: str
     name: str
@@ -116,7 +116,7 @@ class DominantColor:
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """A line of text; `score` is 0 to 1."""
+    """A line of text in an image; `score` is 0 to 1."""
 
     text: str
     score: float
@@ -125,7 +125,7 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class LeftOutFinding:
-    """A field of ImageContent that could not be looked for, and why."""
+    """A field of ImageContent that the model could not look for, and why."""
 
     field: str
     message: str
@@ -133,7 +133,7 @@ class LeftOutFinding:
 
 @dataclass(frozen=True, slots=True)
 class ImageContent:
-    """What a picture shows."""
+    """Content of an image. `left_out` lists the fields that the model could not look for."""
 
     tags: tuple[ImageTag, ...] = ()
     objects: tuple[DetectedObject, ...] = ()
@@ -146,7 +146,7 @@ class ImageContent:
 
 @dataclass(frozen=True, slots=True)
 class ImageQuality:
-    """How well a picture was taken."""
+    """Technical quality of an image."""
 
     sharpness: float
     laplacian_variance: float
@@ -159,7 +159,10 @@ class ImageQuality:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What was found, one attribute for each member of AnalysisKind, of the same name."""
+    """Findings by kind: one attribute for each member of AnalysisKind, of the same name.
+
+    None means that the kind was not asked for, or that nothing was found.
+    """
 
     metadata: ImageMetadata | None = None
     content: ImageContent | None = None
@@ -167,6 +170,6 @@ class Analysis:
     safety: SafetyAnalysis | None = None
 
     def with_parts_of(self, other: "Analysis") -> "Analysis":
-        """Returns it with the parts that another has, which replace its own."""
+        """Returns this analysis with the parts of another, which replace its own."""
         found = {part.name: getattr(other, part.name) for part in fields(other)}
         return replace(self, **{name: part for name, part in found.items() if part is not None})

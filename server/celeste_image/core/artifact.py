@@ -1,4 +1,4 @@
-"""Artifact: stored bytes, named by their digest, and how they came to be."""
+"""Artifact: stored bytes, named by their digest, and their lineage."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,19 +10,19 @@ HEX = frozenset("0123456789abcdef")
 
 
 def artifact_name(sha256: str) -> str:
-    """Returns the resource name for a digest of 64 hex digits."""
+    """Returns the resource name of the artifact with this digest, 64 hex digits."""
     return PREFIX + sha256
 
 
 def is_artifact_name(name: str) -> bool:
-    """Tells whether an artifact can have this name: a closed alphabet, so that no name leads out of a folder."""
+    """Returns whether an artifact can have this name. The closed alphabet keeps names from leading out of a folder."""
     sha256 = name.removeprefix(PREFIX)
     return sha256 != name and len(sha256) == 64 and HEX.issuperset(sha256)
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """One way in which bytes were made; `parents` are digests of the pictures they were made from."""
+    """One operation that made the bytes; `parents` are the digests of its input images."""
 
     request_id: str
     operation: str
@@ -36,8 +36,8 @@ class Lineage:
 class Artifact:
     """Stored bytes of one owner.
 
-    `width` and `height` are 0 when they are not known; `expires` is None for never; `lineages` come newest first,
-    and only where an artifact is asked for by itself.
+    `width` and `height` are in pixels; 0 means unknown. `expires` None means never. `lineages` has the newest first;
+    lists of artifacts leave it empty.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""ModelCard: what one model accepts and makes, as data. Forms, checks and `ListModels` all read it."""
+"""Model cards: operations, parameters and prices of each model, as data. Forms, checks and `ListModels` read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class TextRange:
 
 @dataclass(frozen=True, slots=True)
 class IntegerRange:
-    """Whole numbers; None is unbounded. `default` None means that the value is drawn or depends on the input."""
+    """Whole numbers; a bound of None means no limit. `default` None: the value is drawn, or depends on the input."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -75,7 +75,7 @@ class IntegerRange:
 
 @dataclass(frozen=True, slots=True)
 class NumberRange:
-    """Numbers; None is unbounded."""
+    """Numbers; a bound of None means no limit."""
 
     minimum: float | None = None
     maximum: float | None = None
@@ -84,7 +84,7 @@ class NumberRange:
 
 @dataclass(frozen=True, slots=True)
 class BoolRange:
-    """Yes or no; `default` None means that the model decides."""
+    """True or false; `default` None means that the model decides."""
 
     default: bool | None = None
 
@@ -181,7 +181,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What one model is, accepts and makes.
+    """Facts about one model: operations, parameters, prices and origin.
 
     Attributes:
         id: `provider/model`; the model's part may hold more slashes.
@@ -231,7 +231,7 @@ class ModelCard:
 
     @property
     def provider(self) -> str:
-        """The provider's name, the id up to its first slash."""
+        """The provider's name: the id up to its first slash."""
         return self.id.partition("/")[0]
 
     @property

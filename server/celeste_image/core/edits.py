@@ -1,4 +1,4 @@
-"""Edits of an image, one class per kind."""
+"""Edits of an image: one class per kind, and masks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ class ReplaceBackground(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Restyle(AnyEdit):
-    """Transfers a style: by name, from an image, or by a prompt."""
+    """Applies a style: by name, from an image, or by a prompt; `strength` is that of the style, 0 to 1."""
 
     field = "restyle"
     style: str = ""
@@ -141,7 +141,10 @@ class SearchReplace(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Relight(AnyEdit):
-    """Changes the light by a prompt, by an image, or from a direction that the model knows."""
+    """Changes the light: by a prompt, by an image, or by a direction that the model knows.
+
+    `strength` is that of the light, 0 to 1.
+    """
 
     field = "relight"
     prompt: str = ""
@@ -152,7 +155,10 @@ class Relight(AnyEdit):
 
 @dataclass(frozen=True, slots=True)
 class Control(AnyEdit):
-    """Makes a new image that keeps one aspect of this one: `sketch`, `structure`, `style`."""
+    """Makes a new image that keeps one aspect of this one: `sketch`, `structure` or `style`.
+
+    `strength` says how closely the new image keeps the aspect, 0 to 1.
+    """
 
     field = "control"
     control: str

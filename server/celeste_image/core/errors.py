@@ -217,7 +217,7 @@ class UnknownField(InvalidRequest):
 
 
 class NotAnImage(InvalidRequest):
-    """The bytes are not an image in a supported format, or the image is damaged."""
+    """The bytes are not an image of a supported format, or the image is damaged."""
 
 
 class ImageTooLarge(InvalidRequest):

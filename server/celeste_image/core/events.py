@@ -93,7 +93,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """What became of one field of the request."""
+    """The outcome of one field of the request."""
 
     line: FidelityLine
 

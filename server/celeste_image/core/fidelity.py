@@ -1,4 +1,4 @@
-"""Fidelity: what became of each field of a request."""
+"""Fidelity: the outcome of each field of a request."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,11 +23,11 @@ class FidelityOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FidelityLine:
-    """What became of one field.
+    """The outcome of one field.
 
     Attributes:
         path: Path of the field in the request.
-        outcome: What became of the field.
+        outcome: Whether the field was honored, changed or dropped.
         asked: Value in the request, as JSON; None if the request left the field open, or its value is not repeated.
         sent: Value that the model was sent, as JSON, if it differs or was chosen by the server.
         measured: Value found on the result, as JSON.
@@ -45,7 +45,7 @@ class FidelityLine:
 
     @classmethod
     def found(cls, path: str, measured: Any = None, *, problem: str = "", image_index: int | None = None) -> Self:
-        """Returns what a step found about a field on the result. The report merges it into the line of the request.
+        """Returns a finding about a field on the result. The report merges the finding into the line of the request.
 
         Args:
             path: Path of the field.

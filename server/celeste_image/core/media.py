@@ -1,13 +1,13 @@
-"""Media types by content, for bytes whose name is not to be believed."""
+"""Media type of an image by its first bytes: callers' claims and file names are not trusted."""
 
 __all__ = ["IMAGE_TYPES", "media_type"]
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/avif")
-"""The formats that are read: those of SAFETY's image limits, all with fuzzed decoders."""
+"""Formats that the server reads; their decoders are fuzzed."""
 
 
 def media_type(head: bytes) -> str:
-    """Returns the media type that the first 16 bytes tell, `application/octet-stream` when none is known.
+    """Returns the media type for the first 16 bytes of a file; `application/octet-stream` for an unknown format.
 
     Signatures: PNG third edition section 5.2, JFIF/EXIF start of image, RIFF WebP container, ISO BMFF brand `avif`.
     """

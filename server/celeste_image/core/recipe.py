@@ -11,18 +11,18 @@ from celeste_image.core.request import Edit, Generate, ImageRequest, OperationKi
 __all__ = ["RECIPE_PROPERTY", "RecipeTexts", "description", "packet", "parameters", "recipe_of", "source_type"]
 
 RECIPE_PROPERTY: Final = "celeste:Recipe"
-"""The property of XMP that holds the recipe, as JSON, by its usual prefix."""
+"""Name of the XMP property that holds the recipe as JSON, with its usual prefix."""
 SOURCE_TYPES: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeTexts:
-    """A recipe as the texts that are written into an image's file.
+    """The texts that write a recipe into an image's file.
 
     Attributes:
         packet: A whole XMP packet.
-        description: The packet's `rdf:Description`, for a file that has a packet already.
-        parameters: The recipe in lines as AUTOMATIC1111 writes them, for programs that read these.
+        description: The packet's `rdf:Description`, for a file that already has a packet.
+        parameters: The recipe in AUTOMATIC1111's format, which many programs read.
     """
 
     packet: str
@@ -31,7 +31,7 @@ class RecipeTexts:
 
     @classmethod
     def of(cls, recipe: dict[str, Any], kind: str) -> "RecipeTexts":
-        """Returns the texts of a recipe and a digital source type."""
+        """Returns the texts of a recipe; `kind` is the digital source type."""
         described = description(recipe, kind)
         return cls(packet(described), described, parameters(recipe))
 
@@ -39,15 +39,15 @@ class RecipeTexts:
 def recipe_of(
     request: ImageRequest, request_id: str, *, software: str, seed: int | None, width: int, height: int
 ) -> dict[str, Any]:
-    """Returns a recipe of JSON values: `software`, `model`, `operation`, `request_id`, `size`, what the request has.
+    """Returns a recipe as JSON values: `software`, `model`, `operation`, `request_id`, `size` and the request's values.
 
     Args:
-        request: As it was sent to the model: concrete.
-        request_id: Of the call.
+        request: The concrete request, as the model got it.
+        request_id: Id of the call.
         software: Name and version of this program.
-        seed: The picture's own, which makes it again; None when it has none.
-        width: Of the picture, in pixels.
-        height: The same.
+        seed: Seed that makes the image again; None if the image has no seed.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
     """
     asked: dict[str, Any]
     match request:
@@ -94,13 +94,13 @@ def recipe_of(
 
 
 def _look(request: PaintRequest) -> dict[str, Any]:
-    """Returns the fields that change how an image looks."""
+    """Returns the fields that change the look of an image."""
     names = ("quality", "background", "style", "rewrite_prompt")
     return {name: getattr(request, name) for name in names}
 
 
 def source_type(card: ModelCard, kind: OperationKind) -> str:
-    """Returns the IPTC digital source type of what a model makes by an operation; cv.iptc.org, checked 2026-11-28."""
+    """Returns the IPTC digital source type of a model's image, by operation; from cv.iptc.org, checked 2026-11-28."""
     match kind:
         case OperationKind.GENERATE:
             return "trainedAlgorithmicMedia" if card.trained else "algorithmicMedia"
@@ -111,7 +111,7 @@ def source_type(card: ModelCard, kind: OperationKind) -> str:
 
 
 def parameters(recipe: dict[str, Any]) -> str:
-    """Returns a recipe in lines as AUTOMATIC1111 writes them, which many programs read."""
+    """Returns a recipe in AUTOMATIC1111's format, which many programs read."""
     lines = [recipe["prompt"]] if "prompt" in recipe else []
     if negative := recipe.get("negative_prompt"):
         lines.append(f"Negative prompt: {negative}")
@@ -121,9 +121,9 @@ def parameters(recipe: dict[str, Any]) -> str:
 
 
 def description(recipe: dict[str, Any], kind: str) -> str:
-    """Returns a recipe and a digital source type as an `rdf:Description`, with all the names that it needs."""
+    """Returns a recipe and a digital source type as an `rdf:Description` that declares its own namespaces."""
     text = json.dumps(recipe, ensure_ascii=False, separators=(",", ":"))
-    for odd in ("\ufffe", "\uffff"):  # no characters of XML, and the only ones that JSON leaves as they are
+    for odd in ("\ufffe", "\uffff"):  # XML forbids these two characters, and JSON does not escape them
         text = text.replace(odd, f"\\u{ord(odd):04x}")
     return (
         '<rdf:Description rdf:about="" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
@@ -137,7 +137,7 @@ def description(recipe: dict[str, Any], kind: str) -> str:
 
 
 def packet(described: str) -> str:
-    """Returns a description as a whole XMP packet; ISO 16684-1, section 7.3.2."""
+    """Returns a whole XMP packet with a description; ISO 16684-1, section 7.3.2."""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

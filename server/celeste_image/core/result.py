@@ -1,4 +1,4 @@
-"""Results: the outcome of one operation, its images and what it used."""
+"""Results: the images, findings, fidelity and usage of one operation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class ImageOutput:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an operation used. `compute_seconds` is None if no engine of this server worked on it."""
+    """Usage of an operation. `compute_seconds` is None if no engine of this server worked on it."""
 
     images: int = 0
     megapixels: float = 0.0
@@ -61,8 +61,8 @@ class OperationResult:
         images: The images, by index.
         failures: Errors of the images that failed, by index.
         analysis: Findings; None if the operation is no analysis.
-        fidelity: What became of each field of the request.
-        usage: What the operation used.
+        fidelity: The outcome of each field of the request.
+        usage: Images, megapixels and engine time.
         safety: Verdicts of the operator's safety policy.
     """
 

@@ -1,4 +1,4 @@
-"""Secret: text that is not shown by accident."""
+"""Secret: a key or password that logs, messages and tracebacks cannot show by accident."""
 
 import hmac
 from typing import Any, NoReturn, Self
@@ -6,14 +6,14 @@ from typing import Any, NoReturn, Self
 __all__ = ["HIDDEN", "Secret"]
 
 HIDDEN = "**********"
-"""What stands for a secret wherever one is written."""
+"""Replaces a secret wherever one is printed."""
 
 
 class Secret:
-    """A key or a password. Only `reveal` gives it out: printed, formatted or copied into a text it is HIDDEN.
+    """A key or a password. Only `reveal` returns the text; printing and formatting show HIDDEN.
 
-    It can't be pickled, and no JSON is made of it: what would leave the process fails instead. A copy is the secret
-    itself.
+    Pickling a secret and encoding it as JSON fail, so a secret stays in its process. A copy of a secret is the same
+    object.
     """
 
     __slots__ = ("_text",)
@@ -22,41 +22,41 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Returns the text, to be sent to whom it is for and kept nowhere."""
+        """Returns the text. Callers send it to its recipient and store no copy."""
         return self._text
 
     def __bool__(self) -> bool:
-        """Tells whether there is any text."""
+        """Returns whether the text is non-empty."""
         return bool(self._text)
 
     def __eq__(self, other: object) -> bool:
-        """Tells whether another secret has the same text, in a time that says nothing of it."""
+        """Returns whether another secret has the same text; the comparison takes constant time."""
         if not isinstance(other, Secret):
             return NotImplemented
         return hmac.compare_digest(self._text.encode(), other._text.encode())
 
     def __hash__(self) -> int:
-        """Returns the same for equal secrets."""
+        """Returns a hash that is the same for equal secrets."""
         return hash((Secret, self._text))
 
     def __repr__(self) -> str:
-        """Returns no text."""
+        """Returns `Secret` with HIDDEN."""
         return f"Secret({HIDDEN})"
 
     def __str__(self) -> str:
-        """Returns no text."""
+        """Returns HIDDEN."""
         return HIDDEN
 
     def __format__(self, spec: str) -> str:
-        """Returns no text, whatever the format."""
+        """Returns HIDDEN for any format."""
         return HIDDEN
 
     def __copy__(self) -> Self:
-        """Returns itself."""
+        """Returns this secret."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Returns itself."""
+        """Returns this secret."""
         return self
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:

@@ -1,10 +1,10 @@
 """Ends calls whose caller does not read.
 
-In grpc.aio 1.85, a write waits until the message is on the wire: forever, if the caller's flow-control window is closed
-(bench/slow_readers.py shows this). An abort waits behind the write. A handler that returns leaves the call and its last
-message in the C core until the connection ends. A server cannot cancel a call directly. When the last reference to the
-call is gone, the C core cancels the call: it sends the trailers, resets the stream and frees the memory. Two tasks hold
-a reference: the task of the handler, and `rpc_task` around it, which waits for the end of the call. This module
+In grpc.aio 1.85, a write waits until the message is on the wire. If the caller's flow-control window is closed, the
+write waits forever (bench/slow_readers.py shows this). An abort waits behind the write. A handler that returns leaves
+the call and its last message in the C core until the connection ends. A server cannot cancel a call directly. When the
+last reference to the call is gone, the C core sends the trailers, resets the stream and frees the memory. Two tasks
+hold a reference: the task of the handler, and `rpc_task` around it, which waits for the end of the call. This module
 therefore cancels both tasks.
 """
 

@@ -1,1 +1,1 @@
-"""Core values to protobuf and back, written once, for server and client alike."""
+"""Conversion between core values and protobuf, shared by server and client."""

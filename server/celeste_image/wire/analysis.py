@@ -39,7 +39,7 @@ QUALITY_FIELDS = (
 
 
 def analysis_to_proto(analysis: Analysis) -> analysis_pb2.Analysis:
-    """Returns the message of what was found."""
+    """Returns the message of an analysis."""
     message = analysis_pb2.Analysis()
     if analysis.metadata is not None:
         message.metadata.CopyFrom(_metadata_proto(analysis.metadata))
@@ -54,7 +54,7 @@ def analysis_to_proto(analysis: Analysis) -> analysis_pb2.Analysis:
 
 
 def analysis_from_proto(message: analysis_pb2.Analysis) -> Analysis:
-    """Returns what was found."""
+    """Returns the analysis of a message."""
     quality = _named(message.quality, QUALITY_FIELDS)
     return Analysis(
         metadata=_metadata(message.metadata) if message.HasField("metadata") else None,

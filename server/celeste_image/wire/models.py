@@ -138,7 +138,7 @@ def parameter_to_proto(kind: OperationKind, parameter: Parameter) -> pb.Paramete
 
 
 def parameter_from_proto(message: pb.Parameter) -> Parameter:
-    """Returns a parameter. A kind that this version does not know becomes text."""
+    """Returns the parameter of a message. A kind that this version does not know becomes text."""
     return Parameter(
         path=message.path,
         range=_range(message),

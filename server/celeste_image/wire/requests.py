@@ -106,7 +106,7 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
 
 
 def _paint(message: operation_pb2.GenerateRequest | operation_pb2.EditRequest) -> dict[str, Any]:
-    """Returns the fields that Generate and Edit share, without the options."""
+    """Returns the fields of a message that Generate and Edit share, without the options."""
     return {
         "model": message.model,
         "negative_prompt": message.negative_prompt,
@@ -124,7 +124,7 @@ def _paint(message: operation_pb2.GenerateRequest | operation_pb2.EditRequest) -
 
 
 def _paint_proto(request: PaintRequest) -> dict[str, Any]:
-    """Returns the fields that both messages share, without id, model, options and size."""
+    """Returns the fields that GenerateRequest and EditRequest share, without id, model, options and size."""
     return {
         "negative_prompt": request.negative_prompt,
         "count": request.count,

@@ -77,7 +77,7 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
 
 
 def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
-    """Returns the event of a message, None for kinds that this version does not know and for `failed`."""
+    """Returns the event of a message; None for `failed`, and for kinds that this version does not know."""
     match message.WhichOneof("kind"):
         case "queued":
             return Queued(message.queued.position)
