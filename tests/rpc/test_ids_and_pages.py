@@ -95,8 +95,10 @@ async def test_reflection_in_both_versions(channel: grpc.aio.Channel, version: s
     asked = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="celeste.image.v1.ImageService"),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"grpc.reflection.{version}.ServerReflection"),
     ]
-    listed, file = [response async for response in call(iter(asked))]
+    listed, file, own = [response async for response in call(iter(asked))]
     names = {service.name for service in listed.list_services_response.service}
     assert {"celeste.image.v1.ImageService", f"grpc.reflection.{version}.ServerReflection"} <= names
     assert file.file_descriptor_response.file_descriptor_proto
+    assert own.file_descriptor_response.file_descriptor_proto, "buf asks for the file of each service that is listed"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 __all__ = ["REFLECTION_NAMES", "add_reflection"]
@@ -17,6 +18,7 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
     grpcio-reflection has only v1alpha. v1 differs only in the name of its package, so the same servicer and messages
     serve both.
     """
+    _describe_v1()
     reflection.enable_server_reflection(names, server)
     servicer = reflection.aio.ReflectionServicer(names)
     handler = grpc.stream_stream_rpc_method_handler(
@@ -25,3 +27,15 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": handler}),))
+
+
+def _describe_v1() -> None:
+    """Gives the descriptor pool the file of v1: tools ask for the file of every service that is listed."""
+    pool = descriptor_pool.Default()
+    try:
+        pool.FindFileContainingSymbol(V1)
+    except KeyError:
+        file = descriptor_pb2.FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(file)
+        text = text_format.MessageToString(file).replace("v1alpha", "v1")
+        pool.AddSerializedFile(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString())
