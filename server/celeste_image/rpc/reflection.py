@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import grpc
+from google.protobuf import descriptor_pool, text_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 __all__ = ["REFLECTION_NAMES", "add_reflection"]
@@ -17,6 +19,7 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
     grpcio-reflection has only v1alpha. v1 differs only in the name of its package, so the same servicer and messages
     serve both.
     """
+    _describe_v1()
     reflection.enable_server_reflection(names, server)
     servicer = reflection.aio.ReflectionServicer(names)
     handler = grpc.stream_stream_rpc_method_handler(
@@ -25,3 +28,15 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": handler}),))
+
+
+def _describe_v1() -> None:
+    """Adds the descriptor of v1 to the pool: `buf curl --list-methods` asks for that of each listed service."""
+    pool = descriptor_pool.Default()
+    try:
+        pool.FindServiceByName(V1)
+    except KeyError:
+        alpha = FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+        text = text_format.MessageToString(alpha).replace("v1alpha", "v1")
+        pool.AddSerializedFile(text_format.Parse(text, FileDescriptorProto()).SerializeToString())
