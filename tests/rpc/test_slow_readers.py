@@ -101,6 +101,7 @@ async def test_a_unary_answer_that_is_not_read_is_dropped() -> None:
         await until(lambda: not calls())
 
 
+@pytest.mark.alone
 async def test_who_goes_on_reading_after_all_is_told_why() -> None:
     async with running(server=SERVER) as server:
         name = await stored(server, 3 << 20)
@@ -115,6 +116,7 @@ async def test_who_goes_on_reading_after_all_is_told_why() -> None:
         await until(lambda: not calls())
 
 
+@pytest.mark.alone
 async def test_a_reader_that_takes_its_time_gets_everything() -> None:
     async with running(server=SERVER) as server:
         name = await stored(server, 4 << 20)

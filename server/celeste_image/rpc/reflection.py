@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from google.protobuf import descriptor_pool, text_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 __all__ = ["REFLECTION_NAMES", "add_reflection"]
@@ -30,12 +31,12 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
 
 
 def _describe_v1() -> None:
-    """Gives the descriptor pool the file of v1: tools ask for the file of every service that is listed."""
+    """Adds the descriptor of v1 to the pool: `buf curl --list-methods` asks for that of each listed service."""
     pool = descriptor_pool.Default()
     try:
-        pool.FindFileContainingSymbol(V1)
+        pool.FindServiceByName(V1)
     except KeyError:
-        file = descriptor_pb2.FileDescriptorProto()
-        reflection_pb2.DESCRIPTOR.CopyToProto(file)
-        text = text_format.MessageToString(file).replace("v1alpha", "v1")
-        pool.AddSerializedFile(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString())
+        alpha = FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+        text = text_format.MessageToString(alpha).replace("v1alpha", "v1")
+        pool.AddSerializedFile(text_format.Parse(text, FileDescriptorProto()).SerializeToString())
