@@ -1,4 +1,4 @@
-"""celeste analyze IMAGE"""
+"""celeste analyze IMAGE: prints an image's metadata, content, quality and safety scores."""
 
 from typing import TYPE_CHECKING, Any
 

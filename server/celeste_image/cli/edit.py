@@ -1,4 +1,4 @@
-"""celeste edit KIND IMAGE [PROMPT]"""
+"""celeste edit KIND IMAGE [PROMPT]: edits an image. Each kind of edit of the contract is a subcommand."""
 
 import difflib
 import inspect

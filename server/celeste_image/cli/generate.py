@@ -1,4 +1,4 @@
-"""celeste generate PROMPT"""
+"""celeste generate PROMPT: generates images and prints the paths of their files."""
 
 import sys
 from pathlib import Path

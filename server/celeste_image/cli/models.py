@@ -1,4 +1,4 @@
-"""celeste models"""
+"""celeste models: lists the models with their states, or shows all facts of one model."""
 
 from collections.abc import Iterator
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""celeste providers"""
+"""celeste providers: lists the providers, and checks their keys."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""celeste upscale IMAGE"""
+"""celeste upscale IMAGE: enlarges an image and prints the path of its file."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reads multipart forms from a whole body.
+"""Reads multipart forms, such as those of image edits, from a whole request body.
 
 aiohttp's own reader (3.14) warns of a deprecated call of its own when a small piece of a body is followed by a large
 one, which fails tests that turn warnings into errors.

@@ -52,7 +52,7 @@ class Difference:
 
 
 class Pool(Protocol):
-    """What runs the tasks of the pixel engine: worker processes, or a test's own process."""
+    """Runner of the tasks of the pixel engine: worker processes, or a test's own process."""
 
     def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
         """Runs a task and yields what the engine emits; see `WorkerPool.run`."""

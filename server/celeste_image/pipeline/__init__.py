@@ -27,7 +27,7 @@ __all__ = ["ImagesIn", "MetadataDefaults", "Parts", "build_pipeline"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the pipeline is built from.
+    """The parts that the pipeline is built from.
 
     Attributes:
         registry: The providers and models.

@@ -51,7 +51,7 @@ def _lengthened(seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a provider works with. One set serves all providers; tests pass their own.
+    """The tools that a provider works with. One set serves all providers; tests pass their own.
 
     Attributes:
         pixels: Pixel work, in worker processes that all providers share. The app closes them.

@@ -1,1 +1,1 @@
-"""The gRPC server: the only place that knows it."""
+"""The gRPC server: its servicers, and the wrappers of calls. No other package knows the server of gRPC."""
