@@ -1,6 +1,7 @@
 """A host on loopback that says what a test wants, byte by byte, and remembers who spoke to it."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -35,6 +36,7 @@ class Host:
     open: int = 0
     asked: list[Asked] = field(default_factory=list)
     read_body: bool = True
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -47,6 +49,10 @@ class Host:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
+        task = asyncio.current_task()
+        assert task
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         speaking: asyncio.Future[None] | None = None
         gone: asyncio.Future[None] | None = None
         try:
@@ -71,11 +77,13 @@ class Host:
             pass
         finally:
             self.open -= 1
-            for task in (speaking, gone):
-                if task:
-                    task.cancel()
+            for work in (speaking, gone):
+                if work:
+                    work.cancel()
             await asyncio.gather(*filter(None, (speaking, gone)), return_exceptions=True)
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def gone(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Returns when the other side has closed the connection."""
@@ -104,6 +112,12 @@ async def listening(host: Host, /, **how: object) -> AsyncIterator[Host]:
         yield host
     finally:
         server.close()
+        for _ in range(3):  # a connection that was just accepted gets its task
+            await asyncio.sleep(0)
+        tasks = list(host.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # else a transport may outlive the loop
         await server.wait_closed()
 
 

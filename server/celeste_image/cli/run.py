@@ -121,7 +121,7 @@ def _new_path(folder: Path, stem: str, image: ImageOutput) -> Path:
 
 
 def _slug(stem: str) -> str:
-    """Returns at most 40 characters of words for a file name."""
+    """Returns a slug for a file name: the words of a prompt in lower case, at most 40 characters."""
     return "-".join(re.findall(r"[a-z0-9]+", stem.lower()))[:40].strip("-") or "image"
 
 

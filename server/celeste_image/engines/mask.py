@@ -15,9 +15,9 @@ Weights = NDArray[np.float32]
 
 
 def weights(mask: Image.Image, polarity: Polarity, feather: int) -> Weights:
-    """Returns how much of each pixel changes, 0 to 1, as (height, width).
+    """Returns the blend weight of each pixel, 0 (kept) to 1 (changed), as an array of shape (height, width).
 
-    The values rise over `feather` pixels from the edge of a masked area inwards; 0 makes a hard edge.
+    The weights rise over `feather` pixels inwards from the edge of the masked area. A `feather` of 0 makes a hard edge.
     """
     gray = alpha(mask) if polarity is Polarity.TRANSPARENT else mask.convert("L")
     if polarity is not Polarity.WHITE:

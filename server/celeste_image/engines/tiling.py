@@ -1,4 +1,4 @@
-"""Upscales an image tile by tile with a network, which may run in this process or on a server."""
+"""Upscales an image tile by tile with a neural network, in this process or on an inference server."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -100,11 +100,11 @@ def _request_for(part: range, count: int, request: Generate | Edit) -> Generate 
 
 
 class _Tally:
-    """Counts the images of all calls, and gives the events of each call their indexes among all images.
+    """Numbers the images of one request across its provider calls, and moves each event to its number.
 
     Attributes:
-        saved: Indexes of the images that were saved.
-        failures: Errors of the images that were not saved, by index.
+        saved: Indexes of the saved images.
+        failures: Errors of the failed images, by index.
     """
 
     def __init__(self, count: int) -> None:

@@ -1,1 +1,1 @@
-"""The gRPC server: its servicers, and the wrappers of calls. No other package knows the server of gRPC."""
+"""The gRPC server: servicers, and wrappers around every call. Only this package uses gRPC's server API."""

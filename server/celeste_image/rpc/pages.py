@@ -1,4 +1,4 @@
-"""Pages of lists: page sizes and opaque page tokens.
+"""Pagination of lists: page sizes and opaque page tokens.
 
 A token holds the last key of its page and a digest over list, caller and filters. Every replica of a server therefore
 accepts a token, also after a restart. A forged token, and a token of another list, caller or filter, is refused. The

@@ -1,4 +1,4 @@
-"""Parses requests, and refuses requests with too many fields: parsing can multiply their memory a hundred times."""
+"""Parses requests, and refuses those with too many fields: a parsed request can take 100 times its encoded bytes."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""Converts findings of an analysis between core and protobuf."""
+"""Converts findings of an analysis between core values and protobuf."""
 
 from dataclasses import asdict
 from typing import Any

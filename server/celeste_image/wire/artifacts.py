@@ -1,4 +1,4 @@
-"""Converts artifacts between core and protobuf."""
+"""Converts artifacts between core values and protobuf."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Converts models between core and protobuf: cards, parameters, prices."""
+"""Converts model cards, parameters and prices between core values and protobuf."""
 
 from collections.abc import Collection
 from decimal import Decimal

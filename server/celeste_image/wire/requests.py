@@ -1,4 +1,4 @@
-"""Converts requests between core and protobuf."""
+"""Converts requests between core values and protobuf."""
 
 from dataclasses import fields
 from typing import Any, assert_never

@@ -1,4 +1,4 @@
-"""Converts events and results between core and protobuf."""
+"""Converts events and results between core values and protobuf."""
 
 from datetime import UTC, datetime, timedelta
 

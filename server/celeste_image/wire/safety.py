@@ -1,4 +1,4 @@
-"""Converts verdicts of the safety policy between core and protobuf."""
+"""Converts verdicts of the safety policy between core values and protobuf."""
 
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.v1 import safety_pb2

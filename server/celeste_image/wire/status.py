@@ -1,4 +1,4 @@
-"""Converts errors between core and `google.rpc.Status`."""
+"""Converts core errors to `google.rpc.Status` and back."""
 
 from dataclasses import replace
 

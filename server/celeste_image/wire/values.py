@@ -1,4 +1,4 @@
-"""Converts JSON values and enums between core and protobuf.
+"""Converts JSON values and enums between core values and protobuf.
 
 The word of an enum value is its name in the contract without the prefix, in lower case.
 """

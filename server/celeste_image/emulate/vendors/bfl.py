@@ -117,7 +117,7 @@ class FakeBfl(FakeVendor):
             return Answer(about | {"status": word, "details": {"Moderation Reasons": ["emulated"]}})
         if (fraction := self._jobs.fraction(job)) < 1:
             look = {"sample": self._url(asked, job, "look")} if fraction > 0.3 else None
-            return Answer(about | {"status": "Pending", "progress": round(fraction, 3), "preview": look})
+            return Answer(about | {"status": "Pending", "progress": int(fraction * 1000) / 1000, "preview": look})
         now = time.time()
         result = {"sample": self._url(asked, job, "sample"), "seed": job.seed, "start_time": now, "end_time": now}
         result |= {"prompt": "", "duration": job.ends - job.began}

@@ -1,4 +1,4 @@
-"""Properties of things: height, the place where they belong, and how other things sit on or in them."""
+"""Table of the things in a scene: usual height, usual setting, and how other things rest on or inside each."""
 
 from .vocabulary import art, listed
 

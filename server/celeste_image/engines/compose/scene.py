@@ -154,7 +154,7 @@ class Scene(Canvas):
         self.haze = self.sky[-1]
 
     def wants(self, *settings: str) -> bool:
-        """Returns whether the prompt names one of the settings."""
+        """Returns whether the prompt names one of these settings of a scene, such as "night" or "beach"."""
         return any(setting in self.reading.settings for setting in settings)
 
     def lit(self, color: str) -> str:

@@ -34,7 +34,7 @@ Said = Callable[[Any], str]
 """Cleans a vendor's text for people: `Vendor.said`."""
 
 SIDES: Mapping[str, int] = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
-"""Side of a square image, in pixels, by the API's word for the size."""
+"""Side of a square image, in pixels, by the API's name of the size."""
 
 
 def image_part(data: bytes, media_type: str) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def image_part(data: bytes, media_type: str) -> dict[str, Any]:
 
 
 def image_size_for(width: int, height: int, offered: Sequence[str]) -> str:
-    """Returns the word for the size whose area is nearest, by ratio, to `width` times `height` pixels.
+    """Returns the size name, such as `2K`, with the area closest to `width` times `height`, by the ratio of areas.
 
     Args:
         width: In pixels, above 0.
         height: In pixels, above 0.
-        offered: The model's words, at least one, from SIDES.
+        offered: The model's size names, at least one; each is a key of SIDES.
     """
     area = width * height
     return min(offered, key=lambda word: max(area / SIDES[word] ** 2, SIDES[word] ** 2 / area))

@@ -1,4 +1,4 @@
-"""API keys of vendors: reads a key from settings, environment or file, and checks its form."""
+"""Vendor API keys: reads a key from settings, an environment variable or a file, and checks its format."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Images in a vendor's answers: decodes base64, or fetches URLs without the key, and measures the result."""
+"""Images in a vendor's answers: decodes base64, or fetches a URL without sending the key, and reads type and size."""
 
 import asyncio
 import base64
