@@ -61,7 +61,7 @@ def test_every_call_has_a_route() -> None:
         for service in file.service
         for method in service.method
     ]
-    assert len(methods) == 16
+    assert len(methods) == 17
     for name, method in methods:
         # JSON has no client streams; all others have a route.
         assert method.options.HasExtension(annotations_pb2.http) != method.client_streaming, name

@@ -48,7 +48,7 @@ class App:
         guard: Inspects images from outside.
         decoders: The processes of the guard.
         budget: Memory that calls may hold together.
-        chunks: Memory that streams of artifacts may hold together.
+        chunks: Memory that calls with chunks of artifacts may hold together.
         closing: Frees everything, in the opposite order of opening.
     """
 

@@ -106,7 +106,7 @@ class ServerSettings(Section):
     budget_bytes: Annotated[int, Field(ge=MIB)] = 512 * MIB
     """Total memory of all calls: requests, images in flight, and responses until they are read."""
     stream_budget_bytes: Annotated[int, Field(ge=4 * MIB)] = 256 * MIB
-    """Total memory of all streams of artifacts' bytes, a separate budget: 2 MiB each."""
+    """Total memory of all calls that carry chunks of artifacts, a separate budget: 2 MiB each."""
     budget_wait_seconds: Annotated[float, Field(ge=0)] = 5
     """How long a call waits for memory in a budget before it is refused."""
     read_seconds: Annotated[float, Field(gt=0)] = 30

@@ -39,6 +39,7 @@ from celeste_image.v1 import (
     Size,
     StreamRequest,
     UpscaleRequest,
+    WriteArtifactChunkRequest,
     WriteArtifactRequest,
 )
 from celeste_image.v1.edit_pb2 import EraseEdit, OutpaintEdit
@@ -403,6 +404,7 @@ TABLE = [
             GetModelRequest(model="local/compose"),
             GetServerInfoRequest(),
             WriteArtifactRequest(name=NOBODY, size_bytes=1),
+            WriteArtifactChunkRequest(name=NOBODY, size_bytes=1),
             QueryWriteStatusRequest(name=NOBODY),
             ReadArtifactRequest(name=NOBODY),
             GetArtifactRequest(name=NOBODY),

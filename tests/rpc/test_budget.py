@@ -24,7 +24,7 @@ from celeste_image.v1 import (
     RequestOptions,
     StreamRequest,
 )
-from celeste_image.v1.artifact_service_pb2 import FindMissingArtifactsRequest
+from celeste_image.v1.artifact_service_pb2 import FindMissingArtifactsRequest, WriteArtifactChunkRequest
 from celeste_image.v1.operation_pb2 import Operation
 
 MIB = 1 << 20
@@ -120,6 +120,26 @@ async def test_an_upload_that_stalls_is_ended() -> None:
             assert b"the caller sent no message for 0.3 s" in silent.trailers[stream]
         await until(lambda: server.app.chunks.held_bytes == 0)
         await until(lambda: not calls())
+
+
+async def test_a_call_with_a_chunk_holds_memory_of_chunks_alone() -> None:
+    """So uploads by calls pass while images use their budget up, and the other way round."""
+    settings = {"budget_bytes": 4 * MIB, "stream_budget_bytes": 4 * MIB, "budget_wait_seconds": 0.1}
+    async with running(server=settings, images=IMAGES) as server, RawCalls(server.address, 65535) as silent:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            request = WriteArtifactChunkRequest(name=f"artifacts/sha256-{'0' * 64}", size_bytes=MIB)
+            request.chunk.data = b"x"
+            with server.app.budget.count(4 * MIB):
+                assert (await ArtifactServiceStub(channel).WriteArtifactChunk(request)).committed_size_bytes == 1
+            await until(lambda: not server.app.chunks.held_bytes)
+            for _ in range(2):
+                silent.call(WRITE + "Chunk", b"\x0a", announced=MIB)
+            await until(lambda: server.app.chunks.held_bytes == 4 * MIB)
+            assert server.app.budget.held_bytes == 0
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ArtifactServiceStub(channel).WriteArtifactChunk(request)
+            assert reason(caught.value) == ("RESOURCE_EXHAUSTED", "MEMORY_BUDGET", True)
+            assert (await ImageServiceStub(channel).Analyze(ANALYZE)).result.analysis.metadata.width == 8
 
 
 async def test_what_an_artifact_needs_is_in_the_budget() -> None:

@@ -33,6 +33,8 @@ from celeste_image.v1.artifact_service_pb2 import (
     GetArtifactRequest,
     ListArtifactsRequest,
     QueryWriteStatusRequest,
+    WriteArtifactChunkRequest,
+    WriteArtifactChunkResponse,
     WriteArtifactRequest,
 )
 from celeste_image.v1.operation_pb2 import OPERATION_KIND_UPSCALE
@@ -91,6 +93,23 @@ def chunks(
 async def upload(stub: ArtifactServiceStub, data: bytes, start: int = 0, **how: object) -> Artifact:
     response = await stub.WriteArtifact(iter(chunks(data, start, **how)))  # type: ignore[arg-type]
     assert response.committed_size_bytes == response.artifact.size_bytes
+    return response.artifact
+
+
+async def write_chunk(
+    stub: ArtifactServiceStub, data: bytes, start: int, end: int, *, name: str = "", size: int = -1
+) -> WriteArtifactChunkResponse:
+    """Sends the bytes from `start` to `end` in one call."""
+    request = WriteArtifactChunkRequest(name=name or name_of(data), size_bytes=len(data) if size < 0 else size)
+    request.chunk.offset, request.chunk.data = start, data[start:end]
+    return await stub.WriteArtifactChunk(request)
+
+
+async def upload_by_calls(stub: ArtifactServiceStub, data: bytes, start: int = 0, step: int = MIB) -> Artifact:
+    for offset in range(start, len(data), step):
+        response = await write_chunk(stub, data, offset, offset + step)
+        assert response.committed_size_bytes == min(offset + step, len(data))
+        assert response.HasField("artifact") == (offset + step >= len(data))
     return response.artifact
 
 
@@ -242,6 +261,114 @@ async def test_a_writer_of_wrong_bytes_spoils_anothers_upload_which_is_told_and_
     await upload(stub, data)
 
 
+# One chunk per call
+
+
+async def test_twenty_mebibytes_in_calls_of_one(stub: ArtifactServiceStub, on_disk: ServerOnDisk) -> None:
+    data = random.Random(20).randbytes(20 * MIB)
+    artifact = await upload_by_calls(stub, data)
+    assert (artifact.name, artifact.size_bytes) == (name_of(data), len(data))
+    assert await read(stub, artifact.name) == data
+    assert await committed(stub, artifact.name) == (len(data), True)
+    assert on_disk.parts() == []
+    assert not on_disk.running.app.chunks.held_bytes
+
+
+async def test_a_stream_and_calls_go_on_with_each_others_uploads(stub: ArtifactServiceStub) -> None:
+    for seed, by_calls_first in ((21, True), (22, False)):
+        data = random.Random(seed).randbytes(5000)
+        if by_calls_first:
+            assert (await write_chunk(stub, data, 0, 2000)).committed_size_bytes == 2000
+        else:
+            assert (
+                await stub.WriteArtifact(iter(chunks(data[:2000], name=name_of(data), size=5000)))
+            ).committed_size_bytes == 2000
+        assert await committed(stub, name_of(data)) == (2000, False)
+        artifact = await (upload(stub, data, 2000) if by_calls_first else upload_by_calls(stub, data, 2000, 1000))
+        assert artifact.name == name_of(data)
+        assert await read(stub, artifact.name) == data
+
+
+async def test_a_call_may_be_sent_again_and_may_begin_below_the_committed_size(stub: ArtifactServiceStub) -> None:
+    data = random.Random(23).randbytes(3000)
+    for end, expected in ((1000, 1000), (1000, 1000), (500, 1000), (1700, 1700)):
+        response = await write_chunk(stub, data, 0, end)
+        assert (response.committed_size_bytes, response.HasField("artifact")) == (expected, False)
+    first = await write_chunk(stub, data, 900, 3000)
+    again = await write_chunk(stub, data, 900, 3000)
+    assert (again.committed_size_bytes, again.artifact.create_time) == (3000, first.artifact.create_time)
+    assert await read(stub, first.artifact.name) == data
+
+
+async def test_a_call_without_a_chunk_tells_the_committed_size_or_the_artifact(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
+    data = random.Random(24).randbytes(3000)
+    request = WriteArtifactChunkRequest(name=name_of(data), size_bytes=len(data))
+    assert await stub.WriteArtifactChunk(request) == WriteArtifactChunkResponse()
+    await write_chunk(stub, data, 0, 1000)
+    assert await stub.WriteArtifactChunk(request) == WriteArtifactChunkResponse(committed_size_bytes=1000)
+    artifact = await upload(stub, data)
+    response = await stub.WriteArtifactChunk(request)
+    assert (response.committed_size_bytes, response.artifact.name) == (3000, artifact.name)
+    empty = (await stub.WriteArtifactChunk(WriteArtifactChunkRequest(name=name_of(b"")))).artifact
+    assert (empty.name, empty.size_bytes) == (name_of(b""), 0)
+    assert on_disk.parts() == []
+
+
+async def test_known_bytes_are_not_written_again_and_keep_their_times(stub: ArtifactServiceStub) -> None:
+    known = await upload(stub, PICTURE)
+    response = await write_chunk(stub, PICTURE, 0, 10)
+    assert (response.committed_size_bytes, response.artifact.create_time) == (len(PICTURE), known.create_time)
+    code, error = await refusal(write_chunk(stub, PICTURE, 0, 5, size=5))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "DIGEST_MISMATCH")
+
+
+async def test_two_writers_by_calls_and_one_by_a_stream_make_one_artifact(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
+    data = random.Random(25).randbytes(MIB)
+
+    async def by_calls(step: int) -> Artifact:
+        offset = 0
+        while True:
+            response = await write_chunk(stub, data, offset, offset + step)
+            assert response.committed_size_bytes >= min(offset + step, len(data))
+            if response.HasField("artifact"):
+                return response.artifact
+            offset = response.committed_size_bytes  # what the other writers sent is not sent again
+
+    found = await asyncio.gather(by_calls(10_000), by_calls(7_000), upload(stub, data, step=5_000))
+    assert {artifact.name for artifact in found} == {name_of(data)}
+    assert await read(stub, name_of(data)) == data
+    assert on_disk.parts() == []
+
+
+async def test_a_writer_by_calls_whose_bytes_were_spoiled_is_told_to_start_over(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
+    data = random.Random(26).randbytes(2000)
+    await write_chunk(stub, data, 0, 1000)
+    code, error = await refusal(write_chunk(stub, data[:1000] + bytes(1000), 1000, 2000, name=name_of(data)))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "DIGEST_MISMATCH")
+    assert on_disk.parts() == []
+    code, error = await refusal(write_chunk(stub, data, 1000, 2000))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    assert [violation.field for violation in error.violations] == ["chunk.offset"]
+    assert error.metadata["committed_size_bytes"] == "0"
+    assert (await upload_by_calls(stub, data)).name == name_of(data)
+
+
+async def test_another_upload_of_the_size_limit_is_refused_before_its_bytes_are_kept(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk
+) -> None:
+    code, error = await refusal(write_chunk(stub, SMALL, 0, 5, size=(64 << 20) + 1))
+    assert (code, error.reason) == ("INVALID_ARGUMENT", "IMAGE_TOO_LARGE")
+    assert [violation.field for violation in error.violations] == ["size_bytes"]
+    assert {"limit", "value"} <= set(error.metadata)
+    assert on_disk.parts() == []
+
+
 # What is refused
 
 
@@ -293,12 +420,32 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what.replace("\0", "NUL"))
-async def test_what_is_refused(stub: ArtifactServiceStub, on_disk: ServerOnDisk, row: Row) -> None:
+async def by_calls(stub: ArtifactServiceStub, requests: list[WriteArtifactRequest]) -> None:
+    """Sends each message of a stream as a call of its own, with the name and the size of the first."""
+    for request in requests:
+        await stub.WriteArtifactChunk(
+            WriteArtifactChunkRequest(
+                name=request.name or requests[0].name,
+                size_bytes=request.size_bytes or requests[0].size_bytes,
+                chunk=request.chunk,
+            )
+        )
+
+
+WAYS = [(row, "stream") for row in ROWS]
+WAYS += [(row, "calls") for row in ROWS if row.requests and "in the middle" not in row.what]
+
+
+@pytest.mark.parametrize(
+    ("row", "way"), WAYS, ids=lambda of: of if isinstance(of, str) else of.what.replace("\0", "NUL")
+)
+async def test_what_is_refused(stub: ArtifactServiceStub, on_disk: ServerOnDisk, row: Row, way: str) -> None:
     before = on_disk.files()
     if row.what == "a size below zero":
         row.requests[0].size_bytes = -5
-    code, error = await refusal(stub.WriteArtifact(iter(row.requests)))
+    code, error = await refusal(
+        stub.WriteArtifact(iter(row.requests)) if way == "stream" else by_calls(stub, row.requests)
+    )
     assert (code, error.reason) == ("INVALID_ARGUMENT", row.reason), error
     if row.field:
         assert [violation.field for violation in error.violations] == [row.field]

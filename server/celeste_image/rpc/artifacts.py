@@ -1,6 +1,6 @@
 """ArtifactService: uploads, downloads and lists artifacts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -22,6 +22,7 @@ MESSAGE_BYTES = 256 << 10
 """Bytes per message of a download. A slow reader costs three copies of a message, and small messages were faster."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
+FirstRequest = pb.WriteArtifactRequest | pb.WriteArtifactChunkRequest
 
 
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
@@ -40,11 +41,25 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, requests: AsyncIterator[pb.WriteArtifactRequest], context: Context
     ) -> pb.WriteArtifactResponse:
         """Begins or resumes an upload."""
-        caller = caller_of(context)
         first = await anext(aiter(requests), pb.WriteArtifactRequest())
         check_strictly(first)
         if not first.name:
             raise InvalidRequest.of([Violation("name", "must be set in the first message")])
+        committed, artifact = await self._write(caller_of(context), first, _chunks(first, requests))
+        return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact)
+
+    async def WriteArtifactChunk(
+        self, request: pb.WriteArtifactChunkRequest, context: Context
+    ) -> pb.WriteArtifactChunkResponse:
+        """Writes one chunk of an upload."""
+        check_strictly(request)
+        committed, artifact = await self._write(caller_of(context), request, _chunks(request))
+        return pb.WriteArtifactChunkResponse(committed_size_bytes=committed, artifact=artifact)
+
+    async def _write(
+        self, caller: str, first: FirstRequest, chunks: AsyncGenerator[pb.ArtifactChunk, None]
+    ) -> tuple[int, pb.Artifact | None]:
+        """Writes chunks until the artifact is complete; returns the committed size, and a complete artifact."""
         try:
             self._limits.check_bytes(first.size_bytes)
         except ImageTooLarge as error:
@@ -57,23 +72,14 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         if artifact:
             if first.size_bytes != committed:
                 raise DigestMismatch.at("size_bytes", f"must be the size of the artifact, {committed:,}")
-            return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact_to_proto(artifact))
-        async with self._store.upload(caller, first.name) as upload:
-            await self._take(upload, first, first)
-            while upload.size < first.size_bytes and not upload.done:
-                request = await anext(aiter(requests), None)
-                if request is None:
-                    return pb.WriteArtifactResponse(committed_size_bytes=upload.size)
-                check_strictly(request)
-                if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
-                    raise InvalidRequest.of([Violation("name", "must be that of the first message, or be left out")])
-                await self._take(upload, first, request)
-            artifact = await self._store.finish(caller, first.name, first.size_bytes, upload)
-        return pb.WriteArtifactResponse(committed_size_bytes=artifact.size_bytes, artifact=artifact_to_proto(artifact))
-
-    async def _take(self, upload: Any, first: pb.WriteArtifactRequest, request: pb.WriteArtifactRequest) -> None:
-        if request.HasField("chunk"):
-            await self._store.write(upload, first.size_bytes, request.chunk.offset, request.chunk.data)
+            return committed, artifact_to_proto(artifact)
+        async with self._store.upload(caller, first.name) as upload, aclosing(chunks):
+            async for chunk in chunks:
+                await self._store.write(upload, first.size_bytes, chunk.offset, chunk.data)
+                if upload.size >= first.size_bytes or upload.done:
+                    artifact = await self._store.finish(caller, first.name, first.size_bytes, upload)
+                    return artifact.size_bytes, artifact_to_proto(artifact)
+            return upload.size, None
 
     async def QueryWriteStatus(
         self, request: pb.QueryWriteStatusRequest, context: Context
@@ -134,3 +140,16 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         check_strictly(request)
         await self._store.delete(caller_of(context), request.name)
         return pb.DeleteArtifactResponse()
+
+
+async def _chunks(
+    first: FirstRequest, later: AsyncIterator[pb.WriteArtifactRequest] | None = None
+) -> AsyncGenerator[pb.ArtifactChunk, None]:
+    """Yields the chunks of an upload, in order of arrival. A message without a chunk has an empty chunk."""
+    yield first.chunk
+    if later:
+        async for request in later:
+            check_strictly(request)
+            if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
+                raise InvalidRequest.of([Violation("name", "must be that of the first message, or be left out")])
+            yield request.chunk

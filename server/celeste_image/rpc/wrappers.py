@@ -44,8 +44,8 @@ class Room:
 
     Attributes:
         budget: Memory for requests, images and responses.
-        chunks: Memory for streams of artifacts. It is separate, so that transfers and other calls cannot block each
-            other.
+        chunks: Memory for calls that carry chunks of artifacts. It is separate, so that transfers and other calls
+            cannot block each other.
         settings: Settings of the server.
     """
 

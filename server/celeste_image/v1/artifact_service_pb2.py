@@ -26,7 +26,7 @@ from celeste_image.v1 import operation_pb2 as celeste_dot_image_dot_v1_dot_opera
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'celeste/image/v1/artifact_service.proto\x12\x10\x63\x65leste.image.v1\x1a celeste/image/v1/operation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x02\n\x08\x41rtifact\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x14\n\x05width\x18\x04 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x05 \x01(\x05R\x06height\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12=\n\x08lineages\x18\x08 \x03(\x0b\x32!.celeste.image.v1.ArtifactLineageR\x08lineages\"\xf1\x01\n\x0f\x41rtifactLineage\x12\x1d\n\nrequest_id\x18\x01 \x01(\tR\trequestId\x12=\n\toperation\x18\x02 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindR\toperation\x12\x14\n\x05model\x18\x03 \x01(\tR\x05model\x12\x17\n\x04seed\x18\x04 \x01(\x04H\x00R\x04seed\x88\x01\x01\x12\x18\n\x07parents\x18\x05 \x03(\tR\x07parents\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04timeB\x07\n\x05_seed\"?\n\rArtifactChunk\x12\x18\n\x06offset\x18\x01 \x01(\x03\x42\x00R\x06offset\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x00R\x04\x64\x61ta\"\x84\x01\n\x14WriteArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x1f\n\nsize_bytes\x18\x02 \x01(\x03\x42\x00R\tsizeBytes\x12\x35\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1f.celeste.image.v1.ArtifactChunkR\x05\x63hunk\"\x81\x01\n\x15WriteArtifactResponse\x12\x30\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03R\x12\x63ommittedSizeBytes\x12\x36\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\"/\n\x17QueryWriteStatusRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\"h\n\x18QueryWriteStatusResponse\x12\x30\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03R\x12\x63ommittedSizeBytes\x12\x1a\n\x08\x63omplete\x18\x02 \x01(\x08R\x08\x63omplete\"]\n\x13ReadArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x18\n\x06offset\x18\x02 \x01(\x03\x42\x00R\x06offset\x12\x16\n\x05limit\x18\x03 \x01(\x03\x42\x00R\x05limit\"\x85\x01\n\x14ReadArtifactResponse\x12\x36\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\x12\x35\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1f.celeste.image.v1.ArtifactChunkR\x05\x63hunk\"*\n\x12GetArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\"M\n\x13GetArtifactResponse\x12\x36\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\"V\n\x14ListArtifactsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\"y\n\x15ListArtifactsResponse\x12\x38\n\tartifacts\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ArtifactR\tartifacts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"5\n\x1b\x46indMissingArtifactsRequest\x12\x16\n\x05names\x18\x01 \x03(\tB\x00R\x05names\"8\n\x1c\x46indMissingArtifactsResponse\x12\x18\n\x07missing\x18\x01 \x03(\tR\x07missing\"-\n\x15\x44\x65leteArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\"\x18\n\x16\x44\x65leteArtifactResponse2\xe7\x05\n\x0f\x41rtifactService\x12\x62\n\rWriteArtifact\x12&.celeste.image.v1.WriteArtifactRequest\x1a\'.celeste.image.v1.WriteArtifactResponse(\x01\x12k\n\x10QueryWriteStatus\x12).celeste.image.v1.QueryWriteStatusRequest\x1a*.celeste.image.v1.QueryWriteStatusResponse\"\x00\x12\x61\n\x0cReadArtifact\x12%.celeste.image.v1.ReadArtifactRequest\x1a&.celeste.image.v1.ReadArtifactResponse\"\x00\x30\x01\x12\\\n\x0bGetArtifact\x12$.celeste.image.v1.GetArtifactRequest\x1a%.celeste.image.v1.GetArtifactResponse\"\x00\x12\x62\n\rListArtifacts\x12&.celeste.image.v1.ListArtifactsRequest\x1a\'.celeste.image.v1.ListArtifactsResponse\"\x00\x12w\n\x14\x46indMissingArtifacts\x12-.celeste.image.v1.FindMissingArtifactsRequest\x1a..celeste.image.v1.FindMissingArtifactsResponse\"\x00\x12\x65\n\x0e\x44\x65leteArtifact\x12\'.celeste.image.v1.DeleteArtifactRequest\x1a(.celeste.image.v1.DeleteArtifactResponse\"\x00\x42\x92\x01\n\x1fio.github.celesteimage.image.v1B\x14\x41rtifactServiceProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'celeste/image/v1/artifact_service.proto\x12\x10\x63\x65leste.image.v1\x1a celeste/image/v1/operation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x02\n\x08\x41rtifact\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x1d\n\nsize_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x14\n\x05width\x18\x04 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x05 \x01(\x05R\x06height\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12=\n\x08lineages\x18\x08 \x03(\x0b\x32!.celeste.image.v1.ArtifactLineageR\x08lineages\"\xf1\x01\n\x0f\x41rtifactLineage\x12\x1d\n\nrequest_id\x18\x01 \x01(\tR\trequestId\x12=\n\toperation\x18\x02 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindR\toperation\x12\x14\n\x05model\x18\x03 \x01(\tR\x05model\x12\x17\n\x04seed\x18\x04 \x01(\x04H\x00R\x04seed\x88\x01\x01\x12\x18\n\x07parents\x18\x05 \x03(\tR\x07parents\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04timeB\x07\n\x05_seed\"?\n\rArtifactChunk\x12\x18\n\x06offset\x18\x01 \x01(\x03\x42\x00R\x06offset\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x00R\x04\x64\x61ta\"\x84\x01\n\x14WriteArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x1f\n\nsize_bytes\x18\x02 \x01(\x03\x42\x00R\tsizeBytes\x12\x35\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1f.celeste.image.v1.ArtifactChunkR\x05\x63hunk\"\x81\x01\n\x15WriteArtifactResponse\x12\x30\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03R\x12\x63ommittedSizeBytes\x12\x36\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\"\x89\x01\n\x19WriteArtifactChunkRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x1f\n\nsize_bytes\x18\x02 \x01(\x03\x42\x00R\tsizeBytes\x12\x35\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1f.celeste.image.v1.ArtifactChunkR\x05\x63hunk\"\x86\x01\n\x1aWriteArtifactChunkResponse\x12\x30\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03R\x12\x63ommittedSizeBytes\x12\x36\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\"/\n\x17QueryWriteStatusRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\"h\n\x18QueryWriteStatusResponse\x12\x30\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03R\x12\x63ommittedSizeBytes\x12\x1a\n\x08\x63omplete\x18\x02 \x01(\x08R\x08\x63omplete\"]\n\x13ReadArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x18\n\x06offset\x18\x02 \x01(\x03\x42\x00R\x06offset\x12\x16\n\x05limit\x18\x03 \x01(\x03\x42\x00R\x05limit\"\x85\x01\n\x14ReadArtifactResponse\x12\x36\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\x12\x35\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1f.celeste.image.v1.ArtifactChunkR\x05\x63hunk\"*\n\x12GetArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\"M\n\x13GetArtifactResponse\x12\x36\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1a.celeste.image.v1.ArtifactR\x08\x61rtifact\"V\n\x14ListArtifactsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\"y\n\x15ListArtifactsResponse\x12\x38\n\tartifacts\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ArtifactR\tartifacts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"5\n\x1b\x46indMissingArtifactsRequest\x12\x16\n\x05names\x18\x01 \x03(\tB\x00R\x05names\"8\n\x1c\x46indMissingArtifactsResponse\x12\x18\n\x07missing\x18\x01 \x03(\tR\x07missing\"-\n\x15\x44\x65leteArtifactRequest\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\"\x18\n\x16\x44\x65leteArtifactResponse2\xda\x06\n\x0f\x41rtifactService\x12\x62\n\rWriteArtifact\x12&.celeste.image.v1.WriteArtifactRequest\x1a\'.celeste.image.v1.WriteArtifactResponse(\x01\x12q\n\x12WriteArtifactChunk\x12+.celeste.image.v1.WriteArtifactChunkRequest\x1a,.celeste.image.v1.WriteArtifactChunkResponse\"\x00\x12k\n\x10QueryWriteStatus\x12).celeste.image.v1.QueryWriteStatusRequest\x1a*.celeste.image.v1.QueryWriteStatusResponse\"\x00\x12\x61\n\x0cReadArtifact\x12%.celeste.image.v1.ReadArtifactRequest\x1a&.celeste.image.v1.ReadArtifactResponse\"\x00\x30\x01\x12\\\n\x0bGetArtifact\x12$.celeste.image.v1.GetArtifactRequest\x1a%.celeste.image.v1.GetArtifactResponse\"\x00\x12\x62\n\rListArtifacts\x12&.celeste.image.v1.ListArtifactsRequest\x1a\'.celeste.image.v1.ListArtifactsResponse\"\x00\x12w\n\x14\x46indMissingArtifacts\x12-.celeste.image.v1.FindMissingArtifactsRequest\x1a..celeste.image.v1.FindMissingArtifactsResponse\"\x00\x12\x65\n\x0e\x44\x65leteArtifact\x12\'.celeste.image.v1.DeleteArtifactRequest\x1a(.celeste.image.v1.DeleteArtifactResponse\"\x00\x42\x92\x01\n\x1fio.github.celesteimage.image.v1B\x14\x41rtifactServiceProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,30 +44,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEARTIFACTREQUEST']._serialized_end=896
   _globals['_WRITEARTIFACTRESPONSE']._serialized_start=899
   _globals['_WRITEARTIFACTRESPONSE']._serialized_end=1028
-  _globals['_QUERYWRITESTATUSREQUEST']._serialized_start=1030
-  _globals['_QUERYWRITESTATUSREQUEST']._serialized_end=1077
-  _globals['_QUERYWRITESTATUSRESPONSE']._serialized_start=1079
-  _globals['_QUERYWRITESTATUSRESPONSE']._serialized_end=1183
-  _globals['_READARTIFACTREQUEST']._serialized_start=1185
-  _globals['_READARTIFACTREQUEST']._serialized_end=1278
-  _globals['_READARTIFACTRESPONSE']._serialized_start=1281
-  _globals['_READARTIFACTRESPONSE']._serialized_end=1414
-  _globals['_GETARTIFACTREQUEST']._serialized_start=1416
-  _globals['_GETARTIFACTREQUEST']._serialized_end=1458
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=1460
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=1537
-  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1539
-  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1625
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1627
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1748
-  _globals['_FINDMISSINGARTIFACTSREQUEST']._serialized_start=1750
-  _globals['_FINDMISSINGARTIFACTSREQUEST']._serialized_end=1803
-  _globals['_FINDMISSINGARTIFACTSRESPONSE']._serialized_start=1805
-  _globals['_FINDMISSINGARTIFACTSRESPONSE']._serialized_end=1861
-  _globals['_DELETEARTIFACTREQUEST']._serialized_start=1863
-  _globals['_DELETEARTIFACTREQUEST']._serialized_end=1908
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=1910
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=1934
-  _globals['_ARTIFACTSERVICE']._serialized_start=1937
-  _globals['_ARTIFACTSERVICE']._serialized_end=2680
+  _globals['_WRITEARTIFACTCHUNKREQUEST']._serialized_start=1031
+  _globals['_WRITEARTIFACTCHUNKREQUEST']._serialized_end=1168
+  _globals['_WRITEARTIFACTCHUNKRESPONSE']._serialized_start=1171
+  _globals['_WRITEARTIFACTCHUNKRESPONSE']._serialized_end=1305
+  _globals['_QUERYWRITESTATUSREQUEST']._serialized_start=1307
+  _globals['_QUERYWRITESTATUSREQUEST']._serialized_end=1354
+  _globals['_QUERYWRITESTATUSRESPONSE']._serialized_start=1356
+  _globals['_QUERYWRITESTATUSRESPONSE']._serialized_end=1460
+  _globals['_READARTIFACTREQUEST']._serialized_start=1462
+  _globals['_READARTIFACTREQUEST']._serialized_end=1555
+  _globals['_READARTIFACTRESPONSE']._serialized_start=1558
+  _globals['_READARTIFACTRESPONSE']._serialized_end=1691
+  _globals['_GETARTIFACTREQUEST']._serialized_start=1693
+  _globals['_GETARTIFACTREQUEST']._serialized_end=1735
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=1737
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=1814
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1816
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1902
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1904
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=2025
+  _globals['_FINDMISSINGARTIFACTSREQUEST']._serialized_start=2027
+  _globals['_FINDMISSINGARTIFACTSREQUEST']._serialized_end=2080
+  _globals['_FINDMISSINGARTIFACTSRESPONSE']._serialized_start=2082
+  _globals['_FINDMISSINGARTIFACTSRESPONSE']._serialized_end=2138
+  _globals['_DELETEARTIFACTREQUEST']._serialized_start=2140
+  _globals['_DELETEARTIFACTREQUEST']._serialized_end=2185
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=2187
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=2211
+  _globals['_ARTIFACTSERVICE']._serialized_start=2214
+  _globals['_ARTIFACTSERVICE']._serialized_end=3072
 # @@protoc_insertion_point(module_scope)

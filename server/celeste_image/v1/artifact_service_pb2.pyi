@@ -211,6 +211,66 @@ class WriteArtifactResponse(_message.Message):
 Global___WriteArtifactResponse: _TypeAlias = WriteArtifactResponse  # noqa: Y015
 
 @_typing.final
+class WriteArtifactChunkRequest(_message.Message):
+    """Request of `WriteArtifactChunk`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the artifact."""
+    size_bytes: _builtins.int
+    """Size of the whole artifact in bytes."""
+    @_builtins.property
+    def chunk(self) -> Global___ArtifactChunk:
+        """The bytes. Unset sends no bytes: the response has the committed size, or the artifact if it is complete."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        chunk: Global___ArtifactChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "name", b"name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteArtifactChunkRequest: _TypeAlias = WriteArtifactChunkRequest  # noqa: Y015
+
+@_typing.final
+class WriteArtifactChunkResponse(_message.Message):
+    """Response of `WriteArtifactChunk`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    committed_size_bytes: _builtins.int
+    """Bytes that the server has, from the start of the artifact."""
+    @_builtins.property
+    def artifact(self) -> Global___Artifact:
+        """The artifact. Set when all its bytes are stored."""
+
+    def __init__(
+        self,
+        *,
+        committed_size_bytes: _builtins.int = ...,
+        artifact: Global___Artifact | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "committed_size_bytes", b"committed_size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteArtifactChunkResponse: _TypeAlias = WriteArtifactChunkResponse  # noqa: Y015
+
+@_typing.final
 class QueryWriteStatusRequest(_message.Message):
     """Request of `QueryWriteStatus`."""
 

@@ -49,6 +49,11 @@ class ArtifactServiceStub(object):
                 request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactRequest.SerializeToString,
                 response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactResponse.FromString,
                 _registered_method=True)
+        self.WriteArtifactChunk = channel.unary_unary(
+                '/celeste.image.v1.ArtifactService/WriteArtifactChunk',
+                request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactChunkRequest.SerializeToString,
+                response_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactChunkResponse.FromString,
+                _registered_method=True)
         self.QueryWriteStatus = channel.unary_unary(
                 '/celeste.image.v1.ArtifactService/QueryWriteStatus',
                 request_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.QueryWriteStatusRequest.SerializeToString,
@@ -111,6 +116,19 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WriteArtifactChunk(self, request, context):
+        """Stores one chunk of an artifact: `WriteArtifact` for clients without client streams, such as browsers and JSON.
+
+        Each call has the name and the size of the whole artifact. The call that completes the artifact checks the digest,
+        writes the bytes to disk and returns the artifact; an earlier call returns only the committed size, where the next
+        chunk begins. The server ignores bytes that it has, so a retry of a call is safe. If the caller already has the
+        artifact, the server returns it at once, also without a chunk. Both calls may continue an upload of the other, and
+        `QueryWriteStatus` returns the committed size for a resume. The errors are those of `WriteArtifact`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QueryWriteStatus(self, request, context):
         """Returns how much of an artifact the server has.
         """
@@ -167,6 +185,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.WriteArtifact,
                     request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactRequest.FromString,
                     response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactResponse.SerializeToString,
+            ),
+            'WriteArtifactChunk': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteArtifactChunk,
+                    request_deserializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactChunkRequest.FromString,
+                    response_serializer=celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactChunkResponse.SerializeToString,
             ),
             'QueryWriteStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.QueryWriteStatus,
@@ -236,6 +259,33 @@ class ArtifactService(object):
             '/celeste.image.v1.ArtifactService/WriteArtifact',
             celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactRequest.SerializeToString,
             celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteArtifactChunk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/celeste.image.v1.ArtifactService/WriteArtifactChunk',
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactChunkRequest.SerializeToString,
+            celeste_dot_image_dot_v1_dot_artifact__service__pb2.WriteArtifactChunkResponse.FromString,
             options,
             channel_credentials,
             insecure,

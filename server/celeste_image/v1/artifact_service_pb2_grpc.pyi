@@ -56,6 +56,15 @@ class ArtifactServiceStub:
     * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
     * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size exceeds `ServerLimits.image_bytes`.
     """
+    WriteArtifactChunk: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.WriteArtifactChunkRequest, _artifact_service_pb2.WriteArtifactChunkResponse]
+    """Stores one chunk of an artifact: `WriteArtifact` for clients without client streams, such as browsers and JSON.
+
+    Each call has the name and the size of the whole artifact. The call that completes the artifact checks the digest,
+    writes the bytes to disk and returns the artifact; an earlier call returns only the committed size, where the next
+    chunk begins. The server ignores bytes that it has, so a retry of a call is safe. If the caller already has the
+    artifact, the server returns it at once, also without a chunk. Both calls may continue an upload of the other, and
+    `QueryWriteStatus` returns the committed size for a resume. The errors are those of `WriteArtifact`.
+    """
     QueryWriteStatus: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.QueryWriteStatusRequest, _artifact_service_pb2.QueryWriteStatusResponse]
     """Returns how much of an artifact the server has."""
     ReadArtifact: _grpc.UnaryStreamMultiCallable[_artifact_service_pb2.ReadArtifactRequest, _artifact_service_pb2.ReadArtifactResponse]
@@ -104,6 +113,15 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
       them.
     * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
     * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size exceeds `ServerLimits.image_bytes`.
+    """
+    WriteArtifactChunk: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.WriteArtifactChunkRequest, _artifact_service_pb2.WriteArtifactChunkResponse]  # type: ignore[assignment]
+    """Stores one chunk of an artifact: `WriteArtifact` for clients without client streams, such as browsers and JSON.
+
+    Each call has the name and the size of the whole artifact. The call that completes the artifact checks the digest,
+    writes the bytes to disk and returns the artifact; an earlier call returns only the committed size, where the next
+    chunk begins. The server ignores bytes that it has, so a retry of a call is safe. If the caller already has the
+    artifact, the server returns it at once, also without a chunk. Both calls may continue an upload of the other, and
+    `QueryWriteStatus` returns the committed size for a resume. The errors are those of `WriteArtifact`.
     """
     QueryWriteStatus: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.QueryWriteStatusRequest, _artifact_service_pb2.QueryWriteStatusResponse]  # type: ignore[assignment]
     """Returns how much of an artifact the server has."""
@@ -156,6 +174,21 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
           them.
         * `INVALID_ARGUMENT`, INVALID_FIELD: a chunk begins beyond the committed size; metadata has `committed_size_bytes`.
         * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the size exceeds `ServerLimits.image_bytes`.
+        """
+
+    @_abc_1.abstractmethod
+    def WriteArtifactChunk(
+        self,
+        request: _artifact_service_pb2.WriteArtifactChunkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.WriteArtifactChunkResponse, _abc.Awaitable[_artifact_service_pb2.WriteArtifactChunkResponse]]:
+        """Stores one chunk of an artifact: `WriteArtifact` for clients without client streams, such as browsers and JSON.
+
+        Each call has the name and the size of the whole artifact. The call that completes the artifact checks the digest,
+        writes the bytes to disk and returns the artifact; an earlier call returns only the committed size, where the next
+        chunk begins. The server ignores bytes that it has, so a retry of a call is safe. If the caller already has the
+        artifact, the server returns it at once, also without a chunk. Both calls may continue an upload of the other, and
+        `QueryWriteStatus` returns the committed size for a resume. The errors are those of `WriteArtifact`.
         """
 
     @_abc_1.abstractmethod
