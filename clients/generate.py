@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "server" / "celeste_image"
 STUBS = PACKAGE / "v1"
 IMAGE = PACKAGE / "rpc" / "contract.binpb"
-OPTIONS_ONLY = ("buf/validate/", "google/api/")
+OPTIONS_ONLY = ("buf/validate/", "google/api/annotations.proto", "google/api/http.proto")
 INFERENCE = "proto/inference"
 INFERENCE_STUBS = PACKAGE / "providers" / "kserve" / "v2"
 
