@@ -29,7 +29,7 @@ class ArtifactHttpServiceStub(object):
     """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
 
     The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte. The client stubs of this repository therefore leave this service out.
+    at any byte.
     """
 
     def __init__(self, channel):
@@ -54,7 +54,7 @@ class ArtifactHttpServiceServicer(object):
     """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
 
     The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte. The client stubs of this repository therefore leave this service out.
+    at any byte.
     """
 
     def UploadArtifact(self, request_iterator, context):
@@ -110,7 +110,7 @@ class ArtifactHttpService(object):
     """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
 
     The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte. The client stubs of this repository therefore leave this service out.
+    at any byte.
     """
 
     @staticmethod

@@ -30,7 +30,7 @@ class ArtifactHttpServiceStub:
     """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
 
     The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte. The client stubs of this repository therefore leave this service out.
+    at any byte.
     """
 
     @_typing.overload
@@ -63,7 +63,7 @@ class ArtifactHttpServiceAsyncStub(ArtifactHttpServiceStub):
     """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
 
     The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte. The client stubs of this repository therefore leave this service out.
+    at any byte.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -92,7 +92,7 @@ class ArtifactHttpServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
 
     The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte. The client stubs of this repository therefore leave this service out.
+    at any byte.
     """
 
     @_abc_1.abstractmethod
