@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INFERENCE = "proto/inference"
-OPTIONS_ONLY = ("buf/validate/", "google/api/")
+OPTIONS_ONLY = ("buf/validate/", "google/api/annotations.proto", "google/api/http.proto")
 
 
 def tool(name: str) -> str:
@@ -60,7 +60,7 @@ class Contract:
     image: Path
     names: list[str]  # the files of celeste.image.v1
     services: list[str]  # those of them that declare a service
-    errors: list[str]  # the files of google.rpc
+    google: list[str]  # the files of google.rpc and google.api
 
     @classmethod
     def read(cls, folder: Path) -> "Contract":
@@ -71,5 +71,5 @@ class Contract:
         image = folder / "thin.binpb"
         image.write_bytes(thin.SerializeToString(deterministic=True))
         ours = [file for file in thin.file if file.package == "celeste.image.v1"]
-        errors = [file.name for file in thin.file if file.package == "google.rpc"]
-        return cls(image, [file.name for file in ours], [file.name for file in ours if file.service], errors)
+        google = [file.name for file in thin.file if file.package in ("google.api", "google.rpc")]
+        return cls(image, [file.name for file in ours], [file.name for file in ours if file.service], google)

@@ -46,7 +46,7 @@ def protoc(contract: Contract, *arguments: str | Path) -> None:
 
 
 def write_typescript(contract: Contract, out: Path) -> None:
-    """Writes messages and service descriptions of Connect-ES, with google.rpc: no npm package has it."""
+    """Writes the code for Connect-ES. No npm package has google.rpc and google.api, so they are made too."""
     folder = CLIENTS / "typescript"
     package = "node_modules/@bufbuild/protoc-gen-es"
     locked = json.loads((folder / "package-lock.json").read_text())["packages"][package]["version"]
@@ -57,11 +57,11 @@ def write_typescript(contract: Contract, out: Path) -> None:
     target.mkdir(parents=True)
     plugin = f"--plugin={folder / 'node_modules/.bin/protoc-gen-es'}"
     options = "--es_opt=target=ts,import_extension=js"
-    protoc(contract, plugin, options, f"--es_out={target}", *contract.names, *contract.errors)
+    protoc(contract, plugin, options, f"--es_out={target}", *contract.names, *contract.google)
 
 
 def write_go(contract: Contract, out: Path) -> None:
-    """Writes messages and gRPC stubs. google.rpc is in google.golang.org/genproto."""
+    """Writes messages and gRPC stubs. google.rpc and google.api are in google.golang.org/genproto."""
     environment = {**os.environ, "GOWORK": "off", "CGO_ENABLED": "0"}
     TOOLS.mkdir(exist_ok=True)
     run("go", "build", "-o", f"{TOOLS}/", "tool", cwd=CLIENTS / "go/tools", env=environment)

@@ -16,6 +16,7 @@ SERVICES = {
     "celeste.image.v1.ArtifactService",
     "celeste.image.v1.ImageService",
     "celeste.image.v1.ModelService",
+    "celeste.image.v1.ArtifactHttpService",
     "grpc.health.v1.Health",
 }
 GENERATE = '{"prompt": "a boat", "seed": "9", "size": {"width": 64, "height": 64}}'

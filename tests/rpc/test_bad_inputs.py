@@ -16,8 +16,10 @@ from celeste_image.core.call import ANONYMOUS
 from celeste_image.rpc.pages import next_page_token
 from celeste_image.v1 import (
     AnalyzeRequest,
+    ArtifactHttpServiceStub,
     ArtifactServiceStub,
     DeleteArtifactRequest,
+    DownloadArtifactRequest,
     EditRequest,
     FailureInfo,
     FindMissingArtifactsRequest,
@@ -38,6 +40,7 @@ from celeste_image.v1 import (
     RequestOptions,
     Size,
     StreamRequest,
+    UploadArtifactRequest,
     UpscaleRequest,
     WriteArtifactChunkRequest,
     WriteArtifactRequest,
@@ -411,6 +414,8 @@ TABLE = [
             ListArtifactsRequest(),
             FindMissingArtifactsRequest(names=[NOBODY]),
             DeleteArtifactRequest(name=NOBODY),
+            UploadArtifactRequest(name=NOBODY),
+            DownloadArtifactRequest(name=NOBODY),
         )
     ),
 ]
@@ -456,6 +461,10 @@ async def call(channel: grpc.aio.Channel, request: Request) -> object:
             return [response async for response in artifacts.ReadArtifact(request)]
         case WriteArtifactRequest():
             return await artifacts.WriteArtifact(iter([request]))
+        case UploadArtifactRequest():
+            return await ArtifactHttpServiceStub(channel).UploadArtifact(iter([request]))
+        case DownloadArtifactRequest():
+            return [response async for response in ArtifactHttpServiceStub(channel).DownloadArtifact(request)]
     for stub in (models, artifacts):
         if method := getattr(stub, type(request).__name__.removesuffix("Request"), None):
             return await method(request)

@@ -6,20 +6,16 @@ from typing import Any
 
 import grpc
 
-from celeste_image.core.errors import DigestMismatch, ImageTooLarge, InvalidRequest, Violation
-from celeste_image.imaging.guard import ImageLimits
+from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
+from celeste_image.rpc.transfers import Transfers
 from celeste_image.rpc.validate import check_strictly
-from celeste_image.store import ArtifactStore
 from celeste_image.v1 import artifact_service_pb2 as pb
 from celeste_image.v1 import artifact_service_pb2_grpc
 from celeste_image.wire.artifacts import artifact_to_proto
 
 __all__ = ["ArtifactServicer"]
-
-MESSAGE_BYTES = 256 << 10
-"""Bytes per message of a download. A slow reader costs three copies of a message, and small messages were faster."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 FirstRequest = pb.WriteArtifactRequest | pb.WriteArtifactChunkRequest
@@ -29,13 +25,12 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     """Stores artifacts and returns them.
 
     Args:
-        store: Store of the artifacts.
-        limits: Largest size of an artifact.
+        transfers: Moves bytes into the store and out.
     """
 
-    def __init__(self, store: ArtifactStore, limits: ImageLimits) -> None:
-        self._store = store
-        self._limits = limits
+    def __init__(self, transfers: Transfers) -> None:
+        self._transfers = transfers
+        self._store = transfers.store
 
     async def WriteArtifact(
         self, requests: AsyncIterator[pb.WriteArtifactRequest], context: Context
@@ -57,29 +52,11 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         return pb.WriteArtifactChunkResponse(committed_size_bytes=committed, artifact=artifact)
 
     async def _write(
-        self, caller: str, first: FirstRequest, chunks: AsyncGenerator[pb.ArtifactChunk, None]
+        self, caller: str, first: FirstRequest, chunks: AsyncGenerator[tuple[int, bytes], None]
     ) -> tuple[int, pb.Artifact | None]:
-        """Writes chunks until the artifact is complete; returns the committed size, and a complete artifact."""
-        try:
-            self._limits.check_bytes(first.size_bytes)
-        except ImageTooLarge as error:
-            raise ImageTooLarge(
-                f"size_bytes: {error.message}",
-                metadata=error.metadata,
-                violations=[Violation("size_bytes", error.message)],
-            ) from error
-        committed, artifact = await self._store.committed(caller, first.name)
-        if artifact:
-            if first.size_bytes != committed:
-                raise DigestMismatch.at("size_bytes", f"must be the size of the artifact, {committed:,}")
-            return committed, artifact_to_proto(artifact)
-        async with self._store.upload(caller, first.name) as upload, aclosing(chunks):
-            async for chunk in chunks:
-                await self._store.write(upload, first.size_bytes, chunk.offset, chunk.data)
-                if upload.size >= first.size_bytes or upload.done:
-                    artifact = await self._store.finish(caller, first.name, first.size_bytes, upload)
-                    return artifact.size_bytes, artifact_to_proto(artifact)
-            return upload.size, None
+        self._transfers.check_size(first.size_bytes, "size_bytes")
+        committed, artifact = await self._transfers.write(caller, first.name, first.size_bytes, chunks)
+        return committed, artifact_to_proto(artifact) if artifact else None
 
     async def QueryWriteStatus(
         self, request: pb.QueryWriteStatusRequest, context: Context
@@ -94,15 +71,12 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         check_strictly(request)
         artifact = await self._store.open(caller_of(context), request.name)
         response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False))
-        empty = True
-        async with aclosing(self._store.read(artifact, request.offset, request.limit)) as chunks:
-            async for offset, data in chunks:
-                for start in range(0, len(data), MESSAGE_BYTES):
-                    response.chunk.offset, response.chunk.data = offset + start, data[start : start + MESSAGE_BYTES]
-                    await context.write(response)
-                    response = pb.ReadArtifactResponse()
-                    empty = False
-        if empty:
+        async with aclosing(self._transfers.read(artifact, request.offset, request.limit)) as pieces:
+            async for offset, data in pieces:
+                response.chunk.offset, response.chunk.data = offset, data
+                await context.write(response)
+                response = pb.ReadArtifactResponse()
+        if response.HasField("artifact"):  # nothing was read
             await context.write(response)
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
@@ -144,12 +118,12 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
 
 async def _chunks(
     first: FirstRequest, later: AsyncIterator[pb.WriteArtifactRequest] | None = None
-) -> AsyncGenerator[pb.ArtifactChunk, None]:
+) -> AsyncGenerator[tuple[int, bytes], None]:
     """Yields the chunks of an upload, in order of arrival. A message without a chunk has an empty chunk."""
-    yield first.chunk
+    yield first.chunk.offset, first.chunk.data
     if later:
         async for request in later:
             check_strictly(request)
             if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
                 raise InvalidRequest.of([Violation("name", "must be that of the first message, or be left out")])
-            yield request.chunk
+            yield request.chunk.offset, request.chunk.data

@@ -12,7 +12,7 @@ from celeste_image.rpc.wrappers import Behavior, Method, Room
 
 __all__ = ["CallInterceptor"]
 
-CHUNKED = ("ReadArtifact", "WriteArtifact", "WriteArtifactChunk")
+CHUNKED = ("DownloadArtifact", "ReadArtifact", "UploadArtifact", "WriteArtifact", "WriteArtifactChunk")
 
 
 def wrapped(behavior: Behavior, method: Method, room: Room) -> Behavior:

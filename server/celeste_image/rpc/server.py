@@ -11,14 +11,17 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from celeste_image.app import App
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
+from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
+from celeste_image.rpc.transfers import Transfers
 from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
+    artifact_http_service_pb2_grpc,
     artifact_service_pb2_grpc,
     image_service_pb2_grpc,
     model_service_pb2,
@@ -29,7 +32,9 @@ __all__ = ["Server"]
 
 log = structlog.get_logger("celeste_image.server")
 
-SERVICES = tuple(f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ModelService"))
+SERVICES = tuple(
+    f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService")
+)
 GOAWAY_SECONDS = 1.0
 """Time between NOT_SERVING and the refusal of new calls, for load balancers to notice."""
 
@@ -61,8 +66,10 @@ class Server:
         )
         images = ImageServicer(app.run)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
-        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(
-            ArtifactServicer(app.store, app.guard.limits), self._server
+        transfers = Transfers(app.store, app.guard.limits)
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(transfers), self._server)
+        artifact_http_service_pb2_grpc.add_ArtifactHttpServiceServicer_to_server(
+            ArtifactHttpServicer(transfers), self._server
         )
         models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)

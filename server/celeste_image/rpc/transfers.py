@@ -1,0 +1,79 @@
+"""Transfers: writes the chunks of an upload into the store, and reads an artifact in pieces."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from celeste_image.core.artifact import Artifact
+from celeste_image.core.errors import DigestMismatch, ImageTooLarge, Violation
+from celeste_image.imaging.guard import ImageLimits
+from celeste_image.store import ArtifactStore
+
+__all__ = ["Transfers"]
+
+MESSAGE_BYTES = 256 << 10
+"""Bytes per message of a download. A slow reader costs three copies of a message, and small messages were faster."""
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """Moves the bytes of artifacts between messages and a store.
+
+    Attributes:
+        store: Store of the artifacts.
+        limits: Largest size of an artifact.
+    """
+
+    store: ArtifactStore
+    limits: ImageLimits
+
+    def check_size(self, size_bytes: int, field: str) -> None:
+        """Raises ImageTooLarge, at a field of the request, when an artifact of this size is not allowed."""
+        try:
+            self.limits.check_bytes(size_bytes)
+        except ImageTooLarge as error:
+            raise ImageTooLarge(
+                f"{field}: {error.message}", metadata=error.metadata, violations=[Violation(field, error.message)]
+            ) from error
+
+    async def write(
+        self, caller: str, name: str, size_bytes: int | None, chunks: AsyncGenerator[tuple[int, bytes], None]
+    ) -> tuple[int, Artifact | None]:
+        """Writes chunks, each with its offset, until the artifact is complete.
+
+        Args:
+            caller: Owner of the artifact.
+            name: Name of the artifact.
+            size_bytes: Size of the artifact; None means that the last chunk ends it.
+            chunks: The chunks, in order.
+
+        Returns:
+            The committed size, and the artifact if it is complete. The chunks of a known artifact are not read.
+
+        Raises:
+            CelesteError: The bytes do not match, or the store can't take them; see `ArtifactStore`.
+        """
+        committed, artifact = await self.store.committed(caller, name)
+        if artifact:
+            if size_bytes not in (None, committed):
+                raise DigestMismatch.at("size_bytes", f"must be the size of the artifact, {committed:,}")
+            return committed, artifact
+        async with self.store.upload(caller, name) as upload, aclosing(chunks):
+            async for offset, data in chunks:
+                end = self.limits.max_bytes if size_bytes is None else size_bytes
+                await self.store.write(upload, end, offset, data)
+                if upload.done or (size_bytes is not None and upload.size >= size_bytes):
+                    break
+            else:
+                if size_bytes is not None:
+                    return upload.size, None
+            size_bytes = upload.size if size_bytes is None else size_bytes
+            artifact = await self.store.finish(caller, name, size_bytes, upload)
+        return artifact.size_bytes, artifact
+
+    async def read(self, artifact: Artifact, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yields an opened artifact's bytes in pieces for one message each; see `ArtifactStore.read`."""
+        async with aclosing(self.store.read(artifact, offset, limit)) as chunks:
+            async for at, data in chunks:
+                for start in range(0, len(data), MESSAGE_BYTES):
+                    yield at + start, data[start : start + MESSAGE_BYTES]
