@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick offline check docs pictures check-docs format lint types layers buf hadolint stubs generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo test quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,8 +74,12 @@ buf: .venv/dev ## Lint the contract and look for changes that break the baseline
 hadolint: .venv/dev ## Lint the Dockerfile
 	$(BIN)/hadolint Dockerfile
 
-stubs: .venv-generate/ready ## Check that the generated code matches the contract
-	.venv-generate/bin/python clients/generate.py --check
+stubs: .venv-generate/ready ## Check that the generated Python code matches the contract
+	.venv-generate/bin/python -m clients.generate --check python
+
+# A language whose toolchain is missing is skipped by name. One that LANGUAGES names must not be missing.
+check-clients: .venv-generate/ready ## Check that the generated code of other languages matches (LANGUAGES="go rust")
+	.venv-generate/bin/python -m clients.generate --check $(or $(LANGUAGES),--skip-missing others)
 
 docs: .venv/dev ## Write the generated pages of docs/
 	$(BIN)/python -m docs.generate
@@ -86,8 +90,8 @@ pictures: .venv/local ## Remake the images of docs/engines/ with the local engin
 check-docs: .venv/dev ## Check that the generated pages match the catalog and the recordings
 	$(BIN)/python -m docs.generate --check
 
-generate: .venv-generate/ready ## Generate code from the contract
-	.venv-generate/bin/python clients/generate.py
+generate: .venv-generate/ready ## Generate code from the contract (LANGUAGES="python go" for some languages)
+	.venv-generate/bin/python -m clients.generate $(LANGUAGES)
 
 baseline: .venv/dev ## Make the current contract the baseline that later changes must not break
 	$(BIN)/buf build --exclude-source-info -o proto/baseline.binpb

@@ -1,0 +1,75 @@
+"""The contract as descriptors: read from `proto/` with buf, and stripped of its custom options."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+INFERENCE = "proto/inference"
+OPTIONS_ONLY = ("buf/validate/", "google/api/annotations.proto", "google/api/http.proto")
+
+
+def tool(name: str) -> str:
+    """Returns the path of a tool of this environment, made by `clients/generate.lock`."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        raise FileNotFoundError(f"{name} is not beside {sys.executable}; run: make .venv-generate/ready")
+    return found
+
+
+def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> None:
+    """Runs one command. It prints only if it fails."""
+    try:
+        subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.buffer.write(error.stdout)
+        raise
+
+
+def build_image(out: Path, *flags: str) -> None:
+    """Writes the contract as a FileDescriptorSet."""
+    run(tool("buf"), "build", "--as-file-descriptor-set", *flags, "-o", out)
+
+
+def without_options(image: Path) -> FileDescriptorSet:
+    """Returns the contract without custom options and the files that declare them.
+
+    Their extensions are not imported here, so the options parse as unknown fields and are discarded.
+    """
+    files = FileDescriptorSet.FromString(image.read_bytes())
+    files.DiscardUnknownFields()
+    kept = FileDescriptorSet()
+    for file in files.file:
+        if file.name.startswith(OPTIONS_ONLY):
+            continue
+        dependencies = [name for name in file.dependency if not name.startswith(OPTIONS_ONLY)]
+        del file.dependency[:]
+        file.dependency.extend(dependencies)
+        kept.file.append(file)
+    return kept
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The thin image: the contract with its comments, without rules and HTTP routes."""
+
+    image: Path
+    names: list[str]  # the files of celeste.image.v1
+    services: list[str]  # those of them that declare a service
+    google: list[str]  # the files of google.rpc and google.api
+
+    @classmethod
+    def read(cls, folder: Path) -> "Contract":
+        """Writes the thin image into a folder."""
+        whole = folder / "whole.binpb"
+        build_image(whole, "--exclude-path", INFERENCE)
+        thin = without_options(whole)
+        image = folder / "thin.binpb"
+        image.write_bytes(thin.SerializeToString(deterministic=True))
+        ours = [file for file in thin.file if file.package == "celeste.image.v1"]
+        google = [file.name for file in thin.file if file.package in ("google.api", "google.rpc")]
+        return cls(image, [file.name for file in ours], [file.name for file in ours if file.service], google)
