@@ -45,7 +45,8 @@ final class Call {
     try {
       exchange();
     } catch (Exception error) {
-      end("CLIENT_ERROR", error.toString(), new JsonArray());
+      String cause = error.getCause() == null ? "" : ": " + error.getCause();
+      end("CLIENT_ERROR", error + cause, new JsonArray());
     }
     outcome.addProperty("seconds", (System.nanoTime() - start) / 1e9);
     outcome.add("messages", messages);

@@ -18,7 +18,10 @@ import io.github.celesteimage.image.v1.StreamRequest;
 import io.github.celesteimage.image.v1.UpscaleRequest;
 import java.util.Map;
 
-/** The methods of the contract, by the names in the plan. A new RPC gets a line here. */
+/**
+ * The methods of the contract, by the names in the plan. A new RPC gets a line here. ArtifactHttpService is left out: it
+ * serves proxies that turn HTTP into gRPC.
+ */
 final class Methods {
   static final Map<String, Method> ALL =
       Map.ofEntries(
