@@ -38,6 +38,8 @@ class ArtifactHttpServicer(artifact_http_service_pb2_grpc.ArtifactHttpServiceSer
         if not first.name:
             raise InvalidRequest.of([Violation("name", "must be set in the first message")])
         _, artifact = await self._transfers.write(caller_of(context), first.name, None, self._chunks(first, requests))
+        async for _ in self._chunks(first, requests):
+            pass  # of a known artifact: many HTTP clients read no response before they have sent their body
         return pb.UploadArtifactResponse(artifact=artifact_to_proto(artifact) if artifact else None)
 
     async def _chunks(

@@ -41,8 +41,8 @@ class ArtifactHttpServiceStub:
     """Stores the body of an HTTP request as an artifact.
 
     The name holds the digest of the body, so the server checks every byte. If the caller already has the artifact, the
-    server returns it at once. Retry a cut upload with the whole body; to resume an upload instead, use
-    `ArtifactService.WriteArtifactChunk`. Errors:
+    server ignores the body; `ArtifactService.FindMissingArtifacts` tells whether to send it. Retry a cut upload with the
+    whole body; to resume an upload instead, use `ArtifactService.WriteArtifactChunk`. Errors:
 
     * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the body does not match the digest in the name; the server discarded it.
     * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the body exceeds `ServerLimits.image_bytes`.
@@ -71,8 +71,8 @@ class ArtifactHttpServiceAsyncStub(ArtifactHttpServiceStub):
     """Stores the body of an HTTP request as an artifact.
 
     The name holds the digest of the body, so the server checks every byte. If the caller already has the artifact, the
-    server returns it at once. Retry a cut upload with the whole body; to resume an upload instead, use
-    `ArtifactService.WriteArtifactChunk`. Errors:
+    server ignores the body; `ArtifactService.FindMissingArtifacts` tells whether to send it. Retry a cut upload with the
+    whole body; to resume an upload instead, use `ArtifactService.WriteArtifactChunk`. Errors:
 
     * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the body does not match the digest in the name; the server discarded it.
     * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the body exceeds `ServerLimits.image_bytes`.
@@ -104,8 +104,8 @@ class ArtifactHttpServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores the body of an HTTP request as an artifact.
 
         The name holds the digest of the body, so the server checks every byte. If the caller already has the artifact, the
-        server returns it at once. Retry a cut upload with the whole body; to resume an upload instead, use
-        `ArtifactService.WriteArtifactChunk`. Errors:
+        server ignores the body; `ArtifactService.FindMissingArtifacts` tells whether to send it. Retry a cut upload with the
+        whole body; to resume an upload instead, use `ArtifactService.WriteArtifactChunk`. Errors:
 
         * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the body does not match the digest in the name; the server discarded it.
         * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the body exceeds `ServerLimits.image_bytes`.

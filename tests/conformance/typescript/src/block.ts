@@ -1,4 +1,4 @@
-// Checks and runs a program of a documentation page, word for word: in Chromium if it imports connect-web, else in Node.
+// Checks and runs a program of a page, word for word: in Chromium if it imports connect-web, else in Node.
 //
 // In Chromium, console output goes to standard output, and downloads go to the folder. A rule such as
 // `MAP localhost:8080 127.0.0.1:9901` sends the program to another address than the one in its text.
@@ -28,13 +28,13 @@ async function check(work: string, block: string, folder: string): Promise<numbe
   const program = join(work, "program.ts");
   cpSync(block, program);
   const inBrowser = readFileSync(program, "utf8").includes("@connectrpc/connect-web");
-  const compilerOptions = inBrowser
+  const options = inBrowser
     ? { types: [], module: "esnext", moduleResolution: "bundler" }
     : { types: ["node"], module: "nodenext" };
   writeFileSync(
     join(work, "tsconfig.json"),
     JSON.stringify({
-      compilerOptions: { ...compilerOptions, target: "es2022", strict: true, noUncheckedIndexedAccess: true, noEmit: true },
+      compilerOptions: { ...options, target: "es2022", strict: true, noUncheckedIndexedAccess: true, noEmit: true },
       files: ["program.ts"],
     }),
   );

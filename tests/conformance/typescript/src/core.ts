@@ -86,7 +86,8 @@ const exported = Object.values<unknown>(contract).filter(isDescriptor);
 const registry: Registry = createRegistry(...exported);
 
 function isDescriptor(value: unknown): value is DescFile | DescService {
-  return typeof value === "object" && value !== null && "kind" in value && (value.kind === "file" || value.kind === "service");
+  const kind = typeof value === "object" && value !== null && "kind" in value && value.kind;
+  return kind === "file" || kind === "service";
 }
 
 /** Makes all calls of a plan, one after the other. */
@@ -229,6 +230,9 @@ class Call {
   }
 
   private keep(method: DescMethod, message: Message): void {
+    if (this.abort.signal.aborted) {
+      return; // a message that was on its way when the call was cancelled
+    }
     this.outcome.messages.push(toJson(method.output, message, { registry }));
     this.count();
   }
@@ -314,8 +318,8 @@ function reportClientError(outcome: Outcome, error: unknown): void {
 /**
  * Returns whether Connect itself made this error, for example because it can't parse a response.
  *
- * A status of the server leaves `grpc-status` in the metadata. Without it, these are the codes that gRPC gives to a lost
- * connection, to a reset, to an HTTP status, and to a deadline or cancel of the caller.
+ * A status of the server leaves `grpc-status` in the metadata. Without it, an error may still have the code that gRPC
+ * gives to a lost connection, a reset, an HTTP status, or the caller's own deadline or cancel.
  */
 function isClientError(error: ConnectError): boolean {
   const local = [Code.Canceled, Code.DeadlineExceeded, Code.Unavailable];

@@ -23,8 +23,10 @@ function findBrowser(): string {
 }
 
 /**
- * Opens the page, passes it to `use` and closes it. `import("/script.js")` there runs the script to its end. `files` are paths by their URL, `/upload/0`. `resolve` are Chromium's rules
- * for host names, `MAP localhost:8080 127.0.0.1:9901`.
+ * Opens the page, passes it to `use` and closes it. In the page, `import("/script.js")` runs the script to its end.
+ *
+ * `files` are paths by their URL, `/upload/0`. `resolve` are Chromium's rules for host names, such as
+ * `MAP localhost:8080 127.0.0.1:9901`.
  */
 export async function withPage<T>(
   script: string,
