@@ -1987,8 +1987,8 @@ pub mod artifact_http_service_client {
         /// Stores the body of an HTTP request as an artifact.
         ///
         /// The name holds the digest of the body, so the server checks every byte. If the caller already has the artifact, the
-        /// server returns it at once. Retry a cut upload with the whole body; to resume an upload instead, use
-        /// `ArtifactService.WriteArtifactChunk`. Errors:
+        /// server ignores the body; `ArtifactService.FindMissingArtifacts` tells whether to send it. Retry a cut upload with the
+        /// whole body; to resume an upload instead, use `ArtifactService.WriteArtifactChunk`. Errors:
         ///
         /// * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the body does not match the digest in the name; the server discarded it.
         /// * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the body exceeds `ServerLimits.image_bytes`.
