@@ -81,8 +81,8 @@ def main() -> None:
             old = committed(language)
             try:
                 new = made(language, contract)
-            except subprocess.CalledProcessError as error:
-                print(f"{name}: FAILED: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+            except (subprocess.CalledProcessError, OSError, LookupError, ValueError) as error:
+                print(f"{name}: FAILED: {error}", file=sys.stderr)
                 bad.append(name)
                 continue
             if options.check:

