@@ -55,3 +55,13 @@ pub struct HttpBody {
     #[prost(message, repeated, tag = "3")]
     pub extensions: ::prost::alloc::vec::Vec<::prost_types::Any>,
 }
+impl ::prost::Name for HttpBody {
+    const NAME: &'static str = "HttpBody";
+    const PACKAGE: &'static str = "google.api";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.api.HttpBody".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/google.api.HttpBody".into()
+    }
+}
