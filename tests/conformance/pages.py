@@ -61,6 +61,6 @@ def _problems(command: list[str], block: str, folder: Path) -> list[str]:
                 found.append(f"fox.png is {image.format}")
         if not re.search(r"\b100 ?%", output):
             found.append(f"no progress to 100 %: {output!r}")
-    elif "INVALID_FIELD" not in output:
-        found.append(f"no INVALID_FIELD in the output: {output!r}")
+    elif "prompt" not in output:
+        found.append(f"the wrong field, prompt, is not in the output: {output!r}")
     return found
