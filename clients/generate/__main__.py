@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from clients.generate.contract import ROOT, Contract
+from clients.generate.contract import ROOT, Contract, Contracts
 from clients.generate.languages import OTHERS, PYTHON, Language
 
 ALL = {language.name: language for language in (PYTHON, *OTHERS)}
@@ -69,7 +69,7 @@ def main() -> None:
     skipped: list[str] = []
     bad: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        contract = Contract.read(Path(folder))
+        contracts = Contracts.read(Path(folder))
         for name in options.languages:
             language = ALL[name]
             for need in language.missing():
@@ -80,7 +80,7 @@ def main() -> None:
                 continue
             old = committed(language)
             try:
-                new = made(language, contract)
+                new = made(language, contracts.server if language is PYTHON else contracts.clients)
             except (subprocess.CalledProcessError, OSError, LookupError, ValueError) as error:
                 print(f"{name}: FAILED: {error}", file=sys.stderr)
                 bad.append(name)

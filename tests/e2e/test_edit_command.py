@@ -30,7 +30,7 @@ from celeste_image.core.edits import (
     Vary,
 )
 from celeste_image.core.image import ImageInput, ImageReference, Size
-from celeste_image.core.request import Edit, Upscale, UpscaleMethod
+from celeste_image.core.request import Edit, Upscale, UpscaleMode
 
 FILES = {name: f"the bytes of {name}".encode() for name in ("photo.png", "mask.png", "other.png")}
 PHOTO, MASK, OTHER = (ImageInput(data=data) for data in FILES.values())
@@ -147,7 +147,7 @@ def test_upscaling_has_its_options_too(asked: list[tuple[Any, str]]) -> None:
     assert request == Upscale(
         image=PHOTO,
         size=Size(megapixels=12),
-        method=UpscaleMethod.CONSERVATIVE,
+        mode=UpscaleMode.CONSERVATIVE,
         prompt="fur",
         creativity=0.0,
         seed=5,
