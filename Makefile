@@ -74,8 +74,9 @@ buf: .venv/dev ## Lint the contract and look for changes that break the baseline
 hadolint: .venv/dev ## Lint the Dockerfile
 	$(BIN)/hadolint Dockerfile
 
-stubs: .venv-generate/ready ## Check that the generated Python code matches the contract
+stubs: .venv-generate/ready .venv/dev ## Check that the generated Python code matches the contract
 	.venv-generate/bin/python -m clients.generate --check python
+	$(BIN)/python deploy/envoy/strict.py --check
 
 # A language whose toolchain is missing is skipped by name. One that LANGUAGES names must not be missing.
 check-clients: .venv-generate/ready ## Check that the generated code of other languages matches (LANGUAGES="go rust")
@@ -90,8 +91,9 @@ pictures: .venv/local ## Remake the images of docs/engines/ with the local engin
 check-docs: .venv/dev ## Check that the generated pages match the catalog and the recordings
 	$(BIN)/python -m docs.generate --check
 
-generate: .venv-generate/ready ## Generate code from the contract (LANGUAGES="python go" for some languages)
+generate: .venv-generate/ready .venv/dev ## Generate code from the contract (LANGUAGES="python go" for some languages)
 	.venv-generate/bin/python -m clients.generate $(LANGUAGES)
+	$(BIN)/python deploy/envoy/strict.py
 
 baseline: .venv/dev ## Make the current contract the baseline that later changes must not break
 	$(BIN)/buf build --exclude-source-info -o proto/baseline.binpb

@@ -1,12 +1,11 @@
 """The command of `make generate`, `make stubs` and `make check-clients`."""
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from clients.generate.contract import ROOT, Contract, Contracts
+from clients.generate.contract import ROOT, Contract, Contracts, ToolFailed
 from clients.generate.languages import OTHERS, PYTHON, Language
 
 ALL = {language.name: language for language in (PYTHON, *OTHERS)}
@@ -72,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             contracts = Contracts.read(Path(folder))
-        except subprocess.CalledProcessError as error:
+        except ToolFailed as error:
             sys.exit(f"FAILED: {error}")
         if options.image:
             options.image.write_bytes(contracts.clients.image.read_bytes())
@@ -87,7 +86,7 @@ def main() -> None:
             old = committed(language)
             try:
                 new = made(language, contracts.server if language is PYTHON else contracts.clients)
-            except (subprocess.CalledProcessError, OSError, LookupError, ValueError) as error:
+            except (ToolFailed, OSError, LookupError, ValueError) as error:
                 print(f"{name}: FAILED: {error}", file=sys.stderr)
                 bad.append(name)
                 continue

@@ -14,6 +14,10 @@ OPTIONS_ONLY = ("buf/validate/", "google/api/annotations.proto", "google/api/htt
 HTTP_ONLY = ("celeste/image/v1/artifact_http_service.proto", "google/api/httpbody.proto")
 
 
+class ToolFailed(Exception):
+    """A generator or an installer ended with an error, which is printed."""
+
+
 def tool(name: str) -> str:
     """Returns the path of a tool of this environment, made by `clients/generate.lock`."""
     found = shutil.which(name, path=str(Path(sys.executable).parent))
@@ -28,7 +32,8 @@ def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = Non
         subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
     except subprocess.CalledProcessError as error:
         sys.stderr.buffer.write(error.stdout)
-        raise
+        sys.stderr.flush()
+        raise ToolFailed(f"{Path(command[0]).name} ended with exit code {error.returncode}") from None
 
 
 def build_image(out: Path, *flags: str) -> None:

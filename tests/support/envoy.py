@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["CONFIG", "Envoy", "envoy"]
+__all__ = ["CONFIG", "Envoy", "envoy", "free_port"]
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "deploy" / "envoy" / "envoy.yaml"
@@ -112,14 +112,16 @@ class Envoy:
 
 
 def configured(listen: str, server: str) -> dict[str, Any]:
-    """Returns the users' configuration with other addresses, and with the absolute path of the descriptor."""
+    """Returns the users' configuration with other addresses and absolute paths."""
     config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     (listener,) = config["static_resources"]["listeners"]
     listener["address"]["socket_address"] = socket_address(listen)
     filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
-    for each in filters:
-        if descriptor := each["typed_config"].get("proto_descriptor"):
-            each["typed_config"]["proto_descriptor"] = str(ROOT / descriptor)
+    for each in (each["typed_config"] for each in filters):
+        if "proto_descriptor" in each:
+            each["proto_descriptor"] = str(ROOT / each["proto_descriptor"])
+        if source := each.get("default_source_code"):
+            source["filename"] = str(ROOT / source["filename"])
     (cluster,) = config["static_resources"]["clusters"]
     (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     endpoint["endpoint"]["address"]["socket_address"] = socket_address(server)

@@ -15,6 +15,16 @@ pub struct Analysis {
     #[prost(message, optional, tag = "4")]
     pub safety: ::core::option::Option<SafetyAnalysis>,
 }
+impl ::prost::Name for Analysis {
+    const NAME: &'static str = "Analysis";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Analysis".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Analysis".into()
+    }
+}
 /// Facts about a file and its embedded metadata.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageMetadata {
@@ -58,6 +68,16 @@ pub struct ImageMetadata {
     #[prost(int32, tag = "13")]
     pub left_out_entries: i32,
 }
+impl ::prost::Name for ImageMetadata {
+    const NAME: &'static str = "ImageMetadata";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageMetadata".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageMetadata".into()
+    }
+}
 /// One tag of a file.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MetadataEntry {
@@ -74,6 +94,16 @@ pub struct MetadataEntry {
     /// notes have only their size, `{"size_bytes": 812}`. Values longer than 4 KiB are cut and end in `...`.
     #[prost(message, optional, tag = "3")]
     pub value: ::core::option::Option<::prost_types::Value>,
+}
+impl ::prost::Name for MetadataEntry {
+    const NAME: &'static str = "MetadataEntry";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.MetadataEntry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.MetadataEntry".into()
+    }
 }
 /// Parameters of an image generator, as written in the file. The server verifies nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -104,6 +134,16 @@ pub struct GenerationParameters {
     #[prost(message, optional, tag = "8")]
     pub more: ::core::option::Option<::prost_types::Struct>,
 }
+impl ::prost::Name for GenerationParameters {
+    const NAME: &'static str = "GenerationParameters";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GenerationParameters".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GenerationParameters".into()
+    }
+}
 /// Content credentials by C2PA. The server finds them, but neither verifies nor fetches them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentCredentials {
@@ -119,6 +159,16 @@ pub struct ContentCredentials {
     /// Address of the manifest, as the file declares it. The server does not fetch the address.
     #[prost(string, tag = "4")]
     pub remote_uri: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ContentCredentials {
+    const NAME: &'static str = "ContentCredentials";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ContentCredentials".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ContentCredentials".into()
+    }
 }
 /// The content of an image. Scores are the models' own, 0 to 1; a score is not a probability.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -145,6 +195,16 @@ pub struct ImageContent {
     #[prost(message, repeated, tag = "7")]
     pub left_out: ::prost::alloc::vec::Vec<LeftOutFinding>,
 }
+impl ::prost::Name for ImageContent {
+    const NAME: &'static str = "ImageContent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageContent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageContent".into()
+    }
+}
 /// A subject of an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageTag {
@@ -154,6 +214,16 @@ pub struct ImageTag {
     /// Confidence of the model, 0 to 1.
     #[prost(double, tag = "2")]
     pub score: f64,
+}
+impl ::prost::Name for ImageTag {
+    const NAME: &'static str = "ImageTag";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageTag".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageTag".into()
+    }
 }
 /// An object in an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -167,6 +237,16 @@ pub struct DetectedObject {
     /// Place of the object.
     #[prost(message, optional, tag = "3")]
     pub region: ::core::option::Option<ImageRegion>,
+}
+impl ::prost::Name for DetectedObject {
+    const NAME: &'static str = "DetectedObject";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DetectedObject".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DetectedObject".into()
+    }
 }
 /// A rectangle of an image, in pixels after the EXIF orientation is applied.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -184,6 +264,16 @@ pub struct ImageRegion {
     #[prost(int32, tag = "4")]
     pub height: i32,
 }
+impl ::prost::Name for ImageRegion {
+    const NAME: &'static str = "ImageRegion";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageRegion".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageRegion".into()
+    }
+}
 /// A main color of an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DominantColor {
@@ -196,6 +286,16 @@ pub struct DominantColor {
     /// Share of the visible pixels, 0 to 1.
     #[prost(double, tag = "3")]
     pub share: f64,
+}
+impl ::prost::Name for DominantColor {
+    const NAME: &'static str = "DominantColor";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DominantColor".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DominantColor".into()
+    }
 }
 /// A line of text in an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -210,6 +310,16 @@ pub struct TextLine {
     #[prost(message, optional, tag = "3")]
     pub region: ::core::option::Option<ImageRegion>,
 }
+impl ::prost::Name for TextLine {
+    const NAME: &'static str = "TextLine";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.TextLine".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.TextLine".into()
+    }
+}
 /// A finding that the analysis could not make.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeftOutFinding {
@@ -219,6 +329,16 @@ pub struct LeftOutFinding {
     /// Why the finding is missing and how to get it, for people.
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
+}
+impl ::prost::Name for LeftOutFinding {
+    const NAME: &'static str = "LeftOutFinding";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.LeftOutFinding".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.LeftOutFinding".into()
+    }
 }
 /// Technical quality of an image. The values are measured on its luminance (Rec. 601 luma of sRGB, 0 black to 1 white),
 /// reduced to at most 1,024 pixels a side. The values ignore the subject: fog is soft and night is dark.
@@ -247,12 +367,32 @@ pub struct ImageQuality {
     #[prost(double, tag = "7")]
     pub noise: f64,
 }
+impl ::prost::Name for ImageQuality {
+    const NAME: &'static str = "ImageQuality";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageQuality".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageQuality".into()
+    }
+}
 /// The scores of a safety model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SafetyAnalysis {
     /// One score per category: first the combined scores, then the scores of each network.
     #[prost(message, repeated, tag = "1")]
     pub scores: ::prost::alloc::vec::Vec<SafetyScore>,
+}
+impl ::prost::Name for SafetyAnalysis {
+    const NAME: &'static str = "SafetyAnalysis";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SafetyAnalysis".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SafetyAnalysis".into()
+    }
 }
 /// The score of one category.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -267,7 +407,18 @@ pub struct SafetyScore {
     #[prost(string, tag = "3")]
     pub network: ::prost::alloc::string::String,
 }
+impl ::prost::Name for SafetyScore {
+    const NAME: &'static str = "SafetyScore";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SafetyScore".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SafetyScore".into()
+    }
+}
 /// A kind of finding that `Analyze` returns.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum AnalysisKind {
@@ -334,6 +485,16 @@ pub struct ImageInput {
     #[prost(string, tag = "5")]
     pub media_type: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ImageInput {
+    const NAME: &'static str = "ImageInput";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageInput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageInput".into()
+    }
+}
 /// An image that guides an operation without being changed: a person, a product, a style.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageReference {
@@ -347,6 +508,16 @@ pub struct ImageReference {
     /// Name of the image in the prompt, for models that know names. Empty means that the prompt refers to its position.
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ImageReference {
+    const NAME: &'static str = "ImageReference";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageReference".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageReference".into()
+    }
 }
 /// An image that an operation made and stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -387,6 +558,16 @@ pub struct ImageOutput {
     #[prost(string, tag = "11")]
     pub revised_prompt: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ImageOutput {
+    const NAME: &'static str = "ImageOutput";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageOutput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageOutput".into()
+    }
+}
 /// The wanted size: `width` with `height`, or `aspect_ratio` with or without `megapixels`, or `megapixels` alone. Leave
 /// the whole message unset for the model's default. If a model cannot make the size, the server adjusts or refuses it;
 /// the fidelity reports an adjustment.
@@ -405,6 +586,16 @@ pub struct Size {
     #[prost(double, tag = "4")]
     pub megapixels: f64,
 }
+impl ::prost::Name for Size {
+    const NAME: &'static str = "Size";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Size".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Size".into()
+    }
+}
 /// The area of an image that an edit may change.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mask {
@@ -418,7 +609,18 @@ pub struct Mask {
     #[prost(int32, tag = "3")]
     pub feather: i32,
 }
+impl ::prost::Name for Mask {
+    const NAME: &'static str = "Mask";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Mask".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Mask".into()
+    }
+}
 /// The values of a mask that mean "change here".
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MaskPolarity {
@@ -473,6 +675,16 @@ pub struct EraseEdit {
     #[prost(bool, optional, tag = "2")]
     pub pixel_lock: ::core::option::Option<bool>,
 }
+impl ::prost::Name for EraseEdit {
+    const NAME: &'static str = "EraseEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.EraseEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.EraseEdit".into()
+    }
+}
 /// Paints something new under the mask.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InpaintEdit {
@@ -486,6 +698,16 @@ pub struct InpaintEdit {
     /// `EraseEdit.pixel_lock` for the limits and the measured values.
     #[prost(bool, optional, tag = "3")]
     pub pixel_lock: ::core::option::Option<bool>,
+}
+impl ::prost::Name for InpaintEdit {
+    const NAME: &'static str = "InpaintEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.InpaintEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.InpaintEdit".into()
+    }
 }
 /// Extends the image and fills the new border. At least one side must grow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -506,6 +728,16 @@ pub struct OutpaintEdit {
     #[prost(string, tag = "5")]
     pub prompt: ::prost::alloc::string::String,
 }
+impl ::prost::Name for OutpaintEdit {
+    const NAME: &'static str = "OutpaintEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.OutpaintEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.OutpaintEdit".into()
+    }
+}
 /// Changes the image anywhere by an instruction in words: "make it night".
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InstructEdit {
@@ -516,9 +748,29 @@ pub struct InstructEdit {
     #[prost(double, optional, tag = "2")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for InstructEdit {
+    const NAME: &'static str = "InstructEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.InstructEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.InstructEdit".into()
+    }
+}
 /// Removes the background and makes its pixels transparent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveBackgroundEdit {}
+impl ::prost::Name for RemoveBackgroundEdit {
+    const NAME: &'static str = "RemoveBackgroundEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RemoveBackgroundEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RemoveBackgroundEdit".into()
+    }
+}
 /// Replaces the background and keeps the foreground. At least one of `prompt` and `background` must be set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReplaceBackgroundEdit {
@@ -528,6 +780,16 @@ pub struct ReplaceBackgroundEdit {
     /// An image of the background, or of its look.
     #[prost(message, optional, tag = "2")]
     pub background: ::core::option::Option<ImageInput>,
+}
+impl ::prost::Name for ReplaceBackgroundEdit {
+    const NAME: &'static str = "ReplaceBackgroundEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ReplaceBackgroundEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ReplaceBackgroundEdit".into()
+    }
 }
 /// Paints the image in another style. At least one of `style`, `style_image` and `prompt` must be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -545,6 +807,16 @@ pub struct RestyleEdit {
     #[prost(double, optional, tag = "4")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for RestyleEdit {
+    const NAME: &'static str = "RestyleEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RestyleEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RestyleEdit".into()
+    }
+}
 /// Changes the color of an object.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecolorEdit {
@@ -555,6 +827,16 @@ pub struct RecolorEdit {
     #[prost(string, tag = "2")]
     pub prompt: ::prost::alloc::string::String,
 }
+impl ::prost::Name for RecolorEdit {
+    const NAME: &'static str = "RecolorEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RecolorEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RecolorEdit".into()
+    }
+}
 /// Finds an object by its description and replaces it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SearchReplaceEdit {
@@ -564,6 +846,16 @@ pub struct SearchReplaceEdit {
     /// The replacement, 1 to 32,000 characters.
     #[prost(string, tag = "2")]
     pub prompt: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SearchReplaceEdit {
+    const NAME: &'static str = "SearchReplaceEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SearchReplaceEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SearchReplaceEdit".into()
+    }
 }
 /// Changes the light of the image. At least one of `prompt`, `reference` and `direction` must be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -581,9 +873,29 @@ pub struct RelightEdit {
     #[prost(double, optional, tag = "4")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for RelightEdit {
+    const NAME: &'static str = "RelightEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RelightEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RelightEdit".into()
+    }
+}
 /// Makes a similar image without a prompt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VaryEdit {}
+impl ::prost::Name for VaryEdit {
+    const NAME: &'static str = "VaryEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.VaryEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.VaryEdit".into()
+    }
+}
 /// Makes a new image that keeps one aspect of this image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlEdit {
@@ -597,6 +909,16 @@ pub struct ControlEdit {
     #[prost(double, optional, tag = "3")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for ControlEdit {
+    const NAME: &'static str = "ControlEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ControlEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ControlEdit".into()
+    }
+}
 /// An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Money {
@@ -606,6 +928,16 @@ pub struct Money {
     /// Billionths of one unit of the currency.
     #[prost(int64, tag = "2")]
     pub nanos: i64,
+}
+impl ::prost::Name for Money {
+    const NAME: &'static str = "Money";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Money".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Money".into()
+    }
 }
 /// Resources that one operation used.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -619,6 +951,16 @@ pub struct Usage {
     /// Time that engines of this server worked on the operation, without waiting. Unset when no engine did.
     #[prost(message, optional, tag = "3")]
     pub compute_time: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for Usage {
+    const NAME: &'static str = "Usage";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Usage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Usage".into()
+    }
 }
 /// The verdict of the operator's safety policy on one text or image, for one category. A refusal by a provider's own
 /// safety system is the error SAFETY_BLOCKED and not a verdict.
@@ -640,7 +982,7 @@ pub struct SafetyVerdict {
     /// Scores at or above the threshold lead to `action`. Unset where there is no score.
     #[prost(double, optional, tag = "5")]
     pub threshold: ::core::option::Option<f64>,
-    /// Path of the field: `prompt`, `inpaint.prompt`, `references\[1\].image`. Empty for an image that was made.
+    /// Path of the field: `prompt`, `inpaint.prompt`, `references[1].image`. Empty for an image that was made.
     #[prost(string, tag = "6")]
     pub path: ::prost::alloc::string::String,
     /// Position among the images asked for, from 0. Unset for texts and images of the request.
@@ -656,7 +998,18 @@ pub struct SafetyVerdict {
     #[prost(string, tag = "10")]
     pub message: ::prost::alloc::string::String,
 }
+impl ::prost::Name for SafetyVerdict {
+    const NAME: &'static str = "SafetyVerdict";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SafetyVerdict".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SafetyVerdict".into()
+    }
+}
 /// The part of an operation that was checked.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SafetyStage {
@@ -694,6 +1047,7 @@ impl SafetyStage {
     }
 }
 /// The measure that the server took after a check.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SafetyAction {
@@ -793,6 +1147,16 @@ pub struct GenerateRequest {
     #[prost(bool, optional, tag = "15")]
     pub rewrite_prompt: ::core::option::Option<bool>,
 }
+impl ::prost::Name for GenerateRequest {
+    const NAME: &'static str = "GenerateRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GenerateRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GenerateRequest".into()
+    }
+}
 /// Edits an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EditRequest {
@@ -861,6 +1225,7 @@ pub struct EditRequest {
 /// Nested message and enum types in `EditRequest`.
 pub mod edit_request {
     /// The edit.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Remove an object.
@@ -899,6 +1264,16 @@ pub mod edit_request {
         /// Keep one aspect.
         #[prost(message, tag = "28")]
         Control(super::ControlEdit),
+    }
+}
+impl ::prost::Name for EditRequest {
+    const NAME: &'static str = "EditRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.EditRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.EditRequest".into()
     }
 }
 /// Enlarges an image. Exactly one of `factor` and `size` must be set.
@@ -948,6 +1323,16 @@ pub struct UpscaleRequest {
     #[prost(string, tag = "12")]
     pub style: ::prost::alloc::string::String,
 }
+impl ::prost::Name for UpscaleRequest {
+    const NAME: &'static str = "UpscaleRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.UpscaleRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.UpscaleRequest".into()
+    }
+}
 /// Analyzes an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnalyzeRequest {
@@ -971,6 +1356,16 @@ pub struct AnalyzeRequest {
     #[prost(enumeration = "AnalysisKind", repeated, tag = "5")]
     pub kinds: ::prost::alloc::vec::Vec<i32>,
 }
+impl ::prost::Name for AnalyzeRequest {
+    const NAME: &'static str = "AnalyzeRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.AnalyzeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.AnalyzeRequest".into()
+    }
+}
 /// One operation of any kind, for requests that accept all four.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
@@ -981,6 +1376,7 @@ pub struct Operation {
 /// Nested message and enum types in `Operation`.
 pub mod operation {
     /// The operation. The unary calls accept the same messages.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Generate images from words.
@@ -995,6 +1391,16 @@ pub mod operation {
         /// Analyze an image.
         #[prost(message, tag = "4")]
         Analyze(super::AnalyzeRequest),
+    }
+}
+impl ::prost::Name for Operation {
+    const NAME: &'static str = "Operation";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Operation".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Operation".into()
     }
 }
 /// Models that may do a request besides the model that the request names.
@@ -1013,6 +1419,16 @@ pub struct Routing {
     /// Models to try after `model`, in order: ids or aliases, at most 8. The server refuses an unknown model.
     #[prost(string, repeated, tag = "1")]
     pub fallback_models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for Routing {
+    const NAME: &'static str = "Routing";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Routing".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Routing".into()
+    }
 }
 /// Options that all operations share.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1052,10 +1468,20 @@ pub struct RequestOptions {
     #[prost(bool, optional, tag = "12")]
     pub embed_recipe: ::core::option::Option<bool>,
 }
+impl ::prost::Name for RequestOptions {
+    const NAME: &'static str = "RequestOptions";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RequestOptions".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RequestOptions".into()
+    }
+}
 /// The outcome of one field of the request, with its values.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FidelityLine {
-    /// Path of the field: proto names, dots, `\[index\]`, `\["key"\]`. A field that this server does not know has its number,
+    /// Path of the field: proto names, dots, `[index]`, `["key"]`. A field that this server does not know has its number,
     /// `size.#9`.
     ///
     /// The line of `model` is present when the request named another model than the one that did it. For the first model
@@ -1084,6 +1510,16 @@ pub struct FidelityLine {
     #[prost(int32, optional, tag = "7")]
     pub image_index: ::core::option::Option<i32>,
 }
+impl ::prost::Name for FidelityLine {
+    const NAME: &'static str = "FidelityLine";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FidelityLine".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FidelityLine".into()
+    }
+}
 /// An image that is missing, or withheld, while others were made.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageFailure {
@@ -1093,6 +1529,16 @@ pub struct ImageFailure {
     /// Cause, as the status of a failed call.
     #[prost(message, optional, tag = "2")]
     pub status: ::core::option::Option<::tonic_types::pb::Status>,
+}
+impl ::prost::Name for ImageFailure {
+    const NAME: &'static str = "ImageFailure";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageFailure".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageFailure".into()
+    }
 }
 /// The result of one operation.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1126,7 +1572,18 @@ pub struct OperationResult {
     #[prost(message, repeated, tag = "8")]
     pub safety: ::prost::alloc::vec::Vec<SafetyVerdict>,
 }
+impl ::prost::Name for OperationResult {
+    const NAME: &'static str = "OperationResult";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.OperationResult".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.OperationResult".into()
+    }
+}
 /// A way to enlarge an image.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum UpscaleMode {
@@ -1164,6 +1621,7 @@ impl UpscaleMode {
     }
 }
 /// One of the four operations.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperationKind {
@@ -1205,6 +1663,7 @@ impl OperationKind {
     }
 }
 /// Handling of a request that no model can fulfill to the letter.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Strictness {
@@ -1238,6 +1697,7 @@ impl Strictness {
     }
 }
 /// Handling of the metadata that an engine or a provider wrote into an image.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OutputMetadata {
@@ -1271,6 +1731,7 @@ impl OutputMetadata {
     }
 }
 /// The outcome of one field of the request.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum FidelityOutcome {
@@ -1343,6 +1804,16 @@ pub struct Artifact {
     #[prost(message, repeated, tag = "8")]
     pub lineages: ::prost::alloc::vec::Vec<ArtifactLineage>,
 }
+impl ::prost::Name for Artifact {
+    const NAME: &'static str = "Artifact";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Artifact".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Artifact".into()
+    }
+}
 /// One way in which the bytes of an artifact were made. The same bytes may be made twice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactLineage {
@@ -1365,6 +1836,16 @@ pub struct ArtifactLineage {
     #[prost(message, optional, tag = "6")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
 }
+impl ::prost::Name for ArtifactLineage {
+    const NAME: &'static str = "ArtifactLineage";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ArtifactLineage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ArtifactLineage".into()
+    }
+}
 /// A part of the bytes of an artifact.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactChunk {
@@ -1374,6 +1855,16 @@ pub struct ArtifactChunk {
     /// The bytes, at most 1 MiB.
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
+}
+impl ::prost::Name for ArtifactChunk {
+    const NAME: &'static str = "ArtifactChunk";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ArtifactChunk".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ArtifactChunk".into()
+    }
 }
 /// One message of an upload.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1388,6 +1879,16 @@ pub struct WriteArtifactRequest {
     #[prost(message, optional, tag = "3")]
     pub chunk: ::core::option::Option<ArtifactChunk>,
 }
+impl ::prost::Name for WriteArtifactRequest {
+    const NAME: &'static str = "WriteArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactRequest".into()
+    }
+}
 /// Response of `WriteArtifact`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteArtifactResponse {
@@ -1397,6 +1898,16 @@ pub struct WriteArtifactResponse {
     /// The artifact. Set when all its bytes are stored.
     #[prost(message, optional, tag = "2")]
     pub artifact: ::core::option::Option<Artifact>,
+}
+impl ::prost::Name for WriteArtifactResponse {
+    const NAME: &'static str = "WriteArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactResponse".into()
+    }
 }
 /// Request of `WriteArtifactChunk`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1411,6 +1922,16 @@ pub struct WriteArtifactChunkRequest {
     #[prost(message, optional, tag = "3")]
     pub chunk: ::core::option::Option<ArtifactChunk>,
 }
+impl ::prost::Name for WriteArtifactChunkRequest {
+    const NAME: &'static str = "WriteArtifactChunkRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactChunkRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactChunkRequest".into()
+    }
+}
 /// Response of `WriteArtifactChunk`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteArtifactChunkResponse {
@@ -1421,12 +1942,32 @@ pub struct WriteArtifactChunkResponse {
     #[prost(message, optional, tag = "2")]
     pub artifact: ::core::option::Option<Artifact>,
 }
+impl ::prost::Name for WriteArtifactChunkResponse {
+    const NAME: &'static str = "WriteArtifactChunkResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactChunkResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactChunkResponse".into()
+    }
+}
 /// Request of `QueryWriteStatus`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryWriteStatusRequest {
     /// Name of the artifact.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for QueryWriteStatusRequest {
+    const NAME: &'static str = "QueryWriteStatusRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueryWriteStatusRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueryWriteStatusRequest".into()
+    }
 }
 /// Response of `QueryWriteStatus`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1437,6 +1978,16 @@ pub struct QueryWriteStatusResponse {
     /// Whether the server has all the bytes.
     #[prost(bool, tag = "2")]
     pub complete: bool,
+}
+impl ::prost::Name for QueryWriteStatusResponse {
+    const NAME: &'static str = "QueryWriteStatusResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueryWriteStatusResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueryWriteStatusResponse".into()
+    }
 }
 /// Request of `ReadArtifact`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1451,6 +2002,16 @@ pub struct ReadArtifactRequest {
     #[prost(int64, tag = "3")]
     pub limit: i64,
 }
+impl ::prost::Name for ReadArtifactRequest {
+    const NAME: &'static str = "ReadArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ReadArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ReadArtifactRequest".into()
+    }
+}
 /// One message of the response to `ReadArtifact`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadArtifactResponse {
@@ -1461,6 +2022,16 @@ pub struct ReadArtifactResponse {
     #[prost(message, optional, tag = "2")]
     pub chunk: ::core::option::Option<ArtifactChunk>,
 }
+impl ::prost::Name for ReadArtifactResponse {
+    const NAME: &'static str = "ReadArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ReadArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ReadArtifactResponse".into()
+    }
+}
 /// Request of `GetArtifact`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetArtifactRequest {
@@ -1468,12 +2039,32 @@ pub struct GetArtifactRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
+impl ::prost::Name for GetArtifactRequest {
+    const NAME: &'static str = "GetArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetArtifactRequest".into()
+    }
+}
 /// Response of `GetArtifact`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetArtifactResponse {
     /// The artifact with its lineages.
     #[prost(message, optional, tag = "1")]
     pub artifact: ::core::option::Option<Artifact>,
+}
+impl ::prost::Name for GetArtifactResponse {
+    const NAME: &'static str = "GetArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetArtifactResponse".into()
+    }
 }
 /// Request of `ListArtifacts`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1485,6 +2076,16 @@ pub struct ListArtifactsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListArtifactsRequest {
+    const NAME: &'static str = "ListArtifactsRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListArtifactsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListArtifactsRequest".into()
+    }
+}
 /// Response of `ListArtifacts`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListArtifactsResponse {
@@ -1495,12 +2096,32 @@ pub struct ListArtifactsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListArtifactsResponse {
+    const NAME: &'static str = "ListArtifactsResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListArtifactsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListArtifactsResponse".into()
+    }
+}
 /// Request of `FindMissingArtifacts`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FindMissingArtifactsRequest {
     /// Names to look for, 1 to 1,000.
     #[prost(string, repeated, tag = "1")]
     pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for FindMissingArtifactsRequest {
+    const NAME: &'static str = "FindMissingArtifactsRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FindMissingArtifactsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FindMissingArtifactsRequest".into()
+    }
 }
 /// Response of `FindMissingArtifacts`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1509,6 +2130,16 @@ pub struct FindMissingArtifactsResponse {
     #[prost(string, repeated, tag = "1")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for FindMissingArtifactsResponse {
+    const NAME: &'static str = "FindMissingArtifactsResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FindMissingArtifactsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FindMissingArtifactsResponse".into()
+    }
+}
 /// Request of `DeleteArtifact`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteArtifactRequest {
@@ -1516,9 +2147,29 @@ pub struct DeleteArtifactRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
+impl ::prost::Name for DeleteArtifactRequest {
+    const NAME: &'static str = "DeleteArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DeleteArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DeleteArtifactRequest".into()
+    }
+}
 /// Response of `DeleteArtifact`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteArtifactResponse {}
+impl ::prost::Name for DeleteArtifactResponse {
+    const NAME: &'static str = "DeleteArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DeleteArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DeleteArtifactResponse".into()
+    }
+}
 /// Generated client implementations.
 pub mod artifact_service_client {
     #![allow(
@@ -1884,6 +2535,16 @@ pub struct FailureInfo {
     #[prost(message, repeated, tag = "2")]
     pub attempts: ::prost::alloc::vec::Vec<FailedAttempt>,
 }
+impl ::prost::Name for FailureInfo {
+    const NAME: &'static str = "FailureInfo";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FailureInfo".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FailureInfo".into()
+    }
+}
 /// One model that did not complete the request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FailedAttempt {
@@ -1901,10 +2562,21 @@ pub struct FailedAttempt {
     #[prost(message, optional, tag = "4")]
     pub retry_after: ::core::option::Option<::prost_types::Duration>,
 }
+impl ::prost::Name for FailedAttempt {
+    const NAME: &'static str = "FailedAttempt";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FailedAttempt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FailedAttempt".into()
+    }
+}
 /// The reason of a failed call, for programs.
 ///
 /// `google.rpc.ErrorInfo.reason` of every error status has the name without its prefix; the domain is `celeste.image`.
 /// New reasons are added over time. A client treats an unknown reason by the status code alone.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ErrorReason {
@@ -2097,6 +2769,7 @@ pub struct OperationEvent {
 /// Nested message and enum types in `OperationEvent`.
 pub mod operation_event {
     /// What happened.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// The operation waits for a slot.
@@ -2131,12 +2804,32 @@ pub mod operation_event {
         Failed(super::FailedEvent),
     }
 }
+impl ::prost::Name for OperationEvent {
+    const NAME: &'static str = "OperationEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.OperationEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.OperationEvent".into()
+    }
+}
 /// The operation waits for a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueuedEvent {
     /// Place of the operation in the queue: 1 is the next to run.
     #[prost(int32, tag = "1")]
     pub position: i32,
+}
+impl ::prost::Name for QueuedEvent {
+    const NAME: &'static str = "QueuedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueuedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueuedEvent".into()
+    }
 }
 /// The server chose a model for the operation. The operation may still have to wait for a slot there.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2151,12 +2844,32 @@ pub struct StartedEvent {
     #[prost(int32, tag = "3")]
     pub candidate: i32,
 }
+impl ::prost::Name for StartedEvent {
+    const NAME: &'static str = "StartedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.StartedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.StartedEvent".into()
+    }
+}
 /// A provider accepted the operation as a job of its own. From now on the job may have to be paid.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmittedEvent {
     /// Name of the provider.
     #[prost(string, tag = "1")]
     pub provider: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SubmittedEvent {
+    const NAME: &'static str = "SubmittedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SubmittedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SubmittedEvent".into()
+    }
 }
 /// A try failed, and the server repeats the request with the same model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2172,6 +2885,16 @@ pub struct RetryingEvent {
     #[prost(int32, tag = "3")]
     pub next_try: i32,
 }
+impl ::prost::Name for RetryingEvent {
+    const NAME: &'static str = "RetryingEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RetryingEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RetryingEvent".into()
+    }
+}
 /// The operation made progress.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProgressedEvent {
@@ -2184,6 +2907,16 @@ pub struct ProgressedEvent {
     /// Origin of `fraction`.
     #[prost(enumeration = "ProgressSource", tag = "3")]
     pub source: i32,
+}
+impl ::prost::Name for ProgressedEvent {
+    const NAME: &'static str = "ProgressedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ProgressedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ProgressedEvent".into()
+    }
 }
 /// A preview of an unfinished image.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2204,12 +2937,32 @@ pub struct PreviewEvent {
     #[prost(int32, tag = "5")]
     pub image_index: i32,
 }
+impl ::prost::Name for PreviewEvent {
+    const NAME: &'static str = "PreviewEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.PreviewEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.PreviewEvent".into()
+    }
+}
 /// An image was stored. The image stays readable by its name even when the call ends early.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageEvent {
     /// The image without its bytes. Bytes come with the result, or are read by name.
     #[prost(message, optional, tag = "1")]
     pub output: ::core::option::Option<ImageOutput>,
+}
+impl ::prost::Name for ImageEvent {
+    const NAME: &'static str = "ImageEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageEvent".into()
+    }
 }
 /// The result will differ from the request, or may surprise the caller.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2226,12 +2979,32 @@ pub struct WarningEvent {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
+impl ::prost::Name for WarningEvent {
+    const NAME: &'static str = "WarningEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WarningEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WarningEvent".into()
+    }
+}
 /// The operation succeeded.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CompletedEvent {
     /// The result, equal to the response of the unary call.
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
+}
+impl ::prost::Name for CompletedEvent {
+    const NAME: &'static str = "CompletedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.CompletedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.CompletedEvent".into()
+    }
 }
 /// The operation failed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2240,7 +3013,18 @@ pub struct FailedEvent {
     #[prost(message, optional, tag = "1")]
     pub status: ::core::option::Option<::tonic_types::pb::Status>,
 }
+impl ::prost::Name for FailedEvent {
+    const NAME: &'static str = "FailedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FailedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FailedEvent".into()
+    }
+}
 /// The origin of a fraction.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ProgressSource {
@@ -2280,12 +3064,32 @@ pub struct GenerateResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
 }
+impl ::prost::Name for GenerateResponse {
+    const NAME: &'static str = "GenerateResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GenerateResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GenerateResponse".into()
+    }
+}
 /// Response of `Edit`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EditResponse {
     /// The result.
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
+}
+impl ::prost::Name for EditResponse {
+    const NAME: &'static str = "EditResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.EditResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.EditResponse".into()
+    }
 }
 /// Response of `Upscale`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2294,6 +3098,16 @@ pub struct UpscaleResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
 }
+impl ::prost::Name for UpscaleResponse {
+    const NAME: &'static str = "UpscaleResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.UpscaleResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.UpscaleResponse".into()
+    }
+}
 /// Response of `Analyze`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnalyzeResponse {
@@ -2301,12 +3115,32 @@ pub struct AnalyzeResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
 }
+impl ::prost::Name for AnalyzeResponse {
+    const NAME: &'static str = "AnalyzeResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.AnalyzeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.AnalyzeResponse".into()
+    }
+}
 /// Request of `Stream`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamRequest {
     /// The operation to run.
     #[prost(message, optional, tag = "1")]
     pub operation: ::core::option::Option<Operation>,
+}
+impl ::prost::Name for StreamRequest {
+    const NAME: &'static str = "StreamRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.StreamRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.StreamRequest".into()
+    }
 }
 /// One event of a stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2317,6 +3151,16 @@ pub struct StreamResponse {
     /// Id of the request, also when the server made the id. Set in the first message only.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for StreamResponse {
+    const NAME: &'static str = "StreamResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.StreamResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.StreamResponse".into()
+    }
 }
 /// Generated client implementations.
 pub mod image_service_client {
@@ -2573,6 +3417,16 @@ pub struct Provider {
     #[prost(string, tag = "5")]
     pub key_variable: ::prost::alloc::string::String,
 }
+impl ::prost::Name for Provider {
+    const NAME: &'static str = "Provider";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Provider".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Provider".into()
+    }
+}
 /// The abilities of one model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Model {
@@ -2628,6 +3482,16 @@ pub struct Model {
     #[prost(enumeration = "ModelEvidence", tag = "16")]
     pub evidence: i32,
 }
+impl ::prost::Name for Model {
+    const NAME: &'static str = "Model";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Model".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Model".into()
+    }
+}
 /// The lifecycle of a model at its provider.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelLifecycle {
@@ -2640,6 +3504,16 @@ pub struct ModelLifecycle {
     /// Id of the model to use instead. Empty when unknown.
     #[prost(string, tag = "3")]
     pub replacement: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ModelLifecycle {
+    const NAME: &'static str = "ModelLifecycle";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ModelLifecycle".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ModelLifecycle".into()
+    }
 }
 /// A price under a condition.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2663,13 +3537,23 @@ pub struct PriceRule {
     #[prost(string, tag = "6")]
     pub checked_on: ::prost::alloc::string::String,
 }
+impl ::prost::Name for PriceRule {
+    const NAME: &'static str = "PriceRule";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.PriceRule".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.PriceRule".into()
+    }
+}
 /// One field of a request that a model reads. Clients can draw a form and check values from these facts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Parameter {
     /// Operation that the field belongs to.
     #[prost(enumeration = "OperationKind", tag = "1")]
     pub operation: i32,
-    /// Path of the field in that operation's request, `options.provider_options\["local"\].tile`.
+    /// Path of the field in that operation's request, `options.provider_options["local"].tile`.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
     /// Name for people.
@@ -2691,6 +3575,7 @@ pub struct Parameter {
 /// Nested message and enum types in `Parameter`.
 pub mod parameter {
     /// Values that the field accepts.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Text.
@@ -2716,6 +3601,16 @@ pub mod parameter {
         Image(super::ImageParameter),
     }
 }
+impl ::prost::Name for Parameter {
+    const NAME: &'static str = "Parameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Parameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Parameter".into()
+    }
+}
 /// Accepts text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TextParameter {
@@ -2725,6 +3620,16 @@ pub struct TextParameter {
     /// Default. Empty when the model decides.
     #[prost(string, tag = "2")]
     pub default_value: ::prost::alloc::string::String,
+}
+impl ::prost::Name for TextParameter {
+    const NAME: &'static str = "TextParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.TextParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.TextParameter".into()
+    }
 }
 /// Accepts a whole number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2742,6 +3647,16 @@ pub struct IntegerParameter {
     #[prost(int64, optional, tag = "4")]
     pub default_value: ::core::option::Option<i64>,
 }
+impl ::prost::Name for IntegerParameter {
+    const NAME: &'static str = "IntegerParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.IntegerParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.IntegerParameter".into()
+    }
+}
 /// Accepts a number.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct NumberParameter {
@@ -2755,12 +3670,32 @@ pub struct NumberParameter {
     #[prost(double, optional, tag = "3")]
     pub default_value: ::core::option::Option<f64>,
 }
+impl ::prost::Name for NumberParameter {
+    const NAME: &'static str = "NumberParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.NumberParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.NumberParameter".into()
+    }
+}
 /// Accepts yes or no.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BooleanParameter {
     /// Default. Unset when the model decides.
     #[prost(bool, optional, tag = "1")]
     pub default_value: ::core::option::Option<bool>,
+}
+impl ::prost::Name for BooleanParameter {
+    const NAME: &'static str = "BooleanParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.BooleanParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.BooleanParameter".into()
+    }
 }
 /// Accepts one or more words of a list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2777,6 +3712,16 @@ pub struct ChoiceParameter {
     /// Most words in one request. 0 means 1.
     #[prost(int32, tag = "4")]
     pub maximum_count: i32,
+}
+impl ::prost::Name for ChoiceParameter {
+    const NAME: &'static str = "ChoiceParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ChoiceParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ChoiceParameter".into()
+    }
 }
 /// Accepts a size.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2809,6 +3754,16 @@ pub struct SizeParameter {
     #[prost(double, tag = "9")]
     pub minimum_megapixels: f64,
 }
+impl ::prost::Name for SizeParameter {
+    const NAME: &'static str = "SizeParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SizeParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SizeParameter".into()
+    }
+}
 /// Accepts one or more images.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageParameter {
@@ -2822,6 +3777,16 @@ pub struct ImageParameter {
     #[prost(int32, tag = "3")]
     pub maximum_count: i32,
 }
+impl ::prost::Name for ImageParameter {
+    const NAME: &'static str = "ImageParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageParameter".into()
+    }
+}
 /// Request of `ListProviders`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProvidersRequest {
@@ -2832,6 +3797,16 @@ pub struct ListProvidersRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListProvidersRequest {
+    const NAME: &'static str = "ListProvidersRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListProvidersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListProvidersRequest".into()
+    }
+}
 /// Response of `ListProviders`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProvidersResponse {
@@ -2841,6 +3816,16 @@ pub struct ListProvidersResponse {
     /// Token of the next page. Empty on the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListProvidersResponse {
+    const NAME: &'static str = "ListProvidersResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListProvidersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListProvidersResponse".into()
+    }
 }
 /// Request of `ListModels`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2861,6 +3846,16 @@ pub struct ListModelsRequest {
     #[prost(string, tag = "5")]
     pub edit: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListModelsRequest {
+    const NAME: &'static str = "ListModelsRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListModelsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListModelsRequest".into()
+    }
+}
 /// Response of `ListModels`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListModelsResponse {
@@ -2874,6 +3869,16 @@ pub struct ListModelsResponse {
     #[prost(message, repeated, tag = "3")]
     pub aliases: ::prost::alloc::vec::Vec<ModelAlias>,
 }
+impl ::prost::Name for ListModelsResponse {
+    const NAME: &'static str = "ListModelsResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListModelsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListModelsResponse".into()
+    }
+}
 /// A name that the operator gave to one or more models. Requests may use the name instead of an id.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelAlias {
@@ -2884,12 +3889,32 @@ pub struct ModelAlias {
     #[prost(string, repeated, tag = "2")]
     pub models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ModelAlias {
+    const NAME: &'static str = "ModelAlias";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ModelAlias".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ModelAlias".into()
+    }
+}
 /// Request of `GetModel`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetModelRequest {
     /// Id of the model, or an alias. An alias returns the first of its models.
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetModelRequest {
+    const NAME: &'static str = "GetModelRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetModelRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetModelRequest".into()
+    }
 }
 /// Response of `GetModel`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2898,9 +3923,29 @@ pub struct GetModelResponse {
     #[prost(message, optional, tag = "1")]
     pub model: ::core::option::Option<Model>,
 }
+impl ::prost::Name for GetModelResponse {
+    const NAME: &'static str = "GetModelResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetModelResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetModelResponse".into()
+    }
+}
 /// Request of `GetServerInfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerInfoRequest {}
+impl ::prost::Name for GetServerInfoRequest {
+    const NAME: &'static str = "GetServerInfoRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetServerInfoRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetServerInfoRequest".into()
+    }
+}
 /// Response of `GetServerInfo`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerInfoResponse {
@@ -2910,6 +3955,16 @@ pub struct GetServerInfoResponse {
     /// Limits of the server.
     #[prost(message, optional, tag = "2")]
     pub limits: ::core::option::Option<ServerLimits>,
+}
+impl ::prost::Name for GetServerInfoResponse {
+    const NAME: &'static str = "GetServerInfoResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetServerInfoResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetServerInfoResponse".into()
+    }
 }
 /// Limits of a server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2936,7 +3991,18 @@ pub struct ServerLimits {
     #[prost(string, repeated, tag = "7")]
     pub media_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ServerLimits {
+    const NAME: &'static str = "ServerLimits";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ServerLimits".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ServerLimits".into()
+    }
+}
 /// Whether a model is usable now.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelState {
@@ -2978,6 +4044,7 @@ impl ModelState {
     }
 }
 /// Amount of detail in a list of models.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelView {
@@ -3011,6 +4078,7 @@ impl ModelView {
     }
 }
 /// The origin of the facts about a model. Of several origins, the strongest counts.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelEvidence {
@@ -3060,6 +4128,7 @@ impl ModelEvidence {
     }
 }
 /// A stage in the life of a model.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelStage {
