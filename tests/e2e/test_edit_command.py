@@ -141,7 +141,7 @@ def test_what_is_dropped_is_said_and_strict_refuses_it(celeste: Celeste, tmp_pat
 
 
 def test_upscaling_has_its_options_too(asked: list[tuple[Any, str]]) -> None:
-    typed = "photo.png --size 12mp --method conservative --prompt fur --creativity 0 --seed 5 --format jpeg"
+    typed = "photo.png --size 12mp --mode conservative --prompt fur --creativity 0 --seed 5 --format jpeg"
     assert CliRunner().invoke(upscale.command, typed.split()).exit_code == 0
     ((request, stem),) = asked
     assert request == Upscale(

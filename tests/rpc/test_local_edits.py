@@ -270,6 +270,6 @@ async def test_real_esrgan_is_no_resize_and_no_invention(channel: grpc.aio.Chann
 
 async def test_no_local_upscaler_invents(channel: grpc.aio.Channel) -> None:
     request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, mode=pb.UPSCALE_MODE_CREATIVE)
-    with pytest.raises(grpc.aio.AioRpcError, match="method: must be one of fast") as caught:
+    with pytest.raises(grpc.aio.AioRpcError, match="mode: must be one of fast") as caught:
         await ImageServiceStub(channel).Upscale(request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
