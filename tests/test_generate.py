@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from clients.generate import __main__ as command
-from clients.generate.contract import Contract
+from clients.generate.contract import Contract, Contracts
 from clients.generate.languages import Language, Toolchain
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
@@ -34,7 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command, "ALL", {language.name: language for language in LANGUAGES})
     monkeypatch.setattr(command, "GROUPS", {})
-    monkeypatch.setattr(Contract, "read", lambda folder: None)
+    monkeypatch.setattr(Contracts, "read", lambda folder: SimpleNamespace(server=None, clients=None))
     return tmp_path
 
 
@@ -110,8 +111,9 @@ def test_an_unknown_language_is_refused(root: Path, monkeypatch: pytest.MonkeyPa
     assert run(monkeypatch, "romulan") == 2
 
 
-def test_the_thin_image_has_comments_and_no_rules(tmp_path: Path) -> None:
-    contract = Contract.read(tmp_path)
+@pytest.mark.parametrize("side", ["server", "clients"])
+def test_the_thin_images_have_comments_and_no_rules(tmp_path: Path, side: str) -> None:
+    contract: Contract = getattr(Contracts.read(tmp_path), side)
     image = FileDescriptorSet.FromString(contract.image.read_bytes())
     files = {file.name: file for file in image.file}
     assert set(contract.names) | set(contract.google) <= set(files)
@@ -125,3 +127,12 @@ def test_the_thin_image_has_comments_and_no_rules(tmp_path: Path) -> None:
     image.DiscardUnknownFields()
     assert fields and image.ByteSize() == with_rules
     assert not any(field.options.ListFields() for field in fields if not field.options.deprecated)
+
+
+def test_only_python_gets_the_service_for_http_proxies(tmp_path: Path) -> None:
+    contracts = Contracts.read(tmp_path)
+    http = "celeste/image/v1/artifact_http_service.proto"
+    assert http in contracts.server.services
+    assert contracts.clients.names == [name for name in contracts.server.names if name != http]
+    files = FileDescriptorSet.FromString(contracts.clients.image.read_bytes()).file
+    assert not any(file.name == http or file.name.startswith("google/api/") for file in files)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from clients.generate.contract import ROOT, Contract, ToolFailed
+from clients.generate.contract import ROOT, Contract, Contracts, ToolFailed
 from clients.generate.languages import OTHERS, PYTHON, Language
 
 ALL = {language.name: language for language in (PYTHON, *OTHERS)}
@@ -48,7 +48,7 @@ def report(language: Language, old: dict[Path, bytes], new: dict[Path, bytes]) -
 def arguments() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m clients.generate", description=__doc__)
-    parser.add_argument("--image", type=Path, help="only write the contract without rules and routes into this file")
+    parser.add_argument("--image", type=Path, help="only write the contract, as other languages get it, into this file")
     parser.add_argument("--check", action="store_true", help="change no file; exit with 1 if one differs")
     parser.add_argument(
         "--skip-missing", action="store_true", help="skip a language, loudly, if this machine lacks its toolchain"
@@ -70,11 +70,11 @@ def main() -> None:
     bad: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            contract = Contract.read(Path(folder))
+            contracts = Contracts.read(Path(folder))
         except ToolFailed as error:
             sys.exit(f"FAILED: {error}")
         if options.image:
-            options.image.write_bytes(contract.image.read_bytes())
+            options.image.write_bytes(contracts.clients.image.read_bytes())
             return
         for name in options.languages:
             language = ALL[name]
@@ -85,7 +85,7 @@ def main() -> None:
                 continue
             old = committed(language)
             try:
-                new = made(language, contract)
+                new = made(language, contracts.server if language is PYTHON else contracts.clients)
             except (ToolFailed, OSError, LookupError, ValueError) as error:
                 print(f"{name}: FAILED: {error}", file=sys.stderr)
                 bad.append(name)

@@ -39,7 +39,7 @@ local MESSAGES = {
   SearchReplaceEdit = "target prompt",
   Size = "width height aspect_ratio megapixels",
   StreamRequest = "operation=Operation",
-  UpscaleRequest = "request_id model options=RequestOptions image=ImageInput factor size=Size method output_media_type prompt creativity seed style",
+  UpscaleRequest = "request_id model options=RequestOptions image=ImageInput factor size=Size mode output_media_type prompt creativity seed style",
   VaryEdit = "",
   WriteArtifactChunkRequest = "name size_bytes chunk=ArtifactChunk",
 }

@@ -6,22 +6,7 @@
 //! [tonic]: https://docs.rs/tonic
 
 /// Messages and clients of `celeste.image.v1`.
-pub use generated::celeste::image::v1;
-/// Messages of other packages that `v1` uses.
-pub use generated::google;
-
 #[allow(missing_docs, clippy::all, rustdoc::all)]
-mod generated {
-    pub mod celeste {
-        pub mod image {
-            pub mod v1 {
-                include!("gen/celeste.image.v1.rs");
-            }
-        }
-    }
-    pub mod google {
-        pub mod api {
-            include!("gen/google.api.rs");
-        }
-    }
+pub mod v1 {
+    include!("gen/celeste.image.v1.rs");
 }

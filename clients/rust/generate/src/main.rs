@@ -5,9 +5,8 @@
 //! ```
 //!
 //! THIN_IMAGE is a `FileDescriptorSet` with comments: the contract without custom options, and its imports. The program
-//! creates OUT_FOLDER if it is missing, and writes two files there: `celeste.image.v1.rs`, and `google.api.rs` with
-//! `HttpBody`. It leaves other files alone. Types of `google.rpc` come from the crate `tonic-types`, well-known types
-//! from `prost-types`.
+//! creates OUT_FOLDER if it is missing, and writes `celeste.image.v1.rs` there. It leaves other files alone. Types of
+//! `google.rpc` come from the crate `tonic-types`, well-known types from `prost-types`.
 
 use std::{env, error::Error, ffi::OsString, fs, path::Path, process::ExitCode};
 

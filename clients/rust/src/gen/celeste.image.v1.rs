@@ -37,9 +37,9 @@ pub struct ImageMetadata {
     /// Height in pixels after the EXIF orientation is applied.
     #[prost(int32, tag = "3")]
     pub height: i32,
-    /// Size of the file in bytes.
-    #[prost(int64, tag = "4")]
-    pub size_bytes: i64,
+    /// Size of the file in bytes, at most `ServerLimits.image_bytes`.
+    #[prost(int32, tag = "4")]
+    pub size_bytes: i32,
     /// SHA-256 of the file, 64 lower-case hex digits.
     #[prost(string, tag = "5")]
     pub sha256: ::prost::alloc::string::String,
@@ -118,7 +118,7 @@ pub struct GenerationParameters {
     /// Negative prompt, cut at 16,000 characters.
     #[prost(string, tag = "3")]
     pub negative_prompt: ::prost::alloc::string::String,
-    /// Seed. Unset when the file has none.
+    /// Seed, 0 to 2^64 - 1. Unset when the file has none.
     #[prost(uint64, optional, tag = "4")]
     pub seed: ::core::option::Option<u64>,
     /// Sampling steps. 0 when the file has none.
@@ -153,7 +153,7 @@ pub struct ContentCredentials {
     /// Last part of the declared IPTC digital source type, for example `trainedAlgorithmicMedia`.
     #[prost(string, tag = "2")]
     pub digital_source_type: ::prost::alloc::string::String,
-    /// Size of the manifest store in the file. 0 when the file only links to its manifest.
+    /// Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
     #[prost(int64, tag = "3")]
     pub size_bytes: i64,
     /// Address of the manifest, as the file declares it. The server does not fetch the address.
@@ -466,8 +466,8 @@ impl AnalysisKind {
 /// EXIF orientation first. Width, height and masks therefore refer to the image as people see it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageInput {
-    /// The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-    /// images as artifacts.
+    /// The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+    /// They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
     /// Name of a stored artifact, `artifacts/sha256-<64 hex digits>`.
@@ -534,9 +534,9 @@ pub struct ImageOutput {
     /// Height in pixels, measured on the bytes.
     #[prost(int32, tag = "4")]
     pub height: i32,
-    /// Size of the encoded image in bytes.
-    #[prost(int64, tag = "5")]
-    pub size_bytes: i64,
+    /// Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
+    #[prost(int32, tag = "5")]
+    pub size_bytes: i32,
     /// SHA-256 of the bytes, 64 lower-case hex digits.
     #[prost(string, tag = "6")]
     pub sha256: ::prost::alloc::string::String,
@@ -547,7 +547,8 @@ pub struct ImageOutput {
     /// Position among the images asked for, from 0.
     #[prost(int32, tag = "8")]
     pub index: i32,
-    /// Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+    /// Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+    /// seeds.
     #[prost(uint64, optional, tag = "9")]
     pub seed: ::core::option::Option<u64>,
     /// SHA-256 of the source images, in the order of the request. Empty for an image made from words alone.
@@ -995,7 +996,7 @@ pub struct SafetyVerdict {
     pub owed: ::core::option::Option<bool>,
     /// Why the check failed, for people. Empty when the check was done.
     #[prost(string, tag = "10")]
-    pub note: ::prost::alloc::string::String,
+    pub message: ::prost::alloc::string::String,
 }
 impl ::prost::Name for SafetyVerdict {
     const NAME: &'static str = "SafetyVerdict";
@@ -1116,8 +1117,8 @@ pub struct GenerateRequest {
     /// Number of images, 1 to 16. Zero is unset and means 1. The server splits a number that exceeds the model's limit.
     #[prost(int32, tag = "7")]
     pub count: i32,
-    /// Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-    /// parameters. Unset, the server draws a seed and returns it.
+    /// Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+    /// same seed and parameters. Unset, the server draws a seed and returns it.
     #[prost(uint64, optional, tag = "8")]
     pub seed: ::core::option::Option<u64>,
     /// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
@@ -1159,10 +1160,14 @@ impl ::prost::Name for GenerateRequest {
 /// Edits an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EditRequest {
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Options that all operations share.
@@ -1171,7 +1176,8 @@ pub struct EditRequest {
     /// The source: the image to edit.
     #[prost(message, optional, tag = "4")]
     pub image: ::core::option::Option<ImageInput>,
-    /// As in GenerateRequest, for edits that use a seed.
+    /// Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+    /// the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
     #[prost(uint64, optional, tag = "5")]
     pub seed: ::core::option::Option<u64>,
     /// Further images that guide the edit: people, objects, styles. At most 16.
@@ -1186,38 +1192,42 @@ pub struct EditRequest {
     /// Number of images, 1 to 16. Zero is unset and means 1.
     #[prost(int32, tag = "9")]
     pub count: i32,
-    /// As in GenerateRequest.
+    /// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+    /// Unset means the model's default.
     #[prost(string, tag = "10")]
     pub output_media_type: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+    /// default.
     #[prost(string, tag = "11")]
     pub quality: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+    /// default.
     #[prost(string, tag = "12")]
     pub background: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
     #[prost(int32, tag = "13")]
     pub output_quality: i32,
     /// Name of a style that the model knows, for the painted content. Empty means no style. To transfer a style to the
     /// source, use `restyle`.
     #[prost(string, tag = "14")]
     pub style: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+    /// the model's default.
     #[prost(bool, optional, tag = "15")]
     pub rewrite_prompt: ::core::option::Option<bool>,
     /// The edit.
     #[prost(
-        oneof = "edit_request::Edit",
+        oneof = "edit_request::Kind",
         tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28"
     )]
-    pub edit: ::core::option::Option<edit_request::Edit>,
+    pub kind: ::core::option::Option<edit_request::Kind>,
 }
 /// Nested message and enum types in `EditRequest`.
 pub mod edit_request {
     /// The edit.
     #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Edit {
+    pub enum Kind {
         /// Remove an object.
         #[prost(message, tag = "16")]
         Erase(super::EraseEdit),
@@ -1269,10 +1279,14 @@ impl ::prost::Name for EditRequest {
 /// Enlarges an image. Exactly one of `factor` and `size` must be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpscaleRequest {
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Options that all operations share.
@@ -1289,21 +1303,23 @@ pub struct UpscaleRequest {
     #[prost(message, optional, tag = "6")]
     pub size: ::core::option::Option<Size>,
     /// Way to enlarge. Unset means the model's own way.
-    #[prost(enumeration = "UpscaleMethod", tag = "7")]
-    pub method: i32,
-    /// As in GenerateRequest.
+    #[prost(enumeration = "UpscaleMode", tag = "7")]
+    pub mode: i32,
+    /// Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+    /// Unset means the model's default.
     #[prost(string, tag = "8")]
     pub output_media_type: ::prost::alloc::string::String,
-    /// Content of the image, for methods that invent detail, up to 32,000 characters.
+    /// Content of the image, for modes that invent detail, up to 32,000 characters.
     #[prost(string, tag = "9")]
     pub prompt: ::prost::alloc::string::String,
     /// Amount of invented detail, 0 to 1. Unset means the model's default.
     #[prost(double, optional, tag = "10")]
     pub creativity: ::core::option::Option<f64>,
-    /// As in GenerateRequest, for methods that use a seed.
+    /// Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+    /// parameters. Unset, the server draws a seed and returns it.
     #[prost(uint64, optional, tag = "11")]
     pub seed: ::core::option::Option<u64>,
-    /// Name of a style that the model knows, for methods that invent detail. Empty means no style.
+    /// Name of a style that the model knows, for modes that invent detail. Empty means no style.
     #[prost(string, tag = "12")]
     pub style: ::prost::alloc::string::String,
 }
@@ -1320,10 +1336,14 @@ impl ::prost::Name for UpscaleRequest {
 /// Analyzes an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnalyzeRequest {
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Options that all operations share.
@@ -1465,7 +1485,7 @@ pub struct FidelityLine {
     /// `size.#9`.
     ///
     /// The line of `model` is present when the request named another model than the one that did it. For the first model
-    /// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+    /// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
     /// STRICT allows both, since the request does.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
@@ -1483,9 +1503,9 @@ pub struct FidelityLine {
     /// `inpaint.pixel_lock` and `erase.pixel_lock` have two differences (see `EraseEdit.pixel_lock`).
     #[prost(message, optional, tag = "5")]
     pub measured: ::core::option::Option<::prost_types::Value>,
-    /// Explanation for people. Empty when the outcome needs none.
+    /// Explanation, for people. Empty when the outcome needs none.
     #[prost(string, tag = "6")]
-    pub note: ::prost::alloc::string::String,
+    pub message: ::prost::alloc::string::String,
     /// Index of the image that the line is about. Unset means all images.
     #[prost(int32, optional, tag = "7")]
     pub image_index: ::core::option::Option<i32>,
@@ -1566,7 +1586,7 @@ impl ::prost::Name for OperationResult {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum UpscaleMethod {
+pub enum UpscaleMode {
     /// The model's own way.
     Unspecified = 0,
     /// Fast, with little invented detail.
@@ -1576,26 +1596,26 @@ pub enum UpscaleMethod {
     /// With invented detail.
     Creative = 3,
 }
-impl UpscaleMethod {
+impl UpscaleMode {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "UPSCALE_METHOD_UNSPECIFIED",
-            Self::Fast => "UPSCALE_METHOD_FAST",
-            Self::Conservative => "UPSCALE_METHOD_CONSERVATIVE",
-            Self::Creative => "UPSCALE_METHOD_CREATIVE",
+            Self::Unspecified => "UPSCALE_MODE_UNSPECIFIED",
+            Self::Fast => "UPSCALE_MODE_FAST",
+            Self::Conservative => "UPSCALE_MODE_CONSERVATIVE",
+            Self::Creative => "UPSCALE_MODE_CREATIVE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "UPSCALE_METHOD_UNSPECIFIED" => Some(Self::Unspecified),
-            "UPSCALE_METHOD_FAST" => Some(Self::Fast),
-            "UPSCALE_METHOD_CONSERVATIVE" => Some(Self::Conservative),
-            "UPSCALE_METHOD_CREATIVE" => Some(Self::Creative),
+            "UPSCALE_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "UPSCALE_MODE_FAST" => Some(Self::Fast),
+            "UPSCALE_MODE_CONSERVATIVE" => Some(Self::Conservative),
+            "UPSCALE_MODE_CREATIVE" => Some(Self::Creative),
             _ => None,
         }
     }
@@ -1806,7 +1826,7 @@ pub struct ArtifactLineage {
     /// Id of the model that made the bytes.
     #[prost(string, tag = "3")]
     pub model: ::prost::alloc::string::String,
-    /// Seed that makes the bytes again. Unset when the model has no seeds.
+    /// Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
     #[prost(uint64, optional, tag = "4")]
     pub seed: ::core::option::Option<u64>,
     /// SHA-256 of the source images.
@@ -2503,256 +2523,6 @@ pub mod artifact_service_client {
         }
     }
 }
-/// A part of the body of an upload. The transcoder cuts the body.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UploadArtifactRequest {
-    /// Name of the artifact. In the first message only.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// The next bytes. The server takes the media type from the bytes and ignores `content_type`.
-    #[prost(message, optional, tag = "2")]
-    pub body: ::core::option::Option<super::super::super::google::api::HttpBody>,
-}
-impl ::prost::Name for UploadArtifactRequest {
-    const NAME: &'static str = "UploadArtifactRequest";
-    const PACKAGE: &'static str = "celeste.image.v1";
-    fn full_name() -> ::prost::alloc::string::String {
-        "celeste.image.v1.UploadArtifactRequest".into()
-    }
-    fn type_url() -> ::prost::alloc::string::String {
-        "/celeste.image.v1.UploadArtifactRequest".into()
-    }
-}
-/// Response of `UploadArtifact`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UploadArtifactResponse {
-    /// The artifact.
-    #[prost(message, optional, tag = "1")]
-    pub artifact: ::core::option::Option<Artifact>,
-}
-impl ::prost::Name for UploadArtifactResponse {
-    const NAME: &'static str = "UploadArtifactResponse";
-    const PACKAGE: &'static str = "celeste.image.v1";
-    fn full_name() -> ::prost::alloc::string::String {
-        "celeste.image.v1.UploadArtifactResponse".into()
-    }
-    fn type_url() -> ::prost::alloc::string::String {
-        "/celeste.image.v1.UploadArtifactResponse".into()
-    }
-}
-/// Request of `DownloadArtifact`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DownloadArtifactRequest {
-    /// Name of the artifact, `artifacts/sha256-<64 hex digits>`.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// First byte to return, from 0. At the size of the artifact the body is empty.
-    #[prost(int64, tag = "2")]
-    pub offset: i64,
-    /// Most bytes to return. Zero is unset and means all bytes from `offset` to the end.
-    #[prost(int64, tag = "3")]
-    pub limit: i64,
-}
-impl ::prost::Name for DownloadArtifactRequest {
-    const NAME: &'static str = "DownloadArtifactRequest";
-    const PACKAGE: &'static str = "celeste.image.v1";
-    fn full_name() -> ::prost::alloc::string::String {
-        "celeste.image.v1.DownloadArtifactRequest".into()
-    }
-    fn type_url() -> ::prost::alloc::string::String {
-        "/celeste.image.v1.DownloadArtifactRequest".into()
-    }
-}
-/// A part of the body of a download.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct DownloadArtifactResponse {
-    /// The next bytes. The first message has the media type in `content_type`.
-    #[prost(message, optional, tag = "1")]
-    pub body: ::core::option::Option<super::super::super::google::api::HttpBody>,
-}
-impl ::prost::Name for DownloadArtifactResponse {
-    const NAME: &'static str = "DownloadArtifactResponse";
-    const PACKAGE: &'static str = "celeste.image.v1";
-    fn full_name() -> ::prost::alloc::string::String {
-        "celeste.image.v1.DownloadArtifactResponse".into()
-    }
-    fn type_url() -> ::prost::alloc::string::String {
-        "/celeste.image.v1.DownloadArtifactResponse".into()
-    }
-}
-/// Generated client implementations.
-pub mod artifact_http_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
-    ///
-    /// The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    /// at any byte.
-    #[derive(Debug, Clone)]
-    pub struct ArtifactHttpServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl ArtifactHttpServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> ArtifactHttpServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> ArtifactHttpServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            ArtifactHttpServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Stores the body of an HTTP request as an artifact.
-        ///
-        /// The name holds the digest of the body, so the server checks every byte. If the caller already has the artifact, the
-        /// server ignores the body; `ArtifactService.FindMissingArtifacts` tells whether to send it. Retry a cut upload with the
-        /// whole body; to resume an upload instead, use `ArtifactService.WriteArtifactChunk`. Errors:
-        ///
-        /// * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the body does not match the digest in the name; the server discarded it.
-        /// * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the body exceeds `ServerLimits.image_bytes`.
-        pub async fn upload_artifact(
-            &mut self,
-            request: impl tonic::IntoStreamingRequest<
-                Message = super::UploadArtifactRequest,
-            >,
-        ) -> std::result::Result<
-            tonic::Response<super::UploadArtifactResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/celeste.image.v1.ArtifactHttpService/UploadArtifact",
-            );
-            let mut req = request.into_streaming_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "celeste.image.v1.ArtifactHttpService",
-                        "UploadArtifact",
-                    ),
-                );
-            self.inner.client_streaming(req, path, codec).await
-        }
-        /// Returns an artifact, or a part of it, as the body of an HTTP response.
-        ///
-        /// The header `content-type` has the media type of the artifact. HTTP clients do not see an error that ends the body
-        /// early: check the SHA-256 in the name against all the bytes. Errors:
-        ///
-        /// * `OUT_OF_RANGE`: the offset is beyond the end.
-        /// * `DATA_LOSS`: the stored bytes are damaged or lost; store them again.
-        /// * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read within the server's timeout.
-        pub async fn download_artifact(
-            &mut self,
-            request: impl tonic::IntoRequest<super::DownloadArtifactRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::DownloadArtifactResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/celeste.image.v1.ArtifactHttpService/DownloadArtifact",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "celeste.image.v1.ArtifactHttpService",
-                        "DownloadArtifact",
-                    ),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-    }
-}
 /// A detail of error statuses, for facts without a message in `google.rpc`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FailureInfo {
@@ -2781,7 +2551,8 @@ pub struct FailedAttempt {
     /// Id of the model.
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
-    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    /// that this try failed.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
     /// The failure, for people. Empty when the status has no room.
@@ -3012,7 +2783,7 @@ pub mod operation_event {
         Submitted(super::SubmittedEvent),
         /// The operation made progress.
         #[prost(message, tag = "7")]
-        Progress(super::ProgressEvent),
+        Progress(super::ProgressedEvent),
         /// A preview of an unfinished image.
         #[prost(message, tag = "8")]
         Preview(super::PreviewEvent),
@@ -3103,7 +2874,8 @@ impl ::prost::Name for SubmittedEvent {
 /// A try failed, and the server repeats the request with the same model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetryingEvent {
-    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    /// that this try failed.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
     /// Pause before the next try.
@@ -3125,7 +2897,7 @@ impl ::prost::Name for RetryingEvent {
 }
 /// The operation made progress.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ProgressEvent {
+pub struct ProgressedEvent {
     /// Share done, 0 to 1. The share never falls.
     #[prost(double, tag = "1")]
     pub fraction: f64,
@@ -3136,14 +2908,14 @@ pub struct ProgressEvent {
     #[prost(enumeration = "ProgressSource", tag = "3")]
     pub source: i32,
 }
-impl ::prost::Name for ProgressEvent {
-    const NAME: &'static str = "ProgressEvent";
+impl ::prost::Name for ProgressedEvent {
+    const NAME: &'static str = "ProgressedEvent";
     const PACKAGE: &'static str = "celeste.image.v1";
     fn full_name() -> ::prost::alloc::string::String {
-        "celeste.image.v1.ProgressEvent".into()
+        "celeste.image.v1.ProgressedEvent".into()
     }
     fn type_url() -> ::prost::alloc::string::String {
-        "/celeste.image.v1.ProgressEvent".into()
+        "/celeste.image.v1.ProgressedEvent".into()
     }
 }
 /// A preview of an unfinished image.
@@ -3180,7 +2952,7 @@ impl ::prost::Name for PreviewEvent {
 pub struct ImageEvent {
     /// The image without its bytes. Bytes come with the result, or are read by name.
     #[prost(message, optional, tag = "1")]
-    pub image: ::core::option::Option<ImageOutput>,
+    pub output: ::core::option::Option<ImageOutput>,
 }
 impl ::prost::Name for ImageEvent {
     const NAME: &'static str = "ImageEvent";
@@ -3597,6 +3369,8 @@ pub mod image_service_client {
         ///
         /// Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
         /// the same status. Closing the stream stops the work; stored images are kept.
+        ///
+        /// HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
         pub async fn stream(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamRequest>,
@@ -3671,7 +3445,7 @@ pub struct Model {
     /// Operations that the model offers.
     #[prost(enumeration = "OperationKind", repeated, tag = "5")]
     pub operations: ::prost::alloc::vec::Vec<i32>,
-    /// Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+    /// Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
     #[prost(string, repeated, tag = "17")]
     pub edits: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Whether the model is usable now.
@@ -3694,7 +3468,7 @@ pub struct Model {
     pub max_count: i32,
     /// Whether the model sends previews.
     #[prost(bool, tag = "12")]
-    pub previews: bool,
+    pub sends_previews: bool,
     /// Fields that the model reads, per operation. Left out in the BASIC view.
     #[prost(message, repeated, tag = "13")]
     pub parameters: ::prost::alloc::vec::Vec<Parameter>,
@@ -3751,8 +3525,8 @@ pub struct PriceRule {
     #[prost(message, optional, tag = "2")]
     pub price: ::core::option::Option<Money>,
     /// Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
-    #[prost(int64, tag = "3")]
-    pub per: i64,
+    #[prost(int32, tag = "3")]
+    pub per: i32,
     /// Condition of the price, for people. Empty means always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
@@ -3863,7 +3637,7 @@ pub struct IntegerParameter {
     /// Smallest value. Unset when the contract alone limits it.
     #[prost(int64, optional, tag = "1")]
     pub minimum: ::core::option::Option<i64>,
-    /// Largest value. Unset when the contract alone limits it.
+    /// Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
     #[prost(int64, optional, tag = "2")]
     pub maximum: ::core::option::Option<i64>,
     /// Values are multiples of this number. 0 means any value.
@@ -4068,7 +3842,7 @@ pub struct ListModelsRequest {
     /// Only models that offer this operation. Unset means all.
     #[prost(enumeration = "OperationKind", tag = "4")]
     pub operation: i32,
-    /// Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+    /// Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
     #[prost(string, tag = "5")]
     pub edit: ::prost::alloc::string::String,
 }
