@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ METADATA = ("x-celeste-text", "x-celeste-bytes-bin")
 """Request metadata of the cases, which browsers send and read only if Envoy's CORS policy allows it."""
 TICKS = os.sysconf("SC_CLK_TCK")
 WAIT_SECONDS = 10.0
+PORT_SECONDS = 120.0
 
 
 @dataclass
@@ -82,6 +84,7 @@ async def serving(folder: Path) -> AsyncIterator[Serving]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_process(emulate, folder / "emulate.log", {}))
         _wait_for(vendors)
+        await asyncio.to_thread(_wait_until_free, PAGE_ADDRESS)
         server = stack.enter_context(_process(serve, log, {"CELESTE_CONFIG": str(vendors)}))
         health = [*CELESTE, "health", "--address", address, "--wait", "30"]
         if (await asyncio.to_thread(subprocess.run, health, stdout=subprocess.DEVNULL, check=False)).returncode:
@@ -106,6 +109,21 @@ def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
         except subprocess.TimeoutExpired:
             print(f"{command[3]} did not end within 20 s", file=sys.stderr)
             process.kill()
+
+
+def _wait_until_free(address: str) -> None:
+    """Waits until no other process has an address: another run may end, or a connection that got this port."""
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + PORT_SECONDS
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                return probe.bind((host, int(port)))
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+        time.sleep(0.5)
 
 
 def _wait_for(file: Path) -> None:
