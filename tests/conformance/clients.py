@@ -140,7 +140,7 @@ CLIENTS = (
         "Rust",
         [CARGO],
         f"{RUST_RUNNER}/build.sh",
-        f"{RUST_RUNNER}/run.sh",
+        f"{RUST_RUNNER}/target/debug/runner",
         page="rust.md",
         block=f"{RUST_RUNNER}/block.sh",
         fence="rust",

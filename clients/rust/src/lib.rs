@@ -10,3 +10,6 @@
 pub mod v1 {
     include!("gen/celeste.image.v1.rs");
 }
+
+// The types of these crates are in messages, calls and errors: a program takes them from here, in the right version.
+pub use {prost, prost_types, tonic, tonic_types};

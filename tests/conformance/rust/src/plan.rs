@@ -1,0 +1,112 @@
+//! The plan: which calls to make.
+
+use std::{collections::HashMap, error::Error, fs, path::PathBuf};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use celeste_image::v1::ArtifactChunk;
+use prost::bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tonic::metadata::{
+    AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, BinaryMetadataValue, MetadataMap,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub transport: String,
+    pub cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    pub name: String,
+    pub address: String,
+    pub call: String,
+    #[serde(default)]
+    pub request: Option<Value>,
+    #[serde(default)]
+    metadata: HashMap<String, String>,
+    #[serde(default = "default_deadline_seconds")]
+    pub deadline_seconds: f64,
+    #[serde(default)]
+    pub cancel_after: Option<usize>,
+    #[serde(default)]
+    pub upload: Option<Upload>,
+    #[serde(default)]
+    pub download: bool,
+}
+
+fn default_deadline_seconds() -> f64 {
+    60.0
+}
+
+impl Case {
+    /// Returns the request metadata.
+    pub fn metadata(&self) -> Result<MetadataMap, Box<dyn Error>> {
+        let mut map = MetadataMap::new();
+        for (key, value) in &self.metadata {
+            if key.ends_with("-bin") {
+                let value = BinaryMetadataValue::from_bytes(&BASE64_STANDARD.decode(value)?);
+                map.append_bin(key.parse::<BinaryMetadataKey>()?, value);
+            } else {
+                let value = value.parse::<AsciiMetadataValue>()?;
+                map.append(key.parse::<AsciiMetadataKey>()?, value);
+            }
+        }
+        Ok(map)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upload {
+    path: PathBuf,
+    chunk_bytes: usize,
+    #[serde(default)]
+    offset: usize,
+    #[serde(default)]
+    stop_after: Option<usize>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    size_bytes: Option<i64>,
+}
+
+/// A file to upload.
+pub struct File {
+    pub name: String,
+    pub size_bytes: i64,
+    pub chunks: Vec<ArtifactChunk>,
+}
+
+impl Upload {
+    /// Reads the file. The chunks share its bytes.
+    pub fn read(&self) -> Result<File, Box<dyn Error>> {
+        let data = Bytes::from(fs::read(&self.path)?);
+        let digest = || format!("artifacts/sha256-{}", hex(&Sha256::digest(&data)));
+        let offsets = (self.offset..data.len()).step_by(self.chunk_bytes);
+        let chunk = |offset: usize| {
+            let end = data.len().min(offset + self.chunk_bytes);
+            Ok(ArtifactChunk {
+                offset: offset.try_into()?,
+                data: data.slice(offset..end),
+            })
+        };
+        Ok(File {
+            name: self.name.clone().unwrap_or_else(digest),
+            size_bytes: self.size_bytes.map_or_else(|| data.len().try_into(), Ok)?,
+            chunks: offsets
+                .take(self.stop_after.unwrap_or(usize::MAX))
+                .map(chunk)
+                .collect::<Result<_, Box<dyn Error>>>()?,
+        })
+    }
+}
+
+/// Returns lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
