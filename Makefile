@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo test test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ IN_PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
+
+test-clients: .venv/dev ## Speak the contract from every language (Node, Chromium, Go, JDK, Maven, Rust); writes the matrix in docs/clients
+	$(BIN)/python -m tests.conformance.run $(CLIENTS_ARGS)
 
 # The pure tests, and one call of a real server. Left out: what starts processes (engines, sandbox, command line,
 # plug-ins, vendors' SDKs, S3), what goes through real sockets, and whatever needs seconds.
@@ -74,8 +77,9 @@ buf: .venv/dev ## Lint the contract and look for changes that break the baseline
 hadolint: .venv/dev ## Lint the Dockerfile
 	$(BIN)/hadolint Dockerfile
 
-stubs: .venv-generate/ready ## Check that the generated Python code matches the contract
+stubs: .venv-generate/ready .venv/dev ## Check that the generated Python code matches the contract
 	.venv-generate/bin/python -m clients.generate --check python
+	$(BIN)/python deploy/envoy/strict.py --check
 
 # A language whose toolchain is missing is skipped by name. One that LANGUAGES names must not be missing.
 check-clients: .venv-generate/ready ## Check that the generated code of other languages matches (LANGUAGES="go rust")
@@ -90,8 +94,9 @@ pictures: .venv/local ## Remake the images of docs/engines/ with the local engin
 check-docs: .venv/dev ## Check that the generated pages match the catalog and the recordings
 	$(BIN)/python -m docs.generate --check
 
-generate: .venv-generate/ready ## Generate code from the contract (LANGUAGES="python go" for some languages)
+generate: .venv-generate/ready .venv/dev ## Generate code from the contract (LANGUAGES="python go" for some languages)
 	.venv-generate/bin/python -m clients.generate $(LANGUAGES)
+	$(BIN)/python deploy/envoy/strict.py
 
 baseline: .venv/dev ## Make the current contract the baseline that later changes must not break
 	$(BIN)/buf build --exclude-source-info -o proto/baseline.binpb

@@ -33,7 +33,7 @@ namespace Celeste.Image.V1 {
             "eRI4CgZzYWZldHkYBCABKAsyIC5jZWxlc3RlLmltYWdlLnYxLlNhZmV0eUFu",
             "YWx5c2lzUgZzYWZldHkihwQKDUltYWdlTWV0YWRhdGESHQoKbWVkaWFfdHlw",
             "ZRgBIAEoCVIJbWVkaWFUeXBlEhQKBXdpZHRoGAIgASgFUgV3aWR0aBIWCgZo",
-            "ZWlnaHQYAyABKAVSBmhlaWdodBIdCgpzaXplX2J5dGVzGAQgASgDUglzaXpl",
+            "ZWlnaHQYAyABKAVSBmhlaWdodBIdCgpzaXplX2J5dGVzGAQgASgFUglzaXpl",
             "Qnl0ZXMSFgoGc2hhMjU2GAUgASgJUgZzaGEyNTYSHQoKY29sb3JfbW9kZRgG",
             "IAEoCVIJY29sb3JNb2RlEhsKCWhhc19hbHBoYRgHIAEoCFIIaGFzQWxwaGES",
             "IAoLb3JpZW50YXRpb24YCCABKAVSC29yaWVudGF0aW9uEh8KC2ljY19wcm9m",
@@ -612,13 +612,13 @@ namespace Celeste.Image.V1 {
 
     /// <summary>Field number for the "size_bytes" field.</summary>
     public const int SizeBytesFieldNumber = 4;
-    private long sizeBytes_;
+    private int sizeBytes_;
     /// <summary>
-    /// Size of the file in bytes.
+    /// Size of the file in bytes, at most `ServerLimits.image_bytes`.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public long SizeBytes {
+    public int SizeBytes {
       get { return sizeBytes_; }
       set {
         sizeBytes_ = value;
@@ -797,7 +797,7 @@ namespace Celeste.Image.V1 {
       if (MediaType.Length != 0) hash ^= MediaType.GetHashCode();
       if (Width != 0) hash ^= Width.GetHashCode();
       if (Height != 0) hash ^= Height.GetHashCode();
-      if (SizeBytes != 0L) hash ^= SizeBytes.GetHashCode();
+      if (SizeBytes != 0) hash ^= SizeBytes.GetHashCode();
       if (Sha256.Length != 0) hash ^= Sha256.GetHashCode();
       if (ColorMode.Length != 0) hash ^= ColorMode.GetHashCode();
       if (HasAlpha != false) hash ^= HasAlpha.GetHashCode();
@@ -837,9 +837,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(24);
         output.WriteInt32(Height);
       }
-      if (SizeBytes != 0L) {
+      if (SizeBytes != 0) {
         output.WriteRawTag(32);
-        output.WriteInt64(SizeBytes);
+        output.WriteInt32(SizeBytes);
       }
       if (Sha256.Length != 0) {
         output.WriteRawTag(42);
@@ -896,9 +896,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(24);
         output.WriteInt32(Height);
       }
-      if (SizeBytes != 0L) {
+      if (SizeBytes != 0) {
         output.WriteRawTag(32);
-        output.WriteInt64(SizeBytes);
+        output.WriteInt32(SizeBytes);
       }
       if (Sha256.Length != 0) {
         output.WriteRawTag(42);
@@ -952,8 +952,8 @@ namespace Celeste.Image.V1 {
       if (Height != 0) {
         size += 1 + pb::CodedOutputStream.ComputeInt32Size(Height);
       }
-      if (SizeBytes != 0L) {
-        size += 1 + pb::CodedOutputStream.ComputeInt64Size(SizeBytes);
+      if (SizeBytes != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeInt32Size(SizeBytes);
       }
       if (Sha256.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeStringSize(Sha256);
@@ -1001,7 +1001,7 @@ namespace Celeste.Image.V1 {
       if (other.Height != 0) {
         Height = other.Height;
       }
-      if (other.SizeBytes != 0L) {
+      if (other.SizeBytes != 0) {
         SizeBytes = other.SizeBytes;
       }
       if (other.Sha256.Length != 0) {
@@ -1067,7 +1067,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 32: {
-            SizeBytes = input.ReadInt64();
+            SizeBytes = input.ReadInt32();
             break;
           }
           case 42: {
@@ -1144,7 +1144,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 32: {
-            SizeBytes = input.ReadInt64();
+            SizeBytes = input.ReadInt32();
             break;
           }
           case 42: {
@@ -1602,7 +1602,7 @@ namespace Celeste.Image.V1 {
 
     private ulong seed_;
     /// <summary>
-    /// Seed. Unset when the file has none.
+    /// Seed, 0 to 2^64 - 1. Unset when the file has none.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2089,7 +2089,7 @@ namespace Celeste.Image.V1 {
     public const int SizeBytesFieldNumber = 3;
     private long sizeBytes_;
     /// <summary>
-    /// Size of the manifest store in the file. 0 when the file only links to its manifest.
+    /// Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

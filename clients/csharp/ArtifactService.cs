@@ -721,7 +721,7 @@ namespace Celeste.Image.V1 {
 
     private ulong seed_;
     /// <summary>
-    /// Seed that makes the bytes again. Unset when the model has no seeds.
+    /// Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -547,7 +547,8 @@ namespace Celeste.Image.V1 {
     public const int ReasonFieldNumber = 2;
     private string reason_ = "";
     /// <summary>
-    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    /// that this try failed.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -28,48 +28,48 @@ namespace Celeste.Image.V1 {
             "LnYxGhxjZWxlc3RlL2ltYWdlL3YxL2ltYWdlLnByb3RvGiBjZWxlc3RlL2lt",
             "YWdlL3YxL29wZXJhdGlvbi5wcm90bxoeZ29vZ2xlL3Byb3RvYnVmL2R1cmF0",
             "aW9uLnByb3RvGh9nb29nbGUvcHJvdG9idWYvdGltZXN0YW1wLnByb3RvGhdn",
-            "b29nbGUvcnBjL3N0YXR1cy5wcm90byLCBQoOT3BlcmF0aW9uRXZlbnQSGgoI",
+            "b29nbGUvcnBjL3N0YXR1cy5wcm90byLEBQoOT3BlcmF0aW9uRXZlbnQSGgoI",
             "c2VxdWVuY2UYASABKANSCHNlcXVlbmNlEi4KBHRpbWUYAiABKAsyGi5nb29n",
             "bGUucHJvdG9idWYuVGltZXN0YW1wUgR0aW1lEjcKBnF1ZXVlZBgEIAEoCzId",
             "LmNlbGVzdGUuaW1hZ2UudjEuUXVldWVkRXZlbnRIAFIGcXVldWVkEjoKB3N0",
             "YXJ0ZWQYBSABKAsyHi5jZWxlc3RlLmltYWdlLnYxLlN0YXJ0ZWRFdmVudEgA",
             "UgdzdGFydGVkEkAKCXN1Ym1pdHRlZBgGIAEoCzIgLmNlbGVzdGUuaW1hZ2Uu",
-            "djEuU3VibWl0dGVkRXZlbnRIAFIJc3VibWl0dGVkEj0KCHByb2dyZXNzGAcg",
-            "ASgLMh8uY2VsZXN0ZS5pbWFnZS52MS5Qcm9ncmVzc0V2ZW50SABSCHByb2dy",
-            "ZXNzEjoKB3ByZXZpZXcYCCABKAsyHi5jZWxlc3RlLmltYWdlLnYxLlByZXZp",
-            "ZXdFdmVudEgAUgdwcmV2aWV3EjQKBWltYWdlGAkgASgLMhwuY2VsZXN0ZS5p",
-            "bWFnZS52MS5JbWFnZUV2ZW50SABSBWltYWdlEjoKB3dhcm5pbmcYCiABKAsy",
-            "Hi5jZWxlc3RlLmltYWdlLnYxLldhcm5pbmdFdmVudEgAUgd3YXJuaW5nEj0K",
-            "CHJldHJ5aW5nGAsgASgLMh8uY2VsZXN0ZS5pbWFnZS52MS5SZXRyeWluZ0V2",
-            "ZW50SABSCHJldHJ5aW5nEkAKCWNvbXBsZXRlZBgMIAEoCzIgLmNlbGVzdGUu",
-            "aW1hZ2UudjEuQ29tcGxldGVkRXZlbnRIAFIJY29tcGxldGVkEjcKBmZhaWxl",
-            "ZBgNIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuRmFpbGVkRXZlbnRIAFIGZmFp",
-            "bGVkQgYKBGtpbmQiKQoLUXVldWVkRXZlbnQSGgoIcG9zaXRpb24YASABKAVS",
-            "CHBvc2l0aW9uIl4KDFN0YXJ0ZWRFdmVudBIaCghwcm92aWRlchgBIAEoCVII",
-            "cHJvdmlkZXISFAoFbW9kZWwYAiABKAlSBW1vZGVsEhwKCWNhbmRpZGF0ZRgD",
-            "IAEoBVIJY2FuZGlkYXRlIiwKDlN1Ym1pdHRlZEV2ZW50EhoKCHByb3ZpZGVy",
-            "GAEgASgJUghwcm92aWRlciJzCg1SZXRyeWluZ0V2ZW50EhYKBnJlYXNvbhgB",
-            "IAEoCVIGcmVhc29uEi8KBWFmdGVyGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVm",
-            "LkR1cmF0aW9uUgVhZnRlchIZCghuZXh0X3RyeRgDIAEoBVIHbmV4dFRyeSJ7",
-            "Cg1Qcm9ncmVzc0V2ZW50EhoKCGZyYWN0aW9uGAEgASgBUghmcmFjdGlvbhIU",
-            "CgVwaGFzZRgCIAEoCVIFcGhhc2USOAoGc291cmNlGAMgASgOMiAuY2VsZXN0",
-            "ZS5pbWFnZS52MS5Qcm9ncmVzc1NvdXJjZVIGc291cmNlIpABCgxQcmV2aWV3",
-            "RXZlbnQSEgoEZGF0YRgBIAEoDFIEZGF0YRIdCgptZWRpYV90eXBlGAIgASgJ",
-            "UgltZWRpYVR5cGUSFAoFd2lkdGgYAyABKAVSBXdpZHRoEhYKBmhlaWdodBgE",
-            "IAEoBVIGaGVpZ2h0Eh8KC2ltYWdlX2luZGV4GAUgASgFUgppbWFnZUluZGV4",
-            "IkEKCkltYWdlRXZlbnQSMwoFaW1hZ2UYASABKAsyHS5jZWxlc3RlLmltYWdl",
-            "LnYxLkltYWdlT3V0cHV0UgVpbWFnZSJUCgxXYXJuaW5nRXZlbnQSEgoEcGF0",
-            "aBgBIAEoCVIEcGF0aBIYCgdtZXNzYWdlGAIgASgJUgdtZXNzYWdlEhYKBnJl",
-            "YXNvbhgDIAEoCVIGcmVhc29uIksKDkNvbXBsZXRlZEV2ZW50EjkKBnJlc3Vs",
-            "dBgBIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0aW9uUmVzdWx0UgZy",
-            "ZXN1bHQiOQoLRmFpbGVkRXZlbnQSKgoGc3RhdHVzGAEgASgLMhIuZ29vZ2xl",
-            "LnJwYy5TdGF0dXNSBnN0YXR1cypuCg5Qcm9ncmVzc1NvdXJjZRIfChtQUk9H",
-            "UkVTU19TT1VSQ0VfVU5TUEVDSUZJRUQQABIcChhQUk9HUkVTU19TT1VSQ0Vf",
-            "UkVQT1JURUQQARIdChlQUk9HUkVTU19TT1VSQ0VfRVNUSU1BVEVEEAJCiAEK",
-            "H2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCCkV2ZW50UHJvdG9Q",
-            "AVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVzdGUvY2xpZW50cy9n",
-            "by9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxlc3RlLkltYWdlLlYx",
-            "YgZwcm90bzM="));
+            "djEuU3VibWl0dGVkRXZlbnRIAFIJc3VibWl0dGVkEj8KCHByb2dyZXNzGAcg",
+            "ASgLMiEuY2VsZXN0ZS5pbWFnZS52MS5Qcm9ncmVzc2VkRXZlbnRIAFIIcHJv",
+            "Z3Jlc3MSOgoHcHJldmlldxgIIAEoCzIeLmNlbGVzdGUuaW1hZ2UudjEuUHJl",
+            "dmlld0V2ZW50SABSB3ByZXZpZXcSNAoFaW1hZ2UYCSABKAsyHC5jZWxlc3Rl",
+            "LmltYWdlLnYxLkltYWdlRXZlbnRIAFIFaW1hZ2USOgoHd2FybmluZxgKIAEo",
+            "CzIeLmNlbGVzdGUuaW1hZ2UudjEuV2FybmluZ0V2ZW50SABSB3dhcm5pbmcS",
+            "PQoIcmV0cnlpbmcYCyABKAsyHy5jZWxlc3RlLmltYWdlLnYxLlJldHJ5aW5n",
+            "RXZlbnRIAFIIcmV0cnlpbmcSQAoJY29tcGxldGVkGAwgASgLMiAuY2VsZXN0",
+            "ZS5pbWFnZS52MS5Db21wbGV0ZWRFdmVudEgAUgljb21wbGV0ZWQSNwoGZmFp",
+            "bGVkGA0gASgLMh0uY2VsZXN0ZS5pbWFnZS52MS5GYWlsZWRFdmVudEgAUgZm",
+            "YWlsZWRCBgoEa2luZCIpCgtRdWV1ZWRFdmVudBIaCghwb3NpdGlvbhgBIAEo",
+            "BVIIcG9zaXRpb24iXgoMU3RhcnRlZEV2ZW50EhoKCHByb3ZpZGVyGAEgASgJ",
+            "Ughwcm92aWRlchIUCgVtb2RlbBgCIAEoCVIFbW9kZWwSHAoJY2FuZGlkYXRl",
+            "GAMgASgFUgljYW5kaWRhdGUiLAoOU3VibWl0dGVkRXZlbnQSGgoIcHJvdmlk",
+            "ZXIYASABKAlSCHByb3ZpZGVyInMKDVJldHJ5aW5nRXZlbnQSFgoGcmVhc29u",
+            "GAEgASgJUgZyZWFzb24SLwoFYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9i",
+            "dWYuRHVyYXRpb25SBWFmdGVyEhkKCG5leHRfdHJ5GAMgASgFUgduZXh0VHJ5",
+            "In0KD1Byb2dyZXNzZWRFdmVudBIaCghmcmFjdGlvbhgBIAEoAVIIZnJhY3Rp",
+            "b24SFAoFcGhhc2UYAiABKAlSBXBoYXNlEjgKBnNvdXJjZRgDIAEoDjIgLmNl",
+            "bGVzdGUuaW1hZ2UudjEuUHJvZ3Jlc3NTb3VyY2VSBnNvdXJjZSKQAQoMUHJl",
+            "dmlld0V2ZW50EhIKBGRhdGEYASABKAxSBGRhdGESHQoKbWVkaWFfdHlwZRgC",
+            "IAEoCVIJbWVkaWFUeXBlEhQKBXdpZHRoGAMgASgFUgV3aWR0aBIWCgZoZWln",
+            "aHQYBCABKAVSBmhlaWdodBIfCgtpbWFnZV9pbmRleBgFIAEoBVIKaW1hZ2VJ",
+            "bmRleCJDCgpJbWFnZUV2ZW50EjUKBm91dHB1dBgBIAEoCzIdLmNlbGVzdGUu",
+            "aW1hZ2UudjEuSW1hZ2VPdXRwdXRSBm91dHB1dCJUCgxXYXJuaW5nRXZlbnQS",
+            "EgoEcGF0aBgBIAEoCVIEcGF0aBIYCgdtZXNzYWdlGAIgASgJUgdtZXNzYWdl",
+            "EhYKBnJlYXNvbhgDIAEoCVIGcmVhc29uIksKDkNvbXBsZXRlZEV2ZW50EjkK",
+            "BnJlc3VsdBgBIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0aW9uUmVz",
+            "dWx0UgZyZXN1bHQiOQoLRmFpbGVkRXZlbnQSKgoGc3RhdHVzGAEgASgLMhIu",
+            "Z29vZ2xlLnJwYy5TdGF0dXNSBnN0YXR1cypuCg5Qcm9ncmVzc1NvdXJjZRIf",
+            "ChtQUk9HUkVTU19TT1VSQ0VfVU5TUEVDSUZJRUQQABIcChhQUk9HUkVTU19T",
+            "T1VSQ0VfUkVQT1JURUQQARIdChlQUk9HUkVTU19TT1VSQ0VfRVNUSU1BVEVE",
+            "EAJCiAEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCCkV2ZW50",
+            "UHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVzdGUvY2xp",
+            "ZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxlc3RlLklt",
+            "YWdlLlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Celeste.Image.V1.ImageReflection.Descriptor, global::Celeste.Image.V1.OperationReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.TimestampReflection.Descriptor, global::Google.Rpc.StatusReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ProgressSource), }, null, new pbr::GeneratedClrTypeInfo[] {
@@ -78,9 +78,9 @@ namespace Celeste.Image.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.StartedEvent), global::Celeste.Image.V1.StartedEvent.Parser, new[]{ "Provider", "Model", "Candidate" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.SubmittedEvent), global::Celeste.Image.V1.SubmittedEvent.Parser, new[]{ "Provider" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.RetryingEvent), global::Celeste.Image.V1.RetryingEvent.Parser, new[]{ "Reason", "After", "NextTry" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ProgressEvent), global::Celeste.Image.V1.ProgressEvent.Parser, new[]{ "Fraction", "Phase", "Source" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ProgressedEvent), global::Celeste.Image.V1.ProgressedEvent.Parser, new[]{ "Fraction", "Phase", "Source" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.PreviewEvent), global::Celeste.Image.V1.PreviewEvent.Parser, new[]{ "Data", "MediaType", "Width", "Height", "ImageIndex" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ImageEvent), global::Celeste.Image.V1.ImageEvent.Parser, new[]{ "Image" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ImageEvent), global::Celeste.Image.V1.ImageEvent.Parser, new[]{ "Output" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.WarningEvent), global::Celeste.Image.V1.WarningEvent.Parser, new[]{ "Path", "Message", "Reason" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.CompletedEvent), global::Celeste.Image.V1.CompletedEvent.Parser, new[]{ "Result" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.FailedEvent), global::Celeste.Image.V1.FailedEvent.Parser, new[]{ "Status" }, null, null, null, null)
@@ -275,8 +275,8 @@ namespace Celeste.Image.V1 {
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public global::Celeste.Image.V1.ProgressEvent Progress {
-      get { return kindCase_ == KindOneofCase.Progress ? (global::Celeste.Image.V1.ProgressEvent) kind_ : null; }
+    public global::Celeste.Image.V1.ProgressedEvent Progress {
+      get { return kindCase_ == KindOneofCase.Progress ? (global::Celeste.Image.V1.ProgressedEvent) kind_ : null; }
       set {
         kind_ = value;
         kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Progress;
@@ -662,7 +662,7 @@ namespace Celeste.Image.V1 {
           break;
         case KindOneofCase.Progress:
           if (Progress == null) {
-            Progress = new global::Celeste.Image.V1.ProgressEvent();
+            Progress = new global::Celeste.Image.V1.ProgressedEvent();
           }
           Progress.MergeFrom(other.Progress);
           break;
@@ -762,7 +762,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 58: {
-            global::Celeste.Image.V1.ProgressEvent subBuilder = new global::Celeste.Image.V1.ProgressEvent();
+            global::Celeste.Image.V1.ProgressedEvent subBuilder = new global::Celeste.Image.V1.ProgressedEvent();
             if (kindCase_ == KindOneofCase.Progress) {
               subBuilder.MergeFrom(Progress);
             }
@@ -882,7 +882,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 58: {
-            global::Celeste.Image.V1.ProgressEvent subBuilder = new global::Celeste.Image.V1.ProgressEvent();
+            global::Celeste.Image.V1.ProgressedEvent subBuilder = new global::Celeste.Image.V1.ProgressedEvent();
             if (kindCase_ == KindOneofCase.Progress) {
               subBuilder.MergeFrom(Progress);
             }
@@ -1697,7 +1697,8 @@ namespace Celeste.Image.V1 {
     public const int ReasonFieldNumber = 1;
     private string reason_ = "";
     /// <summary>
-    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    /// that this try failed.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1940,16 +1941,16 @@ namespace Celeste.Image.V1 {
   /// The operation made progress.
   /// </summary>
   [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
-  public sealed partial class ProgressEvent : pb::IMessage<ProgressEvent>
+  public sealed partial class ProgressedEvent : pb::IMessage<ProgressedEvent>
   #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
       , pb::IBufferMessage
   #endif
   {
-    private static readonly pb::MessageParser<ProgressEvent> _parser = new pb::MessageParser<ProgressEvent>(() => new ProgressEvent());
+    private static readonly pb::MessageParser<ProgressedEvent> _parser = new pb::MessageParser<ProgressedEvent>(() => new ProgressedEvent());
     private pb::UnknownFieldSet _unknownFields;
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public static pb::MessageParser<ProgressEvent> Parser { get { return _parser; } }
+    public static pb::MessageParser<ProgressedEvent> Parser { get { return _parser; } }
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1965,7 +1966,7 @@ namespace Celeste.Image.V1 {
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public ProgressEvent() {
+    public ProgressedEvent() {
       OnConstruction();
     }
 
@@ -1973,7 +1974,7 @@ namespace Celeste.Image.V1 {
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public ProgressEvent(ProgressEvent other) : this() {
+    public ProgressedEvent(ProgressedEvent other) : this() {
       fraction_ = other.fraction_;
       phase_ = other.phase_;
       source_ = other.source_;
@@ -1982,8 +1983,8 @@ namespace Celeste.Image.V1 {
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public ProgressEvent Clone() {
-      return new ProgressEvent(this);
+    public ProgressedEvent Clone() {
+      return new ProgressedEvent(this);
     }
 
     /// <summary>Field number for the "fraction" field.</summary>
@@ -2034,12 +2035,12 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
-      return Equals(other as ProgressEvent);
+      return Equals(other as ProgressedEvent);
     }
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public bool Equals(ProgressEvent other) {
+    public bool Equals(ProgressedEvent other) {
       if (ReferenceEquals(other, null)) {
         return false;
       }
@@ -2138,7 +2139,7 @@ namespace Celeste.Image.V1 {
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public void MergeFrom(ProgressEvent other) {
+    public void MergeFrom(ProgressedEvent other) {
       if (other == null) {
         return;
       }
@@ -2622,7 +2623,7 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public ImageEvent(ImageEvent other) : this() {
-      image_ = other.image_ != null ? other.image_.Clone() : null;
+      output_ = other.output_ != null ? other.output_.Clone() : null;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -2632,18 +2633,18 @@ namespace Celeste.Image.V1 {
       return new ImageEvent(this);
     }
 
-    /// <summary>Field number for the "image" field.</summary>
-    public const int ImageFieldNumber = 1;
-    private global::Celeste.Image.V1.ImageOutput image_;
+    /// <summary>Field number for the "output" field.</summary>
+    public const int OutputFieldNumber = 1;
+    private global::Celeste.Image.V1.ImageOutput output_;
     /// <summary>
     /// The image without its bytes. Bytes come with the result, or are read by name.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public global::Celeste.Image.V1.ImageOutput Image {
-      get { return image_; }
+    public global::Celeste.Image.V1.ImageOutput Output {
+      get { return output_; }
       set {
-        image_ = value;
+        output_ = value;
       }
     }
 
@@ -2662,7 +2663,7 @@ namespace Celeste.Image.V1 {
       if (ReferenceEquals(other, this)) {
         return true;
       }
-      if (!object.Equals(Image, other.Image)) return false;
+      if (!object.Equals(Output, other.Output)) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -2670,7 +2671,7 @@ namespace Celeste.Image.V1 {
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override int GetHashCode() {
       int hash = 1;
-      if (image_ != null) hash ^= Image.GetHashCode();
+      if (output_ != null) hash ^= Output.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -2689,9 +2690,9 @@ namespace Celeste.Image.V1 {
     #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
       output.WriteRawMessage(this);
     #else
-      if (image_ != null) {
+      if (output_ != null) {
         output.WriteRawTag(10);
-        output.WriteMessage(Image);
+        output.WriteMessage(Output);
       }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
@@ -2703,9 +2704,9 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
-      if (image_ != null) {
+      if (output_ != null) {
         output.WriteRawTag(10);
-        output.WriteMessage(Image);
+        output.WriteMessage(Output);
       }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
@@ -2717,8 +2718,8 @@ namespace Celeste.Image.V1 {
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public int CalculateSize() {
       int size = 0;
-      if (image_ != null) {
-        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Image);
+      if (output_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Output);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -2732,11 +2733,11 @@ namespace Celeste.Image.V1 {
       if (other == null) {
         return;
       }
-      if (other.image_ != null) {
-        if (image_ == null) {
-          Image = new global::Celeste.Image.V1.ImageOutput();
+      if (other.output_ != null) {
+        if (output_ == null) {
+          Output = new global::Celeste.Image.V1.ImageOutput();
         }
-        Image.MergeFrom(other.Image);
+        Output.MergeFrom(other.Output);
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -2758,10 +2759,10 @@ namespace Celeste.Image.V1 {
             _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
             break;
           case 10: {
-            if (image_ == null) {
-              Image = new global::Celeste.Image.V1.ImageOutput();
+            if (output_ == null) {
+              Output = new global::Celeste.Image.V1.ImageOutput();
             }
-            input.ReadMessage(Image);
+            input.ReadMessage(Output);
             break;
           }
         }
@@ -2784,10 +2785,10 @@ namespace Celeste.Image.V1 {
             _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
             break;
           case 10: {
-            if (image_ == null) {
-              Image = new global::Celeste.Image.V1.ImageOutput();
+            if (output_ == null) {
+              Output = new global::Celeste.Image.V1.ImageOutput();
             }
-            input.ReadMessage(Image);
+            input.ReadMessage(Output);
             break;
           }
         }

@@ -34,7 +34,7 @@ namespace Celeste.Image.V1 {
             "SW1hZ2VPdXRwdXQSGgoIYXJ0aWZhY3QYASABKAlSCGFydGlmYWN0Eh0KCm1l",
             "ZGlhX3R5cGUYAiABKAlSCW1lZGlhVHlwZRIUCgV3aWR0aBgDIAEoBVIFd2lk",
             "dGgSFgoGaGVpZ2h0GAQgASgFUgZoZWlnaHQSHQoKc2l6ZV9ieXRlcxgFIAEo",
-            "A1IJc2l6ZUJ5dGVzEhYKBnNoYTI1NhgGIAEoCVIGc2hhMjU2EhIKBGRhdGEY",
+            "BVIJc2l6ZUJ5dGVzEhYKBnNoYTI1NhgGIAEoCVIGc2hhMjU2EhIKBGRhdGEY",
             "ByABKAxSBGRhdGESFAoFaW5kZXgYCCABKAVSBWluZGV4EhcKBHNlZWQYCSAB",
             "KARIAFIEc2VlZIgBARIYCgdwYXJlbnRzGAogAygJUgdwYXJlbnRzEiUKDnJl",
             "dmlzZWRfcHJvbXB0GAsgASgJUg1yZXZpc2VkUHJvbXB0QgcKBV9zZWVkIoEB",
@@ -149,8 +149,8 @@ namespace Celeste.Image.V1 {
     public const int DataFieldNumber = 1;
     private pb::ByteString data_ = pb::ByteString.Empty;
     /// <summary>
-    /// The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-    /// images as artifacts.
+    /// The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+    /// They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -876,13 +876,13 @@ namespace Celeste.Image.V1 {
 
     /// <summary>Field number for the "size_bytes" field.</summary>
     public const int SizeBytesFieldNumber = 5;
-    private long sizeBytes_;
+    private int sizeBytes_;
     /// <summary>
-    /// Size of the encoded image in bytes.
+    /// Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public long SizeBytes {
+    public int SizeBytes {
       get { return sizeBytes_; }
       set {
         sizeBytes_ = value;
@@ -941,7 +941,8 @@ namespace Celeste.Image.V1 {
 
     private ulong seed_;
     /// <summary>
-    /// Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+    /// Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+    /// seeds.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1031,7 +1032,7 @@ namespace Celeste.Image.V1 {
       if (MediaType.Length != 0) hash ^= MediaType.GetHashCode();
       if (Width != 0) hash ^= Width.GetHashCode();
       if (Height != 0) hash ^= Height.GetHashCode();
-      if (SizeBytes != 0L) hash ^= SizeBytes.GetHashCode();
+      if (SizeBytes != 0) hash ^= SizeBytes.GetHashCode();
       if (Sha256.Length != 0) hash ^= Sha256.GetHashCode();
       if (Data.Length != 0) hash ^= Data.GetHashCode();
       if (Index != 0) hash ^= Index.GetHashCode();
@@ -1072,9 +1073,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(32);
         output.WriteInt32(Height);
       }
-      if (SizeBytes != 0L) {
+      if (SizeBytes != 0) {
         output.WriteRawTag(40);
-        output.WriteInt64(SizeBytes);
+        output.WriteInt32(SizeBytes);
       }
       if (Sha256.Length != 0) {
         output.WriteRawTag(50);
@@ -1123,9 +1124,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(32);
         output.WriteInt32(Height);
       }
-      if (SizeBytes != 0L) {
+      if (SizeBytes != 0) {
         output.WriteRawTag(40);
-        output.WriteInt64(SizeBytes);
+        output.WriteInt32(SizeBytes);
       }
       if (Sha256.Length != 0) {
         output.WriteRawTag(50);
@@ -1170,8 +1171,8 @@ namespace Celeste.Image.V1 {
       if (Height != 0) {
         size += 1 + pb::CodedOutputStream.ComputeInt32Size(Height);
       }
-      if (SizeBytes != 0L) {
-        size += 1 + pb::CodedOutputStream.ComputeInt64Size(SizeBytes);
+      if (SizeBytes != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeInt32Size(SizeBytes);
       }
       if (Sha256.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeStringSize(Sha256);
@@ -1213,7 +1214,7 @@ namespace Celeste.Image.V1 {
       if (other.Height != 0) {
         Height = other.Height;
       }
-      if (other.SizeBytes != 0L) {
+      if (other.SizeBytes != 0) {
         SizeBytes = other.SizeBytes;
       }
       if (other.Sha256.Length != 0) {
@@ -1268,7 +1269,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 40: {
-            SizeBytes = input.ReadInt64();
+            SizeBytes = input.ReadInt32();
             break;
           }
           case 50: {
@@ -1331,7 +1332,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 40: {
-            SizeBytes = input.ReadInt64();
+            SizeBytes = input.ReadInt32();
             break;
           }
           case 50: {

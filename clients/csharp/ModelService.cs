@@ -30,7 +30,7 @@ namespace Celeste.Image.V1 {
             "CgRuYW1lGAEgASgJUgRuYW1lEiEKDGRpc3BsYXlfbmFtZRgCIAEoCVILZGlz",
             "cGxheU5hbWUSHgoKY29uZmlndXJlZBgDIAEoCFIKY29uZmlndXJlZBISCgRr",
             "aW5kGAQgASgJUgRraW5kEiEKDGtleV92YXJpYWJsZRgFIAEoCVILa2V5VmFy",
-            "aWFibGUitgUKBU1vZGVsEg4KAmlkGAEgASgJUgJpZBIaCghwcm92aWRlchgC",
+            "aWFibGUiwQUKBU1vZGVsEg4KAmlkGAEgASgJUgJpZBIaCghwcm92aWRlchgC",
             "IAEoCVIIcHJvdmlkZXISIQoMZGlzcGxheV9uYW1lGAMgASgJUgtkaXNwbGF5",
             "TmFtZRIYCgdzdW1tYXJ5GAQgASgJUgdzdW1tYXJ5Ej8KCm9wZXJhdGlvbnMY",
             "BSADKA4yHy5jZWxlc3RlLmltYWdlLnYxLk9wZXJhdGlvbktpbmRSCm9wZXJh",
@@ -39,117 +39,117 @@ namespace Celeste.Image.V1 {
             "X2ZvchgHIAMoDjIfLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0aW9uS2luZFIK",
             "ZGVmYXVsdEZvchIYCgdsaWNlbnNlGAggASgJUgdsaWNlbnNlEhYKBnNvdXJj",
             "ZRgJIAEoCVIGc291cmNlEh0KCmNoZWNrZWRfb24YCiABKAlSCWNoZWNrZWRP",
-            "bhIbCgltYXhfY291bnQYCyABKAVSCG1heENvdW50EhoKCHByZXZpZXdzGAwg",
-            "ASgIUghwcmV2aWV3cxI7CgpwYXJhbWV0ZXJzGA0gAygLMhsuY2VsZXN0ZS5p",
-            "bWFnZS52MS5QYXJhbWV0ZXJSCnBhcmFtZXRlcnMSPgoJbGlmZWN5Y2xlGA4g",
-            "ASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5Nb2RlbExpZmVjeWNsZVIJbGlmZWN5",
-            "Y2xlEjMKBnByaWNlcxgPIAMoCzIbLmNlbGVzdGUuaW1hZ2UudjEuUHJpY2VS",
-            "dWxlUgZwcmljZXMSOwoIZXZpZGVuY2UYECABKA4yHy5jZWxlc3RlLmltYWdl",
-            "LnYxLk1vZGVsRXZpZGVuY2VSCGV2aWRlbmNlIn8KDk1vZGVsTGlmZWN5Y2xl",
-            "EjIKBXN0YWdlGAEgASgOMhwuY2VsZXN0ZS5pbWFnZS52MS5Nb2RlbFN0YWdl",
-            "UgVzdGFnZRIXCgdlbmRzX29uGAIgASgJUgZlbmRzT24SIAoLcmVwbGFjZW1l",
-            "bnQYAyABKAlSC3JlcGxhY2VtZW50IrUBCglQcmljZVJ1bGUSEgoEdW5pdBgB",
-            "IAEoCVIEdW5pdBItCgVwcmljZRgCIAEoCzIXLmNlbGVzdGUuaW1hZ2UudjEu",
-            "TW9uZXlSBXByaWNlEhAKA3BlchgDIAEoA1IDcGVyEhwKCWNvbmRpdGlvbhgE",
-            "IAEoCVIJY29uZGl0aW9uEhYKBnNvdXJjZRgFIAEoCVIGc291cmNlEh0KCmNo",
-            "ZWNrZWRfb24YBiABKAlSCWNoZWNrZWRPbiLqBAoJUGFyYW1ldGVyEj0KCW9w",
-            "ZXJhdGlvbhgBIAEoDjIfLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0aW9uS2lu",
-            "ZFIJb3BlcmF0aW9uEhIKBHBhdGgYAiABKAlSBHBhdGgSFAoFdGl0bGUYAyAB",
-            "KAlSBXRpdGxlEhIKBGhlbHAYBCABKAlSBGhlbHASGgoIcmVxdWlyZWQYBSAB",
-            "KAhSCHJlcXVpcmVkEhoKCGFkdmFuY2VkGAYgASgIUghhZHZhbmNlZBI1CgR0",
-            "ZXh0GAcgASgLMh8uY2VsZXN0ZS5pbWFnZS52MS5UZXh0UGFyYW1ldGVySABS",
-            "BHRleHQSPgoHaW50ZWdlchgIIAEoCzIiLmNlbGVzdGUuaW1hZ2UudjEuSW50",
-            "ZWdlclBhcmFtZXRlckgAUgdpbnRlZ2VyEjsKBm51bWJlchgJIAEoCzIhLmNl",
-            "bGVzdGUuaW1hZ2UudjEuTnVtYmVyUGFyYW1ldGVySABSBm51bWJlchI+Cgdi",
-            "b29sZWFuGAogASgLMiIuY2VsZXN0ZS5pbWFnZS52MS5Cb29sZWFuUGFyYW1l",
-            "dGVySABSB2Jvb2xlYW4SOwoGY2hvaWNlGAsgASgLMiEuY2VsZXN0ZS5pbWFn",
-            "ZS52MS5DaG9pY2VQYXJhbWV0ZXJIAFIGY2hvaWNlEjUKBHNpemUYDCABKAsy",
-            "Hy5jZWxlc3RlLmltYWdlLnYxLlNpemVQYXJhbWV0ZXJIAFIEc2l6ZRI4CgVp",
-            "bWFnZRgNIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VQYXJhbWV0ZXJI",
-            "AFIFaW1hZ2VCBgoEa2luZCJTCg1UZXh0UGFyYW1ldGVyEh0KCm1heF9sZW5n",
-            "dGgYASABKAVSCW1heExlbmd0aBIjCg1kZWZhdWx0X3ZhbHVlGAIgASgJUgxk",
-            "ZWZhdWx0VmFsdWUixQEKEEludGVnZXJQYXJhbWV0ZXISHQoHbWluaW11bRgB",
-            "IAEoA0gAUgdtaW5pbXVtiAEBEh0KB21heGltdW0YAiABKANIAVIHbWF4aW11",
-            "bYgBARIfCgttdWx0aXBsZV9vZhgDIAEoA1IKbXVsdGlwbGVPZhIoCg1kZWZh",
-            "dWx0X3ZhbHVlGAQgASgDSAJSDGRlZmF1bHRWYWx1ZYgBAUIKCghfbWluaW11",
-            "bUIKCghfbWF4aW11bUIQCg5fZGVmYXVsdF92YWx1ZSKjAQoPTnVtYmVyUGFy",
-            "YW1ldGVyEh0KB21pbmltdW0YASABKAFIAFIHbWluaW11bYgBARIdCgdtYXhp",
-            "bXVtGAIgASgBSAFSB21heGltdW2IAQESKAoNZGVmYXVsdF92YWx1ZRgDIAEo",
-            "AUgCUgxkZWZhdWx0VmFsdWWIAQFCCgoIX21pbmltdW1CCgoIX21heGltdW1C",
-            "EAoOX2RlZmF1bHRfdmFsdWUiTgoQQm9vbGVhblBhcmFtZXRlchIoCg1kZWZh",
-            "dWx0X3ZhbHVlGAEgASgISABSDGRlZmF1bHRWYWx1ZYgBAUIQCg5fZGVmYXVs",
-            "dF92YWx1ZSKUAQoPQ2hvaWNlUGFyYW1ldGVyEhYKBnZhbHVlcxgBIAMoCVIG",
-            "dmFsdWVzEiMKDWRlZmF1bHRfdmFsdWUYAiABKAlSDGRlZmF1bHRWYWx1ZRIf",
-            "CgthbGxvd19vdGhlchgDIAEoCFIKYWxsb3dPdGhlchIjCg1tYXhpbXVtX2Nv",
-            "dW50GAQgASgFUgxtYXhpbXVtQ291bnQizgIKDVNpemVQYXJhbWV0ZXISIQoM",
-            "bWluaW11bV9zaWRlGAEgASgFUgttaW5pbXVtU2lkZRIhCgxtYXhpbXVtX3Np",
-            "ZGUYAiABKAVSC21heGltdW1TaWRlEh8KC211bHRpcGxlX29mGAMgASgFUgpt",
-            "dWx0aXBsZU9mEi0KEm1heGltdW1fbWVnYXBpeGVscxgEIAEoAVIRbWF4aW11",
-            "bU1lZ2FwaXhlbHMSIwoNZGVmYXVsdF93aWR0aBgFIAEoBVIMZGVmYXVsdFdp",
-            "ZHRoEiUKDmRlZmF1bHRfaGVpZ2h0GAYgASgFUg1kZWZhdWx0SGVpZ2h0EhQK",
-            "BXNpemVzGAcgAygJUgVzaXplcxIWCgZyYXRpb3MYCCADKAlSBnJhdGlvcxIt",
-            "ChJtaW5pbXVtX21lZ2FwaXhlbHMYCSABKAFSEW1pbmltdW1NZWdhcGl4ZWxz",
-            "IoUBCg5JbWFnZVBhcmFtZXRlchIfCgttZWRpYV90eXBlcxgBIAMoCVIKbWVk",
-            "aWFUeXBlcxItChJtYXhpbXVtX21lZ2FwaXhlbHMYAiABKAFSEW1heGltdW1N",
-            "ZWdhcGl4ZWxzEiMKDW1heGltdW1fY291bnQYAyABKAVSDG1heGltdW1Db3Vu",
-            "dCJWChRMaXN0UHJvdmlkZXJzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVC",
-            "AFIIcGFnZVNpemUSHwoKcGFnZV90b2tlbhgCIAEoCUIAUglwYWdlVG9rZW4i",
-            "eQoVTGlzdFByb3ZpZGVyc1Jlc3BvbnNlEjgKCXByb3ZpZGVycxgBIAMoCzIa",
-            "LmNlbGVzdGUuaW1hZ2UudjEuUHJvdmlkZXJSCXByb3ZpZGVycxImCg9uZXh0",
-            "X3BhZ2VfdG9rZW4YAiABKAlSDW5leHRQYWdlVG9rZW4i3QEKEUxpc3RNb2Rl",
-            "bHNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIAUghwYWdlU2l6ZRIfCgpw",
-            "YWdlX3Rva2VuGAIgASgJQgBSCXBhZ2VUb2tlbhIxCgR2aWV3GAMgASgOMhsu",
-            "Y2VsZXN0ZS5pbWFnZS52MS5Nb2RlbFZpZXdCAFIEdmlldxI/CglvcGVyYXRp",
-            "b24YBCABKA4yHy5jZWxlc3RlLmltYWdlLnYxLk9wZXJhdGlvbktpbmRCAFIJ",
-            "b3BlcmF0aW9uEhQKBGVkaXQYBSABKAlCAFIEZWRpdCKlAQoSTGlzdE1vZGVs",
-            "c1Jlc3BvbnNlEi8KBm1vZGVscxgBIAMoCzIXLmNlbGVzdGUuaW1hZ2UudjEu",
-            "TW9kZWxSBm1vZGVscxImCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAlSDW5leHRQ",
-            "YWdlVG9rZW4SNgoHYWxpYXNlcxgDIAMoCzIcLmNlbGVzdGUuaW1hZ2UudjEu",
-            "TW9kZWxBbGlhc1IHYWxpYXNlcyI4CgpNb2RlbEFsaWFzEhIKBG5hbWUYASAB",
-            "KAlSBG5hbWUSFgoGbW9kZWxzGAIgAygJUgZtb2RlbHMiKQoPR2V0TW9kZWxS",
-            "ZXF1ZXN0EhYKBW1vZGVsGAEgASgJQgBSBW1vZGVsIkEKEEdldE1vZGVsUmVz",
-            "cG9uc2USLQoFbW9kZWwYASABKAsyFy5jZWxlc3RlLmltYWdlLnYxLk1vZGVs",
-            "UgVtb2RlbCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCJpChVHZXRTZXJ2ZXJJ",
-            "bmZvUmVzcG9uc2USGAoHdmVyc2lvbhgBIAEoCVIHdmVyc2lvbhI2CgZsaW1p",
-            "dHMYAiABKAsyHi5jZWxlc3RlLmltYWdlLnYxLlNlcnZlckxpbWl0c1IGbGlt",
-            "aXRzIpsCCgxTZXJ2ZXJMaW1pdHMSIwoNcmVxdWVzdF9ieXRlcxgBIAEoBVIM",
-            "cmVxdWVzdEJ5dGVzEjAKFGlubGluZV9kZWZhdWx0X2J5dGVzGAIgASgFUhJp",
-            "bmxpbmVEZWZhdWx0Qnl0ZXMSMAoUaW5saW5lX21heGltdW1fYnl0ZXMYAyAB",
-            "KAVSEmlubGluZU1heGltdW1CeXRlcxIfCgtpbWFnZV9ieXRlcxgEIAEoBVIK",
-            "aW1hZ2VCeXRlcxIhCgxpbWFnZV9waXhlbHMYBSABKAVSC2ltYWdlUGl4ZWxz",
-            "Eh0KCmltYWdlX3NpZGUYBiABKAVSCWltYWdlU2lkZRIfCgttZWRpYV90eXBl",
-            "cxgHIAMoCVIKbWVkaWFUeXBlcyqfAQoKTW9kZWxTdGF0ZRIbChdNT0RFTF9T",
-            "VEFURV9VTlNQRUNJRklFRBAAEhUKEU1PREVMX1NUQVRFX1JFQURZEAESHwob",
-            "TU9ERUxfU1RBVEVfV0VJR0hUU19NSVNTSU5HEAISIwofTU9ERUxfU1RBVEVf",
-            "Q1JFREVOVElBTFNfTUlTU0lORxADEhcKE01PREVMX1NUQVRFX1JFVElSRUQQ",
-            "BCpSCglNb2RlbFZpZXcSGgoWTU9ERUxfVklFV19VTlNQRUNJRklFRBAAEhQK",
-            "EE1PREVMX1ZJRVdfQkFTSUMQARITCg9NT0RFTF9WSUVXX0ZVTEwQAiruAQoN",
-            "TW9kZWxFdmlkZW5jZRIeChpNT0RFTF9FVklERU5DRV9VTlNQRUNJRklFRBAA",
-            "EhYKEk1PREVMX0VWSURFTkNFX1JVThABEiIKHk1PREVMX0VWSURFTkNFX09G",
-            "RklDSUFMX0NMSUVOVBACEh8KG01PREVMX0VWSURFTkNFX09USEVSX0NMSUVO",
-            "VBADEiAKHE1PREVMX0VWSURFTkNFX1NQRUNJRklDQVRJT04QBBIgChxNT0RF",
-            "TF9FVklERU5DRV9DT05GSUdVUkFUSU9OEAUSHAoYTU9ERUxfRVZJREVOQ0Vf",
-            "UFVCTElTSEVSEAYqiwEKCk1vZGVsU3RhZ2USGwoXTU9ERUxfU1RBR0VfVU5T",
-            "UEVDSUZJRUQQABIXChNNT0RFTF9TVEFHRV9QUkVWSUVXEAESFgoSTU9ERUxf",
-            "U1RBR0VfQUNUSVZFEAISFgoSTU9ERUxfU1RBR0VfRU5ESU5HEAMSFwoTTU9E",
-            "RUxfU1RBR0VfUkVUSVJFRBAEMoYDCgxNb2RlbFNlcnZpY2USYgoNTGlzdFBy",
-            "b3ZpZGVycxImLmNlbGVzdGUuaW1hZ2UudjEuTGlzdFByb3ZpZGVyc1JlcXVl",
-            "c3QaJy5jZWxlc3RlLmltYWdlLnYxLkxpc3RQcm92aWRlcnNSZXNwb25zZSIA",
-            "ElkKCkxpc3RNb2RlbHMSIy5jZWxlc3RlLmltYWdlLnYxLkxpc3RNb2RlbHNS",
-            "ZXF1ZXN0GiQuY2VsZXN0ZS5pbWFnZS52MS5MaXN0TW9kZWxzUmVzcG9uc2Ui",
-            "ABJTCghHZXRNb2RlbBIhLmNlbGVzdGUuaW1hZ2UudjEuR2V0TW9kZWxSZXF1",
-            "ZXN0GiIuY2VsZXN0ZS5pbWFnZS52MS5HZXRNb2RlbFJlc3BvbnNlIgASYgoN",
-            "R2V0U2VydmVySW5mbxImLmNlbGVzdGUuaW1hZ2UudjEuR2V0U2VydmVySW5m",
-            "b1JlcXVlc3QaJy5jZWxlc3RlLmltYWdlLnYxLkdldFNlcnZlckluZm9SZXNw",
-            "b25zZSIAQo8BCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQhFN",
-            "b2RlbFNlcnZpY2VQcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2Uv",
-            "Y2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoC",
-            "EENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw=="));
+            "bhIbCgltYXhfY291bnQYCyABKAVSCG1heENvdW50EiUKDnNlbmRzX3ByZXZp",
+            "ZXdzGAwgASgIUg1zZW5kc1ByZXZpZXdzEjsKCnBhcmFtZXRlcnMYDSADKAsy",
+            "Gy5jZWxlc3RlLmltYWdlLnYxLlBhcmFtZXRlclIKcGFyYW1ldGVycxI+Cgls",
+            "aWZlY3ljbGUYDiABKAsyIC5jZWxlc3RlLmltYWdlLnYxLk1vZGVsTGlmZWN5",
+            "Y2xlUglsaWZlY3ljbGUSMwoGcHJpY2VzGA8gAygLMhsuY2VsZXN0ZS5pbWFn",
+            "ZS52MS5QcmljZVJ1bGVSBnByaWNlcxI7CghldmlkZW5jZRgQIAEoDjIfLmNl",
+            "bGVzdGUuaW1hZ2UudjEuTW9kZWxFdmlkZW5jZVIIZXZpZGVuY2UifwoOTW9k",
+            "ZWxMaWZlY3ljbGUSMgoFc3RhZ2UYASABKA4yHC5jZWxlc3RlLmltYWdlLnYx",
+            "Lk1vZGVsU3RhZ2VSBXN0YWdlEhcKB2VuZHNfb24YAiABKAlSBmVuZHNPbhIg",
+            "CgtyZXBsYWNlbWVudBgDIAEoCVILcmVwbGFjZW1lbnQitQEKCVByaWNlUnVs",
+            "ZRISCgR1bml0GAEgASgJUgR1bml0Ei0KBXByaWNlGAIgASgLMhcuY2VsZXN0",
+            "ZS5pbWFnZS52MS5Nb25leVIFcHJpY2USEAoDcGVyGAMgASgFUgNwZXISHAoJ",
+            "Y29uZGl0aW9uGAQgASgJUgljb25kaXRpb24SFgoGc291cmNlGAUgASgJUgZz",
+            "b3VyY2USHQoKY2hlY2tlZF9vbhgGIAEoCVIJY2hlY2tlZE9uIuoECglQYXJh",
+            "bWV0ZXISPQoJb3BlcmF0aW9uGAEgASgOMh8uY2VsZXN0ZS5pbWFnZS52MS5P",
+            "cGVyYXRpb25LaW5kUglvcGVyYXRpb24SEgoEcGF0aBgCIAEoCVIEcGF0aBIU",
+            "CgV0aXRsZRgDIAEoCVIFdGl0bGUSEgoEaGVscBgEIAEoCVIEaGVscBIaCghy",
+            "ZXF1aXJlZBgFIAEoCFIIcmVxdWlyZWQSGgoIYWR2YW5jZWQYBiABKAhSCGFk",
+            "dmFuY2VkEjUKBHRleHQYByABKAsyHy5jZWxlc3RlLmltYWdlLnYxLlRleHRQ",
+            "YXJhbWV0ZXJIAFIEdGV4dBI+CgdpbnRlZ2VyGAggASgLMiIuY2VsZXN0ZS5p",
+            "bWFnZS52MS5JbnRlZ2VyUGFyYW1ldGVySABSB2ludGVnZXISOwoGbnVtYmVy",
+            "GAkgASgLMiEuY2VsZXN0ZS5pbWFnZS52MS5OdW1iZXJQYXJhbWV0ZXJIAFIG",
+            "bnVtYmVyEj4KB2Jvb2xlYW4YCiABKAsyIi5jZWxlc3RlLmltYWdlLnYxLkJv",
+            "b2xlYW5QYXJhbWV0ZXJIAFIHYm9vbGVhbhI7CgZjaG9pY2UYCyABKAsyIS5j",
+            "ZWxlc3RlLmltYWdlLnYxLkNob2ljZVBhcmFtZXRlckgAUgZjaG9pY2USNQoE",
+            "c2l6ZRgMIAEoCzIfLmNlbGVzdGUuaW1hZ2UudjEuU2l6ZVBhcmFtZXRlckgA",
+            "UgRzaXplEjgKBWltYWdlGA0gASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFn",
+            "ZVBhcmFtZXRlckgAUgVpbWFnZUIGCgRraW5kIlMKDVRleHRQYXJhbWV0ZXIS",
+            "HQoKbWF4X2xlbmd0aBgBIAEoBVIJbWF4TGVuZ3RoEiMKDWRlZmF1bHRfdmFs",
+            "dWUYAiABKAlSDGRlZmF1bHRWYWx1ZSLFAQoQSW50ZWdlclBhcmFtZXRlchId",
+            "CgdtaW5pbXVtGAEgASgDSABSB21pbmltdW2IAQESHQoHbWF4aW11bRgCIAEo",
+            "A0gBUgdtYXhpbXVtiAEBEh8KC211bHRpcGxlX29mGAMgASgDUgptdWx0aXBs",
+            "ZU9mEigKDWRlZmF1bHRfdmFsdWUYBCABKANIAlIMZGVmYXVsdFZhbHVliAEB",
+            "QgoKCF9taW5pbXVtQgoKCF9tYXhpbXVtQhAKDl9kZWZhdWx0X3ZhbHVlIqMB",
+            "Cg9OdW1iZXJQYXJhbWV0ZXISHQoHbWluaW11bRgBIAEoAUgAUgdtaW5pbXVt",
+            "iAEBEh0KB21heGltdW0YAiABKAFIAVIHbWF4aW11bYgBARIoCg1kZWZhdWx0",
+            "X3ZhbHVlGAMgASgBSAJSDGRlZmF1bHRWYWx1ZYgBAUIKCghfbWluaW11bUIK",
+            "CghfbWF4aW11bUIQCg5fZGVmYXVsdF92YWx1ZSJOChBCb29sZWFuUGFyYW1l",
+            "dGVyEigKDWRlZmF1bHRfdmFsdWUYASABKAhIAFIMZGVmYXVsdFZhbHVliAEB",
+            "QhAKDl9kZWZhdWx0X3ZhbHVlIpQBCg9DaG9pY2VQYXJhbWV0ZXISFgoGdmFs",
+            "dWVzGAEgAygJUgZ2YWx1ZXMSIwoNZGVmYXVsdF92YWx1ZRgCIAEoCVIMZGVm",
+            "YXVsdFZhbHVlEh8KC2FsbG93X290aGVyGAMgASgIUgphbGxvd090aGVyEiMK",
+            "DW1heGltdW1fY291bnQYBCABKAVSDG1heGltdW1Db3VudCLOAgoNU2l6ZVBh",
+            "cmFtZXRlchIhCgxtaW5pbXVtX3NpZGUYASABKAVSC21pbmltdW1TaWRlEiEK",
+            "DG1heGltdW1fc2lkZRgCIAEoBVILbWF4aW11bVNpZGUSHwoLbXVsdGlwbGVf",
+            "b2YYAyABKAVSCm11bHRpcGxlT2YSLQoSbWF4aW11bV9tZWdhcGl4ZWxzGAQg",
+            "ASgBUhFtYXhpbXVtTWVnYXBpeGVscxIjCg1kZWZhdWx0X3dpZHRoGAUgASgF",
+            "UgxkZWZhdWx0V2lkdGgSJQoOZGVmYXVsdF9oZWlnaHQYBiABKAVSDWRlZmF1",
+            "bHRIZWlnaHQSFAoFc2l6ZXMYByADKAlSBXNpemVzEhYKBnJhdGlvcxgIIAMo",
+            "CVIGcmF0aW9zEi0KEm1pbmltdW1fbWVnYXBpeGVscxgJIAEoAVIRbWluaW11",
+            "bU1lZ2FwaXhlbHMihQEKDkltYWdlUGFyYW1ldGVyEh8KC21lZGlhX3R5cGVz",
+            "GAEgAygJUgptZWRpYVR5cGVzEi0KEm1heGltdW1fbWVnYXBpeGVscxgCIAEo",
+            "AVIRbWF4aW11bU1lZ2FwaXhlbHMSIwoNbWF4aW11bV9jb3VudBgDIAEoBVIM",
+            "bWF4aW11bUNvdW50IlYKFExpc3RQcm92aWRlcnNSZXF1ZXN0Eh0KCXBhZ2Vf",
+            "c2l6ZRgBIAEoBUIAUghwYWdlU2l6ZRIfCgpwYWdlX3Rva2VuGAIgASgJQgBS",
+            "CXBhZ2VUb2tlbiJ5ChVMaXN0UHJvdmlkZXJzUmVzcG9uc2USOAoJcHJvdmlk",
+            "ZXJzGAEgAygLMhouY2VsZXN0ZS5pbWFnZS52MS5Qcm92aWRlclIJcHJvdmlk",
+            "ZXJzEiYKD25leHRfcGFnZV90b2tlbhgCIAEoCVINbmV4dFBhZ2VUb2tlbiLd",
+            "AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgBSCHBh",
+            "Z2VTaXplEh8KCnBhZ2VfdG9rZW4YAiABKAlCAFIJcGFnZVRva2VuEjEKBHZp",
+            "ZXcYAyABKA4yGy5jZWxlc3RlLmltYWdlLnYxLk1vZGVsVmlld0IAUgR2aWV3",
+            "Ej8KCW9wZXJhdGlvbhgEIAEoDjIfLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0",
+            "aW9uS2luZEIAUglvcGVyYXRpb24SFAoEZWRpdBgFIAEoCUIAUgRlZGl0IqUB",
+            "ChJMaXN0TW9kZWxzUmVzcG9uc2USLwoGbW9kZWxzGAEgAygLMhcuY2VsZXN0",
+            "ZS5pbWFnZS52MS5Nb2RlbFIGbW9kZWxzEiYKD25leHRfcGFnZV90b2tlbhgC",
+            "IAEoCVINbmV4dFBhZ2VUb2tlbhI2CgdhbGlhc2VzGAMgAygLMhwuY2VsZXN0",
+            "ZS5pbWFnZS52MS5Nb2RlbEFsaWFzUgdhbGlhc2VzIjgKCk1vZGVsQWxpYXMS",
+            "EgoEbmFtZRgBIAEoCVIEbmFtZRIWCgZtb2RlbHMYAiADKAlSBm1vZGVscyIp",
+            "Cg9HZXRNb2RlbFJlcXVlc3QSFgoFbW9kZWwYASABKAlCAFIFbW9kZWwiQQoQ",
+            "R2V0TW9kZWxSZXNwb25zZRItCgVtb2RlbBgBIAEoCzIXLmNlbGVzdGUuaW1h",
+            "Z2UudjEuTW9kZWxSBW1vZGVsIhYKFEdldFNlcnZlckluZm9SZXF1ZXN0ImkK",
+            "FUdldFNlcnZlckluZm9SZXNwb25zZRIYCgd2ZXJzaW9uGAEgASgJUgd2ZXJz",
+            "aW9uEjYKBmxpbWl0cxgCIAEoCzIeLmNlbGVzdGUuaW1hZ2UudjEuU2VydmVy",
+            "TGltaXRzUgZsaW1pdHMimwIKDFNlcnZlckxpbWl0cxIjCg1yZXF1ZXN0X2J5",
+            "dGVzGAEgASgFUgxyZXF1ZXN0Qnl0ZXMSMAoUaW5saW5lX2RlZmF1bHRfYnl0",
+            "ZXMYAiABKAVSEmlubGluZURlZmF1bHRCeXRlcxIwChRpbmxpbmVfbWF4aW11",
+            "bV9ieXRlcxgDIAEoBVISaW5saW5lTWF4aW11bUJ5dGVzEh8KC2ltYWdlX2J5",
+            "dGVzGAQgASgFUgppbWFnZUJ5dGVzEiEKDGltYWdlX3BpeGVscxgFIAEoBVIL",
+            "aW1hZ2VQaXhlbHMSHQoKaW1hZ2Vfc2lkZRgGIAEoBVIJaW1hZ2VTaWRlEh8K",
+            "C21lZGlhX3R5cGVzGAcgAygJUgptZWRpYVR5cGVzKp8BCgpNb2RlbFN0YXRl",
+            "EhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRTU9ERUxfU1RBVEVf",
+            "UkVBRFkQARIfChtNT0RFTF9TVEFURV9XRUlHSFRTX01JU1NJTkcQAhIjCh9N",
+            "T0RFTF9TVEFURV9DUkVERU5USUFMU19NSVNTSU5HEAMSFwoTTU9ERUxfU1RB",
+            "VEVfUkVUSVJFRBAEKlIKCU1vZGVsVmlldxIaChZNT0RFTF9WSUVXX1VOU1BF",
+            "Q0lGSUVEEAASFAoQTU9ERUxfVklFV19CQVNJQxABEhMKD01PREVMX1ZJRVdf",
+            "RlVMTBACKu4BCg1Nb2RlbEV2aWRlbmNlEh4KGk1PREVMX0VWSURFTkNFX1VO",
+            "U1BFQ0lGSUVEEAASFgoSTU9ERUxfRVZJREVOQ0VfUlVOEAESIgoeTU9ERUxf",
+            "RVZJREVOQ0VfT0ZGSUNJQUxfQ0xJRU5UEAISHwobTU9ERUxfRVZJREVOQ0Vf",
+            "T1RIRVJfQ0xJRU5UEAMSIAocTU9ERUxfRVZJREVOQ0VfU1BFQ0lGSUNBVElP",
+            "ThAEEiAKHE1PREVMX0VWSURFTkNFX0NPTkZJR1VSQVRJT04QBRIcChhNT0RF",
+            "TF9FVklERU5DRV9QVUJMSVNIRVIQBiqLAQoKTW9kZWxTdGFnZRIbChdNT0RF",
+            "TF9TVEFHRV9VTlNQRUNJRklFRBAAEhcKE01PREVMX1NUQUdFX1BSRVZJRVcQ",
+            "ARIWChJNT0RFTF9TVEFHRV9BQ1RJVkUQAhIWChJNT0RFTF9TVEFHRV9FTkRJ",
+            "TkcQAxIXChNNT0RFTF9TVEFHRV9SRVRJUkVEEAQyhgMKDE1vZGVsU2Vydmlj",
+            "ZRJiCg1MaXN0UHJvdmlkZXJzEiYuY2VsZXN0ZS5pbWFnZS52MS5MaXN0UHJv",
+            "dmlkZXJzUmVxdWVzdBonLmNlbGVzdGUuaW1hZ2UudjEuTGlzdFByb3ZpZGVy",
+            "c1Jlc3BvbnNlIgASWQoKTGlzdE1vZGVscxIjLmNlbGVzdGUuaW1hZ2UudjEu",
+            "TGlzdE1vZGVsc1JlcXVlc3QaJC5jZWxlc3RlLmltYWdlLnYxLkxpc3RNb2Rl",
+            "bHNSZXNwb25zZSIAElMKCEdldE1vZGVsEiEuY2VsZXN0ZS5pbWFnZS52MS5H",
+            "ZXRNb2RlbFJlcXVlc3QaIi5jZWxlc3RlLmltYWdlLnYxLkdldE1vZGVsUmVz",
+            "cG9uc2UiABJiCg1HZXRTZXJ2ZXJJbmZvEiYuY2VsZXN0ZS5pbWFnZS52MS5H",
+            "ZXRTZXJ2ZXJJbmZvUmVxdWVzdBonLmNlbGVzdGUuaW1hZ2UudjEuR2V0U2Vy",
+            "dmVySW5mb1Jlc3BvbnNlIgBCjwEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2Uu",
+            "aW1hZ2UudjFCEU1vZGVsU2VydmljZVByb3RvUAFaRGdpdGh1Yi5jb20vY2Vs",
+            "ZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92",
+            "MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Celeste.Image.V1.MoneyReflection.Descriptor, global::Celeste.Image.V1.OperationReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ModelState), typeof(global::Celeste.Image.V1.ModelView), typeof(global::Celeste.Image.V1.ModelEvidence), typeof(global::Celeste.Image.V1.ModelStage), }, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Provider), global::Celeste.Image.V1.Provider.Parser, new[]{ "Name", "DisplayName", "Configured", "Kind", "KeyVariable" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Model), global::Celeste.Image.V1.Model.Parser, new[]{ "Id", "Provider", "DisplayName", "Summary", "Operations", "Edits", "State", "DefaultFor", "License", "Source", "CheckedOn", "MaxCount", "Previews", "Parameters", "Lifecycle", "Prices", "Evidence" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Model), global::Celeste.Image.V1.Model.Parser, new[]{ "Id", "Provider", "DisplayName", "Summary", "Operations", "Edits", "State", "DefaultFor", "License", "Source", "CheckedOn", "MaxCount", "SendsPreviews", "Parameters", "Lifecycle", "Prices", "Evidence" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ModelLifecycle), global::Celeste.Image.V1.ModelLifecycle.Parser, new[]{ "Stage", "EndsOn", "Replacement" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.PriceRule), global::Celeste.Image.V1.PriceRule.Parser, new[]{ "Unit", "Price", "Per", "Condition", "Source", "CheckedOn" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Parameter), global::Celeste.Image.V1.Parameter.Parser, new[]{ "Operation", "Path", "Title", "Help", "Required", "Advanced", "Text", "Integer", "Number", "Boolean", "Choice", "Size", "Image" }, new[]{ "Kind" }, null, null, null),
@@ -698,7 +698,7 @@ namespace Celeste.Image.V1 {
       source_ = other.source_;
       checkedOn_ = other.checkedOn_;
       maxCount_ = other.maxCount_;
-      previews_ = other.previews_;
+      sendsPreviews_ = other.sendsPreviews_;
       parameters_ = other.parameters_.Clone();
       lifecycle_ = other.lifecycle_ != null ? other.lifecycle_.Clone() : null;
       prices_ = other.prices_.Clone();
@@ -792,7 +792,7 @@ namespace Celeste.Image.V1 {
         = pb::FieldCodec.ForString(138);
     private readonly pbc::RepeatedField<string> edits_ = new pbc::RepeatedField<string>();
     /// <summary>
-    /// Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+    /// Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -889,18 +889,18 @@ namespace Celeste.Image.V1 {
       }
     }
 
-    /// <summary>Field number for the "previews" field.</summary>
-    public const int PreviewsFieldNumber = 12;
-    private bool previews_;
+    /// <summary>Field number for the "sends_previews" field.</summary>
+    public const int SendsPreviewsFieldNumber = 12;
+    private bool sendsPreviews_;
     /// <summary>
     /// Whether the model sends previews.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public bool Previews {
-      get { return previews_; }
+    public bool SendsPreviews {
+      get { return sendsPreviews_; }
       set {
-        previews_ = value;
+        sendsPreviews_ = value;
       }
     }
 
@@ -989,7 +989,7 @@ namespace Celeste.Image.V1 {
       if (Source != other.Source) return false;
       if (CheckedOn != other.CheckedOn) return false;
       if (MaxCount != other.MaxCount) return false;
-      if (Previews != other.Previews) return false;
+      if (SendsPreviews != other.SendsPreviews) return false;
       if(!parameters_.Equals(other.parameters_)) return false;
       if (!object.Equals(Lifecycle, other.Lifecycle)) return false;
       if(!prices_.Equals(other.prices_)) return false;
@@ -1013,7 +1013,7 @@ namespace Celeste.Image.V1 {
       if (Source.Length != 0) hash ^= Source.GetHashCode();
       if (CheckedOn.Length != 0) hash ^= CheckedOn.GetHashCode();
       if (MaxCount != 0) hash ^= MaxCount.GetHashCode();
-      if (Previews != false) hash ^= Previews.GetHashCode();
+      if (SendsPreviews != false) hash ^= SendsPreviews.GetHashCode();
       hash ^= parameters_.GetHashCode();
       if (lifecycle_ != null) hash ^= Lifecycle.GetHashCode();
       hash ^= prices_.GetHashCode();
@@ -1074,9 +1074,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(88);
         output.WriteInt32(MaxCount);
       }
-      if (Previews != false) {
+      if (SendsPreviews != false) {
         output.WriteRawTag(96);
-        output.WriteBool(Previews);
+        output.WriteBool(SendsPreviews);
       }
       parameters_.WriteTo(output, _repeated_parameters_codec);
       if (lifecycle_ != null) {
@@ -1137,9 +1137,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(88);
         output.WriteInt32(MaxCount);
       }
-      if (Previews != false) {
+      if (SendsPreviews != false) {
         output.WriteRawTag(96);
-        output.WriteBool(Previews);
+        output.WriteBool(SendsPreviews);
       }
       parameters_.WriteTo(ref output, _repeated_parameters_codec);
       if (lifecycle_ != null) {
@@ -1192,7 +1192,7 @@ namespace Celeste.Image.V1 {
       if (MaxCount != 0) {
         size += 1 + pb::CodedOutputStream.ComputeInt32Size(MaxCount);
       }
-      if (Previews != false) {
+      if (SendsPreviews != false) {
         size += 1 + 1;
       }
       size += parameters_.CalculateSize(_repeated_parameters_codec);
@@ -1245,8 +1245,8 @@ namespace Celeste.Image.V1 {
       if (other.MaxCount != 0) {
         MaxCount = other.MaxCount;
       }
-      if (other.Previews != false) {
-        Previews = other.Previews;
+      if (other.SendsPreviews != false) {
+        SendsPreviews = other.SendsPreviews;
       }
       parameters_.Add(other.parameters_);
       if (other.lifecycle_ != null) {
@@ -1325,7 +1325,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 96: {
-            Previews = input.ReadBool();
+            SendsPreviews = input.ReadBool();
             break;
           }
           case 106: {
@@ -1417,7 +1417,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 96: {
-            Previews = input.ReadBool();
+            SendsPreviews = input.ReadBool();
             break;
           }
           case 106: {
@@ -1819,13 +1819,13 @@ namespace Celeste.Image.V1 {
 
     /// <summary>Field number for the "per" field.</summary>
     public const int PerFieldNumber = 3;
-    private long per_;
+    private int per_;
     /// <summary>
     /// Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public long Per {
+    public int Per {
       get { return per_; }
       set {
         per_ = value;
@@ -1907,7 +1907,7 @@ namespace Celeste.Image.V1 {
       int hash = 1;
       if (Unit.Length != 0) hash ^= Unit.GetHashCode();
       if (price_ != null) hash ^= Price.GetHashCode();
-      if (Per != 0L) hash ^= Per.GetHashCode();
+      if (Per != 0) hash ^= Per.GetHashCode();
       if (Condition.Length != 0) hash ^= Condition.GetHashCode();
       if (Source.Length != 0) hash ^= Source.GetHashCode();
       if (CheckedOn.Length != 0) hash ^= CheckedOn.GetHashCode();
@@ -1937,9 +1937,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(18);
         output.WriteMessage(Price);
       }
-      if (Per != 0L) {
+      if (Per != 0) {
         output.WriteRawTag(24);
-        output.WriteInt64(Per);
+        output.WriteInt32(Per);
       }
       if (Condition.Length != 0) {
         output.WriteRawTag(34);
@@ -1971,9 +1971,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(18);
         output.WriteMessage(Price);
       }
-      if (Per != 0L) {
+      if (Per != 0) {
         output.WriteRawTag(24);
-        output.WriteInt64(Per);
+        output.WriteInt32(Per);
       }
       if (Condition.Length != 0) {
         output.WriteRawTag(34);
@@ -2003,8 +2003,8 @@ namespace Celeste.Image.V1 {
       if (price_ != null) {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(Price);
       }
-      if (Per != 0L) {
-        size += 1 + pb::CodedOutputStream.ComputeInt64Size(Per);
+      if (Per != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeInt32Size(Per);
       }
       if (Condition.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeStringSize(Condition);
@@ -2036,7 +2036,7 @@ namespace Celeste.Image.V1 {
         }
         Price.MergeFrom(other.Price);
       }
-      if (other.Per != 0L) {
+      if (other.Per != 0) {
         Per = other.Per;
       }
       if (other.Condition.Length != 0) {
@@ -2079,7 +2079,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 24: {
-            Per = input.ReadInt64();
+            Per = input.ReadInt32();
             break;
           }
           case 34: {
@@ -2125,7 +2125,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 24: {
-            Per = input.ReadInt64();
+            Per = input.ReadInt32();
             break;
           }
           case 34: {
@@ -3303,7 +3303,7 @@ namespace Celeste.Image.V1 {
 
     private long maximum_;
     /// <summary>
-    /// Largest value. Unset when the contract alone limits it.
+    /// Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -5818,7 +5818,7 @@ namespace Celeste.Image.V1 {
     public const int EditFieldNumber = 5;
     private string edit_ = "";
     /// <summary>
-    /// Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+    /// Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -74,51 +74,51 @@ namespace Celeste.Image.V1 {
             "ZS5pbWFnZS52MS5SZWxpZ2h0RWRpdEgAUgdyZWxpZ2h0EjAKBHZhcnkYGiAB",
             "KAsyGi5jZWxlc3RlLmltYWdlLnYxLlZhcnlFZGl0SABSBHZhcnkSOQoHY29u",
             "dHJvbBgcIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuQ29udHJvbEVkaXRIAFIH",
-            "Y29udHJvbEIICgRlZGl0EgBCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0",
-            "IvgDCg5VcHNjYWxlUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJQgBSCXJl",
+            "Y29udHJvbEIICgRraW5kEgBCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0",
+            "IvIDCg5VcHNjYWxlUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJQgBSCXJl",
             "cXVlc3RJZBIWCgVtb2RlbBgCIAEoCUIAUgVtb2RlbBI6CgdvcHRpb25zGAMg",
             "ASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9uc1IHb3B0aW9u",
             "cxI0CgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1",
             "dEIAUgVpbWFnZRIYCgZmYWN0b3IYBSABKAFCAFIGZmFjdG9yEiwKBHNpemUY",
-            "BiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemVCAFIEc2l6ZRI5CgZtZXRo",
-            "b2QYByABKA4yHy5jZWxlc3RlLmltYWdlLnYxLlVwc2NhbGVNZXRob2RCAFIG",
-            "bWV0aG9kEiwKEW91dHB1dF9tZWRpYV90eXBlGAggASgJQgBSD291dHB1dE1l",
-            "ZGlhVHlwZRIYCgZwcm9tcHQYCSABKAlCAFIGcHJvbXB0EiUKCmNyZWF0aXZp",
-            "dHkYCiABKAFCAEgAUgpjcmVhdGl2aXR5iAEBEhcKBHNlZWQYCyABKARIAVIE",
-            "c2VlZIgBARIWCgVzdHlsZRgMIAEoCUIAUgVzdHlsZToAQg0KC19jcmVhdGl2",
-            "aXR5QgcKBV9zZWVkIvMBCg5BbmFseXplUmVxdWVzdBIfCgpyZXF1ZXN0X2lk",
-            "GAEgASgJQgBSCXJlcXVlc3RJZBIWCgVtb2RlbBgCIAEoCUIAUgVtb2RlbBI6",
-            "CgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0",
-            "aW9uc1IHb3B0aW9ucxI0CgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2Uu",
-            "djEuSW1hZ2VJbnB1dEIAUgVpbWFnZRI2CgVraW5kcxgFIAMoDjIeLmNlbGVz",
-            "dGUuaW1hZ2UudjEuQW5hbHlzaXNLaW5kQgBSBWtpbmRzIocCCglPcGVyYXRp",
-            "b24SPwoIZ2VuZXJhdGUYASABKAsyIS5jZWxlc3RlLmltYWdlLnYxLkdlbmVy",
-            "YXRlUmVxdWVzdEgAUghnZW5lcmF0ZRIzCgRlZGl0GAIgASgLMh0uY2VsZXN0",
-            "ZS5pbWFnZS52MS5FZGl0UmVxdWVzdEgAUgRlZGl0EjwKB3Vwc2NhbGUYAyAB",
-            "KAsyIC5jZWxlc3RlLmltYWdlLnYxLlVwc2NhbGVSZXF1ZXN0SABSB3Vwc2Nh",
-            "bGUSPAoHYW5hbHl6ZRgEIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHl6",
-            "ZVJlcXVlc3RIAFIHYW5hbHl6ZUIICgRraW5kEgAiNAoHUm91dGluZxIpCg9m",
-            "YWxsYmFja19tb2RlbHMYASADKAlCAFIOZmFsbGJhY2tNb2RlbHMi3AQKDlJl",
-            "cXVlc3RPcHRpb25zEj4KCnN0cmljdG5lc3MYASABKA4yHC5jZWxlc3RlLmlt",
-            "YWdlLnYxLlN0cmljdG5lc3NCAFIKc3RyaWN0bmVzcxJiChBwcm92aWRlcl9v",
-            "cHRpb25zGAIgAygLMjUuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9u",
-            "cy5Qcm92aWRlck9wdGlvbnNFbnRyeUIAUg9wcm92aWRlck9wdGlvbnMSMwoS",
-            "aW5saW5lX2xpbWl0X2J5dGVzGAMgASgFQgBIAFIQaW5saW5lTGltaXRCeXRl",
-            "c4gBARIlCg1wcmV2aWV3X2NvdW50GAQgASgFQgBSDHByZXZpZXdDb3VudBIz",
-            "Cgdyb3V0aW5nGAYgASgLMhkuY2VsZXN0ZS5pbWFnZS52MS5Sb3V0aW5nUgdy",
-            "b3V0aW5nEhsKCGVuZF91c2VyGAkgASgJQgBSB2VuZFVzZXISSwoPb3V0cHV0",
-            "X21ldGFkYXRhGAsgASgOMiAuY2VsZXN0ZS5pbWFnZS52MS5PdXRwdXRNZXRh",
-            "ZGF0YUIAUg5vdXRwdXRNZXRhZGF0YRImCgxlbWJlZF9yZWNpcGUYDCABKAhI",
-            "AVILZW1iZWRSZWNpcGWIAQEaWwoUUHJvdmlkZXJPcHRpb25zRW50cnkSEAoD",
-            "a2V5GAEgASgJUgNrZXkSLQoFdmFsdWUYAiABKAsyFy5nb29nbGUucHJvdG9i",
-            "dWYuU3RydWN0UgV2YWx1ZToCOAFCFQoTX2lubGluZV9saW1pdF9ieXRlc0IP",
-            "Cg1fZW1iZWRfcmVjaXBlIrcCCgxGaWRlbGl0eUxpbmUSEgoEcGF0aBgBIAEo",
-            "CVIEcGF0aBI7CgdvdXRjb21lGAIgASgOMiEuY2VsZXN0ZS5pbWFnZS52MS5G",
-            "aWRlbGl0eU91dGNvbWVSB291dGNvbWUSLAoFYXNrZWQYAyABKAsyFi5nb29n",
-            "bGUucHJvdG9idWYuVmFsdWVSBWFza2VkEioKBHNlbnQYBCABKAsyFi5nb29n",
-            "bGUucHJvdG9idWYuVmFsdWVSBHNlbnQSMgoIbWVhc3VyZWQYBSABKAsyFi5n",
-            "b29nbGUucHJvdG9idWYuVmFsdWVSCG1lYXN1cmVkEhIKBG5vdGUYBiABKAlS",
-            "BG5vdGUSJAoLaW1hZ2VfaW5kZXgYByABKAVIAFIKaW1hZ2VJbmRleIgBAUIO",
+            "BiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemVCAFIEc2l6ZRIzCgRtb2Rl",
+            "GAcgASgOMh0uY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlTW9kZUIAUgRtb2Rl",
+            "EiwKEW91dHB1dF9tZWRpYV90eXBlGAggASgJQgBSD291dHB1dE1lZGlhVHlw",
+            "ZRIYCgZwcm9tcHQYCSABKAlCAFIGcHJvbXB0EiUKCmNyZWF0aXZpdHkYCiAB",
+            "KAFCAEgAUgpjcmVhdGl2aXR5iAEBEhcKBHNlZWQYCyABKARIAVIEc2VlZIgB",
+            "ARIWCgVzdHlsZRgMIAEoCUIAUgVzdHlsZToAQg0KC19jcmVhdGl2aXR5QgcK",
+            "BV9zZWVkIvMBCg5BbmFseXplUmVxdWVzdBIfCgpyZXF1ZXN0X2lkGAEgASgJ",
+            "QgBSCXJlcXVlc3RJZBIWCgVtb2RlbBgCIAEoCUIAUgVtb2RlbBI6CgdvcHRp",
+            "b25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9uc1IH",
+            "b3B0aW9ucxI0CgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1h",
+            "Z2VJbnB1dEIAUgVpbWFnZRI2CgVraW5kcxgFIAMoDjIeLmNlbGVzdGUuaW1h",
+            "Z2UudjEuQW5hbHlzaXNLaW5kQgBSBWtpbmRzIocCCglPcGVyYXRpb24SPwoI",
+            "Z2VuZXJhdGUYASABKAsyIS5jZWxlc3RlLmltYWdlLnYxLkdlbmVyYXRlUmVx",
+            "dWVzdEgAUghnZW5lcmF0ZRIzCgRlZGl0GAIgASgLMh0uY2VsZXN0ZS5pbWFn",
+            "ZS52MS5FZGl0UmVxdWVzdEgAUgRlZGl0EjwKB3Vwc2NhbGUYAyABKAsyIC5j",
+            "ZWxlc3RlLmltYWdlLnYxLlVwc2NhbGVSZXF1ZXN0SABSB3Vwc2NhbGUSPAoH",
+            "YW5hbHl6ZRgEIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHl6ZVJlcXVl",
+            "c3RIAFIHYW5hbHl6ZUIICgRraW5kEgAiNAoHUm91dGluZxIpCg9mYWxsYmFj",
+            "a19tb2RlbHMYASADKAlCAFIOZmFsbGJhY2tNb2RlbHMi3AQKDlJlcXVlc3RP",
+            "cHRpb25zEj4KCnN0cmljdG5lc3MYASABKA4yHC5jZWxlc3RlLmltYWdlLnYx",
+            "LlN0cmljdG5lc3NCAFIKc3RyaWN0bmVzcxJiChBwcm92aWRlcl9vcHRpb25z",
+            "GAIgAygLMjUuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucy5Qcm92",
+            "aWRlck9wdGlvbnNFbnRyeUIAUg9wcm92aWRlck9wdGlvbnMSMwoSaW5saW5l",
+            "X2xpbWl0X2J5dGVzGAMgASgFQgBIAFIQaW5saW5lTGltaXRCeXRlc4gBARIl",
+            "Cg1wcmV2aWV3X2NvdW50GAQgASgFQgBSDHByZXZpZXdDb3VudBIzCgdyb3V0",
+            "aW5nGAYgASgLMhkuY2VsZXN0ZS5pbWFnZS52MS5Sb3V0aW5nUgdyb3V0aW5n",
+            "EhsKCGVuZF91c2VyGAkgASgJQgBSB2VuZFVzZXISSwoPb3V0cHV0X21ldGFk",
+            "YXRhGAsgASgOMiAuY2VsZXN0ZS5pbWFnZS52MS5PdXRwdXRNZXRhZGF0YUIA",
+            "Ug5vdXRwdXRNZXRhZGF0YRImCgxlbWJlZF9yZWNpcGUYDCABKAhIAVILZW1i",
+            "ZWRSZWNpcGWIAQEaWwoUUHJvdmlkZXJPcHRpb25zRW50cnkSEAoDa2V5GAEg",
+            "ASgJUgNrZXkSLQoFdmFsdWUYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3Ry",
+            "dWN0UgV2YWx1ZToCOAFCFQoTX2lubGluZV9saW1pdF9ieXRlc0IPCg1fZW1i",
+            "ZWRfcmVjaXBlIr0CCgxGaWRlbGl0eUxpbmUSEgoEcGF0aBgBIAEoCVIEcGF0",
+            "aBI7CgdvdXRjb21lGAIgASgOMiEuY2VsZXN0ZS5pbWFnZS52MS5GaWRlbGl0",
+            "eU91dGNvbWVSB291dGNvbWUSLAoFYXNrZWQYAyABKAsyFi5nb29nbGUucHJv",
+            "dG9idWYuVmFsdWVSBWFza2VkEioKBHNlbnQYBCABKAsyFi5nb29nbGUucHJv",
+            "dG9idWYuVmFsdWVSBHNlbnQSMgoIbWVhc3VyZWQYBSABKAsyFi5nb29nbGUu",
+            "cHJvdG9idWYuVmFsdWVSCG1lYXN1cmVkEhgKB21lc3NhZ2UYBiABKAlSB21l",
+            "c3NhZ2USJAoLaW1hZ2VfaW5kZXgYByABKAVIAFIKaW1hZ2VJbmRleIgBAUIO",
             "CgxfaW1hZ2VfaW5kZXgiUAoMSW1hZ2VGYWlsdXJlEhQKBWluZGV4GAEgASgF",
             "UgVpbmRleBIqCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c1IG",
             "c3RhdHVzIpUDCg9PcGVyYXRpb25SZXN1bHQSHQoKcmVxdWVzdF9pZBgBIAEo",
@@ -130,37 +130,36 @@ namespace Celeste.Image.V1 {
             "LmNlbGVzdGUuaW1hZ2UudjEuRmlkZWxpdHlMaW5lUghmaWRlbGl0eRItCgV1",
             "c2FnZRgHIAEoCzIXLmNlbGVzdGUuaW1hZ2UudjEuVXNhZ2VSBXVzYWdlEjcK",
             "BnNhZmV0eRgIIAMoCzIfLmNlbGVzdGUuaW1hZ2UudjEuU2FmZXR5VmVyZGlj",
-            "dFIGc2FmZXR5KoYBCg1VcHNjYWxlTWV0aG9kEh4KGlVQU0NBTEVfTUVUSE9E",
-            "X1VOU1BFQ0lGSUVEEAASFwoTVVBTQ0FMRV9NRVRIT0RfRkFTVBABEh8KG1VQ",
-            "U0NBTEVfTUVUSE9EX0NPTlNFUlZBVElWRRACEhsKF1VQU0NBTEVfTUVUSE9E",
-            "X0NSRUFUSVZFEAMqnQEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJ",
-            "TkRfVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fS0lORF9HRU5FUkFURRAB",
-            "EhcKE09QRVJBVElPTl9LSU5EX0VESVQQAhIaChZPUEVSQVRJT05fS0lORF9V",
-            "UFNDQUxFEAMSGgoWT1BFUkFUSU9OX0tJTkRfQU5BTFlaRRAEKlsKClN0cmlj",
-            "dG5lc3MSGgoWU1RSSUNUTkVTU19VTlNQRUNJRklFRBAAEhoKFlNUUklDVE5F",
-            "U1NfQkVTVF9FRkZPUlQQARIVChFTVFJJQ1RORVNTX1NUUklDVBACKmYKDk91",
-            "dHB1dE1ldGFkYXRhEh8KG09VVFBVVF9NRVRBREFUQV9VTlNQRUNJRklFRBAA",
-            "EhgKFE9VVFBVVF9NRVRBREFUQV9LRUVQEAESGQoVT1VUUFVUX01FVEFEQVRB",
-            "X1NUUklQEAIqzQEKD0ZpZGVsaXR5T3V0Y29tZRIgChxGSURFTElUWV9PVVRD",
-            "T01FX1VOU1BFQ0lGSUVEEAASHAoYRklERUxJVFlfT1VUQ09NRV9IT05PUkVE",
-            "EAESHQoZRklERUxJVFlfT1VUQ09NRV9BREpVU1RFRBACEh0KGUZJREVMSVRZ",
-            "X09VVENPTUVfRU1VTEFURUQQAxIcChhGSURFTElUWV9PVVRDT01FX0RST1BQ",
-            "RUQQBBIeChpGSURFTElUWV9PVVRDT01FX0RFRkFVTFRFRBAFQowBCh9pby5n",
-            "aXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQg5PcGVyYXRpb25Qcm90b1AB",
-            "WkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dv",
-            "L2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFi",
-            "BnByb3RvMw=="));
+            "dFIGc2FmZXR5KnwKC1Vwc2NhbGVNb2RlEhwKGFVQU0NBTEVfTU9ERV9VTlNQ",
+            "RUNJRklFRBAAEhUKEVVQU0NBTEVfTU9ERV9GQVNUEAESHQoZVVBTQ0FMRV9N",
+            "T0RFX0NPTlNFUlZBVElWRRACEhkKFVVQU0NBTEVfTU9ERV9DUkVBVElWRRAD",
+            "Kp0BCg1PcGVyYXRpb25LaW5kEh4KGk9QRVJBVElPTl9LSU5EX1VOU1BFQ0lG",
+            "SUVEEAASGwoXT1BFUkFUSU9OX0tJTkRfR0VORVJBVEUQARIXChNPUEVSQVRJ",
+            "T05fS0lORF9FRElUEAISGgoWT1BFUkFUSU9OX0tJTkRfVVBTQ0FMRRADEhoK",
+            "Fk9QRVJBVElPTl9LSU5EX0FOQUxZWkUQBCpbCgpTdHJpY3RuZXNzEhoKFlNU",
+            "UklDVE5FU1NfVU5TUEVDSUZJRUQQABIaChZTVFJJQ1RORVNTX0JFU1RfRUZG",
+            "T1JUEAESFQoRU1RSSUNUTkVTU19TVFJJQ1QQAipmCg5PdXRwdXRNZXRhZGF0",
+            "YRIfChtPVVRQVVRfTUVUQURBVEFfVU5TUEVDSUZJRUQQABIYChRPVVRQVVRf",
+            "TUVUQURBVEFfS0VFUBABEhkKFU9VVFBVVF9NRVRBREFUQV9TVFJJUBACKs0B",
+            "Cg9GaWRlbGl0eU91dGNvbWUSIAocRklERUxJVFlfT1VUQ09NRV9VTlNQRUNJ",
+            "RklFRBAAEhwKGEZJREVMSVRZX09VVENPTUVfSE9OT1JFRBABEh0KGUZJREVM",
+            "SVRZX09VVENPTUVfQURKVVNURUQQAhIdChlGSURFTElUWV9PVVRDT01FX0VN",
+            "VUxBVEVEEAMSHAoYRklERUxJVFlfT1VUQ09NRV9EUk9QUEVEEAQSHgoaRklE",
+            "RUxJVFlfT1VUQ09NRV9ERUZBVUxURUQQBUKMAQofaW8uZ2l0aHViLmNlbGVz",
+            "dGVpbWFnZS5pbWFnZS52MUIOT3BlcmF0aW9uUHJvdG9QAVpEZ2l0aHViLmNv",
+            "bS9jZWxlc3RlLWltYWdlL2NlbGVzdGUvY2xpZW50cy9nby9jZWxlc3RlL2lt",
+            "YWdlL3YxO2ltYWdldjGqAhBDZWxlc3RlLkltYWdlLlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Celeste.Image.V1.AnalysisReflection.Descriptor, global::Celeste.Image.V1.EditReflection.Descriptor, global::Celeste.Image.V1.ImageReflection.Descriptor, global::Celeste.Image.V1.MoneyReflection.Descriptor, global::Celeste.Image.V1.SafetyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.StructReflection.Descriptor, global::Google.Rpc.StatusReflection.Descriptor, },
-          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.UpscaleMethod), typeof(global::Celeste.Image.V1.OperationKind), typeof(global::Celeste.Image.V1.Strictness), typeof(global::Celeste.Image.V1.OutputMetadata), typeof(global::Celeste.Image.V1.FidelityOutcome), }, null, new pbr::GeneratedClrTypeInfo[] {
+          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.UpscaleMode), typeof(global::Celeste.Image.V1.OperationKind), typeof(global::Celeste.Image.V1.Strictness), typeof(global::Celeste.Image.V1.OutputMetadata), typeof(global::Celeste.Image.V1.FidelityOutcome), }, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.GenerateRequest), global::Celeste.Image.V1.GenerateRequest.Parser, new[]{ "RequestId", "Model", "Options", "Prompt", "NegativePrompt", "Size", "Count", "Seed", "OutputMediaType", "References", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt" }, new[]{ "Seed", "RewritePrompt" }, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.EditRequest), global::Celeste.Image.V1.EditRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Seed", "References", "NegativePrompt", "Size", "Count", "OutputMediaType", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt", "Erase", "Inpaint", "Outpaint", "Instruct", "ReplaceBackground", "RemoveBackground", "Restyle", "Recolor", "SearchReplace", "Relight", "Vary", "Control" }, new[]{ "Edit", "Seed", "RewritePrompt" }, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.UpscaleRequest), global::Celeste.Image.V1.UpscaleRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Factor", "Size", "Method", "OutputMediaType", "Prompt", "Creativity", "Seed", "Style" }, new[]{ "Creativity", "Seed" }, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.EditRequest), global::Celeste.Image.V1.EditRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Seed", "References", "NegativePrompt", "Size", "Count", "OutputMediaType", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt", "Erase", "Inpaint", "Outpaint", "Instruct", "ReplaceBackground", "RemoveBackground", "Restyle", "Recolor", "SearchReplace", "Relight", "Vary", "Control" }, new[]{ "Kind", "Seed", "RewritePrompt" }, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.UpscaleRequest), global::Celeste.Image.V1.UpscaleRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Factor", "Size", "Mode", "OutputMediaType", "Prompt", "Creativity", "Seed", "Style" }, new[]{ "Creativity", "Seed" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.AnalyzeRequest), global::Celeste.Image.V1.AnalyzeRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Kinds" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Operation), global::Celeste.Image.V1.Operation.Parser, new[]{ "Generate", "Edit", "Upscale", "Analyze" }, new[]{ "Kind" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Routing), global::Celeste.Image.V1.Routing.Parser, new[]{ "FallbackModels" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.RequestOptions), global::Celeste.Image.V1.RequestOptions.Parser, new[]{ "Strictness", "ProviderOptions", "InlineLimitBytes", "PreviewCount", "Routing", "EndUser", "OutputMetadata", "EmbedRecipe" }, new[]{ "InlineLimitBytes", "EmbedRecipe" }, null, null, new pbr::GeneratedClrTypeInfo[] { null, }),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.FidelityLine), global::Celeste.Image.V1.FidelityLine.Parser, new[]{ "Path", "Outcome", "Asked", "Sent", "Measured", "Note", "ImageIndex" }, new[]{ "ImageIndex" }, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.FidelityLine), global::Celeste.Image.V1.FidelityLine.Parser, new[]{ "Path", "Outcome", "Asked", "Sent", "Measured", "Message", "ImageIndex" }, new[]{ "ImageIndex" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ImageFailure), global::Celeste.Image.V1.ImageFailure.Parser, new[]{ "Index", "Status" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.OperationResult), global::Celeste.Image.V1.OperationResult.Parser, new[]{ "RequestId", "Model", "Images", "Failures", "Analysis", "Fidelity", "Usage", "Safety" }, null, null, null, null)
           }));
@@ -172,23 +171,23 @@ namespace Celeste.Image.V1 {
   /// <summary>
   /// A way to enlarge an image.
   /// </summary>
-  public enum UpscaleMethod {
+  public enum UpscaleMode {
     /// <summary>
     /// The model's own way.
     /// </summary>
-    [pbr::OriginalName("UPSCALE_METHOD_UNSPECIFIED")] Unspecified = 0,
+    [pbr::OriginalName("UPSCALE_MODE_UNSPECIFIED")] Unspecified = 0,
     /// <summary>
     /// Fast, with little invented detail.
     /// </summary>
-    [pbr::OriginalName("UPSCALE_METHOD_FAST")] Fast = 1,
+    [pbr::OriginalName("UPSCALE_MODE_FAST")] Fast = 1,
     /// <summary>
     /// Faithful to the source.
     /// </summary>
-    [pbr::OriginalName("UPSCALE_METHOD_CONSERVATIVE")] Conservative = 2,
+    [pbr::OriginalName("UPSCALE_MODE_CONSERVATIVE")] Conservative = 2,
     /// <summary>
     /// With invented detail.
     /// </summary>
-    [pbr::OriginalName("UPSCALE_METHOD_CREATIVE")] Creative = 3,
+    [pbr::OriginalName("UPSCALE_MODE_CREATIVE")] Creative = 3,
   }
 
   /// <summary>
@@ -465,8 +464,8 @@ namespace Celeste.Image.V1 {
 
     private ulong seed_;
     /// <summary>
-    /// Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-    /// parameters. Unset, the server draws a seed and returns it.
+    /// Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+    /// same seed and parameters. Unset, the server draws a seed and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1153,41 +1152,41 @@ namespace Celeste.Image.V1 {
       outputQuality_ = other.outputQuality_;
       style_ = other.style_;
       rewritePrompt_ = other.rewritePrompt_;
-      switch (other.EditCase) {
-        case EditOneofCase.Erase:
+      switch (other.KindCase) {
+        case KindOneofCase.Erase:
           Erase = other.Erase.Clone();
           break;
-        case EditOneofCase.Inpaint:
+        case KindOneofCase.Inpaint:
           Inpaint = other.Inpaint.Clone();
           break;
-        case EditOneofCase.Outpaint:
+        case KindOneofCase.Outpaint:
           Outpaint = other.Outpaint.Clone();
           break;
-        case EditOneofCase.Instruct:
+        case KindOneofCase.Instruct:
           Instruct = other.Instruct.Clone();
           break;
-        case EditOneofCase.ReplaceBackground:
+        case KindOneofCase.ReplaceBackground:
           ReplaceBackground = other.ReplaceBackground.Clone();
           break;
-        case EditOneofCase.RemoveBackground:
+        case KindOneofCase.RemoveBackground:
           RemoveBackground = other.RemoveBackground.Clone();
           break;
-        case EditOneofCase.Restyle:
+        case KindOneofCase.Restyle:
           Restyle = other.Restyle.Clone();
           break;
-        case EditOneofCase.Recolor:
+        case KindOneofCase.Recolor:
           Recolor = other.Recolor.Clone();
           break;
-        case EditOneofCase.SearchReplace:
+        case KindOneofCase.SearchReplace:
           SearchReplace = other.SearchReplace.Clone();
           break;
-        case EditOneofCase.Relight:
+        case KindOneofCase.Relight:
           Relight = other.Relight.Clone();
           break;
-        case EditOneofCase.Vary:
+        case KindOneofCase.Vary:
           Vary = other.Vary.Clone();
           break;
-        case EditOneofCase.Control:
+        case KindOneofCase.Control:
           Control = other.Control.Clone();
           break;
       }
@@ -1205,7 +1204,10 @@ namespace Celeste.Image.V1 {
     public const int RequestIdFieldNumber = 1;
     private string requestId_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1220,7 +1222,8 @@ namespace Celeste.Image.V1 {
     public const int ModelFieldNumber = 2;
     private string model_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1267,7 +1270,8 @@ namespace Celeste.Image.V1 {
 
     private ulong seed_;
     /// <summary>
-    /// As in GenerateRequest, for edits that use a seed.
+    /// Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+    /// the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1354,7 +1358,8 @@ namespace Celeste.Image.V1 {
     public const int OutputMediaTypeFieldNumber = 10;
     private string outputMediaType_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+    /// Unset means the model's default.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1369,7 +1374,8 @@ namespace Celeste.Image.V1 {
     public const int QualityFieldNumber = 11;
     private string quality_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+    /// default.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1384,7 +1390,8 @@ namespace Celeste.Image.V1 {
     public const int BackgroundFieldNumber = 12;
     private string background_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+    /// default.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1399,7 +1406,7 @@ namespace Celeste.Image.V1 {
     public const int OutputQualityFieldNumber = 13;
     private int outputQuality_;
     /// <summary>
-    /// As in GenerateRequest.
+    /// Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1432,7 +1439,8 @@ namespace Celeste.Image.V1 {
 
     private bool rewritePrompt_;
     /// <summary>
-    /// As in GenerateRequest.
+    /// Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+    /// the model's default.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1464,10 +1472,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.EraseEdit Erase {
-      get { return editCase_ == EditOneofCase.Erase ? (global::Celeste.Image.V1.EraseEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Erase ? (global::Celeste.Image.V1.EraseEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Erase;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Erase;
       }
     }
 
@@ -1479,10 +1487,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.InpaintEdit Inpaint {
-      get { return editCase_ == EditOneofCase.Inpaint ? (global::Celeste.Image.V1.InpaintEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Inpaint ? (global::Celeste.Image.V1.InpaintEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Inpaint;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Inpaint;
       }
     }
 
@@ -1494,10 +1502,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.OutpaintEdit Outpaint {
-      get { return editCase_ == EditOneofCase.Outpaint ? (global::Celeste.Image.V1.OutpaintEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Outpaint ? (global::Celeste.Image.V1.OutpaintEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Outpaint;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Outpaint;
       }
     }
 
@@ -1509,10 +1517,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.InstructEdit Instruct {
-      get { return editCase_ == EditOneofCase.Instruct ? (global::Celeste.Image.V1.InstructEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Instruct ? (global::Celeste.Image.V1.InstructEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Instruct;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Instruct;
       }
     }
 
@@ -1524,10 +1532,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.ReplaceBackgroundEdit ReplaceBackground {
-      get { return editCase_ == EditOneofCase.ReplaceBackground ? (global::Celeste.Image.V1.ReplaceBackgroundEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.ReplaceBackground ? (global::Celeste.Image.V1.ReplaceBackgroundEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.ReplaceBackground;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.ReplaceBackground;
       }
     }
 
@@ -1539,10 +1547,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.RemoveBackgroundEdit RemoveBackground {
-      get { return editCase_ == EditOneofCase.RemoveBackground ? (global::Celeste.Image.V1.RemoveBackgroundEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.RemoveBackground ? (global::Celeste.Image.V1.RemoveBackgroundEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.RemoveBackground;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.RemoveBackground;
       }
     }
 
@@ -1554,10 +1562,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.RestyleEdit Restyle {
-      get { return editCase_ == EditOneofCase.Restyle ? (global::Celeste.Image.V1.RestyleEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Restyle ? (global::Celeste.Image.V1.RestyleEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Restyle;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Restyle;
       }
     }
 
@@ -1569,10 +1577,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.RecolorEdit Recolor {
-      get { return editCase_ == EditOneofCase.Recolor ? (global::Celeste.Image.V1.RecolorEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Recolor ? (global::Celeste.Image.V1.RecolorEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Recolor;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Recolor;
       }
     }
 
@@ -1584,10 +1592,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.SearchReplaceEdit SearchReplace {
-      get { return editCase_ == EditOneofCase.SearchReplace ? (global::Celeste.Image.V1.SearchReplaceEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.SearchReplace ? (global::Celeste.Image.V1.SearchReplaceEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.SearchReplace;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.SearchReplace;
       }
     }
 
@@ -1599,10 +1607,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.RelightEdit Relight {
-      get { return editCase_ == EditOneofCase.Relight ? (global::Celeste.Image.V1.RelightEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Relight ? (global::Celeste.Image.V1.RelightEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Relight;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Relight;
       }
     }
 
@@ -1614,10 +1622,10 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.VaryEdit Vary {
-      get { return editCase_ == EditOneofCase.Vary ? (global::Celeste.Image.V1.VaryEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Vary ? (global::Celeste.Image.V1.VaryEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Vary;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Vary;
       }
     }
 
@@ -1629,16 +1637,16 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public global::Celeste.Image.V1.ControlEdit Control {
-      get { return editCase_ == EditOneofCase.Control ? (global::Celeste.Image.V1.ControlEdit) edit_ : null; }
+      get { return kindCase_ == KindOneofCase.Control ? (global::Celeste.Image.V1.ControlEdit) kind_ : null; }
       set {
-        edit_ = value;
-        editCase_ = value == null ? EditOneofCase.None : EditOneofCase.Control;
+        kind_ = value;
+        kindCase_ = value == null ? KindOneofCase.None : KindOneofCase.Control;
       }
     }
 
-    private object edit_;
-    /// <summary>Enum of possible cases for the "edit" oneof.</summary>
-    public enum EditOneofCase {
+    private object kind_;
+    /// <summary>Enum of possible cases for the "kind" oneof.</summary>
+    public enum KindOneofCase {
       None = 0,
       Erase = 16,
       Inpaint = 17,
@@ -1653,18 +1661,18 @@ namespace Celeste.Image.V1 {
       Vary = 26,
       Control = 28,
     }
-    private EditOneofCase editCase_ = EditOneofCase.None;
+    private KindOneofCase kindCase_ = KindOneofCase.None;
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public EditOneofCase EditCase {
-      get { return editCase_; }
+    public KindOneofCase KindCase {
+      get { return kindCase_; }
     }
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public void ClearEdit() {
-      editCase_ = EditOneofCase.None;
-      edit_ = null;
+    public void ClearKind() {
+      kindCase_ = KindOneofCase.None;
+      kind_ = null;
     }
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
@@ -1709,7 +1717,7 @@ namespace Celeste.Image.V1 {
       if (!object.Equals(Relight, other.Relight)) return false;
       if (!object.Equals(Vary, other.Vary)) return false;
       if (!object.Equals(Control, other.Control)) return false;
-      if (EditCase != other.EditCase) return false;
+      if (KindCase != other.KindCase) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -1732,19 +1740,19 @@ namespace Celeste.Image.V1 {
       if (OutputQuality != 0) hash ^= OutputQuality.GetHashCode();
       if (Style.Length != 0) hash ^= Style.GetHashCode();
       if (HasRewritePrompt) hash ^= RewritePrompt.GetHashCode();
-      if (editCase_ == EditOneofCase.Erase) hash ^= Erase.GetHashCode();
-      if (editCase_ == EditOneofCase.Inpaint) hash ^= Inpaint.GetHashCode();
-      if (editCase_ == EditOneofCase.Outpaint) hash ^= Outpaint.GetHashCode();
-      if (editCase_ == EditOneofCase.Instruct) hash ^= Instruct.GetHashCode();
-      if (editCase_ == EditOneofCase.ReplaceBackground) hash ^= ReplaceBackground.GetHashCode();
-      if (editCase_ == EditOneofCase.RemoveBackground) hash ^= RemoveBackground.GetHashCode();
-      if (editCase_ == EditOneofCase.Restyle) hash ^= Restyle.GetHashCode();
-      if (editCase_ == EditOneofCase.Recolor) hash ^= Recolor.GetHashCode();
-      if (editCase_ == EditOneofCase.SearchReplace) hash ^= SearchReplace.GetHashCode();
-      if (editCase_ == EditOneofCase.Relight) hash ^= Relight.GetHashCode();
-      if (editCase_ == EditOneofCase.Vary) hash ^= Vary.GetHashCode();
-      if (editCase_ == EditOneofCase.Control) hash ^= Control.GetHashCode();
-      hash ^= (int) editCase_;
+      if (kindCase_ == KindOneofCase.Erase) hash ^= Erase.GetHashCode();
+      if (kindCase_ == KindOneofCase.Inpaint) hash ^= Inpaint.GetHashCode();
+      if (kindCase_ == KindOneofCase.Outpaint) hash ^= Outpaint.GetHashCode();
+      if (kindCase_ == KindOneofCase.Instruct) hash ^= Instruct.GetHashCode();
+      if (kindCase_ == KindOneofCase.ReplaceBackground) hash ^= ReplaceBackground.GetHashCode();
+      if (kindCase_ == KindOneofCase.RemoveBackground) hash ^= RemoveBackground.GetHashCode();
+      if (kindCase_ == KindOneofCase.Restyle) hash ^= Restyle.GetHashCode();
+      if (kindCase_ == KindOneofCase.Recolor) hash ^= Recolor.GetHashCode();
+      if (kindCase_ == KindOneofCase.SearchReplace) hash ^= SearchReplace.GetHashCode();
+      if (kindCase_ == KindOneofCase.Relight) hash ^= Relight.GetHashCode();
+      if (kindCase_ == KindOneofCase.Vary) hash ^= Vary.GetHashCode();
+      if (kindCase_ == KindOneofCase.Control) hash ^= Control.GetHashCode();
+      hash ^= (int) kindCase_;
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -1820,51 +1828,51 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(120);
         output.WriteBool(RewritePrompt);
       }
-      if (editCase_ == EditOneofCase.Erase) {
+      if (kindCase_ == KindOneofCase.Erase) {
         output.WriteRawTag(130, 1);
         output.WriteMessage(Erase);
       }
-      if (editCase_ == EditOneofCase.Inpaint) {
+      if (kindCase_ == KindOneofCase.Inpaint) {
         output.WriteRawTag(138, 1);
         output.WriteMessage(Inpaint);
       }
-      if (editCase_ == EditOneofCase.Outpaint) {
+      if (kindCase_ == KindOneofCase.Outpaint) {
         output.WriteRawTag(146, 1);
         output.WriteMessage(Outpaint);
       }
-      if (editCase_ == EditOneofCase.Instruct) {
+      if (kindCase_ == KindOneofCase.Instruct) {
         output.WriteRawTag(154, 1);
         output.WriteMessage(Instruct);
       }
-      if (editCase_ == EditOneofCase.ReplaceBackground) {
+      if (kindCase_ == KindOneofCase.ReplaceBackground) {
         output.WriteRawTag(162, 1);
         output.WriteMessage(ReplaceBackground);
       }
-      if (editCase_ == EditOneofCase.RemoveBackground) {
+      if (kindCase_ == KindOneofCase.RemoveBackground) {
         output.WriteRawTag(170, 1);
         output.WriteMessage(RemoveBackground);
       }
-      if (editCase_ == EditOneofCase.Restyle) {
+      if (kindCase_ == KindOneofCase.Restyle) {
         output.WriteRawTag(178, 1);
         output.WriteMessage(Restyle);
       }
-      if (editCase_ == EditOneofCase.Recolor) {
+      if (kindCase_ == KindOneofCase.Recolor) {
         output.WriteRawTag(186, 1);
         output.WriteMessage(Recolor);
       }
-      if (editCase_ == EditOneofCase.SearchReplace) {
+      if (kindCase_ == KindOneofCase.SearchReplace) {
         output.WriteRawTag(194, 1);
         output.WriteMessage(SearchReplace);
       }
-      if (editCase_ == EditOneofCase.Relight) {
+      if (kindCase_ == KindOneofCase.Relight) {
         output.WriteRawTag(202, 1);
         output.WriteMessage(Relight);
       }
-      if (editCase_ == EditOneofCase.Vary) {
+      if (kindCase_ == KindOneofCase.Vary) {
         output.WriteRawTag(210, 1);
         output.WriteMessage(Vary);
       }
-      if (editCase_ == EditOneofCase.Control) {
+      if (kindCase_ == KindOneofCase.Control) {
         output.WriteRawTag(226, 1);
         output.WriteMessage(Control);
       }
@@ -1935,51 +1943,51 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(120);
         output.WriteBool(RewritePrompt);
       }
-      if (editCase_ == EditOneofCase.Erase) {
+      if (kindCase_ == KindOneofCase.Erase) {
         output.WriteRawTag(130, 1);
         output.WriteMessage(Erase);
       }
-      if (editCase_ == EditOneofCase.Inpaint) {
+      if (kindCase_ == KindOneofCase.Inpaint) {
         output.WriteRawTag(138, 1);
         output.WriteMessage(Inpaint);
       }
-      if (editCase_ == EditOneofCase.Outpaint) {
+      if (kindCase_ == KindOneofCase.Outpaint) {
         output.WriteRawTag(146, 1);
         output.WriteMessage(Outpaint);
       }
-      if (editCase_ == EditOneofCase.Instruct) {
+      if (kindCase_ == KindOneofCase.Instruct) {
         output.WriteRawTag(154, 1);
         output.WriteMessage(Instruct);
       }
-      if (editCase_ == EditOneofCase.ReplaceBackground) {
+      if (kindCase_ == KindOneofCase.ReplaceBackground) {
         output.WriteRawTag(162, 1);
         output.WriteMessage(ReplaceBackground);
       }
-      if (editCase_ == EditOneofCase.RemoveBackground) {
+      if (kindCase_ == KindOneofCase.RemoveBackground) {
         output.WriteRawTag(170, 1);
         output.WriteMessage(RemoveBackground);
       }
-      if (editCase_ == EditOneofCase.Restyle) {
+      if (kindCase_ == KindOneofCase.Restyle) {
         output.WriteRawTag(178, 1);
         output.WriteMessage(Restyle);
       }
-      if (editCase_ == EditOneofCase.Recolor) {
+      if (kindCase_ == KindOneofCase.Recolor) {
         output.WriteRawTag(186, 1);
         output.WriteMessage(Recolor);
       }
-      if (editCase_ == EditOneofCase.SearchReplace) {
+      if (kindCase_ == KindOneofCase.SearchReplace) {
         output.WriteRawTag(194, 1);
         output.WriteMessage(SearchReplace);
       }
-      if (editCase_ == EditOneofCase.Relight) {
+      if (kindCase_ == KindOneofCase.Relight) {
         output.WriteRawTag(202, 1);
         output.WriteMessage(Relight);
       }
-      if (editCase_ == EditOneofCase.Vary) {
+      if (kindCase_ == KindOneofCase.Vary) {
         output.WriteRawTag(210, 1);
         output.WriteMessage(Vary);
       }
-      if (editCase_ == EditOneofCase.Control) {
+      if (kindCase_ == KindOneofCase.Control) {
         output.WriteRawTag(226, 1);
         output.WriteMessage(Control);
       }
@@ -2036,40 +2044,40 @@ namespace Celeste.Image.V1 {
       if (HasRewritePrompt) {
         size += 1 + 1;
       }
-      if (editCase_ == EditOneofCase.Erase) {
+      if (kindCase_ == KindOneofCase.Erase) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Erase);
       }
-      if (editCase_ == EditOneofCase.Inpaint) {
+      if (kindCase_ == KindOneofCase.Inpaint) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Inpaint);
       }
-      if (editCase_ == EditOneofCase.Outpaint) {
+      if (kindCase_ == KindOneofCase.Outpaint) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Outpaint);
       }
-      if (editCase_ == EditOneofCase.Instruct) {
+      if (kindCase_ == KindOneofCase.Instruct) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Instruct);
       }
-      if (editCase_ == EditOneofCase.ReplaceBackground) {
+      if (kindCase_ == KindOneofCase.ReplaceBackground) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(ReplaceBackground);
       }
-      if (editCase_ == EditOneofCase.RemoveBackground) {
+      if (kindCase_ == KindOneofCase.RemoveBackground) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(RemoveBackground);
       }
-      if (editCase_ == EditOneofCase.Restyle) {
+      if (kindCase_ == KindOneofCase.Restyle) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Restyle);
       }
-      if (editCase_ == EditOneofCase.Recolor) {
+      if (kindCase_ == KindOneofCase.Recolor) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Recolor);
       }
-      if (editCase_ == EditOneofCase.SearchReplace) {
+      if (kindCase_ == KindOneofCase.SearchReplace) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(SearchReplace);
       }
-      if (editCase_ == EditOneofCase.Relight) {
+      if (kindCase_ == KindOneofCase.Relight) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Relight);
       }
-      if (editCase_ == EditOneofCase.Vary) {
+      if (kindCase_ == KindOneofCase.Vary) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Vary);
       }
-      if (editCase_ == EditOneofCase.Control) {
+      if (kindCase_ == KindOneofCase.Control) {
         size += 2 + pb::CodedOutputStream.ComputeMessageSize(Control);
       }
       if (_unknownFields != null) {
@@ -2136,74 +2144,74 @@ namespace Celeste.Image.V1 {
       if (other.HasRewritePrompt) {
         RewritePrompt = other.RewritePrompt;
       }
-      switch (other.EditCase) {
-        case EditOneofCase.Erase:
+      switch (other.KindCase) {
+        case KindOneofCase.Erase:
           if (Erase == null) {
             Erase = new global::Celeste.Image.V1.EraseEdit();
           }
           Erase.MergeFrom(other.Erase);
           break;
-        case EditOneofCase.Inpaint:
+        case KindOneofCase.Inpaint:
           if (Inpaint == null) {
             Inpaint = new global::Celeste.Image.V1.InpaintEdit();
           }
           Inpaint.MergeFrom(other.Inpaint);
           break;
-        case EditOneofCase.Outpaint:
+        case KindOneofCase.Outpaint:
           if (Outpaint == null) {
             Outpaint = new global::Celeste.Image.V1.OutpaintEdit();
           }
           Outpaint.MergeFrom(other.Outpaint);
           break;
-        case EditOneofCase.Instruct:
+        case KindOneofCase.Instruct:
           if (Instruct == null) {
             Instruct = new global::Celeste.Image.V1.InstructEdit();
           }
           Instruct.MergeFrom(other.Instruct);
           break;
-        case EditOneofCase.ReplaceBackground:
+        case KindOneofCase.ReplaceBackground:
           if (ReplaceBackground == null) {
             ReplaceBackground = new global::Celeste.Image.V1.ReplaceBackgroundEdit();
           }
           ReplaceBackground.MergeFrom(other.ReplaceBackground);
           break;
-        case EditOneofCase.RemoveBackground:
+        case KindOneofCase.RemoveBackground:
           if (RemoveBackground == null) {
             RemoveBackground = new global::Celeste.Image.V1.RemoveBackgroundEdit();
           }
           RemoveBackground.MergeFrom(other.RemoveBackground);
           break;
-        case EditOneofCase.Restyle:
+        case KindOneofCase.Restyle:
           if (Restyle == null) {
             Restyle = new global::Celeste.Image.V1.RestyleEdit();
           }
           Restyle.MergeFrom(other.Restyle);
           break;
-        case EditOneofCase.Recolor:
+        case KindOneofCase.Recolor:
           if (Recolor == null) {
             Recolor = new global::Celeste.Image.V1.RecolorEdit();
           }
           Recolor.MergeFrom(other.Recolor);
           break;
-        case EditOneofCase.SearchReplace:
+        case KindOneofCase.SearchReplace:
           if (SearchReplace == null) {
             SearchReplace = new global::Celeste.Image.V1.SearchReplaceEdit();
           }
           SearchReplace.MergeFrom(other.SearchReplace);
           break;
-        case EditOneofCase.Relight:
+        case KindOneofCase.Relight:
           if (Relight == null) {
             Relight = new global::Celeste.Image.V1.RelightEdit();
           }
           Relight.MergeFrom(other.Relight);
           break;
-        case EditOneofCase.Vary:
+        case KindOneofCase.Vary:
           if (Vary == null) {
             Vary = new global::Celeste.Image.V1.VaryEdit();
           }
           Vary.MergeFrom(other.Vary);
           break;
-        case EditOneofCase.Control:
+        case KindOneofCase.Control:
           if (Control == null) {
             Control = new global::Celeste.Image.V1.ControlEdit();
           }
@@ -2301,7 +2309,7 @@ namespace Celeste.Image.V1 {
           }
           case 130: {
             global::Celeste.Image.V1.EraseEdit subBuilder = new global::Celeste.Image.V1.EraseEdit();
-            if (editCase_ == EditOneofCase.Erase) {
+            if (kindCase_ == KindOneofCase.Erase) {
               subBuilder.MergeFrom(Erase);
             }
             input.ReadMessage(subBuilder);
@@ -2310,7 +2318,7 @@ namespace Celeste.Image.V1 {
           }
           case 138: {
             global::Celeste.Image.V1.InpaintEdit subBuilder = new global::Celeste.Image.V1.InpaintEdit();
-            if (editCase_ == EditOneofCase.Inpaint) {
+            if (kindCase_ == KindOneofCase.Inpaint) {
               subBuilder.MergeFrom(Inpaint);
             }
             input.ReadMessage(subBuilder);
@@ -2319,7 +2327,7 @@ namespace Celeste.Image.V1 {
           }
           case 146: {
             global::Celeste.Image.V1.OutpaintEdit subBuilder = new global::Celeste.Image.V1.OutpaintEdit();
-            if (editCase_ == EditOneofCase.Outpaint) {
+            if (kindCase_ == KindOneofCase.Outpaint) {
               subBuilder.MergeFrom(Outpaint);
             }
             input.ReadMessage(subBuilder);
@@ -2328,7 +2336,7 @@ namespace Celeste.Image.V1 {
           }
           case 154: {
             global::Celeste.Image.V1.InstructEdit subBuilder = new global::Celeste.Image.V1.InstructEdit();
-            if (editCase_ == EditOneofCase.Instruct) {
+            if (kindCase_ == KindOneofCase.Instruct) {
               subBuilder.MergeFrom(Instruct);
             }
             input.ReadMessage(subBuilder);
@@ -2337,7 +2345,7 @@ namespace Celeste.Image.V1 {
           }
           case 162: {
             global::Celeste.Image.V1.ReplaceBackgroundEdit subBuilder = new global::Celeste.Image.V1.ReplaceBackgroundEdit();
-            if (editCase_ == EditOneofCase.ReplaceBackground) {
+            if (kindCase_ == KindOneofCase.ReplaceBackground) {
               subBuilder.MergeFrom(ReplaceBackground);
             }
             input.ReadMessage(subBuilder);
@@ -2346,7 +2354,7 @@ namespace Celeste.Image.V1 {
           }
           case 170: {
             global::Celeste.Image.V1.RemoveBackgroundEdit subBuilder = new global::Celeste.Image.V1.RemoveBackgroundEdit();
-            if (editCase_ == EditOneofCase.RemoveBackground) {
+            if (kindCase_ == KindOneofCase.RemoveBackground) {
               subBuilder.MergeFrom(RemoveBackground);
             }
             input.ReadMessage(subBuilder);
@@ -2355,7 +2363,7 @@ namespace Celeste.Image.V1 {
           }
           case 178: {
             global::Celeste.Image.V1.RestyleEdit subBuilder = new global::Celeste.Image.V1.RestyleEdit();
-            if (editCase_ == EditOneofCase.Restyle) {
+            if (kindCase_ == KindOneofCase.Restyle) {
               subBuilder.MergeFrom(Restyle);
             }
             input.ReadMessage(subBuilder);
@@ -2364,7 +2372,7 @@ namespace Celeste.Image.V1 {
           }
           case 186: {
             global::Celeste.Image.V1.RecolorEdit subBuilder = new global::Celeste.Image.V1.RecolorEdit();
-            if (editCase_ == EditOneofCase.Recolor) {
+            if (kindCase_ == KindOneofCase.Recolor) {
               subBuilder.MergeFrom(Recolor);
             }
             input.ReadMessage(subBuilder);
@@ -2373,7 +2381,7 @@ namespace Celeste.Image.V1 {
           }
           case 194: {
             global::Celeste.Image.V1.SearchReplaceEdit subBuilder = new global::Celeste.Image.V1.SearchReplaceEdit();
-            if (editCase_ == EditOneofCase.SearchReplace) {
+            if (kindCase_ == KindOneofCase.SearchReplace) {
               subBuilder.MergeFrom(SearchReplace);
             }
             input.ReadMessage(subBuilder);
@@ -2382,7 +2390,7 @@ namespace Celeste.Image.V1 {
           }
           case 202: {
             global::Celeste.Image.V1.RelightEdit subBuilder = new global::Celeste.Image.V1.RelightEdit();
-            if (editCase_ == EditOneofCase.Relight) {
+            if (kindCase_ == KindOneofCase.Relight) {
               subBuilder.MergeFrom(Relight);
             }
             input.ReadMessage(subBuilder);
@@ -2391,7 +2399,7 @@ namespace Celeste.Image.V1 {
           }
           case 210: {
             global::Celeste.Image.V1.VaryEdit subBuilder = new global::Celeste.Image.V1.VaryEdit();
-            if (editCase_ == EditOneofCase.Vary) {
+            if (kindCase_ == KindOneofCase.Vary) {
               subBuilder.MergeFrom(Vary);
             }
             input.ReadMessage(subBuilder);
@@ -2400,7 +2408,7 @@ namespace Celeste.Image.V1 {
           }
           case 226: {
             global::Celeste.Image.V1.ControlEdit subBuilder = new global::Celeste.Image.V1.ControlEdit();
-            if (editCase_ == EditOneofCase.Control) {
+            if (kindCase_ == KindOneofCase.Control) {
               subBuilder.MergeFrom(Control);
             }
             input.ReadMessage(subBuilder);
@@ -2497,7 +2505,7 @@ namespace Celeste.Image.V1 {
           }
           case 130: {
             global::Celeste.Image.V1.EraseEdit subBuilder = new global::Celeste.Image.V1.EraseEdit();
-            if (editCase_ == EditOneofCase.Erase) {
+            if (kindCase_ == KindOneofCase.Erase) {
               subBuilder.MergeFrom(Erase);
             }
             input.ReadMessage(subBuilder);
@@ -2506,7 +2514,7 @@ namespace Celeste.Image.V1 {
           }
           case 138: {
             global::Celeste.Image.V1.InpaintEdit subBuilder = new global::Celeste.Image.V1.InpaintEdit();
-            if (editCase_ == EditOneofCase.Inpaint) {
+            if (kindCase_ == KindOneofCase.Inpaint) {
               subBuilder.MergeFrom(Inpaint);
             }
             input.ReadMessage(subBuilder);
@@ -2515,7 +2523,7 @@ namespace Celeste.Image.V1 {
           }
           case 146: {
             global::Celeste.Image.V1.OutpaintEdit subBuilder = new global::Celeste.Image.V1.OutpaintEdit();
-            if (editCase_ == EditOneofCase.Outpaint) {
+            if (kindCase_ == KindOneofCase.Outpaint) {
               subBuilder.MergeFrom(Outpaint);
             }
             input.ReadMessage(subBuilder);
@@ -2524,7 +2532,7 @@ namespace Celeste.Image.V1 {
           }
           case 154: {
             global::Celeste.Image.V1.InstructEdit subBuilder = new global::Celeste.Image.V1.InstructEdit();
-            if (editCase_ == EditOneofCase.Instruct) {
+            if (kindCase_ == KindOneofCase.Instruct) {
               subBuilder.MergeFrom(Instruct);
             }
             input.ReadMessage(subBuilder);
@@ -2533,7 +2541,7 @@ namespace Celeste.Image.V1 {
           }
           case 162: {
             global::Celeste.Image.V1.ReplaceBackgroundEdit subBuilder = new global::Celeste.Image.V1.ReplaceBackgroundEdit();
-            if (editCase_ == EditOneofCase.ReplaceBackground) {
+            if (kindCase_ == KindOneofCase.ReplaceBackground) {
               subBuilder.MergeFrom(ReplaceBackground);
             }
             input.ReadMessage(subBuilder);
@@ -2542,7 +2550,7 @@ namespace Celeste.Image.V1 {
           }
           case 170: {
             global::Celeste.Image.V1.RemoveBackgroundEdit subBuilder = new global::Celeste.Image.V1.RemoveBackgroundEdit();
-            if (editCase_ == EditOneofCase.RemoveBackground) {
+            if (kindCase_ == KindOneofCase.RemoveBackground) {
               subBuilder.MergeFrom(RemoveBackground);
             }
             input.ReadMessage(subBuilder);
@@ -2551,7 +2559,7 @@ namespace Celeste.Image.V1 {
           }
           case 178: {
             global::Celeste.Image.V1.RestyleEdit subBuilder = new global::Celeste.Image.V1.RestyleEdit();
-            if (editCase_ == EditOneofCase.Restyle) {
+            if (kindCase_ == KindOneofCase.Restyle) {
               subBuilder.MergeFrom(Restyle);
             }
             input.ReadMessage(subBuilder);
@@ -2560,7 +2568,7 @@ namespace Celeste.Image.V1 {
           }
           case 186: {
             global::Celeste.Image.V1.RecolorEdit subBuilder = new global::Celeste.Image.V1.RecolorEdit();
-            if (editCase_ == EditOneofCase.Recolor) {
+            if (kindCase_ == KindOneofCase.Recolor) {
               subBuilder.MergeFrom(Recolor);
             }
             input.ReadMessage(subBuilder);
@@ -2569,7 +2577,7 @@ namespace Celeste.Image.V1 {
           }
           case 194: {
             global::Celeste.Image.V1.SearchReplaceEdit subBuilder = new global::Celeste.Image.V1.SearchReplaceEdit();
-            if (editCase_ == EditOneofCase.SearchReplace) {
+            if (kindCase_ == KindOneofCase.SearchReplace) {
               subBuilder.MergeFrom(SearchReplace);
             }
             input.ReadMessage(subBuilder);
@@ -2578,7 +2586,7 @@ namespace Celeste.Image.V1 {
           }
           case 202: {
             global::Celeste.Image.V1.RelightEdit subBuilder = new global::Celeste.Image.V1.RelightEdit();
-            if (editCase_ == EditOneofCase.Relight) {
+            if (kindCase_ == KindOneofCase.Relight) {
               subBuilder.MergeFrom(Relight);
             }
             input.ReadMessage(subBuilder);
@@ -2587,7 +2595,7 @@ namespace Celeste.Image.V1 {
           }
           case 210: {
             global::Celeste.Image.V1.VaryEdit subBuilder = new global::Celeste.Image.V1.VaryEdit();
-            if (editCase_ == EditOneofCase.Vary) {
+            if (kindCase_ == KindOneofCase.Vary) {
               subBuilder.MergeFrom(Vary);
             }
             input.ReadMessage(subBuilder);
@@ -2596,7 +2604,7 @@ namespace Celeste.Image.V1 {
           }
           case 226: {
             global::Celeste.Image.V1.ControlEdit subBuilder = new global::Celeste.Image.V1.ControlEdit();
-            if (editCase_ == EditOneofCase.Control) {
+            if (kindCase_ == KindOneofCase.Control) {
               subBuilder.MergeFrom(Control);
             }
             input.ReadMessage(subBuilder);
@@ -2656,7 +2664,7 @@ namespace Celeste.Image.V1 {
       image_ = other.image_ != null ? other.image_.Clone() : null;
       factor_ = other.factor_;
       size_ = other.size_ != null ? other.size_.Clone() : null;
-      method_ = other.method_;
+      mode_ = other.mode_;
       outputMediaType_ = other.outputMediaType_;
       prompt_ = other.prompt_;
       creativity_ = other.creativity_;
@@ -2675,7 +2683,10 @@ namespace Celeste.Image.V1 {
     public const int RequestIdFieldNumber = 1;
     private string requestId_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2690,7 +2701,8 @@ namespace Celeste.Image.V1 {
     public const int ModelFieldNumber = 2;
     private string model_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2762,18 +2774,18 @@ namespace Celeste.Image.V1 {
       }
     }
 
-    /// <summary>Field number for the "method" field.</summary>
-    public const int MethodFieldNumber = 7;
-    private global::Celeste.Image.V1.UpscaleMethod method_ = global::Celeste.Image.V1.UpscaleMethod.Unspecified;
+    /// <summary>Field number for the "mode" field.</summary>
+    public const int ModeFieldNumber = 7;
+    private global::Celeste.Image.V1.UpscaleMode mode_ = global::Celeste.Image.V1.UpscaleMode.Unspecified;
     /// <summary>
     /// Way to enlarge. Unset means the model's own way.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public global::Celeste.Image.V1.UpscaleMethod Method {
-      get { return method_; }
+    public global::Celeste.Image.V1.UpscaleMode Mode {
+      get { return mode_; }
       set {
-        method_ = value;
+        mode_ = value;
       }
     }
 
@@ -2781,7 +2793,8 @@ namespace Celeste.Image.V1 {
     public const int OutputMediaTypeFieldNumber = 8;
     private string outputMediaType_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+    /// Unset means the model's default.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2796,7 +2809,7 @@ namespace Celeste.Image.V1 {
     public const int PromptFieldNumber = 9;
     private string prompt_ = "";
     /// <summary>
-    /// Content of the image, for methods that invent detail, up to 32,000 characters.
+    /// Content of the image, for modes that invent detail, up to 32,000 characters.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2843,7 +2856,8 @@ namespace Celeste.Image.V1 {
 
     private ulong seed_;
     /// <summary>
-    /// As in GenerateRequest, for methods that use a seed.
+    /// Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+    /// parameters. Unset, the server draws a seed and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2871,7 +2885,7 @@ namespace Celeste.Image.V1 {
     public const int StyleFieldNumber = 12;
     private string style_ = "";
     /// <summary>
-    /// Name of a style that the model knows, for methods that invent detail. Empty means no style.
+    /// Name of a style that the model knows, for modes that invent detail. Empty means no style.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2903,7 +2917,7 @@ namespace Celeste.Image.V1 {
       if (!object.Equals(Image, other.Image)) return false;
       if (!pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.Equals(Factor, other.Factor)) return false;
       if (!object.Equals(Size, other.Size)) return false;
-      if (Method != other.Method) return false;
+      if (Mode != other.Mode) return false;
       if (OutputMediaType != other.OutputMediaType) return false;
       if (Prompt != other.Prompt) return false;
       if (!pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.Equals(Creativity, other.Creativity)) return false;
@@ -2922,7 +2936,7 @@ namespace Celeste.Image.V1 {
       if (image_ != null) hash ^= Image.GetHashCode();
       if (Factor != 0D) hash ^= pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.GetHashCode(Factor);
       if (size_ != null) hash ^= Size.GetHashCode();
-      if (Method != global::Celeste.Image.V1.UpscaleMethod.Unspecified) hash ^= Method.GetHashCode();
+      if (Mode != global::Celeste.Image.V1.UpscaleMode.Unspecified) hash ^= Mode.GetHashCode();
       if (OutputMediaType.Length != 0) hash ^= OutputMediaType.GetHashCode();
       if (Prompt.Length != 0) hash ^= Prompt.GetHashCode();
       if (HasCreativity) hash ^= pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.GetHashCode(Creativity);
@@ -2970,9 +2984,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(50);
         output.WriteMessage(Size);
       }
-      if (Method != global::Celeste.Image.V1.UpscaleMethod.Unspecified) {
+      if (Mode != global::Celeste.Image.V1.UpscaleMode.Unspecified) {
         output.WriteRawTag(56);
-        output.WriteEnum((int) Method);
+        output.WriteEnum((int) Mode);
       }
       if (OutputMediaType.Length != 0) {
         output.WriteRawTag(66);
@@ -3028,9 +3042,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(50);
         output.WriteMessage(Size);
       }
-      if (Method != global::Celeste.Image.V1.UpscaleMethod.Unspecified) {
+      if (Mode != global::Celeste.Image.V1.UpscaleMode.Unspecified) {
         output.WriteRawTag(56);
-        output.WriteEnum((int) Method);
+        output.WriteEnum((int) Mode);
       }
       if (OutputMediaType.Length != 0) {
         output.WriteRawTag(66);
@@ -3080,8 +3094,8 @@ namespace Celeste.Image.V1 {
       if (size_ != null) {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(Size);
       }
-      if (Method != global::Celeste.Image.V1.UpscaleMethod.Unspecified) {
-        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) Method);
+      if (Mode != global::Celeste.Image.V1.UpscaleMode.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) Mode);
       }
       if (OutputMediaType.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeStringSize(OutputMediaType);
@@ -3137,8 +3151,8 @@ namespace Celeste.Image.V1 {
         }
         Size.MergeFrom(other.Size);
       }
-      if (other.Method != global::Celeste.Image.V1.UpscaleMethod.Unspecified) {
-        Method = other.Method;
+      if (other.Mode != global::Celeste.Image.V1.UpscaleMode.Unspecified) {
+        Mode = other.Mode;
       }
       if (other.OutputMediaType.Length != 0) {
         OutputMediaType = other.OutputMediaType;
@@ -3208,7 +3222,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 56: {
-            Method = (global::Celeste.Image.V1.UpscaleMethod) input.ReadEnum();
+            Mode = (global::Celeste.Image.V1.UpscaleMode) input.ReadEnum();
             break;
           }
           case 66: {
@@ -3284,7 +3298,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 56: {
-            Method = (global::Celeste.Image.V1.UpscaleMethod) input.ReadEnum();
+            Mode = (global::Celeste.Image.V1.UpscaleMode) input.ReadEnum();
             break;
           }
           case 66: {
@@ -3370,7 +3384,10 @@ namespace Celeste.Image.V1 {
     public const int RequestIdFieldNumber = 1;
     private string requestId_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -3385,7 +3402,8 @@ namespace Celeste.Image.V1 {
     public const int ModelFieldNumber = 2;
     private string model_ = "";
     /// <summary>
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -4871,7 +4889,7 @@ namespace Celeste.Image.V1 {
       asked_ = other.asked_ != null ? other.asked_.Clone() : null;
       sent_ = other.sent_ != null ? other.sent_.Clone() : null;
       measured_ = other.measured_ != null ? other.measured_.Clone() : null;
-      note_ = other.note_;
+      message_ = other.message_;
       imageIndex_ = other.imageIndex_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
@@ -4890,7 +4908,7 @@ namespace Celeste.Image.V1 {
     /// `size.#9`.
     ///
     /// The line of `model` is present when the request named another model than the one that did it. For the first model
-    /// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+    /// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
     /// STRICT allows both, since the request does.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
@@ -4964,18 +4982,18 @@ namespace Celeste.Image.V1 {
       }
     }
 
-    /// <summary>Field number for the "note" field.</summary>
-    public const int NoteFieldNumber = 6;
-    private string note_ = "";
+    /// <summary>Field number for the "message" field.</summary>
+    public const int MessageFieldNumber = 6;
+    private string message_ = "";
     /// <summary>
-    /// Explanation for people. Empty when the outcome needs none.
+    /// Explanation, for people. Empty when the outcome needs none.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public string Note {
-      get { return note_; }
+    public string Message {
+      get { return message_; }
       set {
-        note_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+        message_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
       }
     }
 
@@ -5029,7 +5047,7 @@ namespace Celeste.Image.V1 {
       if (!object.Equals(Asked, other.Asked)) return false;
       if (!object.Equals(Sent, other.Sent)) return false;
       if (!object.Equals(Measured, other.Measured)) return false;
-      if (Note != other.Note) return false;
+      if (Message != other.Message) return false;
       if (ImageIndex != other.ImageIndex) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
@@ -5043,7 +5061,7 @@ namespace Celeste.Image.V1 {
       if (asked_ != null) hash ^= Asked.GetHashCode();
       if (sent_ != null) hash ^= Sent.GetHashCode();
       if (measured_ != null) hash ^= Measured.GetHashCode();
-      if (Note.Length != 0) hash ^= Note.GetHashCode();
+      if (Message.Length != 0) hash ^= Message.GetHashCode();
       if (HasImageIndex) hash ^= ImageIndex.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
@@ -5083,9 +5101,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(42);
         output.WriteMessage(Measured);
       }
-      if (Note.Length != 0) {
+      if (Message.Length != 0) {
         output.WriteRawTag(50);
-        output.WriteString(Note);
+        output.WriteString(Message);
       }
       if (HasImageIndex) {
         output.WriteRawTag(56);
@@ -5121,9 +5139,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(42);
         output.WriteMessage(Measured);
       }
-      if (Note.Length != 0) {
+      if (Message.Length != 0) {
         output.WriteRawTag(50);
-        output.WriteString(Note);
+        output.WriteString(Message);
       }
       if (HasImageIndex) {
         output.WriteRawTag(56);
@@ -5154,8 +5172,8 @@ namespace Celeste.Image.V1 {
       if (measured_ != null) {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(Measured);
       }
-      if (Note.Length != 0) {
-        size += 1 + pb::CodedOutputStream.ComputeStringSize(Note);
+      if (Message.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Message);
       }
       if (HasImageIndex) {
         size += 1 + pb::CodedOutputStream.ComputeInt32Size(ImageIndex);
@@ -5196,8 +5214,8 @@ namespace Celeste.Image.V1 {
         }
         Measured.MergeFrom(other.Measured);
       }
-      if (other.Note.Length != 0) {
-        Note = other.Note;
+      if (other.Message.Length != 0) {
+        Message = other.Message;
       }
       if (other.HasImageIndex) {
         ImageIndex = other.ImageIndex;
@@ -5251,7 +5269,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 50: {
-            Note = input.ReadString();
+            Message = input.ReadString();
             break;
           }
           case 56: {
@@ -5307,7 +5325,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 50: {
-            Note = input.ReadString();
+            Message = input.ReadString();
             break;
           }
           case 56: {

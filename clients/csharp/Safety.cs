@@ -25,28 +25,29 @@ namespace Celeste.Image.V1 {
       byte[] descriptorData = global::System.Convert.FromBase64String(
           string.Concat(
             "Ch1jZWxlc3RlL2ltYWdlL3YxL3NhZmV0eS5wcm90bxIQY2VsZXN0ZS5pbWFn",
-            "ZS52MSKGAwoNU2FmZXR5VmVyZGljdBIzCgVzdGFnZRgBIAEoDjIdLmNlbGVz",
+            "ZS52MSKMAwoNU2FmZXR5VmVyZGljdBIzCgVzdGFnZRgBIAEoDjIdLmNlbGVz",
             "dGUuaW1hZ2UudjEuU2FmZXR5U3RhZ2VSBXN0YWdlEhoKCGNhdGVnb3J5GAIg",
             "ASgJUghjYXRlZ29yeRI2CgZhY3Rpb24YAyABKA4yHi5jZWxlc3RlLmltYWdl",
             "LnYxLlNhZmV0eUFjdGlvblIGYWN0aW9uEhkKBXNjb3JlGAQgASgBSABSBXNj",
             "b3JliAEBEiEKCXRocmVzaG9sZBgFIAEoAUgBUgl0aHJlc2hvbGSIAQESEgoE",
             "cGF0aBgGIAEoCVIEcGF0aBIkCgtpbWFnZV9pbmRleBgHIAEoBUgCUgppbWFn",
             "ZUluZGV4iAEBEhYKBmVuZ2luZRgIIAEoCVIGZW5naW5lEhcKBG93ZWQYCSAB",
-            "KAhIA1IEb3dlZIgBARISCgRub3RlGAogASgJUgRub3RlQggKBl9zY29yZUIM",
-            "CgpfdGhyZXNob2xkQg4KDF9pbWFnZV9pbmRleEIHCgVfb3dlZCp1CgtTYWZl",
-            "dHlTdGFnZRIcChhTQUZFVFlfU1RBR0VfVU5TUEVDSUZJRUQQABIXChNTQUZF",
-            "VFlfU1RBR0VfUFJPTVBUEAESFgoSU0FGRVRZX1NUQUdFX0lOUFVUEAISFwoT",
-            "U0FGRVRZX1NUQUdFX09VVFBVVBADKo8BCgxTYWZldHlBY3Rpb24SHQoZU0FG",
-            "RVRZX0FDVElPTl9VTlNQRUNJRklFRBAAEhcKE1NBRkVUWV9BQ1RJT05fQUxM",
-            "T1cQARIWChJTQUZFVFlfQUNUSU9OX0ZMQUcQAhIWChJTQUZFVFlfQUNUSU9O",
-            "X0JMVVIQAxIXChNTQUZFVFlfQUNUSU9OX0JMT0NLEARCiQEKH2lvLmdpdGh1",
-            "Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCC1NhZmV0eVByb3RvUAFaRGdpdGh1",
-            "Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0",
-            "ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
+            "KAhIA1IEb3dlZIgBARIYCgdtZXNzYWdlGAogASgJUgdtZXNzYWdlQggKBl9z",
+            "Y29yZUIMCgpfdGhyZXNob2xkQg4KDF9pbWFnZV9pbmRleEIHCgVfb3dlZCp1",
+            "CgtTYWZldHlTdGFnZRIcChhTQUZFVFlfU1RBR0VfVU5TUEVDSUZJRUQQABIX",
+            "ChNTQUZFVFlfU1RBR0VfUFJPTVBUEAESFgoSU0FGRVRZX1NUQUdFX0lOUFVU",
+            "EAISFwoTU0FGRVRZX1NUQUdFX09VVFBVVBADKo8BCgxTYWZldHlBY3Rpb24S",
+            "HQoZU0FGRVRZX0FDVElPTl9VTlNQRUNJRklFRBAAEhcKE1NBRkVUWV9BQ1RJ",
+            "T05fQUxMT1cQARIWChJTQUZFVFlfQUNUSU9OX0ZMQUcQAhIWChJTQUZFVFlf",
+            "QUNUSU9OX0JMVVIQAxIXChNTQUZFVFlfQUNUSU9OX0JMT0NLEARCiQEKH2lv",
+            "LmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCC1NhZmV0eVByb3RvUAFa",
+            "RGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28v",
+            "Y2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIG",
+            "cHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.SafetyStage), typeof(global::Celeste.Image.V1.SafetyAction), }, null, new pbr::GeneratedClrTypeInfo[] {
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.SafetyVerdict), global::Celeste.Image.V1.SafetyVerdict.Parser, new[]{ "Stage", "Category", "Action", "Score", "Threshold", "Path", "ImageIndex", "Engine", "Owed", "Note" }, new[]{ "Score", "Threshold", "ImageIndex", "Owed" }, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.SafetyVerdict), global::Celeste.Image.V1.SafetyVerdict.Parser, new[]{ "Stage", "Category", "Action", "Score", "Threshold", "Path", "ImageIndex", "Engine", "Owed", "Message" }, new[]{ "Score", "Threshold", "ImageIndex", "Owed" }, null, null, null)
           }));
     }
     #endregion
@@ -155,7 +156,7 @@ namespace Celeste.Image.V1 {
       imageIndex_ = other.imageIndex_;
       engine_ = other.engine_;
       owed_ = other.owed_;
-      note_ = other.note_;
+      message_ = other.message_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -361,18 +362,18 @@ namespace Celeste.Image.V1 {
       _hasBits0 &= ~8;
     }
 
-    /// <summary>Field number for the "note" field.</summary>
-    public const int NoteFieldNumber = 10;
-    private string note_ = "";
+    /// <summary>Field number for the "message" field.</summary>
+    public const int MessageFieldNumber = 10;
+    private string message_ = "";
     /// <summary>
     /// Why the check failed, for people. Empty when the check was done.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
-    public string Note {
-      get { return note_; }
+    public string Message {
+      get { return message_; }
       set {
-        note_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+        message_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
       }
     }
 
@@ -400,7 +401,7 @@ namespace Celeste.Image.V1 {
       if (ImageIndex != other.ImageIndex) return false;
       if (Engine != other.Engine) return false;
       if (Owed != other.Owed) return false;
-      if (Note != other.Note) return false;
+      if (Message != other.Message) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -417,7 +418,7 @@ namespace Celeste.Image.V1 {
       if (HasImageIndex) hash ^= ImageIndex.GetHashCode();
       if (Engine.Length != 0) hash ^= Engine.GetHashCode();
       if (HasOwed) hash ^= Owed.GetHashCode();
-      if (Note.Length != 0) hash ^= Note.GetHashCode();
+      if (Message.Length != 0) hash ^= Message.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -472,9 +473,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(72);
         output.WriteBool(Owed);
       }
-      if (Note.Length != 0) {
+      if (Message.Length != 0) {
         output.WriteRawTag(82);
-        output.WriteString(Note);
+        output.WriteString(Message);
       }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
@@ -522,9 +523,9 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(72);
         output.WriteBool(Owed);
       }
-      if (Note.Length != 0) {
+      if (Message.Length != 0) {
         output.WriteRawTag(82);
-        output.WriteString(Note);
+        output.WriteString(Message);
       }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
@@ -563,8 +564,8 @@ namespace Celeste.Image.V1 {
       if (HasOwed) {
         size += 1 + 1;
       }
-      if (Note.Length != 0) {
-        size += 1 + pb::CodedOutputStream.ComputeStringSize(Note);
+      if (Message.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Message);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -605,8 +606,8 @@ namespace Celeste.Image.V1 {
       if (other.HasOwed) {
         Owed = other.Owed;
       }
-      if (other.Note.Length != 0) {
-        Note = other.Note;
+      if (other.Message.Length != 0) {
+        Message = other.Message;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -664,7 +665,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 82: {
-            Note = input.ReadString();
+            Message = input.ReadString();
             break;
           }
         }
@@ -723,7 +724,7 @@ namespace Celeste.Image.V1 {
             break;
           }
           case 82: {
-            Note = input.ReadString();
+            Message = input.ReadString();
             break;
           }
         }

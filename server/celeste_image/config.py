@@ -136,7 +136,7 @@ class StoreSettings(Section):
 class ImageSettings(Section):
     """`[images]`: limits of images from callers and vendors, and of the processes that decode them."""
 
-    max_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
+    max_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 64 * MIB
     max_pixels: Annotated[int, Field(ge=4096)] = 40_000_000
     max_side: Annotated[int, Field(ge=64)] = 16_384
     max_text_bytes: Annotated[int, Field(ge=0)] = 1 * MIB

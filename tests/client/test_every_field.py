@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor
 from celeste_image.client import AsyncClient, Client
 from celeste_image.core import edits
 from celeste_image.core.image import ImageInput, ImageReference, Size
-from celeste_image.core.request import AnalysisKind, UpscaleMethod
+from celeste_image.core.request import AnalysisKind, UpscaleMode
 from celeste_image.v1 import operation_pb2
 from celeste_image.wire.requests import request_to_operation
 
@@ -130,7 +130,7 @@ def requests(cls: type) -> Iterator[Any]:
     for change, _ in EDIT.values():
         yield from operations(cls, "edit", b"i", change, **COMMON, **PAINT, size=SIZES[0])
     yield from operations(cls, "edit", b"i", edits.Vary(), size=SIZES[1])
-    more = {"method": UpscaleMethod.FAST, "prompt": "p", "creativity": 0.5, "seed": 0, "output_media_type": "image/png"}
+    more = {"mode": UpscaleMode.FAST, "prompt": "p", "creativity": 0.5, "seed": 0, "output_media_type": "image/png"}
     yield from operations(cls, "upscale", b"i", **COMMON, **more, factor=2.0)
     yield from operations(cls, "analyze", b"i", **COMMON, kinds=[AnalysisKind.CONTENT])
 
@@ -159,7 +159,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         yield "edit", ["vary", "photo", *COMMAND, *LABELS, *PAINTING, *WORDS, "--size", size]
     for _, arguments in EDIT.values():
         yield "edit", [*arguments, *COMMAND, *LABELS, *PAINTING]
-    more = ["--method", "fast", "--prompt", "p", "--creativity", "0.5", "--seed", "0", "--format", "png"]
+    more = ["--mode", "fast", "--prompt", "p", "--creativity", "0.5", "--seed", "0", "--format", "png"]
     yield "upscale", ["photo", *COMMAND, *LABELS, *more, "--factor", "2"]
     yield "analyze", ["photo", *COMMAND, "--kind", "content"]
 

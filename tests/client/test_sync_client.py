@@ -111,7 +111,7 @@ def test_unknown_kinds_of_events_are_skipped() -> None:
     future = scripted.start(lambda: list(scripted.client.stream(Generate(prompt="a"))))
     newer = event_pb2.OperationEvent(sequence=1)
     newer.MergeFromString(b"\x9a\x3f\x00")  # field 1011, of a later version
-    progress = event_pb2.OperationEvent(progress=event_pb2.ProgressEvent(fraction=0.5, phase="x"))
+    progress = event_pb2.OperationEvent(progress=event_pb2.ProgressedEvent(fraction=0.5, phase="x"))
     warning = event_pb2.OperationEvent(warning=event_pb2.WarningEvent(path="size", message="t"))
     scripted.events(newer, progress, warning, completed())
     first, second, _ = future.result(5)

@@ -15,7 +15,7 @@ from celeste_image.core.request import (
     OperationKind,
     RequestOptions,
     Upscale,
-    UpscaleMethod,
+    UpscaleMode,
 )
 
 SOURCE, MASK = loaded(8, 8, "a" * 64), loaded(8, 8, "b" * 64)
@@ -49,8 +49,8 @@ def recipe(request: ImageRequest, seed: int | None = None) -> dict[str, Any]:
             {"operation": "edit", "edit": {"kind": "outpaint", "left": 16, "top": 8}, "sources": ["a" * 64]},
         ),
         (
-            Upscale(model="fake/one", image=SOURCE, method=UpscaleMethod.CREATIVE, creativity=0.0),
-            {"operation": "upscale", "method": "creative", "creativity": 0.0, "sources": ["a" * 64]},
+            Upscale(model="fake/one", image=SOURCE, mode=UpscaleMode.CREATIVE, creativity=0.0),
+            {"operation": "upscale", "mode": "creative", "creativity": 0.0, "sources": ["a" * 64]},
         ),
     ],
     ids=["generate", "search and replace", "erase", "outpaint", "upscale"],

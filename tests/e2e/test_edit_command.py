@@ -30,7 +30,7 @@ from celeste_image.core.edits import (
     Vary,
 )
 from celeste_image.core.image import ImageInput, ImageReference, Size
-from celeste_image.core.request import Edit, Upscale, UpscaleMethod
+from celeste_image.core.request import Edit, Upscale, UpscaleMode
 
 FILES = {name: f"the bytes of {name}".encode() for name in ("photo.png", "mask.png", "other.png")}
 PHOTO, MASK, OTHER = (ImageInput(data=data) for data in FILES.values())
@@ -141,13 +141,13 @@ def test_what_is_dropped_is_said_and_strict_refuses_it(celeste: Celeste, tmp_pat
 
 
 def test_upscaling_has_its_options_too(asked: list[tuple[Any, str]]) -> None:
-    typed = "photo.png --size 12mp --method conservative --prompt fur --creativity 0 --seed 5 --format jpeg"
+    typed = "photo.png --size 12mp --mode conservative --prompt fur --creativity 0 --seed 5 --format jpeg"
     assert CliRunner().invoke(upscale.command, typed.split()).exit_code == 0
     ((request, stem),) = asked
     assert request == Upscale(
         image=PHOTO,
         size=Size(megapixels=12),
-        method=UpscaleMethod.CONSERVATIVE,
+        mode=UpscaleMode.CONSERVATIVE,
         prompt="fur",
         creativity=0.0,
         seed=5,

@@ -9,7 +9,7 @@ import json
 import random
 import re
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 from google.api import annotations_pb2
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2, status_pb2
 from tests.support import pictures
@@ -367,6 +368,84 @@ async def test_errors_of_the_transcoder_are_a_status_too(behind: Behind, row: Ro
     assert words in response.json()["message"]
 
 
+# JSON fields that the contract does not have
+
+
+def filled(descriptor: Descriptor, *, camel: bool) -> dict[str, Any]:
+    """Returns the JSON of a message with every field, also of its messages."""
+    found: dict[str, Any] = {}
+    for field in descriptor.fields:
+        message = field.message_type
+        value: Any
+        if message is not None and message.GetOptions().map_entry:
+            found[field.json_name if camel else field.name] = {"local": {"any": [1, {"name": ["}", '"', "\\"]}, None]}}
+            continue
+        if message is not None:
+            value = filled(message, camel=camel)
+        elif field.type == field.TYPE_STRING:
+            value = 'a "quoted" {text}, with [marks] \\ and ümläute'
+        elif field.type == field.TYPE_BYTES:
+            value = text_of(b"bytes")
+        elif field.type == field.TYPE_BOOL:
+            value = True
+        else:
+            value = 1
+        found[field.json_name if camel else field.name] = [value, value] if field.is_repeated else value
+    return found
+
+
+def places(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields every message inside a JSON message, by its path; the members of Structs are no messages."""
+    if isinstance(value, dict):
+        yield path, value
+        for name, inner in value.items():
+            if name not in ("providerOptions", "provider_options"):
+                yield from places(inner, f"{path}.{name}".removeprefix("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from places(inner, f"{path}[{index}]")
+
+
+BODIES = {name: row for name, row in CALLS.items() if isinstance(row.body, dict)}
+
+
+@pytest.mark.parametrize("camel", [True, False])
+@pytest.mark.parametrize("call", BODIES)
+async def test_every_field_of_the_contract_is_known(behind: Behind, call: str, camel: bool) -> None:
+    request = filled(getattr(contract, routes()[call].input_type.rpartition(".")[2]).DESCRIPTOR, camel=camel)
+    for spaces in (None, 1):
+        body = json.dumps(request, indent=spaces, ensure_ascii=False)
+        response = await behind.http.post(BODIES[call].path, content=body.encode())
+        assert "the contract has no such field" not in response.text
+    messages = dict(places(request))
+    for message in messages.values():
+        message["misspelt"] = {"a": [1, "]"]}
+    expected = [f"{path}.misspelt".removeprefix(".") for path in messages]
+    response = await behind.http.post(BODIES[call].path, json=request)
+    assert response.status_code == 400
+    details = status(response)
+    assert details["ErrorInfo"].reason == "UNKNOWN_FIELD"
+    told, _, words = response.json()["message"].partition(": ")
+    assert words == "the contract has no such field"
+    assert len(told.split(", ")) == min(8, len(expected))
+    assert set(told.split(", ")) <= set(expected)
+    assert [violation.field for violation in details["BadRequest"].field_violations] == [told.split(", ")[0]]
+
+
+@pytest.mark.parametrize("name", ["promt", "Prompt", "prompt ", "prömpt", "a\nb", 'a"b', "__proto__", "x" * 5000])
+async def test_a_misspelt_field_is_refused(behind: Behind, name: str) -> None:
+    response = await behind.http.post("/v1/images:generate", json={"prompt": "a", name: 5})
+    assert response.status_code == 400
+    assert status(response)["ErrorInfo"].reason == "UNKNOWN_FIELD"
+
+
+async def test_wide_requests_are_left_to_the_server(behind: Behind) -> None:
+    """The filter does not look for misspelt names among more fields than the server takes."""
+    body = '{"references":[' + ",".join(["{}"] * 100_000) + '],"promt":1}'
+    response = await behind.http.post("/v1/images:generate", content=body)
+    assert "more than 5,000 fields" in response.json()["message"]
+
+
 async def test_an_unknown_path_is_unimplemented(behind: Behind) -> None:
     response = await behind.http.get("/v1/pictures")
     assert response.status_code == 404
@@ -498,6 +577,12 @@ async def test_a_message_that_is_too_large_is_refused_without_details(behind: Be
     """gRPC itself refuses it; docs/rest.md says what callers over HTTP see."""
     request = {"image": {"data": text_of(bytes(4 * MIB))}, "kinds": ["ANALYSIS_KIND_METADATA"]}
     response = await behind.http.post("/v1/images:analyze", json=request)
-    assert response.status_code == 429
-    assert status(response) == {}
+    assert (response.status_code, response.json()["code"], status(response)) == (429, 8, {})
     assert re.search(r"larger than max \(\d+ vs\. 4194304\)", response.json()["message"])
+
+
+async def test_json_that_is_too_large_is_refused_by_the_proxy(behind: Behind) -> None:
+    request = {"image": {"data": text_of(bytes(5 * MIB))}, "kinds": ["ANALYSIS_KIND_METADATA"]}
+    response = await behind.http.post("/v1/images:analyze", json=request)
+    assert (response.status_code, response.json()["code"]) == (413, 8)
+    assert status(response)["ErrorInfo"].reason == "REQUEST_TOO_LARGE"

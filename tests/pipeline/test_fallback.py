@@ -134,7 +134,7 @@ async def test_a_model_that_did_nothing_gives_way_to_the_next(cls: type[CelesteE
     ]
     assert events[-1] == saved()
     note = f"one/a failed ({cls.reason}): no way"
-    assert line(events) == FidelityLine("model", ADJUSTED, asked="one/a", sent="two/a", note=note)
+    assert line(events) == FidelityLine("model", ADJUSTED, asked="one/a", sent="two/a", message=note)
 
 
 @pytest.mark.parametrize("cls", [cls for cls in ERRORS.values() if not cls.elsewhere])
@@ -183,7 +183,7 @@ async def test_a_model_that_can_not_is_passed_over_and_told(unable: str) -> None
     events, error = await Roads().outcome(request(unable, "two/a"))
     assert error is None
     assert events[0] == Started("two", "two/a", 1), "it never started"
-    assert f"{unable} failed (" in line(events).note
+    assert f"{unable} failed (" in line(events).message
 
 
 async def test_a_mistake_in_one_providers_options_is_no_reason_to_ask_another() -> None:

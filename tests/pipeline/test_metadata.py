@@ -73,7 +73,7 @@ async def test_a_picture_that_is_too_large_to_touch_is_not_lost() -> None:
     await work.close()
     assert pictures_of(events) == [VENDORS]
     (line,) = [e.line for e in events if isinstance(e, Fidelity) and e.line.path == "options.embed_recipe"]
-    assert line.outcome == "adjusted" and "at most 10 are allowed" in line.note
+    assert line.outcome == "adjusted" and "at most 10 are allowed" in line.message
 
 
 async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(work: Pixels) -> None:
@@ -94,7 +94,7 @@ async def test_what_can_not_be_done_is_told_of_the_image_and_refuses_nothing(wor
         ("options.embed_recipe", "a recipe can't be written into image/avif"),
     ):
         assert told[path, 0].outcome == "honored"
-        assert (told[path, 1].outcome, told[path, 1].note) == ("adjusted", note)
+        assert (told[path, 1].outcome, told[path, 1].message) == ("adjusted", note)
         assert (path, None) not in told
     assert len([event for event in events if isinstance(event, Fidelity)]) == len(told), "each line comes once"
 

@@ -131,7 +131,7 @@ async def test_outside_the_mask_every_bit_is_the_sources(work: Pixels, media_typ
 
 async def test_a_lock_that_was_left_on_is_the_default_and_measured(work: Pixels) -> None:
     line = (await Road(work, picture(painted())).lines(asked(inpaint())))["inpaint.pixel_lock"]
-    assert (line.outcome, line.asked, line.sent, line.note, line.image_index) == ("defaulted", None, True, "", None)
+    assert (line.outcome, line.asked, line.sent, line.message, line.image_index) == ("defaulted", None, True, "", None)
     hole = pictures.opened(PHOTO).crop(HOLE)
     apart = ImageChops.difference(hole, Image.new("RGB", hole.size, "teal")).tobytes()
     mean = pytest.approx(sum(apart) / len(apart), abs=0.01)
@@ -144,7 +144,7 @@ async def test_jpeg_would_change_what_is_locked(work: Pixels) -> None:
     request = asked(inpaint(), output_media_type="image/jpeg")
     road = Road(work, picture(painted()))
     line = (await road.lines(request))["output_media_type"]
-    assert (line.outcome, "image/png" in line.note) == ("adjusted", True)
+    assert (line.outcome, "image/png" in line.message) == ("adjusted", True)
     assert [made.media_type for made in road.made] == ["image/png"]
     road = Road(work, picture(painted(), form="JPEG"))
     lines = await road.lines(asked(inpaint(False), output_media_type="image/jpeg"))
@@ -158,7 +158,11 @@ async def test_another_size_lets_nothing_be_put_back(work: Pixels) -> None:
     assert [event.path for event in events if isinstance(event, Warned)] == ["inpaint.pixel_lock"]
     lines = {event.line.path: event.line for event in events if isinstance(event, Fidelity)}
     lock = lines["inpaint.pixel_lock"]
-    assert (lock.outcome, "256 x 256" in lock.note, lock.measured["outside_difference"] < 6) == ("adjusted", True, True)
+    assert (lock.outcome, "256 x 256" in lock.message, lock.measured["outside_difference"] < 6) == (
+        "adjusted",
+        True,
+        True,
+    )
     assert lines["output_media_type"].outcome == "honored"
     assert (road.made[0].width, road.made[0].media_type) == (320, "image/jpeg")
     assert (await Road(work, picture(painted())).lines(asked(inpaint(), size=Size(SIDE, SIDE))))[
@@ -187,10 +191,10 @@ async def test_another_shape_is_kept_since_it_is_paid_for_and_told(work: Pixels,
     road = Road(work, wide)
     line = (await road.lines(asked(inpaint(), strict=strict)))["inpaint.pixel_lock"]
     assert (line.outcome, line.measured) == ("adjusted", None)
-    assert line.note == "no pixels were restored: the provider made 384 x 256 of 256 x 256"
+    assert line.message == "no pixels were restored: the provider made 384 x 256 of 256 x 256"
     assert road.made == [wide]
     line = (await Road(work, wide).lines(asked(inpaint(False), strict=strict)))["inpaint.pixel_lock"]
-    assert (line.outcome, line.note) == ("honored", ""), "nothing was to be put back"
+    assert (line.outcome, line.message) == ("honored", ""), "nothing was to be put back"
 
 
 def jpeg(quality: int) -> Callable[[Image.Image], Image.Image]:
@@ -214,7 +218,7 @@ HONEST: dict[str, Callable[[Image.Image], Image.Image]] = {
 async def test_an_honest_picture_is_not_suspected(work: Pixels, how: str, lock: bool | None) -> None:
     lines = await Road(work, picture(painted(HONEST[how]))).lines(asked(inpaint(lock)))
     line = lines["inpaint.pixel_lock"]
-    assert (line.outcome, line.note) == ("honored" if lock is False else "defaulted", "")
+    assert (line.outcome, line.message) == ("honored" if lock is False else "defaulted", "")
     assert line.measured["outside_difference"] < 11
     assert line.measured["inside_difference"] > 60
     assert lines["inpaint"].outcome == "honored"
@@ -234,7 +238,7 @@ async def test_a_mask_that_was_ignored_is_seen(
     road = Road(work, answer)
     line = (await road.lines(asked(inpaint(lock), strict=strict)))["inpaint.pixel_lock"]
     assert line.outcome == "adjusted"
-    assert line.note == f"the provider also changed pixels outside the mask, which {end}"
+    assert line.message == f"the provider also changed pixels outside the mask, which {end}"
     assert line.measured["outside_difference"] > 40
     (made,) = road.made
     assert (without_hole(made.data) == without_hole(PHOTO)) == (lock is None)
@@ -245,7 +249,7 @@ async def test_a_mask_that_was_ignored_is_seen(
 async def test_a_mask_with_nothing_changed_inside_is_seen(work: Pixels, how: str) -> None:
     road = Road(work, picture(HONEST[how](pictures.opened(PHOTO))))
     lines = await road.lines(asked(inpaint()))
-    assert (lines["inpaint"].outcome, lines["inpaint"].note) == (
+    assert (lines["inpaint"].outcome, lines["inpaint"].message) == (
         "adjusted",
         "the provider changed nothing inside the mask",
     )

@@ -18,7 +18,7 @@ from celeste_image.core.request import (
     OperationKind,
     RequestOptions,
     Upscale,
-    UpscaleMethod,
+    UpscaleMode,
 )
 from celeste_image.pipeline.route import cards_for, check_able, routing
 from celeste_image.providers.registry import Registry
@@ -148,15 +148,15 @@ EDITORS = {
             card("fake/eraser", EDIT, edits=("erase",)),
             card("fake/styles", EDIT, edits=("restyle",), pull="celeste models pull fake/styles"),
             card("fake/more", EDIT, edits=("restyle",)),
-            card("fake/quick", UPSCALE, parameter("method", ChoiceRange(("fast",)))),
-            card("fake/careful", UPSCALE, parameter("method", ChoiceRange(("conservative", "fast")))),
+            card("fake/quick", UPSCALE, parameter("mode", ChoiceRange(("fast",)))),
+            card("fake/careful", UPSCALE, parameter("mode", ChoiceRange(("conservative", "fast")))),
         ],
         missing=["fake/styles"],
     ),
     "other": FakeProvider(
         [
             card("other/all", EDIT, edits=("restyle", "erase", "instruct")),
-            card("other/wild", UPSCALE, parameter("method", ChoiceRange(("creative",)))),
+            card("other/wild", UPSCALE, parameter("mode", ChoiceRange(("creative",)))),
         ],
         name="other",
     ),
@@ -167,8 +167,8 @@ def edit(change: AnyEdit) -> Edit:
     return Edit(image=ImageInput(b"x"), edit=change)
 
 
-def upscale(method: UpscaleMethod | None) -> Upscale:
-    return Upscale(image=ImageInput(b"x"), method=method)
+def upscale(mode: UpscaleMode | None) -> Upscale:
+    return Upscale(image=ImageInput(b"x"), mode=mode)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def upscale(method: UpscaleMethod | None) -> Upscale:
         (edit(Restyle(style="x")), "fake/more"),
         (edit(Instruct("x")), "fake/eraser"),
         (upscale(None), "fake/quick"),
-        (upscale(UpscaleMethod.FAST), "fake/quick"),
-        (upscale(UpscaleMethod.CONSERVATIVE), "fake/careful"),
-        (upscale(UpscaleMethod.CREATIVE), "fake/quick"),
+        (upscale(UpscaleMode.FAST), "fake/quick"),
+        (upscale(UpscaleMode.CONSERVATIVE), "fake/careful"),
+        (upscale(UpscaleMode.CREATIVE), "fake/quick"),
     ],
 )
 def test_without_a_name_the_first_that_suits_does_it(request_: ImageRequest, model: str) -> None:

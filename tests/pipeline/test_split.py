@@ -182,7 +182,7 @@ async def result_of(fake: Fake, most: int, count: int, **fields: object) -> Oper
 
 
 def lines(result: OperationResult) -> list[tuple]:
-    return [(e.outcome, e.asked, e.measured, e.note) for e in result.fidelity if e.path == "count"]
+    return [(e.outcome, e.asked, e.measured, e.message) for e in result.fidelity if e.path == "count"]
 
 
 @pytest.mark.parametrize("gravest", [OutcomeUnknown("?"), ProviderFailed("x", metadata={"owed": "true"})])

@@ -128,7 +128,7 @@ async def test_without_weights_the_rest_is_found(
         assert {part.field for part in found.analysis.content.left_out} == {"tags", "objects"}
         assert all("celeste models pull local/analyze" in part.message for part in found.analysis.content.left_out)
         (line,) = [line for line in found.fidelity if line.path == "kinds[0]"]
-        assert "celeste models pull local/analyze" in line.note
+        assert "celeste models pull local/analyze" in line.message
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await result(channel, PHOTO.read_bytes(), ANALYSIS_KIND_CONTENT, strict=True)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

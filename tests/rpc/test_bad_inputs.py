@@ -324,7 +324,7 @@ TABLE = [
         "INVALID_FIELD",
         ("kinds[0]",),
     ),
-    Row("no edit", EditRequest(image=ImageInput(data=PNG)), BAD, "INVALID_FIELD", ("edit",)),
+    Row("no edit", EditRequest(image=ImageInput(data=PNG)), BAD, "INVALID_FIELD", ("kind",)),
     Row(
         "outpaint by nothing",
         EditRequest(image=ImageInput(data=PNG), outpaint=OutpaintEdit()),

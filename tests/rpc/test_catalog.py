@@ -177,7 +177,7 @@ async def test_an_id_that_nobody_knows_passes_where_the_operator_lets_it() -> No
             assert isinstance(completed, Completed)
             (line,) = [line for line in completed.result.fidelity if line.path == "model"]
             note = f"{model} is not in the catalog; treated like azure_openai/gpt-image-2"
-            assert (line.outcome.value, line.sent, line.note) == ("honored", "gpt-image-2.5-flare", note)
+            assert (line.outcome.value, line.sent, line.message) == ("honored", "gpt-image-2.5-flare", note)
             assert [event for event in events if isinstance(event, Warned)] == [Warned("model", note)]
             assert completed.result.model == model
             assert (await got(server, model)).evidence == pb.MODEL_EVIDENCE_UNSPECIFIED

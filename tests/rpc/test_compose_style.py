@@ -47,7 +47,9 @@ async def test_a_style_is_painted_and_repeats(channel: grpc.aio.Channel) -> None
 
 async def test_an_abstract_may_have_a_style(channel: grpc.aio.Channel) -> None:
     result = await made(channel, "ember", "qwzx blorp")
-    (warning,) = [line.note for line in result.fidelity if line.path == "prompt" and "qwzx, blorp" in line.note] or [""]
+    (warning,) = [
+        line.message for line in result.fidelity if line.path == "prompt" and "qwzx, blorp" in line.message
+    ] or [""]
     assert warning
     assert np.abs(values(result) - values(await made(channel, "", "qwzx blorp"))).mean() > 12
 

@@ -90,8 +90,8 @@ async def test_a_vendor_that_is_down_gives_way_and_the_caller_is_told(vendors: V
     assert started == [(FLUX, 1), (GPT, 2)]
     (line,) = [line for line in result.fidelity if line.path == "model"]
     assert (line.outcome, line.asked, line.sent) == ("adjusted", FLUX, GPT)
-    assert "bfl/flux-2-pro failed (PROVIDER_UNAVAILABLE)" in line.note
-    assert Warned("model", line.note, "ADJUSTED") in events
+    assert "bfl/flux-2-pro failed (PROVIDER_UNAVAILABLE)" in line.message
+    assert Warned("model", line.message, "ADJUSTED") in events
     paid = vendors.paid()
     assert paid["bfl"] == paid["stability"] == 0 < paid["openai"]
 
@@ -112,7 +112,7 @@ async def test_whatever_says_that_nothing_was_done(vendors: Vendors, behavior: s
     assert error is None
     result = done(events)
     assert result.model == CORE
-    assert reason in next(line.note for line in result.fidelity if line.path == "model")
+    assert reason in next(line.message for line in result.fidelity if line.path == "model")
     assert vendors.calls() == {"bfl": 0, "openai": 1, "stability": 1}, "nobody waits 40 s while another could do it"
 
 

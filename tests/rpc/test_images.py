@@ -190,7 +190,7 @@ async def test_a_stream_tells_everything_in_order(channel: grpc.aio.Channel) -> 
     for preview in previews:
         assert len(preview.data) <= 256 << 10
         assert pictures.opened(preview.data).size == (preview.width, preview.height)
-    assert events[-2].image.image.sha256 == events[-1].completed.result.images[0].sha256
+    assert events[-2].image.output.sha256 == events[-1].completed.result.images[0].sha256
 
 
 async def test_a_stream_and_a_unary_call_have_one_result(channel: grpc.aio.Channel) -> None:

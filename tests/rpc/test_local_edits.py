@@ -139,7 +139,7 @@ async def test_nothing_in_front_is_said(channel: grpc.aio.Channel) -> None:
     request = EditRequest(image=given(pictures.plain(96, 96)), remove_background=edits.RemoveBackgroundEdit())
     found = line((await made(channel, request))[1], "remove_background")
     assert found.outcome == pb.FIDELITY_OUTCOME_ADJUSTED
-    assert "nothing stands out" in found.note
+    assert "nothing stands out" in found.message
 
 
 async def test_a_background_is_a_color_a_picture_or_a_scene(channel: grpc.aio.Channel) -> None:
@@ -159,7 +159,7 @@ async def test_a_background_is_a_color_a_picture_or_a_scene(channel: grpc.aio.Ch
     other, _ = await replaced(prompt="a beach at sunset with a flumph", seed=4)
     assert result.images[0].seed == 3
     assert scene.tobytes() == again.tobytes() != other.tobytes()
-    assert "flumph" in line(result, "replace_background.prompt").note
+    assert "flumph" in line(result, "replace_background.prompt").message
     assert len(np.unique(values(scene, corner).reshape(-1, 3), axis=0)) > 100
     for picture in (yellow, cat, scene):
         assert (picture.mode, picture.size) == ("RGB", source.size)
@@ -237,18 +237,18 @@ async def test_a_scratch_is_mended_by_telea(channel: grpc.aio.Channel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "model"),
+    ("mode", "model"),
     [
-        (pb.UPSCALE_METHOD_FAST, "local/realesrgan-animevideov3"),
-        (pb.UPSCALE_METHOD_CONSERVATIVE, "local/realesrgan-x4plus"),
+        (pb.UPSCALE_MODE_FAST, "local/realesrgan-animevideov3"),
+        (pb.UPSCALE_MODE_CONSERVATIVE, "local/realesrgan-x4plus"),
     ],
 )
-async def test_the_method_chooses_the_upscaler(channel: grpc.aio.Channel, method: int, model: str) -> None:
-    request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, method=method)
+async def test_the_mode_chooses_the_upscaler(channel: grpc.aio.Channel, mode: int, model: str) -> None:
+    request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, mode=mode)
     result = (await ImageServiceStub(channel).Upscale(request)).result
     assert (result.model, result.images[0].width) == (model, 72)
     assert pictures.opened(result.images[0].data).size == (72, 72)
-    assert line(result, "method").outcome == pb.FIDELITY_OUTCOME_HONORED
+    assert line(result, "mode").outcome == pb.FIDELITY_OUTCOME_HONORED
 
 
 async def test_real_esrgan_is_no_resize_and_no_invention(channel: grpc.aio.Channel) -> None:
@@ -269,7 +269,7 @@ async def test_real_esrgan_is_no_resize_and_no_invention(channel: grpc.aio.Chann
 
 
 async def test_no_local_upscaler_invents(channel: grpc.aio.Channel) -> None:
-    request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, method=pb.UPSCALE_METHOD_CREATIVE)
-    with pytest.raises(grpc.aio.AioRpcError, match="method: must be one of fast") as caught:
+    request = pb.UpscaleRequest(image=given(pictures.photo(24)), factor=3, mode=pb.UPSCALE_MODE_CREATIVE)
+    with pytest.raises(grpc.aio.AioRpcError, match="mode: must be one of fast") as caught:
         await ImageServiceStub(channel).Upscale(request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -58,7 +58,11 @@ async def test_everything_that_the_catalog_says_is_served(server: Running) -> No
             assert enum_word(pb.ModelEvidence, model.evidence) == card.evidence
             assert enum_word(pb.ModelStage, model.lifecycle.stage) == card.stage
             assert tuple(model.edits) == card.edits
-            assert (model.display_name, model.max_count, model.previews) == (card.title, card.max_count, card.previews)
+            assert (model.display_name, model.max_count, model.sends_previews) == (
+                card.title,
+                card.max_count,
+                card.previews,
+            )
 
 
 async def test_pages_hold_every_model_once(channel: grpc.aio.Channel) -> None:

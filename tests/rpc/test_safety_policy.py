@@ -110,7 +110,7 @@ async def test_each_picture_gets_a_verdict_for_each_rule_and_stays_as_it_is() ->
     assert [verdict.image_index for verdict in flagged] == [0, 1] == [verdict.image_index for verdict in allowed]
     for verdict, action, threshold in ((flagged[0], "flag", 0.0), (allowed[1], "allow", 0.8)):
         assert (verdict.stage, verdict.action, verdict.threshold) == ("output", action, threshold)
-        assert (verdict.engine, verdict.owed, verdict.path, verdict.note) == ("local/safety", False, "", "")
+        assert (verdict.engine, verdict.owed, verdict.path, verdict.message) == ("local/safety", False, "", "")
     assert all((verdict.score or 0) > 0.1 for verdict in flagged)
     assert all((verdict.score or 1) < 0.1 for verdict in allowed)
     assert [warned.text[:16] for warned in seen.warnings] == ["flagged: drawing"] * 2
@@ -340,11 +340,11 @@ async def test_a_picture_that_could_not_be_checked(
         note = "it could not be checked by local/safety (WEIGHTS_MISSING)"
         if on_error == "block":
             assert type(seen.error) is SafetyBlocked
-            assert (seen.error.metadata["stage"], seen.error.metadata["note"]) == (stage, note)
+            assert (seen.error.metadata["stage"], seen.error.metadata["message"]) == (stage, note)
             assert note in seen.error.message
         else:
             verdict = seen.result.safety[0]
-            assert (verdict.stage, verdict.action, verdict.note, verdict.score) == (stage, "flag", note, None)
+            assert (verdict.stage, verdict.action, verdict.message, verdict.score) == (stage, "flag", note, None)
             assert seen.result.images
         assert f"{'blocked' if on_error == 'block' else 'flagged'}: {note}" in [each.text for each in seen.warnings]
 

@@ -171,7 +171,7 @@ async def test_a_client_that_goes_away_after_the_result_harms_nobody(channel: gr
     async for response in call:
         if response.event.WhichOneof("kind") == "image":
             break
-    name = response.event.image.image.artifact
+    name = response.event.image.output.artifact
     call.cancel()
     request = AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(artifact=name))
     assert (await stub.Analyze(request)).result.analysis.metadata.width == 64

@@ -257,7 +257,7 @@ async def test_what_a_vendor_does_outside_of_a_mask_is_measured_and_undone(
         result, events = await result_of(server, request)
         image = await stored(server, result)
     line = lines_of(result)["inpaint.pixel_lock"]
-    assert (line.outcome, line.asked, line.note) == (outcome, lock, note)
+    assert (line.outcome, line.asked, line.message) == (outcome, lock, note)
     assert set(line.measured) == {"outside_difference", "inside_difference"}
     assert (line.measured["outside_difference"] > 30) == bool(note)
     warned = [event.text for event in events if isinstance(event, Warned) and event.path == line.path]
@@ -317,7 +317,7 @@ async def test_a_vendor_that_changed_nothing_under_the_mask_is_found_out() -> No
     assert b"png" in fake.host.asked[0].body and b"jpeg" not in fake.host.asked[0].body
     assert result.images[0].media_type == "image/png"
     lines, text = lines_of(result), "the provider changed nothing inside the mask"
-    assert (lines["erase"].outcome, lines["erase"].note) == ("adjusted", text)
+    assert (lines["erase"].outcome, lines["erase"].message) == ("adjusted", text)
     assert Warned("erase", text, "ADJUSTED") in events
     assert lines["output_media_type"].outcome == "adjusted"
     assert lines["erase.pixel_lock"].measured == {"outside_difference": 0, "inside_difference": 0}

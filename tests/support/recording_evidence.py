@@ -118,7 +118,7 @@ def operations_of(card: ModelCard) -> Sequence[str]:
                     if name in card.edits:
                         found += _by(card, kind, name.replace("_", " "), "control.control" if name == "control" else "")
             case OperationKind.UPSCALE:
-                found += _by(card, kind, kind.value, "method")
+                found += _by(card, kind, kind.value, "mode")
             case _:
                 found.append(kind.value)
     return found + ["previews"] * card.previews
@@ -165,7 +165,7 @@ def _operation(request: ImageRequest, card: ModelCard | None) -> str:
             return request.edit.field.replace("_", " ")
         case Upscale():
             assert card
-            (operation,) = _by(card, OperationKind.UPSCALE, request.kind.value, "method")
+            (operation,) = _by(card, OperationKind.UPSCALE, request.kind.value, "mode")
             return operation
         case _:
             return request.kind.value

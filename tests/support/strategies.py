@@ -133,7 +133,7 @@ images = st.builds(
     media_type=texts,
     width=counts,
     height=counts,
-    size_bytes=st.integers(0, 2**63 - 1),
+    size_bytes=st.integers(0, 2**31 - 1),
     sha256=digests,
     index=counts,
     seed=st.none() | seeds,
@@ -149,7 +149,7 @@ lines = st.builds(
     asked=st.none() | present,
     sent=st.none() | present,
     measured=st.none() | present,
-    note=texts,
+    message=texts,
     image_index=st.none() | counts,
 )
 metadata = st.builds(
@@ -157,7 +157,7 @@ metadata = st.builds(
     media_type=texts,
     width=counts,
     height=counts,
-    size_bytes=st.integers(0, 2**63 - 1),
+    size_bytes=st.integers(0, 2**31 - 1),
     sha256=digests,
     color_mode=texts,
     has_alpha=st.booleans(),
@@ -216,7 +216,7 @@ verdicts = st.builds(
     image_index=st.none() | counts,
     engine=texts,
     owed=st.none() | st.booleans(),
-    note=texts,
+    message=texts,
 )
 usages = st.builds(
     Usage,

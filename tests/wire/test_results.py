@@ -93,7 +93,10 @@ def test_events_that_reach_callers_in_the_result_alone_have_no_message(event: Ev
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        (FidelityLine("size", FidelityOutcome.ADJUSTED, note="sides are multiples of 8"), "sides are multiples of 8"),
+        (
+            FidelityLine("size", FidelityOutcome.ADJUSTED, message="sides are multiples of 8"),
+            "sides are multiples of 8",
+        ),
         (FidelityLine("size", FidelityOutcome.DROPPED), "dropped"),
     ],
 )
@@ -106,7 +109,7 @@ def test_a_difference_from_what_was_asked_is_a_warning(line: FidelityLine, text:
     [
         (SafetyVerdict(SafetyStage.PROMPT, "gore", SafetyAction.FLAG, path="prompt"), "flagged: gore"),
         (SafetyVerdict(SafetyStage.INPUT, "x", SafetyAction.BLUR, 0.914, 0.8, "image"), "blurred: x 0.91, from 0.8 on"),
-        (SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.BLOCK, note="not checked"), "blocked: not checked"),
+        (SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.BLOCK, message="not checked"), "blocked: not checked"),
     ],
 )
 def test_a_verdict_that_does_something_is_a_warning(verdict: SafetyVerdict, text: str) -> None:
@@ -128,5 +131,5 @@ def test_unknown_enum_numbers_read_as_unspecified() -> None:
 
 def test_a_progress_source_unknown_or_unset_counts_as_reported() -> None:
     for source in (0, 1, 99):
-        message = event_pb2.OperationEvent(progress=event_pb2.ProgressEvent(fraction=0.5, source=source))
+        message = event_pb2.OperationEvent(progress=event_pb2.ProgressedEvent(fraction=0.5, source=source))
         assert event_from_proto(message) == Progress(0.5)

@@ -93,7 +93,7 @@ def _description(model: "Model") -> Iterator[str]:
         "stage": enum_word(ModelStage, model.lifecycle.stage),
         "edits": ", ".join(model.edits),
         "images per call": str(model.max_count),
-        "previews": "yes" if model.previews else "no",
+        "previews": "yes" if model.sends_previews else "no",
         "evidence": enum_word(ModelEvidence, model.evidence).replace("_", " "),
         "license": model.license,
         "source": model.source,

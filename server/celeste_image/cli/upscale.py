@@ -14,7 +14,7 @@ from celeste_image.cli.options import (
     out_options,
     seed_option,
 )
-from celeste_image.core.request import UpscaleMethod
+from celeste_image.core.request import UpscaleMode
 
 __all__ = ["command"]
 
@@ -28,12 +28,10 @@ __all__ = ["command"]
     help="Factor for width and height; default: 4 without a size.",
 )
 @click.option("--size", help="Exact size, such as 2048x2048, or an area, such as 12mp.")
-@click.option(
-    "--method", type=click.Choice([str(each) for each in UpscaleMethod]), help="Method; also chooses the model."
-)
-@click.option("--prompt", default="", help="Content of the image, for methods that invent detail.")
+@click.option("--mode", type=click.Choice([str(each) for each in UpscaleMode]), help="Mode; also chooses the model.")
+@click.option("--prompt", default="", help="Content of the image, for modes that invent detail.")
 @click.option("--creativity", type=click.FloatRange(0, 1), help="Amount of invented detail.")
-@click.option("--style", default="", help="A style that the model knows, for methods that invent detail.")
+@click.option("--style", default="", help="A style that the model knows, for modes that invent detail.")
 @seed_option
 @format_option
 @out_options
@@ -43,7 +41,7 @@ def command(
     image: str,
     factor: float | None,
     size: str | None,
-    method: str | None,
+    mode: str | None,
     prompt: str,
     creativity: float | None,
     style: str,
@@ -62,7 +60,7 @@ def command(
         **common_parameters(common),
         "factor": factor or (0.0 if size else 4.0),
         "size": checked_size(size),
-        "method": UpscaleMethod(method) if method else None,
+        "mode": UpscaleMode(mode) if mode else None,
         "prompt": prompt,
         "creativity": creativity,
         "style": style,

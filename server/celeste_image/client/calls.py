@@ -23,7 +23,7 @@ from celeste_image.core.request import (
     RequestOptions,
     Routing,
     Upscale,
-    UpscaleMethod,
+    UpscaleMode,
 )
 from celeste_image.core.result import ImageOutput
 from celeste_image.v1 import artifact_service_pb2
@@ -216,7 +216,7 @@ class UpscaleParameters(CommonParameters, total=False):
 
     factor: float
     size: SizeLike | None
-    method: UpscaleMethod | None
+    mode: UpscaleMode | None
     prompt: str
     creativity: float | None
     seed: int | None
@@ -247,7 +247,7 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
         image=image_input(image),
         factor=parameters.get("factor", 0.0),
         size=size_of(parameters.get("size")),
-        method=parameters.get("method"),
+        mode=parameters.get("mode"),
         prompt=parameters.get("prompt", ""),
         creativity=parameters.get("creativity"),
         seed=parameters.get("seed"),

@@ -188,7 +188,7 @@ class ModelCard:
         title: Name for people.
         summary: Strengths and limits, in a sentence.
         parameters: Fields that the model reads, per operation that it offers.
-        edits: Edits that the model offers, by their fields in `EditRequest.edit`.
+        edits: Edits that the model offers, by their fields in `EditRequest.kind`.
         outpaint: Sizes of the image that an outpaint makes; None means any size.
         license: SPDX expression of the model's weights or art; empty without weights or art.
         source: Origin of the weights or art.

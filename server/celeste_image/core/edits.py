@@ -47,7 +47,7 @@ class Mask:
 class AnyEdit:
     """An edit of one kind, with the fields of its message in `edit.proto`.
 
-    `field` is the member of `EditRequest.edit`. None and "" mean the model's default.
+    `field` is the member of `EditRequest.kind`. None and "" mean the model's default.
     """
 
     __slots__ = ()

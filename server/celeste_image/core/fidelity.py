@@ -31,7 +31,7 @@ class FidelityLine:
         asked: Value in the request, as JSON; None if the request left the field open, or its value is not repeated.
         sent: Value that the model was sent, as JSON, if it differs or was chosen by the server.
         measured: Value found on the result, as JSON.
-        note: Why the field was changed or dropped.
+        message: Why the field was changed or dropped.
         image_index: Index of the image that the line is about; None means all images.
     """
 
@@ -40,7 +40,7 @@ class FidelityLine:
     asked: Any = None
     sent: Any = None
     measured: Any = None
-    note: str = ""
+    message: str = ""
     image_index: int | None = None
 
     @classmethod
@@ -54,4 +54,4 @@ class FidelityLine:
             image_index: Index of the image; None means all images.
         """
         outcome = FidelityOutcome.ADJUSTED if problem else FidelityOutcome.HONORED
-        return cls(path, outcome, measured=measured, note=problem, image_index=image_index)
+        return cls(path, outcome, measured=measured, message=problem, image_index=image_index)

@@ -64,10 +64,10 @@ def recipe_of(
                 **_look(request),
             }
         case Upscale():
-            method = request.method.value if request.method else ""
+            mode = request.mode.value if request.mode else ""
             asked = {
                 "prompt": request.prompt,
-                "method": method,
+                "mode": mode,
                 "creativity": request.creativity,
                 "style": request.style,
             }

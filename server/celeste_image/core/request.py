@@ -24,7 +24,7 @@ __all__ = [
     "RequestOptions",
     "Routing",
     "Upscale",
-    "UpscaleMethod",
+    "UpscaleMode",
 ]
 
 
@@ -53,7 +53,7 @@ class OutputMetadata(StrEnum):
     STRIP = "strip"
 
 
-class UpscaleMethod(StrEnum):
+class UpscaleMode(StrEnum):
     """Way to enlarge an image: fast, faithful to the source, or with invented detail."""
 
     FAST = "fast"
@@ -209,7 +209,7 @@ class Upscale(ImageRequest):
     image: ImageInput
     factor: float = 0.0
     size: Size = DEFAULT_SIZE
-    method: UpscaleMethod | None = None
+    mode: UpscaleMode | None = None
     prompt: str = ""
     creativity: float | None = None
     seed: int | None = None

@@ -55,7 +55,7 @@ class SafetyVerdict:
         image_index: Position of the made image; None for texts and images of the request.
         engine: Model that gave the score; empty for word lists.
         owed: Whether the provider has to be paid for the checked text or image; None is unknown.
-        note: Why the check failed; empty when the check was done.
+        message: Why the check failed; empty when the check was done.
     """
 
     stage: SafetyStage
@@ -67,7 +67,7 @@ class SafetyVerdict:
     image_index: int | None = None
     engine: str = ""
     owed: bool | None = False
-    note: str = ""
+    message: str = ""
 
     def __str__(self) -> str:
         """Returns the verdict in words: `blurred: explicit 0.91, from 0.8 on`."""
@@ -79,8 +79,8 @@ class SafetyVerdict:
     @property
     def why(self) -> str:
         """The finding in words: `explicit 0.91, from 0.8 on`."""
-        if self.note:
-            return self.note
+        if self.message:
+            return self.message
         score = "" if self.score is None else f" {self.score:.2f}"
         limit = "" if self.threshold is None else f", from {self.threshold:g} on"
         return f"{self.category}{score}{limit}"

@@ -38,7 +38,7 @@ class MetadataDefaults:
                 lines.append(FidelityLine(path, FidelityOutcome.HONORED, asked=asked))
             elif asked is not None:
                 note = "an analysis makes no image"
-                lines.append(FidelityLine(path, FidelityOutcome.DROPPED, asked=asked, note=note))
+                lines.append(FidelityLine(path, FidelityOutcome.DROPPED, asked=asked, message=note))
             elif default and makes_images:
                 lines.append(FidelityLine(path, FidelityOutcome.DEFAULTED, sent=default))
                 options = replace(options, **{name: default})

@@ -112,13 +112,13 @@ def _default_for(request: ImageRequest, registry: Registry) -> ModelCard:
 
 
 def _suits(card: ModelCard, request: ImageRequest) -> bool:
-    """Returns whether a model has the edit, or the method of upscaling, that a request asks for."""
+    """Returns whether a model has the edit, or the mode of upscaling, that a request asks for."""
     match request:
         case Edit(edit=edit):
             return edit.field in card.edits
-        case Upscale(method=method) if method:
-            known = card.parameter(request.kind, "method")
-            return known is not None and isinstance(known.range, ChoiceRange) and method in known.range.values
+        case Upscale(mode=mode) if mode:
+            known = card.parameter(request.kind, "mode")
+            return known is not None and isinstance(known.range, ChoiceRange) and mode in known.range.values
     return True
 
 

@@ -124,7 +124,7 @@ class ImageMetadata(_message.Message):
     height: _builtins.int
     """Height in pixels after the EXIF orientation is applied."""
     size_bytes: _builtins.int
-    """Size of the file in bytes."""
+    """Size of the file in bytes, at most `ServerLimits.image_bytes`."""
     sha256: _builtins.str
     """SHA-256 of the file, 64 lower-case hex digits."""
     color_mode: _builtins.str
@@ -236,7 +236,7 @@ class GenerationParameters(_message.Message):
     negative_prompt: _builtins.str
     """Negative prompt, cut at 16,000 characters."""
     seed: _builtins.int
-    """Seed. Unset when the file has none."""
+    """Seed, 0 to 2^64 - 1. Unset when the file has none."""
     steps: _builtins.int
     """Sampling steps. 0 when the file has none."""
     sampler: _builtins.str
@@ -284,7 +284,7 @@ class ContentCredentials(_message.Message):
     digital_source_type: _builtins.str
     """Last part of the declared IPTC digital source type, for example `trainedAlgorithmicMedia`."""
     size_bytes: _builtins.int
-    """Size of the manifest store in the file. 0 when the file only links to its manifest."""
+    """Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest."""
     remote_uri: _builtins.str
     """Address of the manifest, as the file declares it. The server does not fetch the address."""
     def __init__(

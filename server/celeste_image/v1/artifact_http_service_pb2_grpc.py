@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class ArtifactHttpServiceStub(object):
-    """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
+    """For HTTP proxies only; gRPC clients use `ArtifactService`.
 
-    The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte.
+    Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy. The
+    artifacts and the common errors are those of `ArtifactService`, whose calls resume at any byte.
     """
 
     def __init__(self, channel):
@@ -51,10 +51,10 @@ class ArtifactHttpServiceStub(object):
 
 
 class ArtifactHttpServiceServicer(object):
-    """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
+    """For HTTP proxies only; gRPC clients use `ArtifactService`.
 
-    The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte.
+    Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy. The
+    artifacts and the common errors are those of `ArtifactService`, whose calls resume at any byte.
     """
 
     def UploadArtifact(self, request_iterator, context):
@@ -107,10 +107,10 @@ def add_ArtifactHttpServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ArtifactHttpService(object):
-    """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
+    """For HTTP proxies only; gRPC clients use `ArtifactService`.
 
-    The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte.
+    Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy. The
+    artifacts and the common errors are those of `ArtifactService`, whose calls resume at any byte.
     """
 
     @staticmethod

@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArtifactHttpServiceStub:
-    """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
+    """For HTTP proxies only; gRPC clients use `ArtifactService`.
 
-    The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte.
+    Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy. The
+    artifacts and the common errors are those of `ArtifactService`, whose calls resume at any byte.
     """
 
     @_typing.overload
@@ -60,10 +60,10 @@ class ArtifactHttpServiceStub:
 
 @_typing.type_check_only
 class ArtifactHttpServiceAsyncStub(ArtifactHttpServiceStub):
-    """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
+    """For HTTP proxies only; gRPC clients use `ArtifactService`.
 
-    The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte.
+    Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy. The
+    artifacts and the common errors are those of `ArtifactService`, whose calls resume at any byte.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -89,10 +89,10 @@ class ArtifactHttpServiceAsyncStub(ArtifactHttpServiceStub):
     """
 
 class ArtifactHttpServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
+    """For HTTP proxies only; gRPC clients use `ArtifactService`.
 
-    The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    at any byte.
+    Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy. The
+    artifacts and the common errors are those of `ArtifactService`, whose calls resume at any byte.
     """
 
     @_abc_1.abstractmethod

@@ -95,7 +95,7 @@ class ArtifactLineage(_message.Message):
     model: _builtins.str
     """Id of the model that made the bytes."""
     seed: _builtins.int
-    """Seed that makes the bytes again. Unset when the model has no seeds."""
+    """Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds."""
     @_builtins.property
     def parents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """SHA-256 of the source images."""

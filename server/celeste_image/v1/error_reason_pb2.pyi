@@ -267,7 +267,9 @@ class FailedAttempt(_message.Message):
     model: _builtins.str
     """Id of the model."""
     reason: _builtins.str
-    """Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`."""
+    """Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    that this try failed.
+    """
     message: _builtins.str
     """The failure, for people. Empty when the status has no room."""
     @_builtins.property

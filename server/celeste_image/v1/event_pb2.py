@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x65leste/image/v1/event.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/image.proto\x1a celeste/image/v1/operation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc2\x05\n\x0eOperationEvent\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x37\n\x06queued\x18\x04 \x01(\x0b\x32\x1d.celeste.image.v1.QueuedEventH\x00R\x06queued\x12:\n\x07started\x18\x05 \x01(\x0b\x32\x1e.celeste.image.v1.StartedEventH\x00R\x07started\x12@\n\tsubmitted\x18\x06 \x01(\x0b\x32 .celeste.image.v1.SubmittedEventH\x00R\tsubmitted\x12=\n\x08progress\x18\x07 \x01(\x0b\x32\x1f.celeste.image.v1.ProgressEventH\x00R\x08progress\x12:\n\x07preview\x18\x08 \x01(\x0b\x32\x1e.celeste.image.v1.PreviewEventH\x00R\x07preview\x12\x34\n\x05image\x18\t \x01(\x0b\x32\x1c.celeste.image.v1.ImageEventH\x00R\x05image\x12:\n\x07warning\x18\n \x01(\x0b\x32\x1e.celeste.image.v1.WarningEventH\x00R\x07warning\x12=\n\x08retrying\x18\x0b \x01(\x0b\x32\x1f.celeste.image.v1.RetryingEventH\x00R\x08retrying\x12@\n\tcompleted\x18\x0c \x01(\x0b\x32 .celeste.image.v1.CompletedEventH\x00R\tcompleted\x12\x37\n\x06\x66\x61iled\x18\r \x01(\x0b\x32\x1d.celeste.image.v1.FailedEventH\x00R\x06\x66\x61iledB\x06\n\x04kind\")\n\x0bQueuedEvent\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\"^\n\x0cStartedEvent\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x1c\n\tcandidate\x18\x03 \x01(\x05R\tcandidate\",\n\x0eSubmittedEvent\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\"s\n\rRetryingEvent\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12/\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x61\x66ter\x12\x19\n\x08next_try\x18\x03 \x01(\x05R\x07nextTry\"{\n\rProgressEvent\x12\x1a\n\x08\x66raction\x18\x01 \x01(\x01R\x08\x66raction\x12\x14\n\x05phase\x18\x02 \x01(\tR\x05phase\x12\x38\n\x06source\x18\x03 \x01(\x0e\x32 .celeste.image.v1.ProgressSourceR\x06source\"\x90\x01\n\x0cPreviewEvent\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\x12\x1f\n\x0bimage_index\x18\x05 \x01(\x05R\nimageIndex\"A\n\nImageEvent\x12\x33\n\x05image\x18\x01 \x01(\x0b\x32\x1d.celeste.image.v1.ImageOutputR\x05image\"T\n\x0cWarningEvent\x12\x12\n\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"K\n\x0e\x43ompletedEvent\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"9\n\x0b\x46\x61iledEvent\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status*n\n\x0eProgressSource\x12\x1f\n\x1bPROGRESS_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROGRESS_SOURCE_REPORTED\x10\x01\x12\x1d\n\x19PROGRESS_SOURCE_ESTIMATED\x10\x02\x42\x88\x01\n\x1fio.github.celesteimage.image.v1B\nEventProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x65leste/image/v1/event.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/image.proto\x1a celeste/image/v1/operation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc4\x05\n\x0eOperationEvent\x12\x1a\n\x08sequence\x18\x01 \x01(\x03R\x08sequence\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x37\n\x06queued\x18\x04 \x01(\x0b\x32\x1d.celeste.image.v1.QueuedEventH\x00R\x06queued\x12:\n\x07started\x18\x05 \x01(\x0b\x32\x1e.celeste.image.v1.StartedEventH\x00R\x07started\x12@\n\tsubmitted\x18\x06 \x01(\x0b\x32 .celeste.image.v1.SubmittedEventH\x00R\tsubmitted\x12?\n\x08progress\x18\x07 \x01(\x0b\x32!.celeste.image.v1.ProgressedEventH\x00R\x08progress\x12:\n\x07preview\x18\x08 \x01(\x0b\x32\x1e.celeste.image.v1.PreviewEventH\x00R\x07preview\x12\x34\n\x05image\x18\t \x01(\x0b\x32\x1c.celeste.image.v1.ImageEventH\x00R\x05image\x12:\n\x07warning\x18\n \x01(\x0b\x32\x1e.celeste.image.v1.WarningEventH\x00R\x07warning\x12=\n\x08retrying\x18\x0b \x01(\x0b\x32\x1f.celeste.image.v1.RetryingEventH\x00R\x08retrying\x12@\n\tcompleted\x18\x0c \x01(\x0b\x32 .celeste.image.v1.CompletedEventH\x00R\tcompleted\x12\x37\n\x06\x66\x61iled\x18\r \x01(\x0b\x32\x1d.celeste.image.v1.FailedEventH\x00R\x06\x66\x61iledB\x06\n\x04kind\")\n\x0bQueuedEvent\x12\x1a\n\x08position\x18\x01 \x01(\x05R\x08position\"^\n\x0cStartedEvent\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x02 \x01(\tR\x05model\x12\x1c\n\tcandidate\x18\x03 \x01(\x05R\tcandidate\",\n\x0eSubmittedEvent\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\"s\n\rRetryingEvent\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12/\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05\x61\x66ter\x12\x19\n\x08next_try\x18\x03 \x01(\x05R\x07nextTry\"}\n\x0fProgressedEvent\x12\x1a\n\x08\x66raction\x18\x01 \x01(\x01R\x08\x66raction\x12\x14\n\x05phase\x18\x02 \x01(\tR\x05phase\x12\x38\n\x06source\x18\x03 \x01(\x0e\x32 .celeste.image.v1.ProgressSourceR\x06source\"\x90\x01\n\x0cPreviewEvent\x12\x12\n\x04\x64\x61ta\x18\x01 \x01(\x0cR\x04\x64\x61ta\x12\x1d\n\nmedia_type\x18\x02 \x01(\tR\tmediaType\x12\x14\n\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n\x06height\x18\x04 \x01(\x05R\x06height\x12\x1f\n\x0bimage_index\x18\x05 \x01(\x05R\nimageIndex\"C\n\nImageEvent\x12\x35\n\x06output\x18\x01 \x01(\x0b\x32\x1d.celeste.image.v1.ImageOutputR\x06output\"T\n\x0cWarningEvent\x12\x12\n\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"K\n\x0e\x43ompletedEvent\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32!.celeste.image.v1.OperationResultR\x06result\"9\n\x0b\x46\x61iledEvent\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status*n\n\x0eProgressSource\x12\x1f\n\x1bPROGRESS_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROGRESS_SOURCE_REPORTED\x10\x01\x12\x1d\n\x19PROGRESS_SOURCE_ESTIMATED\x10\x02\x42\x88\x01\n\x1fio.github.celesteimage.image.v1B\nEventProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +37,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.event_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037io.github.celesteimage.image.v1B\nEventProtoP\001ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\252\002\020Celeste.Image.V1'
-  _globals['_PROGRESSSOURCE']._serialized_start=1776
-  _globals['_PROGRESSSOURCE']._serialized_end=1886
+  _globals['_PROGRESSSOURCE']._serialized_start=1782
+  _globals['_PROGRESSSOURCE']._serialized_end=1892
   _globals['_OPERATIONEVENT']._serialized_start=205
-  _globals['_OPERATIONEVENT']._serialized_end=911
-  _globals['_QUEUEDEVENT']._serialized_start=913
-  _globals['_QUEUEDEVENT']._serialized_end=954
-  _globals['_STARTEDEVENT']._serialized_start=956
-  _globals['_STARTEDEVENT']._serialized_end=1050
-  _globals['_SUBMITTEDEVENT']._serialized_start=1052
-  _globals['_SUBMITTEDEVENT']._serialized_end=1096
-  _globals['_RETRYINGEVENT']._serialized_start=1098
-  _globals['_RETRYINGEVENT']._serialized_end=1213
-  _globals['_PROGRESSEVENT']._serialized_start=1215
-  _globals['_PROGRESSEVENT']._serialized_end=1338
-  _globals['_PREVIEWEVENT']._serialized_start=1341
-  _globals['_PREVIEWEVENT']._serialized_end=1485
-  _globals['_IMAGEEVENT']._serialized_start=1487
-  _globals['_IMAGEEVENT']._serialized_end=1552
-  _globals['_WARNINGEVENT']._serialized_start=1554
-  _globals['_WARNINGEVENT']._serialized_end=1638
-  _globals['_COMPLETEDEVENT']._serialized_start=1640
-  _globals['_COMPLETEDEVENT']._serialized_end=1715
-  _globals['_FAILEDEVENT']._serialized_start=1717
-  _globals['_FAILEDEVENT']._serialized_end=1774
+  _globals['_OPERATIONEVENT']._serialized_end=913
+  _globals['_QUEUEDEVENT']._serialized_start=915
+  _globals['_QUEUEDEVENT']._serialized_end=956
+  _globals['_STARTEDEVENT']._serialized_start=958
+  _globals['_STARTEDEVENT']._serialized_end=1052
+  _globals['_SUBMITTEDEVENT']._serialized_start=1054
+  _globals['_SUBMITTEDEVENT']._serialized_end=1098
+  _globals['_RETRYINGEVENT']._serialized_start=1100
+  _globals['_RETRYINGEVENT']._serialized_end=1215
+  _globals['_PROGRESSEDEVENT']._serialized_start=1217
+  _globals['_PROGRESSEDEVENT']._serialized_end=1342
+  _globals['_PREVIEWEVENT']._serialized_start=1345
+  _globals['_PREVIEWEVENT']._serialized_end=1489
+  _globals['_IMAGEEVENT']._serialized_start=1491
+  _globals['_IMAGEEVENT']._serialized_end=1558
+  _globals['_WARNINGEVENT']._serialized_start=1560
+  _globals['_WARNINGEVENT']._serialized_end=1644
+  _globals['_COMPLETEDEVENT']._serialized_start=1646
+  _globals['_COMPLETEDEVENT']._serialized_end=1721
+  _globals['_FAILEDEVENT']._serialized_start=1723
+  _globals['_FAILEDEVENT']._serialized_end=1780
 # @@protoc_insertion_point(module_scope)

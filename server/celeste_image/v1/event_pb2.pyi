@@ -83,7 +83,7 @@ class OperationEvent(_message.Message):
         """A provider accepted the operation as a job of its own."""
 
     @_builtins.property
-    def progress(self) -> Global___ProgressEvent:
+    def progress(self) -> Global___ProgressedEvent:
         """The operation made progress."""
 
     @_builtins.property
@@ -118,7 +118,7 @@ class OperationEvent(_message.Message):
         queued: Global___QueuedEvent | None = ...,
         started: Global___StartedEvent | None = ...,
         submitted: Global___SubmittedEvent | None = ...,
-        progress: Global___ProgressEvent | None = ...,
+        progress: Global___ProgressedEvent | None = ...,
         preview: Global___PreviewEvent | None = ...,
         image: Global___ImageEvent | None = ...,
         warning: Global___WarningEvent | None = ...,
@@ -220,7 +220,9 @@ class RetryingEvent(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     NEXT_TRY_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`."""
+    """Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    that this try failed.
+    """
     next_try: _builtins.int
     """Number of the next try with this model, from 2."""
     @_builtins.property
@@ -243,7 +245,7 @@ class RetryingEvent(_message.Message):
 Global___RetryingEvent: _TypeAlias = RetryingEvent  # noqa: Y015
 
 @_typing.final
-class ProgressEvent(_message.Message):
+class ProgressedEvent(_message.Message):
     """The operation made progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -270,7 +272,7 @@ class ProgressEvent(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ProgressEvent: _TypeAlias = ProgressEvent  # noqa: Y015
+Global___ProgressedEvent: _TypeAlias = ProgressedEvent  # noqa: Y015
 
 @_typing.final
 class PreviewEvent(_message.Message):
@@ -316,19 +318,19 @@ class ImageEvent(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    IMAGE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def image(self) -> _image_pb2.ImageOutput:
+    def output(self) -> _image_pb2.ImageOutput:
         """The image without its bytes. Bytes come with the result, or are read by name."""
 
     def __init__(
         self,
         *,
-        image: _image_pb2.ImageOutput | None = ...,
+        output: _image_pb2.ImageOutput | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["output", b"output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["output", b"output"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

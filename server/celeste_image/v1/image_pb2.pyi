@@ -63,8 +63,8 @@ class ImageInput(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-    images as artifacts.
+    """The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+    They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
     """
     artifact: _builtins.str
     """Name of a stored artifact, `artifacts/sha256-<64 hex digits>`."""
@@ -155,7 +155,7 @@ class ImageOutput(_message.Message):
     height: _builtins.int
     """Height in pixels, measured on the bytes."""
     size_bytes: _builtins.int
-    """Size of the encoded image in bytes."""
+    """Size of the encoded image in bytes, at most `ServerLimits.image_bytes`."""
     sha256: _builtins.str
     """SHA-256 of the bytes, 64 lower-case hex digits."""
     data: _builtins.bytes
@@ -165,7 +165,9 @@ class ImageOutput(_message.Message):
     index: _builtins.int
     """Position among the images asked for, from 0."""
     seed: _builtins.int
-    """Seed that makes this image again with the same model and parameters. Unset when the model has no seeds."""
+    """Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+    seeds.
+    """
     revised_prompt: _builtins.str
     """The prompt as the model or its provider rewrote it. Empty when the provider reports no rewritten prompt."""
     @_builtins.property

@@ -128,6 +128,8 @@ class ImageServiceServicer(object):
 
         Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
         the same status. Closing the stream stops the work; stored images are kept.
+
+        HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

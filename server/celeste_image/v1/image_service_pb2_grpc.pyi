@@ -62,6 +62,8 @@ class ImageServiceStub:
 
     Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
     the same status. Closing the stream stops the work; stored images are kept.
+
+    HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
     """
 
 @_typing.type_check_only
@@ -97,6 +99,8 @@ class ImageServiceAsyncStub(ImageServiceStub):
 
     Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
     the same status. Closing the stream stops the work; stored images are kept.
+
+    HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
     """
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -159,6 +163,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
         the same status. Closing the stream stops the work; stored images are kept.
+
+        HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
         """
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -207,7 +207,7 @@ class Model(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     CHECKED_ON_FIELD_NUMBER: _builtins.int
     MAX_COUNT_FIELD_NUMBER: _builtins.int
-    PREVIEWS_FIELD_NUMBER: _builtins.int
+    SENDS_PREVIEWS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     LIFECYCLE_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
@@ -230,7 +230,7 @@ class Model(_message.Message):
     """Day on which these facts were checked, `2026-11-22`."""
     max_count: _builtins.int
     """Most images in one call to the model; the server splits larger numbers. 0 when the model makes no images."""
-    previews: _builtins.bool
+    sends_previews: _builtins.bool
     """Whether the model sends previews."""
     evidence: Global___ModelEvidence.ValueType
     """Origin of the facts about the model."""
@@ -240,7 +240,7 @@ class Model(_message.Message):
 
     @_builtins.property
     def edits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT."""
+        """Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT."""
 
     @_builtins.property
     def default_for(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
@@ -273,7 +273,7 @@ class Model(_message.Message):
         source: _builtins.str = ...,
         checked_on: _builtins.str = ...,
         max_count: _builtins.int = ...,
-        previews: _builtins.bool = ...,
+        sends_previews: _builtins.bool = ...,
         parameters: _abc.Iterable[Global___Parameter] | None = ...,
         lifecycle: Global___ModelLifecycle | None = ...,
         prices: _abc.Iterable[Global___PriceRule] | None = ...,
@@ -281,7 +281,7 @@ class Model(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifecycle", b"lifecycle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "edits", b"edits", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "previews", b"previews", "prices", b"prices", "provider", b"provider", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "edits", b"edits", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "prices", b"prices", "provider", b"provider", "sends_previews", b"sends_previews", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -486,7 +486,7 @@ class IntegerParameter(_message.Message):
     minimum: _builtins.int
     """Smallest value. Unset when the contract alone limits it."""
     maximum: _builtins.int
-    """Largest value. Unset when the contract alone limits it."""
+    """Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1."""
     multiple_of: _builtins.int
     """Values are multiples of this number. 0 means any value."""
     default_value: _builtins.int
@@ -783,7 +783,7 @@ class ListModelsRequest(_message.Message):
     operation: _operation_pb2.OperationKind.ValueType
     """Only models that offer this operation. Unset means all."""
     edit: _builtins.str
-    """Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all."""
+    """Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all."""
     def __init__(
         self,
         *,

@@ -26,33 +26,33 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _UpscaleMethod:
+class _UpscaleMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _UpscaleMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpscaleMethod.ValueType], _builtins.type):
+class _UpscaleModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpscaleMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    UPSCALE_METHOD_UNSPECIFIED: _UpscaleMethod.ValueType  # 0
+    UPSCALE_MODE_UNSPECIFIED: _UpscaleMode.ValueType  # 0
     """The model's own way."""
-    UPSCALE_METHOD_FAST: _UpscaleMethod.ValueType  # 1
+    UPSCALE_MODE_FAST: _UpscaleMode.ValueType  # 1
     """Fast, with little invented detail."""
-    UPSCALE_METHOD_CONSERVATIVE: _UpscaleMethod.ValueType  # 2
+    UPSCALE_MODE_CONSERVATIVE: _UpscaleMode.ValueType  # 2
     """Faithful to the source."""
-    UPSCALE_METHOD_CREATIVE: _UpscaleMethod.ValueType  # 3
+    UPSCALE_MODE_CREATIVE: _UpscaleMode.ValueType  # 3
     """With invented detail."""
 
-class UpscaleMethod(_UpscaleMethod, metaclass=_UpscaleMethodEnumTypeWrapper):
+class UpscaleMode(_UpscaleMode, metaclass=_UpscaleModeEnumTypeWrapper):
     """A way to enlarge an image."""
 
-UPSCALE_METHOD_UNSPECIFIED: UpscaleMethod.ValueType  # 0
+UPSCALE_MODE_UNSPECIFIED: UpscaleMode.ValueType  # 0
 """The model's own way."""
-UPSCALE_METHOD_FAST: UpscaleMethod.ValueType  # 1
+UPSCALE_MODE_FAST: UpscaleMode.ValueType  # 1
 """Fast, with little invented detail."""
-UPSCALE_METHOD_CONSERVATIVE: UpscaleMethod.ValueType  # 2
+UPSCALE_MODE_CONSERVATIVE: UpscaleMode.ValueType  # 2
 """Faithful to the source."""
-UPSCALE_METHOD_CREATIVE: UpscaleMethod.ValueType  # 3
+UPSCALE_MODE_CREATIVE: UpscaleMode.ValueType  # 3
 """With invented detail."""
-Global___UpscaleMethod: _TypeAlias = UpscaleMethod  # noqa: Y015
+Global___UpscaleMode: _TypeAlias = UpscaleMode  # noqa: Y015
 
 class _OperationKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -208,8 +208,8 @@ class GenerateRequest(_message.Message):
     count: _builtins.int
     """Number of images, 1 to 16. Zero is unset and means 1. The server splits a number that exceeds the model's limit."""
     seed: _builtins.int
-    """Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-    parameters. Unset, the server draws a seed and returns it.
+    """Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+    same seed and parameters. Unset, the server draws a seed and returns it.
     """
     output_media_type: _builtins.str
     """Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
@@ -311,29 +311,45 @@ class EditRequest(_message.Message):
     VARY_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """As in GenerateRequest."""
+    """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    events, results, errors and logs. Unset, the server makes an id and returns it.
+    """
     model: _builtins.str
-    """As in GenerateRequest."""
+    """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    like the models of `options.routing`. Empty means the server's default for this operation.
+    """
     seed: _builtins.int
-    """As in GenerateRequest, for edits that use a seed."""
+    """Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+    the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
+    """
     negative_prompt: _builtins.str
     """Content to avoid, up to 32,000 characters."""
     count: _builtins.int
     """Number of images, 1 to 16. Zero is unset and means 1."""
     output_media_type: _builtins.str
-    """As in GenerateRequest."""
+    """Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+    Unset means the model's default.
+    """
     quality: _builtins.str
-    """As in GenerateRequest."""
+    """Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+    default.
+    """
     background: _builtins.str
-    """As in GenerateRequest."""
+    """Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+    default.
+    """
     output_quality: _builtins.int
-    """As in GenerateRequest."""
+    """Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default."""
     style: _builtins.str
     """Name of a style that the model knows, for the painted content. Empty means no style. To transfer a style to the
     source, use `restyle`.
     """
     rewrite_prompt: _builtins.bool
-    """As in GenerateRequest."""
+    """Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+    the model's default.
+    """
     @_builtins.property
     def options(self) -> Global___RequestOptions:
         """Options that all operations share."""
@@ -429,22 +445,22 @@ class EditRequest(_message.Message):
         vary: _edit_pb2.VaryEdit | None = ...,
         control: _edit_pb2.ControlEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "control", b"control", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "rewrite_prompt", b"rewrite_prompt", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "control", b"control", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "kind", b"kind", "options", b"options", "outpaint", b"outpaint", "recolor", b"recolor", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "restyle", b"restyle", "rewrite_prompt", b"rewrite_prompt", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "vary", b"vary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "background", b"background", "control", b"control", "count", b"count", "edit", b"edit", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "output_quality", b"output_quality", "quality", b"quality", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "rewrite_prompt", b"rewrite_prompt", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "style", b"style", "vary", b"vary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt", "_seed", b"_seed", "background", b"background", "control", b"control", "count", b"count", "erase", b"erase", "image", b"image", "inpaint", b"inpaint", "instruct", b"instruct", "kind", b"kind", "model", b"model", "negative_prompt", b"negative_prompt", "options", b"options", "outpaint", b"outpaint", "output_media_type", b"output_media_type", "output_quality", b"output_quality", "quality", b"quality", "recolor", b"recolor", "references", b"references", "relight", b"relight", "remove_background", b"remove_background", "replace_background", b"replace_background", "request_id", b"request_id", "restyle", b"restyle", "rewrite_prompt", b"rewrite_prompt", "search_replace", b"search_replace", "seed", b"seed", "size", b"size", "style", b"style", "vary", b"vary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rewrite_prompt: _TypeAlias = _typing.Literal["rewrite_prompt"]  # noqa: Y015
     _WhichOneofArgType__rewrite_prompt: _TypeAlias = _typing.Literal["_rewrite_prompt", b"_rewrite_prompt"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    _WhichOneofReturnType_edit: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "vary", "control"]  # noqa: Y015
-    _WhichOneofArgType_edit: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["erase", "inpaint", "outpaint", "instruct", "replace_background", "remove_background", "restyle", "recolor", "search_replace", "relight", "vary", "control"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rewrite_prompt) -> _WhichOneofReturnType__rewrite_prompt | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_edit) -> _WhichOneofReturnType_edit | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___EditRequest: _TypeAlias = EditRequest  # noqa: Y015
 
@@ -460,30 +476,40 @@ class UpscaleRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     FACTOR_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
-    METHOD_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     OUTPUT_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     CREATIVITY_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     STYLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """As in GenerateRequest."""
+    """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    events, results, errors and logs. Unset, the server makes an id and returns it.
+    """
     model: _builtins.str
-    """As in GenerateRequest."""
+    """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    like the models of `options.routing`. Empty means the server's default for this operation.
+    """
     factor: _builtins.float
     """Factor for the width and the height, 1 to 16. The server rounds the results to whole pixels. Zero is unset."""
-    method: Global___UpscaleMethod.ValueType
+    mode: Global___UpscaleMode.ValueType
     """Way to enlarge. Unset means the model's own way."""
     output_media_type: _builtins.str
-    """As in GenerateRequest."""
+    """Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+    Unset means the model's default.
+    """
     prompt: _builtins.str
-    """Content of the image, for methods that invent detail, up to 32,000 characters."""
+    """Content of the image, for modes that invent detail, up to 32,000 characters."""
     creativity: _builtins.float
     """Amount of invented detail, 0 to 1. Unset means the model's default."""
     seed: _builtins.int
-    """As in GenerateRequest, for methods that use a seed."""
+    """Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+    parameters. Unset, the server draws a seed and returns it.
+    """
     style: _builtins.str
-    """Name of a style that the model knows, for methods that invent detail. Empty means no style."""
+    """Name of a style that the model knows, for modes that invent detail. Empty means no style."""
     @_builtins.property
     def options(self) -> Global___RequestOptions:
         """Options that all operations share."""
@@ -507,7 +533,7 @@ class UpscaleRequest(_message.Message):
         image: _image_pb2.ImageInput | None = ...,
         factor: _builtins.float = ...,
         size: _image_pb2.Size | None = ...,
-        method: Global___UpscaleMethod.ValueType = ...,
+        mode: Global___UpscaleMode.ValueType = ...,
         output_media_type: _builtins.str = ...,
         prompt: _builtins.str = ...,
         creativity: _builtins.float | None = ...,
@@ -516,7 +542,7 @@ class UpscaleRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "image", b"image", "options", b"options", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "factor", b"factor", "image", b"image", "method", b"method", "model", b"model", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size", "style", b"style"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_creativity", b"_creativity", "_seed", b"_seed", "creativity", b"creativity", "factor", b"factor", "image", b"image", "mode", b"mode", "model", b"model", "options", b"options", "output_media_type", b"output_media_type", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "size", b"size", "style", b"style"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__creativity: _TypeAlias = _typing.Literal["creativity"]  # noqa: Y015
     _WhichOneofArgType__creativity: _TypeAlias = _typing.Literal["_creativity", b"_creativity"]  # noqa: Y015
@@ -541,9 +567,15 @@ class AnalyzeRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """As in GenerateRequest."""
+    """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    events, results, errors and logs. Unset, the server makes an id and returns it.
+    """
     model: _builtins.str
-    """As in GenerateRequest."""
+    """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    like the models of `options.routing`. Empty means the server's default for this operation.
+    """
     @_builtins.property
     def options(self) -> Global___RequestOptions:
         """Options that all operations share."""
@@ -756,20 +788,20 @@ class FidelityLine(_message.Message):
     ASKED_FIELD_NUMBER: _builtins.int
     SENT_FIELD_NUMBER: _builtins.int
     MEASURED_FIELD_NUMBER: _builtins.int
-    NOTE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     IMAGE_INDEX_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Path of the field: proto names, dots, `[index]`, `["key"]`. A field that this server does not know has its number,
     `size.#9`.
 
     The line of `model` is present when the request named another model than the one that did it. For the first model
-    of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+    of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
     STRICT allows both, since the request does.
     """
     outcome: Global___FidelityOutcome.ValueType
     """Outcome of the field."""
-    note: _builtins.str
-    """Explanation for people. Empty when the outcome needs none."""
+    message: _builtins.str
+    """Explanation, for people. Empty when the outcome needs none."""
     image_index: _builtins.int
     """Index of the image that the line is about. Unset means all images."""
     @_builtins.property
@@ -796,12 +828,12 @@ class FidelityLine(_message.Message):
         asked: _struct_pb2.Value | None = ...,
         sent: _struct_pb2.Value | None = ...,
         measured: _struct_pb2.Value | None = ...,
-        note: _builtins.str = ...,
+        message: _builtins.str = ...,
         image_index: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "asked", b"asked", "image_index", b"image_index", "measured", b"measured", "sent", b"sent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "asked", b"asked", "image_index", b"image_index", "measured", b"measured", "note", b"note", "outcome", b"outcome", "path", b"path", "sent", b"sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "asked", b"asked", "image_index", b"image_index", "measured", b"measured", "message", b"message", "outcome", b"outcome", "path", b"path", "sent", b"sent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_index: _TypeAlias = _typing.Literal["image_index"]  # noqa: Y015
     _WhichOneofArgType__image_index: _TypeAlias = _typing.Literal["_image_index", b"_image_index"]  # noqa: Y015

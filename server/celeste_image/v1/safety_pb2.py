@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x65leste/image/v1/safety.proto\x12\x10\x63\x65leste.image.v1\"\x86\x03\n\rSafetyVerdict\x12\x33\n\x05stage\x18\x01 \x01(\x0e\x32\x1d.celeste.image.v1.SafetyStageR\x05stage\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tR\x08\x63\x61tegory\x12\x36\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1e.celeste.image.v1.SafetyActionR\x06\x61\x63tion\x12\x19\n\x05score\x18\x04 \x01(\x01H\x00R\x05score\x88\x01\x01\x12!\n\tthreshold\x18\x05 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12\x12\n\x04path\x18\x06 \x01(\tR\x04path\x12$\n\x0bimage_index\x18\x07 \x01(\x05H\x02R\nimageIndex\x88\x01\x01\x12\x16\n\x06\x65ngine\x18\x08 \x01(\tR\x06\x65ngine\x12\x17\n\x04owed\x18\t \x01(\x08H\x03R\x04owed\x88\x01\x01\x12\x12\n\x04note\x18\n \x01(\tR\x04noteB\x08\n\x06_scoreB\x0c\n\n_thresholdB\x0e\n\x0c_image_indexB\x07\n\x05_owed*u\n\x0bSafetyStage\x12\x1c\n\x18SAFETY_STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13SAFETY_STAGE_PROMPT\x10\x01\x12\x16\n\x12SAFETY_STAGE_INPUT\x10\x02\x12\x17\n\x13SAFETY_STAGE_OUTPUT\x10\x03*\x8f\x01\n\x0cSafetyAction\x12\x1d\n\x19SAFETY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13SAFETY_ACTION_ALLOW\x10\x01\x12\x16\n\x12SAFETY_ACTION_FLAG\x10\x02\x12\x16\n\x12SAFETY_ACTION_BLUR\x10\x03\x12\x17\n\x13SAFETY_ACTION_BLOCK\x10\x04\x42\x89\x01\n\x1fio.github.celesteimage.image.v1B\x0bSafetyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x65leste/image/v1/safety.proto\x12\x10\x63\x65leste.image.v1\"\x8c\x03\n\rSafetyVerdict\x12\x33\n\x05stage\x18\x01 \x01(\x0e\x32\x1d.celeste.image.v1.SafetyStageR\x05stage\x12\x1a\n\x08\x63\x61tegory\x18\x02 \x01(\tR\x08\x63\x61tegory\x12\x36\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1e.celeste.image.v1.SafetyActionR\x06\x61\x63tion\x12\x19\n\x05score\x18\x04 \x01(\x01H\x00R\x05score\x88\x01\x01\x12!\n\tthreshold\x18\x05 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12\x12\n\x04path\x18\x06 \x01(\tR\x04path\x12$\n\x0bimage_index\x18\x07 \x01(\x05H\x02R\nimageIndex\x88\x01\x01\x12\x16\n\x06\x65ngine\x18\x08 \x01(\tR\x06\x65ngine\x12\x17\n\x04owed\x18\t \x01(\x08H\x03R\x04owed\x88\x01\x01\x12\x18\n\x07message\x18\n \x01(\tR\x07messageB\x08\n\x06_scoreB\x0c\n\n_thresholdB\x0e\n\x0c_image_indexB\x07\n\x05_owed*u\n\x0bSafetyStage\x12\x1c\n\x18SAFETY_STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13SAFETY_STAGE_PROMPT\x10\x01\x12\x16\n\x12SAFETY_STAGE_INPUT\x10\x02\x12\x17\n\x13SAFETY_STAGE_OUTPUT\x10\x03*\x8f\x01\n\x0cSafetyAction\x12\x1d\n\x19SAFETY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13SAFETY_ACTION_ALLOW\x10\x01\x12\x16\n\x12SAFETY_ACTION_FLAG\x10\x02\x12\x16\n\x12SAFETY_ACTION_BLUR\x10\x03\x12\x17\n\x13SAFETY_ACTION_BLOCK\x10\x04\x42\x89\x01\n\x1fio.github.celesteimage.image.v1B\x0bSafetyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,10 +32,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.safety_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037io.github.celesteimage.image.v1B\013SafetyProtoP\001ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\252\002\020Celeste.Image.V1'
-  _globals['_SAFETYSTAGE']._serialized_start=444
-  _globals['_SAFETYSTAGE']._serialized_end=561
-  _globals['_SAFETYACTION']._serialized_start=564
-  _globals['_SAFETYACTION']._serialized_end=707
+  _globals['_SAFETYSTAGE']._serialized_start=450
+  _globals['_SAFETYSTAGE']._serialized_end=567
+  _globals['_SAFETYACTION']._serialized_start=570
+  _globals['_SAFETYACTION']._serialized_end=713
   _globals['_SAFETYVERDICT']._serialized_start=52
-  _globals['_SAFETYVERDICT']._serialized_end=442
+  _globals['_SAFETYVERDICT']._serialized_end=448
 # @@protoc_insertion_point(module_scope)

@@ -98,7 +98,7 @@ class SafetyVerdict(_message.Message):
     IMAGE_INDEX_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     OWED_FIELD_NUMBER: _builtins.int
-    NOTE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     stage: Global___SafetyStage.ValueType
     """Part of the operation that was checked."""
     category: _builtins.str
@@ -119,7 +119,7 @@ class SafetyVerdict(_message.Message):
     """Id of the model that gave the score. Empty for word lists."""
     owed: _builtins.bool
     """Whether the provider has to be paid for the checked text or image. Unset when the server does not know."""
-    note: _builtins.str
+    message: _builtins.str
     """Why the check failed, for people. Empty when the check was done."""
     def __init__(
         self,
@@ -133,11 +133,11 @@ class SafetyVerdict(_message.Message):
         image_index: _builtins.int | None = ...,
         engine: _builtins.str = ...,
         owed: _builtins.bool | None = ...,
-        note: _builtins.str = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "_owed", b"_owed", "_score", b"_score", "_threshold", b"_threshold", "image_index", b"image_index", "owed", b"owed", "score", b"score", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "_owed", b"_owed", "_score", b"_score", "_threshold", b"_threshold", "action", b"action", "category", b"category", "engine", b"engine", "image_index", b"image_index", "note", b"note", "owed", b"owed", "path", b"path", "score", b"score", "stage", b"stage", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_index", b"_image_index", "_owed", b"_owed", "_score", b"_score", "_threshold", b"_threshold", "action", b"action", "category", b"category", "engine", b"engine", "image_index", b"image_index", "message", b"message", "owed", b"owed", "path", b"path", "score", b"score", "stage", b"stage", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_index: _TypeAlias = _typing.Literal["image_index"]  # noqa: Y015
     _WhichOneofArgType__image_index: _TypeAlias = _typing.Literal["_image_index", b"_image_index"]  # noqa: Y015

@@ -55,7 +55,7 @@ def model_to_proto(
         source=card.source,
         checked_on=card.checked_on,
         max_count=card.max_count,
-        previews=card.previews,
+        sends_previews=card.previews,
         lifecycle=pb.ModelLifecycle(
             stage=enum_number(pb.ModelStage, card.stage.value), ends_on=card.ends_on, replacement=card.replacement
         ),

@@ -19,7 +19,7 @@ from celeste_image.core.request import (
     RequestOptions,
     Routing,
     Upscale,
-    UpscaleMethod,
+    UpscaleMode,
 )
 from celeste_image.v1 import analysis_pb2, image_pb2, operation_pb2
 from celeste_image.wire.values import enum_number, enum_word, whole_numbers
@@ -47,14 +47,14 @@ def request_from_proto(message: Request, unknown: tuple[str, ...] = ()) -> Image
         case operation_pb2.EditRequest():
             return Edit(**_paint(message), options=options, image=_image(message.image), edit=_edit(message))
         case operation_pb2.UpscaleRequest():
-            method = enum_word(operation_pb2.UpscaleMethod, message.method) if message.method else None
+            mode = enum_word(operation_pb2.UpscaleMode, message.mode) if message.mode else None
             return Upscale(
                 model=message.model,
                 options=options,
                 image=_image(message.image),
                 factor=message.factor,
                 size=_size(message.size),
-                method=UpscaleMethod(method) if method else None,
+                mode=UpscaleMode(mode) if mode else None,
                 prompt=message.prompt,
                 creativity=message.creativity if message.HasField("creativity") else None,
                 seed=message.seed if message.HasField("seed") else None,
@@ -88,7 +88,7 @@ def request_to_operation(request: ImageRequest, request_id: str = "") -> operati
                 **common,
                 image=_image_proto(request.image),
                 factor=request.factor,
-                method=enum_number(operation_pb2.UpscaleMethod, request.method or "unspecified"),
+                mode=enum_number(operation_pb2.UpscaleMode, request.mode or "unspecified"),
                 prompt=request.prompt,
                 creativity=request.creativity,
                 seed=request.seed,
@@ -211,7 +211,7 @@ def _mask(message: image_pb2.Mask) -> Mask:
 
 def _edit(message: operation_pb2.EditRequest) -> AnyEdit:
     """Returns the edit. Its class has the same fields as the message."""
-    kind = message.WhichOneof("edit")
+    kind = message.WhichOneof("kind")
     if kind is None:
         raise TypeError("no edit")
     part = getattr(message, kind)

@@ -46,7 +46,7 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
         case Progress():
             source = event_pb2.PROGRESS_SOURCE_REPORTED if event.reported else event_pb2.PROGRESS_SOURCE_ESTIMATED
             message.progress.CopyFrom(
-                event_pb2.ProgressEvent(fraction=event.fraction, phase=event.phase, source=source)
+                event_pb2.ProgressedEvent(fraction=event.fraction, phase=event.phase, source=source)
             )
         case Preview():
             message.preview.CopyFrom(
@@ -59,11 +59,11 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
                 )
             )
         case Saved():
-            message.image.image.CopyFrom(_output_proto(event.image))
+            message.image.output.CopyFrom(_output_proto(event.image))
         case Warned():
             message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, message=event.text, reason=event.reason))
         case Fidelity(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
-            text, reason = line.note or line.outcome.value, line.outcome.value.upper()
+            text, reason = line.message or line.outcome.value, line.outcome.value.upper()
             message.warning.CopyFrom(event_pb2.WarningEvent(path=line.path, message=text, reason=reason))
         case SafetyJudged(verdict) if verdict.action is not SafetyAction.ALLOW:
             reason = f"SAFETY_{verdict.action.value.upper()}"
@@ -95,7 +95,7 @@ def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
             preview = message.preview
             return Preview(preview.data, preview.media_type, preview.width, preview.height, preview.image_index)
         case "image":
-            return Saved(_output(message.image.image))
+            return Saved(_output(message.image.output))
         case "warning":
             return Warned(message.warning.path, message.warning.message, message.warning.reason)
         case "completed":
@@ -179,7 +179,7 @@ def _line_proto(line: FidelityLine) -> operation_pb2.FidelityLine:
     message = operation_pb2.FidelityLine(
         path=line.path,
         outcome=enum_number(operation_pb2.FidelityOutcome, line.outcome),
-        note=line.note,
+        message=line.message,
     )
     for name in ("asked", "sent", "measured"):
         if (value := getattr(line, name)) is not None:
@@ -198,7 +198,7 @@ def _line(message: operation_pb2.FidelityLine) -> FidelityLine:
     return FidelityLine(
         path=message.path,
         outcome=FidelityOutcome(enum_word(operation_pb2.FidelityOutcome, message.outcome)),
-        note=message.note,
+        message=message.message,
         image_index=message.image_index if message.HasField("image_index") else None,
         **values,
     )

@@ -19,7 +19,7 @@ def verdict_to_proto(verdict: SafetyVerdict) -> safety_pb2.SafetyVerdict:
         image_index=verdict.image_index,
         engine=verdict.engine,
         owed=verdict.owed,
-        note=verdict.note,
+        message=verdict.message,
     )
 
 
@@ -35,5 +35,5 @@ def verdict_from_proto(message: safety_pb2.SafetyVerdict) -> SafetyVerdict:
         image_index=message.image_index if message.HasField("image_index") else None,
         engine=message.engine,
         owed=message.owed if message.HasField("owed") else None,
-        note=message.note,
+        message=message.message,
     )

@@ -100,7 +100,7 @@ async def test_pixels_asked_of_a_model_that_takes_ratios(
     line = (await lines_of(request, saved(width=made[0], height=made[1])))["size"]
     assert line.outcome is outcome
     assert line.measured == {"width": made[0], "height": made[1]}
-    assert bool(line.note) == (outcome is FidelityOutcome.ADJUSTED)
+    assert bool(line.message) == (outcome is FidelityOutcome.ADJUSTED)
 
 
 async def test_strict_refuses_pixels_that_nobody_can_promise() -> None:

@@ -120,7 +120,7 @@ async def test_the_nearest_size_that_the_model_can_make_is_an_adjustment() -> No
         {"width": 643, "height": 477},
         {"width": 640, "height": 480},
     )
-    assert "8" in line.note
+    assert "8" in line.message
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_a_picture_of_another_size_than_was_sent_is_told() -> None:
     _, lines = await fit(painted(size=Size(640, 480)), saved(width=600, height=480))
     assert lines["size"].outcome is ADJUSTED
     assert lines["size"].measured == {"width": 600, "height": 480}
-    assert lines["size"].note
+    assert lines["size"].message
 
 
 async def test_pictures_of_several_sizes_have_a_line_each() -> None:
@@ -220,7 +220,7 @@ async def test_what_the_model_does_not_read_is_dropped_with_a_line() -> None:
     concrete, lines = await fit(asked)
     dropped = {path: line for path, line in lines.items() if line.outcome is DROPPED}
     assert set(dropped) == {"negative_prompt", "seed", "size", "options.preview_count", f"{OPTIONS}.strength"}
-    assert all(PLAIN.id in line.note for line in dropped.values())
+    assert all(PLAIN.id in line.message for line in dropped.values())
     assert all(line.sent is None for line in dropped.values())
     assert dropped["seed"].asked == 7
     assert concrete.seed is None

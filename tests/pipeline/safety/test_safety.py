@@ -101,7 +101,7 @@ async def test_what_the_judge_does_not_answer_is_not_let_through_unsaid(
         events = await collect(routed(checking_outputs(Fake(picture()), judged), [CARD]))
     assert "image not checked" in [line["event"] for line in lines]
     (event,) = [event for event in events if isinstance(event, SafetyJudged)]
-    assert event.verdict.note == f"it could not be checked by fake/judge ({reason})"
+    assert event.verdict.message == f"it could not be checked by fake/judge ({reason})"
     assert event.verdict.action == on_error
     assert isinstance(events[-1], ImageFailed if on_error == "block" else Picture)
     assert "secret" not in str(events)
@@ -126,7 +126,7 @@ async def test_what_can_not_be_blurred_is_not_shown(error: Exception, reason: st
     assert not [event for event in events if isinstance(event, Picture)]
     missed = events[-1]
     assert isinstance(missed, ImageFailed)
-    assert missed.error.metadata["note"] == f"it could not be blurred ({reason})"
+    assert missed.error.metadata["message"] == f"it could not be blurred ({reason})"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ from celeste_image.core.request import (
     ImageRequest,
     RequestOptions,
     Upscale,
-    UpscaleMethod,
+    UpscaleMode,
 )
 from celeste_image.providers.families.stable_image import OPERATIONS
 from celeste_image.providers.kit.multipart import Bounds
@@ -194,7 +194,7 @@ FORMS: list[tuple[ImageRequest, str, dict[str, str], set[str]]] = [
         {"init_image", "style_image"},
     ),
     (
-        upscale("upscale-conservative", prompt="a flower", creativity=0.35, method=UpscaleMethod.CONSERVATIVE),
+        upscale("upscale-conservative", prompt="a flower", creativity=0.35, mode=UpscaleMode.CONSERVATIVE),
         "upscale/conservative",
         {"prompt": "a flower", "creativity": "0.35"},
         {"image"},
@@ -305,7 +305,7 @@ async def test_what_it_does_not_take_is_refused_before_it_is_sent(request_: Imag
         (edit("outpaint", Outpaint(left=2001)), "outpaint.left"),
         (edit("control-sketch", Control("style", "a")), "control.control"),
         (edit("replace-background-and-relight", Relight("a", direction="behind")), "relight.direction"),
-        (upscale("upscale-fast", method=UpscaleMethod.CREATIVE), "method"),
+        (upscale("upscale-fast", mode=UpscaleMode.CREATIVE), "mode"),
         (
             replace(GENERATE, style="baroque"),
             "style",

@@ -15,6 +15,16 @@ pub struct Analysis {
     #[prost(message, optional, tag = "4")]
     pub safety: ::core::option::Option<SafetyAnalysis>,
 }
+impl ::prost::Name for Analysis {
+    const NAME: &'static str = "Analysis";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Analysis".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Analysis".into()
+    }
+}
 /// Facts about a file and its embedded metadata.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageMetadata {
@@ -27,9 +37,9 @@ pub struct ImageMetadata {
     /// Height in pixels after the EXIF orientation is applied.
     #[prost(int32, tag = "3")]
     pub height: i32,
-    /// Size of the file in bytes.
-    #[prost(int64, tag = "4")]
-    pub size_bytes: i64,
+    /// Size of the file in bytes, at most `ServerLimits.image_bytes`.
+    #[prost(int32, tag = "4")]
+    pub size_bytes: i32,
     /// SHA-256 of the file, 64 lower-case hex digits.
     #[prost(string, tag = "5")]
     pub sha256: ::prost::alloc::string::String,
@@ -58,6 +68,16 @@ pub struct ImageMetadata {
     #[prost(int32, tag = "13")]
     pub left_out_entries: i32,
 }
+impl ::prost::Name for ImageMetadata {
+    const NAME: &'static str = "ImageMetadata";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageMetadata".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageMetadata".into()
+    }
+}
 /// One tag of a file.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MetadataEntry {
@@ -75,6 +95,16 @@ pub struct MetadataEntry {
     #[prost(message, optional, tag = "3")]
     pub value: ::core::option::Option<::prost_types::Value>,
 }
+impl ::prost::Name for MetadataEntry {
+    const NAME: &'static str = "MetadataEntry";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.MetadataEntry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.MetadataEntry".into()
+    }
+}
 /// Parameters of an image generator, as written in the file. The server verifies nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GenerationParameters {
@@ -88,7 +118,7 @@ pub struct GenerationParameters {
     /// Negative prompt, cut at 16,000 characters.
     #[prost(string, tag = "3")]
     pub negative_prompt: ::prost::alloc::string::String,
-    /// Seed. Unset when the file has none.
+    /// Seed, 0 to 2^64 - 1. Unset when the file has none.
     #[prost(uint64, optional, tag = "4")]
     pub seed: ::core::option::Option<u64>,
     /// Sampling steps. 0 when the file has none.
@@ -104,6 +134,16 @@ pub struct GenerationParameters {
     #[prost(message, optional, tag = "8")]
     pub more: ::core::option::Option<::prost_types::Struct>,
 }
+impl ::prost::Name for GenerationParameters {
+    const NAME: &'static str = "GenerationParameters";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GenerationParameters".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GenerationParameters".into()
+    }
+}
 /// Content credentials by C2PA. The server finds them, but neither verifies nor fetches them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentCredentials {
@@ -113,12 +153,22 @@ pub struct ContentCredentials {
     /// Last part of the declared IPTC digital source type, for example `trainedAlgorithmicMedia`.
     #[prost(string, tag = "2")]
     pub digital_source_type: ::prost::alloc::string::String,
-    /// Size of the manifest store in the file. 0 when the file only links to its manifest.
+    /// Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
     #[prost(int64, tag = "3")]
     pub size_bytes: i64,
     /// Address of the manifest, as the file declares it. The server does not fetch the address.
     #[prost(string, tag = "4")]
     pub remote_uri: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ContentCredentials {
+    const NAME: &'static str = "ContentCredentials";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ContentCredentials".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ContentCredentials".into()
+    }
 }
 /// The content of an image. Scores are the models' own, 0 to 1; a score is not a probability.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -145,6 +195,16 @@ pub struct ImageContent {
     #[prost(message, repeated, tag = "7")]
     pub left_out: ::prost::alloc::vec::Vec<LeftOutFinding>,
 }
+impl ::prost::Name for ImageContent {
+    const NAME: &'static str = "ImageContent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageContent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageContent".into()
+    }
+}
 /// A subject of an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageTag {
@@ -154,6 +214,16 @@ pub struct ImageTag {
     /// Confidence of the model, 0 to 1.
     #[prost(double, tag = "2")]
     pub score: f64,
+}
+impl ::prost::Name for ImageTag {
+    const NAME: &'static str = "ImageTag";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageTag".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageTag".into()
+    }
 }
 /// An object in an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -167,6 +237,16 @@ pub struct DetectedObject {
     /// Place of the object.
     #[prost(message, optional, tag = "3")]
     pub region: ::core::option::Option<ImageRegion>,
+}
+impl ::prost::Name for DetectedObject {
+    const NAME: &'static str = "DetectedObject";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DetectedObject".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DetectedObject".into()
+    }
 }
 /// A rectangle of an image, in pixels after the EXIF orientation is applied.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -184,6 +264,16 @@ pub struct ImageRegion {
     #[prost(int32, tag = "4")]
     pub height: i32,
 }
+impl ::prost::Name for ImageRegion {
+    const NAME: &'static str = "ImageRegion";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageRegion".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageRegion".into()
+    }
+}
 /// A main color of an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DominantColor {
@@ -196,6 +286,16 @@ pub struct DominantColor {
     /// Share of the visible pixels, 0 to 1.
     #[prost(double, tag = "3")]
     pub share: f64,
+}
+impl ::prost::Name for DominantColor {
+    const NAME: &'static str = "DominantColor";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DominantColor".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DominantColor".into()
+    }
 }
 /// A line of text in an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -210,6 +310,16 @@ pub struct TextLine {
     #[prost(message, optional, tag = "3")]
     pub region: ::core::option::Option<ImageRegion>,
 }
+impl ::prost::Name for TextLine {
+    const NAME: &'static str = "TextLine";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.TextLine".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.TextLine".into()
+    }
+}
 /// A finding that the analysis could not make.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeftOutFinding {
@@ -219,6 +329,16 @@ pub struct LeftOutFinding {
     /// Why the finding is missing and how to get it, for people.
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
+}
+impl ::prost::Name for LeftOutFinding {
+    const NAME: &'static str = "LeftOutFinding";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.LeftOutFinding".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.LeftOutFinding".into()
+    }
 }
 /// Technical quality of an image. The values are measured on its luminance (Rec. 601 luma of sRGB, 0 black to 1 white),
 /// reduced to at most 1,024 pixels a side. The values ignore the subject: fog is soft and night is dark.
@@ -247,12 +367,32 @@ pub struct ImageQuality {
     #[prost(double, tag = "7")]
     pub noise: f64,
 }
+impl ::prost::Name for ImageQuality {
+    const NAME: &'static str = "ImageQuality";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageQuality".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageQuality".into()
+    }
+}
 /// The scores of a safety model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SafetyAnalysis {
     /// One score per category: first the combined scores, then the scores of each network.
     #[prost(message, repeated, tag = "1")]
     pub scores: ::prost::alloc::vec::Vec<SafetyScore>,
+}
+impl ::prost::Name for SafetyAnalysis {
+    const NAME: &'static str = "SafetyAnalysis";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SafetyAnalysis".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SafetyAnalysis".into()
+    }
 }
 /// The score of one category.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -267,7 +407,18 @@ pub struct SafetyScore {
     #[prost(string, tag = "3")]
     pub network: ::prost::alloc::string::String,
 }
+impl ::prost::Name for SafetyScore {
+    const NAME: &'static str = "SafetyScore";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SafetyScore".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SafetyScore".into()
+    }
+}
 /// A kind of finding that `Analyze` returns.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum AnalysisKind {
@@ -315,8 +466,8 @@ impl AnalysisKind {
 /// EXIF orientation first. Width, height and masks therefore refer to the image as people see it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageInput {
-    /// The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-    /// images as artifacts.
+    /// The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+    /// They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
     /// Name of a stored artifact, `artifacts/sha256-<64 hex digits>`.
@@ -334,6 +485,16 @@ pub struct ImageInput {
     #[prost(string, tag = "5")]
     pub media_type: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ImageInput {
+    const NAME: &'static str = "ImageInput";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageInput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageInput".into()
+    }
+}
 /// An image that guides an operation without being changed: a person, a product, a style.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageReference {
@@ -347,6 +508,16 @@ pub struct ImageReference {
     /// Name of the image in the prompt, for models that know names. Empty means that the prompt refers to its position.
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ImageReference {
+    const NAME: &'static str = "ImageReference";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageReference".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageReference".into()
+    }
 }
 /// An image that an operation made and stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -363,9 +534,9 @@ pub struct ImageOutput {
     /// Height in pixels, measured on the bytes.
     #[prost(int32, tag = "4")]
     pub height: i32,
-    /// Size of the encoded image in bytes.
-    #[prost(int64, tag = "5")]
-    pub size_bytes: i64,
+    /// Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
+    #[prost(int32, tag = "5")]
+    pub size_bytes: i32,
     /// SHA-256 of the bytes, 64 lower-case hex digits.
     #[prost(string, tag = "6")]
     pub sha256: ::prost::alloc::string::String,
@@ -376,7 +547,8 @@ pub struct ImageOutput {
     /// Position among the images asked for, from 0.
     #[prost(int32, tag = "8")]
     pub index: i32,
-    /// Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+    /// Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+    /// seeds.
     #[prost(uint64, optional, tag = "9")]
     pub seed: ::core::option::Option<u64>,
     /// SHA-256 of the source images, in the order of the request. Empty for an image made from words alone.
@@ -385,6 +557,16 @@ pub struct ImageOutput {
     /// The prompt as the model or its provider rewrote it. Empty when the provider reports no rewritten prompt.
     #[prost(string, tag = "11")]
     pub revised_prompt: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ImageOutput {
+    const NAME: &'static str = "ImageOutput";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageOutput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageOutput".into()
+    }
 }
 /// The wanted size: `width` with `height`, or `aspect_ratio` with or without `megapixels`, or `megapixels` alone. Leave
 /// the whole message unset for the model's default. If a model cannot make the size, the server adjusts or refuses it;
@@ -404,6 +586,16 @@ pub struct Size {
     #[prost(double, tag = "4")]
     pub megapixels: f64,
 }
+impl ::prost::Name for Size {
+    const NAME: &'static str = "Size";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Size".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Size".into()
+    }
+}
 /// The area of an image that an edit may change.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mask {
@@ -417,7 +609,18 @@ pub struct Mask {
     #[prost(int32, tag = "3")]
     pub feather: i32,
 }
+impl ::prost::Name for Mask {
+    const NAME: &'static str = "Mask";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Mask".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Mask".into()
+    }
+}
 /// The values of a mask that mean "change here".
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MaskPolarity {
@@ -472,6 +675,16 @@ pub struct EraseEdit {
     #[prost(bool, optional, tag = "2")]
     pub pixel_lock: ::core::option::Option<bool>,
 }
+impl ::prost::Name for EraseEdit {
+    const NAME: &'static str = "EraseEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.EraseEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.EraseEdit".into()
+    }
+}
 /// Paints something new under the mask.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InpaintEdit {
@@ -485,6 +698,16 @@ pub struct InpaintEdit {
     /// `EraseEdit.pixel_lock` for the limits and the measured values.
     #[prost(bool, optional, tag = "3")]
     pub pixel_lock: ::core::option::Option<bool>,
+}
+impl ::prost::Name for InpaintEdit {
+    const NAME: &'static str = "InpaintEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.InpaintEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.InpaintEdit".into()
+    }
 }
 /// Extends the image and fills the new border. At least one side must grow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -505,6 +728,16 @@ pub struct OutpaintEdit {
     #[prost(string, tag = "5")]
     pub prompt: ::prost::alloc::string::String,
 }
+impl ::prost::Name for OutpaintEdit {
+    const NAME: &'static str = "OutpaintEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.OutpaintEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.OutpaintEdit".into()
+    }
+}
 /// Changes the image anywhere by an instruction in words: "make it night".
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InstructEdit {
@@ -515,9 +748,29 @@ pub struct InstructEdit {
     #[prost(double, optional, tag = "2")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for InstructEdit {
+    const NAME: &'static str = "InstructEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.InstructEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.InstructEdit".into()
+    }
+}
 /// Removes the background and makes its pixels transparent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveBackgroundEdit {}
+impl ::prost::Name for RemoveBackgroundEdit {
+    const NAME: &'static str = "RemoveBackgroundEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RemoveBackgroundEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RemoveBackgroundEdit".into()
+    }
+}
 /// Replaces the background and keeps the foreground. At least one of `prompt` and `background` must be set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReplaceBackgroundEdit {
@@ -527,6 +780,16 @@ pub struct ReplaceBackgroundEdit {
     /// An image of the background, or of its look.
     #[prost(message, optional, tag = "2")]
     pub background: ::core::option::Option<ImageInput>,
+}
+impl ::prost::Name for ReplaceBackgroundEdit {
+    const NAME: &'static str = "ReplaceBackgroundEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ReplaceBackgroundEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ReplaceBackgroundEdit".into()
+    }
 }
 /// Paints the image in another style. At least one of `style`, `style_image` and `prompt` must be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -544,6 +807,16 @@ pub struct RestyleEdit {
     #[prost(double, optional, tag = "4")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for RestyleEdit {
+    const NAME: &'static str = "RestyleEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RestyleEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RestyleEdit".into()
+    }
+}
 /// Changes the color of an object.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecolorEdit {
@@ -554,6 +827,16 @@ pub struct RecolorEdit {
     #[prost(string, tag = "2")]
     pub prompt: ::prost::alloc::string::String,
 }
+impl ::prost::Name for RecolorEdit {
+    const NAME: &'static str = "RecolorEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RecolorEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RecolorEdit".into()
+    }
+}
 /// Finds an object by its description and replaces it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SearchReplaceEdit {
@@ -563,6 +846,16 @@ pub struct SearchReplaceEdit {
     /// The replacement, 1 to 32,000 characters.
     #[prost(string, tag = "2")]
     pub prompt: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SearchReplaceEdit {
+    const NAME: &'static str = "SearchReplaceEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SearchReplaceEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SearchReplaceEdit".into()
+    }
 }
 /// Changes the light of the image. At least one of `prompt`, `reference` and `direction` must be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -580,9 +873,29 @@ pub struct RelightEdit {
     #[prost(double, optional, tag = "4")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for RelightEdit {
+    const NAME: &'static str = "RelightEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RelightEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RelightEdit".into()
+    }
+}
 /// Makes a similar image without a prompt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VaryEdit {}
+impl ::prost::Name for VaryEdit {
+    const NAME: &'static str = "VaryEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.VaryEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.VaryEdit".into()
+    }
+}
 /// Makes a new image that keeps one aspect of this image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlEdit {
@@ -596,6 +909,16 @@ pub struct ControlEdit {
     #[prost(double, optional, tag = "3")]
     pub strength: ::core::option::Option<f64>,
 }
+impl ::prost::Name for ControlEdit {
+    const NAME: &'static str = "ControlEdit";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ControlEdit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ControlEdit".into()
+    }
+}
 /// An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Money {
@@ -605,6 +928,16 @@ pub struct Money {
     /// Billionths of one unit of the currency.
     #[prost(int64, tag = "2")]
     pub nanos: i64,
+}
+impl ::prost::Name for Money {
+    const NAME: &'static str = "Money";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Money".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Money".into()
+    }
 }
 /// Resources that one operation used.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -618,6 +951,16 @@ pub struct Usage {
     /// Time that engines of this server worked on the operation, without waiting. Unset when no engine did.
     #[prost(message, optional, tag = "3")]
     pub compute_time: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for Usage {
+    const NAME: &'static str = "Usage";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Usage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Usage".into()
+    }
 }
 /// The verdict of the operator's safety policy on one text or image, for one category. A refusal by a provider's own
 /// safety system is the error SAFETY_BLOCKED and not a verdict.
@@ -639,7 +982,7 @@ pub struct SafetyVerdict {
     /// Scores at or above the threshold lead to `action`. Unset where there is no score.
     #[prost(double, optional, tag = "5")]
     pub threshold: ::core::option::Option<f64>,
-    /// Path of the field: `prompt`, `inpaint.prompt`, `references\[1\].image`. Empty for an image that was made.
+    /// Path of the field: `prompt`, `inpaint.prompt`, `references[1].image`. Empty for an image that was made.
     #[prost(string, tag = "6")]
     pub path: ::prost::alloc::string::String,
     /// Position among the images asked for, from 0. Unset for texts and images of the request.
@@ -653,9 +996,20 @@ pub struct SafetyVerdict {
     pub owed: ::core::option::Option<bool>,
     /// Why the check failed, for people. Empty when the check was done.
     #[prost(string, tag = "10")]
-    pub note: ::prost::alloc::string::String,
+    pub message: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SafetyVerdict {
+    const NAME: &'static str = "SafetyVerdict";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SafetyVerdict".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SafetyVerdict".into()
+    }
 }
 /// The part of an operation that was checked.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SafetyStage {
@@ -693,6 +1047,7 @@ impl SafetyStage {
     }
 }
 /// The measure that the server took after a check.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SafetyAction {
@@ -762,8 +1117,8 @@ pub struct GenerateRequest {
     /// Number of images, 1 to 16. Zero is unset and means 1. The server splits a number that exceeds the model's limit.
     #[prost(int32, tag = "7")]
     pub count: i32,
-    /// Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-    /// parameters. Unset, the server draws a seed and returns it.
+    /// Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+    /// same seed and parameters. Unset, the server draws a seed and returns it.
     #[prost(uint64, optional, tag = "8")]
     pub seed: ::core::option::Option<u64>,
     /// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
@@ -792,13 +1147,27 @@ pub struct GenerateRequest {
     #[prost(bool, optional, tag = "15")]
     pub rewrite_prompt: ::core::option::Option<bool>,
 }
+impl ::prost::Name for GenerateRequest {
+    const NAME: &'static str = "GenerateRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GenerateRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GenerateRequest".into()
+    }
+}
 /// Edits an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EditRequest {
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Options that all operations share.
@@ -807,7 +1176,8 @@ pub struct EditRequest {
     /// The source: the image to edit.
     #[prost(message, optional, tag = "4")]
     pub image: ::core::option::Option<ImageInput>,
-    /// As in GenerateRequest, for edits that use a seed.
+    /// Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+    /// the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
     #[prost(uint64, optional, tag = "5")]
     pub seed: ::core::option::Option<u64>,
     /// Further images that guide the edit: people, objects, styles. At most 16.
@@ -822,37 +1192,42 @@ pub struct EditRequest {
     /// Number of images, 1 to 16. Zero is unset and means 1.
     #[prost(int32, tag = "9")]
     pub count: i32,
-    /// As in GenerateRequest.
+    /// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+    /// Unset means the model's default.
     #[prost(string, tag = "10")]
     pub output_media_type: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+    /// default.
     #[prost(string, tag = "11")]
     pub quality: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+    /// default.
     #[prost(string, tag = "12")]
     pub background: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
     #[prost(int32, tag = "13")]
     pub output_quality: i32,
     /// Name of a style that the model knows, for the painted content. Empty means no style. To transfer a style to the
     /// source, use `restyle`.
     #[prost(string, tag = "14")]
     pub style: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+    /// the model's default.
     #[prost(bool, optional, tag = "15")]
     pub rewrite_prompt: ::core::option::Option<bool>,
     /// The edit.
     #[prost(
-        oneof = "edit_request::Edit",
+        oneof = "edit_request::Kind",
         tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 28"
     )]
-    pub edit: ::core::option::Option<edit_request::Edit>,
+    pub kind: ::core::option::Option<edit_request::Kind>,
 }
 /// Nested message and enum types in `EditRequest`.
 pub mod edit_request {
     /// The edit.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Edit {
+    pub enum Kind {
         /// Remove an object.
         #[prost(message, tag = "16")]
         Erase(super::EraseEdit),
@@ -891,13 +1266,27 @@ pub mod edit_request {
         Control(super::ControlEdit),
     }
 }
+impl ::prost::Name for EditRequest {
+    const NAME: &'static str = "EditRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.EditRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.EditRequest".into()
+    }
+}
 /// Enlarges an image. Exactly one of `factor` and `size` must be set.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpscaleRequest {
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Options that all operations share.
@@ -914,31 +1303,47 @@ pub struct UpscaleRequest {
     #[prost(message, optional, tag = "6")]
     pub size: ::core::option::Option<Size>,
     /// Way to enlarge. Unset means the model's own way.
-    #[prost(enumeration = "UpscaleMethod", tag = "7")]
-    pub method: i32,
-    /// As in GenerateRequest.
+    #[prost(enumeration = "UpscaleMode", tag = "7")]
+    pub mode: i32,
+    /// Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+    /// Unset means the model's default.
     #[prost(string, tag = "8")]
     pub output_media_type: ::prost::alloc::string::String,
-    /// Content of the image, for methods that invent detail, up to 32,000 characters.
+    /// Content of the image, for modes that invent detail, up to 32,000 characters.
     #[prost(string, tag = "9")]
     pub prompt: ::prost::alloc::string::String,
     /// Amount of invented detail, 0 to 1. Unset means the model's default.
     #[prost(double, optional, tag = "10")]
     pub creativity: ::core::option::Option<f64>,
-    /// As in GenerateRequest, for methods that use a seed.
+    /// Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+    /// parameters. Unset, the server draws a seed and returns it.
     #[prost(uint64, optional, tag = "11")]
     pub seed: ::core::option::Option<u64>,
-    /// Name of a style that the model knows, for methods that invent detail. Empty means no style.
+    /// Name of a style that the model knows, for modes that invent detail. Empty means no style.
     #[prost(string, tag = "12")]
     pub style: ::prost::alloc::string::String,
+}
+impl ::prost::Name for UpscaleRequest {
+    const NAME: &'static str = "UpscaleRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.UpscaleRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.UpscaleRequest".into()
+    }
 }
 /// Analyzes an image.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnalyzeRequest {
-    /// As in GenerateRequest.
+    /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+    ///
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+    /// events, results, errors and logs. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// As in GenerateRequest.
+    /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+    /// like the models of `options.routing`. Empty means the server's default for this operation.
     #[prost(string, tag = "2")]
     pub model: ::prost::alloc::string::String,
     /// Options that all operations share.
@@ -951,6 +1356,16 @@ pub struct AnalyzeRequest {
     #[prost(enumeration = "AnalysisKind", repeated, tag = "5")]
     pub kinds: ::prost::alloc::vec::Vec<i32>,
 }
+impl ::prost::Name for AnalyzeRequest {
+    const NAME: &'static str = "AnalyzeRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.AnalyzeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.AnalyzeRequest".into()
+    }
+}
 /// One operation of any kind, for requests that accept all four.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
@@ -961,6 +1376,7 @@ pub struct Operation {
 /// Nested message and enum types in `Operation`.
 pub mod operation {
     /// The operation. The unary calls accept the same messages.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Generate images from words.
@@ -975,6 +1391,16 @@ pub mod operation {
         /// Analyze an image.
         #[prost(message, tag = "4")]
         Analyze(super::AnalyzeRequest),
+    }
+}
+impl ::prost::Name for Operation {
+    const NAME: &'static str = "Operation";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Operation".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Operation".into()
     }
 }
 /// Models that may do a request besides the model that the request names.
@@ -993,6 +1419,16 @@ pub struct Routing {
     /// Models to try after `model`, in order: ids or aliases, at most 8. The server refuses an unknown model.
     #[prost(string, repeated, tag = "1")]
     pub fallback_models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for Routing {
+    const NAME: &'static str = "Routing";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Routing".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Routing".into()
+    }
 }
 /// Options that all operations share.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1032,14 +1468,24 @@ pub struct RequestOptions {
     #[prost(bool, optional, tag = "12")]
     pub embed_recipe: ::core::option::Option<bool>,
 }
+impl ::prost::Name for RequestOptions {
+    const NAME: &'static str = "RequestOptions";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RequestOptions".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RequestOptions".into()
+    }
+}
 /// The outcome of one field of the request, with its values.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FidelityLine {
-    /// Path of the field: proto names, dots, `\[index\]`, `\["key"\]`. A field that this server does not know has its number,
+    /// Path of the field: proto names, dots, `[index]`, `["key"]`. A field that this server does not know has its number,
     /// `size.#9`.
     ///
     /// The line of `model` is present when the request named another model than the one that did it. For the first model
-    /// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+    /// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
     /// STRICT allows both, since the request does.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
@@ -1057,12 +1503,22 @@ pub struct FidelityLine {
     /// `inpaint.pixel_lock` and `erase.pixel_lock` have two differences (see `EraseEdit.pixel_lock`).
     #[prost(message, optional, tag = "5")]
     pub measured: ::core::option::Option<::prost_types::Value>,
-    /// Explanation for people. Empty when the outcome needs none.
+    /// Explanation, for people. Empty when the outcome needs none.
     #[prost(string, tag = "6")]
-    pub note: ::prost::alloc::string::String,
+    pub message: ::prost::alloc::string::String,
     /// Index of the image that the line is about. Unset means all images.
     #[prost(int32, optional, tag = "7")]
     pub image_index: ::core::option::Option<i32>,
+}
+impl ::prost::Name for FidelityLine {
+    const NAME: &'static str = "FidelityLine";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FidelityLine".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FidelityLine".into()
+    }
 }
 /// An image that is missing, or withheld, while others were made.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1073,6 +1529,16 @@ pub struct ImageFailure {
     /// Cause, as the status of a failed call.
     #[prost(message, optional, tag = "2")]
     pub status: ::core::option::Option<::tonic_types::pb::Status>,
+}
+impl ::prost::Name for ImageFailure {
+    const NAME: &'static str = "ImageFailure";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageFailure".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageFailure".into()
+    }
 }
 /// The result of one operation.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1106,10 +1572,21 @@ pub struct OperationResult {
     #[prost(message, repeated, tag = "8")]
     pub safety: ::prost::alloc::vec::Vec<SafetyVerdict>,
 }
+impl ::prost::Name for OperationResult {
+    const NAME: &'static str = "OperationResult";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.OperationResult".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.OperationResult".into()
+    }
+}
 /// A way to enlarge an image.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum UpscaleMethod {
+pub enum UpscaleMode {
     /// The model's own way.
     Unspecified = 0,
     /// Fast, with little invented detail.
@@ -1119,31 +1596,32 @@ pub enum UpscaleMethod {
     /// With invented detail.
     Creative = 3,
 }
-impl UpscaleMethod {
+impl UpscaleMode {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "UPSCALE_METHOD_UNSPECIFIED",
-            Self::Fast => "UPSCALE_METHOD_FAST",
-            Self::Conservative => "UPSCALE_METHOD_CONSERVATIVE",
-            Self::Creative => "UPSCALE_METHOD_CREATIVE",
+            Self::Unspecified => "UPSCALE_MODE_UNSPECIFIED",
+            Self::Fast => "UPSCALE_MODE_FAST",
+            Self::Conservative => "UPSCALE_MODE_CONSERVATIVE",
+            Self::Creative => "UPSCALE_MODE_CREATIVE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "UPSCALE_METHOD_UNSPECIFIED" => Some(Self::Unspecified),
-            "UPSCALE_METHOD_FAST" => Some(Self::Fast),
-            "UPSCALE_METHOD_CONSERVATIVE" => Some(Self::Conservative),
-            "UPSCALE_METHOD_CREATIVE" => Some(Self::Creative),
+            "UPSCALE_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "UPSCALE_MODE_FAST" => Some(Self::Fast),
+            "UPSCALE_MODE_CONSERVATIVE" => Some(Self::Conservative),
+            "UPSCALE_MODE_CREATIVE" => Some(Self::Creative),
             _ => None,
         }
     }
 }
 /// One of the four operations.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OperationKind {
@@ -1185,6 +1663,7 @@ impl OperationKind {
     }
 }
 /// Handling of a request that no model can fulfill to the letter.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Strictness {
@@ -1218,6 +1697,7 @@ impl Strictness {
     }
 }
 /// Handling of the metadata that an engine or a provider wrote into an image.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum OutputMetadata {
@@ -1251,6 +1731,7 @@ impl OutputMetadata {
     }
 }
 /// The outcome of one field of the request.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum FidelityOutcome {
@@ -1323,6 +1804,16 @@ pub struct Artifact {
     #[prost(message, repeated, tag = "8")]
     pub lineages: ::prost::alloc::vec::Vec<ArtifactLineage>,
 }
+impl ::prost::Name for Artifact {
+    const NAME: &'static str = "Artifact";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Artifact".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Artifact".into()
+    }
+}
 /// One way in which the bytes of an artifact were made. The same bytes may be made twice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactLineage {
@@ -1335,7 +1826,7 @@ pub struct ArtifactLineage {
     /// Id of the model that made the bytes.
     #[prost(string, tag = "3")]
     pub model: ::prost::alloc::string::String,
-    /// Seed that makes the bytes again. Unset when the model has no seeds.
+    /// Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
     #[prost(uint64, optional, tag = "4")]
     pub seed: ::core::option::Option<u64>,
     /// SHA-256 of the source images.
@@ -1344,6 +1835,16 @@ pub struct ArtifactLineage {
     /// Time at which the bytes were made.
     #[prost(message, optional, tag = "6")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
+}
+impl ::prost::Name for ArtifactLineage {
+    const NAME: &'static str = "ArtifactLineage";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ArtifactLineage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ArtifactLineage".into()
+    }
 }
 /// A part of the bytes of an artifact.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1354,6 +1855,16 @@ pub struct ArtifactChunk {
     /// The bytes, at most 1 MiB.
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
+}
+impl ::prost::Name for ArtifactChunk {
+    const NAME: &'static str = "ArtifactChunk";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ArtifactChunk".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ArtifactChunk".into()
+    }
 }
 /// One message of an upload.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1368,6 +1879,16 @@ pub struct WriteArtifactRequest {
     #[prost(message, optional, tag = "3")]
     pub chunk: ::core::option::Option<ArtifactChunk>,
 }
+impl ::prost::Name for WriteArtifactRequest {
+    const NAME: &'static str = "WriteArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactRequest".into()
+    }
+}
 /// Response of `WriteArtifact`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteArtifactResponse {
@@ -1377,6 +1898,16 @@ pub struct WriteArtifactResponse {
     /// The artifact. Set when all its bytes are stored.
     #[prost(message, optional, tag = "2")]
     pub artifact: ::core::option::Option<Artifact>,
+}
+impl ::prost::Name for WriteArtifactResponse {
+    const NAME: &'static str = "WriteArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactResponse".into()
+    }
 }
 /// Request of `WriteArtifactChunk`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1391,6 +1922,16 @@ pub struct WriteArtifactChunkRequest {
     #[prost(message, optional, tag = "3")]
     pub chunk: ::core::option::Option<ArtifactChunk>,
 }
+impl ::prost::Name for WriteArtifactChunkRequest {
+    const NAME: &'static str = "WriteArtifactChunkRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactChunkRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactChunkRequest".into()
+    }
+}
 /// Response of `WriteArtifactChunk`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteArtifactChunkResponse {
@@ -1401,12 +1942,32 @@ pub struct WriteArtifactChunkResponse {
     #[prost(message, optional, tag = "2")]
     pub artifact: ::core::option::Option<Artifact>,
 }
+impl ::prost::Name for WriteArtifactChunkResponse {
+    const NAME: &'static str = "WriteArtifactChunkResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WriteArtifactChunkResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WriteArtifactChunkResponse".into()
+    }
+}
 /// Request of `QueryWriteStatus`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryWriteStatusRequest {
     /// Name of the artifact.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for QueryWriteStatusRequest {
+    const NAME: &'static str = "QueryWriteStatusRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueryWriteStatusRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueryWriteStatusRequest".into()
+    }
 }
 /// Response of `QueryWriteStatus`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1417,6 +1978,16 @@ pub struct QueryWriteStatusResponse {
     /// Whether the server has all the bytes.
     #[prost(bool, tag = "2")]
     pub complete: bool,
+}
+impl ::prost::Name for QueryWriteStatusResponse {
+    const NAME: &'static str = "QueryWriteStatusResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueryWriteStatusResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueryWriteStatusResponse".into()
+    }
 }
 /// Request of `ReadArtifact`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1431,6 +2002,16 @@ pub struct ReadArtifactRequest {
     #[prost(int64, tag = "3")]
     pub limit: i64,
 }
+impl ::prost::Name for ReadArtifactRequest {
+    const NAME: &'static str = "ReadArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ReadArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ReadArtifactRequest".into()
+    }
+}
 /// One message of the response to `ReadArtifact`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadArtifactResponse {
@@ -1441,6 +2022,16 @@ pub struct ReadArtifactResponse {
     #[prost(message, optional, tag = "2")]
     pub chunk: ::core::option::Option<ArtifactChunk>,
 }
+impl ::prost::Name for ReadArtifactResponse {
+    const NAME: &'static str = "ReadArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ReadArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ReadArtifactResponse".into()
+    }
+}
 /// Request of `GetArtifact`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetArtifactRequest {
@@ -1448,12 +2039,32 @@ pub struct GetArtifactRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
+impl ::prost::Name for GetArtifactRequest {
+    const NAME: &'static str = "GetArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetArtifactRequest".into()
+    }
+}
 /// Response of `GetArtifact`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetArtifactResponse {
     /// The artifact with its lineages.
     #[prost(message, optional, tag = "1")]
     pub artifact: ::core::option::Option<Artifact>,
+}
+impl ::prost::Name for GetArtifactResponse {
+    const NAME: &'static str = "GetArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetArtifactResponse".into()
+    }
 }
 /// Request of `ListArtifacts`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1465,6 +2076,16 @@ pub struct ListArtifactsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListArtifactsRequest {
+    const NAME: &'static str = "ListArtifactsRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListArtifactsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListArtifactsRequest".into()
+    }
+}
 /// Response of `ListArtifacts`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListArtifactsResponse {
@@ -1475,12 +2096,32 @@ pub struct ListArtifactsResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListArtifactsResponse {
+    const NAME: &'static str = "ListArtifactsResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListArtifactsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListArtifactsResponse".into()
+    }
+}
 /// Request of `FindMissingArtifacts`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FindMissingArtifactsRequest {
     /// Names to look for, 1 to 1,000.
     #[prost(string, repeated, tag = "1")]
     pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for FindMissingArtifactsRequest {
+    const NAME: &'static str = "FindMissingArtifactsRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FindMissingArtifactsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FindMissingArtifactsRequest".into()
+    }
 }
 /// Response of `FindMissingArtifacts`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1489,6 +2130,16 @@ pub struct FindMissingArtifactsResponse {
     #[prost(string, repeated, tag = "1")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for FindMissingArtifactsResponse {
+    const NAME: &'static str = "FindMissingArtifactsResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FindMissingArtifactsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FindMissingArtifactsResponse".into()
+    }
+}
 /// Request of `DeleteArtifact`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteArtifactRequest {
@@ -1496,9 +2147,29 @@ pub struct DeleteArtifactRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
+impl ::prost::Name for DeleteArtifactRequest {
+    const NAME: &'static str = "DeleteArtifactRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DeleteArtifactRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DeleteArtifactRequest".into()
+    }
+}
 /// Response of `DeleteArtifact`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteArtifactResponse {}
+impl ::prost::Name for DeleteArtifactResponse {
+    const NAME: &'static str = "DeleteArtifactResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.DeleteArtifactResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.DeleteArtifactResponse".into()
+    }
+}
 /// Generated client implementations.
 pub mod artifact_service_client {
     #![allow(
@@ -1852,216 +2523,6 @@ pub mod artifact_service_client {
         }
     }
 }
-/// A part of the body of an upload. The transcoder cuts the body.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UploadArtifactRequest {
-    /// Name of the artifact. In the first message only.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// The next bytes. The server takes the media type from the bytes and ignores `content_type`.
-    #[prost(message, optional, tag = "2")]
-    pub body: ::core::option::Option<super::super::super::google::api::HttpBody>,
-}
-/// Response of `UploadArtifact`.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UploadArtifactResponse {
-    /// The artifact.
-    #[prost(message, optional, tag = "1")]
-    pub artifact: ::core::option::Option<Artifact>,
-}
-/// Request of `DownloadArtifact`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DownloadArtifactRequest {
-    /// Name of the artifact, `artifacts/sha256-<64 hex digits>`.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// First byte to return, from 0. At the size of the artifact the body is empty.
-    #[prost(int64, tag = "2")]
-    pub offset: i64,
-    /// Most bytes to return. Zero is unset and means all bytes from `offset` to the end.
-    #[prost(int64, tag = "3")]
-    pub limit: i64,
-}
-/// A part of the body of a download.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct DownloadArtifactResponse {
-    /// The next bytes. The first message has the media type in `content_type`.
-    #[prost(message, optional, tag = "1")]
-    pub body: ::core::option::Option<super::super::super::google::api::HttpBody>,
-}
-/// Generated client implementations.
-pub mod artifact_http_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Sends the bytes of artifacts as plain HTTP bodies, for HTTP clients behind a gRPC-JSON transcoder such as Envoy.
-    ///
-    /// The artifacts and the common errors are those of `ArtifactService`. gRPC clients use that service: its calls resume
-    /// at any byte.
-    #[derive(Debug, Clone)]
-    pub struct ArtifactHttpServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl ArtifactHttpServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> ArtifactHttpServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> ArtifactHttpServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            ArtifactHttpServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Stores the body of an HTTP request as an artifact.
-        ///
-        /// The name holds the digest of the body, so the server checks every byte. If the caller already has the artifact, the
-        /// server ignores the body; `ArtifactService.FindMissingArtifacts` tells whether to send it. Retry a cut upload with the
-        /// whole body; to resume an upload instead, use `ArtifactService.WriteArtifactChunk`. Errors:
-        ///
-        /// * `INVALID_ARGUMENT`, DIGEST_MISMATCH: the body does not match the digest in the name; the server discarded it.
-        /// * `INVALID_ARGUMENT`, IMAGE_TOO_LARGE: the body exceeds `ServerLimits.image_bytes`.
-        pub async fn upload_artifact(
-            &mut self,
-            request: impl tonic::IntoStreamingRequest<
-                Message = super::UploadArtifactRequest,
-            >,
-        ) -> std::result::Result<
-            tonic::Response<super::UploadArtifactResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/celeste.image.v1.ArtifactHttpService/UploadArtifact",
-            );
-            let mut req = request.into_streaming_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "celeste.image.v1.ArtifactHttpService",
-                        "UploadArtifact",
-                    ),
-                );
-            self.inner.client_streaming(req, path, codec).await
-        }
-        /// Returns an artifact, or a part of it, as the body of an HTTP response.
-        ///
-        /// The header `content-type` has the media type of the artifact. HTTP clients do not see an error that ends the body
-        /// early: check the SHA-256 in the name against all the bytes. Errors:
-        ///
-        /// * `OUT_OF_RANGE`: the offset is beyond the end.
-        /// * `DATA_LOSS`: the stored bytes are damaged or lost; store them again.
-        /// * `RESOURCE_EXHAUSTED`, SLOW_READER: the caller did not read within the server's timeout.
-        pub async fn download_artifact(
-            &mut self,
-            request: impl tonic::IntoRequest<super::DownloadArtifactRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::DownloadArtifactResponse>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/celeste.image.v1.ArtifactHttpService/DownloadArtifact",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "celeste.image.v1.ArtifactHttpService",
-                        "DownloadArtifact",
-                    ),
-                );
-            self.inner.server_streaming(req, path, codec).await
-        }
-    }
-}
 /// A detail of error statuses, for facts without a message in `google.rpc`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FailureInfo {
@@ -2074,13 +2535,24 @@ pub struct FailureInfo {
     #[prost(message, repeated, tag = "2")]
     pub attempts: ::prost::alloc::vec::Vec<FailedAttempt>,
 }
+impl ::prost::Name for FailureInfo {
+    const NAME: &'static str = "FailureInfo";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FailureInfo".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FailureInfo".into()
+    }
+}
 /// One model that did not complete the request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FailedAttempt {
     /// Id of the model.
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
-    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    /// that this try failed.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
     /// The failure, for people. Empty when the status has no room.
@@ -2090,10 +2562,21 @@ pub struct FailedAttempt {
     #[prost(message, optional, tag = "4")]
     pub retry_after: ::core::option::Option<::prost_types::Duration>,
 }
+impl ::prost::Name for FailedAttempt {
+    const NAME: &'static str = "FailedAttempt";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FailedAttempt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FailedAttempt".into()
+    }
+}
 /// The reason of a failed call, for programs.
 ///
 /// `google.rpc.ErrorInfo.reason` of every error status has the name without its prefix; the domain is `celeste.image`.
 /// New reasons are added over time. A client treats an unknown reason by the status code alone.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ErrorReason {
@@ -2286,6 +2769,7 @@ pub struct OperationEvent {
 /// Nested message and enum types in `OperationEvent`.
 pub mod operation_event {
     /// What happened.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// The operation waits for a slot.
@@ -2299,7 +2783,7 @@ pub mod operation_event {
         Submitted(super::SubmittedEvent),
         /// The operation made progress.
         #[prost(message, tag = "7")]
-        Progress(super::ProgressEvent),
+        Progress(super::ProgressedEvent),
         /// A preview of an unfinished image.
         #[prost(message, tag = "8")]
         Preview(super::PreviewEvent),
@@ -2320,12 +2804,32 @@ pub mod operation_event {
         Failed(super::FailedEvent),
     }
 }
+impl ::prost::Name for OperationEvent {
+    const NAME: &'static str = "OperationEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.OperationEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.OperationEvent".into()
+    }
+}
 /// The operation waits for a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueuedEvent {
     /// Place of the operation in the queue: 1 is the next to run.
     #[prost(int32, tag = "1")]
     pub position: i32,
+}
+impl ::prost::Name for QueuedEvent {
+    const NAME: &'static str = "QueuedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueuedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueuedEvent".into()
+    }
 }
 /// The server chose a model for the operation. The operation may still have to wait for a slot there.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2340,6 +2844,16 @@ pub struct StartedEvent {
     #[prost(int32, tag = "3")]
     pub candidate: i32,
 }
+impl ::prost::Name for StartedEvent {
+    const NAME: &'static str = "StartedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.StartedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.StartedEvent".into()
+    }
+}
 /// A provider accepted the operation as a job of its own. From now on the job may have to be paid.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmittedEvent {
@@ -2347,10 +2861,21 @@ pub struct SubmittedEvent {
     #[prost(string, tag = "1")]
     pub provider: ::prost::alloc::string::String,
 }
+impl ::prost::Name for SubmittedEvent {
+    const NAME: &'static str = "SubmittedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SubmittedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SubmittedEvent".into()
+    }
+}
 /// A try failed, and the server repeats the request with the same model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetryingEvent {
-    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+    /// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+    /// that this try failed.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
     /// Pause before the next try.
@@ -2360,9 +2885,19 @@ pub struct RetryingEvent {
     #[prost(int32, tag = "3")]
     pub next_try: i32,
 }
+impl ::prost::Name for RetryingEvent {
+    const NAME: &'static str = "RetryingEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.RetryingEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.RetryingEvent".into()
+    }
+}
 /// The operation made progress.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ProgressEvent {
+pub struct ProgressedEvent {
     /// Share done, 0 to 1. The share never falls.
     #[prost(double, tag = "1")]
     pub fraction: f64,
@@ -2372,6 +2907,16 @@ pub struct ProgressEvent {
     /// Origin of `fraction`.
     #[prost(enumeration = "ProgressSource", tag = "3")]
     pub source: i32,
+}
+impl ::prost::Name for ProgressedEvent {
+    const NAME: &'static str = "ProgressedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ProgressedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ProgressedEvent".into()
+    }
 }
 /// A preview of an unfinished image.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2392,12 +2937,32 @@ pub struct PreviewEvent {
     #[prost(int32, tag = "5")]
     pub image_index: i32,
 }
+impl ::prost::Name for PreviewEvent {
+    const NAME: &'static str = "PreviewEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.PreviewEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.PreviewEvent".into()
+    }
+}
 /// An image was stored. The image stays readable by its name even when the call ends early.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageEvent {
     /// The image without its bytes. Bytes come with the result, or are read by name.
     #[prost(message, optional, tag = "1")]
-    pub image: ::core::option::Option<ImageOutput>,
+    pub output: ::core::option::Option<ImageOutput>,
+}
+impl ::prost::Name for ImageEvent {
+    const NAME: &'static str = "ImageEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageEvent".into()
+    }
 }
 /// The result will differ from the request, or may surprise the caller.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2414,12 +2979,32 @@ pub struct WarningEvent {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
+impl ::prost::Name for WarningEvent {
+    const NAME: &'static str = "WarningEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.WarningEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.WarningEvent".into()
+    }
+}
 /// The operation succeeded.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CompletedEvent {
     /// The result, equal to the response of the unary call.
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
+}
+impl ::prost::Name for CompletedEvent {
+    const NAME: &'static str = "CompletedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.CompletedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.CompletedEvent".into()
+    }
 }
 /// The operation failed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2428,7 +3013,18 @@ pub struct FailedEvent {
     #[prost(message, optional, tag = "1")]
     pub status: ::core::option::Option<::tonic_types::pb::Status>,
 }
+impl ::prost::Name for FailedEvent {
+    const NAME: &'static str = "FailedEvent";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.FailedEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.FailedEvent".into()
+    }
+}
 /// The origin of a fraction.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ProgressSource {
@@ -2468,12 +3064,32 @@ pub struct GenerateResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
 }
+impl ::prost::Name for GenerateResponse {
+    const NAME: &'static str = "GenerateResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GenerateResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GenerateResponse".into()
+    }
+}
 /// Response of `Edit`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EditResponse {
     /// The result.
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
+}
+impl ::prost::Name for EditResponse {
+    const NAME: &'static str = "EditResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.EditResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.EditResponse".into()
+    }
 }
 /// Response of `Upscale`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2482,6 +3098,16 @@ pub struct UpscaleResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
 }
+impl ::prost::Name for UpscaleResponse {
+    const NAME: &'static str = "UpscaleResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.UpscaleResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.UpscaleResponse".into()
+    }
+}
 /// Response of `Analyze`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnalyzeResponse {
@@ -2489,12 +3115,32 @@ pub struct AnalyzeResponse {
     #[prost(message, optional, tag = "1")]
     pub result: ::core::option::Option<OperationResult>,
 }
+impl ::prost::Name for AnalyzeResponse {
+    const NAME: &'static str = "AnalyzeResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.AnalyzeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.AnalyzeResponse".into()
+    }
+}
 /// Request of `Stream`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamRequest {
     /// The operation to run.
     #[prost(message, optional, tag = "1")]
     pub operation: ::core::option::Option<Operation>,
+}
+impl ::prost::Name for StreamRequest {
+    const NAME: &'static str = "StreamRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.StreamRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.StreamRequest".into()
+    }
 }
 /// One event of a stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2505,6 +3151,16 @@ pub struct StreamResponse {
     /// Id of the request, also when the server made the id. Set in the first message only.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for StreamResponse {
+    const NAME: &'static str = "StreamResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.StreamResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.StreamResponse".into()
+    }
 }
 /// Generated client implementations.
 pub mod image_service_client {
@@ -2713,6 +3369,8 @@ pub mod image_service_client {
         ///
         /// Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
         /// the same status. Closing the stream stops the work; stored images are kept.
+        ///
+        /// HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
         pub async fn stream(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamRequest>,
@@ -2759,6 +3417,16 @@ pub struct Provider {
     #[prost(string, tag = "5")]
     pub key_variable: ::prost::alloc::string::String,
 }
+impl ::prost::Name for Provider {
+    const NAME: &'static str = "Provider";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Provider".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Provider".into()
+    }
+}
 /// The abilities of one model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Model {
@@ -2777,7 +3445,7 @@ pub struct Model {
     /// Operations that the model offers.
     #[prost(enumeration = "OperationKind", repeated, tag = "5")]
     pub operations: ::prost::alloc::vec::Vec<i32>,
-    /// Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+    /// Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
     #[prost(string, repeated, tag = "17")]
     pub edits: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Whether the model is usable now.
@@ -2800,7 +3468,7 @@ pub struct Model {
     pub max_count: i32,
     /// Whether the model sends previews.
     #[prost(bool, tag = "12")]
-    pub previews: bool,
+    pub sends_previews: bool,
     /// Fields that the model reads, per operation. Left out in the BASIC view.
     #[prost(message, repeated, tag = "13")]
     pub parameters: ::prost::alloc::vec::Vec<Parameter>,
@@ -2813,6 +3481,16 @@ pub struct Model {
     /// Origin of the facts about the model.
     #[prost(enumeration = "ModelEvidence", tag = "16")]
     pub evidence: i32,
+}
+impl ::prost::Name for Model {
+    const NAME: &'static str = "Model";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Model".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Model".into()
+    }
 }
 /// The lifecycle of a model at its provider.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2827,6 +3505,16 @@ pub struct ModelLifecycle {
     #[prost(string, tag = "3")]
     pub replacement: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ModelLifecycle {
+    const NAME: &'static str = "ModelLifecycle";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ModelLifecycle".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ModelLifecycle".into()
+    }
+}
 /// A price under a condition.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PriceRule {
@@ -2837,8 +3525,8 @@ pub struct PriceRule {
     #[prost(message, optional, tag = "2")]
     pub price: ::core::option::Option<Money>,
     /// Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
-    #[prost(int64, tag = "3")]
-    pub per: i64,
+    #[prost(int32, tag = "3")]
+    pub per: i32,
     /// Condition of the price, for people. Empty means always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
@@ -2849,13 +3537,23 @@ pub struct PriceRule {
     #[prost(string, tag = "6")]
     pub checked_on: ::prost::alloc::string::String,
 }
+impl ::prost::Name for PriceRule {
+    const NAME: &'static str = "PriceRule";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.PriceRule".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.PriceRule".into()
+    }
+}
 /// One field of a request that a model reads. Clients can draw a form and check values from these facts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Parameter {
     /// Operation that the field belongs to.
     #[prost(enumeration = "OperationKind", tag = "1")]
     pub operation: i32,
-    /// Path of the field in that operation's request, `options.provider_options\["local"\].tile`.
+    /// Path of the field in that operation's request, `options.provider_options["local"].tile`.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
     /// Name for people.
@@ -2877,6 +3575,7 @@ pub struct Parameter {
 /// Nested message and enum types in `Parameter`.
 pub mod parameter {
     /// Values that the field accepts.
+    #[non_exhaustive]
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Text.
@@ -2902,6 +3601,16 @@ pub mod parameter {
         Image(super::ImageParameter),
     }
 }
+impl ::prost::Name for Parameter {
+    const NAME: &'static str = "Parameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Parameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Parameter".into()
+    }
+}
 /// Accepts text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TextParameter {
@@ -2912,13 +3621,23 @@ pub struct TextParameter {
     #[prost(string, tag = "2")]
     pub default_value: ::prost::alloc::string::String,
 }
+impl ::prost::Name for TextParameter {
+    const NAME: &'static str = "TextParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.TextParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.TextParameter".into()
+    }
+}
 /// Accepts a whole number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IntegerParameter {
     /// Smallest value. Unset when the contract alone limits it.
     #[prost(int64, optional, tag = "1")]
     pub minimum: ::core::option::Option<i64>,
-    /// Largest value. Unset when the contract alone limits it.
+    /// Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
     #[prost(int64, optional, tag = "2")]
     pub maximum: ::core::option::Option<i64>,
     /// Values are multiples of this number. 0 means any value.
@@ -2927,6 +3646,16 @@ pub struct IntegerParameter {
     /// Default. Unset when the server or the model draws a value.
     #[prost(int64, optional, tag = "4")]
     pub default_value: ::core::option::Option<i64>,
+}
+impl ::prost::Name for IntegerParameter {
+    const NAME: &'static str = "IntegerParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.IntegerParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.IntegerParameter".into()
+    }
 }
 /// Accepts a number.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -2941,12 +3670,32 @@ pub struct NumberParameter {
     #[prost(double, optional, tag = "3")]
     pub default_value: ::core::option::Option<f64>,
 }
+impl ::prost::Name for NumberParameter {
+    const NAME: &'static str = "NumberParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.NumberParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.NumberParameter".into()
+    }
+}
 /// Accepts yes or no.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BooleanParameter {
     /// Default. Unset when the model decides.
     #[prost(bool, optional, tag = "1")]
     pub default_value: ::core::option::Option<bool>,
+}
+impl ::prost::Name for BooleanParameter {
+    const NAME: &'static str = "BooleanParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.BooleanParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.BooleanParameter".into()
+    }
 }
 /// Accepts one or more words of a list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2963,6 +3712,16 @@ pub struct ChoiceParameter {
     /// Most words in one request. 0 means 1.
     #[prost(int32, tag = "4")]
     pub maximum_count: i32,
+}
+impl ::prost::Name for ChoiceParameter {
+    const NAME: &'static str = "ChoiceParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ChoiceParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ChoiceParameter".into()
+    }
 }
 /// Accepts a size.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2995,6 +3754,16 @@ pub struct SizeParameter {
     #[prost(double, tag = "9")]
     pub minimum_megapixels: f64,
 }
+impl ::prost::Name for SizeParameter {
+    const NAME: &'static str = "SizeParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.SizeParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.SizeParameter".into()
+    }
+}
 /// Accepts one or more images.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageParameter {
@@ -3008,6 +3777,16 @@ pub struct ImageParameter {
     #[prost(int32, tag = "3")]
     pub maximum_count: i32,
 }
+impl ::prost::Name for ImageParameter {
+    const NAME: &'static str = "ImageParameter";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ImageParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ImageParameter".into()
+    }
+}
 /// Request of `ListProviders`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProvidersRequest {
@@ -3018,6 +3797,16 @@ pub struct ListProvidersRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListProvidersRequest {
+    const NAME: &'static str = "ListProvidersRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListProvidersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListProvidersRequest".into()
+    }
+}
 /// Response of `ListProviders`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProvidersResponse {
@@ -3027,6 +3816,16 @@ pub struct ListProvidersResponse {
     /// Token of the next page. Empty on the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListProvidersResponse {
+    const NAME: &'static str = "ListProvidersResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListProvidersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListProvidersResponse".into()
+    }
 }
 /// Request of `ListModels`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3043,9 +3842,19 @@ pub struct ListModelsRequest {
     /// Only models that offer this operation. Unset means all.
     #[prost(enumeration = "OperationKind", tag = "4")]
     pub operation: i32,
-    /// Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+    /// Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
     #[prost(string, tag = "5")]
     pub edit: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListModelsRequest {
+    const NAME: &'static str = "ListModelsRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListModelsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListModelsRequest".into()
+    }
 }
 /// Response of `ListModels`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3060,6 +3869,16 @@ pub struct ListModelsResponse {
     #[prost(message, repeated, tag = "3")]
     pub aliases: ::prost::alloc::vec::Vec<ModelAlias>,
 }
+impl ::prost::Name for ListModelsResponse {
+    const NAME: &'static str = "ListModelsResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListModelsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListModelsResponse".into()
+    }
+}
 /// A name that the operator gave to one or more models. Requests may use the name instead of an id.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelAlias {
@@ -3070,12 +3889,32 @@ pub struct ModelAlias {
     #[prost(string, repeated, tag = "2")]
     pub models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ModelAlias {
+    const NAME: &'static str = "ModelAlias";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ModelAlias".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ModelAlias".into()
+    }
+}
 /// Request of `GetModel`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetModelRequest {
     /// Id of the model, or an alias. An alias returns the first of its models.
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetModelRequest {
+    const NAME: &'static str = "GetModelRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetModelRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetModelRequest".into()
+    }
 }
 /// Response of `GetModel`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3084,9 +3923,29 @@ pub struct GetModelResponse {
     #[prost(message, optional, tag = "1")]
     pub model: ::core::option::Option<Model>,
 }
+impl ::prost::Name for GetModelResponse {
+    const NAME: &'static str = "GetModelResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetModelResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetModelResponse".into()
+    }
+}
 /// Request of `GetServerInfo`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerInfoRequest {}
+impl ::prost::Name for GetServerInfoRequest {
+    const NAME: &'static str = "GetServerInfoRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetServerInfoRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetServerInfoRequest".into()
+    }
+}
 /// Response of `GetServerInfo`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerInfoResponse {
@@ -3096,6 +3955,16 @@ pub struct GetServerInfoResponse {
     /// Limits of the server.
     #[prost(message, optional, tag = "2")]
     pub limits: ::core::option::Option<ServerLimits>,
+}
+impl ::prost::Name for GetServerInfoResponse {
+    const NAME: &'static str = "GetServerInfoResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.GetServerInfoResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.GetServerInfoResponse".into()
+    }
 }
 /// Limits of a server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3122,7 +3991,18 @@ pub struct ServerLimits {
     #[prost(string, repeated, tag = "7")]
     pub media_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ServerLimits {
+    const NAME: &'static str = "ServerLimits";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ServerLimits".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ServerLimits".into()
+    }
+}
 /// Whether a model is usable now.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelState {
@@ -3164,6 +4044,7 @@ impl ModelState {
     }
 }
 /// Amount of detail in a list of models.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelView {
@@ -3197,6 +4078,7 @@ impl ModelView {
     }
 }
 /// The origin of the facts about a model. Of several origins, the strongest counts.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelEvidence {
@@ -3246,6 +4128,7 @@ impl ModelEvidence {
     }
 }
 /// A stage in the life of a model.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelStage {

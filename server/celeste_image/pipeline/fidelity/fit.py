@@ -76,7 +76,7 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
     given, card = request.options, report.card
     if given.preview_count:
         outcome, note = (HONORED, "") if card.previews else (DROPPED, f"{card.id} has no previews")
-        report.add("options.preview_count", outcome, given.preview_count, note=note)
+        report.add("options.preview_count", outcome, given.preview_count, message=note)
     if given.end_user:
         report.read("options.end_user", given.end_user)
     own = given.provider_options.get(card.provider, {})

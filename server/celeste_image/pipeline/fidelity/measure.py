@@ -56,8 +56,8 @@ def _with_finding(line: FidelityLine, found: FidelityLine) -> FidelityLine:
     line = replace(line, measured=found.measured)
     if found.outcome is FidelityOutcome.HONORED:
         return line
-    note = "; ".join(text for text in (line.note, found.note) if text)
-    return replace(line, outcome=FidelityOutcome.ADJUSTED, note=note)
+    note = "; ".join(text for text in (line.message, found.message) if text)
+    return replace(line, outcome=FidelityOutcome.ADJUSTED, message=note)
 
 
 def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
@@ -66,10 +66,10 @@ def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
     sent = line.sent or {}
     shape = sent.get("aspect_ratio")
     if line.asked and {"width": line.asked.get("width"), "height": line.asked.get("height")} == size:
-        return replace(line, outcome=FidelityOutcome.HONORED, measured=size, note="")
+        return replace(line, outcome=FidelityOutcome.HONORED, measured=size, message="")
     is_free = "width" not in sent
     has_shape = shape is None or same_shape(width / height, float(ratio_of(shape)))
     if sent == size or (is_free and has_shape):
         return replace(line, measured=size)
     note = "the model made another size than it was sent"
-    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size, note=note)
+    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size, message=note)

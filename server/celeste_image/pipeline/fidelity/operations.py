@@ -67,7 +67,7 @@ def _edit(request: Edit, report: Report, draw: Callable[[], int]) -> Edit:
 def _upscale(request: Upscale, report: Report, draw: Callable[[], int]) -> Upscale:
     _check_image("image", request.image, report)
     report.read_all(
-        method=request.method,
+        mode=request.mode,
         prompt=request.prompt,
         creativity=request.creativity,
         output_media_type=request.output_media_type,
@@ -124,7 +124,7 @@ def _size(asked: Size, report: Report) -> Size:
     bounds = report.range_of("size")
     if not isinstance(bounds, SizeRange):
         if asked:
-            report.add("size", DROPPED, asked=size_json(asked), note=f"{report.card.id} chooses the size")
+            report.add("size", DROPPED, asked=size_json(asked), message=f"{report.card.id} chooses the size")
         return Size()
     fitted = fit_size(asked, bounds)
     if fitted.size.width and not fitted.size.aspect_ratio:
@@ -170,7 +170,7 @@ def _upscaled_size(request: Upscale, report: Report) -> Size:
     else:
         size, note = Size(), f"{model} chooses the size"
     if request.factor:
-        report.add("factor", ADJUSTED if note else HONORED, asked=request.factor, note=note)
+        report.add("factor", ADJUSTED if note else HONORED, asked=request.factor, message=note)
     outcome = DEFAULTED if not request.size else ADJUSTED if note else HONORED
     report.add("size", outcome, size_json(request.size) or None, size_json(size) or None, note or "from the factor")
     return size

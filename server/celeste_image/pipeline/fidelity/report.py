@@ -40,18 +40,18 @@ class Report:
         self._found: list[FidelityLine] = []
         self._images: list[ImageOutput] = []
         if self.treated_like:
-            self.add("model", HONORED, asked=request.model, sent=card.name_on_wire, note=self.treated_like)
+            self.add("model", HONORED, asked=request.model, sent=card.name_on_wire, message=self.treated_like)
         for path in request.options.unknown:
-            self.add(path, DROPPED, note="this server does not know the field")
+            self.add(path, DROPPED, message="this server does not know the field")
 
     def range_of(self, path: str) -> ParameterRange | None:
         """Returns the range of the model's parameter at a path; None if the model does not read the field."""
         known = self.card.parameter(self._request.kind, re.sub(r"\[\d+\]", "", path))
         return known.range if known else None
 
-    def add(self, path: str, outcome: FidelityOutcome, asked: Any = None, sent: Any = None, note: str = "") -> None:
+    def add(self, path: str, outcome: FidelityOutcome, asked: Any = None, sent: Any = None, message: str = "") -> None:
         """Adds the line of a field; `asked` and `sent` are JSON values."""
-        self._lines.append(FidelityLine(path, outcome, asked=asked, sent=sent, note=note))
+        self._lines.append(FidelityLine(path, outcome, asked=asked, sent=sent, message=message))
 
     def extend(self, lines: Sequence[FidelityLine]) -> None:
         """Adds lines."""
@@ -65,7 +65,7 @@ class Report:
         """Adds the line of a field that is set, and returns whether the model reads the field."""
         known = self.range_of(path)
         if known is None:
-            self.add(path, DROPPED, asked=asked, note=f"{self.card.id} does not read it")
+            self.add(path, DROPPED, asked=asked, message=f"{self.card.id} does not read it")
             return False
         if text := out_of_range(known, asked):
             self.violate(path, f"{text} for {self.card.id}")
@@ -107,7 +107,7 @@ class Report:
             if line.path == event.path and line.outcome in (HONORED, ADJUSTED, DEFAULTED):
                 if self._request.options.strict:
                     raise InvalidRequest.at(event.path, event.text)
-                self._lines[place] = replace(line, outcome=ADJUSTED, note=event.text)
+                self._lines[place] = replace(line, outcome=ADJUSTED, message=event.text)
                 return self._lines[place]
         return None
 
@@ -125,4 +125,4 @@ class Report:
 
 
 def _difference(line: FidelityLine) -> Violation:
-    return Violation(line.path, line.note or "can't be honored exactly", line.outcome.value.upper())
+    return Violation(line.path, line.message or "can't be honored exactly", line.outcome.value.upper())

@@ -148,7 +148,7 @@ async def _judge_output(
             except Exception as error:  # the image must not be shown as it is, whatever happens
                 reason = error.reason if isinstance(error, CelesteError) else "INTERNAL"
                 log.warning("image not blurred", reason=reason, request_id=call.request_id, exc_info=True)
-                yield ImageFailed(made.index, _blocked(replace(verdict, note=f"it could not be blurred ({reason})")))
+                yield ImageFailed(made.index, _blocked(replace(verdict, message=f"it could not be blurred ({reason})")))
             else:
                 yield replace(made, data=data)
         case _:
@@ -189,7 +189,7 @@ def _blocked(verdict: SafetyVerdict) -> SafetyBlocked:
     """Returns the refusal. It names the category, not the word that was found."""
     text = f"blocked by the safety policy of this server: {verdict.why}"
     where = verdict.path or f"image {verdict.image_index}"
-    names = ("category", "path", "engine", "score", "threshold", "note")
+    names = ("category", "path", "engine", "score", "threshold", "message")
     facts = {name: getattr(verdict, name) for name in names if getattr(verdict, name) not in ("", None)}
     metadata = {name: f"{fact:.4g}" if isinstance(fact, float) else fact for name, fact in facts.items()}
     owed = {True: "true", False: "false", None: "unknown"}[verdict.owed]

@@ -15,7 +15,7 @@ models:
     previews: true
     stage: active               # or: preview, ending, retired; with ends_on and replacement
     generate: [prompt, size]    # parameters per operation, by name
-    edit: [image, inpaint]      # edits stand among the parameters, by their field in `EditRequest.edit`
+    edit: [image, inpaint]      # edits stand among the parameters, by their field in `EditRequest.kind`
     outpaint: {maximum_side: 8192, ...}    # sizes of the image that an outpaint makes
     prices: [{unit: image, amount: "0.04", source: docs.bfl.ai/pricing}]
 """

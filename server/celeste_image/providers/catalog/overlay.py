@@ -43,7 +43,7 @@ class OverlayPrice(_Section):
     unit: Annotated[str, StringConstraints(min_length=1)]
     amount: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
-    per: Annotated[int, Field(ge=1)] = 1
+    per: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1
     when: str = ""
     source: str = ""
     checked_on: date | None = None

@@ -417,7 +417,7 @@ inline constexpr ImageMetadata::Impl_::Impl_(
         credentials_{nullptr},
         width_{0},
         height_{0},
-        size_bytes_{::int64_t{0}},
+        size_bytes_{0},
         has_alpha_{false},
         orientation_{0},
         left_out_entries_{0} {}
@@ -743,7 +743,7 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fanalysis_2eproto[] A
     "sR\006safety\"\207\004\n\rImageMetadata\022\035\n\nmedia_typ"
     "e\030\001 \001(\tR\tmediaType\022\024\n\005width\030\002 \001(\005R\005width"
     "\022\026\n\006height\030\003 \001(\005R\006height\022\035\n\nsize_bytes\030\004"
-    " \001(\003R\tsizeBytes\022\026\n\006sha256\030\005 \001(\tR\006sha256\022"
+    " \001(\005R\tsizeBytes\022\026\n\006sha256\030\005 \001(\tR\006sha256\022"
     "\035\n\ncolor_mode\030\006 \001(\tR\tcolorMode\022\033\n\thas_al"
     "pha\030\007 \001(\010R\010hasAlpha\022 \n\013orientation\030\010 \001(\005"
     "R\013orientation\022\037\n\013icc_profile\030\t \001(\tR\niccP"
@@ -1416,8 +1416,8 @@ ImageMetadata::_table_ = {
     {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ImageMetadata, _impl_.height_), 8>(),
      {24, 8, 0,
       PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.height_)}},
-    // int64 size_bytes = 4 [json_name = "sizeBytes"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint64_t, offsetof(ImageMetadata, _impl_.size_bytes_), 9>(),
+    // int32 size_bytes = 4 [json_name = "sizeBytes"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ImageMetadata, _impl_.size_bytes_), 9>(),
      {32, 9, 0,
       PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.size_bytes_)}},
     // string sha256 = 5 [json_name = "sha256"];
@@ -1467,8 +1467,8 @@ ImageMetadata::_table_ = {
     {PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.width_), _Internal::kHasBitsOffset + 7, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 height = 3 [json_name = "height"];
     {PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.height_), _Internal::kHasBitsOffset + 8, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
-    // int64 size_bytes = 4 [json_name = "sizeBytes"];
-    {PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.size_bytes_), _Internal::kHasBitsOffset + 9, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt64)},
+    // int32 size_bytes = 4 [json_name = "sizeBytes"];
+    {PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.size_bytes_), _Internal::kHasBitsOffset + 9, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // string sha256 = 5 [json_name = "sha256"];
     {PROTOBUF_FIELD_OFFSET(ImageMetadata, _impl_.sha256_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // string color_mode = 6 [json_name = "colorMode"];
@@ -1592,11 +1592,11 @@ PROTOBUF_NOINLINE void ImageMetadata::Clear() {
     }
   }
 
-  // int64 size_bytes = 4 [json_name = "sizeBytes"];
+  // int32 size_bytes = 4 [json_name = "sizeBytes"];
   if (CheckHasBit(cached_has_bits, 0x00000200U)) {
     if (this_._internal_size_bytes() != 0) {
       target =
-          ::google::protobuf::internal::WireFormatLite::WriteInt64ToArrayWithField<4>(
+          ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<4>(
               stream, this_._internal_size_bytes(), target);
     }
   }
@@ -1772,10 +1772,10 @@ PROTOBUF_NOINLINE void ImageMetadata::Clear() {
             this_._internal_height());
       }
     }
-    // int64 size_bytes = 4 [json_name = "sizeBytes"];
+    // int32 size_bytes = 4 [json_name = "sizeBytes"];
     if (CheckHasBit(cached_has_bits, 0x00000200U)) {
       if (this_._internal_size_bytes() != 0) {
-        total_size += ::_pbi::WireFormatLite::Int64SizePlusOne(
+        total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_size_bytes());
       }
     }

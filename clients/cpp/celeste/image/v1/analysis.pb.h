@@ -3236,14 +3236,14 @@ class ImageMetadata final : public ::google::protobuf::Message
   void _internal_set_height(::int32_t value);
 
   public:
-  // int64 size_bytes = 4 [json_name = "sizeBytes"];
+  // int32 size_bytes = 4 [json_name = "sizeBytes"];
   void clear_size_bytes() ;
-  ::int64_t size_bytes() const;
-  void set_size_bytes(::int64_t value);
+  ::int32_t size_bytes() const;
+  void set_size_bytes(::int32_t value);
 
   private:
-  ::int64_t _internal_size_bytes() const;
-  void _internal_set_size_bytes(::int64_t value);
+  ::int32_t _internal_size_bytes() const;
+  void _internal_set_size_bytes(::int32_t value);
 
   public:
   // bool has_alpha = 7 [json_name = "hasAlpha"];
@@ -3311,7 +3311,7 @@ class ImageMetadata final : public ::google::protobuf::Message
     ::celeste::image::v1::ContentCredentials* PROTOBUF_NULLABLE credentials_;
     ::int32_t width_;
     ::int32_t height_;
-    ::int64_t size_bytes_;
+    ::int32_t size_bytes_;
     bool has_alpha_;
     ::int32_t orientation_;
     ::int32_t left_out_entries_;
@@ -4407,27 +4407,27 @@ inline void ImageMetadata::_internal_set_height(::int32_t value) {
   _impl_.height_ = value;
 }
 
-// int64 size_bytes = 4 [json_name = "sizeBytes"];
+// int32 size_bytes = 4 [json_name = "sizeBytes"];
 inline void ImageMetadata::clear_size_bytes() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.size_bytes_ = ::int64_t{0};
+  _impl_.size_bytes_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000200U);
 }
-inline ::int64_t ImageMetadata::size_bytes() const {
+inline ::int32_t ImageMetadata::size_bytes() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ImageMetadata.size_bytes)
   return _internal_size_bytes();
 }
-inline void ImageMetadata::set_size_bytes(::int64_t value) {
+inline void ImageMetadata::set_size_bytes(::int32_t value) {
   _internal_set_size_bytes(value);
   SetHasBit(_impl_._has_bits_[0], 0x00000200U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ImageMetadata.size_bytes)
 }
-inline ::int64_t ImageMetadata::_internal_size_bytes() const {
+inline ::int32_t ImageMetadata::_internal_size_bytes() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
   return _impl_.size_bytes_;
 }
-inline void ImageMetadata::_internal_set_size_bytes(::int64_t value) {
+inline void ImageMetadata::_internal_set_size_bytes(::int32_t value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.size_bytes_ = value;
 }

@@ -144,7 +144,7 @@ struct QueuedEventDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 QueuedEventDefaultTypeInternal _QueuedEvent_default_instance_;
 
-inline constexpr ProgressEvent::Impl_::Impl_(
+inline constexpr ProgressedEvent::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
         phase_(
@@ -154,24 +154,24 @@ inline constexpr ProgressEvent::Impl_::Impl_(
         source_{static_cast< ::celeste::image::v1::ProgressSource >(0)} {}
 
 template <typename>
-PROTOBUF_CONSTEXPR ProgressEvent::ProgressEvent(::_pbi::ConstantInitialized)
+PROTOBUF_CONSTEXPR ProgressedEvent::ProgressedEvent(::_pbi::ConstantInitialized)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-    : ::google::protobuf::Message(ProgressEvent_class_data_.base()),
+    : ::google::protobuf::Message(ProgressedEvent_class_data_.base()),
 #else   // PROTOBUF_CUSTOM_VTABLE
     : ::google::protobuf::Message(),
 #endif  // PROTOBUF_CUSTOM_VTABLE
       _impl_(::_pbi::ConstantInitialized()) {
 }
-struct ProgressEventDefaultTypeInternal {
-  PROTOBUF_CONSTEXPR ProgressEventDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
-  ~ProgressEventDefaultTypeInternal() {}
+struct ProgressedEventDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR ProgressedEventDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
+  ~ProgressedEventDefaultTypeInternal() {}
   union {
-    ProgressEvent _instance;
+    ProgressedEvent _instance;
   };
 };
 
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
-    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ProgressEventDefaultTypeInternal _ProgressEvent_default_instance_;
+    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ProgressedEventDefaultTypeInternal _ProgressedEvent_default_instance_;
 
 inline constexpr PreviewEvent::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
@@ -238,7 +238,7 @@ PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
 inline constexpr ImageEvent::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
-        image_{nullptr} {}
+        output_{nullptr} {}
 
 template <typename>
 PROTOBUF_CONSTEXPR ImageEvent::ImageEvent(::_pbi::ConstantInitialized)
@@ -405,11 +405,11 @@ const ::uint32_t
         1,
         2,
         0x081, // bitmap
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressEvent, _impl_._has_bits_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressedEvent, _impl_._has_bits_),
         6, // hasbit index offset
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressEvent, _impl_.fraction_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressEvent, _impl_.phase_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressEvent, _impl_.source_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressedEvent, _impl_.fraction_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressedEvent, _impl_.phase_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ProgressedEvent, _impl_.source_),
         1,
         0,
         2,
@@ -429,7 +429,7 @@ const ::uint32_t
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ImageEvent, _impl_._has_bits_),
         4, // hasbit index offset
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ImageEvent, _impl_.image_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ImageEvent, _impl_.output_),
         0,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::WarningEvent, _impl_._has_bits_),
@@ -459,7 +459,7 @@ static const ::_pbi::MigrationSchema
         {34, sizeof(::celeste::image::v1::StartedEvent)},
         {43, sizeof(::celeste::image::v1::SubmittedEvent)},
         {48, sizeof(::celeste::image::v1::RetryingEvent)},
-        {57, sizeof(::celeste::image::v1::ProgressEvent)},
+        {57, sizeof(::celeste::image::v1::ProgressedEvent)},
         {66, sizeof(::celeste::image::v1::PreviewEvent)},
         {79, sizeof(::celeste::image::v1::ImageEvent)},
         {84, sizeof(::celeste::image::v1::WarningEvent)},
@@ -472,7 +472,7 @@ static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
     &::celeste::image::v1::_StartedEvent_default_instance_._instance,
     &::celeste::image::v1::_SubmittedEvent_default_instance_._instance,
     &::celeste::image::v1::_RetryingEvent_default_instance_._instance,
-    &::celeste::image::v1::_ProgressEvent_default_instance_._instance,
+    &::celeste::image::v1::_ProgressedEvent_default_instance_._instance,
     &::celeste::image::v1::_PreviewEvent_default_instance_._instance,
     &::celeste::image::v1::_ImageEvent_default_instance_._instance,
     &::celeste::image::v1::_WarningEvent_default_instance_._instance,
@@ -486,52 +486,52 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fevent_2eproto[] ABSL
     "celeste/image/v1/operation.proto\032\036google"
     "/protobuf/duration.proto\032\037google/protobu"
     "f/timestamp.proto\032\027google/rpc/status.pro"
-    "to\"\302\005\n\016OperationEvent\022\032\n\010sequence\030\001 \001(\003R"
+    "to\"\304\005\n\016OperationEvent\022\032\n\010sequence\030\001 \001(\003R"
     "\010sequence\022.\n\004time\030\002 \001(\0132\032.google.protobu"
     "f.TimestampR\004time\0227\n\006queued\030\004 \001(\0132\035.cele"
     "ste.image.v1.QueuedEventH\000R\006queued\022:\n\007st"
     "arted\030\005 \001(\0132\036.celeste.image.v1.StartedEv"
     "entH\000R\007started\022@\n\tsubmitted\030\006 \001(\0132 .cele"
     "ste.image.v1.SubmittedEventH\000R\tsubmitted"
-    "\022=\n\010progress\030\007 \001(\0132\037.celeste.image.v1.Pr"
-    "ogressEventH\000R\010progress\022:\n\007preview\030\010 \001(\013"
-    "2\036.celeste.image.v1.PreviewEventH\000R\007prev"
-    "iew\0224\n\005image\030\t \001(\0132\034.celeste.image.v1.Im"
-    "ageEventH\000R\005image\022:\n\007warning\030\n \001(\0132\036.cel"
-    "este.image.v1.WarningEventH\000R\007warning\022=\n"
-    "\010retrying\030\013 \001(\0132\037.celeste.image.v1.Retry"
-    "ingEventH\000R\010retrying\022@\n\tcompleted\030\014 \001(\0132"
-    " .celeste.image.v1.CompletedEventH\000R\tcom"
-    "pleted\0227\n\006failed\030\r \001(\0132\035.celeste.image.v"
-    "1.FailedEventH\000R\006failedB\006\n\004kind\")\n\013Queue"
-    "dEvent\022\032\n\010position\030\001 \001(\005R\010position\"^\n\014St"
-    "artedEvent\022\032\n\010provider\030\001 \001(\tR\010provider\022\024"
-    "\n\005model\030\002 \001(\tR\005model\022\034\n\tcandidate\030\003 \001(\005R"
-    "\tcandidate\",\n\016SubmittedEvent\022\032\n\010provider"
-    "\030\001 \001(\tR\010provider\"s\n\rRetryingEvent\022\026\n\006rea"
-    "son\030\001 \001(\tR\006reason\022/\n\005after\030\002 \001(\0132\031.googl"
-    "e.protobuf.DurationR\005after\022\031\n\010next_try\030\003"
-    " \001(\005R\007nextTry\"{\n\rProgressEvent\022\032\n\010fracti"
-    "on\030\001 \001(\001R\010fraction\022\024\n\005phase\030\002 \001(\tR\005phase"
-    "\0228\n\006source\030\003 \001(\0162 .celeste.image.v1.Prog"
-    "ressSourceR\006source\"\220\001\n\014PreviewEvent\022\022\n\004d"
-    "ata\030\001 \001(\014R\004data\022\035\n\nmedia_type\030\002 \001(\tR\tmed"
-    "iaType\022\024\n\005width\030\003 \001(\005R\005width\022\026\n\006height\030\004"
-    " \001(\005R\006height\022\037\n\013image_index\030\005 \001(\005R\nimage"
-    "Index\"A\n\nImageEvent\0223\n\005image\030\001 \001(\0132\035.cel"
-    "este.image.v1.ImageOutputR\005image\"T\n\014Warn"
-    "ingEvent\022\022\n\004path\030\001 \001(\tR\004path\022\030\n\007message\030"
-    "\002 \001(\tR\007message\022\026\n\006reason\030\003 \001(\tR\006reason\"K"
-    "\n\016CompletedEvent\0229\n\006result\030\001 \001(\0132!.celes"
-    "te.image.v1.OperationResultR\006result\"9\n\013F"
-    "ailedEvent\022*\n\006status\030\001 \001(\0132\022.google.rpc."
-    "StatusR\006status*n\n\016ProgressSource\022\037\n\033PROG"
-    "RESS_SOURCE_UNSPECIFIED\020\000\022\034\n\030PROGRESS_SO"
-    "URCE_REPORTED\020\001\022\035\n\031PROGRESS_SOURCE_ESTIM"
-    "ATED\020\002B\210\001\n\037io.github.celesteimage.image."
-    "v1B\nEventProtoP\001ZDgithub.com/celeste-ima"
-    "ge/celeste/clients/go/celeste/image/v1;i"
-    "magev1\252\002\020Celeste.Image.V1b\006proto3"
+    "\022\?\n\010progress\030\007 \001(\0132!.celeste.image.v1.Pr"
+    "ogressedEventH\000R\010progress\022:\n\007preview\030\010 \001"
+    "(\0132\036.celeste.image.v1.PreviewEventH\000R\007pr"
+    "eview\0224\n\005image\030\t \001(\0132\034.celeste.image.v1."
+    "ImageEventH\000R\005image\022:\n\007warning\030\n \001(\0132\036.c"
+    "eleste.image.v1.WarningEventH\000R\007warning\022"
+    "=\n\010retrying\030\013 \001(\0132\037.celeste.image.v1.Ret"
+    "ryingEventH\000R\010retrying\022@\n\tcompleted\030\014 \001("
+    "\0132 .celeste.image.v1.CompletedEventH\000R\tc"
+    "ompleted\0227\n\006failed\030\r \001(\0132\035.celeste.image"
+    ".v1.FailedEventH\000R\006failedB\006\n\004kind\")\n\013Que"
+    "uedEvent\022\032\n\010position\030\001 \001(\005R\010position\"^\n\014"
+    "StartedEvent\022\032\n\010provider\030\001 \001(\tR\010provider"
+    "\022\024\n\005model\030\002 \001(\tR\005model\022\034\n\tcandidate\030\003 \001("
+    "\005R\tcandidate\",\n\016SubmittedEvent\022\032\n\010provid"
+    "er\030\001 \001(\tR\010provider\"s\n\rRetryingEvent\022\026\n\006r"
+    "eason\030\001 \001(\tR\006reason\022/\n\005after\030\002 \001(\0132\031.goo"
+    "gle.protobuf.DurationR\005after\022\031\n\010next_try"
+    "\030\003 \001(\005R\007nextTry\"}\n\017ProgressedEvent\022\032\n\010fr"
+    "action\030\001 \001(\001R\010fraction\022\024\n\005phase\030\002 \001(\tR\005p"
+    "hase\0228\n\006source\030\003 \001(\0162 .celeste.image.v1."
+    "ProgressSourceR\006source\"\220\001\n\014PreviewEvent\022"
+    "\022\n\004data\030\001 \001(\014R\004data\022\035\n\nmedia_type\030\002 \001(\tR"
+    "\tmediaType\022\024\n\005width\030\003 \001(\005R\005width\022\026\n\006heig"
+    "ht\030\004 \001(\005R\006height\022\037\n\013image_index\030\005 \001(\005R\ni"
+    "mageIndex\"C\n\nImageEvent\0225\n\006output\030\001 \001(\0132"
+    "\035.celeste.image.v1.ImageOutputR\006output\"T"
+    "\n\014WarningEvent\022\022\n\004path\030\001 \001(\tR\004path\022\030\n\007me"
+    "ssage\030\002 \001(\tR\007message\022\026\n\006reason\030\003 \001(\tR\006re"
+    "ason\"K\n\016CompletedEvent\0229\n\006result\030\001 \001(\0132!"
+    ".celeste.image.v1.OperationResultR\006resul"
+    "t\"9\n\013FailedEvent\022*\n\006status\030\001 \001(\0132\022.googl"
+    "e.rpc.StatusR\006status*n\n\016ProgressSource\022\037"
+    "\n\033PROGRESS_SOURCE_UNSPECIFIED\020\000\022\034\n\030PROGR"
+    "ESS_SOURCE_REPORTED\020\001\022\035\n\031PROGRESS_SOURCE"
+    "_ESTIMATED\020\002B\210\001\n\037io.github.celesteimage."
+    "image.v1B\nEventProtoP\001ZDgithub.com/celes"
+    "te-image/celeste/clients/go/celeste/imag"
+    "e/v1;imagev1\252\002\020Celeste.Image.V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
     descriptor_table_celeste_2fimage_2fv1_2fevent_2eproto_deps[5] = {
@@ -545,7 +545,7 @@ static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2fevent_2eproto_o
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2fevent_2eproto = {
     false,
     false,
-    2033,
+    2039,
     descriptor_table_protodef_celeste_2fimage_2fv1_2fevent_2eproto,
     "celeste/image/v1/event.proto",
     &descriptor_table_celeste_2fimage_2fv1_2fevent_2eproto_once,
@@ -624,7 +624,7 @@ void OperationEvent::set_allocated_submitted(::celeste::image::v1::SubmittedEven
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.OperationEvent.submitted)
 }
-void OperationEvent::set_allocated_progress(::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE progress) {
+void OperationEvent::set_allocated_progress(::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE progress) {
   ::google::protobuf::Arena* message_arena = GetArena();
   clear_kind();
   if (progress) {
@@ -997,7 +997,7 @@ OperationEvent::_table_ = {
     {PROTOBUF_FIELD_OFFSET(OperationEvent, _impl_.kind_.started_), _Internal::kOneofCaseOffset + 0, 2, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.SubmittedEvent submitted = 6 [json_name = "submitted"];
     {PROTOBUF_FIELD_OFFSET(OperationEvent, _impl_.kind_.submitted_), _Internal::kOneofCaseOffset + 0, 3, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
-    // .celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];
+    // .celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];
     {PROTOBUF_FIELD_OFFSET(OperationEvent, _impl_.kind_.progress_), _Internal::kOneofCaseOffset + 0, 4, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.PreviewEvent preview = 8 [json_name = "preview"];
     {PROTOBUF_FIELD_OFFSET(OperationEvent, _impl_.kind_.preview_), _Internal::kOneofCaseOffset + 0, 5, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
@@ -1017,7 +1017,7 @@ OperationEvent::_table_ = {
       {::_pbi::TcParser::GetTable<::celeste::image::v1::QueuedEvent>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::StartedEvent>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::SubmittedEvent>()},
-      {::_pbi::TcParser::GetTable<::celeste::image::v1::ProgressEvent>()},
+      {::_pbi::TcParser::GetTable<::celeste::image::v1::ProgressedEvent>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::PreviewEvent>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::ImageEvent>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::WarningEvent>()},
@@ -1203,7 +1203,7 @@ PROTOBUF_NOINLINE void OperationEvent::Clear() {
                     ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.submitted_);
       break;
     }
-    // .celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];
+    // .celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];
     case kProgress: {
       total_size += 1 +
                     ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.progress_);
@@ -2652,40 +2652,40 @@ void RetryingEvent::InternalSwap(RetryingEvent* PROTOBUF_RESTRICT PROTOBUF_NONNU
 }
 // ===================================================================
 
-class ProgressEvent::_Internal {
+class ProgressedEvent::_Internal {
  public:
   using HasBits =
-      decltype(::std::declval<ProgressEvent>()._impl_._has_bits_);
+      decltype(::std::declval<ProgressedEvent>()._impl_._has_bits_);
   static constexpr ::int32_t kHasBitsOffset =
-      8 * PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_._has_bits_);
+      8 * PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_._has_bits_);
 };
 
-ProgressEvent::ProgressEvent(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
+ProgressedEvent::ProgressedEvent(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-    : ::google::protobuf::Message(arena, ProgressEvent_class_data_.base()) {
+    : ::google::protobuf::Message(arena, ProgressedEvent_class_data_.base()) {
 #else   // PROTOBUF_CUSTOM_VTABLE
     : ::google::protobuf::Message(arena) {
 #endif  // PROTOBUF_CUSTOM_VTABLE
   SharedCtor(arena);
-  // @@protoc_insertion_point(arena_constructor:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(arena_constructor:celeste.image.v1.ProgressedEvent)
 }
-PROTOBUF_NDEBUG_INLINE ProgressEvent::Impl_::Impl_(
+PROTOBUF_NDEBUG_INLINE ProgressedEvent::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
-    [[maybe_unused]] const ::celeste::image::v1::ProgressEvent& from_msg)
+    [[maybe_unused]] const ::celeste::image::v1::ProgressedEvent& from_msg)
       : _has_bits_{from._has_bits_},
         _cached_size_{0},
         phase_(arena, from.phase_) {}
 
-ProgressEvent::ProgressEvent(
+ProgressedEvent::ProgressedEvent(
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
-    const ProgressEvent& from)
+    const ProgressedEvent& from)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-    : ::google::protobuf::Message(arena, ProgressEvent_class_data_.base()) {
+    : ::google::protobuf::Message(arena, ProgressedEvent_class_data_.base()) {
 #else   // PROTOBUF_CUSTOM_VTABLE
     : ::google::protobuf::Message(arena) {
 #endif  // PROTOBUF_CUSTOM_VTABLE
-  ProgressEvent* const _this = this;
+  ProgressedEvent* const _this = this;
   (void)_this;
   _internal_metadata_.MergeFrom<::google::protobuf::UnknownFieldSet>(
       from._internal_metadata_);
@@ -2698,15 +2698,15 @@ ProgressEvent::ProgressEvent(
                offsetof(Impl_, fraction_) +
                sizeof(Impl_::source_));
 
-  // @@protoc_insertion_point(copy_constructor:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(copy_constructor:celeste.image.v1.ProgressedEvent)
 }
-PROTOBUF_NDEBUG_INLINE ProgressEvent::Impl_::Impl_(
+PROTOBUF_NDEBUG_INLINE ProgressedEvent::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
       : _cached_size_{0},
         phase_(arena) {}
 
-inline void ProgressEvent::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
+inline void ProgressedEvent::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
   ::memset(reinterpret_cast<char*>(&_impl_) +
                offsetof(Impl_, fraction_),
@@ -2715,12 +2715,12 @@ inline void ProgressEvent::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
                offsetof(Impl_, fraction_) +
                sizeof(Impl_::source_));
 }
-ProgressEvent::~ProgressEvent() {
-  // @@protoc_insertion_point(destructor:celeste.image.v1.ProgressEvent)
+ProgressedEvent::~ProgressedEvent() {
+  // @@protoc_insertion_point(destructor:celeste.image.v1.ProgressedEvent)
   SharedDtor(*this);
 }
-inline void ProgressEvent::SharedDtor(MessageLite& self) {
-  ProgressEvent& this_ = static_cast<ProgressEvent&>(self);
+inline void ProgressedEvent::SharedDtor(MessageLite& self) {
+  ProgressedEvent& this_ = static_cast<ProgressedEvent&>(self);
   if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
     this_.CheckHasBitConsistency();
   }
@@ -2730,53 +2730,53 @@ inline void ProgressEvent::SharedDtor(MessageLite& self) {
   this_._impl_.~Impl_();
 }
 
-inline void* PROTOBUF_NONNULL ProgressEvent::PlacementNew_(
+inline void* PROTOBUF_NONNULL ProgressedEvent::PlacementNew_(
     const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena) {
-  return ::new (mem) ProgressEvent(arena);
+  return ::new (mem) ProgressedEvent(arena);
 }
-constexpr auto ProgressEvent::InternalNewImpl_() {
-  return ::google::protobuf::internal::MessageCreator::CopyInit(sizeof(ProgressEvent),
-                                            alignof(ProgressEvent));
+constexpr auto ProgressedEvent::InternalNewImpl_() {
+  return ::google::protobuf::internal::MessageCreator::CopyInit(sizeof(ProgressedEvent),
+                                            alignof(ProgressedEvent));
 }
-constexpr auto ProgressEvent::InternalGenerateClassData_() {
+constexpr auto ProgressedEvent::InternalGenerateClassData_() {
   return ::google::protobuf::internal::ClassDataFull{
       ::google::protobuf::internal::ClassData{
-          &_ProgressEvent_default_instance_._instance,
+          &_ProgressedEvent_default_instance_._instance,
           &_table_.header,
           nullptr,  // OnDemandRegisterArenaDtor
           nullptr,  // IsInitialized
-          &ProgressEvent::MergeImpl,
-          ::google::protobuf::Message::GetNewImpl<ProgressEvent>(),
+          &ProgressedEvent::MergeImpl,
+          ::google::protobuf::Message::GetNewImpl<ProgressedEvent>(),
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-          &ProgressEvent::SharedDtor,
-          ::google::protobuf::Message::GetClearImpl<ProgressEvent>(), &ProgressEvent::ByteSizeLong,
-              &ProgressEvent::_InternalSerialize,
+          &ProgressedEvent::SharedDtor,
+          ::google::protobuf::Message::GetClearImpl<ProgressedEvent>(), &ProgressedEvent::ByteSizeLong,
+              &ProgressedEvent::_InternalSerialize,
 #endif  // PROTOBUF_CUSTOM_VTABLE
-          PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_._cached_size_),
+          PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_._cached_size_),
           false,
       },
-      &ProgressEvent::kDescriptorMethods,
+      &ProgressedEvent::kDescriptorMethods,
       &descriptor_table_celeste_2fimage_2fv1_2fevent_2eproto,
       nullptr,  // tracker
   };
 }
 
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 const
-    ::google::protobuf::internal::ClassDataFull ProgressEvent_class_data_ =
-        ProgressEvent::InternalGenerateClassData_();
+    ::google::protobuf::internal::ClassDataFull ProgressedEvent_class_data_ =
+        ProgressedEvent::InternalGenerateClassData_();
 
 PROTOBUF_ATTRIBUTE_WEAK const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL
-ProgressEvent::GetClassData() const {
-  ::google::protobuf::internal::PrefetchToLocalCache(&ProgressEvent_class_data_);
-  ::google::protobuf::internal::PrefetchToLocalCache(ProgressEvent_class_data_.tc_table);
-  return ProgressEvent_class_data_.base();
+ProgressedEvent::GetClassData() const {
+  ::google::protobuf::internal::PrefetchToLocalCache(&ProgressedEvent_class_data_);
+  ::google::protobuf::internal::PrefetchToLocalCache(ProgressedEvent_class_data_.tc_table);
+  return ProgressedEvent_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<2, 3, 0, 44, 2>
-ProgressEvent::_table_ = {
+const ::_pbi::TcParseTable<2, 3, 0, 46, 2>
+ProgressedEvent::_table_ = {
   {
-    PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_._has_bits_),
+    PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_._has_bits_),
     0, // no _extensions_
     3, 24,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
@@ -2785,45 +2785,45 @@ ProgressEvent::_table_ = {
     3,  // num_field_entries
     0,  // num_aux_entries
     offsetof(decltype(_table_), field_names),  // no aux_entries
-    ProgressEvent_class_data_.base(),
+    ProgressedEvent_class_data_.base(),
     nullptr,  // post_loop_handler
     ::_pbi::TcParser::GenericFallback,  // fallback
     #ifdef PROTOBUF_PREFETCH_PARSE_TABLE
-    ::_pbi::TcParser::GetTable<::celeste::image::v1::ProgressEvent>(),  // to_prefetch
+    ::_pbi::TcParser::GetTable<::celeste::image::v1::ProgressedEvent>(),  // to_prefetch
     #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
   }, {{
     {::_pbi::TcParser::MiniParse, {}},
     // double fraction = 1 [json_name = "fraction"];
     {::_pbi::TcParser::FastF64S1,
      {9, 1, 0,
-      PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.fraction_)}},
+      PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.fraction_)}},
     // string phase = 2 [json_name = "phase"];
     {::_pbi::TcParser::FastUS1,
      {18, 0, 0,
-      PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.phase_)}},
+      PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.phase_)}},
     // .celeste.image.v1.ProgressSource source = 3 [json_name = "source"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ProgressEvent, _impl_.source_), 2>(),
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ProgressedEvent, _impl_.source_), 2>(),
      {24, 2, 0,
-      PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.source_)}},
+      PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.source_)}},
   }}, {{
     65535, 65535
   }}, {{
     // double fraction = 1 [json_name = "fraction"];
-    {PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.fraction_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
+    {PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.fraction_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
     // string phase = 2 [json_name = "phase"];
-    {PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.phase_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    {PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.phase_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // .celeste.image.v1.ProgressSource source = 3 [json_name = "source"];
-    {PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.source_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
+    {PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.source_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
   }},
   // no aux_entries
   {{
-    "\36\0\5\0\0\0\0\0"
-    "celeste.image.v1.ProgressEvent"
+    "\40\0\5\0\0\0\0\0"
+    "celeste.image.v1.ProgressedEvent"
     "phase"
   }},
 };
-PROTOBUF_NOINLINE void ProgressEvent::Clear() {
-// @@protoc_insertion_point(message_clear_start:celeste.image.v1.ProgressEvent)
+PROTOBUF_NOINLINE void ProgressedEvent::Clear() {
+// @@protoc_insertion_point(message_clear_start:celeste.image.v1.ProgressedEvent)
   ::google::protobuf::internal::TSanWrite(&_impl_);
   ::uint32_t cached_has_bits = 0;
   // Prevent compiler warnings about cached_has_bits being unused
@@ -2843,20 +2843,20 @@ PROTOBUF_NOINLINE void ProgressEvent::Clear() {
 }
 
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-::uint8_t* PROTOBUF_NONNULL ProgressEvent::_InternalSerialize(
+::uint8_t* PROTOBUF_NONNULL ProgressedEvent::_InternalSerialize(
     const ::google::protobuf::MessageLite& base, ::uint8_t* PROTOBUF_NONNULL target,
     ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) {
-  const ProgressEvent& this_ = static_cast<const ProgressEvent&>(base);
+  const ProgressedEvent& this_ = static_cast<const ProgressedEvent&>(base);
 #else   // PROTOBUF_CUSTOM_VTABLE
-::uint8_t* PROTOBUF_NONNULL ProgressEvent::_InternalSerialize(
+::uint8_t* PROTOBUF_NONNULL ProgressedEvent::_InternalSerialize(
     ::uint8_t* PROTOBUF_NONNULL target,
     ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
-  const ProgressEvent& this_ = *this;
+  const ProgressedEvent& this_ = *this;
 #endif  // PROTOBUF_CUSTOM_VTABLE
   if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
     this_.CheckHasBitConsistency();
   }
-  // @@protoc_insertion_point(serialize_to_array_start:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(serialize_to_array_start:celeste.image.v1.ProgressedEvent)
   ::uint32_t cached_has_bits = 0;
   (void)cached_has_bits;
 
@@ -2875,7 +2875,7 @@ PROTOBUF_NOINLINE void ProgressEvent::Clear() {
     if (!this_._internal_phase().empty()) {
       const ::std::string& _s = this_._internal_phase();
       ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
-          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.ProgressEvent.phase");
+          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.ProgressedEvent.phase");
       target = stream->WriteStringMaybeAliased(2, _s, target);
     }
   }
@@ -2894,18 +2894,18 @@ PROTOBUF_NOINLINE void ProgressEvent::Clear() {
         ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
             this_._internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance), target, stream);
   }
-  // @@protoc_insertion_point(serialize_to_array_end:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(serialize_to_array_end:celeste.image.v1.ProgressedEvent)
   return target;
 }
 
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-::size_t ProgressEvent::ByteSizeLong(const MessageLite& base) {
-  const ProgressEvent& this_ = static_cast<const ProgressEvent&>(base);
+::size_t ProgressedEvent::ByteSizeLong(const MessageLite& base) {
+  const ProgressedEvent& this_ = static_cast<const ProgressedEvent&>(base);
 #else   // PROTOBUF_CUSTOM_VTABLE
-::size_t ProgressEvent::ByteSizeLong() const {
-  const ProgressEvent& this_ = *this;
+::size_t ProgressedEvent::ByteSizeLong() const {
+  const ProgressedEvent& this_ = *this;
 #endif  // PROTOBUF_CUSTOM_VTABLE
-  // @@protoc_insertion_point(message_byte_size_start:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(message_byte_size_start:celeste.image.v1.ProgressedEvent)
   ::size_t total_size = 0;
 
   ::uint32_t cached_has_bits = 0;
@@ -2940,15 +2940,15 @@ PROTOBUF_NOINLINE void ProgressEvent::Clear() {
                                              &this_._impl_._cached_size_);
 }
 
-void ProgressEvent::MergeImpl(::google::protobuf::MessageLite& to_msg,
+void ProgressedEvent::MergeImpl(::google::protobuf::MessageLite& to_msg,
                             const ::google::protobuf::MessageLite& from_msg) {
    auto* const _this =
-      static_cast<ProgressEvent*>(&to_msg);
-  auto& from = static_cast<const ProgressEvent&>(from_msg);
+      static_cast<ProgressedEvent*>(&to_msg);
+  auto& from = static_cast<const ProgressedEvent&>(from_msg);
   if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
     from.CheckHasBitConsistency();
   }
-  // @@protoc_insertion_point(class_specific_merge_from_start:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(class_specific_merge_from_start:celeste.image.v1.ProgressedEvent)
   ABSL_DCHECK_NE(&from, _this);
   ::uint32_t cached_has_bits = 0;
   (void)cached_has_bits;
@@ -2980,15 +2980,15 @@ void ProgressEvent::MergeImpl(::google::protobuf::MessageLite& to_msg,
       from._internal_metadata_);
 }
 
-void ProgressEvent::CopyFrom(const ProgressEvent& from) {
-  // @@protoc_insertion_point(class_specific_copy_from_start:celeste.image.v1.ProgressEvent)
+void ProgressedEvent::CopyFrom(const ProgressedEvent& from) {
+  // @@protoc_insertion_point(class_specific_copy_from_start:celeste.image.v1.ProgressedEvent)
   if (&from == this) return;
   Clear();
   MergeFrom(from);
 }
 
 
-void ProgressEvent::InternalSwap(ProgressEvent* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
+void ProgressedEvent::InternalSwap(ProgressedEvent* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
   using ::std::swap;
   auto* arena = GetArena();
   ABSL_DCHECK_EQ(arena, other->GetArena());
@@ -2996,14 +2996,14 @@ void ProgressEvent::InternalSwap(ProgressEvent* PROTOBUF_RESTRICT PROTOBUF_NONNU
   swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.phase_, &other->_impl_.phase_, arena);
   ::google::protobuf::internal::memswap<
-      PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.source_)
-      + sizeof(ProgressEvent::_impl_.source_)
-      - PROTOBUF_FIELD_OFFSET(ProgressEvent, _impl_.fraction_)>(
+      PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.source_)
+      + sizeof(ProgressedEvent::_impl_.source_)
+      - PROTOBUF_FIELD_OFFSET(ProgressedEvent, _impl_.fraction_)>(
           reinterpret_cast<char*>(&_impl_.fraction_),
           reinterpret_cast<char*>(&other->_impl_.fraction_));
 }
 
-::google::protobuf::Metadata ProgressEvent::GetMetadata() const {
+::google::protobuf::Metadata ProgressedEvent::GetMetadata() const {
   return ::google::protobuf::Message::GetMetadataImpl(GetClassData()->full());
 }
 // ===================================================================
@@ -3441,9 +3441,9 @@ class ImageEvent::_Internal {
       8 * PROTOBUF_FIELD_OFFSET(ImageEvent, _impl_._has_bits_);
 };
 
-void ImageEvent::clear_image() {
+void ImageEvent::clear_output() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (_impl_.image_ != nullptr) _impl_.image_->Clear();
+  if (_impl_.output_ != nullptr) _impl_.output_->Clear();
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000001U);
 }
@@ -3477,8 +3477,8 @@ ImageEvent::ImageEvent(
       from._internal_metadata_);
   new (&_impl_) Impl_(internal_visibility(), arena, from._impl_, from);
   ::uint32_t cached_has_bits = _impl_._has_bits_[0];
-  _impl_.image_ = (CheckHasBit(cached_has_bits, 0x00000001U))
-                ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.image_)
+  _impl_.output_ = (CheckHasBit(cached_has_bits, 0x00000001U))
+                ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.output_)
                 : nullptr;
 
   // @@protoc_insertion_point(copy_constructor:celeste.image.v1.ImageEvent)
@@ -3490,7 +3490,7 @@ PROTOBUF_NDEBUG_INLINE ImageEvent::Impl_::Impl_(
 
 inline void ImageEvent::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
-  _impl_.image_ = {};
+  _impl_.output_ = {};
 }
 ImageEvent::~ImageEvent() {
   // @@protoc_insertion_point(destructor:celeste.image.v1.ImageEvent)
@@ -3503,7 +3503,7 @@ inline void ImageEvent::SharedDtor(MessageLite& self) {
   }
   this_._internal_metadata_.Delete<::google::protobuf::UnknownFieldSet>();
   ABSL_DCHECK(this_.GetArena() == nullptr);
-  delete this_._impl_.image_;
+  delete this_._impl_.output_;
   this_._impl_.~Impl_();
 }
 
@@ -3569,15 +3569,15 @@ ImageEvent::_table_ = {
     ::_pbi::TcParser::GetTable<::celeste::image::v1::ImageEvent>(),  // to_prefetch
     #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
   }, {{
-    // .celeste.image.v1.ImageOutput image = 1 [json_name = "image"];
+    // .celeste.image.v1.ImageOutput output = 1 [json_name = "output"];
     {::_pbi::TcParser::FastMtS1,
      {10, 0, 0,
-      PROTOBUF_FIELD_OFFSET(ImageEvent, _impl_.image_)}},
+      PROTOBUF_FIELD_OFFSET(ImageEvent, _impl_.output_)}},
   }}, {{
     65535, 65535
   }}, {{
-    // .celeste.image.v1.ImageOutput image = 1 [json_name = "image"];
-    {PROTOBUF_FIELD_OFFSET(ImageEvent, _impl_.image_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    // .celeste.image.v1.ImageOutput output = 1 [json_name = "output"];
+    {PROTOBUF_FIELD_OFFSET(ImageEvent, _impl_.output_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
   }},
   {{
       {::_pbi::TcParser::GetTable<::celeste::image::v1::ImageOutput>()},
@@ -3594,8 +3594,8 @@ PROTOBUF_NOINLINE void ImageEvent::Clear() {
 
   cached_has_bits = _impl_._has_bits_[0];
   if (CheckHasBit(cached_has_bits, 0x00000001U)) {
-    ABSL_DCHECK(_impl_.image_ != nullptr);
-    _impl_.image_->Clear();
+    ABSL_DCHECK(_impl_.output_ != nullptr);
+    _impl_.output_->Clear();
   }
   _impl_._has_bits_.Clear();
   _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
@@ -3620,10 +3620,10 @@ PROTOBUF_NOINLINE void ImageEvent::Clear() {
   (void)cached_has_bits;
 
   cached_has_bits = this_._impl_._has_bits_[0];
-  // .celeste.image.v1.ImageOutput image = 1 [json_name = "image"];
+  // .celeste.image.v1.ImageOutput output = 1 [json_name = "output"];
   if (CheckHasBit(cached_has_bits, 0x00000001U)) {
     target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-        1, *this_._impl_.image_, this_._impl_.image_->GetCachedSize(), target,
+        1, *this_._impl_.output_, this_._impl_.output_->GetCachedSize(), target,
         stream);
   }
 
@@ -3651,11 +3651,11 @@ PROTOBUF_NOINLINE void ImageEvent::Clear() {
   (void)cached_has_bits;
 
    {
-    // .celeste.image.v1.ImageOutput image = 1 [json_name = "image"];
+    // .celeste.image.v1.ImageOutput output = 1 [json_name = "output"];
     cached_has_bits = this_._impl_._has_bits_[0];
     if (CheckHasBit(cached_has_bits, 0x00000001U)) {
       total_size += 1 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.image_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.output_);
     }
   }
   return this_.MaybeComputeUnknownFieldsSize(total_size,
@@ -3678,11 +3678,11 @@ void ImageEvent::MergeImpl(::google::protobuf::MessageLite& to_msg,
 
   cached_has_bits = from._impl_._has_bits_[0];
   if (CheckHasBit(cached_has_bits, 0x00000001U)) {
-    ABSL_DCHECK(from._impl_.image_ != nullptr);
-    if (_this->_impl_.image_ == nullptr) {
-      _this->_impl_.image_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.image_);
+    ABSL_DCHECK(from._impl_.output_ != nullptr);
+    if (_this->_impl_.output_ == nullptr) {
+      _this->_impl_.output_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.output_);
     } else {
-      _this->_impl_.image_->MergeFrom(*from._impl_.image_);
+      _this->_impl_.output_->MergeFrom(*from._impl_.output_);
     }
   }
   _this->_impl_._has_bits_[0] |= cached_has_bits;
@@ -3702,7 +3702,7 @@ void ImageEvent::InternalSwap(ImageEvent* PROTOBUF_RESTRICT PROTOBUF_NONNULL oth
   using ::std::swap;
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
-  swap(_impl_.image_, other->_impl_.image_);
+  swap(_impl_.output_, other->_impl_.output_);
 }
 
 ::google::protobuf::Metadata ImageEvent::GetMetadata() const {

@@ -83,10 +83,10 @@ class PreviewEvent;
 struct PreviewEventDefaultTypeInternal;
 extern PreviewEventDefaultTypeInternal _PreviewEvent_default_instance_;
 extern const ::google::protobuf::internal::ClassDataFull PreviewEvent_class_data_;
-class ProgressEvent;
-struct ProgressEventDefaultTypeInternal;
-extern ProgressEventDefaultTypeInternal _ProgressEvent_default_instance_;
-extern const ::google::protobuf::internal::ClassDataFull ProgressEvent_class_data_;
+class ProgressedEvent;
+struct ProgressedEventDefaultTypeInternal;
+extern ProgressedEventDefaultTypeInternal _ProgressedEvent_default_instance_;
+extern const ::google::protobuf::internal::ClassDataFull ProgressedEvent_class_data_;
 class QueuedEvent;
 struct QueuedEventDefaultTypeInternal;
 extern QueuedEventDefaultTypeInternal _QueuedEvent_default_instance_;
@@ -1002,30 +1002,30 @@ class QueuedEvent final : public ::google::protobuf::Message
 extern const ::google::protobuf::internal::ClassDataFull QueuedEvent_class_data_;
 // -------------------------------------------------------------------
 
-class ProgressEvent final : public ::google::protobuf::Message
-/* @@protoc_insertion_point(class_definition:celeste.image.v1.ProgressEvent) */ {
+class ProgressedEvent final : public ::google::protobuf::Message
+/* @@protoc_insertion_point(class_definition:celeste.image.v1.ProgressedEvent) */ {
  public:
-  inline ProgressEvent() : ProgressEvent(nullptr) {}
-  ~ProgressEvent() PROTOBUF_FINAL;
+  inline ProgressedEvent() : ProgressedEvent(nullptr) {}
+  ~ProgressedEvent() PROTOBUF_FINAL;
 
 #if defined(PROTOBUF_CUSTOM_VTABLE)
-  void operator delete(ProgressEvent* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
+  void operator delete(ProgressedEvent* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
     SharedDtor(*msg);
-    ::google::protobuf::internal::SizedDelete(msg, sizeof(ProgressEvent));
+    ::google::protobuf::internal::SizedDelete(msg, sizeof(ProgressedEvent));
   }
 #endif
 
   template <typename = void>
-  explicit PROTOBUF_CONSTEXPR ProgressEvent(::google::protobuf::internal::ConstantInitialized);
+  explicit PROTOBUF_CONSTEXPR ProgressedEvent(::google::protobuf::internal::ConstantInitialized);
 
-  inline ProgressEvent(const ProgressEvent& from) : ProgressEvent(nullptr, from) {}
-  inline ProgressEvent(ProgressEvent&& from) noexcept
-      : ProgressEvent(nullptr, ::std::move(from)) {}
-  inline ProgressEvent& operator=(const ProgressEvent& from) {
+  inline ProgressedEvent(const ProgressedEvent& from) : ProgressedEvent(nullptr, from) {}
+  inline ProgressedEvent(ProgressedEvent&& from) noexcept
+      : ProgressedEvent(nullptr, ::std::move(from)) {}
+  inline ProgressedEvent& operator=(const ProgressedEvent& from) {
     CopyFrom(from);
     return *this;
   }
-  inline ProgressEvent& operator=(ProgressEvent&& from) noexcept {
+  inline ProgressedEvent& operator=(ProgressedEvent&& from) noexcept {
     if (this == &from) return *this;
     if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
       InternalSwap(&from);
@@ -1053,13 +1053,13 @@ class ProgressEvent final : public ::google::protobuf::Message
   static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
     return default_instance().GetMetadata().reflection;
   }
-  static const ProgressEvent& default_instance() {
-    return *reinterpret_cast<const ProgressEvent*>(
-        &_ProgressEvent_default_instance_);
+  static const ProgressedEvent& default_instance() {
+    return *reinterpret_cast<const ProgressedEvent*>(
+        &_ProgressedEvent_default_instance_);
   }
   static constexpr int kIndexInFileMessages = 5;
-  friend void swap(ProgressEvent& a, ProgressEvent& b) { a.Swap(&b); }
-  inline void Swap(ProgressEvent* PROTOBUF_NONNULL other) {
+  friend void swap(ProgressedEvent& a, ProgressedEvent& b) { a.Swap(&b); }
+  inline void Swap(ProgressedEvent* PROTOBUF_NONNULL other) {
     if (other == this) return;
     if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
       InternalSwap(other);
@@ -1067,7 +1067,7 @@ class ProgressEvent final : public ::google::protobuf::Message
       ::google::protobuf::internal::GenericSwap(this, other);
     }
   }
-  void UnsafeArenaSwap(ProgressEvent* PROTOBUF_NONNULL other) {
+  void UnsafeArenaSwap(ProgressedEvent* PROTOBUF_NONNULL other) {
     if (other == this) return;
     ABSL_DCHECK(GetArena() == other->GetArena());
     InternalSwap(other);
@@ -1075,13 +1075,13 @@ class ProgressEvent final : public ::google::protobuf::Message
 
   // implements Message ----------------------------------------------
 
-  ProgressEvent* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
-    return ::google::protobuf::Message::DefaultConstruct<ProgressEvent>(arena);
+  ProgressedEvent* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
+    return ::google::protobuf::Message::DefaultConstruct<ProgressedEvent>(arena);
   }
   using ::google::protobuf::Message::CopyFrom;
-  void CopyFrom(const ProgressEvent& from);
+  void CopyFrom(const ProgressedEvent& from);
   using ::google::protobuf::Message::MergeFrom;
-  void MergeFrom(const ProgressEvent& from) { ProgressEvent::MergeImpl(*this, from); }
+  void MergeFrom(const ProgressedEvent& from) { ProgressedEvent::MergeImpl(*this, from); }
 
   private:
   static void MergeImpl(::google::protobuf::MessageLite& to_msg,
@@ -1117,17 +1117,17 @@ class ProgressEvent final : public ::google::protobuf::Message
   private:
   void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
   static void SharedDtor(MessageLite& self);
-  void InternalSwap(ProgressEvent* PROTOBUF_NONNULL other);
+  void InternalSwap(ProgressedEvent* PROTOBUF_NONNULL other);
  private:
   template <typename T>
   friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
-  static ::absl::string_view FullMessageName() { return "celeste.image.v1.ProgressEvent"; }
+  static ::absl::string_view FullMessageName() { return "celeste.image.v1.ProgressedEvent"; }
 
-  explicit ProgressEvent(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  ProgressEvent(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const ProgressEvent& from);
-  ProgressEvent(
-      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, ProgressEvent&& from) noexcept
-      : ProgressEvent(arena) {
+  explicit ProgressedEvent(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  ProgressedEvent(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const ProgressedEvent& from);
+  ProgressedEvent(
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, ProgressedEvent&& from) noexcept
+      : ProgressedEvent(arena) {
     *this = ::std::move(from);
   }
   const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
@@ -1183,12 +1183,12 @@ class ProgressEvent final : public ::google::protobuf::Message
   void _internal_set_source(::celeste::image::v1::ProgressSource value);
 
   public:
-  // @@protoc_insertion_point(class_scope:celeste.image.v1.ProgressEvent)
+  // @@protoc_insertion_point(class_scope:celeste.image.v1.ProgressedEvent)
  private:
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
   static const ::google::protobuf::internal::TcParseTable<2, 3,
-                                   0, 44,
+                                   0, 46,
                                    2>
       _table_;
 
@@ -1206,7 +1206,7 @@ class ProgressEvent final : public ::google::protobuf::Message
     inline explicit Impl_(
         ::google::protobuf::internal::InternalVisibility visibility,
         ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
-        const ProgressEvent& from_msg);
+        const ProgressedEvent& from_msg);
     ::google::protobuf::internal::HasBits<1> _has_bits_;
     ::google::protobuf::internal::CachedSize _cached_size_;
     ::google::protobuf::internal::ArenaStringPtr phase_;
@@ -1218,7 +1218,7 @@ class ProgressEvent final : public ::google::protobuf::Message
   friend struct ::TableStruct_celeste_2fimage_2fv1_2fevent_2eproto;
 };
 
-extern const ::google::protobuf::internal::ClassDataFull ProgressEvent_class_data_;
+extern const ::google::protobuf::internal::ClassDataFull ProgressedEvent_class_data_;
 // -------------------------------------------------------------------
 
 class PreviewEvent final : public ::google::protobuf::Message
@@ -1835,21 +1835,21 @@ class ImageEvent final : public ::google::protobuf::Message
 
   // accessors -------------------------------------------------------
   enum : int {
-    kImageFieldNumber = 1,
+    kOutputFieldNumber = 1,
   };
-  // .celeste.image.v1.ImageOutput image = 1 [json_name = "image"];
-  bool has_image() const;
-  void clear_image() ;
-  const ::celeste::image::v1::ImageOutput& image() const;
-  [[nodiscard]] ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE release_image();
-  ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL mutable_image();
-  void set_allocated_image(::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value);
-  void unsafe_arena_set_allocated_image(::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value);
-  ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE unsafe_arena_release_image();
+  // .celeste.image.v1.ImageOutput output = 1 [json_name = "output"];
+  bool has_output() const;
+  void clear_output() ;
+  const ::celeste::image::v1::ImageOutput& output() const;
+  [[nodiscard]] ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE release_output();
+  ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL mutable_output();
+  void set_allocated_output(::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value);
+  void unsafe_arena_set_allocated_output(::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value);
+  ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE unsafe_arena_release_output();
 
   private:
-  const ::celeste::image::v1::ImageOutput& _internal_image() const;
-  ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL _internal_mutable_image();
+  const ::celeste::image::v1::ImageOutput& _internal_output() const;
+  ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL _internal_mutable_output();
 
   public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.ImageEvent)
@@ -1878,7 +1878,7 @@ class ImageEvent final : public ::google::protobuf::Message
         const ImageEvent& from_msg);
     ::google::protobuf::internal::HasBits<1> _has_bits_;
     ::google::protobuf::internal::CachedSize _cached_size_;
-    ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE image_;
+    ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE output_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -2528,23 +2528,23 @@ class OperationEvent final : public ::google::protobuf::Message
   ::celeste::image::v1::SubmittedEvent* PROTOBUF_NONNULL _internal_mutable_submitted();
 
   public:
-  // .celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];
+  // .celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];
   bool has_progress() const;
   private:
   bool _internal_has_progress() const;
 
   public:
   void clear_progress() ;
-  const ::celeste::image::v1::ProgressEvent& progress() const;
-  [[nodiscard]] ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE release_progress();
-  ::celeste::image::v1::ProgressEvent* PROTOBUF_NONNULL mutable_progress();
-  void set_allocated_progress(::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE value);
-  void unsafe_arena_set_allocated_progress(::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE value);
-  ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE unsafe_arena_release_progress();
+  const ::celeste::image::v1::ProgressedEvent& progress() const;
+  [[nodiscard]] ::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE release_progress();
+  ::celeste::image::v1::ProgressedEvent* PROTOBUF_NONNULL mutable_progress();
+  void set_allocated_progress(::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE value);
+  void unsafe_arena_set_allocated_progress(::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE value);
+  ::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE unsafe_arena_release_progress();
 
   private:
-  const ::celeste::image::v1::ProgressEvent& _internal_progress() const;
-  ::celeste::image::v1::ProgressEvent* PROTOBUF_NONNULL _internal_mutable_progress();
+  const ::celeste::image::v1::ProgressedEvent& _internal_progress() const;
+  ::celeste::image::v1::ProgressedEvent* PROTOBUF_NONNULL _internal_mutable_progress();
 
   public:
   // .celeste.image.v1.PreviewEvent preview = 8 [json_name = "preview"];
@@ -3106,7 +3106,7 @@ inline ::celeste::image::v1::SubmittedEvent* PROTOBUF_NONNULL OperationEvent::mu
   return _msg;
 }
 
-// .celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];
+// .celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];
 inline bool OperationEvent::has_progress() const {
   return kind_case() == kProgress;
 }
@@ -3127,11 +3127,11 @@ inline void OperationEvent::clear_progress() {
     clear_has_kind();
   }
 }
-inline ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE OperationEvent::release_progress() {
+inline ::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE OperationEvent::release_progress() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.OperationEvent.progress)
   if (kind_case() == kProgress) {
     clear_has_kind();
-    auto* temp = reinterpret_cast<::celeste::image::v1::ProgressEvent*>(_impl_.kind_.progress_);
+    auto* temp = reinterpret_cast<::celeste::image::v1::ProgressedEvent*>(_impl_.kind_.progress_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
@@ -3141,19 +3141,19 @@ inline ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE OperationEvent::re
     return nullptr;
   }
 }
-inline const ::celeste::image::v1::ProgressEvent& OperationEvent::_internal_progress() const {
-  return kind_case() == kProgress ? static_cast<const ::celeste::image::v1::ProgressEvent&>(*reinterpret_cast<::celeste::image::v1::ProgressEvent*>(_impl_.kind_.progress_))
-                     : reinterpret_cast<const ::celeste::image::v1::ProgressEvent&>(::celeste::image::v1::_ProgressEvent_default_instance_);
+inline const ::celeste::image::v1::ProgressedEvent& OperationEvent::_internal_progress() const {
+  return kind_case() == kProgress ? static_cast<const ::celeste::image::v1::ProgressedEvent&>(*reinterpret_cast<::celeste::image::v1::ProgressedEvent*>(_impl_.kind_.progress_))
+                     : reinterpret_cast<const ::celeste::image::v1::ProgressedEvent&>(::celeste::image::v1::_ProgressedEvent_default_instance_);
 }
-inline const ::celeste::image::v1::ProgressEvent& OperationEvent::progress() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
+inline const ::celeste::image::v1::ProgressedEvent& OperationEvent::progress() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
   // @@protoc_insertion_point(field_get:celeste.image.v1.OperationEvent.progress)
   return _internal_progress();
 }
-inline ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE OperationEvent::unsafe_arena_release_progress() {
+inline ::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE OperationEvent::unsafe_arena_release_progress() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.OperationEvent.progress)
   if (kind_case() == kProgress) {
     clear_has_kind();
-    auto* temp = reinterpret_cast<::celeste::image::v1::ProgressEvent*>(_impl_.kind_.progress_);
+    auto* temp = reinterpret_cast<::celeste::image::v1::ProgressedEvent*>(_impl_.kind_.progress_);
     _impl_.kind_.progress_ = nullptr;
     return temp;
   } else {
@@ -3161,7 +3161,7 @@ inline ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE OperationEvent::un
   }
 }
 inline void OperationEvent::unsafe_arena_set_allocated_progress(
-    ::celeste::image::v1::ProgressEvent* PROTOBUF_NULLABLE value) {
+    ::celeste::image::v1::ProgressedEvent* PROTOBUF_NULLABLE value) {
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
@@ -3172,18 +3172,18 @@ inline void OperationEvent::unsafe_arena_set_allocated_progress(
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.OperationEvent.progress)
 }
-inline ::celeste::image::v1::ProgressEvent* PROTOBUF_NONNULL OperationEvent::_internal_mutable_progress() {
+inline ::celeste::image::v1::ProgressedEvent* PROTOBUF_NONNULL OperationEvent::_internal_mutable_progress() {
   if (kind_case() != kProgress) {
     clear_kind();
     set_has_progress();
     _impl_.kind_.progress_ = reinterpret_cast<::google::protobuf::Message*>(
-        ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::ProgressEvent>(GetArena()));
+        ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::ProgressedEvent>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::ProgressEvent*>(_impl_.kind_.progress_);
+  return reinterpret_cast<::celeste::image::v1::ProgressedEvent*>(_impl_.kind_.progress_);
 }
-inline ::celeste::image::v1::ProgressEvent* PROTOBUF_NONNULL OperationEvent::mutable_progress()
+inline ::celeste::image::v1::ProgressedEvent* PROTOBUF_NONNULL OperationEvent::mutable_progress()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  ::celeste::image::v1::ProgressEvent* _msg = _internal_mutable_progress();
+  ::celeste::image::v1::ProgressedEvent* _msg = _internal_mutable_progress();
   // @@protoc_insertion_point(field_mutable:celeste.image.v1.OperationEvent.progress)
   return _msg;
 }
@@ -4135,74 +4135,74 @@ inline void RetryingEvent::_internal_set_next_try(::int32_t value) {
 
 // -------------------------------------------------------------------
 
-// ProgressEvent
+// ProgressedEvent
 
 // double fraction = 1 [json_name = "fraction"];
-inline void ProgressEvent::clear_fraction() {
+inline void ProgressedEvent::clear_fraction() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.fraction_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000002U);
 }
-inline double ProgressEvent::fraction() const {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.ProgressEvent.fraction)
+inline double ProgressedEvent::fraction() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.ProgressedEvent.fraction)
   return _internal_fraction();
 }
-inline void ProgressEvent::set_fraction(double value) {
+inline void ProgressedEvent::set_fraction(double value) {
   _internal_set_fraction(value);
   SetHasBit(_impl_._has_bits_[0], 0x00000002U);
-  // @@protoc_insertion_point(field_set:celeste.image.v1.ProgressEvent.fraction)
+  // @@protoc_insertion_point(field_set:celeste.image.v1.ProgressedEvent.fraction)
 }
-inline double ProgressEvent::_internal_fraction() const {
+inline double ProgressedEvent::_internal_fraction() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
   return _impl_.fraction_;
 }
-inline void ProgressEvent::_internal_set_fraction(double value) {
+inline void ProgressedEvent::_internal_set_fraction(double value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.fraction_ = value;
 }
 
 // string phase = 2 [json_name = "phase"];
-inline void ProgressEvent::clear_phase() {
+inline void ProgressedEvent::clear_phase() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.phase_.ClearToEmpty();
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000001U);
 }
-inline const ::std::string& ProgressEvent::phase() const
+inline const ::std::string& ProgressedEvent::phase() const
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.ProgressEvent.phase)
+  // @@protoc_insertion_point(field_get:celeste.image.v1.ProgressedEvent.phase)
   return _internal_phase();
 }
 template <typename Arg_, typename... Args_>
-PROTOBUF_ALWAYS_INLINE void ProgressEvent::set_phase(Arg_&& arg, Args_... args) {
+PROTOBUF_ALWAYS_INLINE void ProgressedEvent::set_phase(Arg_&& arg, Args_... args) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   SetHasBit(_impl_._has_bits_[0], 0x00000001U);
   _impl_.phase_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
-  // @@protoc_insertion_point(field_set:celeste.image.v1.ProgressEvent.phase)
+  // @@protoc_insertion_point(field_set:celeste.image.v1.ProgressedEvent.phase)
 }
-inline ::std::string* PROTOBUF_NONNULL ProgressEvent::mutable_phase()
+inline ::std::string* PROTOBUF_NONNULL ProgressedEvent::mutable_phase()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
   SetHasBit(_impl_._has_bits_[0], 0x00000001U);
   ::std::string* _s = _internal_mutable_phase();
-  // @@protoc_insertion_point(field_mutable:celeste.image.v1.ProgressEvent.phase)
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.ProgressedEvent.phase)
   return _s;
 }
-inline const ::std::string& ProgressEvent::_internal_phase() const {
+inline const ::std::string& ProgressedEvent::_internal_phase() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
   return _impl_.phase_.Get();
 }
-inline void ProgressEvent::_internal_set_phase(const ::std::string& value) {
+inline void ProgressedEvent::_internal_set_phase(const ::std::string& value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.phase_.Set(value, GetArena());
 }
-inline ::std::string* PROTOBUF_NONNULL ProgressEvent::_internal_mutable_phase() {
+inline ::std::string* PROTOBUF_NONNULL ProgressedEvent::_internal_mutable_phase() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   return _impl_.phase_.Mutable( GetArena());
 }
-inline ::std::string* PROTOBUF_NULLABLE ProgressEvent::release_phase() {
+inline ::std::string* PROTOBUF_NULLABLE ProgressedEvent::release_phase() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  // @@protoc_insertion_point(field_release:celeste.image.v1.ProgressEvent.phase)
+  // @@protoc_insertion_point(field_release:celeste.image.v1.ProgressedEvent.phase)
   if (!CheckHasBit(_impl_._has_bits_[0], 0x00000001U)) {
     return nullptr;
   }
@@ -4213,7 +4213,7 @@ inline ::std::string* PROTOBUF_NULLABLE ProgressEvent::release_phase() {
   }
   return released;
 }
-inline void ProgressEvent::set_allocated_phase(::std::string* PROTOBUF_NULLABLE value) {
+inline void ProgressedEvent::set_allocated_phase(::std::string* PROTOBUF_NULLABLE value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (value != nullptr) {
     SetHasBit(_impl_._has_bits_[0], 0x00000001U);
@@ -4224,30 +4224,30 @@ inline void ProgressEvent::set_allocated_phase(::std::string* PROTOBUF_NULLABLE 
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.phase_.IsDefault()) {
     _impl_.phase_.Set("", GetArena());
   }
-  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.ProgressEvent.phase)
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.ProgressedEvent.phase)
 }
 
 // .celeste.image.v1.ProgressSource source = 3 [json_name = "source"];
-inline void ProgressEvent::clear_source() {
+inline void ProgressedEvent::clear_source() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.source_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000004U);
 }
-inline ::celeste::image::v1::ProgressSource ProgressEvent::source() const {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.ProgressEvent.source)
+inline ::celeste::image::v1::ProgressSource ProgressedEvent::source() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.ProgressedEvent.source)
   return _internal_source();
 }
-inline void ProgressEvent::set_source(::celeste::image::v1::ProgressSource value) {
+inline void ProgressedEvent::set_source(::celeste::image::v1::ProgressSource value) {
   _internal_set_source(value);
   SetHasBit(_impl_._has_bits_[0], 0x00000004U);
-  // @@protoc_insertion_point(field_set:celeste.image.v1.ProgressEvent.source)
+  // @@protoc_insertion_point(field_set:celeste.image.v1.ProgressedEvent.source)
 }
-inline ::celeste::image::v1::ProgressSource ProgressEvent::_internal_source() const {
+inline ::celeste::image::v1::ProgressSource ProgressedEvent::_internal_source() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
   return static_cast<::celeste::image::v1::ProgressSource>(_impl_.source_);
 }
-inline void ProgressEvent::_internal_set_source(::celeste::image::v1::ProgressSource value) {
+inline void ProgressedEvent::_internal_set_source(::celeste::image::v1::ProgressSource value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.source_ = value;
 }
@@ -4465,41 +4465,41 @@ inline void PreviewEvent::_internal_set_image_index(::int32_t value) {
 
 // ImageEvent
 
-// .celeste.image.v1.ImageOutput image = 1 [json_name = "image"];
-inline bool ImageEvent::has_image() const {
+// .celeste.image.v1.ImageOutput output = 1 [json_name = "output"];
+inline bool ImageEvent::has_output() const {
   bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000001U);
-  PROTOBUF_ASSUME(!value || _impl_.image_ != nullptr);
+  PROTOBUF_ASSUME(!value || _impl_.output_ != nullptr);
   return value;
 }
-inline const ::celeste::image::v1::ImageOutput& ImageEvent::_internal_image() const {
+inline const ::celeste::image::v1::ImageOutput& ImageEvent::_internal_output() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
-  const ::celeste::image::v1::ImageOutput* p = _impl_.image_;
+  const ::celeste::image::v1::ImageOutput* p = _impl_.output_;
   return p != nullptr ? *p : reinterpret_cast<const ::celeste::image::v1::ImageOutput&>(::celeste::image::v1::_ImageOutput_default_instance_);
 }
-inline const ::celeste::image::v1::ImageOutput& ImageEvent::image() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.ImageEvent.image)
-  return _internal_image();
+inline const ::celeste::image::v1::ImageOutput& ImageEvent::output() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.ImageEvent.output)
+  return _internal_output();
 }
-inline void ImageEvent::unsafe_arena_set_allocated_image(
+inline void ImageEvent::unsafe_arena_set_allocated_output(
     ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (GetArena() == nullptr) {
-    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.image_);
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.output_);
   }
-  _impl_.image_ = reinterpret_cast<::celeste::image::v1::ImageOutput*>(value);
+  _impl_.output_ = reinterpret_cast<::celeste::image::v1::ImageOutput*>(value);
   if (value != nullptr) {
     SetHasBit(_impl_._has_bits_[0], 0x00000001U);
   } else {
     ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
   }
-  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.ImageEvent.image)
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.ImageEvent.output)
 }
-inline ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE ImageEvent::release_image() {
+inline ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE ImageEvent::release_output() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
 
   ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
-  ::celeste::image::v1::ImageOutput* released = _impl_.image_;
-  _impl_.image_ = nullptr;
+  ::celeste::image::v1::ImageOutput* released = _impl_.output_;
+  _impl_.output_ = nullptr;
   if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
     auto* old = reinterpret_cast<::google::protobuf::MessageLite*>(released);
     released = ::google::protobuf::internal::DuplicateIfNonNull(released);
@@ -4513,35 +4513,35 @@ inline ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE ImageEvent::release_
   }
   return released;
 }
-inline ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE ImageEvent::unsafe_arena_release_image() {
+inline ::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE ImageEvent::unsafe_arena_release_output() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  // @@protoc_insertion_point(field_release:celeste.image.v1.ImageEvent.image)
+  // @@protoc_insertion_point(field_release:celeste.image.v1.ImageEvent.output)
 
   ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
-  ::celeste::image::v1::ImageOutput* temp = _impl_.image_;
-  _impl_.image_ = nullptr;
+  ::celeste::image::v1::ImageOutput* temp = _impl_.output_;
+  _impl_.output_ = nullptr;
   return temp;
 }
-inline ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL ImageEvent::_internal_mutable_image() {
+inline ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL ImageEvent::_internal_mutable_output() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (_impl_.image_ == nullptr) {
+  if (_impl_.output_ == nullptr) {
     auto* p = ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::ImageOutput>(GetArena());
-    _impl_.image_ = reinterpret_cast<::celeste::image::v1::ImageOutput*>(p);
+    _impl_.output_ = reinterpret_cast<::celeste::image::v1::ImageOutput*>(p);
   }
-  return _impl_.image_;
+  return _impl_.output_;
 }
-inline ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL ImageEvent::mutable_image()
+inline ::celeste::image::v1::ImageOutput* PROTOBUF_NONNULL ImageEvent::mutable_output()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
   SetHasBit(_impl_._has_bits_[0], 0x00000001U);
-  ::celeste::image::v1::ImageOutput* _msg = _internal_mutable_image();
-  // @@protoc_insertion_point(field_mutable:celeste.image.v1.ImageEvent.image)
+  ::celeste::image::v1::ImageOutput* _msg = _internal_mutable_output();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.ImageEvent.output)
   return _msg;
 }
-inline void ImageEvent::set_allocated_image(::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value) {
+inline void ImageEvent::set_allocated_output(::celeste::image::v1::ImageOutput* PROTOBUF_NULLABLE value) {
   ::google::protobuf::Arena* message_arena = GetArena();
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (message_arena == nullptr) {
-    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.image_);
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.output_);
   }
 
   if (value != nullptr) {
@@ -4554,8 +4554,8 @@ inline void ImageEvent::set_allocated_image(::celeste::image::v1::ImageOutput* P
     ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
   }
 
-  _impl_.image_ = reinterpret_cast<::celeste::image::v1::ImageOutput*>(value);
-  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.ImageEvent.image)
+  _impl_.output_ = reinterpret_cast<::celeste::image::v1::ImageOutput*>(value);
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.ImageEvent.output)
 }
 
 // -------------------------------------------------------------------

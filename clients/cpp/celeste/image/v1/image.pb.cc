@@ -79,9 +79,9 @@ inline constexpr ImageOutput::Impl_::Impl_(
             ::_pbi::ConstantInitialized()),
         width_{0},
         height_{0},
-        size_bytes_{::int64_t{0}},
-        seed_{::uint64_t{0u}},
-        index_{0} {}
+        size_bytes_{0},
+        index_{0},
+        seed_{::uint64_t{0u}} {}
 
 template <typename>
 PROTOBUF_CONSTEXPR ImageOutput::ImageOutput(::_pbi::ConstantInitialized)
@@ -252,8 +252,8 @@ const ::uint32_t
         8,
         3,
         4,
-        10,
         9,
+        10,
         0,
         5,
         0x081, // bitmap
@@ -306,7 +306,7 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fimage_2eproto[] ABSL
     "Output\022\032\n\010artifact\030\001 \001(\tR\010artifact\022\035\n\nme"
     "dia_type\030\002 \001(\tR\tmediaType\022\024\n\005width\030\003 \001(\005"
     "R\005width\022\026\n\006height\030\004 \001(\005R\006height\022\035\n\nsize_"
-    "bytes\030\005 \001(\003R\tsizeBytes\022\026\n\006sha256\030\006 \001(\tR\006"
+    "bytes\030\005 \001(\005R\tsizeBytes\022\026\n\006sha256\030\006 \001(\tR\006"
     "sha256\022\022\n\004data\030\007 \001(\014R\004data\022\024\n\005index\030\010 \001("
     "\005R\005index\022\027\n\004seed\030\t \001(\004H\000R\004seed\210\001\001\022\030\n\007par"
     "ents\030\n \003(\tR\007parents\022%\n\016revised_prompt\030\013 "
@@ -1202,9 +1202,9 @@ ImageOutput::ImageOutput(
                offsetof(Impl_, width_),
            reinterpret_cast<const char*>(&from._impl_) +
                offsetof(Impl_, width_),
-           offsetof(Impl_, index_) -
+           offsetof(Impl_, seed_) -
                offsetof(Impl_, width_) +
-               sizeof(Impl_::index_));
+               sizeof(Impl_::seed_));
 
   // @@protoc_insertion_point(copy_constructor:celeste.image.v1.ImageOutput)
 }
@@ -1224,9 +1224,9 @@ inline void ImageOutput::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   ::memset(reinterpret_cast<char*>(&_impl_) +
                offsetof(Impl_, width_),
            0,
-           offsetof(Impl_, index_) -
+           offsetof(Impl_, seed_) -
                offsetof(Impl_, width_) +
-               sizeof(Impl_::index_));
+               sizeof(Impl_::seed_));
 }
 ImageOutput::~ImageOutput() {
   // @@protoc_insertion_point(destructor:celeste.image.v1.ImageOutput)
@@ -1338,8 +1338,8 @@ ImageOutput::_table_ = {
     {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ImageOutput, _impl_.height_), 7>(),
      {32, 7, 0,
       PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.height_)}},
-    // int64 size_bytes = 5 [json_name = "sizeBytes"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint64_t, offsetof(ImageOutput, _impl_.size_bytes_), 8>(),
+    // int32 size_bytes = 5 [json_name = "sizeBytes"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ImageOutput, _impl_.size_bytes_), 8>(),
      {40, 8, 0,
       PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.size_bytes_)}},
     // string sha256 = 6 [json_name = "sha256"];
@@ -1351,12 +1351,12 @@ ImageOutput::_table_ = {
      {58, 4, 0,
       PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.data_)}},
     // int32 index = 8 [json_name = "index"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ImageOutput, _impl_.index_), 10>(),
-     {64, 10, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ImageOutput, _impl_.index_), 9>(),
+     {64, 9, 0,
       PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.index_)}},
     // optional uint64 seed = 9 [json_name = "seed"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint64_t, offsetof(ImageOutput, _impl_.seed_), 9>(),
-     {72, 9, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint64_t, offsetof(ImageOutput, _impl_.seed_), 10>(),
+     {72, 10, 0,
       PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.seed_)}},
     // repeated string parents = 10 [json_name = "parents"];
     {::_pbi::TcParser::FastUR1,
@@ -1381,16 +1381,16 @@ ImageOutput::_table_ = {
     {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.width_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 height = 4 [json_name = "height"];
     {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.height_), _Internal::kHasBitsOffset + 7, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
-    // int64 size_bytes = 5 [json_name = "sizeBytes"];
-    {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.size_bytes_), _Internal::kHasBitsOffset + 8, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt64)},
+    // int32 size_bytes = 5 [json_name = "sizeBytes"];
+    {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.size_bytes_), _Internal::kHasBitsOffset + 8, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // string sha256 = 6 [json_name = "sha256"];
     {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.sha256_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // bytes data = 7 [json_name = "data"];
     {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.data_), _Internal::kHasBitsOffset + 4, 0, (0 | ::_fl::kFcOptional | ::_fl::kBytes | ::_fl::kRepAString)},
     // int32 index = 8 [json_name = "index"];
-    {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.index_), _Internal::kHasBitsOffset + 10, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.index_), _Internal::kHasBitsOffset + 9, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // optional uint64 seed = 9 [json_name = "seed"];
-    {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.seed_), _Internal::kHasBitsOffset + 9, 0, (0 | ::_fl::kFcOptional | ::_fl::kUInt64)},
+    {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.seed_), _Internal::kHasBitsOffset + 10, 0, (0 | ::_fl::kFcOptional | ::_fl::kUInt64)},
     // repeated string parents = 10 [json_name = "parents"];
     {PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.parents_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcRepeated | ::_fl::kUtf8String | ::_fl::kRepSString)},
     // string revised_prompt = 11 [json_name = "revisedPrompt"];
@@ -1442,8 +1442,8 @@ PROTOBUF_NOINLINE void ImageOutput::Clear() {
   }
   if (BatchCheckHasBit(cached_has_bits, 0x00000700U)) {
     ::memset(&_impl_.size_bytes_, 0, static_cast<::size_t>(
-        reinterpret_cast<char*>(&_impl_.index_) -
-        reinterpret_cast<char*>(&_impl_.size_bytes_)) + sizeof(_impl_.index_));
+        reinterpret_cast<char*>(&_impl_.seed_) -
+        reinterpret_cast<char*>(&_impl_.size_bytes_)) + sizeof(_impl_.seed_));
   }
   _impl_._has_bits_.Clear();
   _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
@@ -1506,11 +1506,11 @@ PROTOBUF_NOINLINE void ImageOutput::Clear() {
     }
   }
 
-  // int64 size_bytes = 5 [json_name = "sizeBytes"];
+  // int32 size_bytes = 5 [json_name = "sizeBytes"];
   if (CheckHasBit(cached_has_bits, 0x00000100U)) {
     if (this_._internal_size_bytes() != 0) {
       target =
-          ::google::protobuf::internal::WireFormatLite::WriteInt64ToArrayWithField<5>(
+          ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<5>(
               stream, this_._internal_size_bytes(), target);
     }
   }
@@ -1534,7 +1534,7 @@ PROTOBUF_NOINLINE void ImageOutput::Clear() {
   }
 
   // int32 index = 8 [json_name = "index"];
-  if (CheckHasBit(cached_has_bits, 0x00000400U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000200U)) {
     if (this_._internal_index() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<8>(
@@ -1543,7 +1543,7 @@ PROTOBUF_NOINLINE void ImageOutput::Clear() {
   }
 
   // optional uint64 seed = 9 [json_name = "seed"];
-  if (CheckHasBit(cached_has_bits, 0x00000200U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000400U)) {
     target = stream->EnsureSpace(target);
     target = ::_pbi::WireFormatLite::WriteUInt64ToArray(
         9, this_._internal_seed(), target);
@@ -1655,24 +1655,24 @@ PROTOBUF_NOINLINE void ImageOutput::Clear() {
     }
   }
   if (BatchCheckHasBit(cached_has_bits, 0x00000700U)) {
-    // int64 size_bytes = 5 [json_name = "sizeBytes"];
+    // int32 size_bytes = 5 [json_name = "sizeBytes"];
     if (CheckHasBit(cached_has_bits, 0x00000100U)) {
       if (this_._internal_size_bytes() != 0) {
-        total_size += ::_pbi::WireFormatLite::Int64SizePlusOne(
+        total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_size_bytes());
       }
     }
-    // optional uint64 seed = 9 [json_name = "seed"];
-    if (CheckHasBit(cached_has_bits, 0x00000200U)) {
-      total_size += ::_pbi::WireFormatLite::UInt64SizePlusOne(
-          this_._internal_seed());
-    }
     // int32 index = 8 [json_name = "index"];
-    if (CheckHasBit(cached_has_bits, 0x00000400U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000200U)) {
       if (this_._internal_index() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_index());
       }
+    }
+    // optional uint64 seed = 9 [json_name = "seed"];
+    if (CheckHasBit(cached_has_bits, 0x00000400U)) {
+      total_size += ::_pbi::WireFormatLite::UInt64SizePlusOne(
+          this_._internal_seed());
     }
   }
   return this_.MaybeComputeUnknownFieldsSize(total_size,
@@ -1763,12 +1763,12 @@ void ImageOutput::MergeImpl(::google::protobuf::MessageLite& to_msg,
       }
     }
     if (CheckHasBit(cached_has_bits, 0x00000200U)) {
-      _this->_impl_.seed_ = from._impl_.seed_;
-    }
-    if (CheckHasBit(cached_has_bits, 0x00000400U)) {
       if (from._internal_index() != 0) {
         _this->_impl_.index_ = from._impl_.index_;
       }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000400U)) {
+      _this->_impl_.seed_ = from._impl_.seed_;
     }
   }
   _this->_impl_._has_bits_[0] |= cached_has_bits;
@@ -1797,8 +1797,8 @@ void ImageOutput::InternalSwap(ImageOutput* PROTOBUF_RESTRICT PROTOBUF_NONNULL o
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.data_, &other->_impl_.data_, arena);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.revised_prompt_, &other->_impl_.revised_prompt_, arena);
   ::google::protobuf::internal::memswap<
-      PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.index_)
-      + sizeof(ImageOutput::_impl_.index_)
+      PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.seed_)
+      + sizeof(ImageOutput::_impl_.seed_)
       - PROTOBUF_FIELD_OFFSET(ImageOutput, _impl_.width_)>(
           reinterpret_cast<char*>(&_impl_.width_),
           reinterpret_cast<char*>(&other->_impl_.width_));

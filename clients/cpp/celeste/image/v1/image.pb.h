@@ -518,8 +518,8 @@ class ImageOutput final : public ::google::protobuf::Message
     kWidthFieldNumber = 3,
     kHeightFieldNumber = 4,
     kSizeBytesFieldNumber = 5,
-    kSeedFieldNumber = 9,
     kIndexFieldNumber = 8,
+    kSeedFieldNumber = 9,
   };
   // repeated string parents = 10 [json_name = "parents"];
   int parents_size() const;
@@ -638,14 +638,24 @@ class ImageOutput final : public ::google::protobuf::Message
   void _internal_set_height(::int32_t value);
 
   public:
-  // int64 size_bytes = 5 [json_name = "sizeBytes"];
+  // int32 size_bytes = 5 [json_name = "sizeBytes"];
   void clear_size_bytes() ;
-  ::int64_t size_bytes() const;
-  void set_size_bytes(::int64_t value);
+  ::int32_t size_bytes() const;
+  void set_size_bytes(::int32_t value);
 
   private:
-  ::int64_t _internal_size_bytes() const;
-  void _internal_set_size_bytes(::int64_t value);
+  ::int32_t _internal_size_bytes() const;
+  void _internal_set_size_bytes(::int32_t value);
+
+  public:
+  // int32 index = 8 [json_name = "index"];
+  void clear_index() ;
+  ::int32_t index() const;
+  void set_index(::int32_t value);
+
+  private:
+  ::int32_t _internal_index() const;
+  void _internal_set_index(::int32_t value);
 
   public:
   // optional uint64 seed = 9 [json_name = "seed"];
@@ -657,16 +667,6 @@ class ImageOutput final : public ::google::protobuf::Message
   private:
   ::uint64_t _internal_seed() const;
   void _internal_set_seed(::uint64_t value);
-
-  public:
-  // int32 index = 8 [json_name = "index"];
-  void clear_index() ;
-  ::int32_t index() const;
-  void set_index(::int32_t value);
-
-  private:
-  ::int32_t _internal_index() const;
-  void _internal_set_index(::int32_t value);
 
   public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.ImageOutput)
@@ -703,9 +703,9 @@ class ImageOutput final : public ::google::protobuf::Message
     ::google::protobuf::internal::ArenaStringPtr revised_prompt_;
     ::int32_t width_;
     ::int32_t height_;
-    ::int64_t size_bytes_;
-    ::uint64_t seed_;
+    ::int32_t size_bytes_;
     ::int32_t index_;
+    ::uint64_t seed_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -2183,27 +2183,27 @@ inline void ImageOutput::_internal_set_height(::int32_t value) {
   _impl_.height_ = value;
 }
 
-// int64 size_bytes = 5 [json_name = "sizeBytes"];
+// int32 size_bytes = 5 [json_name = "sizeBytes"];
 inline void ImageOutput::clear_size_bytes() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.size_bytes_ = ::int64_t{0};
+  _impl_.size_bytes_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000100U);
 }
-inline ::int64_t ImageOutput::size_bytes() const {
+inline ::int32_t ImageOutput::size_bytes() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ImageOutput.size_bytes)
   return _internal_size_bytes();
 }
-inline void ImageOutput::set_size_bytes(::int64_t value) {
+inline void ImageOutput::set_size_bytes(::int32_t value) {
   _internal_set_size_bytes(value);
   SetHasBit(_impl_._has_bits_[0], 0x00000100U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ImageOutput.size_bytes)
 }
-inline ::int64_t ImageOutput::_internal_size_bytes() const {
+inline ::int32_t ImageOutput::_internal_size_bytes() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
   return _impl_.size_bytes_;
 }
-inline void ImageOutput::_internal_set_size_bytes(::int64_t value) {
+inline void ImageOutput::_internal_set_size_bytes(::int32_t value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.size_bytes_ = value;
 }
@@ -2343,7 +2343,7 @@ inline void ImageOutput::clear_index() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.index_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000400U);
+                  0x00000200U);
 }
 inline ::int32_t ImageOutput::index() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ImageOutput.index)
@@ -2351,7 +2351,7 @@ inline ::int32_t ImageOutput::index() const {
 }
 inline void ImageOutput::set_index(::int32_t value) {
   _internal_set_index(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000400U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000200U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ImageOutput.index)
 }
 inline ::int32_t ImageOutput::_internal_index() const {
@@ -2365,14 +2365,14 @@ inline void ImageOutput::_internal_set_index(::int32_t value) {
 
 // optional uint64 seed = 9 [json_name = "seed"];
 inline bool ImageOutput::has_seed() const {
-  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000200U);
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000400U);
   return value;
 }
 inline void ImageOutput::clear_seed() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.seed_ = ::uint64_t{0u};
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000200U);
+                  0x00000400U);
 }
 inline ::uint64_t ImageOutput::seed() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ImageOutput.seed)
@@ -2380,7 +2380,7 @@ inline ::uint64_t ImageOutput::seed() const {
 }
 inline void ImageOutput::set_seed(::uint64_t value) {
   _internal_set_seed(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000200U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000400U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ImageOutput.seed)
 }
 inline ::uint64_t ImageOutput::_internal_seed() const {

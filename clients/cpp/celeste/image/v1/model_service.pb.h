@@ -3946,14 +3946,14 @@ class PriceRule final : public ::google::protobuf::Message
   ::celeste::image::v1::Money* PROTOBUF_NONNULL _internal_mutable_price();
 
   public:
-  // int64 per = 3 [json_name = "per"];
+  // int32 per = 3 [json_name = "per"];
   void clear_per() ;
-  ::int64_t per() const;
-  void set_per(::int64_t value);
+  ::int32_t per() const;
+  void set_per(::int32_t value);
 
   private:
-  ::int64_t _internal_per() const;
-  void _internal_set_per(::int64_t value);
+  ::int32_t _internal_per() const;
+  void _internal_set_per(::int32_t value);
 
   public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.PriceRule)
@@ -3987,7 +3987,7 @@ class PriceRule final : public ::google::protobuf::Message
     ::google::protobuf::internal::ArenaStringPtr source_;
     ::google::protobuf::internal::ArenaStringPtr checked_on_;
     ::celeste::image::v1::Money* PROTOBUF_NULLABLE price_;
-    ::int64_t per_;
+    ::int32_t per_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -5018,7 +5018,7 @@ class Model final : public ::google::protobuf::Message
     kLifecycleFieldNumber = 14,
     kStateFieldNumber = 6,
     kMaxCountFieldNumber = 11,
-    kPreviewsFieldNumber = 12,
+    kSendsPreviewsFieldNumber = 12,
     kEvidenceFieldNumber = 16,
   };
   // repeated .celeste.image.v1.OperationKind operations = 5 [json_name = "operations"];
@@ -5255,14 +5255,14 @@ class Model final : public ::google::protobuf::Message
   void _internal_set_max_count(::int32_t value);
 
   public:
-  // bool previews = 12 [json_name = "previews"];
-  void clear_previews() ;
-  bool previews() const;
-  void set_previews(bool value);
+  // bool sends_previews = 12 [json_name = "sendsPreviews"];
+  void clear_sends_previews() ;
+  bool sends_previews() const;
+  void set_sends_previews(bool value);
 
   private:
-  bool _internal_previews() const;
-  void _internal_set_previews(bool value);
+  bool _internal_sends_previews() const;
+  void _internal_set_sends_previews(bool value);
 
   public:
   // .celeste.image.v1.ModelEvidence evidence = 16 [json_name = "evidence"];
@@ -5318,7 +5318,7 @@ class Model final : public ::google::protobuf::Message
     ::celeste::image::v1::ModelLifecycle* PROTOBUF_NULLABLE lifecycle_;
     int state_;
     ::int32_t max_count_;
-    bool previews_;
+    bool sends_previews_;
     int evidence_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
@@ -6738,29 +6738,29 @@ inline void Model::_internal_set_max_count(::int32_t value) {
   _impl_.max_count_ = value;
 }
 
-// bool previews = 12 [json_name = "previews"];
-inline void Model::clear_previews() {
+// bool sends_previews = 12 [json_name = "sendsPreviews"];
+inline void Model::clear_sends_previews() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.previews_ = false;
+  _impl_.sends_previews_ = false;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00008000U);
 }
-inline bool Model::previews() const {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.Model.previews)
-  return _internal_previews();
+inline bool Model::sends_previews() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Model.sends_previews)
+  return _internal_sends_previews();
 }
-inline void Model::set_previews(bool value) {
-  _internal_set_previews(value);
+inline void Model::set_sends_previews(bool value) {
+  _internal_set_sends_previews(value);
   SetHasBit(_impl_._has_bits_[0], 0x00008000U);
-  // @@protoc_insertion_point(field_set:celeste.image.v1.Model.previews)
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Model.sends_previews)
 }
-inline bool Model::_internal_previews() const {
+inline bool Model::_internal_sends_previews() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
-  return _impl_.previews_;
+  return _impl_.sends_previews_;
 }
-inline void Model::_internal_set_previews(bool value) {
+inline void Model::_internal_set_sends_previews(bool value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.previews_ = value;
+  _impl_.sends_previews_ = value;
 }
 
 // repeated .celeste.image.v1.Parameter parameters = 13 [json_name = "parameters"];
@@ -7320,27 +7320,27 @@ inline void PriceRule::set_allocated_price(::celeste::image::v1::Money* PROTOBUF
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.PriceRule.price)
 }
 
-// int64 per = 3 [json_name = "per"];
+// int32 per = 3 [json_name = "per"];
 inline void PriceRule::clear_per() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.per_ = ::int64_t{0};
+  _impl_.per_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000020U);
 }
-inline ::int64_t PriceRule::per() const {
+inline ::int32_t PriceRule::per() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.PriceRule.per)
   return _internal_per();
 }
-inline void PriceRule::set_per(::int64_t value) {
+inline void PriceRule::set_per(::int32_t value) {
   _internal_set_per(value);
   SetHasBit(_impl_._has_bits_[0], 0x00000020U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.PriceRule.per)
 }
-inline ::int64_t PriceRule::_internal_per() const {
+inline ::int32_t PriceRule::_internal_per() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
   return _impl_.per_;
 }
-inline void PriceRule::_internal_set_per(::int64_t value) {
+inline void PriceRule::_internal_set_per(::int32_t value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.per_ = value;
 }

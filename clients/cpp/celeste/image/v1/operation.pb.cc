@@ -77,7 +77,7 @@ inline constexpr FidelityLine::Impl_::Impl_(
         path_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
-        note_(
+        message_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
         asked_{nullptr},
@@ -190,7 +190,7 @@ inline constexpr UpscaleRequest::Impl_::Impl_(
         factor_{0},
         creativity_{0},
         seed_{::uint64_t{0u}},
-        method_{static_cast< ::celeste::image::v1::UpscaleMethod >(0)} {}
+        mode_{static_cast< ::celeste::image::v1::UpscaleMode >(0)} {}
 
 template <typename>
 PROTOBUF_CONSTEXPR UpscaleRequest::UpscaleRequest(::_pbi::ConstantInitialized)
@@ -299,7 +299,7 @@ inline constexpr EditRequest::Impl_::Impl_(
         count_{0},
         output_quality_{0},
         rewrite_prompt_{false},
-        edit_{},
+        kind_{},
         _oneof_case_{} {}
 
 template <typename>
@@ -479,19 +479,19 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.output_quality_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.style_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.rewrite_prompt_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.edit_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::EditRequest, _impl_.kind_),
         1,
         2,
         8,
@@ -528,7 +528,7 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.image_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.factor_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.size_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.method_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.mode_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.output_media_type_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.prompt_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::UpscaleRequest, _impl_.creativity_),
@@ -605,7 +605,7 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_.asked_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_.sent_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_.measured_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_.note_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_.message_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_.image_index_),
         0,
         5,
@@ -727,56 +727,56 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2foperation_2eproto[] 
     "ge.v1.RelightEditH\000R\007relight\0220\n\004vary\030\032 \001"
     "(\0132\032.celeste.image.v1.VaryEditH\000R\004vary\0229"
     "\n\007control\030\034 \001(\0132\035.celeste.image.v1.Contr"
-    "olEditH\000R\007controlB\010\n\004edit\022\000B\007\n\005_seedB\021\n\017"
-    "_rewrite_prompt\"\370\003\n\016UpscaleRequest\022\037\n\nre"
+    "olEditH\000R\007controlB\010\n\004kind\022\000B\007\n\005_seedB\021\n\017"
+    "_rewrite_prompt\"\362\003\n\016UpscaleRequest\022\037\n\nre"
     "quest_id\030\001 \001(\tB\000R\trequestId\022\026\n\005model\030\002 \001"
     "(\tB\000R\005model\022:\n\007options\030\003 \001(\0132 .celeste.i"
     "mage.v1.RequestOptionsR\007options\0224\n\005image"
     "\030\004 \001(\0132\034.celeste.image.v1.ImageInputB\000R\005"
     "image\022\030\n\006factor\030\005 \001(\001B\000R\006factor\022,\n\004size\030"
-    "\006 \001(\0132\026.celeste.image.v1.SizeB\000R\004size\0229\n"
-    "\006method\030\007 \001(\0162\037.celeste.image.v1.Upscale"
-    "MethodB\000R\006method\022,\n\021output_media_type\030\010 "
-    "\001(\tB\000R\017outputMediaType\022\030\n\006prompt\030\t \001(\tB\000"
-    "R\006prompt\022%\n\ncreativity\030\n \001(\001B\000H\000R\ncreati"
-    "vity\210\001\001\022\027\n\004seed\030\013 \001(\004H\001R\004seed\210\001\001\022\026\n\005styl"
-    "e\030\014 \001(\tB\000R\005style:\000B\r\n\013_creativityB\007\n\005_se"
-    "ed\"\363\001\n\016AnalyzeRequest\022\037\n\nrequest_id\030\001 \001("
-    "\tB\000R\trequestId\022\026\n\005model\030\002 \001(\tB\000R\005model\022:"
-    "\n\007options\030\003 \001(\0132 .celeste.image.v1.Reque"
-    "stOptionsR\007options\0224\n\005image\030\004 \001(\0132\034.cele"
-    "ste.image.v1.ImageInputB\000R\005image\0226\n\005kind"
-    "s\030\005 \003(\0162\036.celeste.image.v1.AnalysisKindB"
-    "\000R\005kinds\"\207\002\n\tOperation\022\?\n\010generate\030\001 \001(\013"
-    "2!.celeste.image.v1.GenerateRequestH\000R\010g"
-    "enerate\0223\n\004edit\030\002 \001(\0132\035.celeste.image.v1"
-    ".EditRequestH\000R\004edit\022<\n\007upscale\030\003 \001(\0132 ."
-    "celeste.image.v1.UpscaleRequestH\000R\007upsca"
-    "le\022<\n\007analyze\030\004 \001(\0132 .celeste.image.v1.A"
-    "nalyzeRequestH\000R\007analyzeB\010\n\004kind\022\000\"4\n\007Ro"
-    "uting\022)\n\017fallback_models\030\001 \003(\tB\000R\016fallba"
-    "ckModels\"\334\004\n\016RequestOptions\022>\n\nstrictnes"
-    "s\030\001 \001(\0162\034.celeste.image.v1.StrictnessB\000R"
-    "\nstrictness\022b\n\020provider_options\030\002 \003(\01325."
-    "celeste.image.v1.RequestOptions.Provider"
-    "OptionsEntryB\000R\017providerOptions\0223\n\022inlin"
-    "e_limit_bytes\030\003 \001(\005B\000H\000R\020inlineLimitByte"
-    "s\210\001\001\022%\n\rpreview_count\030\004 \001(\005B\000R\014previewCo"
-    "unt\0223\n\007routing\030\006 \001(\0132\031.celeste.image.v1."
-    "RoutingR\007routing\022\033\n\010end_user\030\t \001(\tB\000R\007en"
-    "dUser\022K\n\017output_metadata\030\013 \001(\0162 .celeste"
-    ".image.v1.OutputMetadataB\000R\016outputMetada"
-    "ta\022&\n\014embed_recipe\030\014 \001(\010H\001R\013embedRecipe\210"
-    "\001\001\032[\n\024ProviderOptionsEntry\022\020\n\003key\030\001 \001(\tR"
-    "\003key\022-\n\005value\030\002 \001(\0132\027.google.protobuf.St"
-    "ructR\005value:\0028\001B\025\n\023_inline_limit_bytesB\017"
-    "\n\r_embed_recipe\"\267\002\n\014FidelityLine\022\022\n\004path"
-    "\030\001 \001(\tR\004path\022;\n\007outcome\030\002 \001(\0162!.celeste."
-    "image.v1.FidelityOutcomeR\007outcome\022,\n\005ask"
-    "ed\030\003 \001(\0132\026.google.protobuf.ValueR\005asked\022"
-    "*\n\004sent\030\004 \001(\0132\026.google.protobuf.ValueR\004s"
-    "ent\0222\n\010measured\030\005 \001(\0132\026.google.protobuf."
-    "ValueR\010measured\022\022\n\004note\030\006 \001(\tR\004note\022$\n\013i"
+    "\006 \001(\0132\026.celeste.image.v1.SizeB\000R\004size\0223\n"
+    "\004mode\030\007 \001(\0162\035.celeste.image.v1.UpscaleMo"
+    "deB\000R\004mode\022,\n\021output_media_type\030\010 \001(\tB\000R"
+    "\017outputMediaType\022\030\n\006prompt\030\t \001(\tB\000R\006prom"
+    "pt\022%\n\ncreativity\030\n \001(\001B\000H\000R\ncreativity\210\001"
+    "\001\022\027\n\004seed\030\013 \001(\004H\001R\004seed\210\001\001\022\026\n\005style\030\014 \001("
+    "\tB\000R\005style:\000B\r\n\013_creativityB\007\n\005_seed\"\363\001\n"
+    "\016AnalyzeRequest\022\037\n\nrequest_id\030\001 \001(\tB\000R\tr"
+    "equestId\022\026\n\005model\030\002 \001(\tB\000R\005model\022:\n\007opti"
+    "ons\030\003 \001(\0132 .celeste.image.v1.RequestOpti"
+    "onsR\007options\0224\n\005image\030\004 \001(\0132\034.celeste.im"
+    "age.v1.ImageInputB\000R\005image\0226\n\005kinds\030\005 \003("
+    "\0162\036.celeste.image.v1.AnalysisKindB\000R\005kin"
+    "ds\"\207\002\n\tOperation\022\?\n\010generate\030\001 \001(\0132!.cel"
+    "este.image.v1.GenerateRequestH\000R\010generat"
+    "e\0223\n\004edit\030\002 \001(\0132\035.celeste.image.v1.EditR"
+    "equestH\000R\004edit\022<\n\007upscale\030\003 \001(\0132 .celest"
+    "e.image.v1.UpscaleRequestH\000R\007upscale\022<\n\007"
+    "analyze\030\004 \001(\0132 .celeste.image.v1.Analyze"
+    "RequestH\000R\007analyzeB\010\n\004kind\022\000\"4\n\007Routing\022"
+    ")\n\017fallback_models\030\001 \003(\tB\000R\016fallbackMode"
+    "ls\"\334\004\n\016RequestOptions\022>\n\nstrictness\030\001 \001("
+    "\0162\034.celeste.image.v1.StrictnessB\000R\nstric"
+    "tness\022b\n\020provider_options\030\002 \003(\01325.celest"
+    "e.image.v1.RequestOptions.ProviderOption"
+    "sEntryB\000R\017providerOptions\0223\n\022inline_limi"
+    "t_bytes\030\003 \001(\005B\000H\000R\020inlineLimitBytes\210\001\001\022%"
+    "\n\rpreview_count\030\004 \001(\005B\000R\014previewCount\0223\n"
+    "\007routing\030\006 \001(\0132\031.celeste.image.v1.Routin"
+    "gR\007routing\022\033\n\010end_user\030\t \001(\tB\000R\007endUser\022"
+    "K\n\017output_metadata\030\013 \001(\0162 .celeste.image"
+    ".v1.OutputMetadataB\000R\016outputMetadata\022&\n\014"
+    "embed_recipe\030\014 \001(\010H\001R\013embedRecipe\210\001\001\032[\n\024"
+    "ProviderOptionsEntry\022\020\n\003key\030\001 \001(\tR\003key\022-"
+    "\n\005value\030\002 \001(\0132\027.google.protobuf.StructR\005"
+    "value:\0028\001B\025\n\023_inline_limit_bytesB\017\n\r_emb"
+    "ed_recipe\"\275\002\n\014FidelityLine\022\022\n\004path\030\001 \001(\t"
+    "R\004path\022;\n\007outcome\030\002 \001(\0162!.celeste.image."
+    "v1.FidelityOutcomeR\007outcome\022,\n\005asked\030\003 \001"
+    "(\0132\026.google.protobuf.ValueR\005asked\022*\n\004sen"
+    "t\030\004 \001(\0132\026.google.protobuf.ValueR\004sent\0222\n"
+    "\010measured\030\005 \001(\0132\026.google.protobuf.ValueR"
+    "\010measured\022\030\n\007message\030\006 \001(\tR\007message\022$\n\013i"
     "mage_index\030\007 \001(\005H\000R\nimageIndex\210\001\001B\016\n\014_im"
     "age_index\"P\n\014ImageFailure\022\024\n\005index\030\001 \001(\005"
     "R\005index\022*\n\006status\030\002 \001(\0132\022.google.rpc.Sta"
@@ -790,28 +790,28 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2foperation_2eproto[] 
     "ste.image.v1.FidelityLineR\010fidelity\022-\n\005u"
     "sage\030\007 \001(\0132\027.celeste.image.v1.UsageR\005usa"
     "ge\0227\n\006safety\030\010 \003(\0132\037.celeste.image.v1.Sa"
-    "fetyVerdictR\006safety*\206\001\n\rUpscaleMethod\022\036\n"
-    "\032UPSCALE_METHOD_UNSPECIFIED\020\000\022\027\n\023UPSCALE"
-    "_METHOD_FAST\020\001\022\037\n\033UPSCALE_METHOD_CONSERV"
-    "ATIVE\020\002\022\033\n\027UPSCALE_METHOD_CREATIVE\020\003*\235\001\n"
-    "\rOperationKind\022\036\n\032OPERATION_KIND_UNSPECI"
-    "FIED\020\000\022\033\n\027OPERATION_KIND_GENERATE\020\001\022\027\n\023O"
-    "PERATION_KIND_EDIT\020\002\022\032\n\026OPERATION_KIND_U"
-    "PSCALE\020\003\022\032\n\026OPERATION_KIND_ANALYZE\020\004*[\n\n"
-    "Strictness\022\032\n\026STRICTNESS_UNSPECIFIED\020\000\022\032"
-    "\n\026STRICTNESS_BEST_EFFORT\020\001\022\025\n\021STRICTNESS"
-    "_STRICT\020\002*f\n\016OutputMetadata\022\037\n\033OUTPUT_ME"
-    "TADATA_UNSPECIFIED\020\000\022\030\n\024OUTPUT_METADATA_"
-    "KEEP\020\001\022\031\n\025OUTPUT_METADATA_STRIP\020\002*\315\001\n\017Fi"
-    "delityOutcome\022 \n\034FIDELITY_OUTCOME_UNSPEC"
-    "IFIED\020\000\022\034\n\030FIDELITY_OUTCOME_HONORED\020\001\022\035\n"
-    "\031FIDELITY_OUTCOME_ADJUSTED\020\002\022\035\n\031FIDELITY"
-    "_OUTCOME_EMULATED\020\003\022\034\n\030FIDELITY_OUTCOME_"
-    "DROPPED\020\004\022\036\n\032FIDELITY_OUTCOME_DEFAULTED\020"
-    "\005B\214\001\n\037io.github.celesteimage.image.v1B\016O"
-    "perationProtoP\001ZDgithub.com/celeste-imag"
-    "e/celeste/clients/go/celeste/image/v1;im"
-    "agev1\252\002\020Celeste.Image.V1b\006proto3"
+    "fetyVerdictR\006safety*|\n\013UpscaleMode\022\034\n\030UP"
+    "SCALE_MODE_UNSPECIFIED\020\000\022\025\n\021UPSCALE_MODE"
+    "_FAST\020\001\022\035\n\031UPSCALE_MODE_CONSERVATIVE\020\002\022\031"
+    "\n\025UPSCALE_MODE_CREATIVE\020\003*\235\001\n\rOperationK"
+    "ind\022\036\n\032OPERATION_KIND_UNSPECIFIED\020\000\022\033\n\027O"
+    "PERATION_KIND_GENERATE\020\001\022\027\n\023OPERATION_KI"
+    "ND_EDIT\020\002\022\032\n\026OPERATION_KIND_UPSCALE\020\003\022\032\n"
+    "\026OPERATION_KIND_ANALYZE\020\004*[\n\nStrictness\022"
+    "\032\n\026STRICTNESS_UNSPECIFIED\020\000\022\032\n\026STRICTNES"
+    "S_BEST_EFFORT\020\001\022\025\n\021STRICTNESS_STRICT\020\002*f"
+    "\n\016OutputMetadata\022\037\n\033OUTPUT_METADATA_UNSP"
+    "ECIFIED\020\000\022\030\n\024OUTPUT_METADATA_KEEP\020\001\022\031\n\025O"
+    "UTPUT_METADATA_STRIP\020\002*\315\001\n\017FidelityOutco"
+    "me\022 \n\034FIDELITY_OUTCOME_UNSPECIFIED\020\000\022\034\n\030"
+    "FIDELITY_OUTCOME_HONORED\020\001\022\035\n\031FIDELITY_O"
+    "UTCOME_ADJUSTED\020\002\022\035\n\031FIDELITY_OUTCOME_EM"
+    "ULATED\020\003\022\034\n\030FIDELITY_OUTCOME_DROPPED\020\004\022\036"
+    "\n\032FIDELITY_OUTCOME_DEFAULTED\020\005B\214\001\n\037io.gi"
+    "thub.celesteimage.image.v1B\016OperationPro"
+    "toP\001ZDgithub.com/celeste-image/celeste/c"
+    "lients/go/celeste/image/v1;imagev1\252\002\020Cel"
+    "este.Image.V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
     descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto_deps[7] = {
@@ -827,7 +827,7 @@ static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2foperation_2epro
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto = {
     false,
     false,
-    5632,
+    5621,
     descriptor_table_protodef_celeste_2fimage_2fv1_2foperation_2eproto,
     "celeste/image/v1/operation.proto",
     &descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto_once,
@@ -843,11 +843,11 @@ PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimag
 namespace celeste {
 namespace image {
 namespace v1 {
-const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL UpscaleMethod_descriptor() {
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL UpscaleMode_descriptor() {
   ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto);
   return file_level_enum_descriptors_celeste_2fimage_2fv1_2foperation_2eproto[0];
 }
-PROTOBUF_CONSTINIT const uint32_t UpscaleMethod_internal_data_[] = {
+PROTOBUF_CONSTINIT const uint32_t UpscaleMode_internal_data_[] = {
     262144u, 0u, };
 const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL OperationKind_descriptor() {
   ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto);
@@ -1723,290 +1723,290 @@ void EditRequest::clear_size() {
 }
 void EditRequest::set_allocated_erase(::celeste::image::v1::EraseEdit* PROTOBUF_NULLABLE erase) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (erase) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(erase)->GetArena();
     if (message_arena != submessage_arena) {
       erase = ::google::protobuf::internal::GetOwnedMessage(message_arena, erase, submessage_arena);
     }
     set_has_erase();
-    _impl_.edit_.erase_ = erase;
+    _impl_.kind_.erase_ = erase;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.erase)
 }
 void EditRequest::clear_erase() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kErase) {
+  if (kind_case() == kErase) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.erase_;
+      delete _impl_.kind_.erase_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.erase_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.erase_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_inpaint(::celeste::image::v1::InpaintEdit* PROTOBUF_NULLABLE inpaint) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (inpaint) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(inpaint)->GetArena();
     if (message_arena != submessage_arena) {
       inpaint = ::google::protobuf::internal::GetOwnedMessage(message_arena, inpaint, submessage_arena);
     }
     set_has_inpaint();
-    _impl_.edit_.inpaint_ = inpaint;
+    _impl_.kind_.inpaint_ = inpaint;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.inpaint)
 }
 void EditRequest::clear_inpaint() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kInpaint) {
+  if (kind_case() == kInpaint) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.inpaint_;
+      delete _impl_.kind_.inpaint_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.inpaint_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.inpaint_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_outpaint(::celeste::image::v1::OutpaintEdit* PROTOBUF_NULLABLE outpaint) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (outpaint) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(outpaint)->GetArena();
     if (message_arena != submessage_arena) {
       outpaint = ::google::protobuf::internal::GetOwnedMessage(message_arena, outpaint, submessage_arena);
     }
     set_has_outpaint();
-    _impl_.edit_.outpaint_ = outpaint;
+    _impl_.kind_.outpaint_ = outpaint;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.outpaint)
 }
 void EditRequest::clear_outpaint() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kOutpaint) {
+  if (kind_case() == kOutpaint) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.outpaint_;
+      delete _impl_.kind_.outpaint_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.outpaint_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.outpaint_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_instruct(::celeste::image::v1::InstructEdit* PROTOBUF_NULLABLE instruct) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (instruct) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(instruct)->GetArena();
     if (message_arena != submessage_arena) {
       instruct = ::google::protobuf::internal::GetOwnedMessage(message_arena, instruct, submessage_arena);
     }
     set_has_instruct();
-    _impl_.edit_.instruct_ = instruct;
+    _impl_.kind_.instruct_ = instruct;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.instruct)
 }
 void EditRequest::clear_instruct() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kInstruct) {
+  if (kind_case() == kInstruct) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.instruct_;
+      delete _impl_.kind_.instruct_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.instruct_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.instruct_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_replace_background(::celeste::image::v1::ReplaceBackgroundEdit* PROTOBUF_NULLABLE replace_background) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (replace_background) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(replace_background)->GetArena();
     if (message_arena != submessage_arena) {
       replace_background = ::google::protobuf::internal::GetOwnedMessage(message_arena, replace_background, submessage_arena);
     }
     set_has_replace_background();
-    _impl_.edit_.replace_background_ = replace_background;
+    _impl_.kind_.replace_background_ = replace_background;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.replace_background)
 }
 void EditRequest::clear_replace_background() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kReplaceBackground) {
+  if (kind_case() == kReplaceBackground) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.replace_background_;
+      delete _impl_.kind_.replace_background_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.replace_background_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.replace_background_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_remove_background(::celeste::image::v1::RemoveBackgroundEdit* PROTOBUF_NULLABLE remove_background) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (remove_background) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(remove_background)->GetArena();
     if (message_arena != submessage_arena) {
       remove_background = ::google::protobuf::internal::GetOwnedMessage(message_arena, remove_background, submessage_arena);
     }
     set_has_remove_background();
-    _impl_.edit_.remove_background_ = remove_background;
+    _impl_.kind_.remove_background_ = remove_background;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.remove_background)
 }
 void EditRequest::clear_remove_background() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kRemoveBackground) {
+  if (kind_case() == kRemoveBackground) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.remove_background_;
+      delete _impl_.kind_.remove_background_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.remove_background_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.remove_background_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_restyle(::celeste::image::v1::RestyleEdit* PROTOBUF_NULLABLE restyle) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (restyle) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(restyle)->GetArena();
     if (message_arena != submessage_arena) {
       restyle = ::google::protobuf::internal::GetOwnedMessage(message_arena, restyle, submessage_arena);
     }
     set_has_restyle();
-    _impl_.edit_.restyle_ = restyle;
+    _impl_.kind_.restyle_ = restyle;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.restyle)
 }
 void EditRequest::clear_restyle() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kRestyle) {
+  if (kind_case() == kRestyle) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.restyle_;
+      delete _impl_.kind_.restyle_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.restyle_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.restyle_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_recolor(::celeste::image::v1::RecolorEdit* PROTOBUF_NULLABLE recolor) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (recolor) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(recolor)->GetArena();
     if (message_arena != submessage_arena) {
       recolor = ::google::protobuf::internal::GetOwnedMessage(message_arena, recolor, submessage_arena);
     }
     set_has_recolor();
-    _impl_.edit_.recolor_ = recolor;
+    _impl_.kind_.recolor_ = recolor;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.recolor)
 }
 void EditRequest::clear_recolor() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kRecolor) {
+  if (kind_case() == kRecolor) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.recolor_;
+      delete _impl_.kind_.recolor_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.recolor_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.recolor_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_search_replace(::celeste::image::v1::SearchReplaceEdit* PROTOBUF_NULLABLE search_replace) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (search_replace) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(search_replace)->GetArena();
     if (message_arena != submessage_arena) {
       search_replace = ::google::protobuf::internal::GetOwnedMessage(message_arena, search_replace, submessage_arena);
     }
     set_has_search_replace();
-    _impl_.edit_.search_replace_ = search_replace;
+    _impl_.kind_.search_replace_ = search_replace;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.search_replace)
 }
 void EditRequest::clear_search_replace() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kSearchReplace) {
+  if (kind_case() == kSearchReplace) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.search_replace_;
+      delete _impl_.kind_.search_replace_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.search_replace_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.search_replace_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_relight(::celeste::image::v1::RelightEdit* PROTOBUF_NULLABLE relight) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (relight) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(relight)->GetArena();
     if (message_arena != submessage_arena) {
       relight = ::google::protobuf::internal::GetOwnedMessage(message_arena, relight, submessage_arena);
     }
     set_has_relight();
-    _impl_.edit_.relight_ = relight;
+    _impl_.kind_.relight_ = relight;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.relight)
 }
 void EditRequest::clear_relight() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kRelight) {
+  if (kind_case() == kRelight) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.relight_;
+      delete _impl_.kind_.relight_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.relight_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.relight_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_vary(::celeste::image::v1::VaryEdit* PROTOBUF_NULLABLE vary) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (vary) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(vary)->GetArena();
     if (message_arena != submessage_arena) {
       vary = ::google::protobuf::internal::GetOwnedMessage(message_arena, vary, submessage_arena);
     }
     set_has_vary();
-    _impl_.edit_.vary_ = vary;
+    _impl_.kind_.vary_ = vary;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.vary)
 }
 void EditRequest::clear_vary() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kVary) {
+  if (kind_case() == kVary) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.vary_;
+      delete _impl_.kind_.vary_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.vary_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.vary_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 void EditRequest::set_allocated_control(::celeste::image::v1::ControlEdit* PROTOBUF_NULLABLE control) {
   ::google::protobuf::Arena* message_arena = GetArena();
-  clear_edit();
+  clear_kind();
   if (control) {
     ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(control)->GetArena();
     if (message_arena != submessage_arena) {
       control = ::google::protobuf::internal::GetOwnedMessage(message_arena, control, submessage_arena);
     }
     set_has_control();
-    _impl_.edit_.control_ = control;
+    _impl_.kind_.control_ = control;
   }
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.EditRequest.control)
 }
 void EditRequest::clear_control() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  if (edit_case() == kControl) {
+  if (kind_case() == kControl) {
     if (GetArena() == nullptr) {
-      delete _impl_.edit_.control_;
+      delete _impl_.kind_.control_;
     } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.control_);
+      ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.control_);
     }
-    clear_has_edit();
+    clear_has_kind();
   }
 }
 EditRequest::EditRequest(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
@@ -2032,7 +2032,7 @@ PROTOBUF_NDEBUG_INLINE EditRequest::Impl_::Impl_(
         quality_(arena, from.quality_),
         background_(arena, from.background_),
         style_(arena, from.style_),
-        edit_{},
+        kind_{},
         _oneof_case_{from._oneof_case_[0]} {}
 
 EditRequest::EditRequest(
@@ -2065,44 +2065,44 @@ EditRequest::EditRequest(
            offsetof(Impl_, rewrite_prompt_) -
                offsetof(Impl_, seed_) +
                sizeof(Impl_::rewrite_prompt_));
-  switch (edit_case()) {
-    case EDIT_NOT_SET:
+  switch (kind_case()) {
+    case KIND_NOT_SET:
       break;
       case kErase:
-        _impl_.edit_.erase_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.erase_);
+        _impl_.kind_.erase_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.erase_);
         break;
       case kInpaint:
-        _impl_.edit_.inpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.inpaint_);
+        _impl_.kind_.inpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.inpaint_);
         break;
       case kOutpaint:
-        _impl_.edit_.outpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.outpaint_);
+        _impl_.kind_.outpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.outpaint_);
         break;
       case kInstruct:
-        _impl_.edit_.instruct_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.instruct_);
+        _impl_.kind_.instruct_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.instruct_);
         break;
       case kReplaceBackground:
-        _impl_.edit_.replace_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.replace_background_);
+        _impl_.kind_.replace_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.replace_background_);
         break;
       case kRemoveBackground:
-        _impl_.edit_.remove_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.remove_background_);
+        _impl_.kind_.remove_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.remove_background_);
         break;
       case kRestyle:
-        _impl_.edit_.restyle_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.restyle_);
+        _impl_.kind_.restyle_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.restyle_);
         break;
       case kRecolor:
-        _impl_.edit_.recolor_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.recolor_);
+        _impl_.kind_.recolor_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.recolor_);
         break;
       case kSearchReplace:
-        _impl_.edit_.search_replace_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.search_replace_);
+        _impl_.kind_.search_replace_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.search_replace_);
         break;
       case kRelight:
-        _impl_.edit_.relight_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.relight_);
+        _impl_.kind_.relight_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.relight_);
         break;
       case kVary:
-        _impl_.edit_.vary_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.vary_);
+        _impl_.kind_.vary_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.vary_);
         break;
       case kControl:
-        _impl_.edit_.control_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.control_);
+        _impl_.kind_.control_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.control_);
         break;
   }
 
@@ -2120,7 +2120,7 @@ PROTOBUF_NDEBUG_INLINE EditRequest::Impl_::Impl_(
         quality_(arena),
         background_(arena),
         style_(arena),
-        edit_{},
+        kind_{},
         _oneof_case_{} {}
 
 inline void EditRequest::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
@@ -2153,117 +2153,117 @@ inline void EditRequest::SharedDtor(MessageLite& self) {
   delete this_._impl_.options_;
   delete this_._impl_.image_;
   delete this_._impl_.size_;
-  if (this_.has_edit()) {
-    this_.clear_edit();
+  if (this_.has_kind()) {
+    this_.clear_kind();
   }
   this_._impl_.~Impl_();
 }
 
-void EditRequest::clear_edit() {
+void EditRequest::clear_kind() {
 // @@protoc_insertion_point(one_of_clear_start:celeste.image.v1.EditRequest)
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  switch (edit_case()) {
+  switch (kind_case()) {
     case kErase: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.erase_;
+        delete _impl_.kind_.erase_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.erase_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.erase_);
       }
       break;
     }
     case kInpaint: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.inpaint_;
+        delete _impl_.kind_.inpaint_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.inpaint_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.inpaint_);
       }
       break;
     }
     case kOutpaint: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.outpaint_;
+        delete _impl_.kind_.outpaint_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.outpaint_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.outpaint_);
       }
       break;
     }
     case kInstruct: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.instruct_;
+        delete _impl_.kind_.instruct_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.instruct_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.instruct_);
       }
       break;
     }
     case kReplaceBackground: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.replace_background_;
+        delete _impl_.kind_.replace_background_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.replace_background_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.replace_background_);
       }
       break;
     }
     case kRemoveBackground: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.remove_background_;
+        delete _impl_.kind_.remove_background_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.remove_background_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.remove_background_);
       }
       break;
     }
     case kRestyle: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.restyle_;
+        delete _impl_.kind_.restyle_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.restyle_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.restyle_);
       }
       break;
     }
     case kRecolor: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.recolor_;
+        delete _impl_.kind_.recolor_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.recolor_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.recolor_);
       }
       break;
     }
     case kSearchReplace: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.search_replace_;
+        delete _impl_.kind_.search_replace_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.search_replace_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.search_replace_);
       }
       break;
     }
     case kRelight: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.relight_;
+        delete _impl_.kind_.relight_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.relight_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.relight_);
       }
       break;
     }
     case kVary: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.vary_;
+        delete _impl_.kind_.vary_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.vary_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.vary_);
       }
       break;
     }
     case kControl: {
       if (GetArena() == nullptr) {
-        delete _impl_.edit_.control_;
+        delete _impl_.kind_.control_;
       } else if (::google::protobuf::internal::DebugHardenClearOneofMessageOnArena()) {
-        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.edit_.control_);
+        ::google::protobuf::internal::MaybePoisonAfterClear(_impl_.kind_.control_);
       }
       break;
     }
-    case EDIT_NOT_SET: {
+    case KIND_NOT_SET: {
       break;
     }
   }
-  _impl_._oneof_case_[0] = EDIT_NOT_SET;
+  _impl_._oneof_case_[0] = KIND_NOT_SET;
 }
 
 
@@ -2436,29 +2436,29 @@ EditRequest::_table_ = {
     // optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];
     {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.rewrite_prompt_), _Internal::kHasBitsOffset + 14, 0, (0 | ::_fl::kFcOptional | ::_fl::kBool)},
     // .celeste.image.v1.EraseEdit erase = 16 [json_name = "erase"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.erase_), _Internal::kOneofCaseOffset + 0, 4, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.erase_), _Internal::kOneofCaseOffset + 0, 4, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.InpaintEdit inpaint = 17 [json_name = "inpaint"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.inpaint_), _Internal::kOneofCaseOffset + 0, 5, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.inpaint_), _Internal::kOneofCaseOffset + 0, 5, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.OutpaintEdit outpaint = 18 [json_name = "outpaint"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.outpaint_), _Internal::kOneofCaseOffset + 0, 6, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.outpaint_), _Internal::kOneofCaseOffset + 0, 6, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.InstructEdit instruct = 19 [json_name = "instruct"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.instruct_), _Internal::kOneofCaseOffset + 0, 7, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.instruct_), _Internal::kOneofCaseOffset + 0, 7, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.ReplaceBackgroundEdit replace_background = 20 [json_name = "replaceBackground"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.replace_background_), _Internal::kOneofCaseOffset + 0, 8, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.replace_background_), _Internal::kOneofCaseOffset + 0, 8, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.RemoveBackgroundEdit remove_background = 21 [json_name = "removeBackground"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.remove_background_), _Internal::kOneofCaseOffset + 0, 9, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.remove_background_), _Internal::kOneofCaseOffset + 0, 9, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.RestyleEdit restyle = 22 [json_name = "restyle"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.restyle_), _Internal::kOneofCaseOffset + 0, 10, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.restyle_), _Internal::kOneofCaseOffset + 0, 10, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.RecolorEdit recolor = 23 [json_name = "recolor"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.recolor_), _Internal::kOneofCaseOffset + 0, 11, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.recolor_), _Internal::kOneofCaseOffset + 0, 11, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.SearchReplaceEdit search_replace = 24 [json_name = "searchReplace"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.search_replace_), _Internal::kOneofCaseOffset + 0, 12, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.search_replace_), _Internal::kOneofCaseOffset + 0, 12, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.RelightEdit relight = 25 [json_name = "relight"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.relight_), _Internal::kOneofCaseOffset + 0, 13, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.relight_), _Internal::kOneofCaseOffset + 0, 13, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.VaryEdit vary = 26 [json_name = "vary"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.vary_), _Internal::kOneofCaseOffset + 0, 14, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.vary_), _Internal::kOneofCaseOffset + 0, 14, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.ControlEdit control = 28 [json_name = "control"];
-    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.edit_.control_), _Internal::kOneofCaseOffset + 0, 15, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.kind_.control_), _Internal::kOneofCaseOffset + 0, 15, (0 | ::_fl::kFcOneof | ::_fl::kMessage | ::_fl::kTvTable)},
   }},
   {{
       {::_pbi::TcParser::GetTable<::celeste::image::v1::RequestOptions>()},
@@ -2543,7 +2543,7 @@ PROTOBUF_NOINLINE void EditRequest::Clear() {
         reinterpret_cast<char*>(&_impl_.rewrite_prompt_) -
         reinterpret_cast<char*>(&_impl_.seed_)) + sizeof(_impl_.rewrite_prompt_));
   }
-  clear_edit();
+  clear_kind();
   _impl_._has_bits_.Clear();
   _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
 }
@@ -2703,76 +2703,76 @@ PROTOBUF_NOINLINE void EditRequest::Clear() {
         15, this_._internal_rewrite_prompt(), target);
   }
 
-  switch (this_.edit_case()) {
+  switch (this_.kind_case()) {
     case kErase: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          16, *this_._impl_.edit_.erase_, this_._impl_.edit_.erase_->GetCachedSize(), target,
+          16, *this_._impl_.kind_.erase_, this_._impl_.kind_.erase_->GetCachedSize(), target,
           stream);
       break;
     }
     case kInpaint: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          17, *this_._impl_.edit_.inpaint_, this_._impl_.edit_.inpaint_->GetCachedSize(), target,
+          17, *this_._impl_.kind_.inpaint_, this_._impl_.kind_.inpaint_->GetCachedSize(), target,
           stream);
       break;
     }
     case kOutpaint: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          18, *this_._impl_.edit_.outpaint_, this_._impl_.edit_.outpaint_->GetCachedSize(), target,
+          18, *this_._impl_.kind_.outpaint_, this_._impl_.kind_.outpaint_->GetCachedSize(), target,
           stream);
       break;
     }
     case kInstruct: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          19, *this_._impl_.edit_.instruct_, this_._impl_.edit_.instruct_->GetCachedSize(), target,
+          19, *this_._impl_.kind_.instruct_, this_._impl_.kind_.instruct_->GetCachedSize(), target,
           stream);
       break;
     }
     case kReplaceBackground: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          20, *this_._impl_.edit_.replace_background_, this_._impl_.edit_.replace_background_->GetCachedSize(), target,
+          20, *this_._impl_.kind_.replace_background_, this_._impl_.kind_.replace_background_->GetCachedSize(), target,
           stream);
       break;
     }
     case kRemoveBackground: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          21, *this_._impl_.edit_.remove_background_, this_._impl_.edit_.remove_background_->GetCachedSize(), target,
+          21, *this_._impl_.kind_.remove_background_, this_._impl_.kind_.remove_background_->GetCachedSize(), target,
           stream);
       break;
     }
     case kRestyle: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          22, *this_._impl_.edit_.restyle_, this_._impl_.edit_.restyle_->GetCachedSize(), target,
+          22, *this_._impl_.kind_.restyle_, this_._impl_.kind_.restyle_->GetCachedSize(), target,
           stream);
       break;
     }
     case kRecolor: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          23, *this_._impl_.edit_.recolor_, this_._impl_.edit_.recolor_->GetCachedSize(), target,
+          23, *this_._impl_.kind_.recolor_, this_._impl_.kind_.recolor_->GetCachedSize(), target,
           stream);
       break;
     }
     case kSearchReplace: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          24, *this_._impl_.edit_.search_replace_, this_._impl_.edit_.search_replace_->GetCachedSize(), target,
+          24, *this_._impl_.kind_.search_replace_, this_._impl_.kind_.search_replace_->GetCachedSize(), target,
           stream);
       break;
     }
     case kRelight: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          25, *this_._impl_.edit_.relight_, this_._impl_.edit_.relight_->GetCachedSize(), target,
+          25, *this_._impl_.kind_.relight_, this_._impl_.kind_.relight_->GetCachedSize(), target,
           stream);
       break;
     }
     case kVary: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          26, *this_._impl_.edit_.vary_, this_._impl_.edit_.vary_->GetCachedSize(), target,
+          26, *this_._impl_.kind_.vary_, this_._impl_.kind_.vary_->GetCachedSize(), target,
           stream);
       break;
     }
     case kControl: {
       target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
-          28, *this_._impl_.edit_.control_, this_._impl_.edit_.control_->GetCachedSize(), target,
+          28, *this_._impl_.kind_.control_, this_._impl_.kind_.control_->GetCachedSize(), target,
           stream);
       break;
     }
@@ -2899,80 +2899,80 @@ PROTOBUF_NOINLINE void EditRequest::Clear() {
       }
     }
   }
-  switch (this_.edit_case()) {
+  switch (this_.kind_case()) {
     // .celeste.image.v1.EraseEdit erase = 16 [json_name = "erase"];
     case kErase: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.erase_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.erase_);
       break;
     }
     // .celeste.image.v1.InpaintEdit inpaint = 17 [json_name = "inpaint"];
     case kInpaint: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.inpaint_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.inpaint_);
       break;
     }
     // .celeste.image.v1.OutpaintEdit outpaint = 18 [json_name = "outpaint"];
     case kOutpaint: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.outpaint_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.outpaint_);
       break;
     }
     // .celeste.image.v1.InstructEdit instruct = 19 [json_name = "instruct"];
     case kInstruct: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.instruct_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.instruct_);
       break;
     }
     // .celeste.image.v1.ReplaceBackgroundEdit replace_background = 20 [json_name = "replaceBackground"];
     case kReplaceBackground: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.replace_background_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.replace_background_);
       break;
     }
     // .celeste.image.v1.RemoveBackgroundEdit remove_background = 21 [json_name = "removeBackground"];
     case kRemoveBackground: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.remove_background_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.remove_background_);
       break;
     }
     // .celeste.image.v1.RestyleEdit restyle = 22 [json_name = "restyle"];
     case kRestyle: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.restyle_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.restyle_);
       break;
     }
     // .celeste.image.v1.RecolorEdit recolor = 23 [json_name = "recolor"];
     case kRecolor: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.recolor_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.recolor_);
       break;
     }
     // .celeste.image.v1.SearchReplaceEdit search_replace = 24 [json_name = "searchReplace"];
     case kSearchReplace: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.search_replace_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.search_replace_);
       break;
     }
     // .celeste.image.v1.RelightEdit relight = 25 [json_name = "relight"];
     case kRelight: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.relight_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.relight_);
       break;
     }
     // .celeste.image.v1.VaryEdit vary = 26 [json_name = "vary"];
     case kVary: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.vary_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.vary_);
       break;
     }
     // .celeste.image.v1.ControlEdit control = 28 [json_name = "control"];
     case kControl: {
       total_size += 2 +
-                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.edit_.control_);
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.kind_.control_);
       break;
     }
-    case EDIT_NOT_SET: {
+    case KIND_NOT_SET: {
       break;
     }
   }
@@ -3114,7 +3114,7 @@ void EditRequest::MergeImpl(::google::protobuf::MessageLite& to_msg,
     const bool oneof_needs_init = oneof_to_case != oneof_from_case;
     if (oneof_needs_init) {
       if (oneof_to_case != 0) {
-        _this->clear_edit();
+        _this->clear_kind();
       }
       _this->_impl_._oneof_case_[0] = oneof_from_case;
     }
@@ -3122,101 +3122,101 @@ void EditRequest::MergeImpl(::google::protobuf::MessageLite& to_msg,
     switch (oneof_from_case) {
       case kErase: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.erase_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.erase_);
+          _this->_impl_.kind_.erase_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.erase_);
         } else {
-          _this->_impl_.edit_.erase_->MergeFrom(*from._impl_.edit_.erase_);
+          _this->_impl_.kind_.erase_->MergeFrom(*from._impl_.kind_.erase_);
         }
         break;
       }
       case kInpaint: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.inpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.inpaint_);
+          _this->_impl_.kind_.inpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.inpaint_);
         } else {
-          _this->_impl_.edit_.inpaint_->MergeFrom(*from._impl_.edit_.inpaint_);
+          _this->_impl_.kind_.inpaint_->MergeFrom(*from._impl_.kind_.inpaint_);
         }
         break;
       }
       case kOutpaint: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.outpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.outpaint_);
+          _this->_impl_.kind_.outpaint_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.outpaint_);
         } else {
-          _this->_impl_.edit_.outpaint_->MergeFrom(*from._impl_.edit_.outpaint_);
+          _this->_impl_.kind_.outpaint_->MergeFrom(*from._impl_.kind_.outpaint_);
         }
         break;
       }
       case kInstruct: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.instruct_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.instruct_);
+          _this->_impl_.kind_.instruct_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.instruct_);
         } else {
-          _this->_impl_.edit_.instruct_->MergeFrom(*from._impl_.edit_.instruct_);
+          _this->_impl_.kind_.instruct_->MergeFrom(*from._impl_.kind_.instruct_);
         }
         break;
       }
       case kReplaceBackground: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.replace_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.replace_background_);
+          _this->_impl_.kind_.replace_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.replace_background_);
         } else {
-          _this->_impl_.edit_.replace_background_->MergeFrom(*from._impl_.edit_.replace_background_);
+          _this->_impl_.kind_.replace_background_->MergeFrom(*from._impl_.kind_.replace_background_);
         }
         break;
       }
       case kRemoveBackground: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.remove_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.remove_background_);
+          _this->_impl_.kind_.remove_background_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.remove_background_);
         } else {
-          _this->_impl_.edit_.remove_background_->MergeFrom(*from._impl_.edit_.remove_background_);
+          _this->_impl_.kind_.remove_background_->MergeFrom(*from._impl_.kind_.remove_background_);
         }
         break;
       }
       case kRestyle: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.restyle_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.restyle_);
+          _this->_impl_.kind_.restyle_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.restyle_);
         } else {
-          _this->_impl_.edit_.restyle_->MergeFrom(*from._impl_.edit_.restyle_);
+          _this->_impl_.kind_.restyle_->MergeFrom(*from._impl_.kind_.restyle_);
         }
         break;
       }
       case kRecolor: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.recolor_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.recolor_);
+          _this->_impl_.kind_.recolor_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.recolor_);
         } else {
-          _this->_impl_.edit_.recolor_->MergeFrom(*from._impl_.edit_.recolor_);
+          _this->_impl_.kind_.recolor_->MergeFrom(*from._impl_.kind_.recolor_);
         }
         break;
       }
       case kSearchReplace: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.search_replace_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.search_replace_);
+          _this->_impl_.kind_.search_replace_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.search_replace_);
         } else {
-          _this->_impl_.edit_.search_replace_->MergeFrom(*from._impl_.edit_.search_replace_);
+          _this->_impl_.kind_.search_replace_->MergeFrom(*from._impl_.kind_.search_replace_);
         }
         break;
       }
       case kRelight: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.relight_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.relight_);
+          _this->_impl_.kind_.relight_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.relight_);
         } else {
-          _this->_impl_.edit_.relight_->MergeFrom(*from._impl_.edit_.relight_);
+          _this->_impl_.kind_.relight_->MergeFrom(*from._impl_.kind_.relight_);
         }
         break;
       }
       case kVary: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.vary_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.vary_);
+          _this->_impl_.kind_.vary_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.vary_);
         } else {
-          _this->_impl_.edit_.vary_->MergeFrom(*from._impl_.edit_.vary_);
+          _this->_impl_.kind_.vary_->MergeFrom(*from._impl_.kind_.vary_);
         }
         break;
       }
       case kControl: {
         if (oneof_needs_init) {
-          _this->_impl_.edit_.control_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.edit_.control_);
+          _this->_impl_.kind_.control_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.kind_.control_);
         } else {
-          _this->_impl_.edit_.control_->MergeFrom(*from._impl_.edit_.control_);
+          _this->_impl_.kind_.control_->MergeFrom(*from._impl_.kind_.control_);
         }
         break;
       }
-      case EDIT_NOT_SET:
+      case KIND_NOT_SET:
         break;
     }
   }
@@ -3252,7 +3252,7 @@ void EditRequest::InternalSwap(EditRequest* PROTOBUF_RESTRICT PROTOBUF_NONNULL o
       - PROTOBUF_FIELD_OFFSET(EditRequest, _impl_.options_)>(
           reinterpret_cast<char*>(&_impl_.options_),
           reinterpret_cast<char*>(&other->_impl_.options_));
-  swap(_impl_.edit_, other->_impl_.edit_);
+  swap(_impl_.kind_, other->_impl_.kind_);
   swap(_impl_._oneof_case_[0], other->_impl_._oneof_case_[0]);
 }
 
@@ -3329,9 +3329,9 @@ UpscaleRequest::UpscaleRequest(
                offsetof(Impl_, factor_),
            reinterpret_cast<const char*>(&from._impl_) +
                offsetof(Impl_, factor_),
-           offsetof(Impl_, method_) -
+           offsetof(Impl_, mode_) -
                offsetof(Impl_, factor_) +
-               sizeof(Impl_::method_));
+               sizeof(Impl_::mode_));
 
   // @@protoc_insertion_point(copy_constructor:celeste.image.v1.UpscaleRequest)
 }
@@ -3350,9 +3350,9 @@ inline void UpscaleRequest::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   ::memset(reinterpret_cast<char*>(&_impl_) +
                offsetof(Impl_, options_),
            0,
-           offsetof(Impl_, method_) -
+           offsetof(Impl_, mode_) -
                offsetof(Impl_, options_) +
-               sizeof(Impl_::method_));
+               sizeof(Impl_::mode_));
 }
 UpscaleRequest::~UpscaleRequest() {
   // @@protoc_insertion_point(destructor:celeste.image.v1.UpscaleRequest)
@@ -3463,10 +3463,10 @@ UpscaleRequest::_table_ = {
     {::_pbi::TcParser::FastMtS1,
      {50, 7, 2,
       PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.size_)}},
-    // .celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(UpscaleRequest, _impl_.method_), 11>(),
+    // .celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(UpscaleRequest, _impl_.mode_), 11>(),
      {56, 11, 0,
-      PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.method_)}},
+      PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.mode_)}},
     // string output_media_type = 8 [json_name = "outputMediaType"];
     {::_pbi::TcParser::FastUS1,
      {66, 2, 0,
@@ -3505,8 +3505,8 @@ UpscaleRequest::_table_ = {
     {PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.factor_), _Internal::kHasBitsOffset + 8, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
     // .celeste.image.v1.Size size = 6 [json_name = "size"];
     {PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.size_), _Internal::kHasBitsOffset + 7, 2, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
-    // .celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];
-    {PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.method_), _Internal::kHasBitsOffset + 11, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
+    // .celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];
+    {PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.mode_), _Internal::kHasBitsOffset + 11, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
     // string output_media_type = 8 [json_name = "outputMediaType"];
     {PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.output_media_type_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // string prompt = 9 [json_name = "prompt"];
@@ -3572,8 +3572,8 @@ PROTOBUF_NOINLINE void UpscaleRequest::Clear() {
   }
   if (BatchCheckHasBit(cached_has_bits, 0x00000f00U)) {
     ::memset(&_impl_.factor_, 0, static_cast<::size_t>(
-        reinterpret_cast<char*>(&_impl_.method_) -
-        reinterpret_cast<char*>(&_impl_.factor_)) + sizeof(_impl_.method_));
+        reinterpret_cast<char*>(&_impl_.mode_) -
+        reinterpret_cast<char*>(&_impl_.factor_)) + sizeof(_impl_.mode_));
   }
   _impl_._has_bits_.Clear();
   _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
@@ -3648,12 +3648,12 @@ PROTOBUF_NOINLINE void UpscaleRequest::Clear() {
         stream);
   }
 
-  // .celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];
+  // .celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];
   if (CheckHasBit(cached_has_bits, 0x00000800U)) {
-    if (this_._internal_method() != 0) {
+    if (this_._internal_mode() != 0) {
       target = stream->EnsureSpace(target);
       target = ::_pbi::WireFormatLite::WriteEnumToArray(
-          7, this_._internal_method(), target);
+          7, this_._internal_mode(), target);
     }
   }
 
@@ -3791,11 +3791,11 @@ PROTOBUF_NOINLINE void UpscaleRequest::Clear() {
       total_size += ::_pbi::WireFormatLite::UInt64SizePlusOne(
           this_._internal_seed());
     }
-    // .celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];
+    // .celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];
     if (CheckHasBit(cached_has_bits, 0x00000800U)) {
-      if (this_._internal_method() != 0) {
+      if (this_._internal_mode() != 0) {
         total_size += 1 +
-                      ::_pbi::WireFormatLite::EnumSize(this_._internal_method());
+                      ::_pbi::WireFormatLite::EnumSize(this_._internal_mode());
       }
     }
   }
@@ -3902,8 +3902,8 @@ void UpscaleRequest::MergeImpl(::google::protobuf::MessageLite& to_msg,
       _this->_impl_.seed_ = from._impl_.seed_;
     }
     if (CheckHasBit(cached_has_bits, 0x00000800U)) {
-      if (from._internal_method() != 0) {
-        _this->_impl_.method_ = from._impl_.method_;
+      if (from._internal_mode() != 0) {
+        _this->_impl_.mode_ = from._impl_.mode_;
       }
     }
   }
@@ -3932,8 +3932,8 @@ void UpscaleRequest::InternalSwap(UpscaleRequest* PROTOBUF_RESTRICT PROTOBUF_NON
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.prompt_, &other->_impl_.prompt_, arena);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.style_, &other->_impl_.style_, arena);
   ::google::protobuf::internal::memswap<
-      PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.method_)
-      + sizeof(UpscaleRequest::_impl_.method_)
+      PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.mode_)
+      + sizeof(UpscaleRequest::_impl_.mode_)
       - PROTOBUF_FIELD_OFFSET(UpscaleRequest, _impl_.options_)>(
           reinterpret_cast<char*>(&_impl_.options_),
           reinterpret_cast<char*>(&other->_impl_.options_));
@@ -5831,7 +5831,7 @@ PROTOBUF_NDEBUG_INLINE FidelityLine::Impl_::Impl_(
       : _has_bits_{from._has_bits_},
         _cached_size_{0},
         path_(arena, from.path_),
-        note_(arena, from.note_) {}
+        message_(arena, from.message_) {}
 
 FidelityLine::FidelityLine(
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
@@ -5871,7 +5871,7 @@ PROTOBUF_NDEBUG_INLINE FidelityLine::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
       : _cached_size_{0},
         path_(arena),
-        note_(arena) {}
+        message_(arena) {}
 
 inline void FidelityLine::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
@@ -5894,7 +5894,7 @@ inline void FidelityLine::SharedDtor(MessageLite& self) {
   this_._internal_metadata_.Delete<::google::protobuf::UnknownFieldSet>();
   ABSL_DCHECK(this_.GetArena() == nullptr);
   this_._impl_.path_.Destroy();
-  this_._impl_.note_.Destroy();
+  this_._impl_.message_.Destroy();
   delete this_._impl_.asked_;
   delete this_._impl_.sent_;
   delete this_._impl_.measured_;
@@ -5944,7 +5944,7 @@ FidelityLine::GetClassData() const {
   return FidelityLine_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<3, 7, 3, 46, 2>
+const ::_pbi::TcParseTable<3, 7, 3, 49, 2>
 FidelityLine::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_._has_bits_),
@@ -5984,10 +5984,10 @@ FidelityLine::_table_ = {
     {::_pbi::TcParser::FastMtS1,
      {42, 4, 2,
       PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.measured_)}},
-    // string note = 6 [json_name = "note"];
+    // string message = 6 [json_name = "message"];
     {::_pbi::TcParser::FastUS1,
      {50, 1, 0,
-      PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.note_)}},
+      PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.message_)}},
     // optional int32 image_index = 7 [json_name = "imageIndex"];
     {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(FidelityLine, _impl_.image_index_), 6>(),
      {56, 6, 0,
@@ -6005,8 +6005,8 @@ FidelityLine::_table_ = {
     {PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.sent_), _Internal::kHasBitsOffset + 3, 1, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
     // .google.protobuf.Value measured = 5 [json_name = "measured"];
     {PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.measured_), _Internal::kHasBitsOffset + 4, 2, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
-    // string note = 6 [json_name = "note"];
-    {PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.note_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    // string message = 6 [json_name = "message"];
+    {PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.message_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // optional int32 image_index = 7 [json_name = "imageIndex"];
     {PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.image_index_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
   }},
@@ -6016,10 +6016,10 @@ FidelityLine::_table_ = {
       {::_pbi::TcParser::GetTable<::google::protobuf::Value>()},
   }},
   {{
-    "\35\4\0\0\0\0\4\0"
+    "\35\4\0\0\0\0\7\0"
     "celeste.image.v1.FidelityLine"
     "path"
-    "note"
+    "message"
   }},
 };
 PROTOBUF_NOINLINE void FidelityLine::Clear() {
@@ -6035,7 +6035,7 @@ PROTOBUF_NOINLINE void FidelityLine::Clear() {
       _impl_.path_.ClearNonDefaultToEmpty();
     }
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
-      _impl_.note_.ClearNonDefaultToEmpty();
+      _impl_.message_.ClearNonDefaultToEmpty();
     }
     if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       ABSL_DCHECK(_impl_.asked_ != nullptr);
@@ -6118,12 +6118,12 @@ PROTOBUF_NOINLINE void FidelityLine::Clear() {
         stream);
   }
 
-  // string note = 6 [json_name = "note"];
+  // string message = 6 [json_name = "message"];
   if (CheckHasBit(cached_has_bits, 0x00000002U)) {
-    if (!this_._internal_note().empty()) {
-      const ::std::string& _s = this_._internal_note();
+    if (!this_._internal_message().empty()) {
+      const ::std::string& _s = this_._internal_message();
       ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
-          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.FidelityLine.note");
+          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.FidelityLine.message");
       target = stream->WriteStringMaybeAliased(6, _s, target);
     }
   }
@@ -6168,11 +6168,11 @@ PROTOBUF_NOINLINE void FidelityLine::Clear() {
                                         this_._internal_path());
       }
     }
-    // string note = 6 [json_name = "note"];
+    // string message = 6 [json_name = "message"];
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
-      if (!this_._internal_note().empty()) {
+      if (!this_._internal_message().empty()) {
         total_size += 1 + ::google::protobuf::internal::WireFormatLite::StringSize(
-                                        this_._internal_note());
+                                        this_._internal_message());
       }
     }
     // .google.protobuf.Value asked = 3 [json_name = "asked"];
@@ -6233,11 +6233,11 @@ void FidelityLine::MergeImpl(::google::protobuf::MessageLite& to_msg,
       }
     }
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
-      if (!from._internal_note().empty()) {
-        _this->_internal_set_note(from._internal_note());
+      if (!from._internal_message().empty()) {
+        _this->_internal_set_message(from._internal_message());
       } else {
-        if (_this->_impl_.note_.IsDefault()) {
-          _this->_internal_set_note("");
+        if (_this->_impl_.message_.IsDefault()) {
+          _this->_internal_set_message("");
         }
       }
     }
@@ -6294,7 +6294,7 @@ void FidelityLine::InternalSwap(FidelityLine* PROTOBUF_RESTRICT PROTOBUF_NONNULL
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.path_, &other->_impl_.path_, arena);
-  ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.note_, &other->_impl_.note_, arena);
+  ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.message_, &other->_impl_.message_, arena);
   ::google::protobuf::internal::memswap<
       PROTOBUF_FIELD_OFFSET(FidelityLine, _impl_.image_index_)
       + sizeof(FidelityLine::_impl_.image_index_)

@@ -75,8 +75,8 @@ enum OutputMetadata : int;
 extern const uint32_t OutputMetadata_internal_data_[];
 enum Strictness : int;
 extern const uint32_t Strictness_internal_data_[];
-enum UpscaleMethod : int;
-extern const uint32_t UpscaleMethod_internal_data_[];
+enum UpscaleMode : int;
+extern const uint32_t UpscaleMode_internal_data_[];
 class AnalyzeRequest;
 struct AnalyzeRequestDefaultTypeInternal;
 extern AnalyzeRequestDefaultTypeInternal _AnalyzeRequest_default_instance_;
@@ -139,50 +139,50 @@ template <>
 internal::EnumTraitsT<::celeste::image::v1::Strictness_internal_data_>
     internal::EnumTraitsImpl::value<::celeste::image::v1::Strictness>;
 template <>
-internal::EnumTraitsT<::celeste::image::v1::UpscaleMethod_internal_data_>
-    internal::EnumTraitsImpl::value<::celeste::image::v1::UpscaleMethod>;
+internal::EnumTraitsT<::celeste::image::v1::UpscaleMode_internal_data_>
+    internal::EnumTraitsImpl::value<::celeste::image::v1::UpscaleMode>;
 }  // namespace protobuf
 }  // namespace google
 
 namespace celeste {
 namespace image {
 namespace v1 {
-enum UpscaleMethod : int {
-  UPSCALE_METHOD_UNSPECIFIED = 0,
-  UPSCALE_METHOD_FAST = 1,
-  UPSCALE_METHOD_CONSERVATIVE = 2,
-  UPSCALE_METHOD_CREATIVE = 3,
-  UpscaleMethod_INT_MIN_SENTINEL_DO_NOT_USE_ =
+enum UpscaleMode : int {
+  UPSCALE_MODE_UNSPECIFIED = 0,
+  UPSCALE_MODE_FAST = 1,
+  UPSCALE_MODE_CONSERVATIVE = 2,
+  UPSCALE_MODE_CREATIVE = 3,
+  UpscaleMode_INT_MIN_SENTINEL_DO_NOT_USE_ =
       ::std::numeric_limits<::int32_t>::min(),
-  UpscaleMethod_INT_MAX_SENTINEL_DO_NOT_USE_ =
+  UpscaleMode_INT_MAX_SENTINEL_DO_NOT_USE_ =
       ::std::numeric_limits<::int32_t>::max(),
 };
 
-extern const uint32_t UpscaleMethod_internal_data_[];
-inline constexpr UpscaleMethod UpscaleMethod_MIN =
-    static_cast<UpscaleMethod>(0);
-inline constexpr UpscaleMethod UpscaleMethod_MAX =
-    static_cast<UpscaleMethod>(3);
-inline bool UpscaleMethod_IsValid(int value) {
+extern const uint32_t UpscaleMode_internal_data_[];
+inline constexpr UpscaleMode UpscaleMode_MIN =
+    static_cast<UpscaleMode>(0);
+inline constexpr UpscaleMode UpscaleMode_MAX =
+    static_cast<UpscaleMode>(3);
+inline bool UpscaleMode_IsValid(int value) {
   return 0 <= value && value <= 3;
 }
-inline constexpr int UpscaleMethod_ARRAYSIZE = 3 + 1;
-const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL UpscaleMethod_descriptor();
+inline constexpr int UpscaleMode_ARRAYSIZE = 3 + 1;
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL UpscaleMode_descriptor();
 template <typename T>
-const ::std::string& UpscaleMethod_Name(T value) {
-  static_assert(::std::is_same<T, UpscaleMethod>::value ||
+const ::std::string& UpscaleMode_Name(T value) {
+  static_assert(::std::is_same<T, UpscaleMode>::value ||
                     ::std::is_integral<T>::value,
-                "Incorrect type passed to UpscaleMethod_Name().");
-  return UpscaleMethod_Name(static_cast<UpscaleMethod>(value));
+                "Incorrect type passed to UpscaleMode_Name().");
+  return UpscaleMode_Name(static_cast<UpscaleMode>(value));
 }
 template <>
-inline const ::std::string& UpscaleMethod_Name(UpscaleMethod value) {
-  return ::google::protobuf::internal::NameOfDenseEnum<UpscaleMethod_descriptor, 0, 3>(
+inline const ::std::string& UpscaleMode_Name(UpscaleMode value) {
+  return ::google::protobuf::internal::NameOfDenseEnum<UpscaleMode_descriptor, 0, 3>(
       static_cast<int>(value));
 }
-inline bool UpscaleMethod_Parse(
-    ::absl::string_view name, UpscaleMethod* PROTOBUF_NONNULL value) {
-  return ::google::protobuf::internal::ParseNamedEnum<UpscaleMethod>(UpscaleMethod_descriptor(), name,
+inline bool UpscaleMode_Parse(
+    ::absl::string_view name, UpscaleMode* PROTOBUF_NONNULL value) {
+  return ::google::protobuf::internal::ParseNamedEnum<UpscaleMode>(UpscaleMode_descriptor(), name,
                                            value);
 }
 enum OperationKind : int {
@@ -728,7 +728,7 @@ class FidelityLine final : public ::google::protobuf::Message
   // accessors -------------------------------------------------------
   enum : int {
     kPathFieldNumber = 1,
-    kNoteFieldNumber = 6,
+    kMessageFieldNumber = 6,
     kAskedFieldNumber = 3,
     kSentFieldNumber = 4,
     kMeasuredFieldNumber = 5,
@@ -750,19 +750,19 @@ class FidelityLine final : public ::google::protobuf::Message
   ::std::string* PROTOBUF_NONNULL _internal_mutable_path();
 
   public:
-  // string note = 6 [json_name = "note"];
-  void clear_note() ;
-  const ::std::string& note() const;
+  // string message = 6 [json_name = "message"];
+  void clear_message() ;
+  const ::std::string& message() const;
   template <typename Arg_ = const ::std::string&, typename... Args_>
-  void set_note(Arg_&& arg, Args_... args);
-  ::std::string* PROTOBUF_NONNULL mutable_note();
-  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_note();
-  void set_allocated_note(::std::string* PROTOBUF_NULLABLE value);
+  void set_message(Arg_&& arg, Args_... args);
+  ::std::string* PROTOBUF_NONNULL mutable_message();
+  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_message();
+  void set_allocated_message(::std::string* PROTOBUF_NULLABLE value);
 
   private:
-  const ::std::string& _internal_note() const;
-  PROTOBUF_ALWAYS_INLINE void _internal_set_note(const ::std::string& value);
-  ::std::string* PROTOBUF_NONNULL _internal_mutable_note();
+  const ::std::string& _internal_message() const;
+  PROTOBUF_ALWAYS_INLINE void _internal_set_message(const ::std::string& value);
+  ::std::string* PROTOBUF_NONNULL _internal_mutable_message();
 
   public:
   // .google.protobuf.Value asked = 3 [json_name = "asked"];
@@ -836,7 +836,7 @@ class FidelityLine final : public ::google::protobuf::Message
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
   static const ::google::protobuf::internal::TcParseTable<3, 7,
-                                   3, 46,
+                                   3, 49,
                                    2>
       _table_;
 
@@ -858,7 +858,7 @@ class FidelityLine final : public ::google::protobuf::Message
     ::google::protobuf::internal::HasBits<1> _has_bits_;
     ::google::protobuf::internal::CachedSize _cached_size_;
     ::google::protobuf::internal::ArenaStringPtr path_;
-    ::google::protobuf::internal::ArenaStringPtr note_;
+    ::google::protobuf::internal::ArenaStringPtr message_;
     ::google::protobuf::Value* PROTOBUF_NULLABLE asked_;
     ::google::protobuf::Value* PROTOBUF_NULLABLE sent_;
     ::google::protobuf::Value* PROTOBUF_NULLABLE measured_;
@@ -1527,7 +1527,7 @@ class UpscaleRequest final : public ::google::protobuf::Message
     kFactorFieldNumber = 5,
     kCreativityFieldNumber = 10,
     kSeedFieldNumber = 11,
-    kMethodFieldNumber = 7,
+    kModeFieldNumber = 7,
   };
   // string request_id = 1 [json_name = "requestId"];
   void clear_request_id() ;
@@ -1681,14 +1681,14 @@ class UpscaleRequest final : public ::google::protobuf::Message
   void _internal_set_seed(::uint64_t value);
 
   public:
-  // .celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];
-  void clear_method() ;
-  ::celeste::image::v1::UpscaleMethod method() const;
-  void set_method(::celeste::image::v1::UpscaleMethod value);
+  // .celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];
+  void clear_mode() ;
+  ::celeste::image::v1::UpscaleMode mode() const;
+  void set_mode(::celeste::image::v1::UpscaleMode value);
 
   private:
-  ::celeste::image::v1::UpscaleMethod _internal_method() const;
-  void _internal_set_method(::celeste::image::v1::UpscaleMethod value);
+  ::celeste::image::v1::UpscaleMode _internal_mode() const;
+  void _internal_set_mode(::celeste::image::v1::UpscaleMode value);
 
   public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.UpscaleRequest)
@@ -1728,7 +1728,7 @@ class UpscaleRequest final : public ::google::protobuf::Message
     double factor_;
     double creativity_;
     ::uint64_t seed_;
-    int method_;
+    int mode_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -2210,7 +2210,7 @@ class EditRequest final : public ::google::protobuf::Message
     return *reinterpret_cast<const EditRequest*>(
         &_EditRequest_default_instance_);
   }
-  enum EditCase {
+  enum KindCase {
     kErase = 16,
     kInpaint = 17,
     kOutpaint = 18,
@@ -2223,7 +2223,7 @@ class EditRequest final : public ::google::protobuf::Message
     kRelight = 25,
     kVary = 26,
     kControl = 28,
-    EDIT_NOT_SET = 0,
+    KIND_NOT_SET = 0,
   };
   static constexpr int kIndexInFileMessages = 1;
   friend void swap(EditRequest& a, EditRequest& b) { a.Swap(&b); }
@@ -2777,8 +2777,8 @@ class EditRequest final : public ::google::protobuf::Message
   ::celeste::image::v1::ControlEdit* PROTOBUF_NONNULL _internal_mutable_control();
 
   public:
-  void clear_edit();
-  EditCase edit_case() const;
+  void clear_kind();
+  KindCase kind_case() const;
   // @@protoc_insertion_point(class_scope:celeste.image.v1.EditRequest)
  private:
   class _Internal;
@@ -2794,8 +2794,8 @@ class EditRequest final : public ::google::protobuf::Message
   void set_has_relight();
   void set_has_vary();
   void set_has_control();
-  inline bool has_edit() const;
-  inline void clear_has_edit();
+  inline bool has_kind() const;
+  inline void clear_has_kind();
   friend class ::google::protobuf::internal::TcParser;
   static const ::google::protobuf::internal::TcParseTable<4, 27,
                                    16, 130,
@@ -2834,8 +2834,8 @@ class EditRequest final : public ::google::protobuf::Message
     ::int32_t count_;
     ::int32_t output_quality_;
     bool rewrite_prompt_;
-    union EditUnion {
-      constexpr EditUnion() : _constinit_{} {}
+    union KindUnion {
+      constexpr KindUnion() : _constinit_{} {}
       ::google::protobuf::internal::ConstantInitialized _constinit_;
       ::google::protobuf::Message* PROTOBUF_NULLABLE erase_;
       ::google::protobuf::Message* PROTOBUF_NULLABLE inpaint_;
@@ -2849,7 +2849,7 @@ class EditRequest final : public ::google::protobuf::Message
       ::google::protobuf::Message* PROTOBUF_NULLABLE relight_;
       ::google::protobuf::Message* PROTOBUF_NULLABLE vary_;
       ::google::protobuf::Message* PROTOBUF_NULLABLE control_;
-    } edit_;
+    } kind_;
     ::uint32_t _oneof_case_[1];
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
@@ -5520,30 +5520,30 @@ inline void EditRequest::_internal_set_rewrite_prompt(bool value) {
 
 // .celeste.image.v1.EraseEdit erase = 16 [json_name = "erase"];
 inline bool EditRequest::has_erase() const {
-  return edit_case() == kErase;
+  return kind_case() == kErase;
 }
 inline bool EditRequest::_internal_has_erase() const {
-  return edit_case() == kErase;
+  return kind_case() == kErase;
 }
 inline void EditRequest::set_has_erase() {
   _impl_._oneof_case_[0] = kErase;
 }
 inline ::celeste::image::v1::EraseEdit* PROTOBUF_NULLABLE EditRequest::release_erase() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.erase)
-  if (edit_case() == kErase) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.edit_.erase_);
+  if (kind_case() == kErase) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.kind_.erase_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.erase_ = nullptr;
+    _impl_.kind_.erase_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::EraseEdit& EditRequest::_internal_erase() const {
-  return edit_case() == kErase ? static_cast<const ::celeste::image::v1::EraseEdit&>(*reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.edit_.erase_))
+  return kind_case() == kErase ? static_cast<const ::celeste::image::v1::EraseEdit&>(*reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.kind_.erase_))
                      : reinterpret_cast<const ::celeste::image::v1::EraseEdit&>(::celeste::image::v1::_EraseEdit_default_instance_);
 }
 inline const ::celeste::image::v1::EraseEdit& EditRequest::erase() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5552,10 +5552,10 @@ inline const ::celeste::image::v1::EraseEdit& EditRequest::erase() const ABSL_AT
 }
 inline ::celeste::image::v1::EraseEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_erase() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.erase)
-  if (edit_case() == kErase) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.edit_.erase_);
-    _impl_.edit_.erase_ = nullptr;
+  if (kind_case() == kErase) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.kind_.erase_);
+    _impl_.kind_.erase_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5566,21 +5566,21 @@ inline void EditRequest::unsafe_arena_set_allocated_erase(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_erase();
-    _impl_.edit_.erase_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.erase_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.erase)
 }
 inline ::celeste::image::v1::EraseEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_erase() {
-  if (edit_case() != kErase) {
-    clear_edit();
+  if (kind_case() != kErase) {
+    clear_kind();
     set_has_erase();
-    _impl_.edit_.erase_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.erase_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::EraseEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.edit_.erase_);
+  return reinterpret_cast<::celeste::image::v1::EraseEdit*>(_impl_.kind_.erase_);
 }
 inline ::celeste::image::v1::EraseEdit* PROTOBUF_NONNULL EditRequest::mutable_erase()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5591,30 +5591,30 @@ inline ::celeste::image::v1::EraseEdit* PROTOBUF_NONNULL EditRequest::mutable_er
 
 // .celeste.image.v1.InpaintEdit inpaint = 17 [json_name = "inpaint"];
 inline bool EditRequest::has_inpaint() const {
-  return edit_case() == kInpaint;
+  return kind_case() == kInpaint;
 }
 inline bool EditRequest::_internal_has_inpaint() const {
-  return edit_case() == kInpaint;
+  return kind_case() == kInpaint;
 }
 inline void EditRequest::set_has_inpaint() {
   _impl_._oneof_case_[0] = kInpaint;
 }
 inline ::celeste::image::v1::InpaintEdit* PROTOBUF_NULLABLE EditRequest::release_inpaint() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.inpaint)
-  if (edit_case() == kInpaint) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.edit_.inpaint_);
+  if (kind_case() == kInpaint) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.kind_.inpaint_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.inpaint_ = nullptr;
+    _impl_.kind_.inpaint_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::InpaintEdit& EditRequest::_internal_inpaint() const {
-  return edit_case() == kInpaint ? static_cast<const ::celeste::image::v1::InpaintEdit&>(*reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.edit_.inpaint_))
+  return kind_case() == kInpaint ? static_cast<const ::celeste::image::v1::InpaintEdit&>(*reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.kind_.inpaint_))
                      : reinterpret_cast<const ::celeste::image::v1::InpaintEdit&>(::celeste::image::v1::_InpaintEdit_default_instance_);
 }
 inline const ::celeste::image::v1::InpaintEdit& EditRequest::inpaint() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5623,10 +5623,10 @@ inline const ::celeste::image::v1::InpaintEdit& EditRequest::inpaint() const ABS
 }
 inline ::celeste::image::v1::InpaintEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_inpaint() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.inpaint)
-  if (edit_case() == kInpaint) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.edit_.inpaint_);
-    _impl_.edit_.inpaint_ = nullptr;
+  if (kind_case() == kInpaint) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.kind_.inpaint_);
+    _impl_.kind_.inpaint_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5637,21 +5637,21 @@ inline void EditRequest::unsafe_arena_set_allocated_inpaint(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_inpaint();
-    _impl_.edit_.inpaint_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.inpaint_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.inpaint)
 }
 inline ::celeste::image::v1::InpaintEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_inpaint() {
-  if (edit_case() != kInpaint) {
-    clear_edit();
+  if (kind_case() != kInpaint) {
+    clear_kind();
     set_has_inpaint();
-    _impl_.edit_.inpaint_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.inpaint_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::InpaintEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.edit_.inpaint_);
+  return reinterpret_cast<::celeste::image::v1::InpaintEdit*>(_impl_.kind_.inpaint_);
 }
 inline ::celeste::image::v1::InpaintEdit* PROTOBUF_NONNULL EditRequest::mutable_inpaint()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5662,30 +5662,30 @@ inline ::celeste::image::v1::InpaintEdit* PROTOBUF_NONNULL EditRequest::mutable_
 
 // .celeste.image.v1.OutpaintEdit outpaint = 18 [json_name = "outpaint"];
 inline bool EditRequest::has_outpaint() const {
-  return edit_case() == kOutpaint;
+  return kind_case() == kOutpaint;
 }
 inline bool EditRequest::_internal_has_outpaint() const {
-  return edit_case() == kOutpaint;
+  return kind_case() == kOutpaint;
 }
 inline void EditRequest::set_has_outpaint() {
   _impl_._oneof_case_[0] = kOutpaint;
 }
 inline ::celeste::image::v1::OutpaintEdit* PROTOBUF_NULLABLE EditRequest::release_outpaint() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.outpaint)
-  if (edit_case() == kOutpaint) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.edit_.outpaint_);
+  if (kind_case() == kOutpaint) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.kind_.outpaint_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.outpaint_ = nullptr;
+    _impl_.kind_.outpaint_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::OutpaintEdit& EditRequest::_internal_outpaint() const {
-  return edit_case() == kOutpaint ? static_cast<const ::celeste::image::v1::OutpaintEdit&>(*reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.edit_.outpaint_))
+  return kind_case() == kOutpaint ? static_cast<const ::celeste::image::v1::OutpaintEdit&>(*reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.kind_.outpaint_))
                      : reinterpret_cast<const ::celeste::image::v1::OutpaintEdit&>(::celeste::image::v1::_OutpaintEdit_default_instance_);
 }
 inline const ::celeste::image::v1::OutpaintEdit& EditRequest::outpaint() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5694,10 +5694,10 @@ inline const ::celeste::image::v1::OutpaintEdit& EditRequest::outpaint() const A
 }
 inline ::celeste::image::v1::OutpaintEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_outpaint() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.outpaint)
-  if (edit_case() == kOutpaint) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.edit_.outpaint_);
-    _impl_.edit_.outpaint_ = nullptr;
+  if (kind_case() == kOutpaint) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.kind_.outpaint_);
+    _impl_.kind_.outpaint_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5708,21 +5708,21 @@ inline void EditRequest::unsafe_arena_set_allocated_outpaint(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_outpaint();
-    _impl_.edit_.outpaint_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.outpaint_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.outpaint)
 }
 inline ::celeste::image::v1::OutpaintEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_outpaint() {
-  if (edit_case() != kOutpaint) {
-    clear_edit();
+  if (kind_case() != kOutpaint) {
+    clear_kind();
     set_has_outpaint();
-    _impl_.edit_.outpaint_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.outpaint_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::OutpaintEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.edit_.outpaint_);
+  return reinterpret_cast<::celeste::image::v1::OutpaintEdit*>(_impl_.kind_.outpaint_);
 }
 inline ::celeste::image::v1::OutpaintEdit* PROTOBUF_NONNULL EditRequest::mutable_outpaint()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5733,30 +5733,30 @@ inline ::celeste::image::v1::OutpaintEdit* PROTOBUF_NONNULL EditRequest::mutable
 
 // .celeste.image.v1.InstructEdit instruct = 19 [json_name = "instruct"];
 inline bool EditRequest::has_instruct() const {
-  return edit_case() == kInstruct;
+  return kind_case() == kInstruct;
 }
 inline bool EditRequest::_internal_has_instruct() const {
-  return edit_case() == kInstruct;
+  return kind_case() == kInstruct;
 }
 inline void EditRequest::set_has_instruct() {
   _impl_._oneof_case_[0] = kInstruct;
 }
 inline ::celeste::image::v1::InstructEdit* PROTOBUF_NULLABLE EditRequest::release_instruct() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.instruct)
-  if (edit_case() == kInstruct) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.edit_.instruct_);
+  if (kind_case() == kInstruct) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.kind_.instruct_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.instruct_ = nullptr;
+    _impl_.kind_.instruct_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::InstructEdit& EditRequest::_internal_instruct() const {
-  return edit_case() == kInstruct ? static_cast<const ::celeste::image::v1::InstructEdit&>(*reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.edit_.instruct_))
+  return kind_case() == kInstruct ? static_cast<const ::celeste::image::v1::InstructEdit&>(*reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.kind_.instruct_))
                      : reinterpret_cast<const ::celeste::image::v1::InstructEdit&>(::celeste::image::v1::_InstructEdit_default_instance_);
 }
 inline const ::celeste::image::v1::InstructEdit& EditRequest::instruct() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5765,10 +5765,10 @@ inline const ::celeste::image::v1::InstructEdit& EditRequest::instruct() const A
 }
 inline ::celeste::image::v1::InstructEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_instruct() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.instruct)
-  if (edit_case() == kInstruct) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.edit_.instruct_);
-    _impl_.edit_.instruct_ = nullptr;
+  if (kind_case() == kInstruct) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.kind_.instruct_);
+    _impl_.kind_.instruct_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5779,21 +5779,21 @@ inline void EditRequest::unsafe_arena_set_allocated_instruct(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_instruct();
-    _impl_.edit_.instruct_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.instruct_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.instruct)
 }
 inline ::celeste::image::v1::InstructEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_instruct() {
-  if (edit_case() != kInstruct) {
-    clear_edit();
+  if (kind_case() != kInstruct) {
+    clear_kind();
     set_has_instruct();
-    _impl_.edit_.instruct_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.instruct_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::InstructEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.edit_.instruct_);
+  return reinterpret_cast<::celeste::image::v1::InstructEdit*>(_impl_.kind_.instruct_);
 }
 inline ::celeste::image::v1::InstructEdit* PROTOBUF_NONNULL EditRequest::mutable_instruct()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5804,30 +5804,30 @@ inline ::celeste::image::v1::InstructEdit* PROTOBUF_NONNULL EditRequest::mutable
 
 // .celeste.image.v1.ReplaceBackgroundEdit replace_background = 20 [json_name = "replaceBackground"];
 inline bool EditRequest::has_replace_background() const {
-  return edit_case() == kReplaceBackground;
+  return kind_case() == kReplaceBackground;
 }
 inline bool EditRequest::_internal_has_replace_background() const {
-  return edit_case() == kReplaceBackground;
+  return kind_case() == kReplaceBackground;
 }
 inline void EditRequest::set_has_replace_background() {
   _impl_._oneof_case_[0] = kReplaceBackground;
 }
 inline ::celeste::image::v1::ReplaceBackgroundEdit* PROTOBUF_NULLABLE EditRequest::release_replace_background() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.replace_background)
-  if (edit_case() == kReplaceBackground) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.edit_.replace_background_);
+  if (kind_case() == kReplaceBackground) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.kind_.replace_background_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.replace_background_ = nullptr;
+    _impl_.kind_.replace_background_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::ReplaceBackgroundEdit& EditRequest::_internal_replace_background() const {
-  return edit_case() == kReplaceBackground ? static_cast<const ::celeste::image::v1::ReplaceBackgroundEdit&>(*reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.edit_.replace_background_))
+  return kind_case() == kReplaceBackground ? static_cast<const ::celeste::image::v1::ReplaceBackgroundEdit&>(*reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.kind_.replace_background_))
                      : reinterpret_cast<const ::celeste::image::v1::ReplaceBackgroundEdit&>(::celeste::image::v1::_ReplaceBackgroundEdit_default_instance_);
 }
 inline const ::celeste::image::v1::ReplaceBackgroundEdit& EditRequest::replace_background() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5836,10 +5836,10 @@ inline const ::celeste::image::v1::ReplaceBackgroundEdit& EditRequest::replace_b
 }
 inline ::celeste::image::v1::ReplaceBackgroundEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_replace_background() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.replace_background)
-  if (edit_case() == kReplaceBackground) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.edit_.replace_background_);
-    _impl_.edit_.replace_background_ = nullptr;
+  if (kind_case() == kReplaceBackground) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.kind_.replace_background_);
+    _impl_.kind_.replace_background_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5850,21 +5850,21 @@ inline void EditRequest::unsafe_arena_set_allocated_replace_background(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_replace_background();
-    _impl_.edit_.replace_background_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.replace_background_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.replace_background)
 }
 inline ::celeste::image::v1::ReplaceBackgroundEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_replace_background() {
-  if (edit_case() != kReplaceBackground) {
-    clear_edit();
+  if (kind_case() != kReplaceBackground) {
+    clear_kind();
     set_has_replace_background();
-    _impl_.edit_.replace_background_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.replace_background_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::ReplaceBackgroundEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.edit_.replace_background_);
+  return reinterpret_cast<::celeste::image::v1::ReplaceBackgroundEdit*>(_impl_.kind_.replace_background_);
 }
 inline ::celeste::image::v1::ReplaceBackgroundEdit* PROTOBUF_NONNULL EditRequest::mutable_replace_background()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5875,30 +5875,30 @@ inline ::celeste::image::v1::ReplaceBackgroundEdit* PROTOBUF_NONNULL EditRequest
 
 // .celeste.image.v1.RemoveBackgroundEdit remove_background = 21 [json_name = "removeBackground"];
 inline bool EditRequest::has_remove_background() const {
-  return edit_case() == kRemoveBackground;
+  return kind_case() == kRemoveBackground;
 }
 inline bool EditRequest::_internal_has_remove_background() const {
-  return edit_case() == kRemoveBackground;
+  return kind_case() == kRemoveBackground;
 }
 inline void EditRequest::set_has_remove_background() {
   _impl_._oneof_case_[0] = kRemoveBackground;
 }
 inline ::celeste::image::v1::RemoveBackgroundEdit* PROTOBUF_NULLABLE EditRequest::release_remove_background() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.remove_background)
-  if (edit_case() == kRemoveBackground) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.edit_.remove_background_);
+  if (kind_case() == kRemoveBackground) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.kind_.remove_background_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.remove_background_ = nullptr;
+    _impl_.kind_.remove_background_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::RemoveBackgroundEdit& EditRequest::_internal_remove_background() const {
-  return edit_case() == kRemoveBackground ? static_cast<const ::celeste::image::v1::RemoveBackgroundEdit&>(*reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.edit_.remove_background_))
+  return kind_case() == kRemoveBackground ? static_cast<const ::celeste::image::v1::RemoveBackgroundEdit&>(*reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.kind_.remove_background_))
                      : reinterpret_cast<const ::celeste::image::v1::RemoveBackgroundEdit&>(::celeste::image::v1::_RemoveBackgroundEdit_default_instance_);
 }
 inline const ::celeste::image::v1::RemoveBackgroundEdit& EditRequest::remove_background() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5907,10 +5907,10 @@ inline const ::celeste::image::v1::RemoveBackgroundEdit& EditRequest::remove_bac
 }
 inline ::celeste::image::v1::RemoveBackgroundEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_remove_background() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.remove_background)
-  if (edit_case() == kRemoveBackground) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.edit_.remove_background_);
-    _impl_.edit_.remove_background_ = nullptr;
+  if (kind_case() == kRemoveBackground) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.kind_.remove_background_);
+    _impl_.kind_.remove_background_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5921,21 +5921,21 @@ inline void EditRequest::unsafe_arena_set_allocated_remove_background(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_remove_background();
-    _impl_.edit_.remove_background_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.remove_background_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.remove_background)
 }
 inline ::celeste::image::v1::RemoveBackgroundEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_remove_background() {
-  if (edit_case() != kRemoveBackground) {
-    clear_edit();
+  if (kind_case() != kRemoveBackground) {
+    clear_kind();
     set_has_remove_background();
-    _impl_.edit_.remove_background_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.remove_background_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::RemoveBackgroundEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.edit_.remove_background_);
+  return reinterpret_cast<::celeste::image::v1::RemoveBackgroundEdit*>(_impl_.kind_.remove_background_);
 }
 inline ::celeste::image::v1::RemoveBackgroundEdit* PROTOBUF_NONNULL EditRequest::mutable_remove_background()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5946,30 +5946,30 @@ inline ::celeste::image::v1::RemoveBackgroundEdit* PROTOBUF_NONNULL EditRequest:
 
 // .celeste.image.v1.RestyleEdit restyle = 22 [json_name = "restyle"];
 inline bool EditRequest::has_restyle() const {
-  return edit_case() == kRestyle;
+  return kind_case() == kRestyle;
 }
 inline bool EditRequest::_internal_has_restyle() const {
-  return edit_case() == kRestyle;
+  return kind_case() == kRestyle;
 }
 inline void EditRequest::set_has_restyle() {
   _impl_._oneof_case_[0] = kRestyle;
 }
 inline ::celeste::image::v1::RestyleEdit* PROTOBUF_NULLABLE EditRequest::release_restyle() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.restyle)
-  if (edit_case() == kRestyle) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.edit_.restyle_);
+  if (kind_case() == kRestyle) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.kind_.restyle_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.restyle_ = nullptr;
+    _impl_.kind_.restyle_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::RestyleEdit& EditRequest::_internal_restyle() const {
-  return edit_case() == kRestyle ? static_cast<const ::celeste::image::v1::RestyleEdit&>(*reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.edit_.restyle_))
+  return kind_case() == kRestyle ? static_cast<const ::celeste::image::v1::RestyleEdit&>(*reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.kind_.restyle_))
                      : reinterpret_cast<const ::celeste::image::v1::RestyleEdit&>(::celeste::image::v1::_RestyleEdit_default_instance_);
 }
 inline const ::celeste::image::v1::RestyleEdit& EditRequest::restyle() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -5978,10 +5978,10 @@ inline const ::celeste::image::v1::RestyleEdit& EditRequest::restyle() const ABS
 }
 inline ::celeste::image::v1::RestyleEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_restyle() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.restyle)
-  if (edit_case() == kRestyle) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.edit_.restyle_);
-    _impl_.edit_.restyle_ = nullptr;
+  if (kind_case() == kRestyle) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.kind_.restyle_);
+    _impl_.kind_.restyle_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -5992,21 +5992,21 @@ inline void EditRequest::unsafe_arena_set_allocated_restyle(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_restyle();
-    _impl_.edit_.restyle_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.restyle_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.restyle)
 }
 inline ::celeste::image::v1::RestyleEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_restyle() {
-  if (edit_case() != kRestyle) {
-    clear_edit();
+  if (kind_case() != kRestyle) {
+    clear_kind();
     set_has_restyle();
-    _impl_.edit_.restyle_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.restyle_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::RestyleEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.edit_.restyle_);
+  return reinterpret_cast<::celeste::image::v1::RestyleEdit*>(_impl_.kind_.restyle_);
 }
 inline ::celeste::image::v1::RestyleEdit* PROTOBUF_NONNULL EditRequest::mutable_restyle()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6017,30 +6017,30 @@ inline ::celeste::image::v1::RestyleEdit* PROTOBUF_NONNULL EditRequest::mutable_
 
 // .celeste.image.v1.RecolorEdit recolor = 23 [json_name = "recolor"];
 inline bool EditRequest::has_recolor() const {
-  return edit_case() == kRecolor;
+  return kind_case() == kRecolor;
 }
 inline bool EditRequest::_internal_has_recolor() const {
-  return edit_case() == kRecolor;
+  return kind_case() == kRecolor;
 }
 inline void EditRequest::set_has_recolor() {
   _impl_._oneof_case_[0] = kRecolor;
 }
 inline ::celeste::image::v1::RecolorEdit* PROTOBUF_NULLABLE EditRequest::release_recolor() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.recolor)
-  if (edit_case() == kRecolor) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.edit_.recolor_);
+  if (kind_case() == kRecolor) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.kind_.recolor_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.recolor_ = nullptr;
+    _impl_.kind_.recolor_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::RecolorEdit& EditRequest::_internal_recolor() const {
-  return edit_case() == kRecolor ? static_cast<const ::celeste::image::v1::RecolorEdit&>(*reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.edit_.recolor_))
+  return kind_case() == kRecolor ? static_cast<const ::celeste::image::v1::RecolorEdit&>(*reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.kind_.recolor_))
                      : reinterpret_cast<const ::celeste::image::v1::RecolorEdit&>(::celeste::image::v1::_RecolorEdit_default_instance_);
 }
 inline const ::celeste::image::v1::RecolorEdit& EditRequest::recolor() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6049,10 +6049,10 @@ inline const ::celeste::image::v1::RecolorEdit& EditRequest::recolor() const ABS
 }
 inline ::celeste::image::v1::RecolorEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_recolor() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.recolor)
-  if (edit_case() == kRecolor) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.edit_.recolor_);
-    _impl_.edit_.recolor_ = nullptr;
+  if (kind_case() == kRecolor) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.kind_.recolor_);
+    _impl_.kind_.recolor_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -6063,21 +6063,21 @@ inline void EditRequest::unsafe_arena_set_allocated_recolor(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_recolor();
-    _impl_.edit_.recolor_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.recolor_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.recolor)
 }
 inline ::celeste::image::v1::RecolorEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_recolor() {
-  if (edit_case() != kRecolor) {
-    clear_edit();
+  if (kind_case() != kRecolor) {
+    clear_kind();
     set_has_recolor();
-    _impl_.edit_.recolor_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.recolor_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::RecolorEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.edit_.recolor_);
+  return reinterpret_cast<::celeste::image::v1::RecolorEdit*>(_impl_.kind_.recolor_);
 }
 inline ::celeste::image::v1::RecolorEdit* PROTOBUF_NONNULL EditRequest::mutable_recolor()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6088,30 +6088,30 @@ inline ::celeste::image::v1::RecolorEdit* PROTOBUF_NONNULL EditRequest::mutable_
 
 // .celeste.image.v1.SearchReplaceEdit search_replace = 24 [json_name = "searchReplace"];
 inline bool EditRequest::has_search_replace() const {
-  return edit_case() == kSearchReplace;
+  return kind_case() == kSearchReplace;
 }
 inline bool EditRequest::_internal_has_search_replace() const {
-  return edit_case() == kSearchReplace;
+  return kind_case() == kSearchReplace;
 }
 inline void EditRequest::set_has_search_replace() {
   _impl_._oneof_case_[0] = kSearchReplace;
 }
 inline ::celeste::image::v1::SearchReplaceEdit* PROTOBUF_NULLABLE EditRequest::release_search_replace() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.search_replace)
-  if (edit_case() == kSearchReplace) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.edit_.search_replace_);
+  if (kind_case() == kSearchReplace) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.kind_.search_replace_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.search_replace_ = nullptr;
+    _impl_.kind_.search_replace_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::SearchReplaceEdit& EditRequest::_internal_search_replace() const {
-  return edit_case() == kSearchReplace ? static_cast<const ::celeste::image::v1::SearchReplaceEdit&>(*reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.edit_.search_replace_))
+  return kind_case() == kSearchReplace ? static_cast<const ::celeste::image::v1::SearchReplaceEdit&>(*reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.kind_.search_replace_))
                      : reinterpret_cast<const ::celeste::image::v1::SearchReplaceEdit&>(::celeste::image::v1::_SearchReplaceEdit_default_instance_);
 }
 inline const ::celeste::image::v1::SearchReplaceEdit& EditRequest::search_replace() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6120,10 +6120,10 @@ inline const ::celeste::image::v1::SearchReplaceEdit& EditRequest::search_replac
 }
 inline ::celeste::image::v1::SearchReplaceEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_search_replace() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.search_replace)
-  if (edit_case() == kSearchReplace) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.edit_.search_replace_);
-    _impl_.edit_.search_replace_ = nullptr;
+  if (kind_case() == kSearchReplace) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.kind_.search_replace_);
+    _impl_.kind_.search_replace_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -6134,21 +6134,21 @@ inline void EditRequest::unsafe_arena_set_allocated_search_replace(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_search_replace();
-    _impl_.edit_.search_replace_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.search_replace_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.search_replace)
 }
 inline ::celeste::image::v1::SearchReplaceEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_search_replace() {
-  if (edit_case() != kSearchReplace) {
-    clear_edit();
+  if (kind_case() != kSearchReplace) {
+    clear_kind();
     set_has_search_replace();
-    _impl_.edit_.search_replace_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.search_replace_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::SearchReplaceEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.edit_.search_replace_);
+  return reinterpret_cast<::celeste::image::v1::SearchReplaceEdit*>(_impl_.kind_.search_replace_);
 }
 inline ::celeste::image::v1::SearchReplaceEdit* PROTOBUF_NONNULL EditRequest::mutable_search_replace()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6159,30 +6159,30 @@ inline ::celeste::image::v1::SearchReplaceEdit* PROTOBUF_NONNULL EditRequest::mu
 
 // .celeste.image.v1.RelightEdit relight = 25 [json_name = "relight"];
 inline bool EditRequest::has_relight() const {
-  return edit_case() == kRelight;
+  return kind_case() == kRelight;
 }
 inline bool EditRequest::_internal_has_relight() const {
-  return edit_case() == kRelight;
+  return kind_case() == kRelight;
 }
 inline void EditRequest::set_has_relight() {
   _impl_._oneof_case_[0] = kRelight;
 }
 inline ::celeste::image::v1::RelightEdit* PROTOBUF_NULLABLE EditRequest::release_relight() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.relight)
-  if (edit_case() == kRelight) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.edit_.relight_);
+  if (kind_case() == kRelight) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.kind_.relight_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.relight_ = nullptr;
+    _impl_.kind_.relight_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::RelightEdit& EditRequest::_internal_relight() const {
-  return edit_case() == kRelight ? static_cast<const ::celeste::image::v1::RelightEdit&>(*reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.edit_.relight_))
+  return kind_case() == kRelight ? static_cast<const ::celeste::image::v1::RelightEdit&>(*reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.kind_.relight_))
                      : reinterpret_cast<const ::celeste::image::v1::RelightEdit&>(::celeste::image::v1::_RelightEdit_default_instance_);
 }
 inline const ::celeste::image::v1::RelightEdit& EditRequest::relight() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6191,10 +6191,10 @@ inline const ::celeste::image::v1::RelightEdit& EditRequest::relight() const ABS
 }
 inline ::celeste::image::v1::RelightEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_relight() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.relight)
-  if (edit_case() == kRelight) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.edit_.relight_);
-    _impl_.edit_.relight_ = nullptr;
+  if (kind_case() == kRelight) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.kind_.relight_);
+    _impl_.kind_.relight_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -6205,21 +6205,21 @@ inline void EditRequest::unsafe_arena_set_allocated_relight(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_relight();
-    _impl_.edit_.relight_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.relight_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.relight)
 }
 inline ::celeste::image::v1::RelightEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_relight() {
-  if (edit_case() != kRelight) {
-    clear_edit();
+  if (kind_case() != kRelight) {
+    clear_kind();
     set_has_relight();
-    _impl_.edit_.relight_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.relight_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::RelightEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.edit_.relight_);
+  return reinterpret_cast<::celeste::image::v1::RelightEdit*>(_impl_.kind_.relight_);
 }
 inline ::celeste::image::v1::RelightEdit* PROTOBUF_NONNULL EditRequest::mutable_relight()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6230,30 +6230,30 @@ inline ::celeste::image::v1::RelightEdit* PROTOBUF_NONNULL EditRequest::mutable_
 
 // .celeste.image.v1.VaryEdit vary = 26 [json_name = "vary"];
 inline bool EditRequest::has_vary() const {
-  return edit_case() == kVary;
+  return kind_case() == kVary;
 }
 inline bool EditRequest::_internal_has_vary() const {
-  return edit_case() == kVary;
+  return kind_case() == kVary;
 }
 inline void EditRequest::set_has_vary() {
   _impl_._oneof_case_[0] = kVary;
 }
 inline ::celeste::image::v1::VaryEdit* PROTOBUF_NULLABLE EditRequest::release_vary() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.vary)
-  if (edit_case() == kVary) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.edit_.vary_);
+  if (kind_case() == kVary) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.kind_.vary_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.vary_ = nullptr;
+    _impl_.kind_.vary_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::VaryEdit& EditRequest::_internal_vary() const {
-  return edit_case() == kVary ? static_cast<const ::celeste::image::v1::VaryEdit&>(*reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.edit_.vary_))
+  return kind_case() == kVary ? static_cast<const ::celeste::image::v1::VaryEdit&>(*reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.kind_.vary_))
                      : reinterpret_cast<const ::celeste::image::v1::VaryEdit&>(::celeste::image::v1::_VaryEdit_default_instance_);
 }
 inline const ::celeste::image::v1::VaryEdit& EditRequest::vary() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6262,10 +6262,10 @@ inline const ::celeste::image::v1::VaryEdit& EditRequest::vary() const ABSL_ATTR
 }
 inline ::celeste::image::v1::VaryEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_vary() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.vary)
-  if (edit_case() == kVary) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.edit_.vary_);
-    _impl_.edit_.vary_ = nullptr;
+  if (kind_case() == kVary) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.kind_.vary_);
+    _impl_.kind_.vary_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -6276,21 +6276,21 @@ inline void EditRequest::unsafe_arena_set_allocated_vary(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_vary();
-    _impl_.edit_.vary_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.vary_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.vary)
 }
 inline ::celeste::image::v1::VaryEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_vary() {
-  if (edit_case() != kVary) {
-    clear_edit();
+  if (kind_case() != kVary) {
+    clear_kind();
     set_has_vary();
-    _impl_.edit_.vary_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.vary_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::VaryEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.edit_.vary_);
+  return reinterpret_cast<::celeste::image::v1::VaryEdit*>(_impl_.kind_.vary_);
 }
 inline ::celeste::image::v1::VaryEdit* PROTOBUF_NONNULL EditRequest::mutable_vary()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6301,30 +6301,30 @@ inline ::celeste::image::v1::VaryEdit* PROTOBUF_NONNULL EditRequest::mutable_var
 
 // .celeste.image.v1.ControlEdit control = 28 [json_name = "control"];
 inline bool EditRequest::has_control() const {
-  return edit_case() == kControl;
+  return kind_case() == kControl;
 }
 inline bool EditRequest::_internal_has_control() const {
-  return edit_case() == kControl;
+  return kind_case() == kControl;
 }
 inline void EditRequest::set_has_control() {
   _impl_._oneof_case_[0] = kControl;
 }
 inline ::celeste::image::v1::ControlEdit* PROTOBUF_NULLABLE EditRequest::release_control() {
   // @@protoc_insertion_point(field_release:celeste.image.v1.EditRequest.control)
-  if (edit_case() == kControl) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.edit_.control_);
+  if (kind_case() == kControl) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.kind_.control_);
     if (GetArena() != nullptr) {
       temp = ::google::protobuf::internal::DuplicateIfNonNull(temp);
     }
-    _impl_.edit_.control_ = nullptr;
+    _impl_.kind_.control_ = nullptr;
     return temp;
   } else {
     return nullptr;
   }
 }
 inline const ::celeste::image::v1::ControlEdit& EditRequest::_internal_control() const {
-  return edit_case() == kControl ? static_cast<const ::celeste::image::v1::ControlEdit&>(*reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.edit_.control_))
+  return kind_case() == kControl ? static_cast<const ::celeste::image::v1::ControlEdit&>(*reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.kind_.control_))
                      : reinterpret_cast<const ::celeste::image::v1::ControlEdit&>(::celeste::image::v1::_ControlEdit_default_instance_);
 }
 inline const ::celeste::image::v1::ControlEdit& EditRequest::control() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6333,10 +6333,10 @@ inline const ::celeste::image::v1::ControlEdit& EditRequest::control() const ABS
 }
 inline ::celeste::image::v1::ControlEdit* PROTOBUF_NULLABLE EditRequest::unsafe_arena_release_control() {
   // @@protoc_insertion_point(field_unsafe_arena_release:celeste.image.v1.EditRequest.control)
-  if (edit_case() == kControl) {
-    clear_has_edit();
-    auto* temp = reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.edit_.control_);
-    _impl_.edit_.control_ = nullptr;
+  if (kind_case() == kControl) {
+    clear_has_kind();
+    auto* temp = reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.kind_.control_);
+    _impl_.kind_.control_ = nullptr;
     return temp;
   } else {
     return nullptr;
@@ -6347,21 +6347,21 @@ inline void EditRequest::unsafe_arena_set_allocated_control(
   // We rely on the oneof clear method to free the earlier contents
   // of this oneof. We can directly use the pointer we're given to
   // set the new value.
-  clear_edit();
+  clear_kind();
   if (value) {
     set_has_control();
-    _impl_.edit_.control_ = reinterpret_cast<::google::protobuf::Message*>(value);
+    _impl_.kind_.control_ = reinterpret_cast<::google::protobuf::Message*>(value);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.EditRequest.control)
 }
 inline ::celeste::image::v1::ControlEdit* PROTOBUF_NONNULL EditRequest::_internal_mutable_control() {
-  if (edit_case() != kControl) {
-    clear_edit();
+  if (kind_case() != kControl) {
+    clear_kind();
     set_has_control();
-    _impl_.edit_.control_ = reinterpret_cast<::google::protobuf::Message*>(
+    _impl_.kind_.control_ = reinterpret_cast<::google::protobuf::Message*>(
         ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::ControlEdit>(GetArena()));
   }
-  return reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.edit_.control_);
+  return reinterpret_cast<::celeste::image::v1::ControlEdit*>(_impl_.kind_.control_);
 }
 inline ::celeste::image::v1::ControlEdit* PROTOBUF_NONNULL EditRequest::mutable_control()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -6370,14 +6370,14 @@ inline ::celeste::image::v1::ControlEdit* PROTOBUF_NONNULL EditRequest::mutable_
   return _msg;
 }
 
-inline bool EditRequest::has_edit() const {
-  return edit_case() != EDIT_NOT_SET;
+inline bool EditRequest::has_kind() const {
+  return kind_case() != KIND_NOT_SET;
 }
-inline void EditRequest::clear_has_edit() {
-  _impl_._oneof_case_[0] = EDIT_NOT_SET;
+inline void EditRequest::clear_has_kind() {
+  _impl_._oneof_case_[0] = KIND_NOT_SET;
 }
-inline EditRequest::EditCase EditRequest::edit_case() const {
-  return EditRequest::EditCase(_impl_._oneof_case_[0]);
+inline EditRequest::KindCase EditRequest::kind_case() const {
+  return EditRequest::KindCase(_impl_._oneof_case_[0]);
 }
 // -------------------------------------------------------------------
 
@@ -6823,29 +6823,29 @@ inline void UpscaleRequest::set_allocated_size(::celeste::image::v1::Size* PROTO
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.UpscaleRequest.size)
 }
 
-// .celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];
-inline void UpscaleRequest::clear_method() {
+// .celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];
+inline void UpscaleRequest::clear_mode() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.method_ = 0;
+  _impl_.mode_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000800U);
 }
-inline ::celeste::image::v1::UpscaleMethod UpscaleRequest::method() const {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.UpscaleRequest.method)
-  return _internal_method();
+inline ::celeste::image::v1::UpscaleMode UpscaleRequest::mode() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.UpscaleRequest.mode)
+  return _internal_mode();
 }
-inline void UpscaleRequest::set_method(::celeste::image::v1::UpscaleMethod value) {
-  _internal_set_method(value);
+inline void UpscaleRequest::set_mode(::celeste::image::v1::UpscaleMode value) {
+  _internal_set_mode(value);
   SetHasBit(_impl_._has_bits_[0], 0x00000800U);
-  // @@protoc_insertion_point(field_set:celeste.image.v1.UpscaleRequest.method)
+  // @@protoc_insertion_point(field_set:celeste.image.v1.UpscaleRequest.mode)
 }
-inline ::celeste::image::v1::UpscaleMethod UpscaleRequest::_internal_method() const {
+inline ::celeste::image::v1::UpscaleMode UpscaleRequest::_internal_mode() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
-  return static_cast<::celeste::image::v1::UpscaleMethod>(_impl_.method_);
+  return static_cast<::celeste::image::v1::UpscaleMode>(_impl_.mode_);
 }
-inline void UpscaleRequest::_internal_set_method(::celeste::image::v1::UpscaleMethod value) {
+inline void UpscaleRequest::_internal_set_mode(::celeste::image::v1::UpscaleMode value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.method_ = value;
+  _impl_.mode_ = value;
 }
 
 // string output_media_type = 8 [json_name = "outputMediaType"];
@@ -8596,69 +8596,69 @@ inline void FidelityLine::set_allocated_measured(::google::protobuf::Value* PROT
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.FidelityLine.measured)
 }
 
-// string note = 6 [json_name = "note"];
-inline void FidelityLine::clear_note() {
+// string message = 6 [json_name = "message"];
+inline void FidelityLine::clear_message() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.note_.ClearToEmpty();
+  _impl_.message_.ClearToEmpty();
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000002U);
 }
-inline const ::std::string& FidelityLine::note() const
+inline const ::std::string& FidelityLine::message() const
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.FidelityLine.note)
-  return _internal_note();
+  // @@protoc_insertion_point(field_get:celeste.image.v1.FidelityLine.message)
+  return _internal_message();
 }
 template <typename Arg_, typename... Args_>
-PROTOBUF_ALWAYS_INLINE void FidelityLine::set_note(Arg_&& arg, Args_... args) {
+PROTOBUF_ALWAYS_INLINE void FidelityLine::set_message(Arg_&& arg, Args_... args) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   SetHasBit(_impl_._has_bits_[0], 0x00000002U);
-  _impl_.note_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
-  // @@protoc_insertion_point(field_set:celeste.image.v1.FidelityLine.note)
+  _impl_.message_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
+  // @@protoc_insertion_point(field_set:celeste.image.v1.FidelityLine.message)
 }
-inline ::std::string* PROTOBUF_NONNULL FidelityLine::mutable_note()
+inline ::std::string* PROTOBUF_NONNULL FidelityLine::mutable_message()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
   SetHasBit(_impl_._has_bits_[0], 0x00000002U);
-  ::std::string* _s = _internal_mutable_note();
-  // @@protoc_insertion_point(field_mutable:celeste.image.v1.FidelityLine.note)
+  ::std::string* _s = _internal_mutable_message();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.FidelityLine.message)
   return _s;
 }
-inline const ::std::string& FidelityLine::_internal_note() const {
+inline const ::std::string& FidelityLine::_internal_message() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
-  return _impl_.note_.Get();
+  return _impl_.message_.Get();
 }
-inline void FidelityLine::_internal_set_note(const ::std::string& value) {
+inline void FidelityLine::_internal_set_message(const ::std::string& value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.note_.Set(value, GetArena());
+  _impl_.message_.Set(value, GetArena());
 }
-inline ::std::string* PROTOBUF_NONNULL FidelityLine::_internal_mutable_note() {
+inline ::std::string* PROTOBUF_NONNULL FidelityLine::_internal_mutable_message() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  return _impl_.note_.Mutable( GetArena());
+  return _impl_.message_.Mutable( GetArena());
 }
-inline ::std::string* PROTOBUF_NULLABLE FidelityLine::release_note() {
+inline ::std::string* PROTOBUF_NULLABLE FidelityLine::release_message() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  // @@protoc_insertion_point(field_release:celeste.image.v1.FidelityLine.note)
+  // @@protoc_insertion_point(field_release:celeste.image.v1.FidelityLine.message)
   if (!CheckHasBit(_impl_._has_bits_[0], 0x00000002U)) {
     return nullptr;
   }
   ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
-  auto* released = _impl_.note_.Release();
+  auto* released = _impl_.message_.Release();
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString()) {
-    _impl_.note_.Set("", GetArena());
+    _impl_.message_.Set("", GetArena());
   }
   return released;
 }
-inline void FidelityLine::set_allocated_note(::std::string* PROTOBUF_NULLABLE value) {
+inline void FidelityLine::set_allocated_message(::std::string* PROTOBUF_NULLABLE value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (value != nullptr) {
     SetHasBit(_impl_._has_bits_[0], 0x00000002U);
   } else {
     ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
   }
-  _impl_.note_.SetAllocated(value, GetArena());
-  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.note_.IsDefault()) {
-    _impl_.note_.Set("", GetArena());
+  _impl_.message_.SetAllocated(value, GetArena());
+  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.message_.IsDefault()) {
+    _impl_.message_.Set("", GetArena());
   }
-  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.FidelityLine.note)
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.FidelityLine.message)
 }
 
 // optional int32 image_index = 7 [json_name = "imageIndex"];
@@ -9358,10 +9358,10 @@ namespace google {
 namespace protobuf {
 
 template <>
-struct is_proto_enum<::celeste::image::v1::UpscaleMethod> : std::true_type {};
+struct is_proto_enum<::celeste::image::v1::UpscaleMode> : std::true_type {};
 template <>
-inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::UpscaleMethod>() {
-  return ::celeste::image::v1::UpscaleMethod_descriptor();
+inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::UpscaleMode>() {
+  return ::celeste::image::v1::UpscaleMode_descriptor();
 }
 template <>
 struct is_proto_enum<::celeste::image::v1::OperationKind> : std::true_type {};

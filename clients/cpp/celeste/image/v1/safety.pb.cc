@@ -40,7 +40,7 @@ inline constexpr SafetyVerdict::Impl_::Impl_(
         engine_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
-        note_(
+        message_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
         stage_{static_cast< ::celeste::image::v1::SafetyStage >(0)},
@@ -91,7 +91,7 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::SafetyVerdict, _impl_.image_index_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::SafetyVerdict, _impl_.engine_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::SafetyVerdict, _impl_.owed_),
-        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::SafetyVerdict, _impl_.note_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::SafetyVerdict, _impl_.message_),
         4,
         0,
         5,
@@ -114,7 +114,7 @@ static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
 const char descriptor_table_protodef_celeste_2fimage_2fv1_2fsafety_2eproto[] ABSL_ATTRIBUTE_SECTION_VARIABLE(
     protodesc_cold) = {
     "\n\035celeste/image/v1/safety.proto\022\020celeste"
-    ".image.v1\"\206\003\n\rSafetyVerdict\0223\n\005stage\030\001 \001"
+    ".image.v1\"\214\003\n\rSafetyVerdict\0223\n\005stage\030\001 \001"
     "(\0162\035.celeste.image.v1.SafetyStageR\005stage"
     "\022\032\n\010category\030\002 \001(\tR\010category\0226\n\006action\030\003"
     " \001(\0162\036.celeste.image.v1.SafetyActionR\006ac"
@@ -122,25 +122,25 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fsafety_2eproto[] ABS
     "hold\030\005 \001(\001H\001R\tthreshold\210\001\001\022\022\n\004path\030\006 \001(\t"
     "R\004path\022$\n\013image_index\030\007 \001(\005H\002R\nimageInde"
     "x\210\001\001\022\026\n\006engine\030\010 \001(\tR\006engine\022\027\n\004owed\030\t \001"
-    "(\010H\003R\004owed\210\001\001\022\022\n\004note\030\n \001(\tR\004noteB\010\n\006_sc"
-    "oreB\014\n\n_thresholdB\016\n\014_image_indexB\007\n\005_ow"
-    "ed*u\n\013SafetyStage\022\034\n\030SAFETY_STAGE_UNSPEC"
-    "IFIED\020\000\022\027\n\023SAFETY_STAGE_PROMPT\020\001\022\026\n\022SAFE"
-    "TY_STAGE_INPUT\020\002\022\027\n\023SAFETY_STAGE_OUTPUT\020"
-    "\003*\217\001\n\014SafetyAction\022\035\n\031SAFETY_ACTION_UNSP"
-    "ECIFIED\020\000\022\027\n\023SAFETY_ACTION_ALLOW\020\001\022\026\n\022SA"
-    "FETY_ACTION_FLAG\020\002\022\026\n\022SAFETY_ACTION_BLUR"
-    "\020\003\022\027\n\023SAFETY_ACTION_BLOCK\020\004B\211\001\n\037io.githu"
-    "b.celesteimage.image.v1B\013SafetyProtoP\001ZD"
-    "github.com/celeste-image/celeste/clients"
-    "/go/celeste/image/v1;imagev1\252\002\020Celeste.I"
-    "mage.V1b\006proto3"
+    "(\010H\003R\004owed\210\001\001\022\030\n\007message\030\n \001(\tR\007messageB"
+    "\010\n\006_scoreB\014\n\n_thresholdB\016\n\014_image_indexB"
+    "\007\n\005_owed*u\n\013SafetyStage\022\034\n\030SAFETY_STAGE_"
+    "UNSPECIFIED\020\000\022\027\n\023SAFETY_STAGE_PROMPT\020\001\022\026"
+    "\n\022SAFETY_STAGE_INPUT\020\002\022\027\n\023SAFETY_STAGE_O"
+    "UTPUT\020\003*\217\001\n\014SafetyAction\022\035\n\031SAFETY_ACTIO"
+    "N_UNSPECIFIED\020\000\022\027\n\023SAFETY_ACTION_ALLOW\020\001"
+    "\022\026\n\022SAFETY_ACTION_FLAG\020\002\022\026\n\022SAFETY_ACTIO"
+    "N_BLUR\020\003\022\027\n\023SAFETY_ACTION_BLOCK\020\004B\211\001\n\037io"
+    ".github.celesteimage.image.v1B\013SafetyPro"
+    "toP\001ZDgithub.com/celeste-image/celeste/c"
+    "lients/go/celeste/image/v1;imagev1\252\002\020Cel"
+    "este.Image.V1b\006proto3"
 };
 static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2fsafety_2eproto_once;
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2fsafety_2eproto = {
     false,
     false,
-    855,
+    861,
     descriptor_table_protodef_celeste_2fimage_2fv1_2fsafety_2eproto,
     "celeste/image/v1/safety.proto",
     &descriptor_table_celeste_2fimage_2fv1_2fsafety_2eproto_once,
@@ -196,7 +196,7 @@ PROTOBUF_NDEBUG_INLINE SafetyVerdict::Impl_::Impl_(
         category_(arena, from.category_),
         path_(arena, from.path_),
         engine_(arena, from.engine_),
-        note_(arena, from.note_) {}
+        message_(arena, from.message_) {}
 
 SafetyVerdict::SafetyVerdict(
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
@@ -228,7 +228,7 @@ PROTOBUF_NDEBUG_INLINE SafetyVerdict::Impl_::Impl_(
         category_(arena),
         path_(arena),
         engine_(arena),
-        note_(arena) {}
+        message_(arena) {}
 
 inline void SafetyVerdict::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
@@ -253,7 +253,7 @@ inline void SafetyVerdict::SharedDtor(MessageLite& self) {
   this_._impl_.category_.Destroy();
   this_._impl_.path_.Destroy();
   this_._impl_.engine_.Destroy();
-  this_._impl_.note_.Destroy();
+  this_._impl_.message_.Destroy();
   this_._impl_.~Impl_();
 }
 
@@ -300,7 +300,7 @@ SafetyVerdict::GetClassData() const {
   return SafetyVerdict_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<4, 10, 0, 69, 2>
+const ::_pbi::TcParseTable<4, 10, 0, 72, 2>
 SafetyVerdict::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_._has_bits_),
@@ -356,10 +356,10 @@ SafetyVerdict::_table_ = {
     {::_pbi::TcParser::SingularVarintNoZag1<bool, offsetof(SafetyVerdict, _impl_.owed_), 9>(),
      {72, 9, 0,
       PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.owed_)}},
-    // string note = 10 [json_name = "note"];
+    // string message = 10 [json_name = "message"];
     {::_pbi::TcParser::FastUS1,
      {82, 3, 0,
-      PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.note_)}},
+      PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.message_)}},
     {::_pbi::TcParser::MiniParse, {}},
     {::_pbi::TcParser::MiniParse, {}},
     {::_pbi::TcParser::MiniParse, {}},
@@ -386,17 +386,17 @@ SafetyVerdict::_table_ = {
     {PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.engine_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // optional bool owed = 9 [json_name = "owed"];
     {PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.owed_), _Internal::kHasBitsOffset + 9, 0, (0 | ::_fl::kFcOptional | ::_fl::kBool)},
-    // string note = 10 [json_name = "note"];
-    {PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.note_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    // string message = 10 [json_name = "message"];
+    {PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.message_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
   }},
   // no aux_entries
   {{
-    "\36\0\10\0\0\0\4\0\6\0\4\0\0\0\0\0"
+    "\36\0\10\0\0\0\4\0\6\0\7\0\0\0\0\0"
     "celeste.image.v1.SafetyVerdict"
     "category"
     "path"
     "engine"
-    "note"
+    "message"
   }},
 };
 PROTOBUF_NOINLINE void SafetyVerdict::Clear() {
@@ -418,7 +418,7 @@ PROTOBUF_NOINLINE void SafetyVerdict::Clear() {
       _impl_.engine_.ClearNonDefaultToEmpty();
     }
     if (CheckHasBit(cached_has_bits, 0x00000008U)) {
-      _impl_.note_.ClearNonDefaultToEmpty();
+      _impl_.message_.ClearNonDefaultToEmpty();
     }
   }
   if (BatchCheckHasBit(cached_has_bits, 0x000000f0U)) {
@@ -530,12 +530,12 @@ PROTOBUF_NOINLINE void SafetyVerdict::Clear() {
         9, this_._internal_owed(), target);
   }
 
-  // string note = 10 [json_name = "note"];
+  // string message = 10 [json_name = "message"];
   if (CheckHasBit(cached_has_bits, 0x00000008U)) {
-    if (!this_._internal_note().empty()) {
-      const ::std::string& _s = this_._internal_note();
+    if (!this_._internal_message().empty()) {
+      const ::std::string& _s = this_._internal_message();
       ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
-          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.SafetyVerdict.note");
+          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.SafetyVerdict.message");
       target = stream->WriteStringMaybeAliased(10, _s, target);
     }
   }
@@ -589,11 +589,11 @@ PROTOBUF_NOINLINE void SafetyVerdict::Clear() {
                                         this_._internal_engine());
       }
     }
-    // string note = 10 [json_name = "note"];
+    // string message = 10 [json_name = "message"];
     if (CheckHasBit(cached_has_bits, 0x00000008U)) {
-      if (!this_._internal_note().empty()) {
+      if (!this_._internal_message().empty()) {
         total_size += 1 + ::google::protobuf::internal::WireFormatLite::StringSize(
-                                        this_._internal_note());
+                                        this_._internal_message());
       }
     }
     // .celeste.image.v1.SafetyStage stage = 1 [json_name = "stage"];
@@ -665,11 +665,11 @@ void SafetyVerdict::MergeImpl(::google::protobuf::MessageLite& to_msg,
       }
     }
     if (CheckHasBit(cached_has_bits, 0x00000008U)) {
-      if (!from._internal_note().empty()) {
-        _this->_internal_set_note(from._internal_note());
+      if (!from._internal_message().empty()) {
+        _this->_internal_set_message(from._internal_message());
       } else {
-        if (_this->_impl_.note_.IsDefault()) {
-          _this->_internal_set_note("");
+        if (_this->_impl_.message_.IsDefault()) {
+          _this->_internal_set_message("");
         }
       }
     }
@@ -720,7 +720,7 @@ void SafetyVerdict::InternalSwap(SafetyVerdict* PROTOBUF_RESTRICT PROTOBUF_NONNU
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.category_, &other->_impl_.category_, arena);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.path_, &other->_impl_.path_, arena);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.engine_, &other->_impl_.engine_, arena);
-  ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.note_, &other->_impl_.note_, arena);
+  ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.message_, &other->_impl_.message_, arena);
   ::google::protobuf::internal::memswap<
       PROTOBUF_FIELD_OFFSET(SafetyVerdict, _impl_.owed_)
       + sizeof(SafetyVerdict::_impl_.owed_)

@@ -309,7 +309,7 @@ class SafetyVerdict final : public ::google::protobuf::Message
     kCategoryFieldNumber = 2,
     kPathFieldNumber = 6,
     kEngineFieldNumber = 8,
-    kNoteFieldNumber = 10,
+    kMessageFieldNumber = 10,
     kStageFieldNumber = 1,
     kActionFieldNumber = 3,
     kScoreFieldNumber = 4,
@@ -362,19 +362,19 @@ class SafetyVerdict final : public ::google::protobuf::Message
   ::std::string* PROTOBUF_NONNULL _internal_mutable_engine();
 
   public:
-  // string note = 10 [json_name = "note"];
-  void clear_note() ;
-  const ::std::string& note() const;
+  // string message = 10 [json_name = "message"];
+  void clear_message() ;
+  const ::std::string& message() const;
   template <typename Arg_ = const ::std::string&, typename... Args_>
-  void set_note(Arg_&& arg, Args_... args);
-  ::std::string* PROTOBUF_NONNULL mutable_note();
-  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_note();
-  void set_allocated_note(::std::string* PROTOBUF_NULLABLE value);
+  void set_message(Arg_&& arg, Args_... args);
+  ::std::string* PROTOBUF_NONNULL mutable_message();
+  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_message();
+  void set_allocated_message(::std::string* PROTOBUF_NULLABLE value);
 
   private:
-  const ::std::string& _internal_note() const;
-  PROTOBUF_ALWAYS_INLINE void _internal_set_note(const ::std::string& value);
-  ::std::string* PROTOBUF_NONNULL _internal_mutable_note();
+  const ::std::string& _internal_message() const;
+  PROTOBUF_ALWAYS_INLINE void _internal_set_message(const ::std::string& value);
+  ::std::string* PROTOBUF_NONNULL _internal_mutable_message();
 
   public:
   // .celeste.image.v1.SafetyStage stage = 1 [json_name = "stage"];
@@ -446,7 +446,7 @@ class SafetyVerdict final : public ::google::protobuf::Message
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
   static const ::google::protobuf::internal::TcParseTable<4, 10,
-                                   0, 69,
+                                   0, 72,
                                    2>
       _table_;
 
@@ -470,7 +470,7 @@ class SafetyVerdict final : public ::google::protobuf::Message
     ::google::protobuf::internal::ArenaStringPtr category_;
     ::google::protobuf::internal::ArenaStringPtr path_;
     ::google::protobuf::internal::ArenaStringPtr engine_;
-    ::google::protobuf::internal::ArenaStringPtr note_;
+    ::google::protobuf::internal::ArenaStringPtr message_;
     int stage_;
     int action_;
     double score_;
@@ -862,69 +862,69 @@ inline void SafetyVerdict::_internal_set_owed(bool value) {
   _impl_.owed_ = value;
 }
 
-// string note = 10 [json_name = "note"];
-inline void SafetyVerdict::clear_note() {
+// string message = 10 [json_name = "message"];
+inline void SafetyVerdict::clear_message() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.note_.ClearToEmpty();
+  _impl_.message_.ClearToEmpty();
   ClearHasBit(_impl_._has_bits_[0],
                   0x00000008U);
 }
-inline const ::std::string& SafetyVerdict::note() const
+inline const ::std::string& SafetyVerdict::message() const
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  // @@protoc_insertion_point(field_get:celeste.image.v1.SafetyVerdict.note)
-  return _internal_note();
+  // @@protoc_insertion_point(field_get:celeste.image.v1.SafetyVerdict.message)
+  return _internal_message();
 }
 template <typename Arg_, typename... Args_>
-PROTOBUF_ALWAYS_INLINE void SafetyVerdict::set_note(Arg_&& arg, Args_... args) {
+PROTOBUF_ALWAYS_INLINE void SafetyVerdict::set_message(Arg_&& arg, Args_... args) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   SetHasBit(_impl_._has_bits_[0], 0x00000008U);
-  _impl_.note_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
-  // @@protoc_insertion_point(field_set:celeste.image.v1.SafetyVerdict.note)
+  _impl_.message_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
+  // @@protoc_insertion_point(field_set:celeste.image.v1.SafetyVerdict.message)
 }
-inline ::std::string* PROTOBUF_NONNULL SafetyVerdict::mutable_note()
+inline ::std::string* PROTOBUF_NONNULL SafetyVerdict::mutable_message()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
   SetHasBit(_impl_._has_bits_[0], 0x00000008U);
-  ::std::string* _s = _internal_mutable_note();
-  // @@protoc_insertion_point(field_mutable:celeste.image.v1.SafetyVerdict.note)
+  ::std::string* _s = _internal_mutable_message();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.SafetyVerdict.message)
   return _s;
 }
-inline const ::std::string& SafetyVerdict::_internal_note() const {
+inline const ::std::string& SafetyVerdict::_internal_message() const {
   ::google::protobuf::internal::TSanRead(&_impl_);
-  return _impl_.note_.Get();
+  return _impl_.message_.Get();
 }
-inline void SafetyVerdict::_internal_set_note(const ::std::string& value) {
+inline void SafetyVerdict::_internal_set_message(const ::std::string& value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  _impl_.note_.Set(value, GetArena());
+  _impl_.message_.Set(value, GetArena());
 }
-inline ::std::string* PROTOBUF_NONNULL SafetyVerdict::_internal_mutable_note() {
+inline ::std::string* PROTOBUF_NONNULL SafetyVerdict::_internal_mutable_message() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  return _impl_.note_.Mutable( GetArena());
+  return _impl_.message_.Mutable( GetArena());
 }
-inline ::std::string* PROTOBUF_NULLABLE SafetyVerdict::release_note() {
+inline ::std::string* PROTOBUF_NULLABLE SafetyVerdict::release_message() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  // @@protoc_insertion_point(field_release:celeste.image.v1.SafetyVerdict.note)
+  // @@protoc_insertion_point(field_release:celeste.image.v1.SafetyVerdict.message)
   if (!CheckHasBit(_impl_._has_bits_[0], 0x00000008U)) {
     return nullptr;
   }
   ClearHasBit(_impl_._has_bits_[0], 0x00000008U);
-  auto* released = _impl_.note_.Release();
+  auto* released = _impl_.message_.Release();
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString()) {
-    _impl_.note_.Set("", GetArena());
+    _impl_.message_.Set("", GetArena());
   }
   return released;
 }
-inline void SafetyVerdict::set_allocated_note(::std::string* PROTOBUF_NULLABLE value) {
+inline void SafetyVerdict::set_allocated_message(::std::string* PROTOBUF_NULLABLE value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (value != nullptr) {
     SetHasBit(_impl_._has_bits_[0], 0x00000008U);
   } else {
     ClearHasBit(_impl_._has_bits_[0], 0x00000008U);
   }
-  _impl_.note_.SetAllocated(value, GetArena());
-  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.note_.IsDefault()) {
-    _impl_.note_.Set("", GetArena());
+  _impl_.message_.SetAllocated(value, GetArena());
+  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.message_.IsDefault()) {
+    _impl_.message_.Set("", GetArena());
   }
-  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.SafetyVerdict.note)
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.SafetyVerdict.message)
 }
 
 #ifdef __GNUC__

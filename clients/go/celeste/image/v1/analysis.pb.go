@@ -166,8 +166,8 @@ type ImageMetadata struct {
 	Width int32 `protobuf:"varint,2,opt,name=width,proto3" json:"width,omitempty"`
 	// Height in pixels after the EXIF orientation is applied.
 	Height int32 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
-	// Size of the file in bytes.
-	SizeBytes int64 `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Size of the file in bytes, at most `ServerLimits.image_bytes`.
+	SizeBytes int32 `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// SHA-256 of the file, 64 lower-case hex digits.
 	Sha256 string `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Storage of the pixels: `RGB`, `RGBA`, `L` (gray), `P` (palette), `CMYK`, `I;16` (16-bit gray) and so on.
@@ -241,7 +241,7 @@ func (x *ImageMetadata) GetHeight() int32 {
 	return 0
 }
 
-func (x *ImageMetadata) GetSizeBytes() int64 {
+func (x *ImageMetadata) GetSizeBytes() int32 {
 	if x != nil {
 		return x.SizeBytes
 	}
@@ -389,7 +389,7 @@ type GenerationParameters struct {
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// Negative prompt, cut at 16,000 characters.
 	NegativePrompt string `protobuf:"bytes,3,opt,name=negative_prompt,json=negativePrompt,proto3" json:"negative_prompt,omitempty"`
-	// Seed. Unset when the file has none.
+	// Seed, 0 to 2^64 - 1. Unset when the file has none.
 	Seed *uint64 `protobuf:"varint,4,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// Sampling steps. 0 when the file has none.
 	Steps int32 `protobuf:"varint,5,opt,name=steps,proto3" json:"steps,omitempty"`
@@ -496,7 +496,7 @@ type ContentCredentials struct {
 	Generator string `protobuf:"bytes,1,opt,name=generator,proto3" json:"generator,omitempty"`
 	// Last part of the declared IPTC digital source type, for example `trainedAlgorithmicMedia`.
 	DigitalSourceType string `protobuf:"bytes,2,opt,name=digital_source_type,json=digitalSourceType,proto3" json:"digital_source_type,omitempty"`
-	// Size of the manifest store in the file. 0 when the file only links to its manifest.
+	// Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
 	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// Address of the manifest, as the file declares it. The server does not fetch the address.
 	RemoteUri     string `protobuf:"bytes,4,opt,name=remote_uri,json=remoteUri,proto3" json:"remote_uri,omitempty"`
@@ -1265,7 +1265,7 @@ const file_celeste_image_v1_analysis_proto_rawDesc = "" +
 	"\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\x03 \x01(\x05R\x06height\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x04 \x01(\x03R\tsizeBytes\x12\x16\n" +
+	"size_bytes\x18\x04 \x01(\x05R\tsizeBytes\x12\x16\n" +
 	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1d\n" +
 	"\n" +
 	"color_mode\x18\x06 \x01(\tR\tcolorMode\x12\x1b\n" +

@@ -140,7 +140,7 @@ type ArtifactLineage struct {
 	Operation OperationKind `protobuf:"varint,2,opt,name=operation,proto3,enum=celeste.image.v1.OperationKind" json:"operation,omitempty"`
 	// Id of the model that made the bytes.
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	// Seed that makes the bytes again. Unset when the model has no seeds.
+	// Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
 	Seed *uint64 `protobuf:"varint,4,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// SHA-256 of the source images.
 	Parents []string `protobuf:"bytes,5,rep,name=parents,proto3" json:"parents,omitempty"`

@@ -284,7 +284,8 @@ type FailedAttempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the model.
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+	// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+	// that this try failed.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The failure, for people. Empty when the status has no room.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`

@@ -181,7 +181,7 @@ func (x *OperationEvent) GetSubmitted() *SubmittedEvent {
 	return nil
 }
 
-func (x *OperationEvent) GetProgress() *ProgressEvent {
+func (x *OperationEvent) GetProgress() *ProgressedEvent {
 	if x != nil {
 		if x, ok := x.Kind.(*OperationEvent_Progress); ok {
 			return x.Progress
@@ -265,7 +265,7 @@ type OperationEvent_Submitted struct {
 
 type OperationEvent_Progress struct {
 	// The operation made progress.
-	Progress *ProgressEvent `protobuf:"bytes,7,opt,name=progress,proto3,oneof"`
+	Progress *ProgressedEvent `protobuf:"bytes,7,opt,name=progress,proto3,oneof"`
 }
 
 type OperationEvent_Preview struct {
@@ -477,7 +477,8 @@ func (x *SubmittedEvent) GetProvider() string {
 // A try failed, and the server repeats the request with the same model.
 type RetryingEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+	// Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+	// that this try failed.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Pause before the next try.
 	After *durationpb.Duration `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
@@ -539,7 +540,7 @@ func (x *RetryingEvent) GetNextTry() int32 {
 }
 
 // The operation made progress.
-type ProgressEvent struct {
+type ProgressedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Share done, 0 to 1. The share never falls.
 	Fraction float64 `protobuf:"fixed64,1,opt,name=fraction,proto3" json:"fraction,omitempty"`
@@ -551,20 +552,20 @@ type ProgressEvent struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ProgressEvent) Reset() {
-	*x = ProgressEvent{}
+func (x *ProgressedEvent) Reset() {
+	*x = ProgressedEvent{}
 	mi := &file_celeste_image_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ProgressEvent) String() string {
+func (x *ProgressedEvent) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ProgressEvent) ProtoMessage() {}
+func (*ProgressedEvent) ProtoMessage() {}
 
-func (x *ProgressEvent) ProtoReflect() protoreflect.Message {
+func (x *ProgressedEvent) ProtoReflect() protoreflect.Message {
 	mi := &file_celeste_image_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -576,26 +577,26 @@ func (x *ProgressEvent) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ProgressEvent.ProtoReflect.Descriptor instead.
-func (*ProgressEvent) Descriptor() ([]byte, []int) {
+// Deprecated: Use ProgressedEvent.ProtoReflect.Descriptor instead.
+func (*ProgressedEvent) Descriptor() ([]byte, []int) {
 	return file_celeste_image_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ProgressEvent) GetFraction() float64 {
+func (x *ProgressedEvent) GetFraction() float64 {
 	if x != nil {
 		return x.Fraction
 	}
 	return 0
 }
 
-func (x *ProgressEvent) GetPhase() string {
+func (x *ProgressedEvent) GetPhase() string {
 	if x != nil {
 		return x.Phase
 	}
 	return ""
 }
 
-func (x *ProgressEvent) GetSource() ProgressSource {
+func (x *ProgressedEvent) GetSource() ProgressSource {
 	if x != nil {
 		return x.Source
 	}
@@ -688,7 +689,7 @@ func (x *PreviewEvent) GetImageIndex() int32 {
 type ImageEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The image without its bytes. Bytes come with the result, or are read by name.
-	Image         *ImageOutput `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Output        *ImageOutput `protobuf:"bytes,1,opt,name=output,proto3" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -723,9 +724,9 @@ func (*ImageEvent) Descriptor() ([]byte, []int) {
 	return file_celeste_image_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ImageEvent) GetImage() *ImageOutput {
+func (x *ImageEvent) GetOutput() *ImageOutput {
 	if x != nil {
-		return x.Image
+		return x.Output
 	}
 	return nil
 }
@@ -892,14 +893,14 @@ var File_celeste_image_v1_event_proto protoreflect.FileDescriptor
 
 const file_celeste_image_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1cceleste/image/v1/event.proto\x12\x10celeste.image.v1\x1a\x1cceleste/image/v1/image.proto\x1a celeste/image/v1/operation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc2\x05\n" +
+	"\x1cceleste/image/v1/event.proto\x12\x10celeste.image.v1\x1a\x1cceleste/image/v1/image.proto\x1a celeste/image/v1/operation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc4\x05\n" +
 	"\x0eOperationEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x127\n" +
 	"\x06queued\x18\x04 \x01(\v2\x1d.celeste.image.v1.QueuedEventH\x00R\x06queued\x12:\n" +
 	"\astarted\x18\x05 \x01(\v2\x1e.celeste.image.v1.StartedEventH\x00R\astarted\x12@\n" +
-	"\tsubmitted\x18\x06 \x01(\v2 .celeste.image.v1.SubmittedEventH\x00R\tsubmitted\x12=\n" +
-	"\bprogress\x18\a \x01(\v2\x1f.celeste.image.v1.ProgressEventH\x00R\bprogress\x12:\n" +
+	"\tsubmitted\x18\x06 \x01(\v2 .celeste.image.v1.SubmittedEventH\x00R\tsubmitted\x12?\n" +
+	"\bprogress\x18\a \x01(\v2!.celeste.image.v1.ProgressedEventH\x00R\bprogress\x12:\n" +
 	"\apreview\x18\b \x01(\v2\x1e.celeste.image.v1.PreviewEventH\x00R\apreview\x124\n" +
 	"\x05image\x18\t \x01(\v2\x1c.celeste.image.v1.ImageEventH\x00R\x05image\x12:\n" +
 	"\awarning\x18\n" +
@@ -919,8 +920,8 @@ const file_celeste_image_v1_event_proto_rawDesc = "" +
 	"\rRetryingEvent\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12/\n" +
 	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after\x12\x19\n" +
-	"\bnext_try\x18\x03 \x01(\x05R\anextTry\"{\n" +
-	"\rProgressEvent\x12\x1a\n" +
+	"\bnext_try\x18\x03 \x01(\x05R\anextTry\"}\n" +
+	"\x0fProgressedEvent\x12\x1a\n" +
 	"\bfraction\x18\x01 \x01(\x01R\bfraction\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x128\n" +
 	"\x06source\x18\x03 \x01(\x0e2 .celeste.image.v1.ProgressSourceR\x06source\"\x90\x01\n" +
@@ -931,10 +932,10 @@ const file_celeste_image_v1_event_proto_rawDesc = "" +
 	"\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\x04 \x01(\x05R\x06height\x12\x1f\n" +
 	"\vimage_index\x18\x05 \x01(\x05R\n" +
-	"imageIndex\"A\n" +
+	"imageIndex\"C\n" +
 	"\n" +
-	"ImageEvent\x123\n" +
-	"\x05image\x18\x01 \x01(\v2\x1d.celeste.image.v1.ImageOutputR\x05image\"T\n" +
+	"ImageEvent\x125\n" +
+	"\x06output\x18\x01 \x01(\v2\x1d.celeste.image.v1.ImageOutputR\x06output\"T\n" +
 	"\fWarningEvent\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
@@ -971,7 +972,7 @@ var file_celeste_image_v1_event_proto_goTypes = []any{
 	(*StartedEvent)(nil),          // 3: celeste.image.v1.StartedEvent
 	(*SubmittedEvent)(nil),        // 4: celeste.image.v1.SubmittedEvent
 	(*RetryingEvent)(nil),         // 5: celeste.image.v1.RetryingEvent
-	(*ProgressEvent)(nil),         // 6: celeste.image.v1.ProgressEvent
+	(*ProgressedEvent)(nil),       // 6: celeste.image.v1.ProgressedEvent
 	(*PreviewEvent)(nil),          // 7: celeste.image.v1.PreviewEvent
 	(*ImageEvent)(nil),            // 8: celeste.image.v1.ImageEvent
 	(*WarningEvent)(nil),          // 9: celeste.image.v1.WarningEvent
@@ -988,7 +989,7 @@ var file_celeste_image_v1_event_proto_depIdxs = []int32{
 	2,  // 1: celeste.image.v1.OperationEvent.queued:type_name -> celeste.image.v1.QueuedEvent
 	3,  // 2: celeste.image.v1.OperationEvent.started:type_name -> celeste.image.v1.StartedEvent
 	4,  // 3: celeste.image.v1.OperationEvent.submitted:type_name -> celeste.image.v1.SubmittedEvent
-	6,  // 4: celeste.image.v1.OperationEvent.progress:type_name -> celeste.image.v1.ProgressEvent
+	6,  // 4: celeste.image.v1.OperationEvent.progress:type_name -> celeste.image.v1.ProgressedEvent
 	7,  // 5: celeste.image.v1.OperationEvent.preview:type_name -> celeste.image.v1.PreviewEvent
 	8,  // 6: celeste.image.v1.OperationEvent.image:type_name -> celeste.image.v1.ImageEvent
 	9,  // 7: celeste.image.v1.OperationEvent.warning:type_name -> celeste.image.v1.WarningEvent
@@ -996,8 +997,8 @@ var file_celeste_image_v1_event_proto_depIdxs = []int32{
 	10, // 9: celeste.image.v1.OperationEvent.completed:type_name -> celeste.image.v1.CompletedEvent
 	11, // 10: celeste.image.v1.OperationEvent.failed:type_name -> celeste.image.v1.FailedEvent
 	13, // 11: celeste.image.v1.RetryingEvent.after:type_name -> google.protobuf.Duration
-	0,  // 12: celeste.image.v1.ProgressEvent.source:type_name -> celeste.image.v1.ProgressSource
-	14, // 13: celeste.image.v1.ImageEvent.image:type_name -> celeste.image.v1.ImageOutput
+	0,  // 12: celeste.image.v1.ProgressedEvent.source:type_name -> celeste.image.v1.ProgressSource
+	14, // 13: celeste.image.v1.ImageEvent.output:type_name -> celeste.image.v1.ImageOutput
 	15, // 14: celeste.image.v1.CompletedEvent.result:type_name -> celeste.image.v1.OperationResult
 	16, // 15: celeste.image.v1.FailedEvent.status:type_name -> google.rpc.Status
 	16, // [16:16] is the sub-list for method output_type

@@ -84,8 +84,8 @@ func (MaskPolarity) EnumDescriptor() ([]byte, []int) {
 // EXIF orientation first. Width, height and masks therefore refer to the image as people see it.
 type ImageInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-	// images as artifacts.
+	// The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+	// They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Name of a stored artifact, `artifacts/sha256-<64 hex digits>`.
 	Artifact string `protobuf:"bytes,2,opt,name=artifact,proto3" json:"artifact,omitempty"`
@@ -242,8 +242,8 @@ type ImageOutput struct {
 	Width int32 `protobuf:"varint,3,opt,name=width,proto3" json:"width,omitempty"`
 	// Height in pixels, measured on the bytes.
 	Height int32 `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`
-	// Size of the encoded image in bytes.
-	SizeBytes int64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
+	SizeBytes int32 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// SHA-256 of the bytes, 64 lower-case hex digits.
 	Sha256 string `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The encoded image, for the first images of a result that together fit `options.inline_limit_bytes`. If empty, read
@@ -251,7 +251,8 @@ type ImageOutput struct {
 	Data []byte `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
 	// Position among the images asked for, from 0.
 	Index int32 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
-	// Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+	// Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+	// seeds.
 	Seed *uint64 `protobuf:"varint,9,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// SHA-256 of the source images, in the order of the request. Empty for an image made from words alone.
 	Parents []string `protobuf:"bytes,10,rep,name=parents,proto3" json:"parents,omitempty"`
@@ -319,7 +320,7 @@ func (x *ImageOutput) GetHeight() int32 {
 	return 0
 }
 
-func (x *ImageOutput) GetSizeBytes() int64 {
+func (x *ImageOutput) GetSizeBytes() int32 {
 	if x != nil {
 		return x.SizeBytes
 	}
@@ -531,7 +532,7 @@ const file_celeste_image_v1_image_proto_rawDesc = "" +
 	"\x05width\x18\x03 \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\x04 \x01(\x05R\x06height\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x05 \x01(\x03R\tsizeBytes\x12\x16\n" +
+	"size_bytes\x18\x05 \x01(\x05R\tsizeBytes\x12\x16\n" +
 	"\x06sha256\x18\x06 \x01(\tR\x06sha256\x12\x12\n" +
 	"\x04data\x18\a \x01(\fR\x04data\x12\x14\n" +
 	"\x05index\x18\b \x01(\x05R\x05index\x12\x17\n" +

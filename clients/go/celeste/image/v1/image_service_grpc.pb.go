@@ -58,6 +58,8 @@ type ImageServiceClient interface {
 	//
 	// Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
 	// the same status. Closing the stream stops the work; stored images are kept.
+	//
+	// HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
 	Stream(ctx context.Context, in *StreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamResponse], error)
 }
 
@@ -160,6 +162,8 @@ type ImageServiceServer interface {
 	//
 	// Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
 	// the same status. Closing the stream stops the work; stored images are kept.
+	//
+	// HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
 	Stream(*StreamRequest, grpc.ServerStreamingServer[StreamResponse]) error
 	mustEmbedUnimplementedImageServiceServer()
 }

@@ -361,7 +361,7 @@ type Model struct {
 	Summary string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Operations that the model offers.
 	Operations []OperationKind `protobuf:"varint,5,rep,packed,name=operations,proto3,enum=celeste.image.v1.OperationKind" json:"operations,omitempty"`
-	// Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+	// Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
 	Edits []string `protobuf:"bytes,17,rep,name=edits,proto3" json:"edits,omitempty"`
 	// Whether the model is usable now.
 	State ModelState `protobuf:"varint,6,opt,name=state,proto3,enum=celeste.image.v1.ModelState" json:"state,omitempty"`
@@ -376,7 +376,7 @@ type Model struct {
 	// Most images in one call to the model; the server splits larger numbers. 0 when the model makes no images.
 	MaxCount int32 `protobuf:"varint,11,opt,name=max_count,json=maxCount,proto3" json:"max_count,omitempty"`
 	// Whether the model sends previews.
-	Previews bool `protobuf:"varint,12,opt,name=previews,proto3" json:"previews,omitempty"`
+	SendsPreviews bool `protobuf:"varint,12,opt,name=sends_previews,json=sendsPreviews,proto3" json:"sends_previews,omitempty"`
 	// Fields that the model reads, per operation. Left out in the BASIC view.
 	Parameters []*Parameter `protobuf:"bytes,13,rep,name=parameters,proto3" json:"parameters,omitempty"`
 	// Lifecycle of the model at its provider.
@@ -503,9 +503,9 @@ func (x *Model) GetMaxCount() int32 {
 	return 0
 }
 
-func (x *Model) GetPreviews() bool {
+func (x *Model) GetSendsPreviews() bool {
 	if x != nil {
-		return x.Previews
+		return x.SendsPreviews
 	}
 	return false
 }
@@ -610,7 +610,7 @@ type PriceRule struct {
 	// Price of `per` units.
 	Price *Money `protobuf:"bytes,2,opt,name=price,proto3" json:"price,omitempty"`
 	// Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
-	Per int64 `protobuf:"varint,3,opt,name=per,proto3" json:"per,omitempty"`
+	Per int32 `protobuf:"varint,3,opt,name=per,proto3" json:"per,omitempty"`
 	// Condition of the price, for people. Empty means always.
 	Condition string `protobuf:"bytes,4,opt,name=condition,proto3" json:"condition,omitempty"`
 	// Origin of the price.
@@ -665,7 +665,7 @@ func (x *PriceRule) GetPrice() *Money {
 	return nil
 }
 
-func (x *PriceRule) GetPer() int64 {
+func (x *PriceRule) GetPer() int32 {
 	if x != nil {
 		return x.Per
 	}
@@ -979,7 +979,7 @@ type IntegerParameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Smallest value. Unset when the contract alone limits it.
 	Minimum *int64 `protobuf:"varint,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
-	// Largest value. Unset when the contract alone limits it.
+	// Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
 	Maximum *int64 `protobuf:"varint,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
 	// Values are multiples of this number. 0 means any value.
 	MultipleOf int64 `protobuf:"varint,3,opt,name=multiple_of,json=multipleOf,proto3" json:"multiple_of,omitempty"`
@@ -1533,7 +1533,7 @@ type ListModelsRequest struct {
 	View ModelView `protobuf:"varint,3,opt,name=view,proto3,enum=celeste.image.v1.ModelView" json:"view,omitempty"`
 	// Only models that offer this operation. Unset means all.
 	Operation OperationKind `protobuf:"varint,4,opt,name=operation,proto3,enum=celeste.image.v1.OperationKind" json:"operation,omitempty"`
-	// Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+	// Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
 	Edit          string `protobuf:"bytes,5,opt,name=edit,proto3" json:"edit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2019,7 +2019,7 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"configured\x18\x03 \x01(\bR\n" +
 	"configured\x12\x12\n" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\x12!\n" +
-	"\fkey_variable\x18\x05 \x01(\tR\vkeyVariable\"\xb6\x05\n" +
+	"\fkey_variable\x18\x05 \x01(\tR\vkeyVariable\"\xc1\x05\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12!\n" +
@@ -2037,8 +2037,8 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"\n" +
 	"checked_on\x18\n" +
 	" \x01(\tR\tcheckedOn\x12\x1b\n" +
-	"\tmax_count\x18\v \x01(\x05R\bmaxCount\x12\x1a\n" +
-	"\bpreviews\x18\f \x01(\bR\bpreviews\x12;\n" +
+	"\tmax_count\x18\v \x01(\x05R\bmaxCount\x12%\n" +
+	"\x0esends_previews\x18\f \x01(\bR\rsendsPreviews\x12;\n" +
 	"\n" +
 	"parameters\x18\r \x03(\v2\x1b.celeste.image.v1.ParameterR\n" +
 	"parameters\x12>\n" +
@@ -2052,7 +2052,7 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"\tPriceRule\x12\x12\n" +
 	"\x04unit\x18\x01 \x01(\tR\x04unit\x12-\n" +
 	"\x05price\x18\x02 \x01(\v2\x17.celeste.image.v1.MoneyR\x05price\x12\x10\n" +
-	"\x03per\x18\x03 \x01(\x03R\x03per\x12\x1c\n" +
+	"\x03per\x18\x03 \x01(\x05R\x03per\x12\x1c\n" +
 	"\tcondition\x18\x04 \x01(\tR\tcondition\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x1d\n" +
 	"\n" +

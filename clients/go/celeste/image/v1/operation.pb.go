@@ -24,59 +24,59 @@ const (
 )
 
 // A way to enlarge an image.
-type UpscaleMethod int32
+type UpscaleMode int32
 
 const (
 	// The model's own way.
-	UpscaleMethod_UPSCALE_METHOD_UNSPECIFIED UpscaleMethod = 0
+	UpscaleMode_UPSCALE_MODE_UNSPECIFIED UpscaleMode = 0
 	// Fast, with little invented detail.
-	UpscaleMethod_UPSCALE_METHOD_FAST UpscaleMethod = 1
+	UpscaleMode_UPSCALE_MODE_FAST UpscaleMode = 1
 	// Faithful to the source.
-	UpscaleMethod_UPSCALE_METHOD_CONSERVATIVE UpscaleMethod = 2
+	UpscaleMode_UPSCALE_MODE_CONSERVATIVE UpscaleMode = 2
 	// With invented detail.
-	UpscaleMethod_UPSCALE_METHOD_CREATIVE UpscaleMethod = 3
+	UpscaleMode_UPSCALE_MODE_CREATIVE UpscaleMode = 3
 )
 
-// Enum value maps for UpscaleMethod.
+// Enum value maps for UpscaleMode.
 var (
-	UpscaleMethod_name = map[int32]string{
-		0: "UPSCALE_METHOD_UNSPECIFIED",
-		1: "UPSCALE_METHOD_FAST",
-		2: "UPSCALE_METHOD_CONSERVATIVE",
-		3: "UPSCALE_METHOD_CREATIVE",
+	UpscaleMode_name = map[int32]string{
+		0: "UPSCALE_MODE_UNSPECIFIED",
+		1: "UPSCALE_MODE_FAST",
+		2: "UPSCALE_MODE_CONSERVATIVE",
+		3: "UPSCALE_MODE_CREATIVE",
 	}
-	UpscaleMethod_value = map[string]int32{
-		"UPSCALE_METHOD_UNSPECIFIED":  0,
-		"UPSCALE_METHOD_FAST":         1,
-		"UPSCALE_METHOD_CONSERVATIVE": 2,
-		"UPSCALE_METHOD_CREATIVE":     3,
+	UpscaleMode_value = map[string]int32{
+		"UPSCALE_MODE_UNSPECIFIED":  0,
+		"UPSCALE_MODE_FAST":         1,
+		"UPSCALE_MODE_CONSERVATIVE": 2,
+		"UPSCALE_MODE_CREATIVE":     3,
 	}
 )
 
-func (x UpscaleMethod) Enum() *UpscaleMethod {
-	p := new(UpscaleMethod)
+func (x UpscaleMode) Enum() *UpscaleMode {
+	p := new(UpscaleMode)
 	*p = x
 	return p
 }
 
-func (x UpscaleMethod) String() string {
+func (x UpscaleMode) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (UpscaleMethod) Descriptor() protoreflect.EnumDescriptor {
+func (UpscaleMode) Descriptor() protoreflect.EnumDescriptor {
 	return file_celeste_image_v1_operation_proto_enumTypes[0].Descriptor()
 }
 
-func (UpscaleMethod) Type() protoreflect.EnumType {
+func (UpscaleMode) Type() protoreflect.EnumType {
 	return &file_celeste_image_v1_operation_proto_enumTypes[0]
 }
 
-func (x UpscaleMethod) Number() protoreflect.EnumNumber {
+func (x UpscaleMode) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use UpscaleMethod.Descriptor instead.
-func (UpscaleMethod) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use UpscaleMode.Descriptor instead.
+func (UpscaleMode) EnumDescriptor() ([]byte, []int) {
 	return file_celeste_image_v1_operation_proto_rawDescGZIP(), []int{0}
 }
 
@@ -333,8 +333,8 @@ type GenerateRequest struct {
 	Size *Size `protobuf:"bytes,6,opt,name=size,proto3" json:"size,omitempty"`
 	// Number of images, 1 to 16. Zero is unset and means 1. The server splits a number that exceeds the model's limit.
 	Count int32 `protobuf:"varint,7,opt,name=count,proto3" json:"count,omitempty"`
-	// Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-	// parameters. Unset, the server draws a seed and returns it.
+	// Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+	// same seed and parameters. Unset, the server draws a seed and returns it.
 	Seed *uint64 `protobuf:"varint,8,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
 	// Unset means the model's default.
@@ -496,15 +496,20 @@ func (x *GenerateRequest) GetRewritePrompt() bool {
 // Edits an image.
 type EditRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As in GenerateRequest.
+	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+	//
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+	// events, results, errors and logs. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in GenerateRequest.
+	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+	// like the models of `options.routing`. Empty means the server's default for this operation.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// Options that all operations share.
 	Options *RequestOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
 	// The source: the image to edit.
 	Image *ImageInput `protobuf:"bytes,4,opt,name=image,proto3" json:"image,omitempty"`
-	// As in GenerateRequest, for edits that use a seed.
+	// Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+	// the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
 	Seed *uint64 `protobuf:"varint,5,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// Further images that guide the edit: people, objects, styles. At most 16.
 	References []*ImageReference `protobuf:"bytes,6,rep,name=references,proto3" json:"references,omitempty"`
@@ -514,22 +519,26 @@ type EditRequest struct {
 	Size *Size `protobuf:"bytes,8,opt,name=size,proto3" json:"size,omitempty"`
 	// Number of images, 1 to 16. Zero is unset and means 1.
 	Count int32 `protobuf:"varint,9,opt,name=count,proto3" json:"count,omitempty"`
-	// As in GenerateRequest.
+	// Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+	// Unset means the model's default.
 	OutputMediaType string `protobuf:"bytes,10,opt,name=output_media_type,json=outputMediaType,proto3" json:"output_media_type,omitempty"`
-	// As in GenerateRequest.
+	// Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+	// default.
 	Quality string `protobuf:"bytes,11,opt,name=quality,proto3" json:"quality,omitempty"`
-	// As in GenerateRequest.
+	// Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+	// default.
 	Background string `protobuf:"bytes,12,opt,name=background,proto3" json:"background,omitempty"`
-	// As in GenerateRequest.
+	// Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
 	OutputQuality int32 `protobuf:"varint,13,opt,name=output_quality,json=outputQuality,proto3" json:"output_quality,omitempty"`
 	// Name of a style that the model knows, for the painted content. Empty means no style. To transfer a style to the
 	// source, use `restyle`.
 	Style string `protobuf:"bytes,14,opt,name=style,proto3" json:"style,omitempty"`
-	// As in GenerateRequest.
+	// Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+	// the model's default.
 	RewritePrompt *bool `protobuf:"varint,15,opt,name=rewrite_prompt,json=rewritePrompt,proto3,oneof" json:"rewrite_prompt,omitempty"`
 	// The edit.
 	//
-	// Types that are valid to be assigned to Edit:
+	// Types that are valid to be assigned to Kind:
 	//
 	//	*EditRequest_Erase
 	//	*EditRequest_Inpaint
@@ -543,7 +552,7 @@ type EditRequest struct {
 	//	*EditRequest_Relight
 	//	*EditRequest_Vary
 	//	*EditRequest_Control
-	Edit          isEditRequest_Edit `protobuf_oneof:"edit"`
+	Kind          isEditRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,16 +692,16 @@ func (x *EditRequest) GetRewritePrompt() bool {
 	return false
 }
 
-func (x *EditRequest) GetEdit() isEditRequest_Edit {
+func (x *EditRequest) GetKind() isEditRequest_Kind {
 	if x != nil {
-		return x.Edit
+		return x.Kind
 	}
 	return nil
 }
 
 func (x *EditRequest) GetErase() *EraseEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Erase); ok {
+		if x, ok := x.Kind.(*EditRequest_Erase); ok {
 			return x.Erase
 		}
 	}
@@ -701,7 +710,7 @@ func (x *EditRequest) GetErase() *EraseEdit {
 
 func (x *EditRequest) GetInpaint() *InpaintEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Inpaint); ok {
+		if x, ok := x.Kind.(*EditRequest_Inpaint); ok {
 			return x.Inpaint
 		}
 	}
@@ -710,7 +719,7 @@ func (x *EditRequest) GetInpaint() *InpaintEdit {
 
 func (x *EditRequest) GetOutpaint() *OutpaintEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Outpaint); ok {
+		if x, ok := x.Kind.(*EditRequest_Outpaint); ok {
 			return x.Outpaint
 		}
 	}
@@ -719,7 +728,7 @@ func (x *EditRequest) GetOutpaint() *OutpaintEdit {
 
 func (x *EditRequest) GetInstruct() *InstructEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Instruct); ok {
+		if x, ok := x.Kind.(*EditRequest_Instruct); ok {
 			return x.Instruct
 		}
 	}
@@ -728,7 +737,7 @@ func (x *EditRequest) GetInstruct() *InstructEdit {
 
 func (x *EditRequest) GetReplaceBackground() *ReplaceBackgroundEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_ReplaceBackground); ok {
+		if x, ok := x.Kind.(*EditRequest_ReplaceBackground); ok {
 			return x.ReplaceBackground
 		}
 	}
@@ -737,7 +746,7 @@ func (x *EditRequest) GetReplaceBackground() *ReplaceBackgroundEdit {
 
 func (x *EditRequest) GetRemoveBackground() *RemoveBackgroundEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_RemoveBackground); ok {
+		if x, ok := x.Kind.(*EditRequest_RemoveBackground); ok {
 			return x.RemoveBackground
 		}
 	}
@@ -746,7 +755,7 @@ func (x *EditRequest) GetRemoveBackground() *RemoveBackgroundEdit {
 
 func (x *EditRequest) GetRestyle() *RestyleEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Restyle); ok {
+		if x, ok := x.Kind.(*EditRequest_Restyle); ok {
 			return x.Restyle
 		}
 	}
@@ -755,7 +764,7 @@ func (x *EditRequest) GetRestyle() *RestyleEdit {
 
 func (x *EditRequest) GetRecolor() *RecolorEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Recolor); ok {
+		if x, ok := x.Kind.(*EditRequest_Recolor); ok {
 			return x.Recolor
 		}
 	}
@@ -764,7 +773,7 @@ func (x *EditRequest) GetRecolor() *RecolorEdit {
 
 func (x *EditRequest) GetSearchReplace() *SearchReplaceEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_SearchReplace); ok {
+		if x, ok := x.Kind.(*EditRequest_SearchReplace); ok {
 			return x.SearchReplace
 		}
 	}
@@ -773,7 +782,7 @@ func (x *EditRequest) GetSearchReplace() *SearchReplaceEdit {
 
 func (x *EditRequest) GetRelight() *RelightEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Relight); ok {
+		if x, ok := x.Kind.(*EditRequest_Relight); ok {
 			return x.Relight
 		}
 	}
@@ -782,7 +791,7 @@ func (x *EditRequest) GetRelight() *RelightEdit {
 
 func (x *EditRequest) GetVary() *VaryEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Vary); ok {
+		if x, ok := x.Kind.(*EditRequest_Vary); ok {
 			return x.Vary
 		}
 	}
@@ -791,15 +800,15 @@ func (x *EditRequest) GetVary() *VaryEdit {
 
 func (x *EditRequest) GetControl() *ControlEdit {
 	if x != nil {
-		if x, ok := x.Edit.(*EditRequest_Control); ok {
+		if x, ok := x.Kind.(*EditRequest_Control); ok {
 			return x.Control
 		}
 	}
 	return nil
 }
 
-type isEditRequest_Edit interface {
-	isEditRequest_Edit()
+type isEditRequest_Kind interface {
+	isEditRequest_Kind()
 }
 
 type EditRequest_Erase struct {
@@ -862,36 +871,40 @@ type EditRequest_Control struct {
 	Control *ControlEdit `protobuf:"bytes,28,opt,name=control,proto3,oneof"`
 }
 
-func (*EditRequest_Erase) isEditRequest_Edit() {}
+func (*EditRequest_Erase) isEditRequest_Kind() {}
 
-func (*EditRequest_Inpaint) isEditRequest_Edit() {}
+func (*EditRequest_Inpaint) isEditRequest_Kind() {}
 
-func (*EditRequest_Outpaint) isEditRequest_Edit() {}
+func (*EditRequest_Outpaint) isEditRequest_Kind() {}
 
-func (*EditRequest_Instruct) isEditRequest_Edit() {}
+func (*EditRequest_Instruct) isEditRequest_Kind() {}
 
-func (*EditRequest_ReplaceBackground) isEditRequest_Edit() {}
+func (*EditRequest_ReplaceBackground) isEditRequest_Kind() {}
 
-func (*EditRequest_RemoveBackground) isEditRequest_Edit() {}
+func (*EditRequest_RemoveBackground) isEditRequest_Kind() {}
 
-func (*EditRequest_Restyle) isEditRequest_Edit() {}
+func (*EditRequest_Restyle) isEditRequest_Kind() {}
 
-func (*EditRequest_Recolor) isEditRequest_Edit() {}
+func (*EditRequest_Recolor) isEditRequest_Kind() {}
 
-func (*EditRequest_SearchReplace) isEditRequest_Edit() {}
+func (*EditRequest_SearchReplace) isEditRequest_Kind() {}
 
-func (*EditRequest_Relight) isEditRequest_Edit() {}
+func (*EditRequest_Relight) isEditRequest_Kind() {}
 
-func (*EditRequest_Vary) isEditRequest_Edit() {}
+func (*EditRequest_Vary) isEditRequest_Kind() {}
 
-func (*EditRequest_Control) isEditRequest_Edit() {}
+func (*EditRequest_Control) isEditRequest_Kind() {}
 
 // Enlarges an image. Exactly one of `factor` and `size` must be set.
 type UpscaleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As in GenerateRequest.
+	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+	//
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+	// events, results, errors and logs. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in GenerateRequest.
+	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+	// like the models of `options.routing`. Empty means the server's default for this operation.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// Options that all operations share.
 	Options *RequestOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
@@ -903,16 +916,18 @@ type UpscaleRequest struct {
 	// proportions.
 	Size *Size `protobuf:"bytes,6,opt,name=size,proto3" json:"size,omitempty"`
 	// Way to enlarge. Unset means the model's own way.
-	Method UpscaleMethod `protobuf:"varint,7,opt,name=method,proto3,enum=celeste.image.v1.UpscaleMethod" json:"method,omitempty"`
-	// As in GenerateRequest.
+	Mode UpscaleMode `protobuf:"varint,7,opt,name=mode,proto3,enum=celeste.image.v1.UpscaleMode" json:"mode,omitempty"`
+	// Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+	// Unset means the model's default.
 	OutputMediaType string `protobuf:"bytes,8,opt,name=output_media_type,json=outputMediaType,proto3" json:"output_media_type,omitempty"`
-	// Content of the image, for methods that invent detail, up to 32,000 characters.
+	// Content of the image, for modes that invent detail, up to 32,000 characters.
 	Prompt string `protobuf:"bytes,9,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// Amount of invented detail, 0 to 1. Unset means the model's default.
 	Creativity *float64 `protobuf:"fixed64,10,opt,name=creativity,proto3,oneof" json:"creativity,omitempty"`
-	// As in GenerateRequest, for methods that use a seed.
+	// Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+	// parameters. Unset, the server draws a seed and returns it.
 	Seed *uint64 `protobuf:"varint,11,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
-	// Name of a style that the model knows, for methods that invent detail. Empty means no style.
+	// Name of a style that the model knows, for modes that invent detail. Empty means no style.
 	Style         string `protobuf:"bytes,12,opt,name=style,proto3" json:"style,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -990,11 +1005,11 @@ func (x *UpscaleRequest) GetSize() *Size {
 	return nil
 }
 
-func (x *UpscaleRequest) GetMethod() UpscaleMethod {
+func (x *UpscaleRequest) GetMode() UpscaleMode {
 	if x != nil {
-		return x.Method
+		return x.Mode
 	}
-	return UpscaleMethod_UPSCALE_METHOD_UNSPECIFIED
+	return UpscaleMode_UPSCALE_MODE_UNSPECIFIED
 }
 
 func (x *UpscaleRequest) GetOutputMediaType() string {
@@ -1035,9 +1050,13 @@ func (x *UpscaleRequest) GetStyle() string {
 // Analyzes an image.
 type AnalyzeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As in GenerateRequest.
+	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+	//
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+	// events, results, errors and logs. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in GenerateRequest.
+	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+	// like the models of `options.routing`. Empty means the server's default for this operation.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// Options that all operations share.
 	Options *RequestOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
@@ -1414,7 +1433,7 @@ type FidelityLine struct {
 	// `size.#9`.
 	//
 	// The line of `model` is present when the request named another model than the one that did it. For the first model
-	// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+	// of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
 	// STRICT allows both, since the request does.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Outcome of the field.
@@ -1427,8 +1446,8 @@ type FidelityLine struct {
 	// Value measured on the result, where possible. `size` has the width and the height, `count` the number of images.
 	// `inpaint.pixel_lock` and `erase.pixel_lock` have two differences (see `EraseEdit.pixel_lock`).
 	Measured *structpb.Value `protobuf:"bytes,5,opt,name=measured,proto3" json:"measured,omitempty"`
-	// Explanation for people. Empty when the outcome needs none.
-	Note string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
+	// Explanation, for people. Empty when the outcome needs none.
+	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	// Index of the image that the line is about. Unset means all images.
 	ImageIndex    *int32 `protobuf:"varint,7,opt,name=image_index,json=imageIndex,proto3,oneof" json:"image_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1500,9 +1519,9 @@ func (x *FidelityLine) GetMeasured() *structpb.Value {
 	return nil
 }
 
-func (x *FidelityLine) GetNote() string {
+func (x *FidelityLine) GetMessage() string {
 	if x != nil {
-		return x.Note
+		return x.Message
 	}
 	return ""
 }
@@ -1745,9 +1764,9 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\arelight\x18\x19 \x01(\v2\x1d.celeste.image.v1.RelightEditH\x00R\arelight\x120\n" +
 	"\x04vary\x18\x1a \x01(\v2\x1a.celeste.image.v1.VaryEditH\x00R\x04vary\x129\n" +
 	"\acontrol\x18\x1c \x01(\v2\x1d.celeste.image.v1.ControlEditH\x00R\acontrolB\b\n" +
-	"\x04edit\x12\x00B\a\n" +
+	"\x04kind\x12\x00B\a\n" +
 	"\x05_seedB\x11\n" +
-	"\x0f_rewrite_prompt\"\xf8\x03\n" +
+	"\x0f_rewrite_prompt\"\xf2\x03\n" +
 	"\x0eUpscaleRequest\x12\x1f\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x00R\trequestId\x12\x16\n" +
@@ -1755,8 +1774,8 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\aoptions\x18\x03 \x01(\v2 .celeste.image.v1.RequestOptionsR\aoptions\x124\n" +
 	"\x05image\x18\x04 \x01(\v2\x1c.celeste.image.v1.ImageInputB\x00R\x05image\x12\x18\n" +
 	"\x06factor\x18\x05 \x01(\x01B\x00R\x06factor\x12,\n" +
-	"\x04size\x18\x06 \x01(\v2\x16.celeste.image.v1.SizeB\x00R\x04size\x129\n" +
-	"\x06method\x18\a \x01(\x0e2\x1f.celeste.image.v1.UpscaleMethodB\x00R\x06method\x12,\n" +
+	"\x04size\x18\x06 \x01(\v2\x16.celeste.image.v1.SizeB\x00R\x04size\x123\n" +
+	"\x04mode\x18\a \x01(\x0e2\x1d.celeste.image.v1.UpscaleModeB\x00R\x04mode\x12,\n" +
 	"\x11output_media_type\x18\b \x01(\tB\x00R\x0foutputMediaType\x12\x18\n" +
 	"\x06prompt\x18\t \x01(\tB\x00R\x06prompt\x12%\n" +
 	"\n" +
@@ -1797,14 +1816,14 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
 	"\x05value\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x05value:\x028\x01B\x15\n" +
 	"\x13_inline_limit_bytesB\x0f\n" +
-	"\r_embed_recipe\"\xb7\x02\n" +
+	"\r_embed_recipe\"\xbd\x02\n" +
 	"\fFidelityLine\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12;\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2!.celeste.image.v1.FidelityOutcomeR\aoutcome\x12,\n" +
 	"\x05asked\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x05asked\x12*\n" +
 	"\x04sent\x18\x04 \x01(\v2\x16.google.protobuf.ValueR\x04sent\x122\n" +
-	"\bmeasured\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\bmeasured\x12\x12\n" +
-	"\x04note\x18\x06 \x01(\tR\x04note\x12$\n" +
+	"\bmeasured\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\bmeasured\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x12$\n" +
 	"\vimage_index\x18\a \x01(\x05H\x00R\n" +
 	"imageIndex\x88\x01\x01B\x0e\n" +
 	"\f_image_index\"P\n" +
@@ -1820,12 +1839,12 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\banalysis\x18\x05 \x01(\v2\x1a.celeste.image.v1.AnalysisR\banalysis\x12:\n" +
 	"\bfidelity\x18\x06 \x03(\v2\x1e.celeste.image.v1.FidelityLineR\bfidelity\x12-\n" +
 	"\x05usage\x18\a \x01(\v2\x17.celeste.image.v1.UsageR\x05usage\x127\n" +
-	"\x06safety\x18\b \x03(\v2\x1f.celeste.image.v1.SafetyVerdictR\x06safety*\x86\x01\n" +
-	"\rUpscaleMethod\x12\x1e\n" +
-	"\x1aUPSCALE_METHOD_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13UPSCALE_METHOD_FAST\x10\x01\x12\x1f\n" +
-	"\x1bUPSCALE_METHOD_CONSERVATIVE\x10\x02\x12\x1b\n" +
-	"\x17UPSCALE_METHOD_CREATIVE\x10\x03*\x9d\x01\n" +
+	"\x06safety\x18\b \x03(\v2\x1f.celeste.image.v1.SafetyVerdictR\x06safety*|\n" +
+	"\vUpscaleMode\x12\x1c\n" +
+	"\x18UPSCALE_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11UPSCALE_MODE_FAST\x10\x01\x12\x1d\n" +
+	"\x19UPSCALE_MODE_CONSERVATIVE\x10\x02\x12\x19\n" +
+	"\x15UPSCALE_MODE_CREATIVE\x10\x03*\x9d\x01\n" +
 	"\rOperationKind\x12\x1e\n" +
 	"\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17OPERATION_KIND_GENERATE\x10\x01\x12\x17\n" +
@@ -1865,7 +1884,7 @@ func file_celeste_image_v1_operation_proto_rawDescGZIP() []byte {
 var file_celeste_image_v1_operation_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_celeste_image_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_celeste_image_v1_operation_proto_goTypes = []any{
-	(UpscaleMethod)(0),            // 0: celeste.image.v1.UpscaleMethod
+	(UpscaleMode)(0),              // 0: celeste.image.v1.UpscaleMode
 	(OperationKind)(0),            // 1: celeste.image.v1.OperationKind
 	(Strictness)(0),               // 2: celeste.image.v1.Strictness
 	(OutputMetadata)(0),           // 3: celeste.image.v1.OutputMetadata
@@ -1928,7 +1947,7 @@ var file_celeste_image_v1_operation_proto_depIdxs = []int32{
 	11, // 19: celeste.image.v1.UpscaleRequest.options:type_name -> celeste.image.v1.RequestOptions
 	18, // 20: celeste.image.v1.UpscaleRequest.image:type_name -> celeste.image.v1.ImageInput
 	16, // 21: celeste.image.v1.UpscaleRequest.size:type_name -> celeste.image.v1.Size
-	0,  // 22: celeste.image.v1.UpscaleRequest.method:type_name -> celeste.image.v1.UpscaleMethod
+	0,  // 22: celeste.image.v1.UpscaleRequest.mode:type_name -> celeste.image.v1.UpscaleMode
 	11, // 23: celeste.image.v1.AnalyzeRequest.options:type_name -> celeste.image.v1.RequestOptions
 	18, // 24: celeste.image.v1.AnalyzeRequest.image:type_name -> celeste.image.v1.ImageInput
 	31, // 25: celeste.image.v1.AnalyzeRequest.kinds:type_name -> celeste.image.v1.AnalysisKind

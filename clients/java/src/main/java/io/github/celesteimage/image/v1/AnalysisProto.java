@@ -121,7 +121,7 @@ public final class AnalysisProto extends com.google.protobuf.GeneratedFile {
       "sR\006safety\"\207\004\n\rImageMetadata\022\035\n\nmedia_typ" +
       "e\030\001 \001(\tR\tmediaType\022\024\n\005width\030\002 \001(\005R\005width" +
       "\022\026\n\006height\030\003 \001(\005R\006height\022\035\n\nsize_bytes\030\004" +
-      " \001(\003R\tsizeBytes\022\026\n\006sha256\030\005 \001(\tR\006sha256\022" +
+      " \001(\005R\tsizeBytes\022\026\n\006sha256\030\005 \001(\tR\006sha256\022" +
       "\035\n\ncolor_mode\030\006 \001(\tR\tcolorMode\022\033\n\thas_al" +
       "pha\030\007 \001(\010R\010hasAlpha\022 \n\013orientation\030\010 \001(\005" +
       "R\013orientation\022\037\n\013icc_profile\030\t \001(\tR\niccP" +

@@ -56,7 +56,10 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object requestId_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -77,7 +80,10 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -103,7 +109,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object model_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -124,7 +131,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -765,7 +773,10 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object requestId_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -785,7 +796,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -806,7 +820,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -823,7 +840,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -837,7 +857,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -857,7 +880,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object model_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -877,7 +901,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -898,7 +923,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -915,7 +941,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -929,7 +956,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>

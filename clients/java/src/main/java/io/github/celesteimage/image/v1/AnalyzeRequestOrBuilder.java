@@ -12,7 +12,10 @@ public interface AnalyzeRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -21,7 +24,10 @@ public interface AnalyzeRequestOrBuilder extends
   java.lang.String getRequestId();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -32,7 +38,8 @@ public interface AnalyzeRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -41,7 +48,8 @@ public interface AnalyzeRequestOrBuilder extends
   java.lang.String getModel();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>

@@ -177,7 +177,7 @@ private static final long serialVersionUID = 0L;
   private long seed_ = 0L;
   /**
    * <pre>
-   * Seed that makes the bytes again. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -189,7 +189,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Seed that makes the bytes again. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1007,7 +1007,7 @@ private static final long serialVersionUID = 0L;
     private long seed_ ;
     /**
      * <pre>
-     * Seed that makes the bytes again. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1019,7 +1019,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed that makes the bytes again. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1031,7 +1031,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed that makes the bytes again. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1047,7 +1047,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed that makes the bytes again. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>

@@ -71,7 +71,7 @@ public interface ArtifactLineageOrBuilder extends
 
   /**
    * <pre>
-   * Seed that makes the bytes again. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -80,7 +80,7 @@ public interface ArtifactLineageOrBuilder extends
   boolean hasSeed();
   /**
    * <pre>
-   * Seed that makes the bytes again. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes the bytes again. Unset when the model has no seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>

@@ -148,7 +148,7 @@ private static final long serialVersionUID = 0L;
   private long sizeBytes_ = 0L;
   /**
    * <pre>
-   * Size of the manifest store in the file. 0 when the file only links to its manifest.
+   * Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
    * </pre>
    *
    * <code>int64 size_bytes = 3 [json_name = "sizeBytes"];</code>
@@ -763,7 +763,7 @@ private static final long serialVersionUID = 0L;
     private long sizeBytes_ ;
     /**
      * <pre>
-     * Size of the manifest store in the file. 0 when the file only links to its manifest.
+     * Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
      * </pre>
      *
      * <code>int64 size_bytes = 3 [json_name = "sizeBytes"];</code>
@@ -775,7 +775,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Size of the manifest store in the file. 0 when the file only links to its manifest.
+     * Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
      * </pre>
      *
      * <code>int64 size_bytes = 3 [json_name = "sizeBytes"];</code>
@@ -791,7 +791,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Size of the manifest store in the file. 0 when the file only links to its manifest.
+     * Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
      * </pre>
      *
      * <code>int64 size_bytes = 3 [json_name = "sizeBytes"];</code>

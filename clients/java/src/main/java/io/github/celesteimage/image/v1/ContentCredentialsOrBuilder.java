@@ -52,7 +52,7 @@ public interface ContentCredentialsOrBuilder extends
 
   /**
    * <pre>
-   * Size of the manifest store in the file. 0 when the file only links to its manifest.
+   * Size of the manifest store in the file, in bytes. 0 when the file only links to its manifest.
    * </pre>
    *
    * <code>int64 size_bytes = 3 [json_name = "sizeBytes"];</code>

@@ -56,10 +56,10 @@ private static final long serialVersionUID = 0L;
   }
 
   private int bitField0_;
-  private int editCase_ = 0;
+  private int kindCase_ = 0;
   @SuppressWarnings("serial")
-  private java.lang.Object edit_;
-  public enum EditCase
+  private java.lang.Object kind_;
+  public enum KindCase
       implements com.google.protobuf.Internal.EnumLite,
           com.google.protobuf.AbstractMessage.InternalOneOfEnum {
     ERASE(16),
@@ -74,9 +74,9 @@ private static final long serialVersionUID = 0L;
     RELIGHT(25),
     VARY(26),
     CONTROL(28),
-    EDIT_NOT_SET(0);
+    KIND_NOT_SET(0);
     private final int value;
-    private EditCase(int value) {
+    private KindCase(int value) {
       this.value = value;
     }
     /**
@@ -85,11 +85,11 @@ private static final long serialVersionUID = 0L;
      * @deprecated Use {@link #forNumber(int)} instead.
      */
     @java.lang.Deprecated
-    public static EditCase valueOf(int value) {
+    public static KindCase valueOf(int value) {
       return forNumber(value);
     }
 
-    public static EditCase forNumber(int value) {
+    public static KindCase forNumber(int value) {
       switch (value) {
         case 16: return ERASE;
         case 17: return INPAINT;
@@ -103,7 +103,7 @@ private static final long serialVersionUID = 0L;
         case 25: return RELIGHT;
         case 26: return VARY;
         case 28: return CONTROL;
-        case 0: return EDIT_NOT_SET;
+        case 0: return KIND_NOT_SET;
         default: return null;
       }
     }
@@ -112,10 +112,10 @@ private static final long serialVersionUID = 0L;
     }
   };
 
-  public EditCase
-  getEditCase() {
-    return EditCase.forNumber(
-        editCase_);
+  public KindCase
+  getKindCase() {
+    return KindCase.forNumber(
+        kindCase_);
   }
 
   public static final int REQUEST_ID_FIELD_NUMBER = 1;
@@ -123,7 +123,10 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object requestId_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -144,7 +147,10 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -170,7 +176,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object model_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -191,7 +198,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -292,7 +300,8 @@ private static final long serialVersionUID = 0L;
   private long seed_ = 0L;
   /**
    * <pre>
-   * As in GenerateRequest, for edits that use a seed.
+   * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+   * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -304,7 +313,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest, for edits that use a seed.
+   * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+   * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -481,7 +491,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object outputMediaType_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -502,7 +513,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -528,7 +540,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object quality_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string quality = 11 [json_name = "quality"];</code>
@@ -549,7 +562,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string quality = 11 [json_name = "quality"];</code>
@@ -575,7 +589,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object background_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string background = 12 [json_name = "background"];</code>
@@ -596,7 +611,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string background = 12 [json_name = "background"];</code>
@@ -621,7 +637,7 @@ private static final long serialVersionUID = 0L;
   private int outputQuality_ = 0;
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
    * </pre>
    *
    * <code>int32 output_quality = 13 [json_name = "outputQuality"];</code>
@@ -685,7 +701,8 @@ private static final long serialVersionUID = 0L;
   private boolean rewritePrompt_ = false;
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+   * the model's default.
    * </pre>
    *
    * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -697,7 +714,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+   * the model's default.
    * </pre>
    *
    * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -719,7 +737,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasErase() {
-    return editCase_ == 16;
+    return kindCase_ == 16;
   }
   /**
    * <pre>
@@ -731,8 +749,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.EraseEdit getErase() {
-    if (editCase_ == 16) {
-       return (io.github.celesteimage.image.v1.EraseEdit) edit_;
+    if (kindCase_ == 16) {
+       return (io.github.celesteimage.image.v1.EraseEdit) kind_;
     }
     return io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
   }
@@ -745,8 +763,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.EraseEditOrBuilder getEraseOrBuilder() {
-    if (editCase_ == 16) {
-       return (io.github.celesteimage.image.v1.EraseEdit) edit_;
+    if (kindCase_ == 16) {
+       return (io.github.celesteimage.image.v1.EraseEdit) kind_;
     }
     return io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
   }
@@ -762,7 +780,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasInpaint() {
-    return editCase_ == 17;
+    return kindCase_ == 17;
   }
   /**
    * <pre>
@@ -774,8 +792,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.InpaintEdit getInpaint() {
-    if (editCase_ == 17) {
-       return (io.github.celesteimage.image.v1.InpaintEdit) edit_;
+    if (kindCase_ == 17) {
+       return (io.github.celesteimage.image.v1.InpaintEdit) kind_;
     }
     return io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
   }
@@ -788,8 +806,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.InpaintEditOrBuilder getInpaintOrBuilder() {
-    if (editCase_ == 17) {
-       return (io.github.celesteimage.image.v1.InpaintEdit) edit_;
+    if (kindCase_ == 17) {
+       return (io.github.celesteimage.image.v1.InpaintEdit) kind_;
     }
     return io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
   }
@@ -805,7 +823,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasOutpaint() {
-    return editCase_ == 18;
+    return kindCase_ == 18;
   }
   /**
    * <pre>
@@ -817,8 +835,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.OutpaintEdit getOutpaint() {
-    if (editCase_ == 18) {
-       return (io.github.celesteimage.image.v1.OutpaintEdit) edit_;
+    if (kindCase_ == 18) {
+       return (io.github.celesteimage.image.v1.OutpaintEdit) kind_;
     }
     return io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
   }
@@ -831,8 +849,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.OutpaintEditOrBuilder getOutpaintOrBuilder() {
-    if (editCase_ == 18) {
-       return (io.github.celesteimage.image.v1.OutpaintEdit) edit_;
+    if (kindCase_ == 18) {
+       return (io.github.celesteimage.image.v1.OutpaintEdit) kind_;
     }
     return io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
   }
@@ -848,7 +866,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasInstruct() {
-    return editCase_ == 19;
+    return kindCase_ == 19;
   }
   /**
    * <pre>
@@ -860,8 +878,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.InstructEdit getInstruct() {
-    if (editCase_ == 19) {
-       return (io.github.celesteimage.image.v1.InstructEdit) edit_;
+    if (kindCase_ == 19) {
+       return (io.github.celesteimage.image.v1.InstructEdit) kind_;
     }
     return io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
   }
@@ -874,8 +892,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.InstructEditOrBuilder getInstructOrBuilder() {
-    if (editCase_ == 19) {
-       return (io.github.celesteimage.image.v1.InstructEdit) edit_;
+    if (kindCase_ == 19) {
+       return (io.github.celesteimage.image.v1.InstructEdit) kind_;
     }
     return io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
   }
@@ -891,7 +909,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasReplaceBackground() {
-    return editCase_ == 20;
+    return kindCase_ == 20;
   }
   /**
    * <pre>
@@ -903,8 +921,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.ReplaceBackgroundEdit getReplaceBackground() {
-    if (editCase_ == 20) {
-       return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_;
+    if (kindCase_ == 20) {
+       return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_;
     }
     return io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
   }
@@ -917,8 +935,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.ReplaceBackgroundEditOrBuilder getReplaceBackgroundOrBuilder() {
-    if (editCase_ == 20) {
-       return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_;
+    if (kindCase_ == 20) {
+       return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_;
     }
     return io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
   }
@@ -934,7 +952,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasRemoveBackground() {
-    return editCase_ == 21;
+    return kindCase_ == 21;
   }
   /**
    * <pre>
@@ -946,8 +964,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RemoveBackgroundEdit getRemoveBackground() {
-    if (editCase_ == 21) {
-       return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_;
+    if (kindCase_ == 21) {
+       return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
   }
@@ -960,8 +978,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RemoveBackgroundEditOrBuilder getRemoveBackgroundOrBuilder() {
-    if (editCase_ == 21) {
-       return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_;
+    if (kindCase_ == 21) {
+       return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
   }
@@ -977,7 +995,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasRestyle() {
-    return editCase_ == 22;
+    return kindCase_ == 22;
   }
   /**
    * <pre>
@@ -989,8 +1007,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RestyleEdit getRestyle() {
-    if (editCase_ == 22) {
-       return (io.github.celesteimage.image.v1.RestyleEdit) edit_;
+    if (kindCase_ == 22) {
+       return (io.github.celesteimage.image.v1.RestyleEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
   }
@@ -1003,8 +1021,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RestyleEditOrBuilder getRestyleOrBuilder() {
-    if (editCase_ == 22) {
-       return (io.github.celesteimage.image.v1.RestyleEdit) edit_;
+    if (kindCase_ == 22) {
+       return (io.github.celesteimage.image.v1.RestyleEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
   }
@@ -1020,7 +1038,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasRecolor() {
-    return editCase_ == 23;
+    return kindCase_ == 23;
   }
   /**
    * <pre>
@@ -1032,8 +1050,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RecolorEdit getRecolor() {
-    if (editCase_ == 23) {
-       return (io.github.celesteimage.image.v1.RecolorEdit) edit_;
+    if (kindCase_ == 23) {
+       return (io.github.celesteimage.image.v1.RecolorEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
   }
@@ -1046,8 +1064,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RecolorEditOrBuilder getRecolorOrBuilder() {
-    if (editCase_ == 23) {
-       return (io.github.celesteimage.image.v1.RecolorEdit) edit_;
+    if (kindCase_ == 23) {
+       return (io.github.celesteimage.image.v1.RecolorEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
   }
@@ -1063,7 +1081,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasSearchReplace() {
-    return editCase_ == 24;
+    return kindCase_ == 24;
   }
   /**
    * <pre>
@@ -1075,8 +1093,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.SearchReplaceEdit getSearchReplace() {
-    if (editCase_ == 24) {
-       return (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_;
+    if (kindCase_ == 24) {
+       return (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_;
     }
     return io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
   }
@@ -1089,8 +1107,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.SearchReplaceEditOrBuilder getSearchReplaceOrBuilder() {
-    if (editCase_ == 24) {
-       return (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_;
+    if (kindCase_ == 24) {
+       return (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_;
     }
     return io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
   }
@@ -1106,7 +1124,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasRelight() {
-    return editCase_ == 25;
+    return kindCase_ == 25;
   }
   /**
    * <pre>
@@ -1118,8 +1136,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RelightEdit getRelight() {
-    if (editCase_ == 25) {
-       return (io.github.celesteimage.image.v1.RelightEdit) edit_;
+    if (kindCase_ == 25) {
+       return (io.github.celesteimage.image.v1.RelightEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
   }
@@ -1132,8 +1150,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.RelightEditOrBuilder getRelightOrBuilder() {
-    if (editCase_ == 25) {
-       return (io.github.celesteimage.image.v1.RelightEdit) edit_;
+    if (kindCase_ == 25) {
+       return (io.github.celesteimage.image.v1.RelightEdit) kind_;
     }
     return io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
   }
@@ -1149,7 +1167,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasVary() {
-    return editCase_ == 26;
+    return kindCase_ == 26;
   }
   /**
    * <pre>
@@ -1161,8 +1179,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.VaryEdit getVary() {
-    if (editCase_ == 26) {
-       return (io.github.celesteimage.image.v1.VaryEdit) edit_;
+    if (kindCase_ == 26) {
+       return (io.github.celesteimage.image.v1.VaryEdit) kind_;
     }
     return io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
   }
@@ -1175,8 +1193,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.VaryEditOrBuilder getVaryOrBuilder() {
-    if (editCase_ == 26) {
-       return (io.github.celesteimage.image.v1.VaryEdit) edit_;
+    if (kindCase_ == 26) {
+       return (io.github.celesteimage.image.v1.VaryEdit) kind_;
     }
     return io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
   }
@@ -1192,7 +1210,7 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public boolean hasControl() {
-    return editCase_ == 28;
+    return kindCase_ == 28;
   }
   /**
    * <pre>
@@ -1204,8 +1222,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.ControlEdit getControl() {
-    if (editCase_ == 28) {
-       return (io.github.celesteimage.image.v1.ControlEdit) edit_;
+    if (kindCase_ == 28) {
+       return (io.github.celesteimage.image.v1.ControlEdit) kind_;
     }
     return io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
   }
@@ -1218,8 +1236,8 @@ private static final long serialVersionUID = 0L;
    */
   @java.lang.Override
   public io.github.celesteimage.image.v1.ControlEditOrBuilder getControlOrBuilder() {
-    if (editCase_ == 28) {
-       return (io.github.celesteimage.image.v1.ControlEdit) edit_;
+    if (kindCase_ == 28) {
+       return (io.github.celesteimage.image.v1.ControlEdit) kind_;
     }
     return io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
   }
@@ -1283,41 +1301,41 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000010) != 0)) {
       output.writeBool(15, rewritePrompt_);
     }
-    if (editCase_ == 16) {
-      output.writeMessage(16, (io.github.celesteimage.image.v1.EraseEdit) edit_);
+    if (kindCase_ == 16) {
+      output.writeMessage(16, (io.github.celesteimage.image.v1.EraseEdit) kind_);
     }
-    if (editCase_ == 17) {
-      output.writeMessage(17, (io.github.celesteimage.image.v1.InpaintEdit) edit_);
+    if (kindCase_ == 17) {
+      output.writeMessage(17, (io.github.celesteimage.image.v1.InpaintEdit) kind_);
     }
-    if (editCase_ == 18) {
-      output.writeMessage(18, (io.github.celesteimage.image.v1.OutpaintEdit) edit_);
+    if (kindCase_ == 18) {
+      output.writeMessage(18, (io.github.celesteimage.image.v1.OutpaintEdit) kind_);
     }
-    if (editCase_ == 19) {
-      output.writeMessage(19, (io.github.celesteimage.image.v1.InstructEdit) edit_);
+    if (kindCase_ == 19) {
+      output.writeMessage(19, (io.github.celesteimage.image.v1.InstructEdit) kind_);
     }
-    if (editCase_ == 20) {
-      output.writeMessage(20, (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_);
+    if (kindCase_ == 20) {
+      output.writeMessage(20, (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_);
     }
-    if (editCase_ == 21) {
-      output.writeMessage(21, (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_);
+    if (kindCase_ == 21) {
+      output.writeMessage(21, (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_);
     }
-    if (editCase_ == 22) {
-      output.writeMessage(22, (io.github.celesteimage.image.v1.RestyleEdit) edit_);
+    if (kindCase_ == 22) {
+      output.writeMessage(22, (io.github.celesteimage.image.v1.RestyleEdit) kind_);
     }
-    if (editCase_ == 23) {
-      output.writeMessage(23, (io.github.celesteimage.image.v1.RecolorEdit) edit_);
+    if (kindCase_ == 23) {
+      output.writeMessage(23, (io.github.celesteimage.image.v1.RecolorEdit) kind_);
     }
-    if (editCase_ == 24) {
-      output.writeMessage(24, (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_);
+    if (kindCase_ == 24) {
+      output.writeMessage(24, (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_);
     }
-    if (editCase_ == 25) {
-      output.writeMessage(25, (io.github.celesteimage.image.v1.RelightEdit) edit_);
+    if (kindCase_ == 25) {
+      output.writeMessage(25, (io.github.celesteimage.image.v1.RelightEdit) kind_);
     }
-    if (editCase_ == 26) {
-      output.writeMessage(26, (io.github.celesteimage.image.v1.VaryEdit) edit_);
+    if (kindCase_ == 26) {
+      output.writeMessage(26, (io.github.celesteimage.image.v1.VaryEdit) kind_);
     }
-    if (editCase_ == 28) {
-      output.writeMessage(28, (io.github.celesteimage.image.v1.ControlEdit) edit_);
+    if (kindCase_ == 28) {
+      output.writeMessage(28, (io.github.celesteimage.image.v1.ControlEdit) kind_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -1381,53 +1399,53 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeBoolSize(15, rewritePrompt_);
     }
-    if (editCase_ == 16) {
+    if (kindCase_ == 16) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(16, (io.github.celesteimage.image.v1.EraseEdit) edit_);
+        .computeMessageSize(16, (io.github.celesteimage.image.v1.EraseEdit) kind_);
     }
-    if (editCase_ == 17) {
+    if (kindCase_ == 17) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(17, (io.github.celesteimage.image.v1.InpaintEdit) edit_);
+        .computeMessageSize(17, (io.github.celesteimage.image.v1.InpaintEdit) kind_);
     }
-    if (editCase_ == 18) {
+    if (kindCase_ == 18) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(18, (io.github.celesteimage.image.v1.OutpaintEdit) edit_);
+        .computeMessageSize(18, (io.github.celesteimage.image.v1.OutpaintEdit) kind_);
     }
-    if (editCase_ == 19) {
+    if (kindCase_ == 19) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(19, (io.github.celesteimage.image.v1.InstructEdit) edit_);
+        .computeMessageSize(19, (io.github.celesteimage.image.v1.InstructEdit) kind_);
     }
-    if (editCase_ == 20) {
+    if (kindCase_ == 20) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(20, (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_);
+        .computeMessageSize(20, (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_);
     }
-    if (editCase_ == 21) {
+    if (kindCase_ == 21) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(21, (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_);
+        .computeMessageSize(21, (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_);
     }
-    if (editCase_ == 22) {
+    if (kindCase_ == 22) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(22, (io.github.celesteimage.image.v1.RestyleEdit) edit_);
+        .computeMessageSize(22, (io.github.celesteimage.image.v1.RestyleEdit) kind_);
     }
-    if (editCase_ == 23) {
+    if (kindCase_ == 23) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(23, (io.github.celesteimage.image.v1.RecolorEdit) edit_);
+        .computeMessageSize(23, (io.github.celesteimage.image.v1.RecolorEdit) kind_);
     }
-    if (editCase_ == 24) {
+    if (kindCase_ == 24) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(24, (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_);
+        .computeMessageSize(24, (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_);
     }
-    if (editCase_ == 25) {
+    if (kindCase_ == 25) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(25, (io.github.celesteimage.image.v1.RelightEdit) edit_);
+        .computeMessageSize(25, (io.github.celesteimage.image.v1.RelightEdit) kind_);
     }
-    if (editCase_ == 26) {
+    if (kindCase_ == 26) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(26, (io.github.celesteimage.image.v1.VaryEdit) edit_);
+        .computeMessageSize(26, (io.github.celesteimage.image.v1.VaryEdit) kind_);
     }
-    if (editCase_ == 28) {
+    if (kindCase_ == 28) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(28, (io.github.celesteimage.image.v1.ControlEdit) edit_);
+        .computeMessageSize(28, (io.github.celesteimage.image.v1.ControlEdit) kind_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -1489,8 +1507,8 @@ private static final long serialVersionUID = 0L;
       if (getRewritePrompt()
           != other.getRewritePrompt()) return false;
     }
-    if (!getEditCase().equals(other.getEditCase())) return false;
-    switch (editCase_) {
+    if (!getKindCase().equals(other.getKindCase())) return false;
+    switch (kindCase_) {
       case 16:
         if (!getErase()
             .equals(other.getErase())) return false;
@@ -1597,7 +1615,7 @@ private static final long serialVersionUID = 0L;
       hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
           getRewritePrompt());
     }
-    switch (editCase_) {
+    switch (kindCase_) {
       case 16:
         hash = (37 * hash) + ERASE_FIELD_NUMBER;
         hash = (53 * hash) + getErase().hashCode();
@@ -1862,8 +1880,8 @@ private static final long serialVersionUID = 0L;
       if (controlBuilder_ != null) {
         controlBuilder_.clear();
       }
-      editCase_ = 0;
-      edit_ = null;
+      kindCase_ = 0;
+      kind_ = null;
       return this;
     }
 
@@ -1969,55 +1987,55 @@ private static final long serialVersionUID = 0L;
     }
 
     private void buildPartialOneofs(io.github.celesteimage.image.v1.EditRequest result) {
-      result.editCase_ = editCase_;
-      result.edit_ = this.edit_;
-      if (editCase_ == 16 &&
+      result.kindCase_ = kindCase_;
+      result.kind_ = this.kind_;
+      if (kindCase_ == 16 &&
           eraseBuilder_ != null) {
-        result.edit_ = eraseBuilder_.build();
+        result.kind_ = eraseBuilder_.build();
       }
-      if (editCase_ == 17 &&
+      if (kindCase_ == 17 &&
           inpaintBuilder_ != null) {
-        result.edit_ = inpaintBuilder_.build();
+        result.kind_ = inpaintBuilder_.build();
       }
-      if (editCase_ == 18 &&
+      if (kindCase_ == 18 &&
           outpaintBuilder_ != null) {
-        result.edit_ = outpaintBuilder_.build();
+        result.kind_ = outpaintBuilder_.build();
       }
-      if (editCase_ == 19 &&
+      if (kindCase_ == 19 &&
           instructBuilder_ != null) {
-        result.edit_ = instructBuilder_.build();
+        result.kind_ = instructBuilder_.build();
       }
-      if (editCase_ == 20 &&
+      if (kindCase_ == 20 &&
           replaceBackgroundBuilder_ != null) {
-        result.edit_ = replaceBackgroundBuilder_.build();
+        result.kind_ = replaceBackgroundBuilder_.build();
       }
-      if (editCase_ == 21 &&
+      if (kindCase_ == 21 &&
           removeBackgroundBuilder_ != null) {
-        result.edit_ = removeBackgroundBuilder_.build();
+        result.kind_ = removeBackgroundBuilder_.build();
       }
-      if (editCase_ == 22 &&
+      if (kindCase_ == 22 &&
           restyleBuilder_ != null) {
-        result.edit_ = restyleBuilder_.build();
+        result.kind_ = restyleBuilder_.build();
       }
-      if (editCase_ == 23 &&
+      if (kindCase_ == 23 &&
           recolorBuilder_ != null) {
-        result.edit_ = recolorBuilder_.build();
+        result.kind_ = recolorBuilder_.build();
       }
-      if (editCase_ == 24 &&
+      if (kindCase_ == 24 &&
           searchReplaceBuilder_ != null) {
-        result.edit_ = searchReplaceBuilder_.build();
+        result.kind_ = searchReplaceBuilder_.build();
       }
-      if (editCase_ == 25 &&
+      if (kindCase_ == 25 &&
           relightBuilder_ != null) {
-        result.edit_ = relightBuilder_.build();
+        result.kind_ = relightBuilder_.build();
       }
-      if (editCase_ == 26 &&
+      if (kindCase_ == 26 &&
           varyBuilder_ != null) {
-        result.edit_ = varyBuilder_.build();
+        result.kind_ = varyBuilder_.build();
       }
-      if (editCase_ == 28 &&
+      if (kindCase_ == 28 &&
           controlBuilder_ != null) {
-        result.edit_ = controlBuilder_.build();
+        result.kind_ = controlBuilder_.build();
       }
     }
 
@@ -2115,7 +2133,7 @@ private static final long serialVersionUID = 0L;
       if (other.hasRewritePrompt()) {
         setRewritePrompt(other.getRewritePrompt());
       }
-      switch (other.getEditCase()) {
+      switch (other.getKindCase()) {
         case ERASE: {
           mergeErase(other.getErase());
           break;
@@ -2164,7 +2182,7 @@ private static final long serialVersionUID = 0L;
           mergeControl(other.getControl());
           break;
         }
-        case EDIT_NOT_SET: {
+        case KIND_NOT_SET: {
           break;
         }
       }
@@ -2287,84 +2305,84 @@ private static final long serialVersionUID = 0L;
               input.readMessage(
                   internalGetEraseFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 16;
+              kindCase_ = 16;
               break;
             } // case 130
             case 138: {
               input.readMessage(
                   internalGetInpaintFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 17;
+              kindCase_ = 17;
               break;
             } // case 138
             case 146: {
               input.readMessage(
                   internalGetOutpaintFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 18;
+              kindCase_ = 18;
               break;
             } // case 146
             case 154: {
               input.readMessage(
                   internalGetInstructFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 19;
+              kindCase_ = 19;
               break;
             } // case 154
             case 162: {
               input.readMessage(
                   internalGetReplaceBackgroundFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 20;
+              kindCase_ = 20;
               break;
             } // case 162
             case 170: {
               input.readMessage(
                   internalGetRemoveBackgroundFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 21;
+              kindCase_ = 21;
               break;
             } // case 170
             case 178: {
               input.readMessage(
                   internalGetRestyleFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 22;
+              kindCase_ = 22;
               break;
             } // case 178
             case 186: {
               input.readMessage(
                   internalGetRecolorFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 23;
+              kindCase_ = 23;
               break;
             } // case 186
             case 194: {
               input.readMessage(
                   internalGetSearchReplaceFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 24;
+              kindCase_ = 24;
               break;
             } // case 194
             case 202: {
               input.readMessage(
                   internalGetRelightFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 25;
+              kindCase_ = 25;
               break;
             } // case 202
             case 210: {
               input.readMessage(
                   internalGetVaryFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 26;
+              kindCase_ = 26;
               break;
             } // case 210
             case 226: {
               input.readMessage(
                   internalGetControlFieldBuilder().getBuilder(),
                   extensionRegistry);
-              editCase_ = 28;
+              kindCase_ = 28;
               break;
             } // case 226
             default: {
@@ -2382,17 +2400,17 @@ private static final long serialVersionUID = 0L;
       } // finally
       return this;
     }
-    private int editCase_ = 0;
-    private java.lang.Object edit_;
-    public EditCase
-        getEditCase() {
-      return EditCase.forNumber(
-          editCase_);
+    private int kindCase_ = 0;
+    private java.lang.Object kind_;
+    public KindCase
+        getKindCase() {
+      return KindCase.forNumber(
+          kindCase_);
     }
 
-    public Builder clearEdit() {
-      editCase_ = 0;
-      edit_ = null;
+    public Builder clearKind() {
+      kindCase_ = 0;
+      kind_ = null;
       onChanged();
       return this;
     }
@@ -2402,7 +2420,10 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object requestId_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -2422,7 +2443,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -2443,7 +2467,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -2460,7 +2487,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -2474,7 +2504,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -2494,7 +2527,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object model_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2514,7 +2548,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2535,7 +2570,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2552,7 +2588,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2566,7 +2603,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -2900,7 +2938,8 @@ private static final long serialVersionUID = 0L;
     private long seed_ ;
     /**
      * <pre>
-     * As in GenerateRequest, for edits that use a seed.
+     * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+     * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -2912,7 +2951,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest, for edits that use a seed.
+     * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+     * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -2924,7 +2964,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest, for edits that use a seed.
+     * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+     * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -2940,7 +2981,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest, for edits that use a seed.
+     * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+     * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -3561,7 +3603,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object outputMediaType_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -3581,7 +3624,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -3602,7 +3646,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -3619,7 +3664,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -3633,7 +3679,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -3653,7 +3700,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object quality_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string quality = 11 [json_name = "quality"];</code>
@@ -3673,7 +3721,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string quality = 11 [json_name = "quality"];</code>
@@ -3694,7 +3743,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string quality = 11 [json_name = "quality"];</code>
@@ -3711,7 +3761,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string quality = 11 [json_name = "quality"];</code>
@@ -3725,7 +3776,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string quality = 11 [json_name = "quality"];</code>
@@ -3745,7 +3797,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object background_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string background = 12 [json_name = "background"];</code>
@@ -3765,7 +3818,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string background = 12 [json_name = "background"];</code>
@@ -3786,7 +3840,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string background = 12 [json_name = "background"];</code>
@@ -3803,7 +3858,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string background = 12 [json_name = "background"];</code>
@@ -3817,7 +3873,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+     * default.
      * </pre>
      *
      * <code>string background = 12 [json_name = "background"];</code>
@@ -3837,7 +3894,7 @@ private static final long serialVersionUID = 0L;
     private int outputQuality_ ;
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
      * </pre>
      *
      * <code>int32 output_quality = 13 [json_name = "outputQuality"];</code>
@@ -3849,7 +3906,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
      * </pre>
      *
      * <code>int32 output_quality = 13 [json_name = "outputQuality"];</code>
@@ -3865,7 +3922,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
      * </pre>
      *
      * <code>int32 output_quality = 13 [json_name = "outputQuality"];</code>
@@ -3978,7 +4035,8 @@ private static final long serialVersionUID = 0L;
     private boolean rewritePrompt_ ;
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+     * the model's default.
      * </pre>
      *
      * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -3990,7 +4048,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+     * the model's default.
      * </pre>
      *
      * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -4002,7 +4061,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+     * the model's default.
      * </pre>
      *
      * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -4018,7 +4078,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+     * the model's default.
      * </pre>
      *
      * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -4043,7 +4104,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasErase() {
-      return editCase_ == 16;
+      return kindCase_ == 16;
     }
     /**
      * <pre>
@@ -4056,12 +4117,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.EraseEdit getErase() {
       if (eraseBuilder_ == null) {
-        if (editCase_ == 16) {
-          return (io.github.celesteimage.image.v1.EraseEdit) edit_;
+        if (kindCase_ == 16) {
+          return (io.github.celesteimage.image.v1.EraseEdit) kind_;
         }
         return io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 16) {
+        if (kindCase_ == 16) {
           return eraseBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
@@ -4079,12 +4140,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         eraseBuilder_.setMessage(value);
       }
-      editCase_ = 16;
+      kindCase_ = 16;
       return this;
     }
     /**
@@ -4097,12 +4158,12 @@ private static final long serialVersionUID = 0L;
     public Builder setErase(
         io.github.celesteimage.image.v1.EraseEdit.Builder builderForValue) {
       if (eraseBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         eraseBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 16;
+      kindCase_ = 16;
       return this;
     }
     /**
@@ -4114,22 +4175,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeErase(io.github.celesteimage.image.v1.EraseEdit value) {
       if (eraseBuilder_ == null) {
-        if (editCase_ == 16 &&
-            edit_ != io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.EraseEdit.newBuilder((io.github.celesteimage.image.v1.EraseEdit) edit_)
+        if (kindCase_ == 16 &&
+            kind_ != io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.EraseEdit.newBuilder((io.github.celesteimage.image.v1.EraseEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 16) {
+        if (kindCase_ == 16) {
           eraseBuilder_.mergeFrom(value);
         } else {
           eraseBuilder_.setMessage(value);
         }
       }
-      editCase_ = 16;
+      kindCase_ = 16;
       return this;
     }
     /**
@@ -4141,15 +4202,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearErase() {
       if (eraseBuilder_ == null) {
-        if (editCase_ == 16) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 16) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 16) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 16) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         eraseBuilder_.clear();
       }
@@ -4174,11 +4235,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.EraseEditOrBuilder getEraseOrBuilder() {
-      if ((editCase_ == 16) && (eraseBuilder_ != null)) {
+      if ((kindCase_ == 16) && (eraseBuilder_ != null)) {
         return eraseBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 16) {
-          return (io.github.celesteimage.image.v1.EraseEdit) edit_;
+        if (kindCase_ == 16) {
+          return (io.github.celesteimage.image.v1.EraseEdit) kind_;
         }
         return io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
       }
@@ -4194,17 +4255,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.EraseEdit, io.github.celesteimage.image.v1.EraseEdit.Builder, io.github.celesteimage.image.v1.EraseEditOrBuilder> 
         internalGetEraseFieldBuilder() {
       if (eraseBuilder_ == null) {
-        if (!(editCase_ == 16)) {
-          edit_ = io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
+        if (!(kindCase_ == 16)) {
+          kind_ = io.github.celesteimage.image.v1.EraseEdit.getDefaultInstance();
         }
         eraseBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.EraseEdit, io.github.celesteimage.image.v1.EraseEdit.Builder, io.github.celesteimage.image.v1.EraseEditOrBuilder>(
-                (io.github.celesteimage.image.v1.EraseEdit) edit_,
+                (io.github.celesteimage.image.v1.EraseEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 16;
+      kindCase_ = 16;
       onChanged();
       return eraseBuilder_;
     }
@@ -4221,7 +4282,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasInpaint() {
-      return editCase_ == 17;
+      return kindCase_ == 17;
     }
     /**
      * <pre>
@@ -4234,12 +4295,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.InpaintEdit getInpaint() {
       if (inpaintBuilder_ == null) {
-        if (editCase_ == 17) {
-          return (io.github.celesteimage.image.v1.InpaintEdit) edit_;
+        if (kindCase_ == 17) {
+          return (io.github.celesteimage.image.v1.InpaintEdit) kind_;
         }
         return io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 17) {
+        if (kindCase_ == 17) {
           return inpaintBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
@@ -4257,12 +4318,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         inpaintBuilder_.setMessage(value);
       }
-      editCase_ = 17;
+      kindCase_ = 17;
       return this;
     }
     /**
@@ -4275,12 +4336,12 @@ private static final long serialVersionUID = 0L;
     public Builder setInpaint(
         io.github.celesteimage.image.v1.InpaintEdit.Builder builderForValue) {
       if (inpaintBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         inpaintBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 17;
+      kindCase_ = 17;
       return this;
     }
     /**
@@ -4292,22 +4353,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeInpaint(io.github.celesteimage.image.v1.InpaintEdit value) {
       if (inpaintBuilder_ == null) {
-        if (editCase_ == 17 &&
-            edit_ != io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.InpaintEdit.newBuilder((io.github.celesteimage.image.v1.InpaintEdit) edit_)
+        if (kindCase_ == 17 &&
+            kind_ != io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.InpaintEdit.newBuilder((io.github.celesteimage.image.v1.InpaintEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 17) {
+        if (kindCase_ == 17) {
           inpaintBuilder_.mergeFrom(value);
         } else {
           inpaintBuilder_.setMessage(value);
         }
       }
-      editCase_ = 17;
+      kindCase_ = 17;
       return this;
     }
     /**
@@ -4319,15 +4380,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearInpaint() {
       if (inpaintBuilder_ == null) {
-        if (editCase_ == 17) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 17) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 17) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 17) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         inpaintBuilder_.clear();
       }
@@ -4352,11 +4413,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.InpaintEditOrBuilder getInpaintOrBuilder() {
-      if ((editCase_ == 17) && (inpaintBuilder_ != null)) {
+      if ((kindCase_ == 17) && (inpaintBuilder_ != null)) {
         return inpaintBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 17) {
-          return (io.github.celesteimage.image.v1.InpaintEdit) edit_;
+        if (kindCase_ == 17) {
+          return (io.github.celesteimage.image.v1.InpaintEdit) kind_;
         }
         return io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
       }
@@ -4372,17 +4433,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.InpaintEdit, io.github.celesteimage.image.v1.InpaintEdit.Builder, io.github.celesteimage.image.v1.InpaintEditOrBuilder> 
         internalGetInpaintFieldBuilder() {
       if (inpaintBuilder_ == null) {
-        if (!(editCase_ == 17)) {
-          edit_ = io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
+        if (!(kindCase_ == 17)) {
+          kind_ = io.github.celesteimage.image.v1.InpaintEdit.getDefaultInstance();
         }
         inpaintBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.InpaintEdit, io.github.celesteimage.image.v1.InpaintEdit.Builder, io.github.celesteimage.image.v1.InpaintEditOrBuilder>(
-                (io.github.celesteimage.image.v1.InpaintEdit) edit_,
+                (io.github.celesteimage.image.v1.InpaintEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 17;
+      kindCase_ = 17;
       onChanged();
       return inpaintBuilder_;
     }
@@ -4399,7 +4460,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasOutpaint() {
-      return editCase_ == 18;
+      return kindCase_ == 18;
     }
     /**
      * <pre>
@@ -4412,12 +4473,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.OutpaintEdit getOutpaint() {
       if (outpaintBuilder_ == null) {
-        if (editCase_ == 18) {
-          return (io.github.celesteimage.image.v1.OutpaintEdit) edit_;
+        if (kindCase_ == 18) {
+          return (io.github.celesteimage.image.v1.OutpaintEdit) kind_;
         }
         return io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 18) {
+        if (kindCase_ == 18) {
           return outpaintBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
@@ -4435,12 +4496,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         outpaintBuilder_.setMessage(value);
       }
-      editCase_ = 18;
+      kindCase_ = 18;
       return this;
     }
     /**
@@ -4453,12 +4514,12 @@ private static final long serialVersionUID = 0L;
     public Builder setOutpaint(
         io.github.celesteimage.image.v1.OutpaintEdit.Builder builderForValue) {
       if (outpaintBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         outpaintBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 18;
+      kindCase_ = 18;
       return this;
     }
     /**
@@ -4470,22 +4531,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeOutpaint(io.github.celesteimage.image.v1.OutpaintEdit value) {
       if (outpaintBuilder_ == null) {
-        if (editCase_ == 18 &&
-            edit_ != io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.OutpaintEdit.newBuilder((io.github.celesteimage.image.v1.OutpaintEdit) edit_)
+        if (kindCase_ == 18 &&
+            kind_ != io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.OutpaintEdit.newBuilder((io.github.celesteimage.image.v1.OutpaintEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 18) {
+        if (kindCase_ == 18) {
           outpaintBuilder_.mergeFrom(value);
         } else {
           outpaintBuilder_.setMessage(value);
         }
       }
-      editCase_ = 18;
+      kindCase_ = 18;
       return this;
     }
     /**
@@ -4497,15 +4558,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearOutpaint() {
       if (outpaintBuilder_ == null) {
-        if (editCase_ == 18) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 18) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 18) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 18) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         outpaintBuilder_.clear();
       }
@@ -4530,11 +4591,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.OutpaintEditOrBuilder getOutpaintOrBuilder() {
-      if ((editCase_ == 18) && (outpaintBuilder_ != null)) {
+      if ((kindCase_ == 18) && (outpaintBuilder_ != null)) {
         return outpaintBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 18) {
-          return (io.github.celesteimage.image.v1.OutpaintEdit) edit_;
+        if (kindCase_ == 18) {
+          return (io.github.celesteimage.image.v1.OutpaintEdit) kind_;
         }
         return io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
       }
@@ -4550,17 +4611,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.OutpaintEdit, io.github.celesteimage.image.v1.OutpaintEdit.Builder, io.github.celesteimage.image.v1.OutpaintEditOrBuilder> 
         internalGetOutpaintFieldBuilder() {
       if (outpaintBuilder_ == null) {
-        if (!(editCase_ == 18)) {
-          edit_ = io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
+        if (!(kindCase_ == 18)) {
+          kind_ = io.github.celesteimage.image.v1.OutpaintEdit.getDefaultInstance();
         }
         outpaintBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.OutpaintEdit, io.github.celesteimage.image.v1.OutpaintEdit.Builder, io.github.celesteimage.image.v1.OutpaintEditOrBuilder>(
-                (io.github.celesteimage.image.v1.OutpaintEdit) edit_,
+                (io.github.celesteimage.image.v1.OutpaintEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 18;
+      kindCase_ = 18;
       onChanged();
       return outpaintBuilder_;
     }
@@ -4577,7 +4638,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasInstruct() {
-      return editCase_ == 19;
+      return kindCase_ == 19;
     }
     /**
      * <pre>
@@ -4590,12 +4651,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.InstructEdit getInstruct() {
       if (instructBuilder_ == null) {
-        if (editCase_ == 19) {
-          return (io.github.celesteimage.image.v1.InstructEdit) edit_;
+        if (kindCase_ == 19) {
+          return (io.github.celesteimage.image.v1.InstructEdit) kind_;
         }
         return io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 19) {
+        if (kindCase_ == 19) {
           return instructBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
@@ -4613,12 +4674,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         instructBuilder_.setMessage(value);
       }
-      editCase_ = 19;
+      kindCase_ = 19;
       return this;
     }
     /**
@@ -4631,12 +4692,12 @@ private static final long serialVersionUID = 0L;
     public Builder setInstruct(
         io.github.celesteimage.image.v1.InstructEdit.Builder builderForValue) {
       if (instructBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         instructBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 19;
+      kindCase_ = 19;
       return this;
     }
     /**
@@ -4648,22 +4709,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeInstruct(io.github.celesteimage.image.v1.InstructEdit value) {
       if (instructBuilder_ == null) {
-        if (editCase_ == 19 &&
-            edit_ != io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.InstructEdit.newBuilder((io.github.celesteimage.image.v1.InstructEdit) edit_)
+        if (kindCase_ == 19 &&
+            kind_ != io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.InstructEdit.newBuilder((io.github.celesteimage.image.v1.InstructEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 19) {
+        if (kindCase_ == 19) {
           instructBuilder_.mergeFrom(value);
         } else {
           instructBuilder_.setMessage(value);
         }
       }
-      editCase_ = 19;
+      kindCase_ = 19;
       return this;
     }
     /**
@@ -4675,15 +4736,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearInstruct() {
       if (instructBuilder_ == null) {
-        if (editCase_ == 19) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 19) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 19) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 19) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         instructBuilder_.clear();
       }
@@ -4708,11 +4769,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.InstructEditOrBuilder getInstructOrBuilder() {
-      if ((editCase_ == 19) && (instructBuilder_ != null)) {
+      if ((kindCase_ == 19) && (instructBuilder_ != null)) {
         return instructBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 19) {
-          return (io.github.celesteimage.image.v1.InstructEdit) edit_;
+        if (kindCase_ == 19) {
+          return (io.github.celesteimage.image.v1.InstructEdit) kind_;
         }
         return io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
       }
@@ -4728,17 +4789,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.InstructEdit, io.github.celesteimage.image.v1.InstructEdit.Builder, io.github.celesteimage.image.v1.InstructEditOrBuilder> 
         internalGetInstructFieldBuilder() {
       if (instructBuilder_ == null) {
-        if (!(editCase_ == 19)) {
-          edit_ = io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
+        if (!(kindCase_ == 19)) {
+          kind_ = io.github.celesteimage.image.v1.InstructEdit.getDefaultInstance();
         }
         instructBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.InstructEdit, io.github.celesteimage.image.v1.InstructEdit.Builder, io.github.celesteimage.image.v1.InstructEditOrBuilder>(
-                (io.github.celesteimage.image.v1.InstructEdit) edit_,
+                (io.github.celesteimage.image.v1.InstructEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 19;
+      kindCase_ = 19;
       onChanged();
       return instructBuilder_;
     }
@@ -4755,7 +4816,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasReplaceBackground() {
-      return editCase_ == 20;
+      return kindCase_ == 20;
     }
     /**
      * <pre>
@@ -4768,12 +4829,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.ReplaceBackgroundEdit getReplaceBackground() {
       if (replaceBackgroundBuilder_ == null) {
-        if (editCase_ == 20) {
-          return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_;
+        if (kindCase_ == 20) {
+          return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_;
         }
         return io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 20) {
+        if (kindCase_ == 20) {
           return replaceBackgroundBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
@@ -4791,12 +4852,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         replaceBackgroundBuilder_.setMessage(value);
       }
-      editCase_ = 20;
+      kindCase_ = 20;
       return this;
     }
     /**
@@ -4809,12 +4870,12 @@ private static final long serialVersionUID = 0L;
     public Builder setReplaceBackground(
         io.github.celesteimage.image.v1.ReplaceBackgroundEdit.Builder builderForValue) {
       if (replaceBackgroundBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         replaceBackgroundBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 20;
+      kindCase_ = 20;
       return this;
     }
     /**
@@ -4826,22 +4887,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeReplaceBackground(io.github.celesteimage.image.v1.ReplaceBackgroundEdit value) {
       if (replaceBackgroundBuilder_ == null) {
-        if (editCase_ == 20 &&
-            edit_ != io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.ReplaceBackgroundEdit.newBuilder((io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_)
+        if (kindCase_ == 20 &&
+            kind_ != io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.ReplaceBackgroundEdit.newBuilder((io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 20) {
+        if (kindCase_ == 20) {
           replaceBackgroundBuilder_.mergeFrom(value);
         } else {
           replaceBackgroundBuilder_.setMessage(value);
         }
       }
-      editCase_ = 20;
+      kindCase_ = 20;
       return this;
     }
     /**
@@ -4853,15 +4914,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearReplaceBackground() {
       if (replaceBackgroundBuilder_ == null) {
-        if (editCase_ == 20) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 20) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 20) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 20) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         replaceBackgroundBuilder_.clear();
       }
@@ -4886,11 +4947,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.ReplaceBackgroundEditOrBuilder getReplaceBackgroundOrBuilder() {
-      if ((editCase_ == 20) && (replaceBackgroundBuilder_ != null)) {
+      if ((kindCase_ == 20) && (replaceBackgroundBuilder_ != null)) {
         return replaceBackgroundBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 20) {
-          return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_;
+        if (kindCase_ == 20) {
+          return (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_;
         }
         return io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
       }
@@ -4906,17 +4967,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.ReplaceBackgroundEdit, io.github.celesteimage.image.v1.ReplaceBackgroundEdit.Builder, io.github.celesteimage.image.v1.ReplaceBackgroundEditOrBuilder> 
         internalGetReplaceBackgroundFieldBuilder() {
       if (replaceBackgroundBuilder_ == null) {
-        if (!(editCase_ == 20)) {
-          edit_ = io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
+        if (!(kindCase_ == 20)) {
+          kind_ = io.github.celesteimage.image.v1.ReplaceBackgroundEdit.getDefaultInstance();
         }
         replaceBackgroundBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.ReplaceBackgroundEdit, io.github.celesteimage.image.v1.ReplaceBackgroundEdit.Builder, io.github.celesteimage.image.v1.ReplaceBackgroundEditOrBuilder>(
-                (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) edit_,
+                (io.github.celesteimage.image.v1.ReplaceBackgroundEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 20;
+      kindCase_ = 20;
       onChanged();
       return replaceBackgroundBuilder_;
     }
@@ -4933,7 +4994,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasRemoveBackground() {
-      return editCase_ == 21;
+      return kindCase_ == 21;
     }
     /**
      * <pre>
@@ -4946,12 +5007,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.RemoveBackgroundEdit getRemoveBackground() {
       if (removeBackgroundBuilder_ == null) {
-        if (editCase_ == 21) {
-          return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_;
+        if (kindCase_ == 21) {
+          return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 21) {
+        if (kindCase_ == 21) {
           return removeBackgroundBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
@@ -4969,12 +5030,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         removeBackgroundBuilder_.setMessage(value);
       }
-      editCase_ = 21;
+      kindCase_ = 21;
       return this;
     }
     /**
@@ -4987,12 +5048,12 @@ private static final long serialVersionUID = 0L;
     public Builder setRemoveBackground(
         io.github.celesteimage.image.v1.RemoveBackgroundEdit.Builder builderForValue) {
       if (removeBackgroundBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         removeBackgroundBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 21;
+      kindCase_ = 21;
       return this;
     }
     /**
@@ -5004,22 +5065,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeRemoveBackground(io.github.celesteimage.image.v1.RemoveBackgroundEdit value) {
       if (removeBackgroundBuilder_ == null) {
-        if (editCase_ == 21 &&
-            edit_ != io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.RemoveBackgroundEdit.newBuilder((io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_)
+        if (kindCase_ == 21 &&
+            kind_ != io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.RemoveBackgroundEdit.newBuilder((io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 21) {
+        if (kindCase_ == 21) {
           removeBackgroundBuilder_.mergeFrom(value);
         } else {
           removeBackgroundBuilder_.setMessage(value);
         }
       }
-      editCase_ = 21;
+      kindCase_ = 21;
       return this;
     }
     /**
@@ -5031,15 +5092,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearRemoveBackground() {
       if (removeBackgroundBuilder_ == null) {
-        if (editCase_ == 21) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 21) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 21) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 21) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         removeBackgroundBuilder_.clear();
       }
@@ -5064,11 +5125,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.RemoveBackgroundEditOrBuilder getRemoveBackgroundOrBuilder() {
-      if ((editCase_ == 21) && (removeBackgroundBuilder_ != null)) {
+      if ((kindCase_ == 21) && (removeBackgroundBuilder_ != null)) {
         return removeBackgroundBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 21) {
-          return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_;
+        if (kindCase_ == 21) {
+          return (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
       }
@@ -5084,17 +5145,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.RemoveBackgroundEdit, io.github.celesteimage.image.v1.RemoveBackgroundEdit.Builder, io.github.celesteimage.image.v1.RemoveBackgroundEditOrBuilder> 
         internalGetRemoveBackgroundFieldBuilder() {
       if (removeBackgroundBuilder_ == null) {
-        if (!(editCase_ == 21)) {
-          edit_ = io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
+        if (!(kindCase_ == 21)) {
+          kind_ = io.github.celesteimage.image.v1.RemoveBackgroundEdit.getDefaultInstance();
         }
         removeBackgroundBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.RemoveBackgroundEdit, io.github.celesteimage.image.v1.RemoveBackgroundEdit.Builder, io.github.celesteimage.image.v1.RemoveBackgroundEditOrBuilder>(
-                (io.github.celesteimage.image.v1.RemoveBackgroundEdit) edit_,
+                (io.github.celesteimage.image.v1.RemoveBackgroundEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 21;
+      kindCase_ = 21;
       onChanged();
       return removeBackgroundBuilder_;
     }
@@ -5111,7 +5172,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasRestyle() {
-      return editCase_ == 22;
+      return kindCase_ == 22;
     }
     /**
      * <pre>
@@ -5124,12 +5185,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.RestyleEdit getRestyle() {
       if (restyleBuilder_ == null) {
-        if (editCase_ == 22) {
-          return (io.github.celesteimage.image.v1.RestyleEdit) edit_;
+        if (kindCase_ == 22) {
+          return (io.github.celesteimage.image.v1.RestyleEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 22) {
+        if (kindCase_ == 22) {
           return restyleBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
@@ -5147,12 +5208,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         restyleBuilder_.setMessage(value);
       }
-      editCase_ = 22;
+      kindCase_ = 22;
       return this;
     }
     /**
@@ -5165,12 +5226,12 @@ private static final long serialVersionUID = 0L;
     public Builder setRestyle(
         io.github.celesteimage.image.v1.RestyleEdit.Builder builderForValue) {
       if (restyleBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         restyleBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 22;
+      kindCase_ = 22;
       return this;
     }
     /**
@@ -5182,22 +5243,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeRestyle(io.github.celesteimage.image.v1.RestyleEdit value) {
       if (restyleBuilder_ == null) {
-        if (editCase_ == 22 &&
-            edit_ != io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.RestyleEdit.newBuilder((io.github.celesteimage.image.v1.RestyleEdit) edit_)
+        if (kindCase_ == 22 &&
+            kind_ != io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.RestyleEdit.newBuilder((io.github.celesteimage.image.v1.RestyleEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 22) {
+        if (kindCase_ == 22) {
           restyleBuilder_.mergeFrom(value);
         } else {
           restyleBuilder_.setMessage(value);
         }
       }
-      editCase_ = 22;
+      kindCase_ = 22;
       return this;
     }
     /**
@@ -5209,15 +5270,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearRestyle() {
       if (restyleBuilder_ == null) {
-        if (editCase_ == 22) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 22) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 22) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 22) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         restyleBuilder_.clear();
       }
@@ -5242,11 +5303,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.RestyleEditOrBuilder getRestyleOrBuilder() {
-      if ((editCase_ == 22) && (restyleBuilder_ != null)) {
+      if ((kindCase_ == 22) && (restyleBuilder_ != null)) {
         return restyleBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 22) {
-          return (io.github.celesteimage.image.v1.RestyleEdit) edit_;
+        if (kindCase_ == 22) {
+          return (io.github.celesteimage.image.v1.RestyleEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
       }
@@ -5262,17 +5323,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.RestyleEdit, io.github.celesteimage.image.v1.RestyleEdit.Builder, io.github.celesteimage.image.v1.RestyleEditOrBuilder> 
         internalGetRestyleFieldBuilder() {
       if (restyleBuilder_ == null) {
-        if (!(editCase_ == 22)) {
-          edit_ = io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
+        if (!(kindCase_ == 22)) {
+          kind_ = io.github.celesteimage.image.v1.RestyleEdit.getDefaultInstance();
         }
         restyleBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.RestyleEdit, io.github.celesteimage.image.v1.RestyleEdit.Builder, io.github.celesteimage.image.v1.RestyleEditOrBuilder>(
-                (io.github.celesteimage.image.v1.RestyleEdit) edit_,
+                (io.github.celesteimage.image.v1.RestyleEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 22;
+      kindCase_ = 22;
       onChanged();
       return restyleBuilder_;
     }
@@ -5289,7 +5350,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasRecolor() {
-      return editCase_ == 23;
+      return kindCase_ == 23;
     }
     /**
      * <pre>
@@ -5302,12 +5363,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.RecolorEdit getRecolor() {
       if (recolorBuilder_ == null) {
-        if (editCase_ == 23) {
-          return (io.github.celesteimage.image.v1.RecolorEdit) edit_;
+        if (kindCase_ == 23) {
+          return (io.github.celesteimage.image.v1.RecolorEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 23) {
+        if (kindCase_ == 23) {
           return recolorBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
@@ -5325,12 +5386,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         recolorBuilder_.setMessage(value);
       }
-      editCase_ = 23;
+      kindCase_ = 23;
       return this;
     }
     /**
@@ -5343,12 +5404,12 @@ private static final long serialVersionUID = 0L;
     public Builder setRecolor(
         io.github.celesteimage.image.v1.RecolorEdit.Builder builderForValue) {
       if (recolorBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         recolorBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 23;
+      kindCase_ = 23;
       return this;
     }
     /**
@@ -5360,22 +5421,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeRecolor(io.github.celesteimage.image.v1.RecolorEdit value) {
       if (recolorBuilder_ == null) {
-        if (editCase_ == 23 &&
-            edit_ != io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.RecolorEdit.newBuilder((io.github.celesteimage.image.v1.RecolorEdit) edit_)
+        if (kindCase_ == 23 &&
+            kind_ != io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.RecolorEdit.newBuilder((io.github.celesteimage.image.v1.RecolorEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 23) {
+        if (kindCase_ == 23) {
           recolorBuilder_.mergeFrom(value);
         } else {
           recolorBuilder_.setMessage(value);
         }
       }
-      editCase_ = 23;
+      kindCase_ = 23;
       return this;
     }
     /**
@@ -5387,15 +5448,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearRecolor() {
       if (recolorBuilder_ == null) {
-        if (editCase_ == 23) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 23) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 23) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 23) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         recolorBuilder_.clear();
       }
@@ -5420,11 +5481,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.RecolorEditOrBuilder getRecolorOrBuilder() {
-      if ((editCase_ == 23) && (recolorBuilder_ != null)) {
+      if ((kindCase_ == 23) && (recolorBuilder_ != null)) {
         return recolorBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 23) {
-          return (io.github.celesteimage.image.v1.RecolorEdit) edit_;
+        if (kindCase_ == 23) {
+          return (io.github.celesteimage.image.v1.RecolorEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
       }
@@ -5440,17 +5501,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.RecolorEdit, io.github.celesteimage.image.v1.RecolorEdit.Builder, io.github.celesteimage.image.v1.RecolorEditOrBuilder> 
         internalGetRecolorFieldBuilder() {
       if (recolorBuilder_ == null) {
-        if (!(editCase_ == 23)) {
-          edit_ = io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
+        if (!(kindCase_ == 23)) {
+          kind_ = io.github.celesteimage.image.v1.RecolorEdit.getDefaultInstance();
         }
         recolorBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.RecolorEdit, io.github.celesteimage.image.v1.RecolorEdit.Builder, io.github.celesteimage.image.v1.RecolorEditOrBuilder>(
-                (io.github.celesteimage.image.v1.RecolorEdit) edit_,
+                (io.github.celesteimage.image.v1.RecolorEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 23;
+      kindCase_ = 23;
       onChanged();
       return recolorBuilder_;
     }
@@ -5467,7 +5528,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasSearchReplace() {
-      return editCase_ == 24;
+      return kindCase_ == 24;
     }
     /**
      * <pre>
@@ -5480,12 +5541,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.SearchReplaceEdit getSearchReplace() {
       if (searchReplaceBuilder_ == null) {
-        if (editCase_ == 24) {
-          return (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_;
+        if (kindCase_ == 24) {
+          return (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_;
         }
         return io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 24) {
+        if (kindCase_ == 24) {
           return searchReplaceBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
@@ -5503,12 +5564,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         searchReplaceBuilder_.setMessage(value);
       }
-      editCase_ = 24;
+      kindCase_ = 24;
       return this;
     }
     /**
@@ -5521,12 +5582,12 @@ private static final long serialVersionUID = 0L;
     public Builder setSearchReplace(
         io.github.celesteimage.image.v1.SearchReplaceEdit.Builder builderForValue) {
       if (searchReplaceBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         searchReplaceBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 24;
+      kindCase_ = 24;
       return this;
     }
     /**
@@ -5538,22 +5599,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeSearchReplace(io.github.celesteimage.image.v1.SearchReplaceEdit value) {
       if (searchReplaceBuilder_ == null) {
-        if (editCase_ == 24 &&
-            edit_ != io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.SearchReplaceEdit.newBuilder((io.github.celesteimage.image.v1.SearchReplaceEdit) edit_)
+        if (kindCase_ == 24 &&
+            kind_ != io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.SearchReplaceEdit.newBuilder((io.github.celesteimage.image.v1.SearchReplaceEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 24) {
+        if (kindCase_ == 24) {
           searchReplaceBuilder_.mergeFrom(value);
         } else {
           searchReplaceBuilder_.setMessage(value);
         }
       }
-      editCase_ = 24;
+      kindCase_ = 24;
       return this;
     }
     /**
@@ -5565,15 +5626,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearSearchReplace() {
       if (searchReplaceBuilder_ == null) {
-        if (editCase_ == 24) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 24) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 24) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 24) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         searchReplaceBuilder_.clear();
       }
@@ -5598,11 +5659,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.SearchReplaceEditOrBuilder getSearchReplaceOrBuilder() {
-      if ((editCase_ == 24) && (searchReplaceBuilder_ != null)) {
+      if ((kindCase_ == 24) && (searchReplaceBuilder_ != null)) {
         return searchReplaceBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 24) {
-          return (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_;
+        if (kindCase_ == 24) {
+          return (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_;
         }
         return io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
       }
@@ -5618,17 +5679,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.SearchReplaceEdit, io.github.celesteimage.image.v1.SearchReplaceEdit.Builder, io.github.celesteimage.image.v1.SearchReplaceEditOrBuilder> 
         internalGetSearchReplaceFieldBuilder() {
       if (searchReplaceBuilder_ == null) {
-        if (!(editCase_ == 24)) {
-          edit_ = io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
+        if (!(kindCase_ == 24)) {
+          kind_ = io.github.celesteimage.image.v1.SearchReplaceEdit.getDefaultInstance();
         }
         searchReplaceBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.SearchReplaceEdit, io.github.celesteimage.image.v1.SearchReplaceEdit.Builder, io.github.celesteimage.image.v1.SearchReplaceEditOrBuilder>(
-                (io.github.celesteimage.image.v1.SearchReplaceEdit) edit_,
+                (io.github.celesteimage.image.v1.SearchReplaceEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 24;
+      kindCase_ = 24;
       onChanged();
       return searchReplaceBuilder_;
     }
@@ -5645,7 +5706,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasRelight() {
-      return editCase_ == 25;
+      return kindCase_ == 25;
     }
     /**
      * <pre>
@@ -5658,12 +5719,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.RelightEdit getRelight() {
       if (relightBuilder_ == null) {
-        if (editCase_ == 25) {
-          return (io.github.celesteimage.image.v1.RelightEdit) edit_;
+        if (kindCase_ == 25) {
+          return (io.github.celesteimage.image.v1.RelightEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 25) {
+        if (kindCase_ == 25) {
           return relightBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
@@ -5681,12 +5742,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         relightBuilder_.setMessage(value);
       }
-      editCase_ = 25;
+      kindCase_ = 25;
       return this;
     }
     /**
@@ -5699,12 +5760,12 @@ private static final long serialVersionUID = 0L;
     public Builder setRelight(
         io.github.celesteimage.image.v1.RelightEdit.Builder builderForValue) {
       if (relightBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         relightBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 25;
+      kindCase_ = 25;
       return this;
     }
     /**
@@ -5716,22 +5777,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeRelight(io.github.celesteimage.image.v1.RelightEdit value) {
       if (relightBuilder_ == null) {
-        if (editCase_ == 25 &&
-            edit_ != io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.RelightEdit.newBuilder((io.github.celesteimage.image.v1.RelightEdit) edit_)
+        if (kindCase_ == 25 &&
+            kind_ != io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.RelightEdit.newBuilder((io.github.celesteimage.image.v1.RelightEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 25) {
+        if (kindCase_ == 25) {
           relightBuilder_.mergeFrom(value);
         } else {
           relightBuilder_.setMessage(value);
         }
       }
-      editCase_ = 25;
+      kindCase_ = 25;
       return this;
     }
     /**
@@ -5743,15 +5804,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearRelight() {
       if (relightBuilder_ == null) {
-        if (editCase_ == 25) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 25) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 25) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 25) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         relightBuilder_.clear();
       }
@@ -5776,11 +5837,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.RelightEditOrBuilder getRelightOrBuilder() {
-      if ((editCase_ == 25) && (relightBuilder_ != null)) {
+      if ((kindCase_ == 25) && (relightBuilder_ != null)) {
         return relightBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 25) {
-          return (io.github.celesteimage.image.v1.RelightEdit) edit_;
+        if (kindCase_ == 25) {
+          return (io.github.celesteimage.image.v1.RelightEdit) kind_;
         }
         return io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
       }
@@ -5796,17 +5857,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.RelightEdit, io.github.celesteimage.image.v1.RelightEdit.Builder, io.github.celesteimage.image.v1.RelightEditOrBuilder> 
         internalGetRelightFieldBuilder() {
       if (relightBuilder_ == null) {
-        if (!(editCase_ == 25)) {
-          edit_ = io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
+        if (!(kindCase_ == 25)) {
+          kind_ = io.github.celesteimage.image.v1.RelightEdit.getDefaultInstance();
         }
         relightBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.RelightEdit, io.github.celesteimage.image.v1.RelightEdit.Builder, io.github.celesteimage.image.v1.RelightEditOrBuilder>(
-                (io.github.celesteimage.image.v1.RelightEdit) edit_,
+                (io.github.celesteimage.image.v1.RelightEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 25;
+      kindCase_ = 25;
       onChanged();
       return relightBuilder_;
     }
@@ -5823,7 +5884,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasVary() {
-      return editCase_ == 26;
+      return kindCase_ == 26;
     }
     /**
      * <pre>
@@ -5836,12 +5897,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.VaryEdit getVary() {
       if (varyBuilder_ == null) {
-        if (editCase_ == 26) {
-          return (io.github.celesteimage.image.v1.VaryEdit) edit_;
+        if (kindCase_ == 26) {
+          return (io.github.celesteimage.image.v1.VaryEdit) kind_;
         }
         return io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 26) {
+        if (kindCase_ == 26) {
           return varyBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
@@ -5859,12 +5920,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         varyBuilder_.setMessage(value);
       }
-      editCase_ = 26;
+      kindCase_ = 26;
       return this;
     }
     /**
@@ -5877,12 +5938,12 @@ private static final long serialVersionUID = 0L;
     public Builder setVary(
         io.github.celesteimage.image.v1.VaryEdit.Builder builderForValue) {
       if (varyBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         varyBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 26;
+      kindCase_ = 26;
       return this;
     }
     /**
@@ -5894,22 +5955,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeVary(io.github.celesteimage.image.v1.VaryEdit value) {
       if (varyBuilder_ == null) {
-        if (editCase_ == 26 &&
-            edit_ != io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.VaryEdit.newBuilder((io.github.celesteimage.image.v1.VaryEdit) edit_)
+        if (kindCase_ == 26 &&
+            kind_ != io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.VaryEdit.newBuilder((io.github.celesteimage.image.v1.VaryEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 26) {
+        if (kindCase_ == 26) {
           varyBuilder_.mergeFrom(value);
         } else {
           varyBuilder_.setMessage(value);
         }
       }
-      editCase_ = 26;
+      kindCase_ = 26;
       return this;
     }
     /**
@@ -5921,15 +5982,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearVary() {
       if (varyBuilder_ == null) {
-        if (editCase_ == 26) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 26) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 26) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 26) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         varyBuilder_.clear();
       }
@@ -5954,11 +6015,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.VaryEditOrBuilder getVaryOrBuilder() {
-      if ((editCase_ == 26) && (varyBuilder_ != null)) {
+      if ((kindCase_ == 26) && (varyBuilder_ != null)) {
         return varyBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 26) {
-          return (io.github.celesteimage.image.v1.VaryEdit) edit_;
+        if (kindCase_ == 26) {
+          return (io.github.celesteimage.image.v1.VaryEdit) kind_;
         }
         return io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
       }
@@ -5974,17 +6035,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.VaryEdit, io.github.celesteimage.image.v1.VaryEdit.Builder, io.github.celesteimage.image.v1.VaryEditOrBuilder> 
         internalGetVaryFieldBuilder() {
       if (varyBuilder_ == null) {
-        if (!(editCase_ == 26)) {
-          edit_ = io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
+        if (!(kindCase_ == 26)) {
+          kind_ = io.github.celesteimage.image.v1.VaryEdit.getDefaultInstance();
         }
         varyBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.VaryEdit, io.github.celesteimage.image.v1.VaryEdit.Builder, io.github.celesteimage.image.v1.VaryEditOrBuilder>(
-                (io.github.celesteimage.image.v1.VaryEdit) edit_,
+                (io.github.celesteimage.image.v1.VaryEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 26;
+      kindCase_ = 26;
       onChanged();
       return varyBuilder_;
     }
@@ -6001,7 +6062,7 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public boolean hasControl() {
-      return editCase_ == 28;
+      return kindCase_ == 28;
     }
     /**
      * <pre>
@@ -6014,12 +6075,12 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.ControlEdit getControl() {
       if (controlBuilder_ == null) {
-        if (editCase_ == 28) {
-          return (io.github.celesteimage.image.v1.ControlEdit) edit_;
+        if (kindCase_ == 28) {
+          return (io.github.celesteimage.image.v1.ControlEdit) kind_;
         }
         return io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
       } else {
-        if (editCase_ == 28) {
+        if (kindCase_ == 28) {
           return controlBuilder_.getMessage();
         }
         return io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
@@ -6037,12 +6098,12 @@ private static final long serialVersionUID = 0L;
         if (value == null) {
           throw new NullPointerException();
         }
-        edit_ = value;
+        kind_ = value;
         onChanged();
       } else {
         controlBuilder_.setMessage(value);
       }
-      editCase_ = 28;
+      kindCase_ = 28;
       return this;
     }
     /**
@@ -6055,12 +6116,12 @@ private static final long serialVersionUID = 0L;
     public Builder setControl(
         io.github.celesteimage.image.v1.ControlEdit.Builder builderForValue) {
       if (controlBuilder_ == null) {
-        edit_ = builderForValue.build();
+        kind_ = builderForValue.build();
         onChanged();
       } else {
         controlBuilder_.setMessage(builderForValue.build());
       }
-      editCase_ = 28;
+      kindCase_ = 28;
       return this;
     }
     /**
@@ -6072,22 +6133,22 @@ private static final long serialVersionUID = 0L;
      */
     public Builder mergeControl(io.github.celesteimage.image.v1.ControlEdit value) {
       if (controlBuilder_ == null) {
-        if (editCase_ == 28 &&
-            edit_ != io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance()) {
-          edit_ = io.github.celesteimage.image.v1.ControlEdit.newBuilder((io.github.celesteimage.image.v1.ControlEdit) edit_)
+        if (kindCase_ == 28 &&
+            kind_ != io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.ControlEdit.newBuilder((io.github.celesteimage.image.v1.ControlEdit) kind_)
               .mergeFrom(value).buildPartial();
         } else {
-          edit_ = value;
+          kind_ = value;
         }
         onChanged();
       } else {
-        if (editCase_ == 28) {
+        if (kindCase_ == 28) {
           controlBuilder_.mergeFrom(value);
         } else {
           controlBuilder_.setMessage(value);
         }
       }
-      editCase_ = 28;
+      kindCase_ = 28;
       return this;
     }
     /**
@@ -6099,15 +6160,15 @@ private static final long serialVersionUID = 0L;
      */
     public Builder clearControl() {
       if (controlBuilder_ == null) {
-        if (editCase_ == 28) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 28) {
+          kindCase_ = 0;
+          kind_ = null;
           onChanged();
         }
       } else {
-        if (editCase_ == 28) {
-          editCase_ = 0;
-          edit_ = null;
+        if (kindCase_ == 28) {
+          kindCase_ = 0;
+          kind_ = null;
         }
         controlBuilder_.clear();
       }
@@ -6132,11 +6193,11 @@ private static final long serialVersionUID = 0L;
      */
     @java.lang.Override
     public io.github.celesteimage.image.v1.ControlEditOrBuilder getControlOrBuilder() {
-      if ((editCase_ == 28) && (controlBuilder_ != null)) {
+      if ((kindCase_ == 28) && (controlBuilder_ != null)) {
         return controlBuilder_.getMessageOrBuilder();
       } else {
-        if (editCase_ == 28) {
-          return (io.github.celesteimage.image.v1.ControlEdit) edit_;
+        if (kindCase_ == 28) {
+          return (io.github.celesteimage.image.v1.ControlEdit) kind_;
         }
         return io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
       }
@@ -6152,17 +6213,17 @@ private static final long serialVersionUID = 0L;
         io.github.celesteimage.image.v1.ControlEdit, io.github.celesteimage.image.v1.ControlEdit.Builder, io.github.celesteimage.image.v1.ControlEditOrBuilder> 
         internalGetControlFieldBuilder() {
       if (controlBuilder_ == null) {
-        if (!(editCase_ == 28)) {
-          edit_ = io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
+        if (!(kindCase_ == 28)) {
+          kind_ = io.github.celesteimage.image.v1.ControlEdit.getDefaultInstance();
         }
         controlBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.ControlEdit, io.github.celesteimage.image.v1.ControlEdit.Builder, io.github.celesteimage.image.v1.ControlEditOrBuilder>(
-                (io.github.celesteimage.image.v1.ControlEdit) edit_,
+                (io.github.celesteimage.image.v1.ControlEdit) kind_,
                 getParentForChildren(),
                 isClean());
-        edit_ = null;
+        kind_ = null;
       }
-      editCase_ = 28;
+      kindCase_ = 28;
       onChanged();
       return controlBuilder_;
     }

@@ -12,7 +12,10 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -21,7 +24,10 @@ public interface EditRequestOrBuilder extends
   java.lang.String getRequestId();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -32,7 +38,8 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -41,7 +48,8 @@ public interface EditRequestOrBuilder extends
   java.lang.String getModel();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -106,7 +114,8 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest, for edits that use a seed.
+   * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+   * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -115,7 +124,8 @@ public interface EditRequestOrBuilder extends
   boolean hasSeed();
   /**
    * <pre>
-   * As in GenerateRequest, for edits that use a seed.
+   * Seed of the first image, 0 to 2^64 - 1, for edits that use a seed; image i gets seed + i. A model with seeds makes
+   * the same image from the same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 5 [json_name = "seed"];</code>
@@ -226,7 +236,8 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -235,7 +246,8 @@ public interface EditRequestOrBuilder extends
   java.lang.String getOutputMediaType();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the images, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 10 [json_name = "outputMediaType"];</code>
@@ -246,7 +258,8 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string quality = 11 [json_name = "quality"];</code>
@@ -255,7 +268,8 @@ public interface EditRequestOrBuilder extends
   java.lang.String getQuality();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Effort of the model: a word that the model knows, such as `low`, `medium` or `high`. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string quality = 11 [json_name = "quality"];</code>
@@ -266,7 +280,8 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string background = 12 [json_name = "background"];</code>
@@ -275,7 +290,8 @@ public interface EditRequestOrBuilder extends
   java.lang.String getBackground();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Background of the images: `transparent`, `opaque`, or another word that the model knows. Empty means the model's
+   * default.
    * </pre>
    *
    * <code>string background = 12 [json_name = "background"];</code>
@@ -286,7 +302,7 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Quality of the encoding for lossy media types, 1 to 100. Zero is unset and means the model's default.
    * </pre>
    *
    * <code>int32 output_quality = 13 [json_name = "outputQuality"];</code>
@@ -318,7 +334,8 @@ public interface EditRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+   * the model's default.
    * </pre>
    *
    * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -327,7 +344,8 @@ public interface EditRequestOrBuilder extends
   boolean hasRewritePrompt();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Whether the model may rewrite the prompt first; `ImageOutput.revised_prompt` has the rewritten prompt. Unset means
+   * the model's default.
    * </pre>
    *
    * <code>optional bool rewrite_prompt = 15 [json_name = "rewritePrompt"];</code>
@@ -659,5 +677,5 @@ public interface EditRequestOrBuilder extends
    */
   io.github.celesteimage.image.v1.ControlEditOrBuilder getControlOrBuilder();
 
-  io.github.celesteimage.image.v1.EditRequest.EditCase getEditCase();
+  io.github.celesteimage.image.v1.EditRequest.KindCase getKindCase();
 }

@@ -52,10 +52,10 @@ public final class EventProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_celeste_image_v1_RetryingEvent_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
-    internal_static_celeste_image_v1_ProgressEvent_descriptor;
+    internal_static_celeste_image_v1_ProgressedEvent_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
-      internal_static_celeste_image_v1_ProgressEvent_fieldAccessorTable;
+      internal_static_celeste_image_v1_ProgressedEvent_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
     internal_static_celeste_image_v1_PreviewEvent_descriptor;
   static final 
@@ -95,52 +95,52 @@ public final class EventProto extends com.google.protobuf.GeneratedFile {
       "celeste/image/v1/operation.proto\032\036google" +
       "/protobuf/duration.proto\032\037google/protobu" +
       "f/timestamp.proto\032\027google/rpc/status.pro" +
-      "to\"\302\005\n\016OperationEvent\022\032\n\010sequence\030\001 \001(\003R" +
+      "to\"\304\005\n\016OperationEvent\022\032\n\010sequence\030\001 \001(\003R" +
       "\010sequence\022.\n\004time\030\002 \001(\0132\032.google.protobu" +
       "f.TimestampR\004time\0227\n\006queued\030\004 \001(\0132\035.cele" +
       "ste.image.v1.QueuedEventH\000R\006queued\022:\n\007st" +
       "arted\030\005 \001(\0132\036.celeste.image.v1.StartedEv" +
       "entH\000R\007started\022@\n\tsubmitted\030\006 \001(\0132 .cele" +
       "ste.image.v1.SubmittedEventH\000R\tsubmitted" +
-      "\022=\n\010progress\030\007 \001(\0132\037.celeste.image.v1.Pr" +
-      "ogressEventH\000R\010progress\022:\n\007preview\030\010 \001(\013" +
-      "2\036.celeste.image.v1.PreviewEventH\000R\007prev" +
-      "iew\0224\n\005image\030\t \001(\0132\034.celeste.image.v1.Im" +
-      "ageEventH\000R\005image\022:\n\007warning\030\n \001(\0132\036.cel" +
-      "este.image.v1.WarningEventH\000R\007warning\022=\n" +
-      "\010retrying\030\013 \001(\0132\037.celeste.image.v1.Retry" +
-      "ingEventH\000R\010retrying\022@\n\tcompleted\030\014 \001(\0132" +
-      " .celeste.image.v1.CompletedEventH\000R\tcom" +
-      "pleted\0227\n\006failed\030\r \001(\0132\035.celeste.image.v" +
-      "1.FailedEventH\000R\006failedB\006\n\004kind\")\n\013Queue" +
-      "dEvent\022\032\n\010position\030\001 \001(\005R\010position\"^\n\014St" +
-      "artedEvent\022\032\n\010provider\030\001 \001(\tR\010provider\022\024" +
-      "\n\005model\030\002 \001(\tR\005model\022\034\n\tcandidate\030\003 \001(\005R" +
-      "\tcandidate\",\n\016SubmittedEvent\022\032\n\010provider" +
-      "\030\001 \001(\tR\010provider\"s\n\rRetryingEvent\022\026\n\006rea" +
-      "son\030\001 \001(\tR\006reason\022/\n\005after\030\002 \001(\0132\031.googl" +
-      "e.protobuf.DurationR\005after\022\031\n\010next_try\030\003" +
-      " \001(\005R\007nextTry\"{\n\rProgressEvent\022\032\n\010fracti" +
-      "on\030\001 \001(\001R\010fraction\022\024\n\005phase\030\002 \001(\tR\005phase" +
-      "\0228\n\006source\030\003 \001(\0162 .celeste.image.v1.Prog" +
-      "ressSourceR\006source\"\220\001\n\014PreviewEvent\022\022\n\004d" +
-      "ata\030\001 \001(\014R\004data\022\035\n\nmedia_type\030\002 \001(\tR\tmed" +
-      "iaType\022\024\n\005width\030\003 \001(\005R\005width\022\026\n\006height\030\004" +
-      " \001(\005R\006height\022\037\n\013image_index\030\005 \001(\005R\nimage" +
-      "Index\"A\n\nImageEvent\0223\n\005image\030\001 \001(\0132\035.cel" +
-      "este.image.v1.ImageOutputR\005image\"T\n\014Warn" +
-      "ingEvent\022\022\n\004path\030\001 \001(\tR\004path\022\030\n\007message\030" +
-      "\002 \001(\tR\007message\022\026\n\006reason\030\003 \001(\tR\006reason\"K" +
-      "\n\016CompletedEvent\0229\n\006result\030\001 \001(\0132!.celes" +
-      "te.image.v1.OperationResultR\006result\"9\n\013F" +
-      "ailedEvent\022*\n\006status\030\001 \001(\0132\022.google.rpc." +
-      "StatusR\006status*n\n\016ProgressSource\022\037\n\033PROG" +
-      "RESS_SOURCE_UNSPECIFIED\020\000\022\034\n\030PROGRESS_SO" +
-      "URCE_REPORTED\020\001\022\035\n\031PROGRESS_SOURCE_ESTIM" +
-      "ATED\020\002B\210\001\n\037io.github.celesteimage.image." +
-      "v1B\nEventProtoP\001ZDgithub.com/celeste-ima" +
-      "ge/celeste/clients/go/celeste/image/v1;i" +
-      "magev1\252\002\020Celeste.Image.V1b\006proto3"
+      "\022?\n\010progress\030\007 \001(\0132!.celeste.image.v1.Pr" +
+      "ogressedEventH\000R\010progress\022:\n\007preview\030\010 \001" +
+      "(\0132\036.celeste.image.v1.PreviewEventH\000R\007pr" +
+      "eview\0224\n\005image\030\t \001(\0132\034.celeste.image.v1." +
+      "ImageEventH\000R\005image\022:\n\007warning\030\n \001(\0132\036.c" +
+      "eleste.image.v1.WarningEventH\000R\007warning\022" +
+      "=\n\010retrying\030\013 \001(\0132\037.celeste.image.v1.Ret" +
+      "ryingEventH\000R\010retrying\022@\n\tcompleted\030\014 \001(" +
+      "\0132 .celeste.image.v1.CompletedEventH\000R\tc" +
+      "ompleted\0227\n\006failed\030\r \001(\0132\035.celeste.image" +
+      ".v1.FailedEventH\000R\006failedB\006\n\004kind\")\n\013Que" +
+      "uedEvent\022\032\n\010position\030\001 \001(\005R\010position\"^\n\014" +
+      "StartedEvent\022\032\n\010provider\030\001 \001(\tR\010provider" +
+      "\022\024\n\005model\030\002 \001(\tR\005model\022\034\n\tcandidate\030\003 \001(" +
+      "\005R\tcandidate\",\n\016SubmittedEvent\022\032\n\010provid" +
+      "er\030\001 \001(\tR\010provider\"s\n\rRetryingEvent\022\026\n\006r" +
+      "eason\030\001 \001(\tR\006reason\022/\n\005after\030\002 \001(\0132\031.goo" +
+      "gle.protobuf.DurationR\005after\022\031\n\010next_try" +
+      "\030\003 \001(\005R\007nextTry\"}\n\017ProgressedEvent\022\032\n\010fr" +
+      "action\030\001 \001(\001R\010fraction\022\024\n\005phase\030\002 \001(\tR\005p" +
+      "hase\0228\n\006source\030\003 \001(\0162 .celeste.image.v1." +
+      "ProgressSourceR\006source\"\220\001\n\014PreviewEvent\022" +
+      "\022\n\004data\030\001 \001(\014R\004data\022\035\n\nmedia_type\030\002 \001(\tR" +
+      "\tmediaType\022\024\n\005width\030\003 \001(\005R\005width\022\026\n\006heig" +
+      "ht\030\004 \001(\005R\006height\022\037\n\013image_index\030\005 \001(\005R\ni" +
+      "mageIndex\"C\n\nImageEvent\0225\n\006output\030\001 \001(\0132" +
+      "\035.celeste.image.v1.ImageOutputR\006output\"T" +
+      "\n\014WarningEvent\022\022\n\004path\030\001 \001(\tR\004path\022\030\n\007me" +
+      "ssage\030\002 \001(\tR\007message\022\026\n\006reason\030\003 \001(\tR\006re" +
+      "ason\"K\n\016CompletedEvent\0229\n\006result\030\001 \001(\0132!" +
+      ".celeste.image.v1.OperationResultR\006resul" +
+      "t\"9\n\013FailedEvent\022*\n\006status\030\001 \001(\0132\022.googl" +
+      "e.rpc.StatusR\006status*n\n\016ProgressSource\022\037" +
+      "\n\033PROGRESS_SOURCE_UNSPECIFIED\020\000\022\034\n\030PROGR" +
+      "ESS_SOURCE_REPORTED\020\001\022\035\n\031PROGRESS_SOURCE" +
+      "_ESTIMATED\020\002B\210\001\n\037io.github.celesteimage." +
+      "image.v1B\nEventProtoP\001ZDgithub.com/celes" +
+      "te-image/celeste/clients/go/celeste/imag" +
+      "e/v1;imagev1\252\002\020Celeste.Image.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -181,11 +181,11 @@ public final class EventProto extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_RetryingEvent_descriptor,
         new java.lang.String[] { "Reason", "After", "NextTry", });
-    internal_static_celeste_image_v1_ProgressEvent_descriptor =
+    internal_static_celeste_image_v1_ProgressedEvent_descriptor =
       getDescriptor().getMessageType(5);
-    internal_static_celeste_image_v1_ProgressEvent_fieldAccessorTable = new
+    internal_static_celeste_image_v1_ProgressedEvent_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
-        internal_static_celeste_image_v1_ProgressEvent_descriptor,
+        internal_static_celeste_image_v1_ProgressedEvent_descriptor,
         new java.lang.String[] { "Fraction", "Phase", "Source", });
     internal_static_celeste_image_v1_PreviewEvent_descriptor =
       getDescriptor().getMessageType(6);
@@ -198,7 +198,7 @@ public final class EventProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_ImageEvent_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_ImageEvent_descriptor,
-        new java.lang.String[] { "Image", });
+        new java.lang.String[] { "Output", });
     internal_static_celeste_image_v1_WarningEvent_descriptor =
       getDescriptor().getMessageType(8);
     internal_static_celeste_image_v1_WarningEvent_fieldAccessorTable = new

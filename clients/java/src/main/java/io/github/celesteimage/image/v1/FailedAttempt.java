@@ -103,7 +103,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object reason_ = "";
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 2 [json_name = "reason"];</code>
@@ -124,7 +125,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 2 [json_name = "reason"];</code>
@@ -716,7 +718,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object reason_ = "";
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 2 [json_name = "reason"];</code>
@@ -736,7 +739,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 2 [json_name = "reason"];</code>
@@ -757,7 +761,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 2 [json_name = "reason"];</code>
@@ -774,7 +779,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 2 [json_name = "reason"];</code>
@@ -788,7 +794,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 2 [json_name = "reason"];</code>

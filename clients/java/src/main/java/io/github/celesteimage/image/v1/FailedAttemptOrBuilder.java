@@ -32,7 +32,8 @@ public interface FailedAttemptOrBuilder extends
 
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 2 [json_name = "reason"];</code>
@@ -41,7 +42,8 @@ public interface FailedAttemptOrBuilder extends
   java.lang.String getReason();
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 2 [json_name = "reason"];</code>

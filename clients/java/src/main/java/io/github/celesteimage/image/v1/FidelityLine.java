@@ -34,7 +34,7 @@ private static final long serialVersionUID = 0L;
   private FidelityLine() {
     path_ = "";
     outcome_ = 0;
-    note_ = "";
+    message_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -60,7 +60,7 @@ private static final long serialVersionUID = 0L;
    * `size.#9`.
    *
    * The line of `model` is present when the request named another model than the one that did it. For the first model
-   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
    * STRICT allows both, since the request does.
    * </pre>
    *
@@ -86,7 +86,7 @@ private static final long serialVersionUID = 0L;
    * `size.#9`.
    *
    * The line of `model` is present when the request named another model than the one that did it. For the first model
-   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
    * STRICT allows both, since the request does.
    * </pre>
    *
@@ -254,47 +254,47 @@ private static final long serialVersionUID = 0L;
     return measured_ == null ? com.google.protobuf.Value.getDefaultInstance() : measured_;
   }
 
-  public static final int NOTE_FIELD_NUMBER = 6;
+  public static final int MESSAGE_FIELD_NUMBER = 6;
   @SuppressWarnings("serial")
-  private volatile java.lang.Object note_ = "";
+  private volatile java.lang.Object message_ = "";
   /**
    * <pre>
-   * Explanation for people. Empty when the outcome needs none.
+   * Explanation, for people. Empty when the outcome needs none.
    * </pre>
    *
-   * <code>string note = 6 [json_name = "note"];</code>
-   * @return The note.
+   * <code>string message = 6 [json_name = "message"];</code>
+   * @return The message.
    */
   @java.lang.Override
-  public java.lang.String getNote() {
-    java.lang.Object ref = note_;
+  public java.lang.String getMessage() {
+    java.lang.Object ref = message_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      note_ = s;
+      message_ = s;
       return s;
     }
   }
   /**
    * <pre>
-   * Explanation for people. Empty when the outcome needs none.
+   * Explanation, for people. Empty when the outcome needs none.
    * </pre>
    *
-   * <code>string note = 6 [json_name = "note"];</code>
-   * @return The bytes for note.
+   * <code>string message = 6 [json_name = "message"];</code>
+   * @return The bytes for message.
    */
   @java.lang.Override
   public com.google.protobuf.ByteString
-      getNoteBytes() {
-    java.lang.Object ref = note_;
+      getMessageBytes() {
+    java.lang.Object ref = message_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      note_ = b;
+      message_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -357,8 +357,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000004) != 0)) {
       output.writeMessage(5, getMeasured());
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(note_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 6, note_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(message_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 6, message_);
     }
     if (((bitField0_ & 0x00000008) != 0)) {
       output.writeInt32(7, imageIndex_);
@@ -391,8 +391,8 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(5, getMeasured());
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(note_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(6, note_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(message_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(6, message_);
     }
     if (((bitField0_ & 0x00000008) != 0)) {
       size += com.google.protobuf.CodedOutputStream
@@ -431,8 +431,8 @@ private static final long serialVersionUID = 0L;
       if (!getMeasured()
           .equals(other.getMeasured())) return false;
     }
-    if (!getNote()
-        .equals(other.getNote())) return false;
+    if (!getMessage()
+        .equals(other.getMessage())) return false;
     if (hasImageIndex() != other.hasImageIndex()) return false;
     if (hasImageIndex()) {
       if (getImageIndex()
@@ -465,8 +465,8 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + MEASURED_FIELD_NUMBER;
       hash = (53 * hash) + getMeasured().hashCode();
     }
-    hash = (37 * hash) + NOTE_FIELD_NUMBER;
-    hash = (53 * hash) + getNote().hashCode();
+    hash = (37 * hash) + MESSAGE_FIELD_NUMBER;
+    hash = (53 * hash) + getMessage().hashCode();
     if (hasImageIndex()) {
       hash = (37 * hash) + IMAGE_INDEX_FIELD_NUMBER;
       hash = (53 * hash) + getImageIndex();
@@ -631,7 +631,7 @@ private static final long serialVersionUID = 0L;
         measuredBuilder_.dispose();
         measuredBuilder_ = null;
       }
-      note_ = "";
+      message_ = "";
       imageIndex_ = 0;
       return this;
     }
@@ -692,7 +692,7 @@ private static final long serialVersionUID = 0L;
         to_bitField0_ |= 0x00000004;
       }
       if (((from_bitField0_ & 0x00000020) != 0)) {
-        result.note_ = note_;
+        result.message_ = message_;
       }
       if (((from_bitField0_ & 0x00000040) != 0)) {
         result.imageIndex_ = imageIndex_;
@@ -730,8 +730,8 @@ private static final long serialVersionUID = 0L;
       if (other.hasMeasured()) {
         mergeMeasured(other.getMeasured());
       }
-      if (!other.getNote().isEmpty()) {
-        note_ = other.note_;
+      if (!other.getMessage().isEmpty()) {
+        message_ = other.message_;
         bitField0_ |= 0x00000020;
         onChanged();
       }
@@ -796,7 +796,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 42
             case 50: {
-              note_ = input.readStringRequireUtf8();
+              message_ = input.readStringRequireUtf8();
               bitField0_ |= 0x00000020;
               break;
             } // case 50
@@ -829,7 +829,7 @@ private static final long serialVersionUID = 0L;
      * `size.#9`.
      *
      * The line of `model` is present when the request named another model than the one that did it. For the first model
-     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
      * STRICT allows both, since the request does.
      * </pre>
      *
@@ -854,7 +854,7 @@ private static final long serialVersionUID = 0L;
      * `size.#9`.
      *
      * The line of `model` is present when the request named another model than the one that did it. For the first model
-     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
      * STRICT allows both, since the request does.
      * </pre>
      *
@@ -880,7 +880,7 @@ private static final long serialVersionUID = 0L;
      * `size.#9`.
      *
      * The line of `model` is present when the request named another model than the one that did it. For the first model
-     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
      * STRICT allows both, since the request does.
      * </pre>
      *
@@ -902,7 +902,7 @@ private static final long serialVersionUID = 0L;
      * `size.#9`.
      *
      * The line of `model` is present when the request named another model than the one that did it. For the first model
-     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
      * STRICT allows both, since the request does.
      * </pre>
      *
@@ -921,7 +921,7 @@ private static final long serialVersionUID = 0L;
      * `size.#9`.
      *
      * The line of `model` is present when the request named another model than the one that did it. For the first model
-     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+     * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
      * STRICT allows both, since the request does.
      * </pre>
      *
@@ -1499,22 +1499,22 @@ private static final long serialVersionUID = 0L;
       return measuredBuilder_;
     }
 
-    private java.lang.Object note_ = "";
+    private java.lang.Object message_ = "";
     /**
      * <pre>
-     * Explanation for people. Empty when the outcome needs none.
+     * Explanation, for people. Empty when the outcome needs none.
      * </pre>
      *
-     * <code>string note = 6 [json_name = "note"];</code>
-     * @return The note.
+     * <code>string message = 6 [json_name = "message"];</code>
+     * @return The message.
      */
-    public java.lang.String getNote() {
-      java.lang.Object ref = note_;
+    public java.lang.String getMessage() {
+      java.lang.Object ref = message_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        note_ = s;
+        message_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -1522,20 +1522,20 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Explanation for people. Empty when the outcome needs none.
+     * Explanation, for people. Empty when the outcome needs none.
      * </pre>
      *
-     * <code>string note = 6 [json_name = "note"];</code>
-     * @return The bytes for note.
+     * <code>string message = 6 [json_name = "message"];</code>
+     * @return The bytes for message.
      */
     public com.google.protobuf.ByteString
-        getNoteBytes() {
-      java.lang.Object ref = note_;
+        getMessageBytes() {
+      java.lang.Object ref = message_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        note_ = b;
+        message_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -1543,49 +1543,49 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Explanation for people. Empty when the outcome needs none.
+     * Explanation, for people. Empty when the outcome needs none.
      * </pre>
      *
-     * <code>string note = 6 [json_name = "note"];</code>
-     * @param value The note to set.
+     * <code>string message = 6 [json_name = "message"];</code>
+     * @param value The message to set.
      * @return This builder for chaining.
      */
-    public Builder setNote(
+    public Builder setMessage(
         java.lang.String value) {
       if (value == null) { throw new NullPointerException(); }
-      note_ = value;
+      message_ = value;
       bitField0_ |= 0x00000020;
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * Explanation for people. Empty when the outcome needs none.
+     * Explanation, for people. Empty when the outcome needs none.
      * </pre>
      *
-     * <code>string note = 6 [json_name = "note"];</code>
+     * <code>string message = 6 [json_name = "message"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearNote() {
-      note_ = getDefaultInstance().getNote();
+    public Builder clearMessage() {
+      message_ = getDefaultInstance().getMessage();
       bitField0_ = (bitField0_ & ~0x00000020);
       onChanged();
       return this;
     }
     /**
      * <pre>
-     * Explanation for people. Empty when the outcome needs none.
+     * Explanation, for people. Empty when the outcome needs none.
      * </pre>
      *
-     * <code>string note = 6 [json_name = "note"];</code>
-     * @param value The bytes for note to set.
+     * <code>string message = 6 [json_name = "message"];</code>
+     * @param value The bytes for message to set.
      * @return This builder for chaining.
      */
-    public Builder setNoteBytes(
+    public Builder setMessageBytes(
         com.google.protobuf.ByteString value) {
       if (value == null) { throw new NullPointerException(); }
       checkByteStringIsUtf8(value);
-      note_ = value;
+      message_ = value;
       bitField0_ |= 0x00000020;
       onChanged();
       return this;

@@ -16,7 +16,7 @@ public interface FidelityLineOrBuilder extends
    * `size.#9`.
    *
    * The line of `model` is present when the request named another model than the one that did it. For the first model
-   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
    * STRICT allows both, since the request does.
    * </pre>
    *
@@ -30,7 +30,7 @@ public interface FidelityLineOrBuilder extends
    * `size.#9`.
    *
    * The line of `model` is present when the request named another model than the one that did it. For the first model
-   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `note`.
+   * of an alias the outcome is HONORED. After earlier models were left, it is ADJUSTED, with the reasons in `message`.
    * STRICT allows both, since the request does.
    * </pre>
    *
@@ -148,23 +148,23 @@ public interface FidelityLineOrBuilder extends
 
   /**
    * <pre>
-   * Explanation for people. Empty when the outcome needs none.
+   * Explanation, for people. Empty when the outcome needs none.
    * </pre>
    *
-   * <code>string note = 6 [json_name = "note"];</code>
-   * @return The note.
+   * <code>string message = 6 [json_name = "message"];</code>
+   * @return The message.
    */
-  java.lang.String getNote();
+  java.lang.String getMessage();
   /**
    * <pre>
-   * Explanation for people. Empty when the outcome needs none.
+   * Explanation, for people. Empty when the outcome needs none.
    * </pre>
    *
-   * <code>string note = 6 [json_name = "note"];</code>
-   * @return The bytes for note.
+   * <code>string message = 6 [json_name = "message"];</code>
+   * @return The bytes for message.
    */
   com.google.protobuf.ByteString
-      getNoteBytes();
+      getMessageBytes();
 
   /**
    * <pre>

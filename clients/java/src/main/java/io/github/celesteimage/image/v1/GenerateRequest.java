@@ -348,8 +348,8 @@ private static final long serialVersionUID = 0L;
   private long seed_ = 0L;
   /**
    * <pre>
-   * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-   * parameters. Unset, the server draws a seed and returns it.
+   * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+   * same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 8 [json_name = "seed"];</code>
@@ -361,8 +361,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-   * parameters. Unset, the server draws a seed and returns it.
+   * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+   * same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 8 [json_name = "seed"];</code>
@@ -2149,8 +2149,8 @@ private static final long serialVersionUID = 0L;
     private long seed_ ;
     /**
      * <pre>
-     * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-     * parameters. Unset, the server draws a seed and returns it.
+     * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+     * same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 8 [json_name = "seed"];</code>
@@ -2162,8 +2162,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-     * parameters. Unset, the server draws a seed and returns it.
+     * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+     * same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 8 [json_name = "seed"];</code>
@@ -2175,8 +2175,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-     * parameters. Unset, the server draws a seed and returns it.
+     * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+     * same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 8 [json_name = "seed"];</code>
@@ -2192,8 +2192,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-     * parameters. Unset, the server draws a seed and returns it.
+     * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+     * same seed and parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 8 [json_name = "seed"];</code>

@@ -164,8 +164,8 @@ public interface GenerateRequestOrBuilder extends
 
   /**
    * <pre>
-   * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-   * parameters. Unset, the server draws a seed and returns it.
+   * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+   * same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 8 [json_name = "seed"];</code>
@@ -174,8 +174,8 @@ public interface GenerateRequestOrBuilder extends
   boolean hasSeed();
   /**
    * <pre>
-   * Seed of the first image; image i gets seed + i. A model with seeds makes the same image from the same seed and
-   * parameters. Unset, the server draws a seed and returns it.
+   * Seed of the first image, 0 to 2^64 - 1; image i gets seed + i. A model with seeds makes the same image from the
+   * same seed and parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 8 [json_name = "seed"];</code>

@@ -200,7 +200,7 @@ private static final long serialVersionUID = 0L;
   private long seed_ = 0L;
   /**
    * <pre>
-   * Seed. Unset when the file has none.
+   * Seed, 0 to 2^64 - 1. Unset when the file has none.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -212,7 +212,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Seed. Unset when the file has none.
+   * Seed, 0 to 2^64 - 1. Unset when the file has none.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1146,7 +1146,7 @@ private static final long serialVersionUID = 0L;
     private long seed_ ;
     /**
      * <pre>
-     * Seed. Unset when the file has none.
+     * Seed, 0 to 2^64 - 1. Unset when the file has none.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1158,7 +1158,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed. Unset when the file has none.
+     * Seed, 0 to 2^64 - 1. Unset when the file has none.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1170,7 +1170,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed. Unset when the file has none.
+     * Seed, 0 to 2^64 - 1. Unset when the file has none.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -1186,7 +1186,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed. Unset when the file has none.
+     * Seed, 0 to 2^64 - 1. Unset when the file has none.
      * </pre>
      *
      * <code>optional uint64 seed = 4 [json_name = "seed"];</code>

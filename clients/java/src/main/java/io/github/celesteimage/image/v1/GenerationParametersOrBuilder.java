@@ -74,7 +74,7 @@ public interface GenerationParametersOrBuilder extends
 
   /**
    * <pre>
-   * Seed. Unset when the file has none.
+   * Seed, 0 to 2^64 - 1. Unset when the file has none.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>
@@ -83,7 +83,7 @@ public interface GenerationParametersOrBuilder extends
   boolean hasSeed();
   /**
    * <pre>
-   * Seed. Unset when the file has none.
+   * Seed, 0 to 2^64 - 1. Unset when the file has none.
    * </pre>
    *
    * <code>optional uint64 seed = 4 [json_name = "seed"];</code>

@@ -48,18 +48,18 @@ private static final long serialVersionUID = 0L;
   }
 
   private int bitField0_;
-  public static final int IMAGE_FIELD_NUMBER = 1;
-  private io.github.celesteimage.image.v1.ImageOutput image_;
+  public static final int OUTPUT_FIELD_NUMBER = 1;
+  private io.github.celesteimage.image.v1.ImageOutput output_;
   /**
    * <pre>
    * The image without its bytes. Bytes come with the result, or are read by name.
    * </pre>
    *
-   * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
-   * @return Whether the image field is set.
+   * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
+   * @return Whether the output field is set.
    */
   @java.lang.Override
-  public boolean hasImage() {
+  public boolean hasOutput() {
     return ((bitField0_ & 0x00000001) != 0);
   }
   /**
@@ -67,23 +67,23 @@ private static final long serialVersionUID = 0L;
    * The image without its bytes. Bytes come with the result, or are read by name.
    * </pre>
    *
-   * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
-   * @return The image.
+   * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
+   * @return The output.
    */
   @java.lang.Override
-  public io.github.celesteimage.image.v1.ImageOutput getImage() {
-    return image_ == null ? io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : image_;
+  public io.github.celesteimage.image.v1.ImageOutput getOutput() {
+    return output_ == null ? io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : output_;
   }
   /**
    * <pre>
    * The image without its bytes. Bytes come with the result, or are read by name.
    * </pre>
    *
-   * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+   * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
    */
   @java.lang.Override
-  public io.github.celesteimage.image.v1.ImageOutputOrBuilder getImageOrBuilder() {
-    return image_ == null ? io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : image_;
+  public io.github.celesteimage.image.v1.ImageOutputOrBuilder getOutputOrBuilder() {
+    return output_ == null ? io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : output_;
   }
 
   private byte memoizedIsInitialized = -1;
@@ -101,7 +101,7 @@ private static final long serialVersionUID = 0L;
   public void writeTo(com.google.protobuf.CodedOutputStream output)
                       throws java.io.IOException {
     if (((bitField0_ & 0x00000001) != 0)) {
-      output.writeMessage(1, getImage());
+      output.writeMessage(1, getOutput());
     }
     getUnknownFields().writeTo(output);
   }
@@ -114,7 +114,7 @@ private static final long serialVersionUID = 0L;
     size = 0;
     if (((bitField0_ & 0x00000001) != 0)) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(1, getImage());
+        .computeMessageSize(1, getOutput());
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -131,10 +131,10 @@ private static final long serialVersionUID = 0L;
     }
     io.github.celesteimage.image.v1.ImageEvent other = (io.github.celesteimage.image.v1.ImageEvent) obj;
 
-    if (hasImage() != other.hasImage()) return false;
-    if (hasImage()) {
-      if (!getImage()
-          .equals(other.getImage())) return false;
+    if (hasOutput() != other.hasOutput()) return false;
+    if (hasOutput()) {
+      if (!getOutput()
+          .equals(other.getOutput())) return false;
     }
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
@@ -147,9 +147,9 @@ private static final long serialVersionUID = 0L;
     }
     int hash = 41;
     hash = (19 * hash) + getDescriptor().hashCode();
-    if (hasImage()) {
-      hash = (37 * hash) + IMAGE_FIELD_NUMBER;
-      hash = (53 * hash) + getImage().hashCode();
+    if (hasOutput()) {
+      hash = (37 * hash) + OUTPUT_FIELD_NUMBER;
+      hash = (53 * hash) + getOutput().hashCode();
     }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
@@ -285,17 +285,17 @@ private static final long serialVersionUID = 0L;
     private void maybeForceBuilderInitialization() {
       if (com.google.protobuf.GeneratedMessage
               .alwaysUseFieldBuilders) {
-        internalGetImageFieldBuilder();
+        internalGetOutputFieldBuilder();
       }
     }
     @java.lang.Override
     public Builder clear() {
       super.clear();
       bitField0_ = 0;
-      image_ = null;
-      if (imageBuilder_ != null) {
-        imageBuilder_.dispose();
-        imageBuilder_ = null;
+      output_ = null;
+      if (outputBuilder_ != null) {
+        outputBuilder_.dispose();
+        outputBuilder_ = null;
       }
       return this;
     }
@@ -332,9 +332,9 @@ private static final long serialVersionUID = 0L;
       int from_bitField0_ = bitField0_;
       int to_bitField0_ = 0;
       if (((from_bitField0_ & 0x00000001) != 0)) {
-        result.image_ = imageBuilder_ == null
-            ? image_
-            : imageBuilder_.build();
+        result.output_ = outputBuilder_ == null
+            ? output_
+            : outputBuilder_.build();
         to_bitField0_ |= 0x00000001;
       }
       result.bitField0_ |= to_bitField0_;
@@ -352,8 +352,8 @@ private static final long serialVersionUID = 0L;
 
     public Builder mergeFrom(io.github.celesteimage.image.v1.ImageEvent other) {
       if (other == io.github.celesteimage.image.v1.ImageEvent.getDefaultInstance()) return this;
-      if (other.hasImage()) {
-        mergeImage(other.getImage());
+      if (other.hasOutput()) {
+        mergeOutput(other.getOutput());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -383,7 +383,7 @@ private static final long serialVersionUID = 0L;
               break;
             case 10: {
               input.readMessage(
-                  internalGetImageFieldBuilder().getBuilder(),
+                  internalGetOutputFieldBuilder().getBuilder(),
                   extensionRegistry);
               bitField0_ |= 0x00000001;
               break;
@@ -405,18 +405,18 @@ private static final long serialVersionUID = 0L;
     }
     private int bitField0_;
 
-    private io.github.celesteimage.image.v1.ImageOutput image_;
+    private io.github.celesteimage.image.v1.ImageOutput output_;
     private com.google.protobuf.SingleFieldBuilder<
-        io.github.celesteimage.image.v1.ImageOutput, io.github.celesteimage.image.v1.ImageOutput.Builder, io.github.celesteimage.image.v1.ImageOutputOrBuilder> imageBuilder_;
+        io.github.celesteimage.image.v1.ImageOutput, io.github.celesteimage.image.v1.ImageOutput.Builder, io.github.celesteimage.image.v1.ImageOutputOrBuilder> outputBuilder_;
     /**
      * <pre>
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
-     * @return Whether the image field is set.
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
+     * @return Whether the output field is set.
      */
-    public boolean hasImage() {
+    public boolean hasOutput() {
       return ((bitField0_ & 0x00000001) != 0);
     }
     /**
@@ -424,14 +424,14 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
-     * @return The image.
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
+     * @return The output.
      */
-    public io.github.celesteimage.image.v1.ImageOutput getImage() {
-      if (imageBuilder_ == null) {
-        return image_ == null ? io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : image_;
+    public io.github.celesteimage.image.v1.ImageOutput getOutput() {
+      if (outputBuilder_ == null) {
+        return output_ == null ? io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : output_;
       } else {
-        return imageBuilder_.getMessage();
+        return outputBuilder_.getMessage();
       }
     }
     /**
@@ -439,16 +439,16 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
-    public Builder setImage(io.github.celesteimage.image.v1.ImageOutput value) {
-      if (imageBuilder_ == null) {
+    public Builder setOutput(io.github.celesteimage.image.v1.ImageOutput value) {
+      if (outputBuilder_ == null) {
         if (value == null) {
           throw new NullPointerException();
         }
-        image_ = value;
+        output_ = value;
       } else {
-        imageBuilder_.setMessage(value);
+        outputBuilder_.setMessage(value);
       }
       bitField0_ |= 0x00000001;
       onChanged();
@@ -459,14 +459,14 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
-    public Builder setImage(
+    public Builder setOutput(
         io.github.celesteimage.image.v1.ImageOutput.Builder builderForValue) {
-      if (imageBuilder_ == null) {
-        image_ = builderForValue.build();
+      if (outputBuilder_ == null) {
+        output_ = builderForValue.build();
       } else {
-        imageBuilder_.setMessage(builderForValue.build());
+        outputBuilder_.setMessage(builderForValue.build());
       }
       bitField0_ |= 0x00000001;
       onChanged();
@@ -477,21 +477,21 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
-    public Builder mergeImage(io.github.celesteimage.image.v1.ImageOutput value) {
-      if (imageBuilder_ == null) {
+    public Builder mergeOutput(io.github.celesteimage.image.v1.ImageOutput value) {
+      if (outputBuilder_ == null) {
         if (((bitField0_ & 0x00000001) != 0) &&
-          image_ != null &&
-          image_ != io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance()) {
-          getImageBuilder().mergeFrom(value);
+          output_ != null &&
+          output_ != io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance()) {
+          getOutputBuilder().mergeFrom(value);
         } else {
-          image_ = value;
+          output_ = value;
         }
       } else {
-        imageBuilder_.mergeFrom(value);
+        outputBuilder_.mergeFrom(value);
       }
-      if (image_ != null) {
+      if (output_ != null) {
         bitField0_ |= 0x00000001;
         onChanged();
       }
@@ -502,14 +502,14 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
-    public Builder clearImage() {
+    public Builder clearOutput() {
       bitField0_ = (bitField0_ & ~0x00000001);
-      image_ = null;
-      if (imageBuilder_ != null) {
-        imageBuilder_.dispose();
-        imageBuilder_ = null;
+      output_ = null;
+      if (outputBuilder_ != null) {
+        outputBuilder_.dispose();
+        outputBuilder_ = null;
       }
       onChanged();
       return this;
@@ -519,26 +519,26 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
-    public io.github.celesteimage.image.v1.ImageOutput.Builder getImageBuilder() {
+    public io.github.celesteimage.image.v1.ImageOutput.Builder getOutputBuilder() {
       bitField0_ |= 0x00000001;
       onChanged();
-      return internalGetImageFieldBuilder().getBuilder();
+      return internalGetOutputFieldBuilder().getBuilder();
     }
     /**
      * <pre>
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
-    public io.github.celesteimage.image.v1.ImageOutputOrBuilder getImageOrBuilder() {
-      if (imageBuilder_ != null) {
-        return imageBuilder_.getMessageOrBuilder();
+    public io.github.celesteimage.image.v1.ImageOutputOrBuilder getOutputOrBuilder() {
+      if (outputBuilder_ != null) {
+        return outputBuilder_.getMessageOrBuilder();
       } else {
-        return image_ == null ?
-            io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : image_;
+        return output_ == null ?
+            io.github.celesteimage.image.v1.ImageOutput.getDefaultInstance() : output_;
       }
     }
     /**
@@ -546,20 +546,20 @@ private static final long serialVersionUID = 0L;
      * The image without its bytes. Bytes come with the result, or are read by name.
      * </pre>
      *
-     * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+     * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
      */
     private com.google.protobuf.SingleFieldBuilder<
         io.github.celesteimage.image.v1.ImageOutput, io.github.celesteimage.image.v1.ImageOutput.Builder, io.github.celesteimage.image.v1.ImageOutputOrBuilder> 
-        internalGetImageFieldBuilder() {
-      if (imageBuilder_ == null) {
-        imageBuilder_ = new com.google.protobuf.SingleFieldBuilder<
+        internalGetOutputFieldBuilder() {
+      if (outputBuilder_ == null) {
+        outputBuilder_ = new com.google.protobuf.SingleFieldBuilder<
             io.github.celesteimage.image.v1.ImageOutput, io.github.celesteimage.image.v1.ImageOutput.Builder, io.github.celesteimage.image.v1.ImageOutputOrBuilder>(
-                getImage(),
+                getOutput(),
                 getParentForChildren(),
                 isClean());
-        image_ = null;
+        output_ = null;
       }
-      return imageBuilder_;
+      return outputBuilder_;
     }
 
     // @@protoc_insertion_point(builder_scope:celeste.image.v1.ImageEvent)

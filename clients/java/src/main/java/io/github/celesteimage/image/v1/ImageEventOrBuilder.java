@@ -15,25 +15,25 @@ public interface ImageEventOrBuilder extends
    * The image without its bytes. Bytes come with the result, or are read by name.
    * </pre>
    *
-   * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
-   * @return Whether the image field is set.
+   * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
+   * @return Whether the output field is set.
    */
-  boolean hasImage();
+  boolean hasOutput();
   /**
    * <pre>
    * The image without its bytes. Bytes come with the result, or are read by name.
    * </pre>
    *
-   * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
-   * @return The image.
+   * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
+   * @return The output.
    */
-  io.github.celesteimage.image.v1.ImageOutput getImage();
+  io.github.celesteimage.image.v1.ImageOutput getOutput();
   /**
    * <pre>
    * The image without its bytes. Bytes come with the result, or are read by name.
    * </pre>
    *
-   * <code>.celeste.image.v1.ImageOutput image = 1 [json_name = "image"];</code>
+   * <code>.celeste.image.v1.ImageOutput output = 1 [json_name = "output"];</code>
    */
-  io.github.celesteimage.image.v1.ImageOutputOrBuilder getImageOrBuilder();
+  io.github.celesteimage.image.v1.ImageOutputOrBuilder getOutputOrBuilder();
 }

@@ -59,8 +59,8 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.ByteString data_ = com.google.protobuf.ByteString.EMPTY;
   /**
    * <pre>
-   * The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-   * images as artifacts.
+   * The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+   * They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
    * </pre>
    *
    * <code>bytes data = 1 [json_name = "data"];</code>
@@ -662,8 +662,8 @@ private static final long serialVersionUID = 0L;
     private com.google.protobuf.ByteString data_ = com.google.protobuf.ByteString.EMPTY;
     /**
      * <pre>
-     * The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-     * images as artifacts.
+     * The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+     * They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
      * </pre>
      *
      * <code>bytes data = 1 [json_name = "data"];</code>
@@ -675,8 +675,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-     * images as artifacts.
+     * The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+     * They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
      * </pre>
      *
      * <code>bytes data = 1 [json_name = "data"];</code>
@@ -692,8 +692,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-     * images as artifacts.
+     * The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+     * They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
      * </pre>
      *
      * <code>bytes data = 1 [json_name = "data"];</code>

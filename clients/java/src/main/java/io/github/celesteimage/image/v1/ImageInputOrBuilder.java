@@ -12,8 +12,8 @@ public interface ImageInputOrBuilder extends
 
   /**
    * <pre>
-   * The encoded image as bytes, never as base64. The bytes count against `ServerLimits.request_bytes`; upload larger
-   * images as artifacts.
+   * The encoded image. In JSON, bytes are base64, as in every field of bytes; elsewhere they are the bytes themselves.
+   * They count against `ServerLimits.request_bytes`; upload larger images as artifacts.
    * </pre>
    *
    * <code>bytes data = 1 [json_name = "data"];</code>

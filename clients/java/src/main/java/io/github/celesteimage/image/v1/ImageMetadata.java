@@ -131,17 +131,17 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int SIZE_BYTES_FIELD_NUMBER = 4;
-  private long sizeBytes_ = 0L;
+  private int sizeBytes_ = 0;
   /**
    * <pre>
-   * Size of the file in bytes.
+   * Size of the file in bytes, at most `ServerLimits.image_bytes`.
    * </pre>
    *
-   * <code>int64 size_bytes = 4 [json_name = "sizeBytes"];</code>
+   * <code>int32 size_bytes = 4 [json_name = "sizeBytes"];</code>
    * @return The sizeBytes.
    */
   @java.lang.Override
-  public long getSizeBytes() {
+  public int getSizeBytes() {
     return sizeBytes_;
   }
 
@@ -491,8 +491,8 @@ private static final long serialVersionUID = 0L;
     if (height_ != 0) {
       output.writeInt32(3, height_);
     }
-    if (sizeBytes_ != 0L) {
-      output.writeInt64(4, sizeBytes_);
+    if (sizeBytes_ != 0) {
+      output.writeInt32(4, sizeBytes_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sha256_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 5, sha256_);
@@ -541,9 +541,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeInt32Size(3, height_);
     }
-    if (sizeBytes_ != 0L) {
+    if (sizeBytes_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(4, sizeBytes_);
+        .computeInt32Size(4, sizeBytes_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sha256_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(5, sha256_);
@@ -643,8 +643,7 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + HEIGHT_FIELD_NUMBER;
     hash = (53 * hash) + getHeight();
     hash = (37 * hash) + SIZE_BYTES_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getSizeBytes());
+    hash = (53 * hash) + getSizeBytes();
     hash = (37 * hash) + SHA256_FIELD_NUMBER;
     hash = (53 * hash) + getSha256().hashCode();
     hash = (37 * hash) + COLOR_MODE_FIELD_NUMBER;
@@ -816,7 +815,7 @@ private static final long serialVersionUID = 0L;
       mediaType_ = "";
       width_ = 0;
       height_ = 0;
-      sizeBytes_ = 0L;
+      sizeBytes_ = 0;
       sha256_ = "";
       colorMode_ = "";
       hasAlpha_ = false;
@@ -955,7 +954,7 @@ private static final long serialVersionUID = 0L;
       if (other.getHeight() != 0) {
         setHeight(other.getHeight());
       }
-      if (other.getSizeBytes() != 0L) {
+      if (other.getSizeBytes() != 0) {
         setSizeBytes(other.getSizeBytes());
       }
       if (!other.getSha256().isEmpty()) {
@@ -1056,7 +1055,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 24
             case 32: {
-              sizeBytes_ = input.readInt64();
+              sizeBytes_ = input.readInt32();
               bitField0_ |= 0x00000008;
               break;
             } // case 32
@@ -1314,29 +1313,29 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private long sizeBytes_ ;
+    private int sizeBytes_ ;
     /**
      * <pre>
-     * Size of the file in bytes.
+     * Size of the file in bytes, at most `ServerLimits.image_bytes`.
      * </pre>
      *
-     * <code>int64 size_bytes = 4 [json_name = "sizeBytes"];</code>
+     * <code>int32 size_bytes = 4 [json_name = "sizeBytes"];</code>
      * @return The sizeBytes.
      */
     @java.lang.Override
-    public long getSizeBytes() {
+    public int getSizeBytes() {
       return sizeBytes_;
     }
     /**
      * <pre>
-     * Size of the file in bytes.
+     * Size of the file in bytes, at most `ServerLimits.image_bytes`.
      * </pre>
      *
-     * <code>int64 size_bytes = 4 [json_name = "sizeBytes"];</code>
+     * <code>int32 size_bytes = 4 [json_name = "sizeBytes"];</code>
      * @param value The sizeBytes to set.
      * @return This builder for chaining.
      */
-    public Builder setSizeBytes(long value) {
+    public Builder setSizeBytes(int value) {
 
       sizeBytes_ = value;
       bitField0_ |= 0x00000008;
@@ -1345,15 +1344,15 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Size of the file in bytes.
+     * Size of the file in bytes, at most `ServerLimits.image_bytes`.
      * </pre>
      *
-     * <code>int64 size_bytes = 4 [json_name = "sizeBytes"];</code>
+     * <code>int32 size_bytes = 4 [json_name = "sizeBytes"];</code>
      * @return This builder for chaining.
      */
     public Builder clearSizeBytes() {
       bitField0_ = (bitField0_ & ~0x00000008);
-      sizeBytes_ = 0L;
+      sizeBytes_ = 0;
       onChanged();
       return this;
     }

@@ -52,13 +52,13 @@ public interface ImageMetadataOrBuilder extends
 
   /**
    * <pre>
-   * Size of the file in bytes.
+   * Size of the file in bytes, at most `ServerLimits.image_bytes`.
    * </pre>
    *
-   * <code>int64 size_bytes = 4 [json_name = "sizeBytes"];</code>
+   * <code>int32 size_bytes = 4 [json_name = "sizeBytes"];</code>
    * @return The sizeBytes.
    */
-  long getSizeBytes();
+  int getSizeBytes();
 
   /**
    * <pre>

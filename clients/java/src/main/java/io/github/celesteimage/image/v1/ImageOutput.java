@@ -180,17 +180,17 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int SIZE_BYTES_FIELD_NUMBER = 5;
-  private long sizeBytes_ = 0L;
+  private int sizeBytes_ = 0;
   /**
    * <pre>
-   * Size of the encoded image in bytes.
+   * Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
    * </pre>
    *
-   * <code>int64 size_bytes = 5 [json_name = "sizeBytes"];</code>
+   * <code>int32 size_bytes = 5 [json_name = "sizeBytes"];</code>
    * @return The sizeBytes.
    */
   @java.lang.Override
-  public long getSizeBytes() {
+  public int getSizeBytes() {
     return sizeBytes_;
   }
 
@@ -276,7 +276,8 @@ private static final long serialVersionUID = 0L;
   private long seed_ = 0L;
   /**
    * <pre>
-   * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+   * seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 9 [json_name = "seed"];</code>
@@ -288,7 +289,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+   * seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 9 [json_name = "seed"];</code>
@@ -425,8 +427,8 @@ private static final long serialVersionUID = 0L;
     if (height_ != 0) {
       output.writeInt32(4, height_);
     }
-    if (sizeBytes_ != 0L) {
-      output.writeInt64(5, sizeBytes_);
+    if (sizeBytes_ != 0) {
+      output.writeInt32(5, sizeBytes_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sha256_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 6, sha256_);
@@ -469,9 +471,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeInt32Size(4, height_);
     }
-    if (sizeBytes_ != 0L) {
+    if (sizeBytes_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(5, sizeBytes_);
+        .computeInt32Size(5, sizeBytes_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(sha256_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(6, sha256_);
@@ -559,8 +561,7 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + HEIGHT_FIELD_NUMBER;
     hash = (53 * hash) + getHeight();
     hash = (37 * hash) + SIZE_BYTES_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getSizeBytes());
+    hash = (53 * hash) + getSizeBytes();
     hash = (37 * hash) + SHA256_FIELD_NUMBER;
     hash = (53 * hash) + getSha256().hashCode();
     hash = (37 * hash) + DATA_FIELD_NUMBER;
@@ -717,7 +718,7 @@ private static final long serialVersionUID = 0L;
       mediaType_ = "";
       width_ = 0;
       height_ = 0;
-      sizeBytes_ = 0L;
+      sizeBytes_ = 0;
       sha256_ = "";
       data_ = com.google.protobuf.ByteString.EMPTY;
       index_ = 0;
@@ -825,7 +826,7 @@ private static final long serialVersionUID = 0L;
       if (other.getHeight() != 0) {
         setHeight(other.getHeight());
       }
-      if (other.getSizeBytes() != 0L) {
+      if (other.getSizeBytes() != 0) {
         setSizeBytes(other.getSizeBytes());
       }
       if (!other.getSha256().isEmpty()) {
@@ -904,7 +905,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 32
             case 40: {
-              sizeBytes_ = input.readInt64();
+              sizeBytes_ = input.readInt32();
               bitField0_ |= 0x00000010;
               break;
             } // case 40
@@ -1228,29 +1229,29 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private long sizeBytes_ ;
+    private int sizeBytes_ ;
     /**
      * <pre>
-     * Size of the encoded image in bytes.
+     * Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
      * </pre>
      *
-     * <code>int64 size_bytes = 5 [json_name = "sizeBytes"];</code>
+     * <code>int32 size_bytes = 5 [json_name = "sizeBytes"];</code>
      * @return The sizeBytes.
      */
     @java.lang.Override
-    public long getSizeBytes() {
+    public int getSizeBytes() {
       return sizeBytes_;
     }
     /**
      * <pre>
-     * Size of the encoded image in bytes.
+     * Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
      * </pre>
      *
-     * <code>int64 size_bytes = 5 [json_name = "sizeBytes"];</code>
+     * <code>int32 size_bytes = 5 [json_name = "sizeBytes"];</code>
      * @param value The sizeBytes to set.
      * @return This builder for chaining.
      */
-    public Builder setSizeBytes(long value) {
+    public Builder setSizeBytes(int value) {
 
       sizeBytes_ = value;
       bitField0_ |= 0x00000010;
@@ -1259,15 +1260,15 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Size of the encoded image in bytes.
+     * Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
      * </pre>
      *
-     * <code>int64 size_bytes = 5 [json_name = "sizeBytes"];</code>
+     * <code>int32 size_bytes = 5 [json_name = "sizeBytes"];</code>
      * @return This builder for chaining.
      */
     public Builder clearSizeBytes() {
       bitField0_ = (bitField0_ & ~0x00000010);
-      sizeBytes_ = 0L;
+      sizeBytes_ = 0;
       onChanged();
       return this;
     }
@@ -1458,7 +1459,8 @@ private static final long serialVersionUID = 0L;
     private long seed_ ;
     /**
      * <pre>
-     * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+     * seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 9 [json_name = "seed"];</code>
@@ -1470,7 +1472,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+     * seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 9 [json_name = "seed"];</code>
@@ -1482,7 +1485,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+     * seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 9 [json_name = "seed"];</code>
@@ -1498,7 +1502,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+     * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+     * seeds.
      * </pre>
      *
      * <code>optional uint64 seed = 9 [json_name = "seed"];</code>

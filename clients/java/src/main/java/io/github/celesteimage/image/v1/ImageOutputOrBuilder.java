@@ -72,13 +72,13 @@ public interface ImageOutputOrBuilder extends
 
   /**
    * <pre>
-   * Size of the encoded image in bytes.
+   * Size of the encoded image in bytes, at most `ServerLimits.image_bytes`.
    * </pre>
    *
-   * <code>int64 size_bytes = 5 [json_name = "sizeBytes"];</code>
+   * <code>int32 size_bytes = 5 [json_name = "sizeBytes"];</code>
    * @return The sizeBytes.
    */
-  long getSizeBytes();
+  int getSizeBytes();
 
   /**
    * <pre>
@@ -123,7 +123,8 @@ public interface ImageOutputOrBuilder extends
 
   /**
    * <pre>
-   * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+   * seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 9 [json_name = "seed"];</code>
@@ -132,7 +133,8 @@ public interface ImageOutputOrBuilder extends
   boolean hasSeed();
   /**
    * <pre>
-   * Seed that makes this image again with the same model and parameters. Unset when the model has no seeds.
+   * Seed, 0 to 2^64 - 1, that makes this image again with the same model and parameters. Unset when the model has no
+   * seeds.
    * </pre>
    *
    * <code>optional uint64 seed = 9 [json_name = "seed"];</code>

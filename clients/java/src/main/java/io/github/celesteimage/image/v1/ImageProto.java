@@ -71,7 +71,7 @@ public final class ImageProto extends com.google.protobuf.GeneratedFile {
       "Output\022\032\n\010artifact\030\001 \001(\tR\010artifact\022\035\n\nme" +
       "dia_type\030\002 \001(\tR\tmediaType\022\024\n\005width\030\003 \001(\005" +
       "R\005width\022\026\n\006height\030\004 \001(\005R\006height\022\035\n\nsize_" +
-      "bytes\030\005 \001(\003R\tsizeBytes\022\026\n\006sha256\030\006 \001(\tR\006" +
+      "bytes\030\005 \001(\005R\tsizeBytes\022\026\n\006sha256\030\006 \001(\tR\006" +
       "sha256\022\022\n\004data\030\007 \001(\014R\004data\022\024\n\005index\030\010 \001(" +
       "\005R\005index\022\027\n\004seed\030\t \001(\004H\000R\004seed\210\001\001\022\030\n\007par" +
       "ents\030\n \003(\tR\007parents\022%\n\016revised_prompt\030\013 " +

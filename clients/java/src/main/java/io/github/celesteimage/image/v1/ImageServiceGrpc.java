@@ -303,6 +303,7 @@ public final class ImageServiceGrpc {
      * Runs one operation and streams its events until its images are stored.
      * Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
      * the same status. Closing the stream stops the work; stored images are kept.
+     * HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
      * </pre>
      */
     default void stream(io.github.celesteimage.image.v1.StreamRequest request,
@@ -415,6 +416,7 @@ public final class ImageServiceGrpc {
      * Runs one operation and streams its events until its images are stored.
      * Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
      * the same status. Closing the stream stops the work; stored images are kept.
+     * HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
      * </pre>
      */
     public void stream(io.github.celesteimage.image.v1.StreamRequest request,
@@ -499,6 +501,7 @@ public final class ImageServiceGrpc {
      * Runs one operation and streams its events until its images are stored.
      * Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
      * the same status. Closing the stream stops the work; stored images are kept.
+     * HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
      * </pre>
      */
     @io.grpc.ExperimentalApi("https://github.com/grpc/grpc-java/issues/10918")
@@ -584,6 +587,7 @@ public final class ImageServiceGrpc {
      * Runs one operation and streams its events until its images are stored.
      * Events are numbered 1, 2, 3 and so on. The last event is `completed` or `failed`. After `failed` the call ends with
      * the same status. Closing the stream stops the work; stored images are kept.
+     * HTTP callers get status 200 with the first event, also when the operation fails: look at the last event.
      * </pre>
      */
     public java.util.Iterator<io.github.celesteimage.image.v1.StreamResponse> stream(

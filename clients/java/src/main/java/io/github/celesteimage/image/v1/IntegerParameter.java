@@ -79,7 +79,7 @@ private static final long serialVersionUID = 0L;
   private long maximum_ = 0L;
   /**
    * <pre>
-   * Largest value. Unset when the contract alone limits it.
+   * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
    * </pre>
    *
    * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>
@@ -91,7 +91,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Largest value. Unset when the contract alone limits it.
+   * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
    * </pre>
    *
    * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>
@@ -593,7 +593,7 @@ private static final long serialVersionUID = 0L;
     private long maximum_ ;
     /**
      * <pre>
-     * Largest value. Unset when the contract alone limits it.
+     * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
      * </pre>
      *
      * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>
@@ -605,7 +605,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Largest value. Unset when the contract alone limits it.
+     * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
      * </pre>
      *
      * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>
@@ -617,7 +617,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Largest value. Unset when the contract alone limits it.
+     * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
      * </pre>
      *
      * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>
@@ -633,7 +633,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Largest value. Unset when the contract alone limits it.
+     * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
      * </pre>
      *
      * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>

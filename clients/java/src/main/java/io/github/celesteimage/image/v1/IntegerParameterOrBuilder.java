@@ -31,7 +31,7 @@ public interface IntegerParameterOrBuilder extends
 
   /**
    * <pre>
-   * Largest value. Unset when the contract alone limits it.
+   * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
    * </pre>
    *
    * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>
@@ -40,7 +40,7 @@ public interface IntegerParameterOrBuilder extends
   boolean hasMaximum();
   /**
    * <pre>
-   * Largest value. Unset when the contract alone limits it.
+   * Largest value. Unset when the contract alone limits it, also for a seed up to 2^64 - 1.
    * </pre>
    *
    * <code>optional int64 maximum = 2 [json_name = "maximum"];</code>

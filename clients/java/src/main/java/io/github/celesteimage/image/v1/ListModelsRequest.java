@@ -170,7 +170,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object edit_ = "";
   /**
    * <pre>
-   * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+   * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
    * </pre>
    *
    * <code>string edit = 5 [json_name = "edit"];</code>
@@ -191,7 +191,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+   * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
    * </pre>
    *
    * <code>string edit = 5 [json_name = "edit"];</code>
@@ -882,7 +882,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object edit_ = "";
     /**
      * <pre>
-     * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+     * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
      * </pre>
      *
      * <code>string edit = 5 [json_name = "edit"];</code>
@@ -902,7 +902,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+     * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
      * </pre>
      *
      * <code>string edit = 5 [json_name = "edit"];</code>
@@ -923,7 +923,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+     * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
      * </pre>
      *
      * <code>string edit = 5 [json_name = "edit"];</code>
@@ -940,7 +940,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+     * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
      * </pre>
      *
      * <code>string edit = 5 [json_name = "edit"];</code>
@@ -954,7 +954,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+     * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
      * </pre>
      *
      * <code>string edit = 5 [json_name = "edit"];</code>

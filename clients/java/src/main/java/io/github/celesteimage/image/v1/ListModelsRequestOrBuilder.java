@@ -80,7 +80,7 @@ public interface ListModelsRequestOrBuilder extends
 
   /**
    * <pre>
-   * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+   * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
    * </pre>
    *
    * <code>string edit = 5 [json_name = "edit"];</code>
@@ -89,7 +89,7 @@ public interface ListModelsRequestOrBuilder extends
   java.lang.String getEdit();
   /**
    * <pre>
-   * Only models that offer this edit, a member of `EditRequest.edit`: `inpaint`. Empty means all.
+   * Only models that offer this edit, a member of `EditRequest.kind`: `inpaint`. Empty means all.
    * </pre>
    *
    * <code>string edit = 5 [json_name = "edit"];</code>

@@ -336,7 +336,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -348,7 +348,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -359,7 +359,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -371,7 +371,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -644,19 +644,19 @@ private static final long serialVersionUID = 0L;
     return maxCount_;
   }
 
-  public static final int PREVIEWS_FIELD_NUMBER = 12;
-  private boolean previews_ = false;
+  public static final int SENDS_PREVIEWS_FIELD_NUMBER = 12;
+  private boolean sendsPreviews_ = false;
   /**
    * <pre>
    * Whether the model sends previews.
    * </pre>
    *
-   * <code>bool previews = 12 [json_name = "previews"];</code>
-   * @return The previews.
+   * <code>bool sends_previews = 12 [json_name = "sendsPreviews"];</code>
+   * @return The sendsPreviews.
    */
   @java.lang.Override
-  public boolean getPreviews() {
-    return previews_;
+  public boolean getSendsPreviews() {
+    return sendsPreviews_;
   }
 
   public static final int PARAMETERS_FIELD_NUMBER = 13;
@@ -901,8 +901,8 @@ private static final long serialVersionUID = 0L;
     if (maxCount_ != 0) {
       output.writeInt32(11, maxCount_);
     }
-    if (previews_ != false) {
-      output.writeBool(12, previews_);
+    if (sendsPreviews_ != false) {
+      output.writeBool(12, sendsPreviews_);
     }
     for (int i = 0; i < parameters_.size(); i++) {
       output.writeMessage(13, parameters_.get(i));
@@ -981,9 +981,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeInt32Size(11, maxCount_);
     }
-    if (previews_ != false) {
+    if (sendsPreviews_ != false) {
       size += com.google.protobuf.CodedOutputStream
-        .computeBoolSize(12, previews_);
+        .computeBoolSize(12, sendsPreviews_);
     }
     for (int i = 0; i < parameters_.size(); i++) {
       size += com.google.protobuf.CodedOutputStream
@@ -1045,8 +1045,8 @@ private static final long serialVersionUID = 0L;
         .equals(other.getCheckedOn())) return false;
     if (getMaxCount()
         != other.getMaxCount()) return false;
-    if (getPreviews()
-        != other.getPreviews()) return false;
+    if (getSendsPreviews()
+        != other.getSendsPreviews()) return false;
     if (!getParametersList()
         .equals(other.getParametersList())) return false;
     if (hasLifecycle() != other.hasLifecycle()) return false;
@@ -1098,9 +1098,9 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getCheckedOn().hashCode();
     hash = (37 * hash) + MAX_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + getMaxCount();
-    hash = (37 * hash) + PREVIEWS_FIELD_NUMBER;
+    hash = (37 * hash) + SENDS_PREVIEWS_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
-        getPreviews());
+        getSendsPreviews());
     if (getParametersCount() > 0) {
       hash = (37 * hash) + PARAMETERS_FIELD_NUMBER;
       hash = (53 * hash) + getParametersList().hashCode();
@@ -1271,7 +1271,7 @@ private static final long serialVersionUID = 0L;
       source_ = "";
       checkedOn_ = "";
       maxCount_ = 0;
-      previews_ = false;
+      sendsPreviews_ = false;
       if (parametersBuilder_ == null) {
         parameters_ = java.util.Collections.emptyList();
       } else {
@@ -1387,7 +1387,7 @@ private static final long serialVersionUID = 0L;
         result.maxCount_ = maxCount_;
       }
       if (((from_bitField0_ & 0x00001000) != 0)) {
-        result.previews_ = previews_;
+        result.sendsPreviews_ = sendsPreviews_;
       }
       int to_bitField0_ = 0;
       if (((from_bitField0_ & 0x00004000) != 0)) {
@@ -1487,8 +1487,8 @@ private static final long serialVersionUID = 0L;
       if (other.getMaxCount() != 0) {
         setMaxCount(other.getMaxCount());
       }
-      if (other.getPreviews() != false) {
-        setPreviews(other.getPreviews());
+      if (other.getSendsPreviews() != false) {
+        setSendsPreviews(other.getSendsPreviews());
       }
       if (parametersBuilder_ == null) {
         if (!other.parameters_.isEmpty()) {
@@ -1652,7 +1652,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 88
             case 96: {
-              previews_ = input.readBool();
+              sendsPreviews_ = input.readBool();
               bitField0_ |= 0x00001000;
               break;
             } // case 96
@@ -2279,7 +2279,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2292,7 +2292,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2303,7 +2303,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2315,7 +2315,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2328,7 +2328,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2347,7 +2347,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2365,7 +2365,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2383,7 +2383,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2398,7 +2398,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+     * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
      * </pre>
      *
      * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -2991,31 +2991,31 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private boolean previews_ ;
+    private boolean sendsPreviews_ ;
     /**
      * <pre>
      * Whether the model sends previews.
      * </pre>
      *
-     * <code>bool previews = 12 [json_name = "previews"];</code>
-     * @return The previews.
+     * <code>bool sends_previews = 12 [json_name = "sendsPreviews"];</code>
+     * @return The sendsPreviews.
      */
     @java.lang.Override
-    public boolean getPreviews() {
-      return previews_;
+    public boolean getSendsPreviews() {
+      return sendsPreviews_;
     }
     /**
      * <pre>
      * Whether the model sends previews.
      * </pre>
      *
-     * <code>bool previews = 12 [json_name = "previews"];</code>
-     * @param value The previews to set.
+     * <code>bool sends_previews = 12 [json_name = "sendsPreviews"];</code>
+     * @param value The sendsPreviews to set.
      * @return This builder for chaining.
      */
-    public Builder setPreviews(boolean value) {
+    public Builder setSendsPreviews(boolean value) {
 
-      previews_ = value;
+      sendsPreviews_ = value;
       bitField0_ |= 0x00001000;
       onChanged();
       return this;
@@ -3025,12 +3025,12 @@ private static final long serialVersionUID = 0L;
      * Whether the model sends previews.
      * </pre>
      *
-     * <code>bool previews = 12 [json_name = "previews"];</code>
+     * <code>bool sends_previews = 12 [json_name = "sendsPreviews"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearPreviews() {
+    public Builder clearSendsPreviews() {
       bitField0_ = (bitField0_ & ~0x00001000);
-      previews_ = false;
+      sendsPreviews_ = false;
       onChanged();
       return this;
     }

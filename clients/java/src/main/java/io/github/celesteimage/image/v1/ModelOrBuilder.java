@@ -141,7 +141,7 @@ public interface ModelOrBuilder extends
 
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -151,7 +151,7 @@ public interface ModelOrBuilder extends
       getEditsList();
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -160,7 +160,7 @@ public interface ModelOrBuilder extends
   int getEditsCount();
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -170,7 +170,7 @@ public interface ModelOrBuilder extends
   java.lang.String getEdits(int index);
   /**
    * <pre>
-   * Edits that the model offers, as members of `EditRequest.edit`: `inpaint`, `remove_background`. Empty without EDIT.
+   * Edits that the model offers, as members of `EditRequest.kind`: `inpaint`, `remove_background`. Empty without EDIT.
    * </pre>
    *
    * <code>repeated string edits = 17 [json_name = "edits"];</code>
@@ -323,10 +323,10 @@ public interface ModelOrBuilder extends
    * Whether the model sends previews.
    * </pre>
    *
-   * <code>bool previews = 12 [json_name = "previews"];</code>
-   * @return The previews.
+   * <code>bool sends_previews = 12 [json_name = "sendsPreviews"];</code>
+   * @return The sendsPreviews.
    */
-  boolean getPreviews();
+  boolean getSendsPreviews();
 
   /**
    * <pre>

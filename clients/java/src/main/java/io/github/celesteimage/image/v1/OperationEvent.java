@@ -294,7 +294,7 @@ private static final long serialVersionUID = 0L;
    * The operation made progress.
    * </pre>
    *
-   * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+   * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
    * @return Whether the progress field is set.
    */
   @java.lang.Override
@@ -306,29 +306,29 @@ private static final long serialVersionUID = 0L;
    * The operation made progress.
    * </pre>
    *
-   * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+   * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
    * @return The progress.
    */
   @java.lang.Override
-  public io.github.celesteimage.image.v1.ProgressEvent getProgress() {
+  public io.github.celesteimage.image.v1.ProgressedEvent getProgress() {
     if (kindCase_ == 7) {
-       return (io.github.celesteimage.image.v1.ProgressEvent) kind_;
+       return (io.github.celesteimage.image.v1.ProgressedEvent) kind_;
     }
-    return io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+    return io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
   }
   /**
    * <pre>
    * The operation made progress.
    * </pre>
    *
-   * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+   * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
    */
   @java.lang.Override
-  public io.github.celesteimage.image.v1.ProgressEventOrBuilder getProgressOrBuilder() {
+  public io.github.celesteimage.image.v1.ProgressedEventOrBuilder getProgressOrBuilder() {
     if (kindCase_ == 7) {
-       return (io.github.celesteimage.image.v1.ProgressEvent) kind_;
+       return (io.github.celesteimage.image.v1.ProgressedEvent) kind_;
     }
-    return io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+    return io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
   }
 
   public static final int PREVIEW_FIELD_NUMBER = 8;
@@ -619,7 +619,7 @@ private static final long serialVersionUID = 0L;
       output.writeMessage(6, (io.github.celesteimage.image.v1.SubmittedEvent) kind_);
     }
     if (kindCase_ == 7) {
-      output.writeMessage(7, (io.github.celesteimage.image.v1.ProgressEvent) kind_);
+      output.writeMessage(7, (io.github.celesteimage.image.v1.ProgressedEvent) kind_);
     }
     if (kindCase_ == 8) {
       output.writeMessage(8, (io.github.celesteimage.image.v1.PreviewEvent) kind_);
@@ -670,7 +670,7 @@ private static final long serialVersionUID = 0L;
     }
     if (kindCase_ == 7) {
       size += com.google.protobuf.CodedOutputStream
-        .computeMessageSize(7, (io.github.celesteimage.image.v1.ProgressEvent) kind_);
+        .computeMessageSize(7, (io.github.celesteimage.image.v1.ProgressedEvent) kind_);
     }
     if (kindCase_ == 8) {
       size += com.google.protobuf.CodedOutputStream
@@ -2035,13 +2035,13 @@ private static final long serialVersionUID = 0L;
     }
 
     private com.google.protobuf.SingleFieldBuilder<
-        io.github.celesteimage.image.v1.ProgressEvent, io.github.celesteimage.image.v1.ProgressEvent.Builder, io.github.celesteimage.image.v1.ProgressEventOrBuilder> progressBuilder_;
+        io.github.celesteimage.image.v1.ProgressedEvent, io.github.celesteimage.image.v1.ProgressedEvent.Builder, io.github.celesteimage.image.v1.ProgressedEventOrBuilder> progressBuilder_;
     /**
      * <pre>
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      * @return Whether the progress field is set.
      */
     @java.lang.Override
@@ -2053,21 +2053,21 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      * @return The progress.
      */
     @java.lang.Override
-    public io.github.celesteimage.image.v1.ProgressEvent getProgress() {
+    public io.github.celesteimage.image.v1.ProgressedEvent getProgress() {
       if (progressBuilder_ == null) {
         if (kindCase_ == 7) {
-          return (io.github.celesteimage.image.v1.ProgressEvent) kind_;
+          return (io.github.celesteimage.image.v1.ProgressedEvent) kind_;
         }
-        return io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+        return io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
       } else {
         if (kindCase_ == 7) {
           return progressBuilder_.getMessage();
         }
-        return io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+        return io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
       }
     }
     /**
@@ -2075,9 +2075,9 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
-    public Builder setProgress(io.github.celesteimage.image.v1.ProgressEvent value) {
+    public Builder setProgress(io.github.celesteimage.image.v1.ProgressedEvent value) {
       if (progressBuilder_ == null) {
         if (value == null) {
           throw new NullPointerException();
@@ -2095,10 +2095,10 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
     public Builder setProgress(
-        io.github.celesteimage.image.v1.ProgressEvent.Builder builderForValue) {
+        io.github.celesteimage.image.v1.ProgressedEvent.Builder builderForValue) {
       if (progressBuilder_ == null) {
         kind_ = builderForValue.build();
         onChanged();
@@ -2113,13 +2113,13 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
-    public Builder mergeProgress(io.github.celesteimage.image.v1.ProgressEvent value) {
+    public Builder mergeProgress(io.github.celesteimage.image.v1.ProgressedEvent value) {
       if (progressBuilder_ == null) {
         if (kindCase_ == 7 &&
-            kind_ != io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance()) {
-          kind_ = io.github.celesteimage.image.v1.ProgressEvent.newBuilder((io.github.celesteimage.image.v1.ProgressEvent) kind_)
+            kind_ != io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance()) {
+          kind_ = io.github.celesteimage.image.v1.ProgressedEvent.newBuilder((io.github.celesteimage.image.v1.ProgressedEvent) kind_)
               .mergeFrom(value).buildPartial();
         } else {
           kind_ = value;
@@ -2140,7 +2140,7 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
     public Builder clearProgress() {
       if (progressBuilder_ == null) {
@@ -2163,9 +2163,9 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
-    public io.github.celesteimage.image.v1.ProgressEvent.Builder getProgressBuilder() {
+    public io.github.celesteimage.image.v1.ProgressedEvent.Builder getProgressBuilder() {
       return internalGetProgressFieldBuilder().getBuilder();
     }
     /**
@@ -2173,17 +2173,17 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
     @java.lang.Override
-    public io.github.celesteimage.image.v1.ProgressEventOrBuilder getProgressOrBuilder() {
+    public io.github.celesteimage.image.v1.ProgressedEventOrBuilder getProgressOrBuilder() {
       if ((kindCase_ == 7) && (progressBuilder_ != null)) {
         return progressBuilder_.getMessageOrBuilder();
       } else {
         if (kindCase_ == 7) {
-          return (io.github.celesteimage.image.v1.ProgressEvent) kind_;
+          return (io.github.celesteimage.image.v1.ProgressedEvent) kind_;
         }
-        return io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+        return io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
       }
     }
     /**
@@ -2191,18 +2191,18 @@ private static final long serialVersionUID = 0L;
      * The operation made progress.
      * </pre>
      *
-     * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+     * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
      */
     private com.google.protobuf.SingleFieldBuilder<
-        io.github.celesteimage.image.v1.ProgressEvent, io.github.celesteimage.image.v1.ProgressEvent.Builder, io.github.celesteimage.image.v1.ProgressEventOrBuilder> 
+        io.github.celesteimage.image.v1.ProgressedEvent, io.github.celesteimage.image.v1.ProgressedEvent.Builder, io.github.celesteimage.image.v1.ProgressedEventOrBuilder> 
         internalGetProgressFieldBuilder() {
       if (progressBuilder_ == null) {
         if (!(kindCase_ == 7)) {
-          kind_ = io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+          kind_ = io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
         }
         progressBuilder_ = new com.google.protobuf.SingleFieldBuilder<
-            io.github.celesteimage.image.v1.ProgressEvent, io.github.celesteimage.image.v1.ProgressEvent.Builder, io.github.celesteimage.image.v1.ProgressEventOrBuilder>(
-                (io.github.celesteimage.image.v1.ProgressEvent) kind_,
+            io.github.celesteimage.image.v1.ProgressedEvent, io.github.celesteimage.image.v1.ProgressedEvent.Builder, io.github.celesteimage.image.v1.ProgressedEventOrBuilder>(
+                (io.github.celesteimage.image.v1.ProgressedEvent) kind_,
                 getParentForChildren(),
                 isClean());
         kind_ = null;

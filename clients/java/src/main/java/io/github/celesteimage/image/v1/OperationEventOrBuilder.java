@@ -133,7 +133,7 @@ public interface OperationEventOrBuilder extends
    * The operation made progress.
    * </pre>
    *
-   * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+   * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
    * @return Whether the progress field is set.
    */
   boolean hasProgress();
@@ -142,18 +142,18 @@ public interface OperationEventOrBuilder extends
    * The operation made progress.
    * </pre>
    *
-   * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+   * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
    * @return The progress.
    */
-  io.github.celesteimage.image.v1.ProgressEvent getProgress();
+  io.github.celesteimage.image.v1.ProgressedEvent getProgress();
   /**
    * <pre>
    * The operation made progress.
    * </pre>
    *
-   * <code>.celeste.image.v1.ProgressEvent progress = 7 [json_name = "progress"];</code>
+   * <code>.celeste.image.v1.ProgressedEvent progress = 7 [json_name = "progress"];</code>
    */
-  io.github.celesteimage.image.v1.ProgressEventOrBuilder getProgressOrBuilder();
+  io.github.celesteimage.image.v1.ProgressedEventOrBuilder getProgressOrBuilder();
 
   /**
    * <pre>

@@ -146,56 +146,56 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
       "ge.v1.RelightEditH\000R\007relight\0220\n\004vary\030\032 \001" +
       "(\0132\032.celeste.image.v1.VaryEditH\000R\004vary\0229" +
       "\n\007control\030\034 \001(\0132\035.celeste.image.v1.Contr" +
-      "olEditH\000R\007controlB\010\n\004edit\022\000B\007\n\005_seedB\021\n\017" +
-      "_rewrite_prompt\"\370\003\n\016UpscaleRequest\022\037\n\nre" +
+      "olEditH\000R\007controlB\010\n\004kind\022\000B\007\n\005_seedB\021\n\017" +
+      "_rewrite_prompt\"\362\003\n\016UpscaleRequest\022\037\n\nre" +
       "quest_id\030\001 \001(\tB\000R\trequestId\022\026\n\005model\030\002 \001" +
       "(\tB\000R\005model\022:\n\007options\030\003 \001(\0132 .celeste.i" +
       "mage.v1.RequestOptionsR\007options\0224\n\005image" +
       "\030\004 \001(\0132\034.celeste.image.v1.ImageInputB\000R\005" +
       "image\022\030\n\006factor\030\005 \001(\001B\000R\006factor\022,\n\004size\030" +
-      "\006 \001(\0132\026.celeste.image.v1.SizeB\000R\004size\0229\n" +
-      "\006method\030\007 \001(\0162\037.celeste.image.v1.Upscale" +
-      "MethodB\000R\006method\022,\n\021output_media_type\030\010 " +
-      "\001(\tB\000R\017outputMediaType\022\030\n\006prompt\030\t \001(\tB\000" +
-      "R\006prompt\022%\n\ncreativity\030\n \001(\001B\000H\000R\ncreati" +
-      "vity\210\001\001\022\027\n\004seed\030\013 \001(\004H\001R\004seed\210\001\001\022\026\n\005styl" +
-      "e\030\014 \001(\tB\000R\005style:\000B\r\n\013_creativityB\007\n\005_se" +
-      "ed\"\363\001\n\016AnalyzeRequest\022\037\n\nrequest_id\030\001 \001(" +
-      "\tB\000R\trequestId\022\026\n\005model\030\002 \001(\tB\000R\005model\022:" +
-      "\n\007options\030\003 \001(\0132 .celeste.image.v1.Reque" +
-      "stOptionsR\007options\0224\n\005image\030\004 \001(\0132\034.cele" +
-      "ste.image.v1.ImageInputB\000R\005image\0226\n\005kind" +
-      "s\030\005 \003(\0162\036.celeste.image.v1.AnalysisKindB" +
-      "\000R\005kinds\"\207\002\n\tOperation\022?\n\010generate\030\001 \001(\013" +
-      "2!.celeste.image.v1.GenerateRequestH\000R\010g" +
-      "enerate\0223\n\004edit\030\002 \001(\0132\035.celeste.image.v1" +
-      ".EditRequestH\000R\004edit\022<\n\007upscale\030\003 \001(\0132 ." +
-      "celeste.image.v1.UpscaleRequestH\000R\007upsca" +
-      "le\022<\n\007analyze\030\004 \001(\0132 .celeste.image.v1.A" +
-      "nalyzeRequestH\000R\007analyzeB\010\n\004kind\022\000\"4\n\007Ro" +
-      "uting\022)\n\017fallback_models\030\001 \003(\tB\000R\016fallba" +
-      "ckModels\"\334\004\n\016RequestOptions\022>\n\nstrictnes" +
-      "s\030\001 \001(\0162\034.celeste.image.v1.StrictnessB\000R" +
-      "\nstrictness\022b\n\020provider_options\030\002 \003(\01325." +
-      "celeste.image.v1.RequestOptions.Provider" +
-      "OptionsEntryB\000R\017providerOptions\0223\n\022inlin" +
-      "e_limit_bytes\030\003 \001(\005B\000H\000R\020inlineLimitByte" +
-      "s\210\001\001\022%\n\rpreview_count\030\004 \001(\005B\000R\014previewCo" +
-      "unt\0223\n\007routing\030\006 \001(\0132\031.celeste.image.v1." +
-      "RoutingR\007routing\022\033\n\010end_user\030\t \001(\tB\000R\007en" +
-      "dUser\022K\n\017output_metadata\030\013 \001(\0162 .celeste" +
-      ".image.v1.OutputMetadataB\000R\016outputMetada" +
-      "ta\022&\n\014embed_recipe\030\014 \001(\010H\001R\013embedRecipe\210" +
-      "\001\001\032[\n\024ProviderOptionsEntry\022\020\n\003key\030\001 \001(\tR" +
-      "\003key\022-\n\005value\030\002 \001(\0132\027.google.protobuf.St" +
-      "ructR\005value:\0028\001B\025\n\023_inline_limit_bytesB\017" +
-      "\n\r_embed_recipe\"\267\002\n\014FidelityLine\022\022\n\004path" +
-      "\030\001 \001(\tR\004path\022;\n\007outcome\030\002 \001(\0162!.celeste." +
-      "image.v1.FidelityOutcomeR\007outcome\022,\n\005ask" +
-      "ed\030\003 \001(\0132\026.google.protobuf.ValueR\005asked\022" +
-      "*\n\004sent\030\004 \001(\0132\026.google.protobuf.ValueR\004s" +
-      "ent\0222\n\010measured\030\005 \001(\0132\026.google.protobuf." +
-      "ValueR\010measured\022\022\n\004note\030\006 \001(\tR\004note\022$\n\013i" +
+      "\006 \001(\0132\026.celeste.image.v1.SizeB\000R\004size\0223\n" +
+      "\004mode\030\007 \001(\0162\035.celeste.image.v1.UpscaleMo" +
+      "deB\000R\004mode\022,\n\021output_media_type\030\010 \001(\tB\000R" +
+      "\017outputMediaType\022\030\n\006prompt\030\t \001(\tB\000R\006prom" +
+      "pt\022%\n\ncreativity\030\n \001(\001B\000H\000R\ncreativity\210\001" +
+      "\001\022\027\n\004seed\030\013 \001(\004H\001R\004seed\210\001\001\022\026\n\005style\030\014 \001(" +
+      "\tB\000R\005style:\000B\r\n\013_creativityB\007\n\005_seed\"\363\001\n" +
+      "\016AnalyzeRequest\022\037\n\nrequest_id\030\001 \001(\tB\000R\tr" +
+      "equestId\022\026\n\005model\030\002 \001(\tB\000R\005model\022:\n\007opti" +
+      "ons\030\003 \001(\0132 .celeste.image.v1.RequestOpti" +
+      "onsR\007options\0224\n\005image\030\004 \001(\0132\034.celeste.im" +
+      "age.v1.ImageInputB\000R\005image\0226\n\005kinds\030\005 \003(" +
+      "\0162\036.celeste.image.v1.AnalysisKindB\000R\005kin" +
+      "ds\"\207\002\n\tOperation\022?\n\010generate\030\001 \001(\0132!.cel" +
+      "este.image.v1.GenerateRequestH\000R\010generat" +
+      "e\0223\n\004edit\030\002 \001(\0132\035.celeste.image.v1.EditR" +
+      "equestH\000R\004edit\022<\n\007upscale\030\003 \001(\0132 .celest" +
+      "e.image.v1.UpscaleRequestH\000R\007upscale\022<\n\007" +
+      "analyze\030\004 \001(\0132 .celeste.image.v1.Analyze" +
+      "RequestH\000R\007analyzeB\010\n\004kind\022\000\"4\n\007Routing\022" +
+      ")\n\017fallback_models\030\001 \003(\tB\000R\016fallbackMode" +
+      "ls\"\334\004\n\016RequestOptions\022>\n\nstrictness\030\001 \001(" +
+      "\0162\034.celeste.image.v1.StrictnessB\000R\nstric" +
+      "tness\022b\n\020provider_options\030\002 \003(\01325.celest" +
+      "e.image.v1.RequestOptions.ProviderOption" +
+      "sEntryB\000R\017providerOptions\0223\n\022inline_limi" +
+      "t_bytes\030\003 \001(\005B\000H\000R\020inlineLimitBytes\210\001\001\022%" +
+      "\n\rpreview_count\030\004 \001(\005B\000R\014previewCount\0223\n" +
+      "\007routing\030\006 \001(\0132\031.celeste.image.v1.Routin" +
+      "gR\007routing\022\033\n\010end_user\030\t \001(\tB\000R\007endUser\022" +
+      "K\n\017output_metadata\030\013 \001(\0162 .celeste.image" +
+      ".v1.OutputMetadataB\000R\016outputMetadata\022&\n\014" +
+      "embed_recipe\030\014 \001(\010H\001R\013embedRecipe\210\001\001\032[\n\024" +
+      "ProviderOptionsEntry\022\020\n\003key\030\001 \001(\tR\003key\022-" +
+      "\n\005value\030\002 \001(\0132\027.google.protobuf.StructR\005" +
+      "value:\0028\001B\025\n\023_inline_limit_bytesB\017\n\r_emb" +
+      "ed_recipe\"\275\002\n\014FidelityLine\022\022\n\004path\030\001 \001(\t" +
+      "R\004path\022;\n\007outcome\030\002 \001(\0162!.celeste.image." +
+      "v1.FidelityOutcomeR\007outcome\022,\n\005asked\030\003 \001" +
+      "(\0132\026.google.protobuf.ValueR\005asked\022*\n\004sen" +
+      "t\030\004 \001(\0132\026.google.protobuf.ValueR\004sent\0222\n" +
+      "\010measured\030\005 \001(\0132\026.google.protobuf.ValueR" +
+      "\010measured\022\030\n\007message\030\006 \001(\tR\007message\022$\n\013i" +
       "mage_index\030\007 \001(\005H\000R\nimageIndex\210\001\001B\016\n\014_im" +
       "age_index\"P\n\014ImageFailure\022\024\n\005index\030\001 \001(\005" +
       "R\005index\022*\n\006status\030\002 \001(\0132\022.google.rpc.Sta" +
@@ -209,28 +209,28 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
       "ste.image.v1.FidelityLineR\010fidelity\022-\n\005u" +
       "sage\030\007 \001(\0132\027.celeste.image.v1.UsageR\005usa" +
       "ge\0227\n\006safety\030\010 \003(\0132\037.celeste.image.v1.Sa" +
-      "fetyVerdictR\006safety*\206\001\n\rUpscaleMethod\022\036\n" +
-      "\032UPSCALE_METHOD_UNSPECIFIED\020\000\022\027\n\023UPSCALE" +
-      "_METHOD_FAST\020\001\022\037\n\033UPSCALE_METHOD_CONSERV" +
-      "ATIVE\020\002\022\033\n\027UPSCALE_METHOD_CREATIVE\020\003*\235\001\n" +
-      "\rOperationKind\022\036\n\032OPERATION_KIND_UNSPECI" +
-      "FIED\020\000\022\033\n\027OPERATION_KIND_GENERATE\020\001\022\027\n\023O" +
-      "PERATION_KIND_EDIT\020\002\022\032\n\026OPERATION_KIND_U" +
-      "PSCALE\020\003\022\032\n\026OPERATION_KIND_ANALYZE\020\004*[\n\n" +
-      "Strictness\022\032\n\026STRICTNESS_UNSPECIFIED\020\000\022\032" +
-      "\n\026STRICTNESS_BEST_EFFORT\020\001\022\025\n\021STRICTNESS" +
-      "_STRICT\020\002*f\n\016OutputMetadata\022\037\n\033OUTPUT_ME" +
-      "TADATA_UNSPECIFIED\020\000\022\030\n\024OUTPUT_METADATA_" +
-      "KEEP\020\001\022\031\n\025OUTPUT_METADATA_STRIP\020\002*\315\001\n\017Fi" +
-      "delityOutcome\022 \n\034FIDELITY_OUTCOME_UNSPEC" +
-      "IFIED\020\000\022\034\n\030FIDELITY_OUTCOME_HONORED\020\001\022\035\n" +
-      "\031FIDELITY_OUTCOME_ADJUSTED\020\002\022\035\n\031FIDELITY" +
-      "_OUTCOME_EMULATED\020\003\022\034\n\030FIDELITY_OUTCOME_" +
-      "DROPPED\020\004\022\036\n\032FIDELITY_OUTCOME_DEFAULTED\020" +
-      "\005B\214\001\n\037io.github.celesteimage.image.v1B\016O" +
-      "perationProtoP\001ZDgithub.com/celeste-imag" +
-      "e/celeste/clients/go/celeste/image/v1;im" +
-      "agev1\252\002\020Celeste.Image.V1b\006proto3"
+      "fetyVerdictR\006safety*|\n\013UpscaleMode\022\034\n\030UP" +
+      "SCALE_MODE_UNSPECIFIED\020\000\022\025\n\021UPSCALE_MODE" +
+      "_FAST\020\001\022\035\n\031UPSCALE_MODE_CONSERVATIVE\020\002\022\031" +
+      "\n\025UPSCALE_MODE_CREATIVE\020\003*\235\001\n\rOperationK" +
+      "ind\022\036\n\032OPERATION_KIND_UNSPECIFIED\020\000\022\033\n\027O" +
+      "PERATION_KIND_GENERATE\020\001\022\027\n\023OPERATION_KI" +
+      "ND_EDIT\020\002\022\032\n\026OPERATION_KIND_UPSCALE\020\003\022\032\n" +
+      "\026OPERATION_KIND_ANALYZE\020\004*[\n\nStrictness\022" +
+      "\032\n\026STRICTNESS_UNSPECIFIED\020\000\022\032\n\026STRICTNES" +
+      "S_BEST_EFFORT\020\001\022\025\n\021STRICTNESS_STRICT\020\002*f" +
+      "\n\016OutputMetadata\022\037\n\033OUTPUT_METADATA_UNSP" +
+      "ECIFIED\020\000\022\030\n\024OUTPUT_METADATA_KEEP\020\001\022\031\n\025O" +
+      "UTPUT_METADATA_STRIP\020\002*\315\001\n\017FidelityOutco" +
+      "me\022 \n\034FIDELITY_OUTCOME_UNSPECIFIED\020\000\022\034\n\030" +
+      "FIDELITY_OUTCOME_HONORED\020\001\022\035\n\031FIDELITY_O" +
+      "UTCOME_ADJUSTED\020\002\022\035\n\031FIDELITY_OUTCOME_EM" +
+      "ULATED\020\003\022\034\n\030FIDELITY_OUTCOME_DROPPED\020\004\022\036" +
+      "\n\032FIDELITY_OUTCOME_DEFAULTED\020\005B\214\001\n\037io.gi" +
+      "thub.celesteimage.image.v1B\016OperationPro" +
+      "toP\001ZDgithub.com/celeste-image/celeste/c" +
+      "lients/go/celeste/image/v1;imagev1\252\002\020Cel" +
+      "este.Image.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -254,13 +254,13 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_EditRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_EditRequest_descriptor,
-        new java.lang.String[] { "RequestId", "Model", "Options", "Image", "Seed", "References", "NegativePrompt", "Size", "Count", "OutputMediaType", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt", "Erase", "Inpaint", "Outpaint", "Instruct", "ReplaceBackground", "RemoveBackground", "Restyle", "Recolor", "SearchReplace", "Relight", "Vary", "Control", "Edit", });
+        new java.lang.String[] { "RequestId", "Model", "Options", "Image", "Seed", "References", "NegativePrompt", "Size", "Count", "OutputMediaType", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt", "Erase", "Inpaint", "Outpaint", "Instruct", "ReplaceBackground", "RemoveBackground", "Restyle", "Recolor", "SearchReplace", "Relight", "Vary", "Control", "Kind", });
     internal_static_celeste_image_v1_UpscaleRequest_descriptor =
       getDescriptor().getMessageType(2);
     internal_static_celeste_image_v1_UpscaleRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_UpscaleRequest_descriptor,
-        new java.lang.String[] { "RequestId", "Model", "Options", "Image", "Factor", "Size", "Method", "OutputMediaType", "Prompt", "Creativity", "Seed", "Style", });
+        new java.lang.String[] { "RequestId", "Model", "Options", "Image", "Factor", "Size", "Mode", "OutputMediaType", "Prompt", "Creativity", "Seed", "Style", });
     internal_static_celeste_image_v1_AnalyzeRequest_descriptor =
       getDescriptor().getMessageType(3);
     internal_static_celeste_image_v1_AnalyzeRequest_fieldAccessorTable = new
@@ -296,7 +296,7 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_FidelityLine_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_FidelityLine_descriptor,
-        new java.lang.String[] { "Path", "Outcome", "Asked", "Sent", "Measured", "Note", "ImageIndex", });
+        new java.lang.String[] { "Path", "Outcome", "Asked", "Sent", "Measured", "Message", "ImageIndex", });
     internal_static_celeste_image_v1_ImageFailure_descriptor =
       getDescriptor().getMessageType(8);
     internal_static_celeste_image_v1_ImageFailure_fieldAccessorTable = new

@@ -138,17 +138,17 @@ private static final long serialVersionUID = 0L;
   }
 
   public static final int PER_FIELD_NUMBER = 3;
-  private long per_ = 0L;
+  private int per_ = 0;
   /**
    * <pre>
    * Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
    * </pre>
    *
-   * <code>int64 per = 3 [json_name = "per"];</code>
+   * <code>int32 per = 3 [json_name = "per"];</code>
    * @return The per.
    */
   @java.lang.Override
-  public long getPer() {
+  public int getPer() {
     return per_;
   }
 
@@ -313,8 +313,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       output.writeMessage(2, getPrice());
     }
-    if (per_ != 0L) {
-      output.writeInt64(3, per_);
+    if (per_ != 0) {
+      output.writeInt32(3, per_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(condition_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 4, condition_);
@@ -341,9 +341,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(2, getPrice());
     }
-    if (per_ != 0L) {
+    if (per_ != 0) {
       size += com.google.protobuf.CodedOutputStream
-        .computeInt64Size(3, per_);
+        .computeInt32Size(3, per_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(condition_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(4, condition_);
@@ -402,8 +402,7 @@ private static final long serialVersionUID = 0L;
       hash = (53 * hash) + getPrice().hashCode();
     }
     hash = (37 * hash) + PER_FIELD_NUMBER;
-    hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
-        getPer());
+    hash = (53 * hash) + getPer();
     hash = (37 * hash) + CONDITION_FIELD_NUMBER;
     hash = (53 * hash) + getCondition().hashCode();
     hash = (37 * hash) + SOURCE_FIELD_NUMBER;
@@ -557,7 +556,7 @@ private static final long serialVersionUID = 0L;
         priceBuilder_.dispose();
         priceBuilder_ = null;
       }
-      per_ = 0L;
+      per_ = 0;
       condition_ = "";
       source_ = "";
       checkedOn_ = "";
@@ -639,7 +638,7 @@ private static final long serialVersionUID = 0L;
       if (other.hasPrice()) {
         mergePrice(other.getPrice());
       }
-      if (other.getPer() != 0L) {
+      if (other.getPer() != 0) {
         setPer(other.getPer());
       }
       if (!other.getCondition().isEmpty()) {
@@ -696,7 +695,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 18
             case 24: {
-              per_ = input.readInt64();
+              per_ = input.readInt32();
               bitField0_ |= 0x00000004;
               break;
             } // case 24
@@ -981,17 +980,17 @@ private static final long serialVersionUID = 0L;
       return priceBuilder_;
     }
 
-    private long per_ ;
+    private int per_ ;
     /**
      * <pre>
      * Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
      * </pre>
      *
-     * <code>int64 per = 3 [json_name = "per"];</code>
+     * <code>int32 per = 3 [json_name = "per"];</code>
      * @return The per.
      */
     @java.lang.Override
-    public long getPer() {
+    public int getPer() {
       return per_;
     }
     /**
@@ -999,11 +998,11 @@ private static final long serialVersionUID = 0L;
      * Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
      * </pre>
      *
-     * <code>int64 per = 3 [json_name = "per"];</code>
+     * <code>int32 per = 3 [json_name = "per"];</code>
      * @param value The per to set.
      * @return This builder for chaining.
      */
-    public Builder setPer(long value) {
+    public Builder setPer(int value) {
 
       per_ = value;
       bitField0_ |= 0x00000004;
@@ -1015,12 +1014,12 @@ private static final long serialVersionUID = 0L;
      * Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
      * </pre>
      *
-     * <code>int64 per = 3 [json_name = "per"];</code>
+     * <code>int32 per = 3 [json_name = "per"];</code>
      * @return This builder for chaining.
      */
     public Builder clearPer() {
       bitField0_ = (bitField0_ & ~0x00000004);
-      per_ = 0L;
+      per_ = 0;
       onChanged();
       return this;
     }

@@ -62,10 +62,10 @@ public interface PriceRuleOrBuilder extends
    * Number of units that the price is for: 1,000,000 for most tokens. 0 means 1.
    * </pre>
    *
-   * <code>int64 per = 3 [json_name = "per"];</code>
+   * <code>int32 per = 3 [json_name = "per"];</code>
    * @return The per.
    */
-  long getPer();
+  int getPer();
 
   /**
    * <pre>

@@ -54,7 +54,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object reason_ = "";
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 1 [json_name = "reason"];</code>
@@ -75,7 +76,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 1 [json_name = "reason"];</code>
@@ -518,7 +520,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object reason_ = "";
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 1 [json_name = "reason"];</code>
@@ -538,7 +541,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 1 [json_name = "reason"];</code>
@@ -559,7 +563,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 1 [json_name = "reason"];</code>
@@ -576,7 +581,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 1 [json_name = "reason"];</code>
@@ -590,7 +596,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+     * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+     * that this try failed.
      * </pre>
      *
      * <code>string reason = 1 [json_name = "reason"];</code>

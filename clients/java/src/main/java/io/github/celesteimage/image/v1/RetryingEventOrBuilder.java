@@ -12,7 +12,8 @@ public interface RetryingEventOrBuilder extends
 
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 1 [json_name = "reason"];</code>
@@ -21,7 +22,8 @@ public interface RetryingEventOrBuilder extends
   java.lang.String getReason();
   /**
    * <pre>
-   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`.
+   * Reason of the failure, an ErrorReason without its prefix: `PROVIDER_RATE_LIMITED`. An unknown reason means only
+   * that this try failed.
    * </pre>
    *
    * <code>string reason = 1 [json_name = "reason"];</code>

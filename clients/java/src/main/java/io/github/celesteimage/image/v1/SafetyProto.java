@@ -41,7 +41,7 @@ public final class SafetyProto extends com.google.protobuf.GeneratedFile {
   static {
     java.lang.String[] descriptorData = {
       "\n\035celeste/image/v1/safety.proto\022\020celeste" +
-      ".image.v1\"\206\003\n\rSafetyVerdict\0223\n\005stage\030\001 \001" +
+      ".image.v1\"\214\003\n\rSafetyVerdict\0223\n\005stage\030\001 \001" +
       "(\0162\035.celeste.image.v1.SafetyStageR\005stage" +
       "\022\032\n\010category\030\002 \001(\tR\010category\0226\n\006action\030\003" +
       " \001(\0162\036.celeste.image.v1.SafetyActionR\006ac" +
@@ -49,19 +49,19 @@ public final class SafetyProto extends com.google.protobuf.GeneratedFile {
       "hold\030\005 \001(\001H\001R\tthreshold\210\001\001\022\022\n\004path\030\006 \001(\t" +
       "R\004path\022$\n\013image_index\030\007 \001(\005H\002R\nimageInde" +
       "x\210\001\001\022\026\n\006engine\030\010 \001(\tR\006engine\022\027\n\004owed\030\t \001" +
-      "(\010H\003R\004owed\210\001\001\022\022\n\004note\030\n \001(\tR\004noteB\010\n\006_sc" +
-      "oreB\014\n\n_thresholdB\016\n\014_image_indexB\007\n\005_ow" +
-      "ed*u\n\013SafetyStage\022\034\n\030SAFETY_STAGE_UNSPEC" +
-      "IFIED\020\000\022\027\n\023SAFETY_STAGE_PROMPT\020\001\022\026\n\022SAFE" +
-      "TY_STAGE_INPUT\020\002\022\027\n\023SAFETY_STAGE_OUTPUT\020" +
-      "\003*\217\001\n\014SafetyAction\022\035\n\031SAFETY_ACTION_UNSP" +
-      "ECIFIED\020\000\022\027\n\023SAFETY_ACTION_ALLOW\020\001\022\026\n\022SA" +
-      "FETY_ACTION_FLAG\020\002\022\026\n\022SAFETY_ACTION_BLUR" +
-      "\020\003\022\027\n\023SAFETY_ACTION_BLOCK\020\004B\211\001\n\037io.githu" +
-      "b.celesteimage.image.v1B\013SafetyProtoP\001ZD" +
-      "github.com/celeste-image/celeste/clients" +
-      "/go/celeste/image/v1;imagev1\252\002\020Celeste.I" +
-      "mage.V1b\006proto3"
+      "(\010H\003R\004owed\210\001\001\022\030\n\007message\030\n \001(\tR\007messageB" +
+      "\010\n\006_scoreB\014\n\n_thresholdB\016\n\014_image_indexB" +
+      "\007\n\005_owed*u\n\013SafetyStage\022\034\n\030SAFETY_STAGE_" +
+      "UNSPECIFIED\020\000\022\027\n\023SAFETY_STAGE_PROMPT\020\001\022\026" +
+      "\n\022SAFETY_STAGE_INPUT\020\002\022\027\n\023SAFETY_STAGE_O" +
+      "UTPUT\020\003*\217\001\n\014SafetyAction\022\035\n\031SAFETY_ACTIO" +
+      "N_UNSPECIFIED\020\000\022\027\n\023SAFETY_ACTION_ALLOW\020\001" +
+      "\022\026\n\022SAFETY_ACTION_FLAG\020\002\022\026\n\022SAFETY_ACTIO" +
+      "N_BLUR\020\003\022\027\n\023SAFETY_ACTION_BLOCK\020\004B\211\001\n\037io" +
+      ".github.celesteimage.image.v1B\013SafetyPro" +
+      "toP\001ZDgithub.com/celeste-image/celeste/c" +
+      "lients/go/celeste/image/v1;imagev1\252\002\020Cel" +
+      "este.Image.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -72,7 +72,7 @@ public final class SafetyProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_SafetyVerdict_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_SafetyVerdict_descriptor,
-        new java.lang.String[] { "Stage", "Category", "Action", "Score", "Threshold", "Path", "ImageIndex", "Engine", "Owed", "Note", });
+        new java.lang.String[] { "Stage", "Category", "Action", "Score", "Threshold", "Path", "ImageIndex", "Engine", "Owed", "Message", });
     descriptor.resolveAllFeaturesImmutable();
   }
 

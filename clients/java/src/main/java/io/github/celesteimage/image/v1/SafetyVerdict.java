@@ -38,7 +38,7 @@ private static final long serialVersionUID = 0L;
     action_ = 0;
     path_ = "";
     engine_ = "";
-    note_ = "";
+    message_ = "";
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -358,27 +358,27 @@ private static final long serialVersionUID = 0L;
     return owed_;
   }
 
-  public static final int NOTE_FIELD_NUMBER = 10;
+  public static final int MESSAGE_FIELD_NUMBER = 10;
   @SuppressWarnings("serial")
-  private volatile java.lang.Object note_ = "";
+  private volatile java.lang.Object message_ = "";
   /**
    * <pre>
    * Why the check failed, for people. Empty when the check was done.
    * </pre>
    *
-   * <code>string note = 10 [json_name = "note"];</code>
-   * @return The note.
+   * <code>string message = 10 [json_name = "message"];</code>
+   * @return The message.
    */
   @java.lang.Override
-  public java.lang.String getNote() {
-    java.lang.Object ref = note_;
+  public java.lang.String getMessage() {
+    java.lang.Object ref = message_;
     if (ref instanceof java.lang.String) {
       return (java.lang.String) ref;
     } else {
       com.google.protobuf.ByteString bs = 
           (com.google.protobuf.ByteString) ref;
       java.lang.String s = bs.toStringUtf8();
-      note_ = s;
+      message_ = s;
       return s;
     }
   }
@@ -387,18 +387,18 @@ private static final long serialVersionUID = 0L;
    * Why the check failed, for people. Empty when the check was done.
    * </pre>
    *
-   * <code>string note = 10 [json_name = "note"];</code>
-   * @return The bytes for note.
+   * <code>string message = 10 [json_name = "message"];</code>
+   * @return The bytes for message.
    */
   @java.lang.Override
   public com.google.protobuf.ByteString
-      getNoteBytes() {
-    java.lang.Object ref = note_;
+      getMessageBytes() {
+    java.lang.Object ref = message_;
     if (ref instanceof java.lang.String) {
       com.google.protobuf.ByteString b = 
           com.google.protobuf.ByteString.copyFromUtf8(
               (java.lang.String) ref);
-      note_ = b;
+      message_ = b;
       return b;
     } else {
       return (com.google.protobuf.ByteString) ref;
@@ -446,8 +446,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000008) != 0)) {
       output.writeBool(9, owed_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(note_)) {
-      com.google.protobuf.GeneratedMessage.writeString(output, 10, note_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(message_)) {
+      com.google.protobuf.GeneratedMessage.writeString(output, 10, message_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -491,8 +491,8 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeBoolSize(9, owed_);
     }
-    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(note_)) {
-      size += com.google.protobuf.GeneratedMessage.computeStringSize(10, note_);
+    if (!com.google.protobuf.GeneratedMessage.isStringEmpty(message_)) {
+      size += com.google.protobuf.GeneratedMessage.computeStringSize(10, message_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -539,8 +539,8 @@ private static final long serialVersionUID = 0L;
       if (getOwed()
           != other.getOwed()) return false;
     }
-    if (!getNote()
-        .equals(other.getNote())) return false;
+    if (!getMessage()
+        .equals(other.getMessage())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -581,8 +581,8 @@ private static final long serialVersionUID = 0L;
       hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
           getOwed());
     }
-    hash = (37 * hash) + NOTE_FIELD_NUMBER;
-    hash = (53 * hash) + getNote().hashCode();
+    hash = (37 * hash) + MESSAGE_FIELD_NUMBER;
+    hash = (53 * hash) + getMessage().hashCode();
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -728,7 +728,7 @@ private static final long serialVersionUID = 0L;
       imageIndex_ = 0;
       engine_ = "";
       owed_ = false;
-      note_ = "";
+      message_ = "";
       return this;
     }
 
@@ -795,7 +795,7 @@ private static final long serialVersionUID = 0L;
         to_bitField0_ |= 0x00000008;
       }
       if (((from_bitField0_ & 0x00000200) != 0)) {
-        result.note_ = note_;
+        result.message_ = message_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -845,8 +845,8 @@ private static final long serialVersionUID = 0L;
       if (other.hasOwed()) {
         setOwed(other.getOwed());
       }
-      if (!other.getNote().isEmpty()) {
-        note_ = other.note_;
+      if (!other.getMessage().isEmpty()) {
+        message_ = other.message_;
         bitField0_ |= 0x00000200;
         onChanged();
       }
@@ -922,7 +922,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 72
             case 82: {
-              note_ = input.readStringRequireUtf8();
+              message_ = input.readStringRequireUtf8();
               bitField0_ |= 0x00000200;
               break;
             } // case 82
@@ -1590,22 +1590,22 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    private java.lang.Object note_ = "";
+    private java.lang.Object message_ = "";
     /**
      * <pre>
      * Why the check failed, for people. Empty when the check was done.
      * </pre>
      *
-     * <code>string note = 10 [json_name = "note"];</code>
-     * @return The note.
+     * <code>string message = 10 [json_name = "message"];</code>
+     * @return The message.
      */
-    public java.lang.String getNote() {
-      java.lang.Object ref = note_;
+    public java.lang.String getMessage() {
+      java.lang.Object ref = message_;
       if (!(ref instanceof java.lang.String)) {
         com.google.protobuf.ByteString bs =
             (com.google.protobuf.ByteString) ref;
         java.lang.String s = bs.toStringUtf8();
-        note_ = s;
+        message_ = s;
         return s;
       } else {
         return (java.lang.String) ref;
@@ -1616,17 +1616,17 @@ private static final long serialVersionUID = 0L;
      * Why the check failed, for people. Empty when the check was done.
      * </pre>
      *
-     * <code>string note = 10 [json_name = "note"];</code>
-     * @return The bytes for note.
+     * <code>string message = 10 [json_name = "message"];</code>
+     * @return The bytes for message.
      */
     public com.google.protobuf.ByteString
-        getNoteBytes() {
-      java.lang.Object ref = note_;
+        getMessageBytes() {
+      java.lang.Object ref = message_;
       if (ref instanceof String) {
         com.google.protobuf.ByteString b = 
             com.google.protobuf.ByteString.copyFromUtf8(
                 (java.lang.String) ref);
-        note_ = b;
+        message_ = b;
         return b;
       } else {
         return (com.google.protobuf.ByteString) ref;
@@ -1637,14 +1637,14 @@ private static final long serialVersionUID = 0L;
      * Why the check failed, for people. Empty when the check was done.
      * </pre>
      *
-     * <code>string note = 10 [json_name = "note"];</code>
-     * @param value The note to set.
+     * <code>string message = 10 [json_name = "message"];</code>
+     * @param value The message to set.
      * @return This builder for chaining.
      */
-    public Builder setNote(
+    public Builder setMessage(
         java.lang.String value) {
       if (value == null) { throw new NullPointerException(); }
-      note_ = value;
+      message_ = value;
       bitField0_ |= 0x00000200;
       onChanged();
       return this;
@@ -1654,11 +1654,11 @@ private static final long serialVersionUID = 0L;
      * Why the check failed, for people. Empty when the check was done.
      * </pre>
      *
-     * <code>string note = 10 [json_name = "note"];</code>
+     * <code>string message = 10 [json_name = "message"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearNote() {
-      note_ = getDefaultInstance().getNote();
+    public Builder clearMessage() {
+      message_ = getDefaultInstance().getMessage();
       bitField0_ = (bitField0_ & ~0x00000200);
       onChanged();
       return this;
@@ -1668,15 +1668,15 @@ private static final long serialVersionUID = 0L;
      * Why the check failed, for people. Empty when the check was done.
      * </pre>
      *
-     * <code>string note = 10 [json_name = "note"];</code>
-     * @param value The bytes for note to set.
+     * <code>string message = 10 [json_name = "message"];</code>
+     * @param value The bytes for message to set.
      * @return This builder for chaining.
      */
-    public Builder setNoteBytes(
+    public Builder setMessageBytes(
         com.google.protobuf.ByteString value) {
       if (value == null) { throw new NullPointerException(); }
       checkByteStringIsUtf8(value);
-      note_ = value;
+      message_ = value;
       bitField0_ |= 0x00000200;
       onChanged();
       return this;

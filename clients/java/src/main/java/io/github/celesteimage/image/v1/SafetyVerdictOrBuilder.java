@@ -191,18 +191,18 @@ public interface SafetyVerdictOrBuilder extends
    * Why the check failed, for people. Empty when the check was done.
    * </pre>
    *
-   * <code>string note = 10 [json_name = "note"];</code>
-   * @return The note.
+   * <code>string message = 10 [json_name = "message"];</code>
+   * @return The message.
    */
-  java.lang.String getNote();
+  java.lang.String getMessage();
   /**
    * <pre>
    * Why the check failed, for people. Empty when the check was done.
    * </pre>
    *
-   * <code>string note = 10 [json_name = "note"];</code>
-   * @return The bytes for note.
+   * <code>string message = 10 [json_name = "message"];</code>
+   * @return The bytes for message.
    */
   com.google.protobuf.ByteString
-      getNoteBytes();
+      getMessageBytes();
 }

@@ -34,7 +34,7 @@ private static final long serialVersionUID = 0L;
   private UpscaleRequest() {
     requestId_ = "";
     model_ = "";
-    method_ = 0;
+    mode_ = 0;
     outputMediaType_ = "";
     prompt_ = "";
     style_ = "";
@@ -59,7 +59,10 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object requestId_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -80,7 +83,10 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -106,7 +112,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object model_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -127,7 +134,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -280,30 +288,30 @@ private static final long serialVersionUID = 0L;
     return size_ == null ? io.github.celesteimage.image.v1.Size.getDefaultInstance() : size_;
   }
 
-  public static final int METHOD_FIELD_NUMBER = 7;
-  private int method_ = 0;
+  public static final int MODE_FIELD_NUMBER = 7;
+  private int mode_ = 0;
   /**
    * <pre>
    * Way to enlarge. Unset means the model's own way.
    * </pre>
    *
-   * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-   * @return The enum numeric value on the wire for method.
+   * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+   * @return The enum numeric value on the wire for mode.
    */
-  @java.lang.Override public int getMethodValue() {
-    return method_;
+  @java.lang.Override public int getModeValue() {
+    return mode_;
   }
   /**
    * <pre>
    * Way to enlarge. Unset means the model's own way.
    * </pre>
    *
-   * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-   * @return The method.
+   * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+   * @return The mode.
    */
-  @java.lang.Override public io.github.celesteimage.image.v1.UpscaleMethod getMethod() {
-    io.github.celesteimage.image.v1.UpscaleMethod result = io.github.celesteimage.image.v1.UpscaleMethod.forNumber(method_);
-    return result == null ? io.github.celesteimage.image.v1.UpscaleMethod.UNRECOGNIZED : result;
+  @java.lang.Override public io.github.celesteimage.image.v1.UpscaleMode getMode() {
+    io.github.celesteimage.image.v1.UpscaleMode result = io.github.celesteimage.image.v1.UpscaleMode.forNumber(mode_);
+    return result == null ? io.github.celesteimage.image.v1.UpscaleMode.UNRECOGNIZED : result;
   }
 
   public static final int OUTPUT_MEDIA_TYPE_FIELD_NUMBER = 8;
@@ -311,7 +319,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object outputMediaType_ = "";
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -332,7 +341,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -358,7 +368,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object prompt_ = "";
   /**
    * <pre>
-   * Content of the image, for methods that invent detail, up to 32,000 characters.
+   * Content of the image, for modes that invent detail, up to 32,000 characters.
    * </pre>
    *
    * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -379,7 +389,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Content of the image, for methods that invent detail, up to 32,000 characters.
+   * Content of the image, for modes that invent detail, up to 32,000 characters.
    * </pre>
    *
    * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -431,7 +441,8 @@ private static final long serialVersionUID = 0L;
   private long seed_ = 0L;
   /**
    * <pre>
-   * As in GenerateRequest, for methods that use a seed.
+   * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+   * parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -443,7 +454,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GenerateRequest, for methods that use a seed.
+   * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+   * parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -459,7 +471,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object style_ = "";
   /**
    * <pre>
-   * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+   * Name of a style that the model knows, for modes that invent detail. Empty means no style.
    * </pre>
    *
    * <code>string style = 12 [json_name = "style"];</code>
@@ -480,7 +492,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+   * Name of a style that the model knows, for modes that invent detail. Empty means no style.
    * </pre>
    *
    * <code>string style = 12 [json_name = "style"];</code>
@@ -533,8 +545,8 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000004) != 0)) {
       output.writeMessage(6, getSize());
     }
-    if (method_ != io.github.celesteimage.image.v1.UpscaleMethod.UPSCALE_METHOD_UNSPECIFIED.getNumber()) {
-      output.writeEnum(7, method_);
+    if (mode_ != io.github.celesteimage.image.v1.UpscaleMode.UPSCALE_MODE_UNSPECIFIED.getNumber()) {
+      output.writeEnum(7, mode_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(outputMediaType_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 8, outputMediaType_);
@@ -582,9 +594,9 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(6, getSize());
     }
-    if (method_ != io.github.celesteimage.image.v1.UpscaleMethod.UPSCALE_METHOD_UNSPECIFIED.getNumber()) {
+    if (mode_ != io.github.celesteimage.image.v1.UpscaleMode.UPSCALE_MODE_UNSPECIFIED.getNumber()) {
       size += com.google.protobuf.CodedOutputStream
-        .computeEnumSize(7, method_);
+        .computeEnumSize(7, mode_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(outputMediaType_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(8, outputMediaType_);
@@ -640,7 +652,7 @@ private static final long serialVersionUID = 0L;
       if (!getSize()
           .equals(other.getSize())) return false;
     }
-    if (method_ != other.method_) return false;
+    if (mode_ != other.mode_) return false;
     if (!getOutputMediaType()
         .equals(other.getOutputMediaType())) return false;
     if (!getPrompt()
@@ -688,8 +700,8 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + SIZE_FIELD_NUMBER;
       hash = (53 * hash) + getSize().hashCode();
     }
-    hash = (37 * hash) + METHOD_FIELD_NUMBER;
-    hash = (53 * hash) + method_;
+    hash = (37 * hash) + MODE_FIELD_NUMBER;
+    hash = (53 * hash) + mode_;
     hash = (37 * hash) + OUTPUT_MEDIA_TYPE_FIELD_NUMBER;
     hash = (53 * hash) + getOutputMediaType().hashCode();
     hash = (37 * hash) + PROMPT_FIELD_NUMBER;
@@ -867,7 +879,7 @@ private static final long serialVersionUID = 0L;
         sizeBuilder_.dispose();
         sizeBuilder_ = null;
       }
-      method_ = 0;
+      mode_ = 0;
       outputMediaType_ = "";
       prompt_ = "";
       creativity_ = 0D;
@@ -935,7 +947,7 @@ private static final long serialVersionUID = 0L;
         to_bitField0_ |= 0x00000004;
       }
       if (((from_bitField0_ & 0x00000040) != 0)) {
-        result.method_ = method_;
+        result.mode_ = mode_;
       }
       if (((from_bitField0_ & 0x00000080) != 0)) {
         result.outputMediaType_ = outputMediaType_;
@@ -991,8 +1003,8 @@ private static final long serialVersionUID = 0L;
       if (other.hasSize()) {
         mergeSize(other.getSize());
       }
-      if (other.method_ != 0) {
-        setMethodValue(other.getMethodValue());
+      if (other.mode_ != 0) {
+        setModeValue(other.getModeValue());
       }
       if (!other.getOutputMediaType().isEmpty()) {
         outputMediaType_ = other.outputMediaType_;
@@ -1078,7 +1090,7 @@ private static final long serialVersionUID = 0L;
               break;
             } // case 50
             case 56: {
-              method_ = input.readEnum();
+              mode_ = input.readEnum();
               bitField0_ |= 0x00000040;
               break;
             } // case 56
@@ -1127,7 +1139,10 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object requestId_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -1147,7 +1162,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -1168,7 +1186,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -1185,7 +1206,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -1199,7 +1223,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+     *
+     * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+     * events, results, errors and logs. Unset, the server makes an id and returns it.
      * </pre>
      *
      * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -1219,7 +1246,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object model_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -1239,7 +1267,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -1260,7 +1289,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -1277,7 +1307,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -1291,7 +1322,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+     * like the models of `options.routing`. Empty means the server's default for this operation.
      * </pre>
      *
      * <code>string model = 2 [json_name = "model"];</code>
@@ -1832,29 +1864,29 @@ private static final long serialVersionUID = 0L;
       return sizeBuilder_;
     }
 
-    private int method_ = 0;
+    private int mode_ = 0;
     /**
      * <pre>
      * Way to enlarge. Unset means the model's own way.
      * </pre>
      *
-     * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-     * @return The enum numeric value on the wire for method.
+     * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+     * @return The enum numeric value on the wire for mode.
      */
-    @java.lang.Override public int getMethodValue() {
-      return method_;
+    @java.lang.Override public int getModeValue() {
+      return mode_;
     }
     /**
      * <pre>
      * Way to enlarge. Unset means the model's own way.
      * </pre>
      *
-     * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-     * @param value The enum numeric value on the wire for method to set.
+     * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+     * @param value The enum numeric value on the wire for mode to set.
      * @return This builder for chaining.
      */
-    public Builder setMethodValue(int value) {
-      method_ = value;
+    public Builder setModeValue(int value) {
+      mode_ = value;
       bitField0_ |= 0x00000040;
       onChanged();
       return this;
@@ -1864,27 +1896,27 @@ private static final long serialVersionUID = 0L;
      * Way to enlarge. Unset means the model's own way.
      * </pre>
      *
-     * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-     * @return The method.
+     * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+     * @return The mode.
      */
     @java.lang.Override
-    public io.github.celesteimage.image.v1.UpscaleMethod getMethod() {
-      io.github.celesteimage.image.v1.UpscaleMethod result = io.github.celesteimage.image.v1.UpscaleMethod.forNumber(method_);
-      return result == null ? io.github.celesteimage.image.v1.UpscaleMethod.UNRECOGNIZED : result;
+    public io.github.celesteimage.image.v1.UpscaleMode getMode() {
+      io.github.celesteimage.image.v1.UpscaleMode result = io.github.celesteimage.image.v1.UpscaleMode.forNumber(mode_);
+      return result == null ? io.github.celesteimage.image.v1.UpscaleMode.UNRECOGNIZED : result;
     }
     /**
      * <pre>
      * Way to enlarge. Unset means the model's own way.
      * </pre>
      *
-     * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-     * @param value The method to set.
+     * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+     * @param value The mode to set.
      * @return This builder for chaining.
      */
-    public Builder setMethod(io.github.celesteimage.image.v1.UpscaleMethod value) {
+    public Builder setMode(io.github.celesteimage.image.v1.UpscaleMode value) {
       if (value == null) { throw new NullPointerException(); }
       bitField0_ |= 0x00000040;
-      method_ = value.getNumber();
+      mode_ = value.getNumber();
       onChanged();
       return this;
     }
@@ -1893,12 +1925,12 @@ private static final long serialVersionUID = 0L;
      * Way to enlarge. Unset means the model's own way.
      * </pre>
      *
-     * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
+     * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
      * @return This builder for chaining.
      */
-    public Builder clearMethod() {
+    public Builder clearMode() {
       bitField0_ = (bitField0_ & ~0x00000040);
-      method_ = 0;
+      mode_ = 0;
       onChanged();
       return this;
     }
@@ -1906,7 +1938,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object outputMediaType_ = "";
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -1926,7 +1959,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -1947,7 +1981,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -1964,7 +1999,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -1978,7 +2014,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest.
+     * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+     * Unset means the model's default.
      * </pre>
      *
      * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -1998,7 +2035,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object prompt_ = "";
     /**
      * <pre>
-     * Content of the image, for methods that invent detail, up to 32,000 characters.
+     * Content of the image, for modes that invent detail, up to 32,000 characters.
      * </pre>
      *
      * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -2018,7 +2055,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Content of the image, for methods that invent detail, up to 32,000 characters.
+     * Content of the image, for modes that invent detail, up to 32,000 characters.
      * </pre>
      *
      * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -2039,7 +2076,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Content of the image, for methods that invent detail, up to 32,000 characters.
+     * Content of the image, for modes that invent detail, up to 32,000 characters.
      * </pre>
      *
      * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -2056,7 +2093,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Content of the image, for methods that invent detail, up to 32,000 characters.
+     * Content of the image, for modes that invent detail, up to 32,000 characters.
      * </pre>
      *
      * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -2070,7 +2107,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Content of the image, for methods that invent detail, up to 32,000 characters.
+     * Content of the image, for modes that invent detail, up to 32,000 characters.
      * </pre>
      *
      * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -2146,7 +2183,8 @@ private static final long serialVersionUID = 0L;
     private long seed_ ;
     /**
      * <pre>
-     * As in GenerateRequest, for methods that use a seed.
+     * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+     * parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -2158,7 +2196,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest, for methods that use a seed.
+     * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+     * parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -2170,7 +2209,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest, for methods that use a seed.
+     * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+     * parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -2186,7 +2226,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GenerateRequest, for methods that use a seed.
+     * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+     * parameters. Unset, the server draws a seed and returns it.
      * </pre>
      *
      * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -2202,7 +2243,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object style_ = "";
     /**
      * <pre>
-     * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+     * Name of a style that the model knows, for modes that invent detail. Empty means no style.
      * </pre>
      *
      * <code>string style = 12 [json_name = "style"];</code>
@@ -2222,7 +2263,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+     * Name of a style that the model knows, for modes that invent detail. Empty means no style.
      * </pre>
      *
      * <code>string style = 12 [json_name = "style"];</code>
@@ -2243,7 +2284,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+     * Name of a style that the model knows, for modes that invent detail. Empty means no style.
      * </pre>
      *
      * <code>string style = 12 [json_name = "style"];</code>
@@ -2260,7 +2301,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+     * Name of a style that the model knows, for modes that invent detail. Empty means no style.
      * </pre>
      *
      * <code>string style = 12 [json_name = "style"];</code>
@@ -2274,7 +2315,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+     * Name of a style that the model knows, for modes that invent detail. Empty means no style.
      * </pre>
      *
      * <code>string style = 12 [json_name = "style"];</code>

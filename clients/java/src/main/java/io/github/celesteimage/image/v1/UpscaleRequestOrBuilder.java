@@ -12,7 +12,10 @@ public interface UpscaleRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -21,7 +24,10 @@ public interface UpscaleRequestOrBuilder extends
   java.lang.String getRequestId();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
+   *
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
+   * events, results, errors and logs. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -32,7 +38,8 @@ public interface UpscaleRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -41,7 +48,8 @@ public interface UpscaleRequestOrBuilder extends
   java.lang.String getModel();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
+   * like the models of `options.routing`. Empty means the server's default for this operation.
    * </pre>
    *
    * <code>string model = 2 [json_name = "model"];</code>
@@ -149,23 +157,24 @@ public interface UpscaleRequestOrBuilder extends
    * Way to enlarge. Unset means the model's own way.
    * </pre>
    *
-   * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-   * @return The enum numeric value on the wire for method.
+   * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+   * @return The enum numeric value on the wire for mode.
    */
-  int getMethodValue();
+  int getModeValue();
   /**
    * <pre>
    * Way to enlarge. Unset means the model's own way.
    * </pre>
    *
-   * <code>.celeste.image.v1.UpscaleMethod method = 7 [json_name = "method"];</code>
-   * @return The method.
+   * <code>.celeste.image.v1.UpscaleMode mode = 7 [json_name = "mode"];</code>
+   * @return The mode.
    */
-  io.github.celesteimage.image.v1.UpscaleMethod getMethod();
+  io.github.celesteimage.image.v1.UpscaleMode getMode();
 
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -174,7 +183,8 @@ public interface UpscaleRequestOrBuilder extends
   java.lang.String getOutputMediaType();
   /**
    * <pre>
-   * As in GenerateRequest.
+   * Media type of the image, for example `image/png`. The model's parameters list the types that the model makes.
+   * Unset means the model's default.
    * </pre>
    *
    * <code>string output_media_type = 8 [json_name = "outputMediaType"];</code>
@@ -185,7 +195,7 @@ public interface UpscaleRequestOrBuilder extends
 
   /**
    * <pre>
-   * Content of the image, for methods that invent detail, up to 32,000 characters.
+   * Content of the image, for modes that invent detail, up to 32,000 characters.
    * </pre>
    *
    * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -194,7 +204,7 @@ public interface UpscaleRequestOrBuilder extends
   java.lang.String getPrompt();
   /**
    * <pre>
-   * Content of the image, for methods that invent detail, up to 32,000 characters.
+   * Content of the image, for modes that invent detail, up to 32,000 characters.
    * </pre>
    *
    * <code>string prompt = 9 [json_name = "prompt"];</code>
@@ -224,7 +234,8 @@ public interface UpscaleRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in GenerateRequest, for methods that use a seed.
+   * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+   * parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -233,7 +244,8 @@ public interface UpscaleRequestOrBuilder extends
   boolean hasSeed();
   /**
    * <pre>
-   * As in GenerateRequest, for methods that use a seed.
+   * Seed, 0 to 2^64 - 1, for modes that use a seed. A model with seeds makes the same image from the same seed and
+   * parameters. Unset, the server draws a seed and returns it.
    * </pre>
    *
    * <code>optional uint64 seed = 11 [json_name = "seed"];</code>
@@ -243,7 +255,7 @@ public interface UpscaleRequestOrBuilder extends
 
   /**
    * <pre>
-   * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+   * Name of a style that the model knows, for modes that invent detail. Empty means no style.
    * </pre>
    *
    * <code>string style = 12 [json_name = "style"];</code>
@@ -252,7 +264,7 @@ public interface UpscaleRequestOrBuilder extends
   java.lang.String getStyle();
   /**
    * <pre>
-   * Name of a style that the model knows, for methods that invent detail. Empty means no style.
+   * Name of a style that the model knows, for modes that invent detail. Empty means no style.
    * </pre>
    *
    * <code>string style = 12 [json_name = "style"];</code>

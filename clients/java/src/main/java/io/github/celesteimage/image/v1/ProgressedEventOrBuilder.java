@@ -6,8 +6,8 @@
 package io.github.celesteimage.image.v1;
 
 @com.google.protobuf.Generated
-public interface ProgressEventOrBuilder extends
-    // @@protoc_insertion_point(interface_extends:celeste.image.v1.ProgressEvent)
+public interface ProgressedEventOrBuilder extends
+    // @@protoc_insertion_point(interface_extends:celeste.image.v1.ProgressedEvent)
     com.google.protobuf.MessageOrBuilder {
 
   /**

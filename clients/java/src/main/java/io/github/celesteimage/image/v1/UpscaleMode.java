@@ -10,43 +10,43 @@ package io.github.celesteimage.image.v1;
  * A way to enlarge an image.
  * </pre>
  *
- * Protobuf enum {@code celeste.image.v1.UpscaleMethod}
+ * Protobuf enum {@code celeste.image.v1.UpscaleMode}
  */
 @com.google.protobuf.Generated
-public enum UpscaleMethod
+public enum UpscaleMode
     implements com.google.protobuf.ProtocolMessageEnum {
   /**
    * <pre>
    * The model's own way.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_UNSPECIFIED = 0;</code>
+   * <code>UPSCALE_MODE_UNSPECIFIED = 0;</code>
    */
-  UPSCALE_METHOD_UNSPECIFIED(0),
+  UPSCALE_MODE_UNSPECIFIED(0),
   /**
    * <pre>
    * Fast, with little invented detail.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_FAST = 1;</code>
+   * <code>UPSCALE_MODE_FAST = 1;</code>
    */
-  UPSCALE_METHOD_FAST(1),
+  UPSCALE_MODE_FAST(1),
   /**
    * <pre>
    * Faithful to the source.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_CONSERVATIVE = 2;</code>
+   * <code>UPSCALE_MODE_CONSERVATIVE = 2;</code>
    */
-  UPSCALE_METHOD_CONSERVATIVE(2),
+  UPSCALE_MODE_CONSERVATIVE(2),
   /**
    * <pre>
    * With invented detail.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_CREATIVE = 3;</code>
+   * <code>UPSCALE_MODE_CREATIVE = 3;</code>
    */
-  UPSCALE_METHOD_CREATIVE(3),
+  UPSCALE_MODE_CREATIVE(3),
   UNRECOGNIZED(-1),
   ;
 
@@ -57,40 +57,40 @@ public enum UpscaleMethod
       /* minor= */ 33,
       /* patch= */ 5,
       /* suffix= */ "",
-      "UpscaleMethod");
+      "UpscaleMode");
   }
   /**
    * <pre>
    * The model's own way.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_UNSPECIFIED = 0;</code>
+   * <code>UPSCALE_MODE_UNSPECIFIED = 0;</code>
    */
-  public static final int UPSCALE_METHOD_UNSPECIFIED_VALUE = 0;
+  public static final int UPSCALE_MODE_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
    * Fast, with little invented detail.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_FAST = 1;</code>
+   * <code>UPSCALE_MODE_FAST = 1;</code>
    */
-  public static final int UPSCALE_METHOD_FAST_VALUE = 1;
+  public static final int UPSCALE_MODE_FAST_VALUE = 1;
   /**
    * <pre>
    * Faithful to the source.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_CONSERVATIVE = 2;</code>
+   * <code>UPSCALE_MODE_CONSERVATIVE = 2;</code>
    */
-  public static final int UPSCALE_METHOD_CONSERVATIVE_VALUE = 2;
+  public static final int UPSCALE_MODE_CONSERVATIVE_VALUE = 2;
   /**
    * <pre>
    * With invented detail.
    * </pre>
    *
-   * <code>UPSCALE_METHOD_CREATIVE = 3;</code>
+   * <code>UPSCALE_MODE_CREATIVE = 3;</code>
    */
-  public static final int UPSCALE_METHOD_CREATIVE_VALUE = 3;
+  public static final int UPSCALE_MODE_CREATIVE_VALUE = 3;
 
 
   public final int getNumber() {
@@ -107,7 +107,7 @@ public enum UpscaleMethod
    * @deprecated Use {@link #forNumber(int)} instead.
    */
   @java.lang.Deprecated
-  public static UpscaleMethod valueOf(int value) {
+  public static UpscaleMode valueOf(int value) {
     return forNumber(value);
   }
 
@@ -115,25 +115,25 @@ public enum UpscaleMethod
    * @param value The numeric wire value of the corresponding enum entry.
    * @return The enum associated with the given numeric wire value.
    */
-  public static UpscaleMethod forNumber(int value) {
+  public static UpscaleMode forNumber(int value) {
     switch (value) {
-      case 0: return UPSCALE_METHOD_UNSPECIFIED;
-      case 1: return UPSCALE_METHOD_FAST;
-      case 2: return UPSCALE_METHOD_CONSERVATIVE;
-      case 3: return UPSCALE_METHOD_CREATIVE;
+      case 0: return UPSCALE_MODE_UNSPECIFIED;
+      case 1: return UPSCALE_MODE_FAST;
+      case 2: return UPSCALE_MODE_CONSERVATIVE;
+      case 3: return UPSCALE_MODE_CREATIVE;
       default: return null;
     }
   }
 
-  public static com.google.protobuf.Internal.EnumLiteMap<UpscaleMethod>
+  public static com.google.protobuf.Internal.EnumLiteMap<UpscaleMode>
       internalGetValueMap() {
     return internalValueMap;
   }
   private static final com.google.protobuf.Internal.EnumLiteMap<
-      UpscaleMethod> internalValueMap =
-        new com.google.protobuf.Internal.EnumLiteMap<UpscaleMethod>() {
-          public UpscaleMethod findValueByNumber(int number) {
-            return UpscaleMethod.forNumber(number);
+      UpscaleMode> internalValueMap =
+        new com.google.protobuf.Internal.EnumLiteMap<UpscaleMode>() {
+          public UpscaleMode findValueByNumber(int number) {
+            return UpscaleMode.forNumber(number);
           }
         };
 
@@ -154,9 +154,9 @@ public enum UpscaleMethod
     return io.github.celesteimage.image.v1.OperationProto.getDescriptor().getEnumTypes().get(0);
   }
 
-  private static final UpscaleMethod[] VALUES = values();
+  private static final UpscaleMode[] VALUES = values();
 
-  public static UpscaleMethod valueOf(
+  public static UpscaleMode valueOf(
       com.google.protobuf.Descriptors.EnumValueDescriptor desc) {
     if (desc.getType() != getDescriptor()) {
       throw new java.lang.IllegalArgumentException(
@@ -170,10 +170,10 @@ public enum UpscaleMethod
 
   private final int value;
 
-  private UpscaleMethod(int value) {
+  private UpscaleMode(int value) {
     this.value = value;
   }
 
-  // @@protoc_insertion_point(enum_scope:celeste.image.v1.UpscaleMethod)
+  // @@protoc_insertion_point(enum_scope:celeste.image.v1.UpscaleMode)
 }
 

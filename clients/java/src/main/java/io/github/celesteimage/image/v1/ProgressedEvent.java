@@ -10,13 +10,13 @@ package io.github.celesteimage.image.v1;
  * The operation made progress.
  * </pre>
  *
- * Protobuf type {@code celeste.image.v1.ProgressEvent}
+ * Protobuf type {@code celeste.image.v1.ProgressedEvent}
  */
 @com.google.protobuf.Generated
-public final class ProgressEvent extends
+public final class ProgressedEvent extends
     com.google.protobuf.GeneratedMessage implements
-    // @@protoc_insertion_point(message_implements:celeste.image.v1.ProgressEvent)
-    ProgressEventOrBuilder {
+    // @@protoc_insertion_point(message_implements:celeste.image.v1.ProgressedEvent)
+    ProgressedEventOrBuilder {
 private static final long serialVersionUID = 0L;
   static {
     com.google.protobuf.RuntimeVersion.validateProtobufGencodeVersion(
@@ -25,28 +25,28 @@ private static final long serialVersionUID = 0L;
       /* minor= */ 33,
       /* patch= */ 5,
       /* suffix= */ "",
-      "ProgressEvent");
+      "ProgressedEvent");
   }
-  // Use ProgressEvent.newBuilder() to construct.
-  private ProgressEvent(com.google.protobuf.GeneratedMessage.Builder<?> builder) {
+  // Use ProgressedEvent.newBuilder() to construct.
+  private ProgressedEvent(com.google.protobuf.GeneratedMessage.Builder<?> builder) {
     super(builder);
   }
-  private ProgressEvent() {
+  private ProgressedEvent() {
     phase_ = "";
     source_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
       getDescriptor() {
-    return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressEvent_descriptor;
+    return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressedEvent_descriptor;
   }
 
   @java.lang.Override
   protected com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internalGetFieldAccessorTable() {
-    return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressEvent_fieldAccessorTable
+    return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressedEvent_fieldAccessorTable
         .ensureFieldAccessorsInitialized(
-            io.github.celesteimage.image.v1.ProgressEvent.class, io.github.celesteimage.image.v1.ProgressEvent.Builder.class);
+            io.github.celesteimage.image.v1.ProgressedEvent.class, io.github.celesteimage.image.v1.ProgressedEvent.Builder.class);
   }
 
   public static final int FRACTION_FIELD_NUMBER = 1;
@@ -190,10 +190,10 @@ private static final long serialVersionUID = 0L;
     if (obj == this) {
      return true;
     }
-    if (!(obj instanceof io.github.celesteimage.image.v1.ProgressEvent)) {
+    if (!(obj instanceof io.github.celesteimage.image.v1.ProgressedEvent)) {
       return super.equals(obj);
     }
-    io.github.celesteimage.image.v1.ProgressEvent other = (io.github.celesteimage.image.v1.ProgressEvent) obj;
+    io.github.celesteimage.image.v1.ProgressedEvent other = (io.github.celesteimage.image.v1.ProgressedEvent) obj;
 
     if (java.lang.Double.doubleToLongBits(getFraction())
         != java.lang.Double.doubleToLongBits(
@@ -224,44 +224,44 @@ private static final long serialVersionUID = 0L;
     return hash;
   }
 
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       java.nio.ByteBuffer data)
       throws com.google.protobuf.InvalidProtocolBufferException {
     return PARSER.parseFrom(data);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       java.nio.ByteBuffer data,
       com.google.protobuf.ExtensionRegistryLite extensionRegistry)
       throws com.google.protobuf.InvalidProtocolBufferException {
     return PARSER.parseFrom(data, extensionRegistry);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       com.google.protobuf.ByteString data)
       throws com.google.protobuf.InvalidProtocolBufferException {
     return PARSER.parseFrom(data);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       com.google.protobuf.ByteString data,
       com.google.protobuf.ExtensionRegistryLite extensionRegistry)
       throws com.google.protobuf.InvalidProtocolBufferException {
     return PARSER.parseFrom(data, extensionRegistry);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(byte[] data)
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(byte[] data)
       throws com.google.protobuf.InvalidProtocolBufferException {
     return PARSER.parseFrom(data);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       byte[] data,
       com.google.protobuf.ExtensionRegistryLite extensionRegistry)
       throws com.google.protobuf.InvalidProtocolBufferException {
     return PARSER.parseFrom(data, extensionRegistry);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(java.io.InputStream input)
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(java.io.InputStream input)
       throws java.io.IOException {
     return com.google.protobuf.GeneratedMessage
         .parseWithIOException(PARSER, input);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       java.io.InputStream input,
       com.google.protobuf.ExtensionRegistryLite extensionRegistry)
       throws java.io.IOException {
@@ -269,26 +269,26 @@ private static final long serialVersionUID = 0L;
         .parseWithIOException(PARSER, input, extensionRegistry);
   }
 
-  public static io.github.celesteimage.image.v1.ProgressEvent parseDelimitedFrom(java.io.InputStream input)
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseDelimitedFrom(java.io.InputStream input)
       throws java.io.IOException {
     return com.google.protobuf.GeneratedMessage
         .parseDelimitedWithIOException(PARSER, input);
   }
 
-  public static io.github.celesteimage.image.v1.ProgressEvent parseDelimitedFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseDelimitedFrom(
       java.io.InputStream input,
       com.google.protobuf.ExtensionRegistryLite extensionRegistry)
       throws java.io.IOException {
     return com.google.protobuf.GeneratedMessage
         .parseDelimitedWithIOException(PARSER, input, extensionRegistry);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       com.google.protobuf.CodedInputStream input)
       throws java.io.IOException {
     return com.google.protobuf.GeneratedMessage
         .parseWithIOException(PARSER, input);
   }
-  public static io.github.celesteimage.image.v1.ProgressEvent parseFrom(
+  public static io.github.celesteimage.image.v1.ProgressedEvent parseFrom(
       com.google.protobuf.CodedInputStream input,
       com.google.protobuf.ExtensionRegistryLite extensionRegistry)
       throws java.io.IOException {
@@ -301,7 +301,7 @@ private static final long serialVersionUID = 0L;
   public static Builder newBuilder() {
     return DEFAULT_INSTANCE.toBuilder();
   }
-  public static Builder newBuilder(io.github.celesteimage.image.v1.ProgressEvent prototype) {
+  public static Builder newBuilder(io.github.celesteimage.image.v1.ProgressedEvent prototype) {
     return DEFAULT_INSTANCE.toBuilder().mergeFrom(prototype);
   }
   @java.lang.Override
@@ -321,26 +321,26 @@ private static final long serialVersionUID = 0L;
    * The operation made progress.
    * </pre>
    *
-   * Protobuf type {@code celeste.image.v1.ProgressEvent}
+   * Protobuf type {@code celeste.image.v1.ProgressedEvent}
    */
   public static final class Builder extends
       com.google.protobuf.GeneratedMessage.Builder<Builder> implements
-      // @@protoc_insertion_point(builder_implements:celeste.image.v1.ProgressEvent)
-      io.github.celesteimage.image.v1.ProgressEventOrBuilder {
+      // @@protoc_insertion_point(builder_implements:celeste.image.v1.ProgressedEvent)
+      io.github.celesteimage.image.v1.ProgressedEventOrBuilder {
     public static final com.google.protobuf.Descriptors.Descriptor
         getDescriptor() {
-      return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressEvent_descriptor;
+      return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressedEvent_descriptor;
     }
 
     @java.lang.Override
     protected com.google.protobuf.GeneratedMessage.FieldAccessorTable
         internalGetFieldAccessorTable() {
-      return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressEvent_fieldAccessorTable
+      return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressedEvent_fieldAccessorTable
           .ensureFieldAccessorsInitialized(
-              io.github.celesteimage.image.v1.ProgressEvent.class, io.github.celesteimage.image.v1.ProgressEvent.Builder.class);
+              io.github.celesteimage.image.v1.ProgressedEvent.class, io.github.celesteimage.image.v1.ProgressedEvent.Builder.class);
     }
 
-    // Construct using io.github.celesteimage.image.v1.ProgressEvent.newBuilder()
+    // Construct using io.github.celesteimage.image.v1.ProgressedEvent.newBuilder()
     private Builder() {
 
     }
@@ -363,17 +363,17 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public com.google.protobuf.Descriptors.Descriptor
         getDescriptorForType() {
-      return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressEvent_descriptor;
+      return io.github.celesteimage.image.v1.EventProto.internal_static_celeste_image_v1_ProgressedEvent_descriptor;
     }
 
     @java.lang.Override
-    public io.github.celesteimage.image.v1.ProgressEvent getDefaultInstanceForType() {
-      return io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance();
+    public io.github.celesteimage.image.v1.ProgressedEvent getDefaultInstanceForType() {
+      return io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance();
     }
 
     @java.lang.Override
-    public io.github.celesteimage.image.v1.ProgressEvent build() {
-      io.github.celesteimage.image.v1.ProgressEvent result = buildPartial();
+    public io.github.celesteimage.image.v1.ProgressedEvent build() {
+      io.github.celesteimage.image.v1.ProgressedEvent result = buildPartial();
       if (!result.isInitialized()) {
         throw newUninitializedMessageException(result);
       }
@@ -381,14 +381,14 @@ private static final long serialVersionUID = 0L;
     }
 
     @java.lang.Override
-    public io.github.celesteimage.image.v1.ProgressEvent buildPartial() {
-      io.github.celesteimage.image.v1.ProgressEvent result = new io.github.celesteimage.image.v1.ProgressEvent(this);
+    public io.github.celesteimage.image.v1.ProgressedEvent buildPartial() {
+      io.github.celesteimage.image.v1.ProgressedEvent result = new io.github.celesteimage.image.v1.ProgressedEvent(this);
       if (bitField0_ != 0) { buildPartial0(result); }
       onBuilt();
       return result;
     }
 
-    private void buildPartial0(io.github.celesteimage.image.v1.ProgressEvent result) {
+    private void buildPartial0(io.github.celesteimage.image.v1.ProgressedEvent result) {
       int from_bitField0_ = bitField0_;
       if (((from_bitField0_ & 0x00000001) != 0)) {
         result.fraction_ = fraction_;
@@ -403,16 +403,16 @@ private static final long serialVersionUID = 0L;
 
     @java.lang.Override
     public Builder mergeFrom(com.google.protobuf.Message other) {
-      if (other instanceof io.github.celesteimage.image.v1.ProgressEvent) {
-        return mergeFrom((io.github.celesteimage.image.v1.ProgressEvent)other);
+      if (other instanceof io.github.celesteimage.image.v1.ProgressedEvent) {
+        return mergeFrom((io.github.celesteimage.image.v1.ProgressedEvent)other);
       } else {
         super.mergeFrom(other);
         return this;
       }
     }
 
-    public Builder mergeFrom(io.github.celesteimage.image.v1.ProgressEvent other) {
-      if (other == io.github.celesteimage.image.v1.ProgressEvent.getDefaultInstance()) return this;
+    public Builder mergeFrom(io.github.celesteimage.image.v1.ProgressedEvent other) {
+      if (other == io.github.celesteimage.image.v1.ProgressedEvent.getDefaultInstance()) return this;
       if (java.lang.Double.doubleToRawLongBits(other.getFraction()) != 0) {
         setFraction(other.getFraction());
       }
@@ -689,23 +689,23 @@ private static final long serialVersionUID = 0L;
       return this;
     }
 
-    // @@protoc_insertion_point(builder_scope:celeste.image.v1.ProgressEvent)
+    // @@protoc_insertion_point(builder_scope:celeste.image.v1.ProgressedEvent)
   }
 
-  // @@protoc_insertion_point(class_scope:celeste.image.v1.ProgressEvent)
-  private static final io.github.celesteimage.image.v1.ProgressEvent DEFAULT_INSTANCE;
+  // @@protoc_insertion_point(class_scope:celeste.image.v1.ProgressedEvent)
+  private static final io.github.celesteimage.image.v1.ProgressedEvent DEFAULT_INSTANCE;
   static {
-    DEFAULT_INSTANCE = new io.github.celesteimage.image.v1.ProgressEvent();
+    DEFAULT_INSTANCE = new io.github.celesteimage.image.v1.ProgressedEvent();
   }
 
-  public static io.github.celesteimage.image.v1.ProgressEvent getDefaultInstance() {
+  public static io.github.celesteimage.image.v1.ProgressedEvent getDefaultInstance() {
     return DEFAULT_INSTANCE;
   }
 
-  private static final com.google.protobuf.Parser<ProgressEvent>
-      PARSER = new com.google.protobuf.AbstractParser<ProgressEvent>() {
+  private static final com.google.protobuf.Parser<ProgressedEvent>
+      PARSER = new com.google.protobuf.AbstractParser<ProgressedEvent>() {
     @java.lang.Override
-    public ProgressEvent parsePartialFrom(
+    public ProgressedEvent parsePartialFrom(
         com.google.protobuf.CodedInputStream input,
         com.google.protobuf.ExtensionRegistryLite extensionRegistry)
         throws com.google.protobuf.InvalidProtocolBufferException {
@@ -724,17 +724,17 @@ private static final long serialVersionUID = 0L;
     }
   };
 
-  public static com.google.protobuf.Parser<ProgressEvent> parser() {
+  public static com.google.protobuf.Parser<ProgressedEvent> parser() {
     return PARSER;
   }
 
   @java.lang.Override
-  public com.google.protobuf.Parser<ProgressEvent> getParserForType() {
+  public com.google.protobuf.Parser<ProgressedEvent> getParserForType() {
     return PARSER;
   }
 
   @java.lang.Override
-  public io.github.celesteimage.image.v1.ProgressEvent getDefaultInstanceForType() {
+  public io.github.celesteimage.image.v1.ProgressedEvent getDefaultInstanceForType() {
     return DEFAULT_INSTANCE;
   }
 

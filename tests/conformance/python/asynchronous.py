@@ -1,0 +1,76 @@
+"""The asyncio runner: cases through the generated stubs on `grpc.aio.insecure_channel`."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tests.conformance.python.outcome import SERVICES, Case, client_error
+
+
+async def run(case: Case, channel: grpc.aio.Channel) -> dict[str, Any]:
+    """Makes the call of a case."""
+    method = getattr(SERVICES[case.service](channel), case.method)
+    options = {"timeout": case.deadline_seconds, "metadata": case.metadata()}
+    messages: list[Any] = []
+    call: Any = None
+    error: grpc.aio.AioRpcError | None = None
+    try:
+        if case.streams:
+            call = method(case.request(), **options)
+            async for message in call:
+                messages.append(message)
+                if len(messages) == case.cancel_after:
+                    call.cancel()
+        elif case.method == "WriteArtifact":
+            call = method(case.chunks(), **options)
+            messages.append(await call)
+        else:
+            requests: Iterator[Any] = case.chunks() if "upload" in case.given else iter([case.request()])
+            for request in requests:
+                call = method(request, **options)
+                messages.append(await call)
+                if "upload" in case.given and messages[-1].HasField("artifact"):
+                    case.sent_bytes += len(request.chunk.data)
+                    break
+    except grpc.aio.AioRpcError as failed:
+        error = failed
+    except asyncio.CancelledError:
+        error = Cancelled()  # type: ignore[assignment]
+    return case.outcome(messages, error, await call.initial_metadata(), await call.trailing_metadata())
+
+
+class Cancelled(grpc.RpcError):
+    """The status of a call that this client cancelled: grpc.aio raises CancelledError then."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.CANCELLED
+
+    def details(self) -> str:
+        return ""
+
+
+async def run_all(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Runs the cases of a plan, one after the other."""
+    outcomes = []
+    for given in plan["cases"]:
+        case = Case(given)
+        async with grpc.aio.insecure_channel(given["address"]) as channel:
+            try:
+                outcomes.append(await run(case, channel))
+            except Exception as error:
+                outcomes.append(client_error(case, error))
+    return outcomes
+
+
+def main() -> None:
+    """Runs a plan and writes the outcomes: `python -m tests.conformance.python.asynchronous PLAN OUTCOMES`."""
+    plan = json.loads(Path(sys.argv[1]).read_text())
+    Path(sys.argv[2]).write_text(json.dumps({"outcomes": asyncio.run(run_all(plan))}))
+
+
+if __name__ == "__main__":
+    main()

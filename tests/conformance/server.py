@@ -1,0 +1,134 @@
+"""The server that clients speak to: `celeste serve` as users start it, with emulated vendors, Envoy, and its log."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conformance.newer import newer_server
+from tests.support.command import CELESTE
+from tests.support.envoy import envoy, free_port
+from tests.support.servers import workers
+
+__all__ = ["METADATA", "PAGE_ADDRESS", "Serving", "serving"]
+
+PAGE_ADDRESS = "127.0.0.1:50051"
+"""Where `celeste serve` listens by default, and where the pages' programs call."""
+METADATA = ("x-celeste-text", "x-celeste-bytes-bin")
+"""Request metadata of the cases, which browsers send and read only if Envoy's CORS policy allows it."""
+TICKS = os.sysconf("SC_CLK_TCK")
+WAIT_SECONDS = 10.0
+PORT_SECONDS = 120.0
+
+
+@dataclass
+class Serving:
+    """A running server.
+
+    Attributes:
+        direct: Address of each server that a case may name.
+        through_envoy: Address of an Envoy in front of each of them.
+    """
+
+    direct: Mapping[str, str]
+    through_envoy: Mapping[str, str]
+    pid: int
+    log: Path
+
+    def outcome_of(self, request_id: str) -> str:
+        """Waits for the log line of a call and returns its outcome; empty if none comes."""
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
+            for line in self.log.read_text(errors="replace").splitlines():
+                if f"request_id={request_id}" in line and " call " in line:
+                    found = re.search(r"\boutcome=(\w+)", line)
+                    return found[1] if found else ""
+            time.sleep(0.05)
+        return ""
+
+    def becomes_idle(self, engine: str) -> bool:
+        """Returns whether the worker processes of an engine stop using the CPU within 10 s."""
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
+            before = self._cpu_seconds(engine)
+            time.sleep(0.3)
+            if self._cpu_seconds(engine) - before < 0.03:
+                return True
+        return False
+
+    def _cpu_seconds(self, engine: str) -> float:
+        total = 0
+        for pid in workers(engine, self.pid):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Serving]:
+    """Runs the server, the emulated vendors, the newer server and two Envoys. They end with the block."""
+    vendors, log = folder / "emulated.toml", folder / "server.log"
+    address, newer_port, vendor_port = f"127.0.0.1:{free_port()}", free_port(), free_port()
+    listen = [argument for each in (address, PAGE_ADDRESS) for argument in ("--listen", each)]
+    emulate = [*CELESTE, "emulate", "openai", "bfl", "--port", str(vendor_port), "--write", str(vendors)]
+    serve = [*CELESTE, "serve", *listen, "--store", f"file://{folder}/artifacts"]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_process(emulate, folder / "emulate.log", {}))
+        _wait_for(vendors)
+        await asyncio.to_thread(_wait_until_free, PAGE_ADDRESS)
+        server = stack.enter_context(_process(serve, log, {"CELESTE_CONFIG": str(vendors)}))
+        health = [*CELESTE, "health", "--address", address, "--wait", "30"]
+        if (await asyncio.to_thread(subprocess.run, health, stdout=subprocess.DEVNULL, check=False)).returncode:
+            raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+        async with newer_server(address, newer_port) as newer, envoy(address, METADATA) as outer:
+            async with envoy(newer, METADATA) as outer_newer:
+                direct = {"celeste": address, "newer": newer}
+                yield Serving(direct, {"celeste": outer, "newer": outer_newer}, server.pid, log)
+
+
+@contextlib.contextmanager
+def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        given = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment)
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=given, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            print(f"{command[3]} did not end within 20 s", file=sys.stderr)
+            process.kill()
+
+
+def _wait_until_free(address: str) -> None:
+    """Waits until no other process has an address: another run may end, or a connection that got this port."""
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + PORT_SECONDS
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                return probe.bind((host, int(port)))
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+        time.sleep(0.5)
+
+
+def _wait_for(file: Path) -> None:
+    until = time.monotonic() + WAIT_SECONDS * 2
+    while not (file.exists() and file.read_text().count("[providers.") == 2):
+        if time.monotonic() > until:
+            raise TimeoutError(f"celeste emulate wrote no {file.name}")
+        time.sleep(0.05)

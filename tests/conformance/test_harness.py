@@ -1,0 +1,87 @@
+"""The harness itself: it must see what is wrong, and leave no RPC of the contract out."""
+
+from typing import Any
+
+import pytest
+from tests.conformance.cases import read_cases
+from tests.conformance.clients import CLIENTS
+from tests.conformance.expect import problems
+from tests.conformance.matrix import Column, report
+
+from celeste_image import v1
+
+SERVICES = (v1.image_service_pb2, v1.artifact_service_pb2, v1.model_service_pb2)
+
+WRONG: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"code": "NOT_FOUND"}, {"code": "OK"}),
+    ({}, {"code": "NOT_FOUND", "message": "no"}),
+    ({"response": {"a": 1}}, {"code": "OK", "messages": []}),
+    ({"response": {"a": 1}}, {"code": "OK", "messages": [{"a": 2}]}),
+    ({"response": {"a": True}}, {"code": "OK", "messages": [{"a": 1}]}),
+    ({"response": {"a": "<absent>"}}, {"code": "OK", "messages": [{"a": 0}]}),
+    ({"response": {"a": [1, 2]}}, {"code": "OK", "messages": [{"a": [1]}]}),
+    ({"response": {"a": {"any": 3}}}, {"code": "OK", "messages": [{"a": [1, 2]}]}),
+    ({"response": {"a": "~[0-9]+"}}, {"code": "OK", "messages": [{"a": "7x"}]}),
+    ({"seconds": {"between": [0, 1]}}, {"code": "OK", "seconds": 2}),
+    ({"details": {"ErrorInfo": {}}}, {"code": "OK", "details": [{"@type": "google.rpc.RetryInfo"}]}),
+    ({"kinds": "started completed"}, {"code": "OK", "messages": [{"event": {"started": {}}}]}),
+    ({"download": {"size_bytes": 1}}, {"code": "OK"}),
+]
+"""Expectations with outcomes that do not meet them."""
+
+
+def event(sequence: int, request_id: str = "", **kind: Any) -> dict[str, Any]:
+    first = {"requestId": request_id} if request_id else {}
+    return {"event": {"sequence": str(sequence), **kind}, **first}
+
+
+@pytest.mark.parametrize(("expect", "outcome"), WRONG)
+def test_a_wrong_outcome_is_seen(expect: dict[str, Any], outcome: dict[str, Any]) -> None:
+    assert problems(expect, outcome)
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([event(1, started={}), event(2, completed={})], "requestId"),
+        ([event(1, "id", started={}), event(3, completed={})], "sequence"),
+        ([event(1, "id", progress={"fraction": 0.5}), event(2, progress={"fraction": 0.4})], "progress falls"),
+    ],
+)
+def test_every_stream_is_checked(messages: list[Any], words: str) -> None:
+    (line,) = problems({}, {"code": "OK", "messages": messages})
+    assert words in line
+
+
+def test_a_good_outcome_passes() -> None:
+    expect = {"kinds": "started completed", "last": {"event": {"completed": {"images": [{"width": 64}]}}}}
+    messages = [event(1, "id", started={}), event(2, completed={"images": [{"width": 64.0, "height": 1}]})]
+    assert problems(expect, {"code": "OK", "messages": messages}) == []
+
+
+def test_every_rpc_has_a_case() -> None:
+    rpcs = {
+        f"{service.name}/{method.name}"
+        for module in SERVICES
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert rpcs == {case.given["call"] for case in read_cases()}
+
+
+def test_each_client_stream_has_a_twin_for_browsers() -> None:
+    twins = [case for case in read_cases() if case.given["call"].endswith("WriteArtifactChunk")]
+    assert len(twins) >= sum(case.streams_requests for case in read_cases())
+
+
+def test_a_skip_is_named_and_does_not_pass() -> None:
+    skipped, good = Column("Rust", skipped="`cargo` is missing"), Column("Go", results={"a": []})
+    lines = report([skipped, good]).splitlines()
+    assert "1 of 2 clients passed." in lines
+    assert "NOT TESTED, their toolchain is missing: Rust" in lines
+    assert "cargo" in skipped.line()
+
+
+def test_clients_have_different_names() -> None:
+    names = [client.name for client in CLIENTS]
+    assert len(names) == len(set(names))
