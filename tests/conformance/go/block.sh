@@ -3,6 +3,7 @@
 #
 # The program is built inside the runner's module, so it has the runner's versions and needs no network.
 set -eu
+export CGO_ENABLED=0
 program=$(realpath "$1")
 folder=$(realpath "$2")
 cd "$(dirname "$0")"
