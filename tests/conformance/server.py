@@ -18,12 +18,16 @@ from tests.support.command import CELESTE
 from tests.support.envoy import envoy, free_port
 from tests.support.servers import workers
 
+from celeste_image.providers.local.weights import packages
+
 __all__ = ["METADATA", "PAGE_ADDRESS", "Serving", "serving"]
 
 PAGE_ADDRESS = "127.0.0.1:50051"
 """Where `celeste serve` listens by default, and where the pages' programs call."""
 METADATA = ("x-celeste-text", "x-celeste-bytes-bin")
 """Request metadata of the cases, which browsers send and read only if Envoy's CORS policy allows it."""
+WEIGHTS = "realesrgan-animevideov3"
+"""The model of the cases that need time. Its weights are pulled once per machine, from the package index."""
 TICKS = os.sysconf("SC_CLK_TCK")
 WAIT_SECONDS = 10.0
 PORT_SECONDS = 120.0
@@ -76,6 +80,7 @@ class Serving:
 @contextlib.asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Serving]:
     """Runs the server, the emulated vendors, the newer server and two Envoys. They end with the block."""
+    await asyncio.to_thread(packages.pull, WEIGHTS, print)
     vendors, log = folder / "emulated.toml", folder / "server.log"
     address, newer_port, vendor_port = f"127.0.0.1:{free_port()}", free_port(), free_port()
     listen = [argument for each in (address, PAGE_ADDRESS) for argument in ("--listen", each)]
