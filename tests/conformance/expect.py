@@ -110,7 +110,7 @@ def _differences(expect: Any, value: Any, path: str) -> list[str]:
             pairs = enumerate(zip(expect, value, strict=True))
             return [line for at, (each, one) in pairs for line in _differences(each, one, f"{path}[{at}]")]
         case str() if expect.startswith("~"):
-            good = isinstance(value, str) and re.fullmatch(expect[1:], value, re.DOTALL)
+            good = isinstance(value, str) and bool(re.fullmatch(expect[1:], value, re.DOTALL))
             return [] if good else [f"{path}: expected /{expect[1:]}/, got {_short(value)}"]
     if _same_number(expect, value) or (expect == value and type(expect) is type(value)):
         return []

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tests.conformance import matrix, pages
@@ -126,5 +128,11 @@ async def main() -> int:
     return 0 if all(column.is_good for column in columns) else 1
 
 
+def end(signal_number: int, frame: FrameType | None) -> None:
+    """Ends the program in order, so that the servers end with it."""
+    sys.exit(128 + signal_number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, end)
     sys.exit(asyncio.run(main()))
