@@ -147,7 +147,7 @@ def write_messages(generator: str, contract: Contract, target: Path, *more: str)
 
 
 NODE = Toolchain("npm", "Node 20 or newer: https://nodejs.org, or apt-get install npm")
-GO = Toolchain("go", "Go 1.25 or newer: https://go.dev/dl")
+GO = Toolchain("go", "Go 1.26 or newer: https://go.dev/dl")
 MAVEN = Toolchain("mvn", "Maven and a JDK from 17 on: https://maven.apache.org, or apt-get install maven")
 CARGO = Toolchain("cargo", "Rust 1.88 or newer: https://rustup.rs")
 

@@ -95,6 +95,13 @@ TABLE = [
     Row("empty prompt", GenerateRequest(), BAD, "INVALID_FIELD", ("prompt",)),
     Row("prompt beyond the contract", GenerateRequest(prompt="x" * 32_001), BAD, "INVALID_FIELD", ("prompt",)),
     Row("prompt beyond the model", GenerateRequest(prompt="x" * 2_001), BAD, "INVALID_FIELD", ("prompt",)),
+    Row(
+        "a provider's name with quotes",
+        GenerateRequest(prompt="a", options=options(**{'a"b': {}})),
+        BAD,
+        "INVALID_FIELD",
+        (r'options.provider_options["a\"b"]',),
+    ),
     Row("zero width", GenerateRequest(prompt="a", size=Size(height=64)), BAD, "INVALID_FIELD", ("size",)),
     Row(
         "negative height",
@@ -490,6 +497,12 @@ async def test_a_stream_says_the_same_as_its_last_event_and_as_its_status(channe
     check(row, caught.value)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert events[-1].failed.status == status_of(caught.value)
+
+
+async def test_a_violation_has_all_digits_of_an_integer(channel: grpc.aio.Channel) -> None:
+    request = GenerateRequest(prompt="a", options=RequestOptions(strictness=2**31 - 1))  # type: ignore[arg-type]
+    with pytest.raises(grpc.aio.AioRpcError, match="is 2147483647"):
+        await ImageServiceStub(channel).Generate(request)
 
 
 async def test_a_stream_without_operation(channel: grpc.aio.Channel) -> None:

@@ -1,5 +1,6 @@
 """Validates messages by the rules of the contract, and finds fields that this server does not know."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -94,9 +95,11 @@ def _violations(violation: protovalidate.Violation, message: Message, prefix: st
         path += ("." if path else "") + element.field_name
         if element.subscript is not None:
             key = element.subscript.value
-            path += f'["{key}"]' if isinstance(key, str) else f"[{key}]"
+            path += f"[{json.dumps(key, ensure_ascii=False)}]"
     given = violation.field_value
-    said = f", is {given:g}" if isinstance(given, int | float) and not isinstance(given, bool) else ""
+    said = ""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        said = f", is {given:g}" if isinstance(given, float) else f", is {given}"
     whole = path == prefix
     path = "" if whole else path.removeprefix(f"{prefix}.")
     reason = re.sub(r"[^A-Z0-9]+", "_", violation.proto.rule_id.upper()).strip("_")

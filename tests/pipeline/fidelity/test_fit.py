@@ -9,7 +9,7 @@ from tests.support.fake_provider import fitted
 
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, Parameter, TextRange
-from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint
+from celeste_image.core.edits import Erase, Inpaint, Mask, Outpaint, Restyle
 from celeste_image.core.errors import InvalidRequest
 from celeste_image.core.events import Event, Fidelity, Progress
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
@@ -23,7 +23,7 @@ PAINTER = replace(
     PATCHMATCH,
     id="local/painter",
     parameters={OperationKind.EDIT: (Parameter("outpaint.prompt", TextRange(), "Prompt", ""),)},
-    edits=("recolor", "outpaint"),
+    edits=("recolor", "outpaint", "restyle"),
 )
 
 
@@ -40,7 +40,7 @@ def picture(width: int = 64, height: int = 48) -> ImageInput:
 
 
 def edit(
-    change: Erase | Inpaint | Outpaint,
+    change: Erase | Inpaint | Outpaint | Restyle,
     source: ImageInput | None = None,
     model: str = PATCHMATCH.id,
     strict: bool = False,
@@ -85,6 +85,14 @@ async def test_a_prompt_that_the_model_can_not_use_is_dropped() -> None:
     assert lines["outpaint.prompt"].message == "local/patchmatch does not read it"
     with pytest.raises(InvalidRequest, match=r"outpaint\.prompt"):
         await fit(edit(Outpaint(left=8, prompt="more sky"), strict=True))
+
+
+async def test_zero_of_an_optional_number_is_a_value() -> None:
+    lines, _ = await fit(edit(Restyle(prompt="ink", strength=0.0), model=PAINTER.id), PAINTER)
+    assert lines["restyle.strength"].outcome is FidelityOutcome.DROPPED
+    assert lines["restyle.strength"].asked == 0
+    with pytest.raises(InvalidRequest, match=r"restyle\.strength"):
+        await fit(edit(Restyle(prompt="ink", strength=0.0), model=PAINTER.id, strict=True), PAINTER)
 
 
 async def test_an_inpainting_goes_without_a_prompt_that_the_model_can_not_use() -> None:

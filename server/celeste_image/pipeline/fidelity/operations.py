@@ -90,12 +90,12 @@ def _read_paint_fields(request: PaintRequest, report: Report) -> None:
     for index, reference in enumerate(request.references):
         _check_image(f"references[{index}].image", reference.image, report)
     report.read_all(
-        references=len(request.references),
+        references=len(request.references) or None,
         negative_prompt=request.negative_prompt,
         output_media_type=request.output_media_type,
         quality=request.quality,
         background=request.background,
-        output_quality=request.output_quality,
+        output_quality=request.output_quality or None,
         style=request.style,
         rewrite_prompt=request.rewrite_prompt,
     )

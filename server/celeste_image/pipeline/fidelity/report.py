@@ -73,9 +73,9 @@ class Report:
         return True
 
     def read_all(self, **fields: Any) -> None:
-        """Adds the lines of those fields that are set, by their paths."""
+        """Adds the lines of those fields that are set, by their paths. None and empty text are unset; 0 is a value."""
         for path, value in fields.items():
-            if value is False or value not in (None, "", 0):
+            if value is not None and value != "":
                 self.read(path, value)
 
     def check(self) -> None:
