@@ -1,5 +1,4 @@
-//! A channel that keeps the response metadata. tonic merges headers and trailers of unary calls, and drops headers of
-//! failed calls.
+//! A channel that keeps the response metadata. tonic itself merges headers and trailers of unary calls.
 
 use std::{
     collections::BTreeMap,
