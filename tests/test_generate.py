@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from clients.generate import __main__ as command
 from clients.generate.contract import Contract, Contracts
-from clients.generate.languages import Language, Toolchain
+from clients.generate.languages import Language
+from clients.toolchains import Toolchain
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 FILES = {"clients/klingon/gen/one.kl": b"1", "clients/klingon/gen/deep/two.kl": b"2"}

@@ -833,7 +833,7 @@ namespace Celeste.Image.V1 {
     public const int LicenseFieldNumber = 8;
     private string license_ = "";
     /// <summary>
-    /// License of the weights or art as an SPDX expression. Empty when there is none.
+    /// License of the weights or art as an SPDX expression. Empty without weights or art.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -848,7 +848,7 @@ namespace Celeste.Image.V1 {
     public const int SourceFieldNumber = 9;
     private string source_ = "";
     /// <summary>
-    /// Origin of the weights or art. Empty when there is none.
+    /// Origin of the weights or art. Empty without weights or art.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

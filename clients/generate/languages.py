@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,17 +17,10 @@ from pathlib import Path
 
 from clients.generate.contract import ROOT, Contract, run, tool
 from clients.generate.python import PACKAGE, write_python
+from clients.toolchains import CARGO, GO, MAVEN, NPM, Toolchain
 
 CLIENTS = ROOT / "clients"
 TOOLS = ROOT / ".venv-generate" / "tools"  # built plug-ins
-
-
-@dataclass(frozen=True)
-class Toolchain:
-    """A program that the machine must have."""
-
-    command: str
-    how: str  # how to install it
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Language:
 
     def missing(self) -> list[Toolchain]:
         """Returns the needed programs that this machine lacks."""
-        return [need for need in self.needs if shutil.which(need.command) is None]
+        return [need for need in self.needs if need.is_missing]
 
 
 def protoc(contract: Contract, *arguments: str | Path) -> None:
@@ -146,15 +138,10 @@ def write_messages(generator: str, contract: Contract, target: Path, *more: str)
     protoc(contract, f"--{generator}_out={target}", *contract.names, *more)
 
 
-NODE = Toolchain("npm", "Node 20 or newer: https://nodejs.org, or apt-get install npm")
-GO = Toolchain("go", "Go 1.26 or newer: https://go.dev/dl")
-MAVEN = Toolchain("mvn", "Maven and a JDK from 17 on: https://maven.apache.org, or apt-get install maven")
-CARGO = Toolchain("cargo", "Rust 1.88 or newer: https://rustup.rs")
-
 STUBS = (f"{PACKAGE}/v1/*.py*", f"{PACKAGE}/rpc/contract.binpb", f"{PACKAGE}/providers/kserve/v2/*.py*")
 PYTHON = Language("python", write_python, STUBS)
 OTHERS = (
-    Language("typescript", write_typescript, ("clients/typescript/src/gen/**/*.ts",), (NODE,)),
+    Language("typescript", write_typescript, ("clients/typescript/src/gen/**/*.ts",), (NPM,)),
     Language("go", write_go, ("clients/go/celeste/**/*.pb.go",), (GO,)),
     Language("java", write_java, ("clients/java/src/main/java/io/github/celesteimage/image/v1/*.java",), (MAVEN,)),
     Language("rust", write_rust, ("clients/rust/src/gen/*.rs",), (CARGO,)),

@@ -1,25 +1,14 @@
 """The clients that speak the contract: how each is built and started."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CLIENTS", "Client", "Need"]
+from clients.toolchains import CARGO, CHROMIUM, GO, JDK, MAVEN, NPM, Toolchain
+
+__all__ = ["CLIENTS", "Client"]
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Need:
-    """A program that a client needs: any of several commands, and how to install one."""
-
-    commands: Sequence[str]
-    how: str
-
-    @property
-    def is_met(self) -> bool:
-        return any(shutil.which(command) for command in self.commands)
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class Client:
     """
 
     name: str
-    needs: Sequence[Need]
+    needs: Sequence[Toolchain]
     build: str
     run: str
     transport: str = "grpc"
@@ -51,23 +40,15 @@ class Client:
     suffix: str = ""
 
     @property
-    def missing(self) -> list[Need]:
+    def missing(self) -> list[Toolchain]:
         """Returns the programs that this machine lacks."""
-        return [need for need in self.needs if not need.is_met]
+        return [need for need in self.needs if need.is_missing]
 
     @property
     def can_stream_requests(self) -> bool:
-        """Whether the client can send a stream. Browsers cannot: fetch has no streaming request over HTTP/1.1."""
+        """Whether the client can send a stream. Browsers cannot: `fetch` sends no body in pieces."""
         return self.transport == "grpc"
 
-
-NODE = Need(["node"], "apt install nodejs npm, version 20 or newer")
-NPM = Need(["npm"], "apt install npm")
-CHROMIUM = Need(["chromium", "chromium-browser", "google-chrome"], "apt install chromium")
-GO = Need(["go"], "https://go.dev/dl, version 1.26 or newer")
-JAVA = Need(["javac"], "apt install openjdk-17-jdk-headless")
-MAVEN = Need(["mvn"], "apt install maven")
-CARGO = Need(["cargo"], "https://rustup.rs")
 
 TYPESCRIPT = "tests/conformance/typescript"
 GO_RUNNER = "tests/conformance/go"
@@ -88,7 +69,7 @@ CLIENTS = (
     Client("Python, asyncio", [], "", ".venv/bin/python -m tests.conformance.python.asynchronous"),
     Client(
         "TypeScript, Node",
-        [NODE, NPM],
+        [NPM],
         f"{TYPESCRIPT}/build.sh",
         f"node {TYPESCRIPT}/dist/node.js",
         page="typescript.md",
@@ -98,14 +79,14 @@ CLIENTS = (
     ),
     Client(
         "TypeScript, Node, through Envoy",
-        [NODE, NPM],
+        [NPM],
         f"{TYPESCRIPT}/build.sh",
         f"node {TYPESCRIPT}/dist/node.js",
         through_envoy=True,
     ),
     Client(
         "TypeScript, Chromium, gRPC-Web through Envoy",
-        [NODE, NPM, CHROMIUM],
+        [NPM, CHROMIUM],
         f"{TYPESCRIPT}/build.sh",
         f"node {TYPESCRIPT}/dist/chromium.js",
         transport="grpc-web",
@@ -128,7 +109,7 @@ CLIENTS = (
     Client("Go, through Envoy", [GO], f"{GO_RUNNER}/build.sh", f"{GO_RUNNER}/out/runner", through_envoy=True),
     Client(
         "Java",
-        [JAVA, MAVEN],
+        [JDK, MAVEN],
         f"{JAVA_RUNNER}/build.sh",
         f"{JAVA_RUNNER}/run.sh",
         page="java.md",

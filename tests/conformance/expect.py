@@ -20,8 +20,8 @@ def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]
 
     Fields of `expect`, all optional: `code` (OK if missing), `message`, `response` (the only message), `first` and
     `last` (messages), `each` (every message), `kinds` (regular expression for the kinds of a stream's events, joined by
-    spaces), `details` (by the last part of their type; `{}` expects none of the others to be wrong), `headers`,
-    `trailers`, `download`, `sent_bytes`, `seconds`.
+    spaces), `details` (by the last part of their type, `ErrorInfo`; others may stand beside them), `headers`,
+    `trailers`, `download`, `sent_bytes`, `seconds`. `log` and `idle` are for the server; see `run.py`.
     """
     found: list[str] = []
     code = expect.get("code", "OK")

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 from tests.conformance.clients import ROOT, Client
 from tests.conformance.server import Serving
+from tests.support.fences import fenced
 
 __all__ = ["run"]
 
@@ -24,8 +25,7 @@ def programs(client: Client) -> list[str]:
     if not client.page:
         return []
     text = (FOLDER / client.page).read_text()
-    blocks = re.findall(rf"^```{client.fence}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [block for block in blocks if (BROWSER in block) == (client.transport == "grpc-web")]
+    return [block for _, block in fenced(text, client.fence) if (BROWSER in block) == (client.transport == "grpc-web")]
 
 
 def run(client: Client, server: Serving, folder: Path) -> list[str]:

@@ -33,7 +33,7 @@ def run_client(client: Client, cases: list[Case], server: Serving, folder: Path)
     """Builds a client, runs its cases and its page. A missing toolchain is a skip that names it."""
     column = matrix.Column(client.name)
     if client.missing:
-        column.skipped = "; ".join(f"`{' or '.join(need.commands)}` is missing ({need.how})" for need in client.missing)
+        column.skipped = "; ".join(f"`{need.command}` is missing ({need.how})" for need in client.missing)
         return column
     began = time.monotonic()
     if client.build and (broken := build(client.build)):

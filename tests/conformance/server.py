@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -14,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.newer import newer_server
+from tests.support import processes
 from tests.support.command import CELESTE
-from tests.support.envoy import envoy, free_port
+from tests.support.envoy import envoy
+from tests.support.ports import free_ports
 from tests.support.servers import workers
+from tests.support.waiting import until
 
 from celeste_image.providers.local.weights import packages
 
@@ -82,14 +84,15 @@ async def serving(folder: Path) -> AsyncIterator[Serving]:
     """Runs the server, the emulated vendors, the newer server and two Envoys. They end with the block."""
     await asyncio.to_thread(packages.pull, WEIGHTS, on_line=print)
     vendors, log = folder / "emulated.toml", folder / "server.log"
-    address, newer_port, vendor_port = f"127.0.0.1:{free_port()}", free_port(), free_port()
+    port, newer_port, vendor_port = free_ports(3)
+    address = f"127.0.0.1:{port}"
     listen = [argument for each in (address, PAGE_ADDRESS) for argument in ("--listen", each)]
     emulate = [*CELESTE, "emulate", "openai", "bfl", "--port", str(vendor_port), "--write", str(vendors)]
     serve = [*CELESTE, "serve", *listen, "--store", f"file://{folder}/artifacts"]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_process(emulate, folder / "emulate.log", {}))
-        _wait_for(vendors)
-        await asyncio.to_thread(_wait_until_free, PAGE_ADDRESS)
+        await until(lambda: vendors.exists() and vendors.read_text().count("[providers.") == 2, 2 * WAIT_SECONDS)
+        await until(lambda: _is_free(PAGE_ADDRESS), PORT_SECONDS)
         server = stack.enter_context(_process(serve, log, {"CELESTE_CONFIG": str(vendors)}))
         health = [*CELESTE, "health", "--address", address, "--wait", "30"]
         if (await asyncio.to_thread(subprocess.run, health, stdout=subprocess.DEVNULL, check=False)).returncode:
@@ -108,32 +111,17 @@ def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) 
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            print(f"{command[3]} did not end within 20 s", file=sys.stderr)
-            process.kill()
+        if not processes.end(process):
+            print(f"celeste {command[3]} did not end in time", file=sys.stderr)
 
 
-def _wait_until_free(address: str) -> None:
-    """Waits until no other process has an address: another run may end, or a connection that got this port."""
+def _is_free(address: str) -> bool:
+    """Returns whether no other process has an address: another run, or a connection that got this port."""
     host, _, port = address.rpartition(":")
-    until = time.monotonic() + PORT_SECONDS
-    while True:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                return probe.bind((host, int(port)))
-            except OSError:
-                if time.monotonic() > until:
-                    raise
-        time.sleep(0.5)
-
-
-def _wait_for(file: Path) -> None:
-    until = time.monotonic() + WAIT_SECONDS * 2
-    while not (file.exists() and file.read_text().count("[providers.") == 2):
-        if time.monotonic() > until:
-            raise TimeoutError(f"celeste emulate wrote no {file.name}")
-        time.sleep(0.05)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True

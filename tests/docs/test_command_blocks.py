@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +16,8 @@ import pytest_asyncio
 from click.testing import CliRunner
 from PIL import Image
 from tests.support import pictures
+from tests.support.fences import fenced
+from tests.support.ports import free_port
 from tests.support.servers import Running, running
 
 from celeste_image.cli.main import celeste
@@ -26,7 +26,6 @@ in_loop = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/cli.md")
-BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "127.0.0.1:50051"
 SIDE = 96
 """Images are made this small between two commands: the pages' own would take a minute."""
@@ -61,7 +60,7 @@ class Block:
         return self.first.startswith(beginnings)
 
 
-BLOCKS = [Block(page, *found) for page in PAGES for found in BLOCK.findall((ROOT / page).read_text())]
+BLOCKS = [Block(page, *found) for page in PAGES for found in fenced((ROOT / page).read_text(), "sh", "python")]
 RUN = [block for block in BLOCKS if not block.starts(*NOT_RUN)]
 
 
@@ -121,11 +120,6 @@ def run_in_a_shell(code: str, folder: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("block", RUN, ids=str)

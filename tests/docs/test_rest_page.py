@@ -18,14 +18,16 @@ import pytest_asyncio
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from tests.support import pictures
-from tests.support.envoy import CONFIG, envoy, free_port
+from tests.support.envoy import CONFIG, envoy
+from tests.support.fences import fenced
+from tests.support.ports import free_port
 from tests.support.servers import running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rest.md").read_text()
-START, *CALLS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+START, *CALLS = (code for _, code in fenced(PAGE, "sh"))
 ADDRESS = "localhost:8080"
 
 

@@ -24,7 +24,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2, status_pb2
 from tests.support import pictures
-from tests.support.envoy import Envoy, envoy
+from tests.support.envoy import envoy
 from tests.support.grpc_calls import ENGINE, long_upscale, status_of, streamed
 from tests.support.servers import Running, running, workers
 from tests.support.waiting import until
@@ -454,10 +454,9 @@ async def test_an_unknown_path_is_unimplemented(behind: Behind) -> None:
 
 
 async def test_a_server_that_is_gone_is_unavailable() -> None:
-    async with running() as server:
-        behind_it = Envoy(server.address)
-        address = await behind_it.__aenter__()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        async with running() as server:
+            address = await stack.enter_async_context(envoy(server.address))
         async with httpx.AsyncClient(trust_env=False) as http:
             response = await http.get(f"http://{address}/v1/server")
         assert response.status_code == 503
@@ -466,8 +465,6 @@ async def test_a_server_that_is_gone_is_unavailable() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ImageServiceStub(channel).Generate(GenerateRequest(prompt="a"))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    finally:
-        behind_it.stop()
 
 
 # Browsers

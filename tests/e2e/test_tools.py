@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import CELESTE
+from tests.support.ports import free_port
 
 BIN = Path(sys.executable).parent
 SERVICES = {
@@ -25,9 +25,7 @@ GENERATE = '{"prompt": "a boat", "seed": "9", "size": {"width": 64, "height": 64
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A server on TCP, since these tools have no Unix sockets."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [*CELESTE, "serve", "--listen", f"127.0.0.1:{port}", "--store", "memory:///"]
     with (tmp_path_factory.mktemp("log") / "log").open("wb") as log:
         server = subprocess.Popen(command, stderr=log)

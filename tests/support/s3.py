@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import random
 import socket
 import subprocess
 import sysconfig
@@ -14,10 +13,9 @@ from pathlib import Path
 
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
+from tests.support.ports import free_ports
 
 WEED = Path(sysconfig.get_path("scripts"), "weed")
-PORTS = range(20_000, 32_000)
-"""Below the ports of outgoing connections, so that none of these takes one of ours before the server starts."""
 START_SECONDS = 30
 BUCKET = "celeste"
 KEY, SECRET = "a-key", "a-secret-of-a-test"
@@ -55,7 +53,7 @@ def serving(folder: Path) -> Iterator[S3]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     for _ in range(3):  # a port may be taken between the look and the start
-        ports = _free_ports(8)
+        ports = free_ports(8)
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(_command(folder, ports), stdout=log, stderr=log, cwd=folder)
         try:
@@ -92,17 +90,6 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
         "-filer",
         "-s3",
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
 
 
 def _ready(s3: S3, server: subprocess.Popen[bytes]) -> bool:

@@ -43,8 +43,8 @@ class Attempts:
     def model_line(self, asked: str, sent: str) -> FidelityLine | None:
         """Returns the fidelity line of `model`, or None if the model that was named, or the default, is tried."""
         if self._attempts:
-            note = "; ".join(f"{a.model} failed ({a.reason}): {a.text}" for a in self._attempts)
-            return FidelityLine("model", FidelityOutcome.ADJUSTED, asked=asked or None, sent=sent, message=note)
+            message = "; ".join(f"{a.model} failed ({a.reason}): {a.text}" for a in self._attempts)
+            return FidelityLine("model", FidelityOutcome.ADJUSTED, asked=asked or None, sent=sent, message=message)
         if asked in ("", sent):
             return None
         return FidelityLine("model", FidelityOutcome.HONORED, asked=asked, sent=sent)

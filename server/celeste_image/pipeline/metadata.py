@@ -37,8 +37,8 @@ class MetadataDefaults:
             if asked is not None and makes_images:
                 lines.append(FidelityLine(path, FidelityOutcome.HONORED, asked=asked))
             elif asked is not None:
-                note = "an analysis makes no image"
-                lines.append(FidelityLine(path, FidelityOutcome.DROPPED, asked=asked, message=note))
+                message = "an analysis makes no image"
+                lines.append(FidelityLine(path, FidelityOutcome.DROPPED, asked=asked, message=message))
             elif default and makes_images:
                 lines.append(FidelityLine(path, FidelityOutcome.DEFAULTED, sent=default))
                 options = replace(options, **{name: default})

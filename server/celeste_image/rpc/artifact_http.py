@@ -8,7 +8,7 @@ import grpc
 
 from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.rpc.identity import caller_of
-from celeste_image.rpc.transfers import Transfers
+from celeste_image.rpc.transfers import Transfers, first_of
 from celeste_image.rpc.validate import check_strictly
 from celeste_image.v1 import artifact_http_service_pb2 as pb
 from celeste_image.v1 import artifact_http_service_pb2_grpc
@@ -33,10 +33,7 @@ class ArtifactHttpServicer(artifact_http_service_pb2_grpc.ArtifactHttpServiceSer
         self, requests: AsyncIterator[pb.UploadArtifactRequest], context: Context
     ) -> pb.UploadArtifactResponse:
         """Stores a whole body. The end of the stream ends the body: a cut body cancels the call."""
-        first = await anext(aiter(requests), pb.UploadArtifactRequest())
-        check_strictly(first)
-        if not first.name:
-            raise InvalidRequest.of([Violation("name", "must be set in the first message")])
+        first = await first_of(requests, pb.UploadArtifactRequest())
         _, artifact = await self._transfers.write(caller_of(context), first.name, None, self._chunks(first, requests))
         async for _ in self._chunks(first, requests):
             pass  # of a known artifact: many HTTP clients read no response before they have sent their body

@@ -9,7 +9,7 @@ import grpc
 from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
-from celeste_image.rpc.transfers import Transfers
+from celeste_image.rpc.transfers import Transfers, first_of
 from celeste_image.rpc.validate import check_strictly
 from celeste_image.v1 import artifact_service_pb2 as pb
 from celeste_image.v1 import artifact_service_pb2_grpc
@@ -36,10 +36,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, requests: AsyncIterator[pb.WriteArtifactRequest], context: Context
     ) -> pb.WriteArtifactResponse:
         """Begins or resumes an upload."""
-        first = await anext(aiter(requests), pb.WriteArtifactRequest())
-        check_strictly(first)
-        if not first.name:
-            raise InvalidRequest.of([Violation("name", "must be set in the first message")])
+        first = await first_of(requests, pb.WriteArtifactRequest())
         committed, artifact = await self._write(caller_of(context), first, _chunks(first, requests))
         return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact)
 

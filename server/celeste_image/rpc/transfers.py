@@ -1,18 +1,37 @@
 """Transfers: writes the chunks of an upload into the store, and reads an artifact in pieces."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from celeste_image.core.artifact import Artifact
-from celeste_image.core.errors import DigestMismatch, ImageTooLarge, Violation
+from celeste_image.core.errors import DigestMismatch, ImageTooLarge, InvalidRequest, Violation
 from celeste_image.imaging.guard import ImageLimits
+from celeste_image.rpc.validate import check_strictly
 from celeste_image.store import ArtifactStore
+from celeste_image.v1 import artifact_http_service_pb2, artifact_service_pb2
 
-__all__ = ["Transfers"]
+__all__ = ["Transfers", "first_of"]
+
+First = TypeVar("First", artifact_service_pb2.WriteArtifactRequest, artifact_http_service_pb2.UploadArtifactRequest)
 
 MESSAGE_BYTES = 256 << 10
 """Bytes per message of a download. A slow reader costs three copies of a message, and small messages were faster."""
+
+
+async def first_of(requests: AsyncIterator[First], empty: First) -> First:
+    """Returns the first message of an upload, which names the artifact; `empty` stands for a stream without messages.
+
+    Raises:
+        InvalidRequest: The message breaks rules of the contract, or has no name.
+        UnknownField: The message has fields that this server does not know.
+    """
+    first = await anext(aiter(requests), empty)
+    check_strictly(first)
+    if not first.name:
+        raise InvalidRequest.of([Violation("name", "must be set in the first message")])
+    return first
 
 
 @dataclass(frozen=True)

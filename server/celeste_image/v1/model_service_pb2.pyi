@@ -223,9 +223,9 @@ class Model(_message.Message):
     state: Global___ModelState.ValueType
     """Whether the model is usable now."""
     license: _builtins.str
-    """License of the weights or art as an SPDX expression. Empty when there is none."""
+    """License of the weights or art as an SPDX expression. Empty without weights or art."""
     source: _builtins.str
-    """Origin of the weights or art. Empty when there is none."""
+    """Origin of the weights or art. Empty without weights or art."""
     checked_on: _builtins.str
     """Day on which these facts were checked, `2026-11-22`."""
     max_count: _builtins.int

@@ -26,7 +26,6 @@ def run(case: Case, channel: grpc.Channel) -> dict[str, Any]:
             response, made = call.with_call(request, **options)
             messages.append(response)
             if "upload" in case.given and response.HasField("artifact"):
-                case.sent_bytes += len(request.chunk.data)
                 break
         return case.outcome(messages, None, made.initial_metadata(), made.trailing_metadata())
     except grpc.RpcError as error:

@@ -83,8 +83,8 @@ class Case:
             data = content[offset : offset + upload["chunk_bytes"]]
             message = kind(**(head if number == 0 or not is_stream else {}))
             message.chunk.offset, message.chunk.data = offset, data
-            yield message
             self.sent_bytes += len(data)
+            yield message
 
     def outcome(
         self,

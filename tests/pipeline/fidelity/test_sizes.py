@@ -77,7 +77,7 @@ def test_what_is_illegal_is_not_made_legal_by_stealth(sides: tuple[int, int], up
 @given(pixels)
 def test_there_is_a_note_exactly_where_pixels_differ(asked: Size) -> None:
     made = fit_size(asked, FREE)
-    assert bool(made.note) == ((made.size.width, made.size.height) != (asked.width, asked.height))
+    assert bool(made.message) == ((made.size.width, made.size.height) != (asked.width, asked.height))
 
 
 @given(sizes)
@@ -88,10 +88,10 @@ def test_a_few_sizes(asked: Size) -> None:
         distances = {s: abs(math.log(s[0] / s[1] / (asked.width / asked.height))) for s in FEW.sizes}
         best = distances[made.size.width, made.size.height]
         assert best <= min(distances.values()) + 0.001
-        assert bool(made.note) == ((made.size.width, made.size.height) != (asked.width, asked.height))
+        assert bool(made.message) == ((made.size.width, made.size.height) != (asked.width, asked.height))
     if asked.aspect_ratio:
         kept = same_shape(made.size.width / made.size.height, float(ratio_of(asked.aspect_ratio)))
-        assert kept or made.note, "a ratio that is not met is told"
+        assert kept or made.message, "a ratio that is not met is told"
 
 
 @pytest.mark.parametrize(
@@ -108,22 +108,22 @@ def test_a_few_sizes(asked: Size) -> None:
     ],
 )
 def test_a_few_sizes_and_what_they_are_not(asked: Size, told: bool) -> None:
-    assert bool(fit_size(asked, FEW).note) is told
+    assert bool(fit_size(asked, FEW).message) is told
 
 
 @given(sizes)
 def test_ratios(asked: Size) -> None:
     made = fit_size(asked, SHAPED)
     if not asked:
-        assert (made.size, made.sent, made.note) == (Size(), None, "")
+        assert (made.size, made.sent, made.message) == (Size(), None, "")
         return
     assert made.size.aspect_ratio in RATIOS
     assert made.sent == {"aspect_ratio": made.size.aspect_ratio}
     if asked.width or asked.megapixels:
-        assert made.note, "how many pixels is the model's business"
+        assert made.message, "how many pixels is the model's business"
     else:
         kept = same_shape(float(ratio_of(made.size.aspect_ratio)), float(ratio_of(asked.aspect_ratio)))
-        assert bool(made.note) is not kept
+        assert bool(made.message) is not kept
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
@@ -138,7 +138,7 @@ def test_nearest_is_by_logarithm(ratio: str, nearest: str) -> None:
 
 def test_without_a_default_nothing_asked_is_nothing_sent() -> None:
     made = fit_size(Size(), SizeRange(64, 1024, 1))
-    assert (made.size, made.sent, made.note) == (Size(), None, "")
+    assert (made.size, made.sent, made.message) == (Size(), None, "")
 
 
 def test_without_a_default_a_ratio_is_about_a_megapixel() -> None:

@@ -1,7 +1,6 @@
 """Fixture: a real inference server, kserve's ModelServer, in a process and an environment of its own."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.support.ports import free_ports
 
 from celeste_image.providers.kserve.v2 import inference_pb2 as pb
 
@@ -35,7 +35,7 @@ def kserve_python() -> Path:
 @pytest.fixture(scope="session")
 def served(kserve_python: Path, pulled_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("kserve")
-    grpc_port, http_port = _free_ports(2)
+    grpc_port, http_port = free_ports(2)
     ports = [f"--grpc_port={grpc_port}", f"--http_port={http_port}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -59,13 +59,3 @@ def served(kserve_python: Path, pulled_model_dir: Path, tmp_path_factory: pytest
     finally:
         process.kill()
         process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Returns free ports, because the server can't report which ports it chose."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -3454,10 +3454,10 @@ pub struct Model {
     /// Operations for which the model is this server's default.
     #[prost(enumeration = "OperationKind", repeated, tag = "7")]
     pub default_for: ::prost::alloc::vec::Vec<i32>,
-    /// License of the weights or art as an SPDX expression. Empty when there is none.
+    /// License of the weights or art as an SPDX expression. Empty without weights or art.
     #[prost(string, tag = "8")]
     pub license: ::prost::alloc::string::String,
-    /// Origin of the weights or art. Empty when there is none.
+    /// Origin of the weights or art. Empty without weights or art.
     #[prost(string, tag = "9")]
     pub source: ::prost::alloc::string::String,
     /// Day on which these facts were checked, `2026-11-22`.

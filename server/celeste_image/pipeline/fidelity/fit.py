@@ -75,8 +75,8 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
     """Checks the options that all models share, and the options of the provider."""
     given, card = request.options, report.card
     if given.preview_count:
-        outcome, note = (HONORED, "") if card.previews else (DROPPED, f"{card.id} has no previews")
-        report.add("options.preview_count", outcome, given.preview_count, message=note)
+        outcome, message = (HONORED, "") if card.previews else (DROPPED, f"{card.id} has no previews")
+        report.add("options.preview_count", outcome, given.preview_count, message=message)
     if given.end_user:
         report.read("options.end_user", given.end_user)
     own = given.provider_options.get(card.provider, {})

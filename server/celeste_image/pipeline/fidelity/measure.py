@@ -56,8 +56,8 @@ def _with_finding(line: FidelityLine, found: FidelityLine) -> FidelityLine:
     line = replace(line, measured=found.measured)
     if found.outcome is FidelityOutcome.HONORED:
         return line
-    note = "; ".join(text for text in (line.message, found.message) if text)
-    return replace(line, outcome=FidelityOutcome.ADJUSTED, message=note)
+    message = "; ".join(text for text in (line.message, found.message) if text)
+    return replace(line, outcome=FidelityOutcome.ADJUSTED, message=message)
 
 
 def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
@@ -71,5 +71,5 @@ def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
     has_shape = shape is None or same_shape(width / height, float(ratio_of(shape)))
     if sent == size or (is_free and has_shape):
         return replace(line, measured=size)
-    note = "the model made another size than it was sent"
-    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size, message=note)
+    message = "the model made another size than it was sent"
+    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size, message=message)

@@ -129,8 +129,8 @@ def _size(asked: Size, report: Report) -> Size:
     fitted = fit_size(asked, bounds)
     if fitted.size.width and not fitted.size.aspect_ratio:
         _check_size(fitted.size, bounds, report)
-    outcome = DEFAULTED if not asked else ADJUSTED if fitted.note else HONORED
-    report.add("size", outcome, size_json(asked) or None, fitted.sent, fitted.note)
+    outcome = DEFAULTED if not asked else ADJUSTED if fitted.message else HONORED
+    report.add("size", outcome, size_json(asked) or None, fitted.sent, fitted.message)
     return fitted.size
 
 
@@ -160,19 +160,19 @@ def _upscaled_size(request: Upscale, report: Report) -> Size:
         given = f"{source.width} x {source.height}"
         text = f"must be no smaller than the image, which is {given}, is {size.width} x {size.height}"
         report.violate("size", text)
-    note = ""
+    message = ""
     if isinstance(target, SizeRange):
         _check_size(size, target, report)
     elif isinstance(factor, NumberRange) and factor.minimum:
         only = factor.minimum
         fixed = Size(round(source.width * only), round(source.height * only))
-        size, note = fixed, "" if fixed == size else f"{model} enlarges {only:g} times"
+        size, message = fixed, "" if fixed == size else f"{model} enlarges {only:g} times"
     else:
-        size, note = Size(), f"{model} chooses the size"
+        size, message = Size(), f"{model} chooses the size"
     if request.factor:
-        report.add("factor", ADJUSTED if note else HONORED, asked=request.factor, message=note)
-    outcome = DEFAULTED if not request.size else ADJUSTED if note else HONORED
-    report.add("size", outcome, size_json(request.size) or None, size_json(size) or None, note or "from the factor")
+        report.add("factor", ADJUSTED if message else HONORED, asked=request.factor, message=message)
+    outcome = DEFAULTED if not request.size else ADJUSTED if message else HONORED
+    report.add("size", outcome, size_json(request.size) or None, size_json(size) or None, message or "from the factor")
     return size
 
 

@@ -22,7 +22,7 @@ class FittedSize:
 
     size: Size
     sent: dict[str, Any] | None
-    note: str = ""
+    message: str = ""
 
 
 def fit_size(asked: Size, bounds: SizeRange) -> FittedSize:
@@ -36,17 +36,17 @@ def fit_size(asked: Size, bounds: SizeRange) -> FittedSize:
     width, height = _wanted(asked, bounds)
     if bounds.sizes:
         best = min(bounds.sizes, key=lambda size: (_distance(width / height, size), _apart(width * height, size)))
-        note = "" if _is_met(asked, *best) else "the nearest of the model's sizes"
-        return FittedSize(Size(*best), {"width": best[0], "height": best[1]}, note)
+        message = "" if _is_met(asked, *best) else "the nearest of the model's sizes"
+        return FittedSize(Size(*best), {"width": best[0], "height": best[1]}, message)
     if bounds.ratios:
         if not asked:
             return FittedSize(Size(), None)
         ratio = min(bounds.ratios, key=lambda text: abs(math.log(float(ratio_of(text)) / (width / height))))
         kept = same_shape(width / height, float(ratio_of(ratio)))
-        note = "" if kept else "the nearest of the model's ratios"
+        message = "" if kept else "the nearest of the model's ratios"
         if kept and (asked.width or asked.megapixels):
-            note = "the model takes ratios and chooses the pixels itself"
-        return FittedSize(Size(width, height, aspect_ratio=ratio), {"aspect_ratio": ratio}, note)
+            message = "the model takes ratios and chooses the pixels itself"
+        return FittedSize(Size(width, height, aspect_ratio=ratio), {"aspect_ratio": ratio}, message)
     step = max(1, bounds.multiple_of)
     area = asked.megapixels * 1e6 or width * height
     size = Size(*_stepped(width, height, area, step, bounds))

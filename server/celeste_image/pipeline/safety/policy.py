@@ -121,8 +121,8 @@ class SafetyPolicy:
             else:
                 log.exception("image not checked", request_id=call.request_id)
                 reason = "INTERNAL"
-            note = f"it could not be checked by {self._engine} ({reason})"
-            return Judgment((replace(about, category="", action=self._fails, message=note),))
+            message = f"it could not be checked by {self._engine} ({reason})"
+            return Judgment((replace(about, category="", action=self._fails, message=message),))
 
     async def _scores(self, image: ImageInput, call: Call) -> tuple[dict[str, float], float]:
         """Returns a score for each of the engine's categories, and the seconds that the engine worked.

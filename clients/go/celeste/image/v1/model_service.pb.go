@@ -367,9 +367,9 @@ type Model struct {
 	State ModelState `protobuf:"varint,6,opt,name=state,proto3,enum=celeste.image.v1.ModelState" json:"state,omitempty"`
 	// Operations for which the model is this server's default.
 	DefaultFor []OperationKind `protobuf:"varint,7,rep,packed,name=default_for,json=defaultFor,proto3,enum=celeste.image.v1.OperationKind" json:"default_for,omitempty"`
-	// License of the weights or art as an SPDX expression. Empty when there is none.
+	// License of the weights or art as an SPDX expression. Empty without weights or art.
 	License string `protobuf:"bytes,8,opt,name=license,proto3" json:"license,omitempty"`
-	// Origin of the weights or art. Empty when there is none.
+	// Origin of the weights or art. Empty without weights or art.
 	Source string `protobuf:"bytes,9,opt,name=source,proto3" json:"source,omitempty"`
 	// Day on which these facts were checked, `2026-11-22`.
 	CheckedOn string `protobuf:"bytes,10,opt,name=checked_on,json=checkedOn,proto3" json:"checked_on,omitempty"`

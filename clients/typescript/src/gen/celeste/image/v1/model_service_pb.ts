@@ -129,14 +129,14 @@ export type Model = Message<"celeste.image.v1.Model"> & {
   defaultFor: OperationKind[];
 
   /**
-   * License of the weights or art as an SPDX expression. Empty when there is none.
+   * License of the weights or art as an SPDX expression. Empty without weights or art.
    *
    * @generated from field: string license = 8;
    */
   license: string;
 
   /**
-   * Origin of the weights or art. Empty when there is none.
+   * Origin of the weights or art. Empty without weights or art.
    *
    * @generated from field: string source = 9;
    */

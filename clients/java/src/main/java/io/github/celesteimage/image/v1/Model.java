@@ -493,7 +493,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object license_ = "";
   /**
    * <pre>
-   * License of the weights or art as an SPDX expression. Empty when there is none.
+   * License of the weights or art as an SPDX expression. Empty without weights or art.
    * </pre>
    *
    * <code>string license = 8 [json_name = "license"];</code>
@@ -514,7 +514,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * License of the weights or art as an SPDX expression. Empty when there is none.
+   * License of the weights or art as an SPDX expression. Empty without weights or art.
    * </pre>
    *
    * <code>string license = 8 [json_name = "license"];</code>
@@ -540,7 +540,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object source_ = "";
   /**
    * <pre>
-   * Origin of the weights or art. Empty when there is none.
+   * Origin of the weights or art. Empty without weights or art.
    * </pre>
    *
    * <code>string source = 9 [json_name = "source"];</code>
@@ -561,7 +561,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Origin of the weights or art. Empty when there is none.
+   * Origin of the weights or art. Empty without weights or art.
    * </pre>
    *
    * <code>string source = 9 [json_name = "source"];</code>
@@ -2674,7 +2674,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object license_ = "";
     /**
      * <pre>
-     * License of the weights or art as an SPDX expression. Empty when there is none.
+     * License of the weights or art as an SPDX expression. Empty without weights or art.
      * </pre>
      *
      * <code>string license = 8 [json_name = "license"];</code>
@@ -2694,7 +2694,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * License of the weights or art as an SPDX expression. Empty when there is none.
+     * License of the weights or art as an SPDX expression. Empty without weights or art.
      * </pre>
      *
      * <code>string license = 8 [json_name = "license"];</code>
@@ -2715,7 +2715,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * License of the weights or art as an SPDX expression. Empty when there is none.
+     * License of the weights or art as an SPDX expression. Empty without weights or art.
      * </pre>
      *
      * <code>string license = 8 [json_name = "license"];</code>
@@ -2732,7 +2732,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * License of the weights or art as an SPDX expression. Empty when there is none.
+     * License of the weights or art as an SPDX expression. Empty without weights or art.
      * </pre>
      *
      * <code>string license = 8 [json_name = "license"];</code>
@@ -2746,7 +2746,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * License of the weights or art as an SPDX expression. Empty when there is none.
+     * License of the weights or art as an SPDX expression. Empty without weights or art.
      * </pre>
      *
      * <code>string license = 8 [json_name = "license"];</code>
@@ -2766,7 +2766,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object source_ = "";
     /**
      * <pre>
-     * Origin of the weights or art. Empty when there is none.
+     * Origin of the weights or art. Empty without weights or art.
      * </pre>
      *
      * <code>string source = 9 [json_name = "source"];</code>
@@ -2786,7 +2786,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Origin of the weights or art. Empty when there is none.
+     * Origin of the weights or art. Empty without weights or art.
      * </pre>
      *
      * <code>string source = 9 [json_name = "source"];</code>
@@ -2807,7 +2807,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Origin of the weights or art. Empty when there is none.
+     * Origin of the weights or art. Empty without weights or art.
      * </pre>
      *
      * <code>string source = 9 [json_name = "source"];</code>
@@ -2824,7 +2824,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Origin of the weights or art. Empty when there is none.
+     * Origin of the weights or art. Empty without weights or art.
      * </pre>
      *
      * <code>string source = 9 [json_name = "source"];</code>
@@ -2838,7 +2838,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Origin of the weights or art. Empty when there is none.
+     * Origin of the weights or art. Empty without weights or art.
      * </pre>
      *
      * <code>string source = 9 [json_name = "source"];</code>

@@ -250,7 +250,7 @@ public interface ModelOrBuilder extends
 
   /**
    * <pre>
-   * License of the weights or art as an SPDX expression. Empty when there is none.
+   * License of the weights or art as an SPDX expression. Empty without weights or art.
    * </pre>
    *
    * <code>string license = 8 [json_name = "license"];</code>
@@ -259,7 +259,7 @@ public interface ModelOrBuilder extends
   java.lang.String getLicense();
   /**
    * <pre>
-   * License of the weights or art as an SPDX expression. Empty when there is none.
+   * License of the weights or art as an SPDX expression. Empty without weights or art.
    * </pre>
    *
    * <code>string license = 8 [json_name = "license"];</code>
@@ -270,7 +270,7 @@ public interface ModelOrBuilder extends
 
   /**
    * <pre>
-   * Origin of the weights or art. Empty when there is none.
+   * Origin of the weights or art. Empty without weights or art.
    * </pre>
    *
    * <code>string source = 9 [json_name = "source"];</code>
@@ -279,7 +279,7 @@ public interface ModelOrBuilder extends
   java.lang.String getSource();
   /**
    * <pre>
-   * Origin of the weights or art. Empty when there is none.
+   * Origin of the weights or art. Empty without weights or art.
    * </pre>
    *
    * <code>string source = 9 [json_name = "source"];</code>
