@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo test test-faults test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ IN_PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
+
+test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the longer trials of faults and attacks
+	$(BIN)/python -m pytest -m faults $(PYTEST_ARGS)
 
 test-clients: .venv/dev ## Speak the contract from every language (Node, Chromium, Go, JDK, Maven, Rust); writes the matrix in docs/clients
 	$(BIN)/python -m tests.conformance.run $(CLIENTS_ARGS)
