@@ -22,7 +22,7 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
+from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Difference", "MaskForm", "Pixels", "Rewritten", "limits_of"]
 
@@ -87,7 +87,13 @@ class Pixels:
     """
 
     def __init__(
-        self, provider: str, *, size: int = 1, limits: ImageLimits | None = None, pool: Pool | None = None
+        self,
+        provider: str,
+        *,
+        size: int = 1,
+        limits: ImageLimits | None = None,
+        pool: Pool | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Starts no process yet.
 
@@ -96,10 +102,12 @@ class Pixels:
             size: Processes at most; further tasks wait.
             limits: Largest image that a vendor may send.
             pool: Runs the tasks; None means worker processes of its own.
+            workers: Makes these processes.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
-        self._pool: Pool = pool or WorkerPool(
+        self._pool: Pool = pool or (workers or Workers()).pool(
+            "pixels",
             "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,

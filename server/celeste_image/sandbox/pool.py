@@ -5,13 +5,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
+from celeste_image.core.protection import Protection
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
+from celeste_image.sandbox.protections import unprotected
 
 __all__ = ["WorkerPool"]
 
@@ -37,6 +40,8 @@ class WorkerPool:
         memory_bytes: Limit of a process's address space; 0 means no limit.
         cpu_seconds: Limit of a task's CPU time; 0 means no limit.
         threads: Threads of numeric libraries in each process.
+        weights: Folders that the engine reads beside its code. A process sees what is there when it starts.
+        required: Protections without which a process ends before it sees a task.
         on_log: Receives each line that a process writes to standard error.
     """
 
@@ -48,12 +53,15 @@ class WorkerPool:
         memory_bytes: int = 0,
         cpu_seconds: int = 0,
         threads: int = 1,
+        weights: Sequence[Path] = (),
+        required: Collection[Protection] = (),
         on_log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._module = module
+        self.module = module
+        self._weights = tuple(weights)
         self._command = [
-            *(sys.executable, "-m", "celeste_image.sandbox.main", module),
-            *(str(memory_bytes), str(cpu_seconds)),
+            *(sys.executable, "-P", "-m", "celeste_image.sandbox.main", module),  # -P: the working folder has no code
+            *(str(memory_bytes), str(cpu_seconds), ",".join(required), *map(str, weights)),
         ]
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
             "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MiB of the limited address space
@@ -66,8 +74,9 @@ class WorkerPool:
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
         self.on_log = on_log
-        self.controls: dict[str, bool] | None = None
-        """The controls of `confine.py` by name, and whether each holds; None before the first process is ready."""
+        self.controls: dict[str, str] | None = None
+        """The controls of `confine.py` by name, and why each does not hold; an empty text for those that hold. None
+        before the first process is ready."""
 
     @property
     def pids(self) -> list[int]:
@@ -87,7 +96,7 @@ class WorkerPool:
                 saw the task, else "work".
         """
         async with self._free:
-            worker = self._take() or await _Worker.start(self._command, self._environment, self.on_log)
+            worker = await self._take() or await self._start()
             done = False
             try:
                 self._note(await worker.ready())
@@ -105,20 +114,39 @@ class WorkerPool:
                 if not done:
                     await worker.kill()
 
-    def _note(self, controls: dict[str, bool]) -> None:
-        if self.controls is None:
+    def _note(self, controls: dict[str, str]) -> None:
+        if self.controls != controls:
             self.controls = controls
-            holds = [name for name, it_does in controls.items() if it_does]
-            missing = [name for name in controls if name not in holds]
-            log.info("sandbox", engine=self._module, holds=holds, missing=missing)
+            missing = {name: why for name, why in controls.items() if why}
+            holds = [name for name in controls if name not in missing]
+            unsafe = list(unprotected(controls))
+            log.info("sandbox", engine=self.module, holds=holds, missing=list(missing), why=missing, unprotected=unsafe)
 
-    def _take(self) -> "_Worker | None":
-        """Returns the most recently used idle worker that is alive, whose caches are warm; None if all are busy."""
+    async def inspect(self) -> dict[str, str]:
+        """Starts a process if none is idle, and returns its controls; see `controls`. Raises EngineLost."""
+        async with self._free:
+            worker = await self._take() or await self._start()
+            try:
+                self._note(controls := await worker.ready())
+            finally:
+                await worker.kill()
+        return controls
+
+    async def _take(self) -> "_Worker | None":
+        """Returns the most recently used idle worker that is alive, whose caches are warm; None if there is none.
+
+        A worker can't read weights that were put there after its start, so then it ends.
+        """
         while self._idle:
             worker = self._idle.pop()
-            if worker.alive:
+            if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
+            await worker.kill()
         return None
+
+    async def _start(self) -> "_Worker":
+        weights = [_state(path) for path in self._weights]
+        return await _Worker.start(self._command, self._environment, self.on_log, weights)
 
     async def close(self) -> None:
         """Ends the idle workers; a busy worker ends with the generator that holds it."""
@@ -126,25 +154,40 @@ class WorkerPool:
         await asyncio.gather(*(worker.kill() for worker in idle))
 
 
+_State = tuple[int, int, int] | None
+
+
+def _state(path: Path) -> _State:
+    """Returns what changes when a folder is replaced or filled; None when it is absent."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
 class _Worker:
     """A worker process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, on_log: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State]
+    ) -> None:
         self._process = process
+        self.weights = weights
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(_forward(process.stderr, on_log))
-        self._controls: dict[str, bool] | None = None
+        self._controls: dict[str, str] | None = None
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None]
+        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None], weights: list[_State]
     ) -> "_Worker":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, limit=1 << 20
         )
-        return cls(process, on_log)
+        return cls(process, on_log, weights)
 
     @property
     def pid(self) -> int:
@@ -154,14 +197,14 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ready(self) -> dict[str, bool]:
+    async def ready(self) -> dict[str, str]:
         """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
         if self._controls is None:
             async with self._or_lost(at="start"):
                 frame = await receive_frame(self._out)
                 if frame.kind != "ready":
                     raise BadFrame('the first frame is not "ready"')
-                self._controls = {str(name): bool(holds) for name, holds in dict(frame.fields["controls"]).items()}
+                self._controls = {str(name): str(why) for name, why in dict(frame.fields["controls"]).items()}
         return self._controls
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes]) -> AsyncGenerator[Frame, None]:
