@@ -221,7 +221,7 @@ class Http:
             # A new request: no header for one host is sent to the next.
             target = str(request.url.join(head.headers["location"]))
             onward = self.request("GET", target, headers=DOWNLOAD_HEADERS)
-        except (OriginRefused, httpx.InvalidURL):
+        except (OriginRefused, httpx.InvalidURL, ValueError):
             raise OriginRefused("it redirects to a URL that is not allowed") from None
         if request.url.scheme == "https" and onward.url.scheme != "https":
             raise OriginRefused("it redirects from https to http")
