@@ -9,8 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import structlog
-
 from celeste_image.admission import ByteBudget
 from celeste_image.config import ImageSettings, Settings, StoreSettings
 from celeste_image.core.events import Run
@@ -33,8 +31,6 @@ __all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
 PIXEL_PROCESSES = 4
 """Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
-
-log = structlog.get_logger("celeste_image.imaging.guard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +146,8 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
 def open_tools(settings: Settings) -> Tools:
     """Returns what the providers of a server work with."""
     workers = Workers(settings.sandbox.required)
-    return Tools(Pixels("pipeline", size=PIXEL_PROCESSES, workers=workers), workers=workers)
+    pixels = Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds, workers=workers)
+    return Tools(pixels, workers=workers)
 
 
 def open_decoders(images: ImageSettings, workers: Workers) -> WorkerPool:
@@ -161,7 +158,7 @@ def open_decoders(images: ImageSettings, workers: Workers) -> WorkerPool:
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,
         cpu_seconds=images.decoder_cpu_seconds,
-        on_log=lambda line: log.warning("decoder", line=line),  # a field: structlog formats its first argument
+        seconds=images.decoder_seconds,
     )
 
 

@@ -20,7 +20,7 @@ async def make_pool(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> AsyncI
     pools: list[WorkerPool] = []
 
     def make(module: str = "tests.sandbox.engines.acts", **parameters: Any) -> WorkerPool:
-        pools.append(WorkerPool(module, on_log=lines.append, **parameters))
+        pools.append(WorkerPool(module, **({"on_log": lines.append} | parameters)))
         return pools[-1]
 
     yield make

@@ -2,9 +2,6 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from functools import partial
-
-import structlog
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
@@ -26,8 +23,6 @@ from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
 
 __all__ = ["PROVIDER", "LocalProvider"]
-
-log = structlog.get_logger("celeste_image.engines")
 
 
 class LocalProvider:
@@ -56,7 +51,7 @@ class LocalProvider:
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
                 weights=stage.weights(),
-                on_log=partial(_log, stage.engine),
+                seconds=settings.engine_seconds,
             )
             for model in models
             for stage in model.stages()
@@ -88,10 +83,6 @@ class LocalProvider:
 
 
 PROVIDER = LocalProvider
-
-
-def _log(engine: str, line: str) -> None:
-    log.warning("engine", engine=engine, line=line)
 
 
 def _events(frame: Frame) -> Iterator[Event]:
