@@ -112,6 +112,8 @@ class ServerSettings(Section):
     """How long a call waits for memory in a budget before it is refused."""
     read_seconds: Annotated[float, Field(gt=0)] = 30
     """Timeout for the arrival of a request, and for the next message of an upload."""
+    call_seconds: Annotated[float, Field(gt=0)] = 3600
+    """Deadline of an operation whose caller sets none."""
     write_seconds: Annotated[float, Field(gt=0)] = 60
     """Timeout for a caller to read one message, at most 1 MiB of an artifact; then its call ends."""
 
@@ -152,6 +154,8 @@ class ImageSettings(Section):
     """Processes that decode foreign images."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+    decoder_seconds: Annotated[float, Field(gt=0)] = 120
+    """Longest time that a process may take to decode an image, or to change its pixels or its metadata."""
 
 
 class UriSettings(Section):
