@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 MIB = 1 << 20
+MOST_HOURS = 24 * 365 * 1000
 OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
 """Variables with our prefix that are not settings of a server."""
 
@@ -129,7 +130,7 @@ class StoreSettings(Section):
     spool: Path | None = None
     """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
     store's folder, or a temporary folder for a store without one."""
-    retention_hours: Annotated[float, Field(ge=0)] = 168
+    retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
     """Free space that must remain on a disk; with less, nothing is stored and no work begins."""
