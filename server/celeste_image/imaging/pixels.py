@@ -4,10 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal, Protocol
-
-import structlog
 
 from celeste_image.core.edits import Mask
 from celeste_image.core.errors import (
@@ -22,11 +19,9 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
+from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Difference", "MaskForm", "Pixels", "Rewritten", "limits_of"]
-
-log = structlog.get_logger("celeste_image.imaging")
 
 MIB = 1 << 20
 
@@ -87,24 +82,34 @@ class Pixels:
     """
 
     def __init__(
-        self, provider: str, *, size: int = 1, limits: ImageLimits | None = None, pool: Pool | None = None
+        self,
+        provider: str,
+        *,
+        size: int = 1,
+        seconds: float = 120,
+        limits: ImageLimits | None = None,
+        pool: Pool | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Starts no process yet.
 
         Args:
             provider: Name for errors and the log.
             size: Processes at most; further tasks wait.
+            seconds: Longest time that a process may take for a task.
             limits: Largest image that a vendor may send.
             pool: Runs the tasks; None means worker processes of its own.
+            workers: Makes these processes.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
-        self._pool: Pool = pool or WorkerPool(
+        self._pool: Pool = pool or (workers or Workers()).pool(
+            "pixels",
             "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,
             cpu_seconds=60,
-            on_log=partial(log.warning, "engine", engine="pixels", provider=provider),
+            seconds=seconds,
         )
 
     async def mask(self, path: str, mask: Mask, form: MaskForm) -> bytes:

@@ -2,9 +2,6 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from functools import partial
-
-import structlog
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
@@ -24,11 +21,8 @@ from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
-
-log = structlog.get_logger("celeste_image.engines")
 
 
 class LocalProvider:
@@ -50,12 +44,14 @@ class LocalProvider:
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
         self.pools = {
-            (stage.card.id, stage.engine): WorkerPool(
+            (stage.card.id, stage.engine): tools.workers.pool(
+                f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
                 size=stage.processes or settings.concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
-                on_log=partial(_log, stage.engine),
+                weights=stage.weights(),
+                seconds=settings.engine_seconds,
             )
             for model in models
             for stage in model.stages()
@@ -87,10 +83,6 @@ class LocalProvider:
 
 
 PROVIDER = LocalProvider
-
-
-def _log(engine: str, line: str) -> None:
-    log.warning("engine", engine=engine, line=line)
 
 
 def _events(frame: Frame) -> Iterator[Event]:
