@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import ModelCard
@@ -29,6 +30,7 @@ class LocalModel:
         task: Returns the engine's task for a request that the card accepts. `task_for` adds `limits` (of the images),
             `threads`, `preview_count` and, for a model with weights to pull, `model_dir`.
         processes: Processes that may run it at a time; 0 means the provider's `concurrency`.
+        reads: The model whose weights the engine reads; empty for none, None for this model.
     """
 
     card: ModelCard
@@ -36,6 +38,7 @@ class LocalModel:
     memory_bytes: int
     task: Callable[[Any, LocalOptions], Task]
     processes: int = 0
+    reads: str | None = None
 
     @property
     def weights_id(self) -> str:
@@ -45,6 +48,11 @@ class LocalModel:
     def ready(self) -> bool:
         """Returns whether its weights are on this machine; a model without weights is always ready."""
         return not self.weights_id or packages.installed(self.weights_id)
+
+    def weights(self) -> tuple[Path, ...]:
+        """Returns the folders of weights that the engine reads. They need not exist."""
+        name = self.weights_id if self.reads is None else self.reads
+        return (packages.folder(name),) if name else ()
 
     def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
         """Returns the engines that run for a request, in order; for None all engines of the model."""
