@@ -72,7 +72,9 @@ def celeste() -> None:
 def main() -> None:
     """Runs the command line and exits; see `exit_code` for errors."""
     from celeste_image.cli.exit import exit_code
+    from celeste_image.cli.process_one import end_by_signals
 
+    end_by_signals()
     try:
         sys.exit(celeste.main(standalone_mode=False))
     except click.exceptions.Abort:

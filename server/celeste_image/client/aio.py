@@ -11,7 +11,6 @@ import grpc
 
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
-    CHANNEL_OPTIONS,
     AnalyzeParameters,
     EditParameters,
     GenerateParameters,
@@ -31,6 +30,7 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
+from celeste_image.client.channels import channel_options
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
@@ -64,7 +64,7 @@ class AsyncClient:
 
     def __init__(self, channel: grpc.aio.Channel | str) -> None:
         if isinstance(channel, str):
-            channel = grpc.aio.insecure_channel(channel, options=CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(channel, options=channel_options(channel))
         self.channel = channel
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)

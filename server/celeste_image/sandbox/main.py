@@ -10,6 +10,8 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from typing import Any, BinaryIO, cast
 
@@ -17,6 +19,8 @@ from celeste_image.core.errors import CelesteError, EngineMemory
 from celeste_image.sandbox.confine import confine, seal
 from celeste_image.sandbox.engine import Engine
 from celeste_image.sandbox.frames import Frame, read_frame, split_pictures
+
+PARENT_SECONDS = 1.0
 
 
 def limit_task(cpu_seconds: int) -> None:
@@ -28,6 +32,13 @@ def limit_task(cpu_seconds: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def end_with(parent: int) -> None:
+    """Ends this process when its parent ended, for systems that can't do so by themselves, such as macOS."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 class _Pipe:
@@ -51,6 +62,7 @@ class _Pipe:
 
 def main() -> None:
     """Serves tasks until the standard input ends."""
+    parent = os.getppid()
     module, memory_bytes, cpu_seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     # Output of libraries would corrupt the frames, so it goes to the log.
     out = os.fdopen(os.dup(1), "wb")
@@ -62,6 +74,8 @@ def main() -> None:
     engine = cast(Engine, importlib.import_module(module))
     if getattr(engine, "SEALED", False):
         controls |= seal()
+    if not controls["ends_with_parent"]:
+        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     emit("ready", {"controls": controls})
     while (frame := read_frame(sys.stdin.buffer)) is not None:
         if cpu_seconds:
