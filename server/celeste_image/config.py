@@ -29,6 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
 
@@ -37,6 +38,7 @@ __all__ = [
     "ImageSettings",
     "LogSettings",
     "SafetySettings",
+    "SandboxSettings",
     "SecretText",
     "ServerSettings",
     "Settings",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 MIB = 1 << 20
+MOST_HOURS = 24 * 365 * 1000
 OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
 """Variables with our prefix that are not settings of a server."""
 
@@ -127,7 +130,7 @@ class StoreSettings(Section):
     spool: Path | None = None
     """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
     store's folder, or a temporary folder for a store without one."""
-    retention_hours: Annotated[float, Field(ge=0)] = 168
+    retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
     """Free space that must remain on a disk; with less, nothing is stored and no work begins."""
@@ -216,6 +219,20 @@ class SafetySettings(Section):
     """Action for an image that could not be checked."""
 
 
+class SandboxSettings(Section):
+    """`[sandbox]`: what the operator demands of the processes that touch foreign bytes."""
+
+    require: bool | list[Protection] = False
+    """Protections without which the server does not start: `true` for all, or their names. See SECURITY.md."""
+
+    @property
+    def required(self) -> tuple[Protection, ...]:
+        """The protections by name."""
+        if isinstance(self.require, bool):
+            return tuple(Protection) if self.require else ()
+        return tuple(dict.fromkeys(self.require))
+
+
 class LogSettings(Section):
     """`[log]`: level and format of the log on standard error."""
 
@@ -241,6 +258,7 @@ class Settings(BaseSettings):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
     """`[providers.NAME]`: each provider validates its own table. Secret values are Secret objects: see `revealed`."""

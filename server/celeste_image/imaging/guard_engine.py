@@ -9,9 +9,7 @@ from celeste_image.imaging.decode import check_work, open_image, orientation_of
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["SEALED", "run"]
-
-SEALED = True
+__all__ = ["run"]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:

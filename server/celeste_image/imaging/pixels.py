@@ -19,7 +19,7 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
+from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Difference", "MaskForm", "Pixels", "Rewritten", "limits_of"]
 
@@ -89,6 +89,7 @@ class Pixels:
         seconds: float = 120,
         limits: ImageLimits | None = None,
         pool: Pool | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Starts no process yet.
 
@@ -98,10 +99,12 @@ class Pixels:
             seconds: Longest time that a process may take for a task.
             limits: Largest image that a vendor may send.
             pool: Runs the tasks; None means worker processes of its own.
+            workers: Makes these processes.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
-        self._pool: Pool = pool or WorkerPool(
+        self._pool: Pool = pool or (workers or Workers()).pool(
+            "pixels",
             "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,

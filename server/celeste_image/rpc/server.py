@@ -118,7 +118,7 @@ async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            records, blobs, uploads = await store.sweep()
+            records, blobs, uploads = await store.sweep(every_seconds)
         except Exception as error:
             log.warning("sweep", error=f"{type(error).__name__}: {error}")
         else:

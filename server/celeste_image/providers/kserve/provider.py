@@ -48,7 +48,6 @@ from celeste_image.providers.kserve.settings import (
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["KIND", "KServe"]
 
@@ -77,7 +76,8 @@ class KServe:
         self._server = Inference(self.name, settings, max(model.most_bytes for model in settings.models))
         self._labels = {model.id: model.names() for model in settings.models if isinstance(model, ClassifyModel)}
         self._signatures: dict[str, Signature] = {}
-        self._pool = WorkerPool(
+        self._pool = tools.workers.pool(
+            self.name,
             "celeste_image.providers.kserve.engine",
             size=settings.concurrency,
             memory_bytes=MEMORY_BYTES,

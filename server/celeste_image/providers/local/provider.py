@@ -22,7 +22,6 @@ from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
 
@@ -47,11 +46,13 @@ class LocalProvider:
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
         self.pools = {
-            (stage.card.id, stage.engine): WorkerPool(
+            (stage.card.id, stage.engine): tools.workers.pool(
+                f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
                 size=stage.processes or settings.concurrency + settings.small_concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
+                weights=stage.weights(),
                 seconds=settings.engine_seconds,
             )
             for model in models

@@ -121,8 +121,8 @@ class Analyzer(LocalModel):
 
 
 PARTS = {
-    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, small_megapixels=1000),
-    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, small_megapixels=16),
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads="", small_megapixels=1000),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads="", small_megapixels=16),
     AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content, small_megapixels=16),
     AnalysisKind.SAFETY: safety.MODEL,
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import ModelCard
@@ -31,6 +32,7 @@ class LocalModel:
         small_megapixels: Work on images of up to this many million pixels, read and made, is small: it takes some
             seconds at most, with two threads. 0 means that no work is small.
         processes: Processes that may run it at a time; 0 means the provider's `concurrency`.
+        reads: The model whose weights the engine reads; empty for none, None for this model.
     """
 
     card: ModelCard
@@ -39,6 +41,7 @@ class LocalModel:
     task: Callable[[Any, LocalOptions], Task]
     processes: int = 0
     small_megapixels: float = 4.2
+    reads: str | None = None
 
     @property
     def weights_id(self) -> str:
@@ -48,6 +51,11 @@ class LocalModel:
     def ready(self) -> bool:
         """Returns whether its weights are on this machine; a model without weights is always ready."""
         return not self.weights_id or packages.installed(self.weights_id)
+
+    def weights(self) -> tuple[Path, ...]:
+        """Returns the folders of weights that the engine reads. They need not exist."""
+        name = self.weights_id if self.reads is None else self.reads
+        return (packages.folder(name),) if name else ()
 
     def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
         """Returns the engines that run for a request, in order; for None all engines of the model."""
