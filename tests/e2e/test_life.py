@@ -107,7 +107,7 @@ class Started:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=heed_signals,
+            preexec_fn=heed_signals,  # noqa: PLW1509
         )
         self.processes.append(process)
         if ready:
@@ -123,6 +123,14 @@ class Started:
     def check_nothing_is_left(self) -> None:
         until(lambda: not any(map(alive, self.family)), END_SECONDS)
         until(lambda: not list(self.folder.iterdir()), END_SECONDS)
+
+
+def long_upscale(folder: Path) -> list[str]:
+    """Returns a command with work of many seconds."""
+    source = folder / "source.png"
+    source.write_bytes(pictures.photo(300))
+    model = "local/realesrgan-animevideov3"
+    return [*CELESTE, "upscale", str(source), "--factor", "16", "--model", model, "--out", str(folder / "out.png")]
 
 
 @pytest.fixture
@@ -271,16 +279,13 @@ def command_of(pid: int) -> bytes:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("pause", [0.3, 4.0], ids=["starting", "computing"])
 def test_nothing_is_left_of_a_command_that_a_signal_ends(started: Started, number: int, pause: float) -> None:
-    source = started.folder / "source.png"
-    source.write_bytes(pictures.photo(300))
-    command = [*CELESTE, "upscale", str(source), "--factor", "16", "--model", "local/realesrgan-animevideov3"]
-    client = started.start(*command, "--out", str(started.folder / "out.png"), ready=False)
+    client = started.start(*long_upscale(started.folder), ready=False)
     until(lambda: descendants(client.pid))
     time.sleep(pause)
     started.family = descendants(client.pid)
     client.send_signal(number)
     assert client.wait(20) != 0
-    source.unlink()
+    (started.folder / "source.png").unlink()
     started.check_nothing_is_left()
 
 
@@ -342,23 +347,14 @@ def test_process_one_of_a_namespace_ends_by_signals(started: Started, number: in
 @pytest.mark.faults
 @pytest.mark.usefixtures("namespaces")
 def test_a_command_that_is_process_one_ends_by_a_signal_with_its_server(started: Started) -> None:
-    outer = started.start(*NAMESPACE, sys.executable, "-c", MAIN, ready=False)
+    outer = started.start(*NAMESPACE, *long_upscale(started.folder), ready=False)
     until(lambda: len(descendants(outer.pid)) >= 2)
     started.family = descendants(outer.pid)
-    os.kill(min(started.family), signal.SIGTERM)
+    (one,) = [pid for pid in started.family if stat_of(pid)[1] == str(outer.pid)]
+    os.kill(one, signal.SIGTERM)
     assert outer.wait(20) == 128 + signal.SIGTERM
+    (started.folder / "source.png").unlink()
     started.check_nothing_is_left()
-
-
-MAIN = """
-import sys
-from celeste_image.cli.main import main
-sys.argv[1:] = ["generate", "a red fox", "--out", "/dev/null/x.png"]
-import celeste_image.client.local_server as it
-import time
-it.LocalServer.wait = lambda self, channel: time.sleep(60)
-main()
-"""
 
 
 @pytest.mark.faults
