@@ -10,6 +10,7 @@ import click
 
 from celeste_image.cli.one_client import end_with_client
 from celeste_image.cli.process_one import reap_orphans
+from celeste_image.core.install import install_hint
 
 __all__ = ["command"]
 
@@ -34,7 +35,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
-        text = f"the server needs {error.name}: pip install 'celeste-image[local]'"
+        text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
 
     protect_process()
