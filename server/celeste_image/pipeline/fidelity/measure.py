@@ -63,6 +63,8 @@ def _with_finding(line: FidelityLine, found: FidelityLine) -> FidelityLine:
 def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
     """Returns the line of the size with the size of an image. `line.sent` may be a size, a ratio, or nothing."""
     size: Mapping[str, int] = {"width": width, "height": height}
+    if line.outcome is FidelityOutcome.DEFAULTED and line.asked:
+        return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size)
     sent = line.sent or {}
     shape = sent.get("aspect_ratio")
     if line.asked and {"width": line.asked.get("width"), "height": line.asked.get("height")} == size:
