@@ -1,41 +1,122 @@
-"""Emulates OpenAI's image API, and the two dialects of it: Azure's deployments and compatible servers."""
+"""Emulates OpenAI's Image API: generations, edits by form and by JSON, files and models."""
 
 import base64
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from celeste_image.core.card import ModelCard, SizeRange
+from PIL import Image
+
+from celeste_image.core.card import (
+    BoolRange,
+    ChoiceRange,
+    IntegerRange,
+    ModelCard,
+    ModelStage,
+    ParameterRange,
+    SizeRange,
+    TextRange,
+)
+from celeste_image.core.media import media_type
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
-from celeste_image.emulate.work import opened, painted, seed_of, size_within
+from celeste_image.emulate.values import Wrong, held, in_card, one_of, option, present
+from celeste_image.emulate.vendors.openai_files import FakeFiles
+from celeste_image.emulate.vendors.openai_responses import FakeResponses
+from celeste_image.emulate.work import decoded, opened, painted, seed_of, size_within
 from celeste_image.providers.families.openai_like import OpenAILike
-from celeste_image.providers.vendors.azure_openai import API_VERSION, AzureOpenAI
-from celeste_image.providers.vendors.compatible import Compatible, CompatibleModel, card_of
 from celeste_image.providers.vendors.openai import OpenAI
 
-__all__ = ["FakeAzureOpenAI", "FakeCompatible", "FakeOpenAI"]
+__all__ = ["Drawn", "FakeOpenAI", "Order"]
 
 CODES = {
     "credentials": "invalid_api_key",
     "moderation": "moderation_blocked",
     "billing": "insufficient_quota",
+    "permission": "",
     "not_found": "model_not_found",
     "value": "invalid_value",
+    "image": "invalid_image_file",
+    "no_method": "method_not_supported",
+    "no_path": "",
+    "told": "",
+    "invalid": "",
+    "bug": "",
 }
+"""The vendor's codes by the kind of a refusal; another kind is a code itself."""
 MOST_IMAGES = 10
-KNOWN = frozenset(
-    {
-        *("model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"),
-        *("user", "safety_identifier", "stream", "partial_images", "input_fidelity", "response_format", "style"),
-        *("seed", "negative_prompt", "num_inference_steps", "guidance_scale", "step"),
-    }
-)
-TOKENS = {"low": 272, "medium": 1056, "high": 4160}
+MOST_SOURCES = 16
+MOST_RATIO = 3
+READS = ("image/png", "image/jpeg", "image/webp")
+PARTIALS = IntegerRange(0, 3)
+COMPRESSION = IntegerRange(0, 100)
+FORMS = ChoiceRange(("png", "jpeg", "webp"))
+"""The API also has gif and svg, which need access to a preview."""
+COMMON: dict[str, ParameterRange | str] = {
+    "output_compression": COMPRESSION,
+    "partial_images": PARTIALS,
+    "complexity": ChoiceRange(("low", "medium", "high")),
+    "quality": "quality",
+    "background": "background",
+    "safety_identifier": "options.end_user",
+    "user": TextRange(),
+    "stream": BoolRange(),
+}
+MODERATION = ChoiceRange(("low", "auto"))
+FIELDS: Mapping[OperationKind, Mapping[str, ParameterRange | str]] = {
+    OperationKind.GENERATE: COMMON | {"moderation": "options.moderation"},
+    OperationKind.EDIT: COMMON | {"input_fidelity": "options.input_fidelity"},
+}
+"""The optional fields of openai 3.54.0's `ImageGenerateParams` and `ImageEditParams`: the path of the card's parameter
+with their range, or the range itself. `response_format` and `style` were those of DALL·E; no GPT image model reads
+them. `frame_count`, `frame_duration_ms` and `svg` belong to formats in preview."""
+PREVIEW = frozenset({"frame_count", "frame_duration_ms", "svg"})
+DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+IMAGE_MODEL = re.compile(r"(gpt|chatgpt)-image|dall-e")
+TOKENS = {"low": 272, "medium": 1056, "high": 4160, "xhigh": 6240, "max": 8320}
 """Output tokens per megapixel, by quality."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a request asks for, held against the model's card; `size` None is the model's choice."""
+
+    card: ModelCard
+    kind: OperationKind
+    prompt: str
+    count: int = 1
+    size: tuple[int, int] | None = None
+    form: str = "png"
+    compression: int = 100
+    quality: str = "auto"
+    background: str = "auto"
+    stream: bool = False
+    previews: int = 0
+    seed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The images of an order, encoded, with what the answer says about them."""
+
+    files: Sequence[bytes]
+    previews: Sequence[bytes]
+    about: Mapping[str, str]
+    tokens: int
+    input_tokens: int = 50
+    usage: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        given, made = self.input_tokens, self.tokens
+        usage = {
+            **{"input_tokens": given, "output_tokens": made, "total_tokens": given + made},
+            "input_tokens_details": {"text_tokens": given, "image_tokens": 0},
+            "output_tokens_details": {"text_tokens": 0, "image_tokens": made},
+        }
+        object.__setattr__(self, "usage", usage)
 
 
 class FakeOpenAI(FakeVendor):
@@ -45,23 +126,42 @@ class FakeOpenAI(FakeVendor):
     name = "openai"
     key_statuses: ClassVar[Mapping[str, int]] = {**FakeVendor.key_statuses, "billing": 429}
     default_size = (1024, 1024)
+    strict: ClassVar[bool] = True
+    """Whether fields that are unknown to the API or to the model are refused; else the ledger names them."""
+    extra: ClassVar[frozenset[str]] = frozenset()
+    """Further fields that are known and not held against a range."""
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
-        self._delivered: dict[str, bytes] = {}
+        self.stored = FakeFiles()
+        self.responses = FakeResponses(self)
 
     def routes(self) -> Sequence[Route]:
-        """Returns the image API, the Responses API and the list of models."""
+        """Returns the Image API, the Responses API, files and models."""
         return (
-            Route("POST", "/images/generations", self.generate),
-            Route("POST", "/images/edits", self.edit),
-            Route("POST", "/responses", self.respond),
-            Route("GET", "/models", self.models, "check"),
+            *self.image_routes(),
+            *self.responses.routes("/responses"),
+            *self.stored.routes("/files"),
+            *self.model_routes(),
+        )
+
+    def image_routes(self, start: str = "/images") -> Sequence[Route]:
+        """Returns the routes of the Image API."""
+        return (
+            Route("POST", f"{start}/generations", self.generate),
+            Route("POST", f"{start}/edits", self.edit),
+        )
+
+    def model_routes(self, path: str = "/models") -> Sequence[Route]:
+        """Returns the routes of the models."""
+        return (
+            Route("GET", path, self.models, "check"),
+            Route("GET", path + "/{model}", self.model, "check"),
         )
 
     def error(self, refusal: Refusal) -> Any:
         """Returns `{"error": {...}}`."""
-        code = CODES.get(refusal.kind) or {429: "rate_limit_exceeded"}.get(refusal.status)
+        code = CODES.get(refusal.kind, refusal.kind) or {429: "rate_limit_exceeded"}.get(refusal.status)
         kind = "requests" if refusal.status == 429 else "server_error" if refusal.status >= 500 else ""
         return {
             "error": {
@@ -69,248 +169,332 @@ class FakeOpenAI(FakeVendor):
                 "type": kind
                 or ("image_generation_user_error" if refusal.kind == "moderation" else "invalid_request_error"),
                 "param": refusal.field or None,
-                "code": code,
+                "code": code or None,
             }
         }
 
+    def unknown(self, method: str, path: str) -> Refusal:
+        """Returns OpenAI's refusal of a path."""
+        return Refusal(404, f"Invalid URL ({method} {path})", "no_path")
+
+    def wrong_method(self, method: str, path: str) -> Refusal:
+        """Returns OpenAI's refusal of a method."""
+        text = f"Not allowed to {method} on {path} (HINT: Perhaps you meant to use a different HTTP method?)"
+        return Refusal(405, text, "no_method")
+
+    def wrong(self, wrong: Wrong) -> Refusal:
+        """Returns OpenAI's refusal of a value."""
+        name, value, allowed = wrong.field, wrong.value, wrong.allowed
+        number = "integer" if isinstance(value, int) else "decimal"
+        match wrong.rule:
+            case "type":
+                code, text = "invalid_type", f"Invalid type for '{name}': expected {allowed}, but got {_kind(value)}."
+            case "choice":
+                code, text = "invalid_value", f"Invalid value: '{value}'. Supported values are: {one_of(allowed)}."
+            case "minimum":
+                code = f"{number}_below_min_value"
+                text = (
+                    f"Invalid '{name}': {number} below minimum value. Expected a value >= {allowed}, but got {value}."
+                )
+            case "maximum":
+                code = f"{number}_above_max_value"
+                text = (
+                    f"Invalid '{name}': {number} above maximum value. Expected a value <= {allowed}, but got {value}."
+                )
+            case "length":
+                code, had = "string_above_max_length", len(value)
+                text = f"Invalid '{name}': string too long. Expected at most {allowed} characters, but got {had}."
+            case "missing":
+                code, text = "missing_required_parameter", f"Missing required parameter: '{name}'."
+            case "unknown":
+                code, text = "unknown_parameter", f"Unknown parameter: '{name}'."
+            case _:
+                return super().wrong(wrong)
+        return Refusal(400, text, code, name)
+
     async def models(self, asked: Asked) -> Answer:
-        """Lists the models."""
-        known = [{"id": c.name_on_wire, "object": "model", "created": 0, "owned_by": "emulator"} for c in self.cards]
-        return Answer({"object": "list", "data": known})
+        """Lists the models that are not retired."""
+        listed = [_listed(card) for card in self.cards if card.stage is not ModelStage.RETIRED]
+        return Answer({"object": "list", "data": listed})
+
+    async def model(self, asked: Asked) -> Answer:
+        """Returns one model."""
+        return Answer(_listed(self.card(asked.params["model"])) | {"id": asked.params["model"]})
+
+    def card(self, model: str) -> ModelCard:
+        """Returns a model's card by its name or by the name of one of its dated snapshots. Raises Refusal."""
+        try:
+            return super().card(model)
+        except Refusal:
+            if (name := DATED.sub("", model)) == model:
+                raise
+            return super().card(name)
 
     async def generate(self, asked: Asked) -> Answer:
         """Makes images from a prompt."""
-        card, count, size = self._read(asked, OperationKind.GENERATE)
-        width, height = size or self.default_size
-        words = str(asked.fields["prompt"])
-        seeds = [seed_of(asked.fields.get("seed"), words) + index for index in range(count)]
-        title = self._title(card)
-        made = [await painted(asked, partial(painting.generated, width, height, title, words, seed)) for seed in seeds]
-        return self._answer(asked, card, OperationKind.GENERATE, made, "image_generation")
+        self._takes(asked, "application/json")
+        order = self.order(asked, asked.fields, OperationKind.GENERATE)
+        return self._answer(asked, order, await self.draw(asked, order), "image_generation")
 
     async def edit(self, asked: Asked) -> Answer:
         """Edits the first image, within the transparent part of the mask if there is a mask."""
-        card, count, size = self._read(asked, OperationKind.EDIT)
-        sources = [opened(data) for name in ("image", "image[]") for data in asked.files.get(name, ())]
+        self._takes(asked, "multipart/form-data", "application/json")
+        order = self.order(asked, asked.fields, OperationKind.EDIT)
+        if asked.body.is_form:
+            sources = [(data, name) for name in ("image", "image[]") for data in asked.files.get(name, ())]
+            mask, markup = (next(iter(asked.files.get(name, ())), None) for name in ("mask", "markup"))
+        else:
+            given = asked.fields.get("images") or []
+            if not isinstance(given, list):
+                raise Wrong("images", "type", given, "an array")
+            sources = [(self.referred(item, f"images[{n}]"), f"images[{n}]") for n, item in enumerate(given)]
+            has_mask = asked.fields.get("mask") is not None
+            mask, markup = self.referred(asked.fields["mask"], "mask") if has_mask else None, None
         if not sources:
-            raise Refusal(400, "Missing required parameter: 'image'.", "value", "image")
-        source, words = sources[0], str(asked.fields["prompt"])
-        mask = None
-        if masks := asked.files.get("mask"):
-            picture = opened(masks[0], "mask")
-            if picture.mode != "RGBA" or not masks[0].startswith(b"\x89PNG"):
-                raise Refusal(400, "Invalid mask image format - mask must be a PNG with transparency", "value", "mask")
-            if picture.size != source.size:
-                raise Refusal(400, "Invalid mask - must be as large as the image", "value", "mask")
-            mask = picture.getchannel("A").point(lambda alpha: 255 - alpha)
-        size = size or size_within(self._sizes(card, OperationKind.EDIT), source.size)
-        seed = seed_of(asked.fields.get("seed"), words)
-        ignoring = asked.behavior.image == "mask-ignored"
-        made = []
-        for index in range(count):
+            raise Wrong("image" if asked.body.is_form else "images", "missing")
+        if len(sources) > MOST_SOURCES:
+            raise Refusal(400, f"Invalid 'image': at most {MOST_SOURCES} images", "array_above_max_length", "image")
+        if mask and markup:
+            raise Refusal(400, "'markup' cannot be combined with 'mask'", "value", "markup")
+        images = [self.source(data, name) for data, name in sources]
+        if markup:
+            self.source(markup, "markup")
+        cut = self.mask(mask, images[0]) if mask else None
+        return self._answer(asked, order, await self.draw(asked, order, images[0], cut), "image_edit")
 
-            def paint(seed: int = seed + index) -> Any:
-                if mask is None or ignoring:
-                    return painting.changed(source, self._title(card), words, seed).resize(size)
-                return painting.filled(source, mask, seed).resize(size)
+    def order(
+        self, asked: Asked, given: Mapping[str, Any], kind: OperationKind, card: ModelCard | None = None, at: str = ""
+    ) -> Order:
+        """Returns what a request asks for.
 
-            made.append(await painted(asked, paint, source))
-        return self._answer(asked, card, OperationKind.EDIT, made, "image_edit")
+        Args:
+            asked: The request.
+            given: Its fields, or those of the Responses API's tool with the prompt.
+            kind: The operation.
+            card: The model; None means the one that the request names.
+            at: Where the fields are, for errors, such as `tools[0].`.
 
-    async def respond(self, asked: Asked) -> Answer:
-        """Makes images by the image tool of the Responses API: the same work in another format."""
-        tools = [tool for tool in asked.fields.get("tools") or () if tool.get("type") == "image_generation"]
-        if not tools:
-            text = {"type": "output_text", "text": "I have no tool to draw with."}
-            return Answer({"object": "response", "output": [{"type": "message", "content": [text]}]})
-        given = asked.fields.get("input")
-        content: list[dict[str, Any]] = (
-            given[-1]["content"] if isinstance(given, list) else [{"type": "input_text", "text": given}]
+        Raises:
+            Refusal: The model is unknown or can't do it.
+            Wrong: A field is unknown, or its value is out of range.
+        """
+        fields, text = present(given), asked.body.is_form
+        if card is None:
+            card = self.card(self.model_of(asked))
+            if self.strict and not IMAGE_MODEL.match(card.name_on_wire):
+                listed = [c.name_on_wire for c in self.cards if c.previews and c.stage is not ModelStage.RETIRED]
+                raise Wrong("model", "choice", card.name_on_wire, listed)
+        asked.entry.model = asked.entry.model or card.name_on_wire
+        if kind not in card.operations:
+            raise Refusal(400, f"'{card.name_on_wire}' can't {kind.value}", "value", "model")
+        prompt = fields.pop("prompt", None) if "prompt" in fields else None
+        if prompt in (None, ""):
+            raise Wrong("prompt", "missing")
+        path = "prompt" if kind is OperationKind.GENERATE else "instruct.prompt"
+        held("prompt", prompt, in_card(card, kind, path) or TextRange())
+        most = IntegerRange(1, min(MOST_IMAGES, max(1, card.max_count)))
+        read: dict[str, Any] = {"n": held(at + "n", fields.pop("n"), most, text=text)} if "n" in fields else {}
+        for name in ("model", "image", "image[]", "images", "mask", "markup"):
+            value = fields.pop(name, None)
+            if asked.body.is_form and name != "model" and value is not None:
+                raise Wrong(name, "type", value, "a file")
+        size = self._size(card, kind, fields.pop("size", "auto"), at)
+        form = held(at + "output_format", fields.pop("output_format", "png"), FORMS)
+        for name, value in fields.items():
+            known = FIELDS[kind].get(name)
+            if at and name == "moderation":  # the tool has it for edits too, and the model decides about the image
+                known = MODERATION
+            if isinstance(known, str):
+                path = option(card, known[8:]) if known in ("options.moderation", "options.input_fidelity") else known
+                known = in_card(card, kind, path)
+                if known is None:
+                    self._absent(card, name, at)
+            if known is not None:
+                read[name] = held(at + name, value, known, text=text)
+            elif self.strict:
+                hint = "gif" if name.startswith("frame") else "svg"
+                if name in PREVIEW:
+                    raise Refusal(400, f"'{name}' is only supported with output_format={hint}", "value", at + name)
+                raise Wrong(at + name, "unknown", value)
+        asked.entry.ignored = sorted(fields.keys() - read.keys() - self.extra)
+        if read.get("background") == "transparent" and form == "jpeg":
+            raise Refusal(400, "A transparent background needs png or webp", "value", at + "background")
+        if read.get("output_compression", 100) != 100 and form == "png" and self.strict:
+            words = "Compression less than 100 is not supported for PNG output format"
+            raise Refusal(400, words, "invalid_png_output_compression", at + "output_compression")
+        return Order(
+            card,
+            kind,
+            prompt,
+            count=read.get("n", 1),
+            size=size,
+            form=form,
+            compression=read.get("output_compression", 100),
+            quality=read.get("quality", "auto"),
+            background=read.get("background", "auto"),
+            stream=read.get("stream", False),
+            previews=read.get("partial_images", 0),
+            seed=fields.get("seed"),
         )
-        words = " ".join(part["text"] for part in content if part["type"] == "input_text")
-        urls = [part["image_url"] for part in content if part["type"] == "input_image"]
-        fields = {"model": asked.fields.get("model"), "prompt": words, **tools[0]}
-        fields.pop("type")
-        files = {"image": [base64.b64decode(url.rpartition(",")[2]) for url in urls]}
-        told = replace(asked, fields=fields, files=files)
-        answer = await (self.edit(told) if urls else self.generate(told))
-        calls = [
-            {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": item["b64_json"]}
-            for item in answer.value["data"]
-        ]
-        about = {"id": f"resp_{time.time_ns()}", "object": "response", "created_at": int(time.time())}
-        how = {"status": "completed", "parallel_tool_calls": True, "tool_choice": "auto", "tools": tools}
-        return Answer({**about, **how, "model": fields["model"], "output": calls, "error": None})
+
+    async def draw(
+        self, asked: Asked, order: Order, source: Image.Image | None = None, mask: Image.Image | None = None
+    ) -> Drawn:
+        """Makes the images of an order and charges for them; within `mask`, where it is white, if there is one."""
+        card, words, title = order.card, order.prompt, self._title(order.card)
+        if source is None:
+            size = order.size or self.default_size
+        else:
+            size = order.size or size_within(self._sizes(card, order.kind), source.size)
+        seed = seed_of(order.seed, words)
+        ignoring = asked.behavior.image == "mask-ignored"
+
+        def paint(seed: int) -> Image.Image:
+            if source is None:
+                made = painting.generated(*size, title, words, seed)
+            elif mask is None or ignoring:
+                made = painting.changed(source, title, words, seed).resize(size)
+            else:
+                made = painting.filled(source, mask, seed).resize(size)
+            return painting.cut_out(made) if order.background == "transparent" else made
+
+        made = [await painted(asked, lambda at=n: paint(seed + at), source) for n in range(order.count)]  # type: ignore[misc]
+        if asked.behavior.image == "fewer":
+            made = made[:-1]
+        kind, previews = f"image/{order.form}", order.previews if order.stream and made else 0
+        files = [painting.encoded(picture, kind, order.compression) for picture in made]
+        if asked.behavior.image == "garbage":
+            files = [b"no picture" * 20 for _ in files]
+        looks = []
+        for _ in range(previews):
+            small = made[0].resize((max(64, made[0].width // 4), max(64, made[0].height // 4))).resize(made[0].size)
+            looks.append(painting.encoded(small, kind, order.compression))
+        megapixels = sum(picture.width * picture.height for picture in made) / 1e6
+        tokens = round(TOKENS.get(order.quality, TOKENS["medium"]) * megapixels) + 100 * previews
+        self.charge(asked, card, order.kind, len(made), megapixels, tokens)
+        if asked.behavior.moderate == "output":
+            raise self.moderated("result")
+        about = {
+            "background": "transparent" if order.background == "transparent" else "opaque",
+            "output_format": order.form,
+            "quality": order.quality,
+            "size": f"{made[0].width}x{made[0].height}" if made else "",
+        }
+        return Drawn(files, looks, about, tokens)
+
+    def referred(self, given: Any, at: str) -> bytes:
+        """Returns the image of `{"image_url": ...}` or `{"file_id": ...}`. Raises Refusal."""
+        if not isinstance(given, Mapping):
+            raise Wrong(at, "type", given, "an object")
+        url, file = given.get("image_url"), given.get("file_id")
+        if (url is None) == (file is None):
+            raise Wrong(f"{at}.image_url", "missing")
+        return self.stored.data(file) if url is None else self.fetched(url, f"{at}.image_url")
+
+    def fetched(self, url: Any, at: str) -> bytes:
+        """Returns the bytes of a `data:` URL. Raises Refusal, also for other URLs: an emulator fetches nothing."""
+        if not isinstance(url, str):
+            raise Wrong(at, "type", url, "a string")
+        if not url[:5].lower() == "data:":
+            raise Refusal(
+                400, f"Error while downloading {url[:200]}: an emulator fetches nothing", "invalid_image_url", at
+            )
+        try:
+            return decoded(url)
+        except ValueError:
+            words = "Expected a base64-encoded data URL with an image MIME type (e.g. 'data:image/png;base64,...')"
+            raise Refusal(400, f"Invalid '{at}'. {words}", "value", at) from None
+
+    def source(self, data: bytes, at: str) -> Image.Image:
+        """Returns an image that the API reads. Raises Refusal."""
+        if data and (kind := media_type(data[:16])) not in READS:
+            words = f"unsupported mimetype ('{kind}'). Supported file formats are {one_of(READS)}."
+            raise Refusal(400, f"Invalid file '{at}': {words}", "unsupported_file_mimetype", at)
+        return opened(data, at)
+
+    def mask(self, data: bytes, source: Image.Image) -> Image.Image:
+        """Returns a mask, white where the image changes. Raises Refusal."""
+        picture = opened(data, "mask")
+        if picture.mode != "RGBA" or not data.startswith(b"\x89PNG"):
+            words = "Invalid mask image format - mask must be a PNG with transparency"
+            raise Refusal(400, words, "invalid_mask_image_format", "mask")
+        if picture.size != source.size:
+            words = "Invalid mask image - mask must be as large as the image"
+            raise Refusal(400, words, "invalid_image_mask_size", "mask")
+        return picture.getchannel("A").point(lambda alpha: 255 - alpha)
+
+    def _takes(self, asked: Asked, *kinds: str) -> None:
+        """Raises Refusal for a body of another media type than `kinds`."""
+        given = asked.body.media_type
+        if self.strict and given not in kinds:
+            only = " or ".join(f"'{kind}'" for kind in kinds)
+            words = f"Unsupported content type: '{given}'. This API method only accepts {only} requests."
+            raise Refusal(400, words, "unsupported_content_type")
+
+    def _absent(self, card: ModelCard, name: str, at: str) -> None:
+        """Raises Refusal for a parameter that the API has and the model has not, unless such fields are ignored."""
+        if not self.strict:
+            return
+        if name == "input_fidelity":
+            words = f"The model '{card.name_on_wire}' does not support the 'input_fidelity' parameter."
+            raise Refusal(400, words, "invalid_input_fidelity_model", at + name)
+        raise Wrong(at + name, "unknown")
 
     def _title(self, card: ModelCard) -> str:
         return f"{card.id}, emulated"
 
-    def _model(self, asked: Asked) -> str:
-        return str(asked.fields.get("model", ""))
+    def model_of(self, asked: Asked) -> str:
+        """Returns the name of the model that a request is for. Raises Wrong."""
+        model = asked.fields.get("model")
+        if model is None:
+            raise Wrong("model", "missing")
+        return str(held("model", model, TextRange()))
 
     def _sizes(self, card: ModelCard, kind: OperationKind) -> SizeRange:
-        known = card.parameter(kind, "size")
-        assert known and isinstance(known.range, SizeRange)
-        return known.range
+        known = in_card(card, kind, "size")
+        assert isinstance(known, SizeRange)
+        return known
 
-    def _read(self, asked: Asked, kind: OperationKind) -> tuple[ModelCard, int, tuple[int, int] | None]:
-        """Returns the model, the number of images and the size, None for `auto`. Raises Refusal."""
-        fields = asked.fields
-        card = self.card(self._model(asked))
-        asked.entry.model = card.name_on_wire
-        asked.entry.ignored = sorted(fields.keys() - KNOWN)
-        if kind not in card.operations:
-            raise Refusal(400, f"'{card.name_on_wire}' can't {kind.value}", "value", "model")
-        if not fields.get("prompt"):
-            raise Refusal(400, "Missing required parameter: 'prompt'.", "value", "prompt")
-        try:
-            count = int(fields.get("n") or 1)
-        except ValueError:
-            raise Refusal(400, "n must be a whole number", "value", "n") from None
-        if not 1 <= count <= MOST_IMAGES:
-            raise Refusal(400, f"n must be 1 to {MOST_IMAGES}", "value", "n")
-        named = str(fields.get("size") or "auto")
-        if named == "auto":
-            return card, count, None
-        width, _, height = named.partition("x")
+    def _size(self, card: ModelCard, kind: OperationKind, given: Any, at: str) -> tuple[int, int] | None:
+        """Returns the requested size; None for `auto`. Raises Refusal."""
+        named = held(at + "size", given, TextRange())
+        if named in ("auto", ""):
+            return None
+        found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", named)
         bounds = self._sizes(card, kind)
-        if not (width.isdigit() and height.isdigit()):
-            raise Refusal(400, f"Invalid size '{named}'", "value", "size")
-        size = int(width), int(height)
-        if size != size_within(bounds, size):
-            raise Refusal(400, f"Invalid size '{named}' for {card.name_on_wire}", "value", "size")
-        return card, count, size
+        size = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not found or size != size_within(bounds, size):
+            raise Refusal(400, f"Invalid size '{named}' for {card.name_on_wire}", "value", at + "size")
+        if self.strict and not bounds.sizes and max(size) > MOST_RATIO * min(size):
+            raise Refusal(400, f"Invalid size '{named}': the ratio must be 1:3 to 3:1", "value", at + "size")
+        return size
 
-    def _answer(self, asked: Asked, card: ModelCard, kind: OperationKind, made: list[Any], event: str) -> Answer:
-        fields = asked.fields
-        form = str(fields.get("output_format") or "png")
-        if form not in ("png", "jpeg", "webp"):
-            raise Refusal(400, f"Invalid output_format '{form}'", "value", "output_format")
-        if asked.behavior.image == "fewer":
-            made = made[:-1]
-        files = [painting.encoded(picture, f"image/{form}") for picture in made]
-        if asked.behavior.image == "garbage":
-            files = [b"no picture" * 20 for _ in files]
-        megapixels = sum(picture.width * picture.height for picture in made) / 1e6
-        quality = str(fields.get("quality") or "auto")
-        tokens = round(TOKENS.get(quality, TOKENS["medium"]) * megapixels)
-        previews = int(fields.get("partial_images") or 0) if str(fields.get("stream", "")).lower() == "true" else 0
-        tokens += 100 * previews
-        self.charge(asked, card, kind, len(made), megapixels, tokens)
-        size = f"{made[0].width}x{made[0].height}" if made else ""
-        about = {"background": "opaque", "output_format": form, "quality": quality, "size": size}
-        usage = {
-            **{"input_tokens": 50, "output_tokens": tokens, "total_tokens": 50 + tokens},
-            "input_tokens_details": {"text_tokens": 50, "image_tokens": 0},
-            "output_tokens_details": {"text_tokens": 0, "image_tokens": tokens},
-        }
+    def _answer(self, asked: Asked, order: Order, drawn: Drawn, event: str) -> Answer:
         now = int(time.time())
-        if asked.behavior.moderate == "output":
-            raise self.moderated("result")
-        if str(fields.get("stream", "")).lower() == "true":
-            events = []
-            for index in range(previews):
-                small = made[0].resize((max(64, made[0].width // 4), max(64, made[0].height // 4))).resize(made[0].size)
-                value = {"b64_json": _text(painting.encoded(small)), "partial_image_index": index, "created_at": now}
-                events.append((f"{event}.partial_image", {"type": f"{event}.partial_image", **value, **about}))
-            for data in files:
-                value = {"b64_json": _text(data), "usage": usage, "created_at": now}
-                events.append((f"{event}.completed", {"type": f"{event}.completed", **value, **about}))
-            return Answer(events=events, pause=asked.behavior.latency / len(events) if events else 0.0)
-        items = [self._item(asked, file, form) for file in files]
-        return Answer({"created": now, "data": items, "usage": usage, **about})
+        if not order.stream:
+            items = [self._item(asked, file, order.form) for file in drawn.files]
+            return Answer({"created": now, "data": items, "usage": drawn.usage, **drawn.about})
+        events = []
+        for index, data in enumerate(drawn.previews):
+            value = {"b64_json": _text(data), "partial_image_index": index, "created_at": now}
+            events.append((f"{event}.partial_image", {"type": f"{event}.partial_image", **value, **drawn.about}))
+        for data in drawn.files:
+            value = {"b64_json": _text(data), "usage": drawn.usage, "created_at": now}
+            events.append((f"{event}.completed", {"type": f"{event}.completed", **value, **drawn.about}))
+        return Answer(events=events, pause=asked.behavior.latency / len(events) if events else 0.0)
 
     def _item(self, asked: Asked, file: bytes, form: str) -> Mapping[str, str]:
         return {"b64_json": _text(file)}
 
 
-class FakeAzureOpenAI(FakeOpenAI):
-    """A resource of Azure OpenAI with a deployment of each model, named like the model."""
-
-    provider = AzureOpenAI
-    name = "azure_openai"
-    path = ""
-
-    @property
-    def cards(self) -> Sequence[ModelCard]:
-        """OpenAI's models, all deployed."""
-        return OpenAI.cards
-
-    def routes(self) -> Sequence[Route]:
-        """Returns the routes of deployments and of the v1 API."""
-        start = "/openai/deployments/{deployment}/images"
-        return (
-            Route("POST", f"{start}/generations", self.generate),
-            Route("POST", f"{start}/edits", self.edit),
-            Route("POST", "/openai/v1/images/generations", self.generate),
-            Route("POST", "/openai/v1/images/edits", self.edit),
-            Route("GET", "/openai/v1/models", self.models, "check"),
-        )
-
-    def table(self, url: str) -> dict[str, Any]:
-        """Returns a table with a deployment of each active model."""
-        models = [{"id": c.name_on_wire, "model": c.name_on_wire} for c in self.cards if c.stage.value == "active"]
-        return super().table(url) | {"models": models}
-
-    def _model(self, asked: Asked) -> str:
-        if asked.params.get("deployment") and asked.query.get("api-version") != API_VERSION:
-            raise Refusal(404, "Resource not found", "not_found")
-        return str(asked.params.get("deployment") or asked.fields.get("model", ""))
-
-    def _key(self, request: Any) -> str:
-        return super()._key(request) or str(request.headers.get("authorization", "")).removeprefix("Bearer ")
+def _listed(card: ModelCard) -> dict[str, Any]:
+    return {"id": card.name_on_wire, "object": "model", "created": 0, "owned_by": "emulator"}
 
 
-class FakeCompatible(FakeOpenAI):
-    """A server with OpenAI's API that returns its images by URL."""
-
-    provider = Compatible
-    name = "compatible"
-    path = "/v1"
-
-    def routes(self) -> Sequence[Route]:
-        """Returns OpenAI's routes, variations and the images."""
-        return (
-            *super().routes(),
-            Route("POST", "/images/variations", self.vary),
-            Route("GET", "/files/{file}", self.file, "fetch"),
-        )
-
-    @property
-    def cards(self) -> Sequence[ModelCard]:
-        """The models of the table."""
-        models = self.table("")["models"]
-        return [card_of(self.name, CompatibleModel.model_validate(model)) for model in models]
-
-    def table(self, url: str) -> dict[str, Any]:
-        """Returns a table with one model that has every feature of such servers."""
-        edits = ["instruct", "inpaint", "outpaint", "vary"]
-        model = {"id": "studio-1", "edits": edits, "seed": True, "max_count": 4}
-        return super().table(url) | {"kind": "compatible", "models": [model], "response_format": "url"}
-
-    async def vary(self, asked: Asked) -> Answer:
-        """Makes variations of an image, without a prompt."""
-        asked.fields.setdefault("prompt", "another like it")
-        return await self.edit(asked)
-
-    async def file(self, asked: Asked) -> Answer:
-        """Returns an image by its URL."""
-        name = asked.params["file"]
-        if name not in self._delivered:
-            raise Refusal(403 if name.startswith("expired") else 404, "there is no such file", "not_found")
-        return Answer(body=self._delivered[name], media_type=f"image/{name.rpartition('.')[2]}")
-
-    def _item(self, asked: Asked, file: bytes, form: str) -> Mapping[str, str]:
-        if asked.fields.get("response_format") != "url":
-            return super()._item(asked, file, form)
-        name = f"{len(self._delivered):06d}.{form}"
-        match asked.behavior.result:
-            case "expired":
-                return {"url": f"{asked.base}/v1/files/expired-{name}"}
-            case "private":
-                return {"url": f"http://169.254.169.254/{name}"}
-        self._delivered[name] = file
-        return {"url": f"{asked.base}/v1/files/{name}"}
+def _kind(value: Any) -> str:
+    """Returns the JSON type of a value, as the vendor's errors have it."""
+    kinds = {bool: "a boolean", int: "an integer", float: "a decimal number", str: "a string", list: "an array"}
+    return kinds.get(type(value), "an object") + " instead"
 
 
 def _text(data: bytes) -> str:
