@@ -2,30 +2,23 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from aiohttp import web
 
 from celeste_image.core.card import (
-    ChoiceRange,
     IntegerRange,
     ModelCard,
     ModelStage,
     NumberRange,
     ParameterRange,
-    SizeRange,
 )
-from celeste_image.core.request import OperationKind
-from celeste_image.emulate import painting
-from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
+from celeste_image.emulate.base import Answer, Asked, Refusal, Route
 from celeste_image.emulate.sending import new_id
-from celeste_image.emulate.values import Wrong, held, in_card, one_of, option
-from celeste_image.emulate.vendors.gemini_files import FakeGeminiFiles
+from celeste_image.emulate.values import Wrong, held, one_of
+from celeste_image.emulate.vendors.gemini_images import GeminiImages
 from celeste_image.emulate.vendors.gemini_interactions import FakeInteractions
 from celeste_image.emulate.vendors.gemini_json import items_of, object_of, proto_fields
-from celeste_image.emulate.work import decoded, opened, painted, ratio_size, seed_of
-from celeste_image.providers.families.google import SIDES
-from celeste_image.providers.vendors.gemini import Gemini
 
 __all__ = ["FakeGemini"]
 
@@ -42,7 +35,6 @@ STATUSES = {
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 PICTURE_TOKENS = 1290
-READS = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
 BODY = frozenset(
     {
         *("contents", "systemInstruction", "tools", "toolConfig", "safetySettings", "generationConfig", "model"),
@@ -75,17 +67,11 @@ RANGES: Mapping[str, ParameterRange] = {
 }
 
 
-class FakeGemini(FakeVendor):
+class FakeGemini(GeminiImages):
     """The image models of `generativelanguage.googleapis.com`."""
-
-    provider = Gemini
-    name = "gemini"
-    path = ""
-    key_statuses: ClassVar[Mapping[str, int]] = {**FakeVendor.key_statuses, "credentials": 400}
 
     def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
-        self.files = FakeGeminiFiles()
         self.interactions = FakeInteractions(self)
 
     def routes(self) -> Sequence[Route]:
@@ -143,14 +129,6 @@ class FakeGemini(FakeVendor):
             case _:
                 return super().wrong(wrong)
         return Refusal(400, text, "value", wrong.field)
-
-    def card(self, model: str) -> ModelCard:
-        """Returns a model's card. Raises Refusal for unknown and retired models."""
-        try:
-            return super().card(model.removeprefix("models/"))
-        except Refusal as error:
-            words = f"models/{model} is not found for API version v1, or is not supported for generateContent."
-            raise Refusal(404, f"{words} Call ListModels to see the models.", "not_found") from error
 
     async def models(self, asked: Asked) -> Answer:
         """Lists the models that are not retired."""
@@ -235,47 +213,6 @@ class FakeGemini(FakeVendor):
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
         return {"candidates": [candidate], **about}
 
-    async def picture(
-        self,
-        asked: Asked,
-        card: ModelCard,
-        words: str,
-        pictures: Sequence[bytes],
-        shape: Mapping[str, Any],
-        seed: Any = None,
-        media_type: str = "image/png",
-    ) -> bytes:
-        """Makes and charges for an image, and returns it; empty when its making is to fail. Raises Refusal.
-
-        Args:
-            asked: The request.
-            card: The model.
-            words: The prompt.
-            pictures: The images of the request; the first one is changed.
-            shape: `aspectRatio` and `imageSize`.
-            seed: The request's seed.
-            media_type: The image's format.
-        """
-        kind = OperationKind.EDIT if pictures else OperationKind.GENERATE
-        width, height = _size(card, kind, shape)
-        number, title = seed_of(seed, words), f"{card.id}, emulated"
-        source = opened(pictures[0]) if pictures else None
-        if asked.behavior.moderate == "output":
-            self.charge(asked, card, kind, 0, 0.0)
-            return b""
-        if source:
-            if not shape.get("aspectRatio"):
-                width, height = ratio_size(f"{source.width}:{source.height}", width * height / 1e6)
-            scaled = source.resize((width, height))
-            made = await painted(asked, lambda: painting.changed(scaled, title, words, number), source)
-        else:
-            made = await painted(asked, lambda: painting.generated(width, height, title, words, number))
-        if asked.behavior.image == "fewer":
-            self.charge(asked, card, kind, 0, 0.0)
-            return b""
-        self.charge(asked, card, kind, 1, made.width * made.height / 1e6)
-        return b"no picture" * 20 if asked.behavior.image == "garbage" else painting.encoded(made, media_type)
-
     def read(self, fields: Mapping[str, Any]) -> tuple[str, list[bytes]]:
         """Returns the words and the images of the contents, those of the last turn of the user. Raises Refusal."""
         words: list[str] = []
@@ -306,28 +243,6 @@ class FakeGemini(FakeVendor):
         elif "fileData" in part:
             about = proto_fields(part["fileData"], frozenset({"mimeType", "fileUri", "displayName"}), "file_data")
             pictures.append(self.files.data(about.get("fileUri")))
-
-    def inline(self, media_type: Any, data: Any) -> bytes:
-        """Returns an image from base64 of either alphabet. Raises Refusal."""
-        if media_type not in READS:
-            raise Refusal(400, f"Unsupported MIME type: {media_type}", "value")
-        try:
-            if not isinstance(data, str) or not data:
-                raise ValueError
-            return decoded(data)
-        except ValueError:
-            raise Refusal(400, "Invalid value at 'inline_data.data' (TYPE_BYTES), Base64 decoding failed") from None
-
-
-def _size(card: ModelCard, kind: OperationKind, shape: Mapping[str, Any]) -> tuple[int, int]:
-    """Returns the size of the image. Raises Wrong."""
-    size = in_card(card, kind, "size")
-    assert isinstance(size, SizeRange)
-    ratio = held("aspect_ratio", shape.get("aspectRatio") or "1:1", ChoiceRange(size.ratios))
-    known = in_card(card, kind, option(card, "image_size"))
-    offered = known if isinstance(known, ChoiceRange) else ChoiceRange(("1K",))
-    word = held("image_size", shape.get("imageSize") or "1K", offered)
-    return ratio_size(ratio, SIDES[word] ** 2 / 1e6, 32)
 
 
 def _listed(card: ModelCard) -> dict[str, Any]:

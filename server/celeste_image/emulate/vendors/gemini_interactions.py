@@ -4,16 +4,14 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeste_image.core.card import BoolRange, IntegerRange, TextRange
 from celeste_image.emulate.base import Answer, Asked, Refusal, Route
 from celeste_image.emulate.sending import new_id
 from celeste_image.emulate.values import Wrong, held, present
+from celeste_image.emulate.vendors.gemini_images import GeminiImages
 from celeste_image.emulate.vendors.gemini_json import items_of, object_of
-
-if TYPE_CHECKING:
-    from celeste_image.emulate.vendors.gemini import FakeGemini
 
 __all__ = ["FakeInteractions"]
 
@@ -61,7 +59,7 @@ class Given:
 class FakeInteractions:
     """The interactions of the fake vendor."""
 
-    def __init__(self, vendor: "FakeGemini") -> None:
+    def __init__(self, vendor: GeminiImages) -> None:
         self._vendor = vendor
         self._stored: dict[str, Mapping[str, Any]] = {}
 

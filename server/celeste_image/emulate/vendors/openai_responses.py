@@ -5,16 +5,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeste_image.core.card import BoolRange, IntegerRange, ModelCard, TextRange
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.base import Answer, Asked, Refusal, Route
 from celeste_image.emulate.sending import new_id
 from celeste_image.emulate.values import Wrong, held, present
-
-if TYPE_CHECKING:
-    from celeste_image.emulate.vendors.openai import Drawn, FakeOpenAI, Order
+from celeste_image.emulate.vendors.openai_images import Drawn, OpenAIImages, Order
 
 __all__ = ["FakeResponses"]
 
@@ -60,7 +58,7 @@ class Stored:
 class FakeResponses:
     """The Responses API of a fake vendor."""
 
-    def __init__(self, vendor: "FakeOpenAI") -> None:
+    def __init__(self, vendor: OpenAIImages) -> None:
         self._vendor = vendor
         self._stored: dict[str, Stored] = {}
 
@@ -145,7 +143,7 @@ class FakeResponses:
 
     def _order(
         self, asked: Asked, tool: Mapping[str, Any], at: str, given: Given, card: ModelCard, *, is_stream: bool
-    ) -> "Order":
+    ) -> Order:
         """Returns what the image tool is asked for. Raises Refusal."""
         action = tool.get("action", "auto")
         if action not in ("generate", "edit", "auto"):
@@ -165,7 +163,7 @@ class FakeResponses:
         fields |= {"prompt": given.words or "an image", "stream": is_stream}
         return self._vendor.order(asked, fields, kind, card, at)
 
-    async def _draw(self, asked: Asked, order: "Order", tool: Mapping[str, Any], at: str, given: Given) -> "Drawn":
+    async def _draw(self, asked: Asked, order: Order, tool: Mapping[str, Any], at: str, given: Given) -> Drawn:
         if order.kind is OperationKind.GENERATE:
             return await self._vendor.draw(asked, order)
         images = given.images or [given.earlier or b""]
@@ -279,7 +277,7 @@ def _tool(fields: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
 
 
 def _response(
-    fields: Mapping[str, Any], model: str, order: "Order | None", drawn: "Drawn | None"
+    fields: Mapping[str, Any], model: str, order: Order | None, drawn: Drawn | None
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Returns a response and its images by the ids of their calls."""
     now, output, images = int(time.time()), list[dict[str, Any]](), dict[str, bytes]()
@@ -314,13 +312,13 @@ def _response(
     return value, images
 
 
-def _events(value: Mapping[str, Any], drawn: "Drawn | None") -> Iterator[tuple[str, Any]]:
+def _events(value: Mapping[str, Any], drawn: Drawn | None) -> Iterator[tuple[str, Any]]:
     """Yields the events of a streamed response, numbered."""
     for number, (name, fields) in enumerate(_unnumbered(value, drawn)):
         yield name, {"type": name, "sequence_number": number, **fields}
 
 
-def _unnumbered(value: Mapping[str, Any], drawn: "Drawn | None") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _unnumbered(value: Mapping[str, Any], drawn: Drawn | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     response = {**value, "status": "in_progress", "output": [], "usage": None, "completed_at": None}
     yield "response.created", {"response": response}
     yield "response.in_progress", {"response": response}
@@ -343,7 +341,7 @@ def _unnumbered(value: Mapping[str, Any], drawn: "Drawn | None") -> Iterator[tup
     yield "response.completed", {"response": value}
 
 
-def _calling(item: Mapping[str, Any], at: Mapping[str, Any], drawn: "Drawn | None") -> Iterator[tuple[str, Any]]:
+def _calling(item: Mapping[str, Any], at: Mapping[str, Any], drawn: Drawn | None) -> Iterator[tuple[str, Any]]:
     """Yields the events of a call of the image tool."""
     call, index = f"response.{TOOL}_call", at["output_index"]
     begun = {"type": item["type"], "id": item["id"], "status": "in_progress", "result": None}

@@ -8,7 +8,6 @@ from steps import picture, run, size
 
 model = ChatOpenAI(model="gpt-5", api_key="emulated", base_url=sys.argv[1], max_retries=0, use_responses_api=True)
 drawing = model.bind_tools([{"type": "image_generation", "size": "1024x1024", "quality": "low"}])
-previewing = model.bind_tools([{"type": "image_generation", "partial_images": 2}])
 URL = "data:image/png;base64," + base64.b64encode(picture()).decode()
 WITH_IMAGE = [{"type": "text", "text": "make it red"}, {"type": "image_url", "image_url": {"url": URL}}]
 
@@ -21,7 +20,7 @@ def image(message) -> str:
 
 def streamed() -> str:
     whole = None
-    for chunk in previewing.stream("a boat"):
+    for chunk in drawing.stream("a boat"):
         whole = chunk if whole is None else whole + chunk
     return image(whole)
 
