@@ -27,7 +27,8 @@ class Entry:
         method: HTTP method.
         path: URL path without the query.
         at: When the request arrived, ISO 8601.
-        stage: `call` for a request that may cost money, `poll`, `fetch` of a result, `check` of a key or model, `file`, `webhook`, or `unknown`.
+        stage: `call` for a request that may cost money, `poll`, `fetch` of a result, `check` of a key or model, `file`,
+            `webhook`, or `unknown` for a path or method that the API does not have.
         key: Fingerprint of the request's key.
         model: The requested model or service.
         job: The job that the request created or polled.
