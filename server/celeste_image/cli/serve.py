@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from celeste_image.core.install import install_hint
+
 __all__ = ["command"]
 
 
@@ -28,7 +30,7 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
-        text = f"the server needs {error.name}: pip install 'celeste-image[local]'"
+        text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
 
     protect_process()

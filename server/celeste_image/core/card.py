@@ -1,7 +1,7 @@
 """Model cards: operations, parameters and prices of each model, as data. Forms, checks and `ListModels` read them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -205,6 +205,7 @@ class ModelCard:
         prices: Prices, each with its condition, source and day.
         like: Id of the catalog's model that this card was copied from; empty for models of the catalog.
         safety_categories: Categories that the model scores in a SAFETY analysis; empty if it scores none.
+        unread: What to say, beside that the model does not read it, of a field that people expect it to read, by path.
     """
 
     id: str
@@ -228,6 +229,7 @@ class ModelCard:
     prices: tuple[Price, ...] = ()
     like: str = ""
     safety_categories: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def provider(self) -> str:

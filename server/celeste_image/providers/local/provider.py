@@ -19,6 +19,7 @@ from celeste_image.providers.base import Tools
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
+from celeste_image.providers.local.models.shared import ANY_PROMPT
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
 
@@ -90,14 +91,11 @@ def _events(frame: Frame) -> Iterator[Event]:
     fields = frame.fields
     match frame.kind:
         case "warned":
-            yield Warned(fields["path"], fields["text"])
+            more = f"; {ANY_PROMPT}" if fields["path"].endswith("prompt") else ""
+            yield Warned(fields["path"], fields["text"] + more)
         case "measured":
             line = FidelityLine.found(fields["path"], fields.get("value"), problem=fields.get("text", ""))
             yield Fidelity(line)
-        case "picture":
-            if unmatched := fields.get("unmatched"):
-                yield Warned("prompt", f"has unknown words, which were not drawn: {', '.join(unmatched)}")
-            yield event_of(frame)
         case "analysis":
             yield Analyzed(analysis_of(fields["part"], fields["found"]))
         case _:

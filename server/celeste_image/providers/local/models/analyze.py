@@ -68,7 +68,7 @@ def left_out(options: LocalOptions) -> list[dict[str, str]]:
     if not packages.installed("analyze"):
         messages |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
-        messages["texts"] = "the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+        messages["texts"] = "the extra `ocr` is not on the server; get it with: celeste models pull local/ocr"
     return [{"field": name, "message": message} for name, message in messages.items()]
 
 

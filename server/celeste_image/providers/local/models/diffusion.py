@@ -47,7 +47,6 @@ BASE_BYTES = 6144 * MIB
 
 A tiny model takes 1.8 GiB of address space, most of it unused; a U-Net of 3.4 GB took 4.2 GB of memory (2026-11).
 """
-INSTALL = "pip install 'celeste-image[diffusion]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +227,7 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         source=source,
         checked_on="2026-11-28",
         previews=True,
-        pull=INSTALL if find_spec("openvino_genai") is None else f"celeste models pull local/{name}",
+        pull=f"celeste models pull local/{name}",
         evidence=ModelEvidence.PUBLISHER,
     )
 
