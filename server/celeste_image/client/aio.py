@@ -11,7 +11,6 @@ import grpc
 
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
-    CHANNEL_OPTIONS,
     AnalyzeParameters,
     EditParameters,
     GenerateParameters,
@@ -31,6 +30,7 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
+from celeste_image.client.channels import channel_options
 from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
@@ -69,7 +69,7 @@ class AsyncClient:
 
     def __init__(self, channel: grpc.aio.Channel | str) -> None:
         if isinstance(channel, str):
-            channel = grpc.aio.insecure_channel(check_address(channel), options=CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(check_address(channel), options=channel_options(channel))
         self.channel = channel
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)

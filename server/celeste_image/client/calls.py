@@ -31,7 +31,6 @@ from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
-    "CHANNEL_OPTIONS",
     "AnalyzeParameters",
     "EditParameters",
     "GenerateParameters",
@@ -77,15 +76,6 @@ INLINE_BYTES = 3 << 20
 
 FIRST_PAUSE_SECONDS = 0.1
 """Pause before the second try of a transfer; each later pause is twice as long."""
-
-CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
-)
-"""Options of a channel. Message sizes stay at gRPC's default, which every response fits."""
 
 
 def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_service_pb2.WriteArtifactRequest]:
