@@ -16,6 +16,7 @@ from celeste_image.client.calls import (
     GenerateParameters,
     ImageLike,
     Tries,
+    UploadTries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -185,20 +186,23 @@ class AsyncClient:
                 call.cancel()
 
     async def upload(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact; resumes after a lost connection and sends no byte twice.
+        """Stores bytes and returns their artifact; resumes after a lost connection.
 
         Raises:
             CelesteError: The server refused.
         """
         name = artifact_name((await asyncio.to_thread(hashlib.sha256, data)).hexdigest())
-        tries = Tries()
+        tries = UploadTries()
         while True:
             try:
-                status = await self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
-                if status.complete:
-                    request = artifact_service_pb2.GetArtifactRequest(name=name)
-                    return artifact_from_proto((await self._artifacts.GetArtifact(request)).artifact)
-                chunks = upload_chunks(name, data, status.committed_size_bytes)
+                if tries.offset is None:
+                    query = artifact_service_pb2.QueryWriteStatusRequest(name=name)
+                    status = await self._artifacts.QueryWriteStatus(query)
+                    if status.complete:
+                        request = artifact_service_pb2.GetArtifactRequest(name=name)
+                        return artifact_from_proto((await self._artifacts.GetArtifact(request)).artifact)
+                    tries.offset = status.committed_size_bytes
+                chunks = upload_chunks(name, data, tries.offset)
                 return artifact_from_proto((await self._artifacts.WriteArtifact(chunks)).artifact)
             except grpc.RpcError as error:
                 await asyncio.sleep(tries.pause_after(error))
