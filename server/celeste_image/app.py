@@ -9,8 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import structlog
-
 from celeste_image.admission import ByteBudget
 from celeste_image.config import ImageSettings, Settings, StoreSettings
 from celeste_image.core.events import Run
@@ -32,8 +30,6 @@ __all__ = ["App", "build_app"]
 
 PIXEL_PROCESSES = 4
 """Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
-
-log = structlog.get_logger("celeste_image.imaging.guard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +80,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
 
-    tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES))
+    tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds))
     closing.push_async_callback(tools.pixels.close)
     decoders = _open_decoders(settings.images)
     closing.push_async_callback(decoders.close)
@@ -149,7 +145,7 @@ def _open_decoders(images: ImageSettings) -> WorkerPool:
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,
         cpu_seconds=images.decoder_cpu_seconds,
-        on_log=lambda line: log.warning("decoder", line=line),  # a field: structlog formats its first argument
+        seconds=images.decoder_seconds,
     )
 
 

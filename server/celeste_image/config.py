@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 MIB = 1 << 20
+MOST_HOURS = 24 * 365 * 1000
 OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
 """Variables with our prefix that are not settings of a server."""
 
@@ -111,6 +112,8 @@ class ServerSettings(Section):
     """How long a call waits for memory in a budget before it is refused."""
     read_seconds: Annotated[float, Field(gt=0)] = 30
     """Timeout for the arrival of a request, and for the next message of an upload."""
+    call_seconds: Annotated[float, Field(gt=0)] = 3600
+    """Deadline of an operation whose caller sets none."""
     write_seconds: Annotated[float, Field(gt=0)] = 60
     """Timeout for a caller to read one message, at most 1 MiB of an artifact; then its call ends."""
 
@@ -125,7 +128,7 @@ class StoreSettings(Section):
     spool: Path | None = None
     """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
     store's folder, or a temporary folder for a store without one."""
-    retention_hours: Annotated[float, Field(ge=0)] = 168
+    retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
     """Free space that must remain on a disk; with less, nothing is stored and no work begins."""
@@ -151,6 +154,8 @@ class ImageSettings(Section):
     """Processes that decode foreign images."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+    decoder_seconds: Annotated[float, Field(gt=0)] = 120
+    """Longest time that a process may take to decode an image, or to change its pixels or its metadata."""
 
 
 class UriSettings(Section):

@@ -4,10 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal, Protocol
-
-import structlog
 
 from celeste_image.core.edits import Mask
 from celeste_image.core.errors import (
@@ -25,8 +22,6 @@ from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["Difference", "MaskForm", "Pixels", "Rewritten", "limits_of"]
-
-log = structlog.get_logger("celeste_image.imaging")
 
 MIB = 1 << 20
 
@@ -87,13 +82,20 @@ class Pixels:
     """
 
     def __init__(
-        self, provider: str, *, size: int = 1, limits: ImageLimits | None = None, pool: Pool | None = None
+        self,
+        provider: str,
+        *,
+        size: int = 1,
+        seconds: float = 120,
+        limits: ImageLimits | None = None,
+        pool: Pool | None = None,
     ) -> None:
         """Starts no process yet.
 
         Args:
             provider: Name for errors and the log.
             size: Processes at most; further tasks wait.
+            seconds: Longest time that a process may take for a task.
             limits: Largest image that a vendor may send.
             pool: Runs the tasks; None means worker processes of its own.
         """
@@ -104,7 +106,7 @@ class Pixels:
             size=size,
             memory_bytes=2048 * MIB,
             cpu_seconds=60,
-            on_log=partial(log.warning, "engine", engine="pixels", provider=provider),
+            seconds=seconds,
         )
 
     async def mask(self, path: str, mask: Mask, form: MaskForm) -> bytes:

@@ -12,7 +12,7 @@ from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.per_image import per_image
 from celeste_image.store import ArtifactStore
-from celeste_image.store.artifacts import utc_now
+from celeste_image.store.ages import utc_now
 
 __all__ = ["saving"]
 

@@ -12,13 +12,19 @@ import structlog
 
 from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
+from celeste_image.sandbox.lines import pass_on_lines
+from celeste_image.sandbox.watch import Watch
 
 __all__ = ["WorkerPool"]
 
 log = structlog.get_logger("celeste_image.sandbox")
+engine_log = structlog.get_logger("celeste_image.engines")
 
 EXIT_SECONDS = 1.0
 """How long a process that closed its pipe may take to exit; its own exit status tells the cause."""
+
+START_SECONDS = 120.0
+"""How long a process may take to load its engine."""
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT")
 """Environment variables that a worker gets. All others, such as keys, stay with the server."""
@@ -36,8 +42,11 @@ class WorkerPool:
         size: Processes at most; further tasks wait.
         memory_bytes: Limit of a process's address space; 0 means no limit.
         cpu_seconds: Limit of a task's CPU time; 0 means no limit.
+        seconds: Longest wait for a task's process; the time that the caller takes for its frames does not count. 0
+            means no limit. Without one, a process that takes no CPU time for STALLED_SECONDS is still ended.
         threads: Threads of numeric libraries in each process.
-        on_log: Receives each line that a process writes to standard error.
+        on_log: Receives the lines that a process writes to standard error; None means the server's log.
+        **facts: Fields of the lines in the server's log, beside the engine.
     """
 
     def __init__(
@@ -47,8 +56,10 @@ class WorkerPool:
         size: int = 1,
         memory_bytes: int = 0,
         cpu_seconds: int = 0,
+        seconds: float = 0,
         threads: int = 1,
-        on_log: Callable[[str], None] = lambda line: None,
+        on_log: Callable[[str], None] | None = None,
+        **facts: str,
     ) -> None:
         self._module = module
         self._command = [
@@ -65,7 +76,8 @@ class WorkerPool:
         }
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
-        self.on_log = on_log
+        self._seconds = seconds
+        self._on_log = on_log or (lambda line: engine_log.warning("engine", engine=module, line=line, **facts))
         self.controls: dict[str, bool] | None = None
         """The controls of `confine.py` by name, and whether each holds; None before the first process is ready."""
 
@@ -83,15 +95,15 @@ class WorkerPool:
 
         Raises:
             CelesteError: The engine raised it.
-            EngineLost: The process ended early or sent a malformed frame. Metadata `at` is "start" before the process
-                saw the task, else "work".
+            EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
+                Metadata `at` is "start" before the process saw the task, else "work".
         """
         async with self._free:
-            worker = self._take() or await _Worker.start(self._command, self._environment, self.on_log)
+            worker = self._take() or await _Worker.start(self._command, self._environment, self._on_log)
             done = False
             try:
                 self._note(await worker.ready())
-                async with contextlib.aclosing(worker.run(task, pictures)) as frames:
+                async with contextlib.aclosing(worker.run(task, pictures, self._seconds)) as frames:
                     async for frame in frames:
                         if frame.kind in ("done", "error"):
                             done = True
@@ -133,7 +145,8 @@ class _Worker:
         self._process = process
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
-        self._log = asyncio.create_task(_forward(process.stderr, on_log))
+        self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
+        self._watch = Watch(process.pid, self._end)
         self._controls: dict[str, bool] | None = None
 
     @classmethod
@@ -157,6 +170,7 @@ class _Worker:
     async def ready(self) -> dict[str, bool]:
         """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
         if self._controls is None:
+            self._watch.limit(START_SECONDS)
             async with self._or_lost(at="start"):
                 frame = await receive_frame(self._out)
                 if frame.kind != "ready":
@@ -164,11 +178,13 @@ class _Worker:
                 self._controls = {str(name): bool(holds) for name, holds in dict(frame.fields["controls"]).items()}
         return self._controls
 
-    async def run(self, task: dict[str, Any], pictures: Sequence[bytes]) -> AsyncGenerator[Frame, None]:
+    async def run(self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float) -> AsyncGenerator[Frame, None]:
+        self._watch.limit(seconds)
         await self.send(task_frame(task, pictures))
-        async with self._or_lost(at="work"):
-            while True:
-                yield await receive_frame(self._out)
+        while True:
+            async with self._or_lost(at="work"):
+                frame = await receive_frame(self._out)
+            yield frame
 
     async def send(self, frame: Frame) -> None:
         async with self._or_lost(at="work"):
@@ -178,39 +194,29 @@ class _Worker:
 
     @contextlib.asynccontextmanager
     async def _or_lost(self, at: str) -> AsyncGenerator[None, None]:
-        """Raises EngineLost when the process ends or sends a malformed frame."""
+        """Raises EngineLost when the process ends, is too slow, or sends a malformed frame."""
         try:
-            yield
+            with self._watch.waiting():
+                yield
         except (BadFrame, asyncio.IncompleteReadError, ConnectionError) as error:
             if not isinstance(error, BadFrame):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             self._end()
             status = await self._process.wait()
-            text = f"the engine's process ended early ({_ending(status)})"
-            raise EngineLost(text, metadata={"at": at}) from error
+            cause = self._watch.verdict or f"ended early ({_ending(status)})"
+            raise EngineLost(f"the engine's process {cause}", metadata={"at": at}) from error
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def kill(self) -> None:
-        """Kills the process and waits until it has ended."""
+        """Kills the process and waits until it has ended, and a moment for its last lines."""
         self._end()
         await self._process.wait()
-        await self._log
-
-
-async def _forward(stream: asyncio.StreamReader, on_log: Callable[[str], None]) -> None:
-    with contextlib.suppress(ConnectionError):
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:  # a line beyond the reader's limit is dropped; unread, it would block the process
-                continue
-            if not line:
-                return
-            on_log(line.decode(errors="replace").rstrip())
+        await asyncio.wait([self._log], timeout=EXIT_SECONDS)
+        self._log.cancel()
 
 
 def _ending(status: int) -> str:

@@ -6,11 +6,12 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.core.errors import DigestMismatch, InvalidRequest
+from celeste_image.store.ages import Ages
 from celeste_image.store.files import check_room, file_failures, in_thread
 from celeste_image.store.index import check_owner
 
@@ -206,14 +207,14 @@ class Uploads:
             else:
                 path.unlink(missing_ok=True)
 
-    def sweep(self, now: datetime) -> int:
+    def sweep(self, ages: Ages) -> int:
         """Removes uploads that were idle for a day; returns how many. Raises StorageUnavailable."""
         deleted = 0
         with file_failures():
             for path in self._folder.glob("*.part"):
                 with suppress(FileNotFoundError):
-                    age = now.timestamp() - path.stat().st_mtime
-                    if path not in self._open and age > UNFINISHED_AGE.total_seconds():
+                    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    if path not in self._open and ages.is_old(str(path), changed, UNFINISHED_AGE):
                         path.unlink()
                         deleted += 1
         return deleted

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,30 @@ def ignores(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     hang(task, pictures, emit)
+
+
+def chatters(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Writes many lines."""
+    for _ in range(task["lines"] // 100):
+        os.write(2, b"chat\n" * 100)
+
+
+def dawdles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Emits frames that are far between."""
+    for _ in range(task["count"]):
+        time.sleep(task["seconds"])
+        emit("slow")
+
+
+def works_in_a_thread(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Waits for a thread that works."""
+    end = time.monotonic() + task["seconds"]
+
+    def work() -> None:
+        while time.monotonic() < end:
+            pass
+
+    other = threading.Thread(target=work)
+    other.start()
+    other.join()
+    emit("after")

@@ -15,11 +15,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.util import find_spec
 from typing import Any
-
-import structlog
 
 from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
 from celeste_image.core.call import Call, Candidate
@@ -55,8 +52,6 @@ from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["KIND", "KServe"]
 
-log = structlog.get_logger("celeste_image.engines")
-
 MEMORY_BYTES = 3 << 30
 """Memory of a worker process; the image and the result have at most 40 megapixels each."""
 NOT_LOOKED_FOR = tuple(LeftOutFinding(field, "the model finds only tags") for field in ("objects", "colors", "texts"))
@@ -86,7 +81,8 @@ class KServe:
             "celeste_image.providers.kserve.engine",
             size=settings.concurrency,
             memory_bytes=MEMORY_BYTES,
-            on_log=partial(log.warning, "engine", engine="kserve", provider=self.name),
+            seconds=settings.engine_seconds,
+            provider=self.name,
         )
         self._pixels = tools.pixels.of(self.name)
 

@@ -268,6 +268,8 @@ class KServeSettings(ProviderSettings):
     headers: dict[str, SecretText] = Field(default={}, description="Additional metadata of each call.")
     infer_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
     """Timeout of one inference; the caller's deadline applies as well."""
+    engine_seconds: Annotated[float, Field(gt=0)] = 300
+    """Longest time that a process may work on the images of a call, besides the inferences that it waits for."""
     models: Annotated[tuple[KServeModel, ...], Field(min_length=1)]
 
     @field_validator("url")

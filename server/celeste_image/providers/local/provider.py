@@ -2,9 +2,6 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from functools import partial
-
-import structlog
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
@@ -27,8 +24,6 @@ from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
-
-log = structlog.get_logger("celeste_image.engines")
 
 
 class LocalProvider:
@@ -55,7 +50,7 @@ class LocalProvider:
                 size=stage.processes or settings.concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
-                on_log=partial(_log, stage.engine),
+                seconds=settings.engine_seconds,
             )
             for model in models
             for stage in model.stages()
@@ -87,10 +82,6 @@ class LocalProvider:
 
 
 PROVIDER = LocalProvider
-
-
-def _log(engine: str, line: str) -> None:
-    log.warning("engine", engine=engine, line=line)
 
 
 def _events(frame: Frame) -> Iterator[Event]:
