@@ -443,3 +443,23 @@ async def test_a_worker_may_wait_for_the_server_for_any_time(make_pool: MakePool
         assert [(await anext(frames)).kind, (await anext(frames)).kind] == ["ask", "take"]
         await asyncio.sleep(0.6)
         assert (await frames.asend(Frame("answer", {"number": 0}))).kind == "heard"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::bad_alloc",
+        "bad allocation",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 3473408",
+        "OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 1 bytes in function 'Out'",
+        "[Errno 12] Cannot allocate memory",
+        "libgomp.so: failed to map segment from shared object",
+        "can't start new thread",
+    ],
+)
+async def test_a_library_without_memory_is_no_bug(make_pool: MakePool, text: str) -> None:
+    pool = make_pool()
+    with pytest.raises(EngineMemory):
+        await everything(pool, "exhausts", text=text)
+    with pytest.raises(RuntimeError):
+        await everything(pool, "exhausts", text="memory layout (3, 4) does not fit")

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import EngineLost, EngineMemory, WeightsMissing
 from celeste_image.core.events import (
     Analyzed,
     ComputeUsed,
@@ -24,6 +25,9 @@ from celeste_image.sandbox.frames import Frame
 from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
+
+FAILURES = (EngineMemory, EngineLost, WeightsMissing, RuntimeError)
+"""What one engine of several may raise without harm to the others; RuntimeError is a bug, see `WorkerPool.run`."""
 
 
 class LocalProvider:
@@ -67,12 +71,20 @@ class LocalProvider:
         for warning in model.warnings(request, options):
             yield warning
         began = self._clock()
-        for stage in model.stages(request):
+        failures: list[Exception] = []
+        stages = model.stages(request)
+        for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
-            async with aclosing(self.pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
-                async for frame in frames:
-                    for event in _events(frame):
-                        yield event
+            try:
+                async with aclosing(self.pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
+                    async for frame in frames:
+                        for event in _events(frame):
+                            yield event
+            except FAILURES as error:
+                failures.append(error)
+                if len(failures) == len(stages) or not (warning := model.without(stage, request, error)):
+                    raise failures[0] from error
+                yield warning
         yield ComputeUsed(self._clock() - began)
 
     async def close(self) -> None:

@@ -54,6 +54,10 @@ class LocalModel:
         """Yields the deviations from the request that are known before any work."""
         return iter(())
 
+    def without(self, stage: "LocalModel", request: ImageRequest, error: Exception) -> Warned | None:
+        """Returns a warning about a failed engine if the others' findings are a result without it; else None."""
+        return None
+
     def task_for(self, request: ImageRequest, options: LocalOptions, threads: int) -> Task:
         """Returns the engine's task for a request."""
         task, pictures = self.task(request, options)
