@@ -24,9 +24,10 @@ from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import Registry, build_providers
 from celeste_image.sandbox.pool import WorkerPool
+from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
 
-__all__ = ["App", "build_app"]
+__all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
 PIXEL_PROCESSES = 4
 """Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
@@ -45,6 +46,7 @@ class App:
         decoders: The processes of the guard.
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
+        workers: The processes of all engines.
         closing: Frees everything, in the opposite order of opening.
     """
 
@@ -56,6 +58,7 @@ class App:
     decoders: WorkerPool
     budget: ByteBudget
     chunks: ByteBudget
+    workers: Workers
     closing: AsyncExitStack
 
     async def close(self) -> None:
@@ -80,9 +83,9 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
 
-    tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds))
+    tools = tools or open_tools(settings)
     closing.push_async_callback(tools.pixels.close)
-    decoders = _open_decoders(settings.images)
+    decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
     guard = Guard(decoders, _limits(settings.images))
     uris = _open_uris(settings)
@@ -119,6 +122,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         decoders=decoders,
         budget=budget,
         chunks=chunks,
+        workers=tools.workers,
         closing=closing,
     )
 
@@ -139,8 +143,17 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
     )
 
 
-def _open_decoders(images: ImageSettings) -> WorkerPool:
-    return WorkerPool(
+def open_tools(settings: Settings) -> Tools:
+    """Returns what the providers of a server work with."""
+    workers = Workers(settings.sandbox.required)
+    pixels = Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds, workers=workers)
+    return Tools(pixels, workers=workers)
+
+
+def open_decoders(images: ImageSettings, workers: Workers) -> WorkerPool:
+    """Returns the processes that first see foreign images."""
+    return workers.pool(
+        "guard",
         "celeste_image.imaging.guard_engine",
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,

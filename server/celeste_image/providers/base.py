@@ -16,6 +16,7 @@ from celeste_image.core.events import Event
 from celeste_image.core.request import ImageRequest
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Transport
+from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Options", "Provider", "ProviderSettings", "Tools"]
 
@@ -56,18 +57,20 @@ class Tools:
     Attributes:
         pixels: Pixel work, in worker processes that all providers share. The app closes them.
         transport: Sends HTTP requests; None means the guarded connections of `outbound`.
-        environment: The environment variables, where a vendor's key is looked up.
+        environment: The environment variables, where a vendor's key is looked up. A copy: the server forgets its own.
         clock: The time in seconds that deadlines count by.
         sleep: Waits for a number of seconds.
         jitter: Makes a pause out of an interval in seconds, never a shorter one.
+        workers: Makes pools of worker processes, which the provider closes.
     """
 
     pixels: Pixels = field(default_factory=lambda: Pixels("provider"))
     transport: Transport | None = None
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[float], float] = _lengthened
+    workers: Workers = field(default_factory=Workers)
 
 
 class Provider(Protocol):

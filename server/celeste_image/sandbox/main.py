@@ -1,8 +1,11 @@
-"""The program of a worker process: `python -m celeste_image.sandbox.main MODULE MEMORY_BYTES CPU_SECONDS`.
+"""The program of a worker process.
 
-First it emits a frame "ready" with the controls of its sandbox (see `confine.py`). Then it reads tasks from standard
-input, runs each by MODULE's `run` and writes the emitted frames to standard output. Its environment has no keys. Its
-memory is limited, and with CPU_SECONDS above 0 also the CPU time of each task. The process ends with its parent.
+`python -P -m celeste_image.sandbox.main MODULE MEMORY_BYTES CPU_SECONDS REQUIRED WEIGHTS...` imports MODULE and seals
+itself: of all files it can then read its code and the folders WEIGHTS. It emits a frame "ready" with the controls of
+its sandbox (see `confine.py`). REQUIRED has protections with commas between them: without one of them the process ends
+here, before it sees foreign bytes (see `protections.py`). Then it reads tasks from standard input, runs each by
+MODULE's `run` and writes the emitted frames to standard output. Its environment has no keys. Its memory is limited, and
+with CPU_SECONDS above 0 also the CPU time of each task. The process ends with its parent.
 """
 
 import contextlib
@@ -11,13 +14,18 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from celeste_image.core.errors import CelesteError, EngineMemory
+from celeste_image.core.protection import Protection
 from celeste_image.sandbox.confine import confine, seal
 from celeste_image.sandbox.engine import Engine
 from celeste_image.sandbox.frames import Frame, read_frame, split_pictures
 from celeste_image.sandbox.memory import ran_out_of_memory
+from celeste_image.sandbox.protections import unprotected
+
+MOST_DESCRIPTORS = 1 << 20
 
 
 def limit_task(cpu_seconds: int) -> None:
@@ -53,6 +61,10 @@ class _Pipe:
 def main() -> None:
     """Serves tasks until the standard input ends."""
     module, memory_bytes, cpu_seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    required, weights = [Protection(name) for name in sys.argv[4].split(",") if name], map(Path, sys.argv[5:])
+    os.closerange(3, MOST_DESCRIPTORS)  # uvloop passes on what libraries left open
+    if hasattr(os, "setsid"):
+        os.setsid()  # without the server's terminal
     # Output of libraries would corrupt the frames, so it goes to the log.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -61,9 +73,10 @@ def main() -> None:
 
     emit = _Pipe(sys.stdin.buffer, out)
     engine = cast(Engine, importlib.import_module(module))
-    if getattr(engine, "SEALED", False):
-        controls |= seal()
+    controls |= seal(weights)
     emit("ready", {"controls": controls})
+    if unprotected(controls, required):
+        sys.exit("not sealed as required")
     while (frame := read_frame(sys.stdin.buffer)) is not None:
         if cpu_seconds:
             limit_task(cpu_seconds)

@@ -1,4 +1,4 @@
-"""Recognizes errors of libraries that mean that memory ran out: each library raises another class, with another text."""
+"""Recognizes errors that mean that memory ran out: each library raises another class, with another text."""
 
 import re
 

@@ -5,14 +5,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
+from celeste_image.core.protection import Protection
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
 from celeste_image.sandbox.lines import pass_on_lines
+from celeste_image.sandbox.protections import unprotected
 from celeste_image.sandbox.watch import Watch
 
 __all__ = ["WorkerPool"]
@@ -45,6 +48,8 @@ class WorkerPool:
         seconds: Longest wait for a task's process; the time that the caller takes for its frames does not count. 0
             means no limit. Without one, a process that takes no CPU time for STALLED_SECONDS is still ended.
         threads: Threads of numeric libraries in each process.
+        weights: Folders that the engine reads beside its code. A process sees what is there when it starts.
+        required: Protections without which a process ends before it sees a task.
         on_log: Receives the lines that a process writes to standard error; None means the server's log.
         **facts: Fields of the lines in the server's log, beside the engine.
     """
@@ -58,13 +63,16 @@ class WorkerPool:
         cpu_seconds: int = 0,
         seconds: float = 0,
         threads: int = 1,
+        weights: Sequence[Path] = (),
+        required: Collection[Protection] = (),
         on_log: Callable[[str], None] | None = None,
         **facts: str,
     ) -> None:
-        self._module = module
+        self.module = module
+        self._weights = tuple(weights)
         self._command = [
-            *(sys.executable, "-m", "celeste_image.sandbox.main", module),
-            *(str(memory_bytes), str(cpu_seconds)),
+            *(sys.executable, "-P", "-m", "celeste_image.sandbox.main", module),  # -P: the working folder has no code
+            *(str(memory_bytes), str(cpu_seconds), ",".join(required), *map(str, weights)),
         ]
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
             "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MiB of the limited address space
@@ -78,8 +86,9 @@ class WorkerPool:
         self._idle: list[_Worker] = []
         self._seconds = seconds
         self._on_log = on_log or (lambda line: engine_log.warning("engine", engine=module, line=line, **facts))
-        self.controls: dict[str, bool] | None = None
-        """The controls of `confine.py` by name, and whether each holds; None before the first process is ready."""
+        self.controls: dict[str, str] | None = None
+        """The controls of `confine.py` by name, and why each does not hold; an empty text for those that hold. None
+        before the first process is ready."""
 
     @property
     def pids(self) -> list[int]:
@@ -99,7 +108,7 @@ class WorkerPool:
                 Metadata `at` is "start" before the process saw the task, else "work".
         """
         async with self._free:
-            worker = self._take() or await _Worker.start(self._command, self._environment, self._on_log)
+            worker = await self._take() or await self._start()
             done = False
             try:
                 self._note(await worker.ready())
@@ -117,20 +126,40 @@ class WorkerPool:
                 if not done:
                     await worker.kill()
 
-    def _note(self, controls: dict[str, bool]) -> None:
-        if self.controls is None:
+    def _note(self, controls: dict[str, str]) -> None:
+        if self.controls != controls:
             self.controls = controls
-            holds = [name for name, it_does in controls.items() if it_does]
-            missing = [name for name in controls if name not in holds]
-            log.info("sandbox", engine=self._module, holds=holds, missing=missing)
+            missing = {name: why for name, why in controls.items() if why}
+            holds = [name for name in controls if name not in missing]
+            unsafe = list(unprotected(controls))
+            say = log.warning if unsafe else log.info
+            say("sandbox", engine=self.module, holds=holds, missing=list(missing), why=missing, unprotected=unsafe)
 
-    def _take(self) -> "_Worker | None":
-        """Returns the most recently used idle worker that is alive, whose caches are warm; None if all are busy."""
+    async def inspect(self) -> dict[str, str]:
+        """Starts a process if none is idle, and returns its controls; see `controls`. Raises EngineLost."""
+        async with self._free:
+            worker = await self._take() or await self._start()
+            try:
+                self._note(controls := await worker.ready())
+            finally:
+                await worker.kill()
+        return controls
+
+    async def _take(self) -> "_Worker | None":
+        """Returns the most recently used idle worker that is alive, whose caches are warm; None if there is none.
+
+        A worker can't read weights that were put there after its start, so then it ends.
+        """
         while self._idle:
             worker = self._idle.pop()
-            if worker.alive:
+            if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
+            await worker.kill()
         return None
+
+    async def _start(self) -> "_Worker":
+        weights = [_state(path) for path in self._weights]
+        return await _Worker.start(self._command, self._environment, self._on_log, weights)
 
     async def close(self) -> None:
         """Ends the idle workers; a busy worker ends with the generator that holds it."""
@@ -138,26 +167,41 @@ class WorkerPool:
         await asyncio.gather(*(worker.kill() for worker in idle))
 
 
+_State = tuple[int, int, int] | None
+
+
+def _state(path: Path) -> _State:
+    """Returns what changes when a folder is replaced or filled; None when it is absent."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
 class _Worker:
     """A worker process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, on_log: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State]
+    ) -> None:
         self._process = process
+        self.weights = weights
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
         self._watch = Watch(process.pid, self._end)
-        self._controls: dict[str, bool] | None = None
+        self._controls: dict[str, str] | None = None
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None]
+        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None], weights: list[_State]
     ) -> "_Worker":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, limit=1 << 20
         )
-        return cls(process, on_log)
+        return cls(process, on_log, weights)
 
     @property
     def pid(self) -> int:
@@ -167,7 +211,7 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ready(self) -> dict[str, bool]:
+    async def ready(self) -> dict[str, str]:
         """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
         if self._controls is None:
             self._watch.limit(START_SECONDS)
@@ -175,7 +219,7 @@ class _Worker:
                 frame = await receive_frame(self._out)
                 if frame.kind != "ready":
                     raise BadFrame('the first frame is not "ready"')
-                self._controls = {str(name): bool(holds) for name, holds in dict(frame.fields["controls"]).items()}
+                self._controls = {str(name): str(why) for name, why in dict(frame.fields["controls"]).items()}
         return self._controls
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float) -> AsyncGenerator[Frame, None]:

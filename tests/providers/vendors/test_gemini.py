@@ -86,7 +86,7 @@ async def test_a_picture_that_was_refused_is_no_picture(reason: str) -> None:
     made, _ = gemini(answer(envelope(picture_part(), reason=reason, finishMessage="Not this one.")))
     error = await error_of(made, GENERATE)
     assert isinstance(error, SafetyBlocked)
-    assert error.metadata == {"provider": "gemini", "stage": "output"}
+    assert error.metadata == {"provider": "gemini", "stage": "output", "owed": "unknown"}
     assert error.message == f"gemini: the image was refused ({reason}): Not this one."
 
 
@@ -105,7 +105,7 @@ async def test_a_prompt_that_was_refused() -> None:
         (envelope({"text": "Which\nfox?"}), "the model made no image: Which fox?"),
         (envelope({"text": "a"}, reason="MAX_TOKENS", finishMessage="Too long."), "(MAX_TOKENS): Too long."),
         (envelope(picture_part(thought=True)), "the model made no image"),
-        (envelope({"inlineData": {"data": "no base64"}}), "the image is not base64"),
+        (envelope({"inlineData": {"data": "no base64!"}}), "the image in the answer is neither a URL nor base64"),
         ({}, "the model made no image"),
         ([], "the model made no image"),
         ({"candidates": [{"content": {"parts": 7}}]}, "the model made no image"),
@@ -288,7 +288,10 @@ async def test_the_deadline_holds() -> None:
             {"status": "completed", "steps": [{"content": [{"type": "text", "text": "No."}]}]},
             "the model made no image: No.",
         ),
-        ({"status": "completed", "outputs": [{"type": "image", "data": "%"}]}, "the image is not base64"),
+        (
+            {"status": "completed", "outputs": [{"type": "image", "data": "%"}]},
+            "the image in the answer is neither a URL nor base64",
+        ),
         ({"steps": 7, "outputs": {}}, "the model made no image"),
         ([], "the model made no image"),
     ],

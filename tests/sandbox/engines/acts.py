@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -133,10 +134,10 @@ def babbles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None
 
 def is_pipe(descriptor: int) -> bool:
     try:
-        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        mode = os.fstat(descriptor).st_mode
     except OSError:
         return False
-    return target.startswith(("pipe:", "socket:"))
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def deeds(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
@@ -167,6 +168,16 @@ def limit(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, resource.prlimit(pid, resource.RLIMIT_NOFILE))
 
 
+def descriptors(value: Any) -> None:
+    """Fails when a descriptor is open beside the three of the pipes and the copy of standard output."""
+    for each in range(4, 1024):
+        try:
+            os.fstat(each)
+        except OSError:
+            continue
+        raise FileExistsError(errno.EEXIST, f"descriptor {each} is open")
+
+
 DEEDS: dict[str, Callable[[Any], object]] = {
     "connect": lambda port: socket.create_connection(("127.0.0.1", port), timeout=5).close(),
     "resolve": lambda name: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((name, 53)),
@@ -186,6 +197,7 @@ DEEDS: dict[str, Callable[[Any], object]] = {
     "allow": lambda path: os.chmod(path, 0o777),
     "make_folder": os.mkdir,
     "thread": thread,
+    "descriptors": descriptors,
     "import": importlib.import_module,
 }
 

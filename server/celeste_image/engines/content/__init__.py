@@ -68,9 +68,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
                 out = ran_out_of_memory(error)
                 if not out:
                     traceback.print_exc()
-                leave_out(
-                    name, "they do not fit in memory" if out else "their finder failed; the log has its traceback"
-                )
+                leave_out(name, "they do not fit in memory" if out else "their finder failed; see the log")
             emit("progress", {"fraction": number / len(finders), "phase": name})
     sentence = caption.compose(found["tags"], found["objects"])
     found |= {"caption": sentence, "caption_method": "template" if sentence else ""}

@@ -21,18 +21,21 @@ from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.families.openai_errors import with_field
+from celeste_image.providers.families.responses import answers_to, body_for
 from celeste_image.providers.kit.answers import at
 from celeste_image.providers.kit.failures import Failure
 from celeste_image.providers.kit.images import Answer, Found
 from celeste_image.providers.kit.results import answers_of, image_events
 from celeste_image.providers.kit.vendor import Vendor
 
-__all__ = ["OpenAILike", "Order", "Profile"]
+__all__ = ["LANGUAGE_MODELS", "OpenAILike", "Order", "Profile"]
 
 FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 """The API's word for each media type that it reads and makes."""
 GO_ON = "Extend the picture beyond its edges: go on with what is there, in the same style, light and perspective."
 SAME_SHAPE = 0.02
+LANGUAGE_MODELS = "gpt-5"
+"""Start of the names of language models that draw with the image tool of the Responses API."""
 GENERATIONS_ONLY = {"moderation"}
 """Options that only the path for generations reads."""
 
@@ -53,6 +56,7 @@ class Profile:
         end_user: The API's field for the id of the end user.
         response_format: Value of `response_format`, `url` or `b64_json`; empty means that it is not sent.
         most_previews: Most partial images of a stream.
+        responses_path: Path of the Responses API, for language models; empty if there is none.
     """
 
     generate_path: str = "/images/generations"
@@ -64,6 +68,7 @@ class Profile:
     end_user: str = "safety_identifier"
     response_format: str = ""
     most_previews: int = 3
+    responses_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class OpenAILike(Vendor):
             yield Warned(
                 "outpaint", "the model repaints the whole larger canvas, so the original image may change slightly"
             )
-        dropped = self._not_read_by_edits(request)
+        dropped = self._not_read_by_edits(request, card)
         for name in dropped:
             path = f'options.provider_options["{self.name}"].{name}'
             yield Warned(path, "is not read with references, which use the API's path for edits")
@@ -193,17 +198,17 @@ class OpenAILike(Vendor):
         if request.seed is not None and reads("seed"):
             fields["seed"] = request.seed
         given = self.options(request.options.provider_options).model_dump(exclude_none=True)
-        given = {name: value for name, value in given.items() if name not in self._not_read_by_edits(request)}
+        given = {name: value for name, value in given.items() if name not in self._not_read_by_edits(request, card)}
         base = f'options.provider_options["{self.name}"]'
         fields |= {name: value for name, value in given.items() if reads(f"{base}.{name}")}
         names = {name: self.profile.names.get(name, name) for name in fields}
         return {names[name]: value for name, value in fields.items() if names[name]}
 
-    def _not_read_by_edits(self, request: Generate | Edit) -> set[str]:
+    def _not_read_by_edits(self, request: Generate | Edit, card: ModelCard) -> set[str]:
         """Returns the given options that are not read because a Generate with references uses the path for edits."""
         given = request.options.provider_options.get(self.name, {})
         is_edit = isinstance(request, Generate) and bool(request.references)
-        return GENERATIONS_ONLY & given.keys() if is_edit else set()
+        return GENERATIONS_ONLY & given.keys() if is_edit and not self._is_drawn_by_tool(card) else set()
 
     def _size(self, size: Size) -> dict[str, Any]:
         match self.profile.size:
@@ -219,20 +224,38 @@ class OpenAILike(Vendor):
     ) -> AsyncGenerator[Answer, None]:
         """Sends the request; yields what its answer says. Raises ExchangeFailed and CelesteError."""
         fields = self._fields(request, order, card, previews)
-        url = self.url + order.path.format(model=quote(card.name_on_wire, safe=""))
+        is_drawn = self._is_drawn_by_tool(card)
+        path = self.profile.responses_path if is_drawn else order.path
+        url = self.url + path.format(model=quote(card.name_on_wire, safe=""))
         if self.profile.query:
             url += "?" + urlencode(self.profile.query)
         body: dict[str, Any] = {"json": fields}
-        if order.files:
+        if is_drawn:
+            store = getattr(self.settings, "store", False)
+            body = {"json": body_for(fields, order.prompt, order.files, store=store)}
+        elif order.files:
             body = {"data": {name: _text(value) for name, value in fields.items()}, "files": order.files}
-        sent = self.http.request("POST", url, secrets=self.secrets, **body)
+        sent = self.http.request("POST", url, headers=self._headers(card), secrets=self.secrets, **body)
         async with self.http.stream(sent, deadline=call.deadline) as answer:
             if answer.head.status >= 300:
                 raise self.error(await answer.whole())
             read = partial(self._read, answer.head)
-            async with aclosing(answers_of(answer, read, _matters)) as answers:
+            said = answers_to(self, answer) if is_drawn else answers_of(answer, read, _matters)
+            async with aclosing(said) as answers:
                 async for each in answers:
                     yield each
+
+    def _model(self, card: ModelCard) -> str:
+        """Returns the name of the vendor's model that a card is called like."""
+        return card.called_like
+
+    def _is_drawn_by_tool(self, card: ModelCard) -> bool:
+        """Returns whether a model is a language model, which draws with the image tool of the Responses API."""
+        return bool(self.profile.responses_path) and self._model(card).startswith(LANGUAGE_MODELS)
+
+    def _headers(self, card: ModelCard) -> Mapping[str, str]:
+        """Returns the headers of a request, without the key."""
+        return {}
 
     def _read(self, head: Reply, kind: str, value: Any) -> Answer:
         """Returns what the body says, or one event of a stream: a preview, an image, a whole answer or an error."""

@@ -71,6 +71,7 @@ class Failure:
         status: The HTTP status that a code stands for; None if no code does.
         parameter: The vendor's name of the field that is wrong.
         after: Seconds to wait before the next try.
+        stage: The part that a safety system refused, `input` or `output`; empty if it does not say.
     """
 
     text: str = ""
@@ -78,6 +79,7 @@ class Failure:
     status: int | None = None
     parameter: str = ""
     after: float | None = None
+    stage: str = ""
 
     @property
     def is_refusal(self) -> bool:
@@ -160,10 +162,12 @@ def error_of(
         text or "the vendor reports an error without a reason" if status < 400 else text,
         moderated=failure.is_refusal,
         billing=failure.is_billing,
-        stage=stage,
+        stage=failure.stage or stage,
         after=after if failure.after is None else failure.after,
         idempotent=idempotent,
     )
+    if error.metadata.get("stage") == "output":
+        error.metadata.setdefault("owed", "unknown")  # the image was made; vendors do not say who pays for it
     match reply.headers.get("x-should-retry"):
         case "false" if error.retryable:
             return ProviderFailed(error.message, metadata=error.metadata)
@@ -221,7 +225,8 @@ def _object(value: dict[str, Any]) -> Failure:
     number = value.get("retry_after")
     if after is None and isinstance(number, int | float) and not isinstance(number, bool) and number >= 0:
         after = retry_after({"retry-after": str(number)})
-    return Failure(text, codes.words, codes.status, parameter, after)
+    stage = at(value, "moderation_details", "moderation_stage")
+    return Failure(text, codes.words, codes.status, parameter, after, stage if stage in ("input", "output") else "")
 
 
 def _codes(value: dict[str, Any]) -> Failure:
@@ -244,6 +249,7 @@ def _joined(first: Failure, *others: Failure) -> Failure:
         next((each.status for each in every if each.status), None),
         next((each.parameter for each in every if each.parameter), ""),
         next((each.after for each in every if each.after is not None), None),
+        next((each.stage for each in every if each.stage), ""),
     )
 
 

@@ -108,7 +108,12 @@ def answer_in(value: Any, error_of: ErrorOf, *, lists: Sequence[str] = LISTS, fi
     seed = seed_in(value.get("seed"))
     if seed is not None and len(found) == 1 and found[0].seed is None:
         found = (Found(found[0].images, found[0].error, seed, found[0].revised_prompt),)
-    return Answer(found, error_of(told, "unknown") if told else None, billed_in(value.get("usage")), facts_in(value))
+    return Answer(
+        found,
+        error_of(told, "unknown") if told else None,
+        billed_in(value.get("usage"), images_only=True),
+        facts_in(value),
+    )
 
 
 def found_in(item: Any, error_of: ErrorOf, fields: Sequence[str] = FIELDS, *, is_item: bool = True) -> Found:
@@ -138,10 +143,7 @@ def found_in(item: Any, error_of: ErrorOf, fields: Sequence[str] = FIELDS, *, is
         told = Failure(told.text if told else "", (str(refusal).lower(), *(told.words if told else ())))
     if told is None:
         return Found((), None, seed, revised)
-    error = error_of(told, stage if told.is_refusal else "unknown")
-    if told.is_refusal and stage == "output":
-        error.metadata.setdefault("owed", "unknown")
-    return Found((), error, seed, revised)
+    return Found((), error_of(told, stage if told.is_refusal else "unknown"), seed, revised)
 
 
 def data_in(text: str) -> bytes | None:
@@ -189,16 +191,19 @@ def facts_in(value: Any) -> Mapping[str, Any]:
     return {name: told for name in names if isinstance(told := at(value, name), str) and 0 < len(told) <= 64}
 
 
-def billed_in(usage: Any) -> Mapping[str, float]:
-    """Returns the tokens of a `usage` object in OpenAI's form, by unit. Tokens of unknown kind are `input_token`."""
+def billed_in(usage: Any, *, images_only: bool = False) -> Mapping[str, float]:
+    """Returns the tokens of a `usage` object in OpenAI's form, by unit: `input_text_token`, `output_image_token`.
+
+    Tokens of an unknown kind are `input_token` and `output_token`. With `images_only`, all output is images: OpenAI's
+    Image API leaves out the kinds in streams.
+    """
     billed: dict[str, float] = {}
     for side in ("input", "output"):
         total = _amount(at(usage, f"{side}_tokens"))
         details = at(usage, f"{side}_tokens_details")
-        kinds = {kind: _amount(at(details, f"{kind}_tokens")) for kind in ("text", "image")}
-        rest = total - sum(kinds.values())
-        # The Image API makes nothing but images; OpenAI leaves out the kinds of their tokens in streams.
-        units = {f"{side}_{kind}_token": amount for kind, amount in kinds.items()} | {f"{side}_token": max(0.0, rest)}
+        kinds = {f"{side}_{kind}_token": _amount(at(details, f"{kind}_tokens")) for kind in ("text", "image")}
+        unknown = "output_image_token" if images_only and side == "output" else f"{side}_token"
+        units = kinds | {unknown: max(0.0, total - sum(kinds.values())) + kinds.get(unknown, 0.0)}
         billed |= {unit: amount for unit, amount in units.items() if amount}
     return billed
 

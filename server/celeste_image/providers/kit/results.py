@@ -175,7 +175,9 @@ class _Reading:
         return None
 
     def made(self, picture: Picture) -> Picture:
-        """Counts an image."""
+        """Counts an image and returns it with its index: its place, or the next one of a call with too many items."""
+        if len(self._places) > self._count:
+            picture = replace(picture, index=len(self._made))
         self._made.add(picture.index)
         return picture
 
@@ -197,21 +199,22 @@ class _Reading:
 
     def failures(self, name: str) -> Iterable[ImageFailed]:
         """Returns the missing images with their errors. Raises the error of a call without any image."""
-        missing = [index for index in range(max(self._count, len(self._places))) if index not in self._made]
-        found: dict[int, CelesteError | None] = {}
-        for index in missing:
-            told = self._places[index].error if index < len(self._places) else None
-            found[index] = self._errors.get(index) or told or self._error
+        found = {
+            index: self._errors.get(index) or place.error or self._error
+            for index, place in enumerate(self._places)
+            if index in self._errors or not place.images
+        }
         if not self._made:
-            raise self._worst(found, name)
+            raise self._worst([*found.values(), self._error], name)
         places = [index for index in range(self._count) if index not in self._made]
-        short = self._count - len(self._made)
-        reasons = [error for error in found.values() if error is not None]
-        return [ImageFailed(index, error) for index, error in zip(places[:short], reasons, strict=False)]
+        if len(self._places) > self._count:  # the images came first, and the reasons follow in their order
+            found = dict(zip(places, found.values(), strict=False))
+        told = {index: found.get(index) or self._error for index in places}
+        return [ImageFailed(index, error) for index, error in told.items() if error is not None]
 
-    def _worst(self, found: Mapping[int, CelesteError | None], name: str) -> CelesteError:
+    def _worst(self, found: Iterable[CelesteError | None], name: str) -> CelesteError:
         """Returns the error of a call without any image: first one that has to be paid, then what the answer tells."""
-        errors = [error for error in (*found.values(), self._error) if error is not None]
+        errors = [error for error in found if error is not None]
         owed = [error for error in errors if error.metadata.get("owed") == "true"]
         if owed:
             return owed[0]

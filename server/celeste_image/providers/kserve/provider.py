@@ -27,7 +27,7 @@ from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
-from celeste_image.imaging.pixels import limits_of
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.check import Checked
 from celeste_image.providers.kit.credentials import Verdict
@@ -48,7 +48,6 @@ from celeste_image.providers.kserve.settings import (
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["KIND", "KServe"]
 
@@ -77,7 +76,8 @@ class KServe:
         self._server = Inference(self.name, settings, max(model.most_bytes for model in settings.models))
         self._labels = {model.id: model.names() for model in settings.models if isinstance(model, ClassifyModel)}
         self._signatures: dict[str, Signature] = {}
-        self._pool = WorkerPool(
+        self._pool = tools.workers.pool(
+            self.name,
             "celeste_image.providers.kserve.engine",
             size=settings.concurrency,
             memory_bytes=MEMORY_BYTES,
@@ -178,7 +178,7 @@ class KServe:
             "in_flight": model.in_flight,
             "input": asdict(given),
             "output": asdict(made),
-            "limits": limits_of([request.image]).as_task(),
+            "limits": ImageLimits.of([request.image.facts]).as_task(),
             "preview_count": request.options.preview_count,
         }
         infer = self._inferring(model, given, made.name, call)
@@ -225,7 +225,7 @@ class KServe:
             "width": given.width or model.width,
             "height": given.height or model.height,
             "input": asdict(given),
-            "limits": limits_of([image]).as_task(),
+            "limits": ImageLimits.of([image.facts]).as_task(),
         }
         return self._answered(task, [image.data], self._inferring(model, given, model.output, call))
 

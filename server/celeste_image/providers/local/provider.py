@@ -22,7 +22,6 @@ from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
 
@@ -49,11 +48,13 @@ class LocalProvider:
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
         self.pools = {
-            (stage.card.id, stage.engine): WorkerPool(
+            (stage.card.id, stage.engine): tools.workers.pool(
+                f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
                 size=stage.processes or settings.concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
+                weights=stage.weights(),
                 seconds=settings.engine_seconds,
             )
             for model in models
@@ -82,9 +83,10 @@ class LocalProvider:
                             yield event
             except FAILURES as error:
                 failures.append(error)
-                if len(failures) == len(stages) or not (warning := model.without(stage, request, error)):
+                left_out = model.without(stage, request, error)
+                if left_out is None or len(failures) == len(stages):
                     raise failures[0] from error
-                yield warning
+                yield left_out
         yield ComputeUsed(self._clock() - began)
 
     async def close(self) -> None:

@@ -36,10 +36,20 @@ POLLING = Polling(
     poll_url=("polling_url",),
     poll="/v1/get_result?id={id}",
     results=(("result", "sample"),),
+    reasons=(("details", "Moderation Reasons"), ("details", "moderation_reasons"), ("details", "reasons")),
     seed=("result", "seed"),
+    cost={"credit": ("cost",)},  # one credit is 0.01 USD
     previews=(("preview",), ("preview", "sample")),
     headers={"accept": "application/json", "content-type": "application/json"},  # as its SDK does
 )
+
+
+DELIVERIES = (
+    *("", "sc", "scus", "dev", "eu", "us", "weu", "eus", "wus", "prod", "prodeu", "produs"),
+    *(f"prod{region}{number}" for region in ("eu", "us") for number in range(1, 10)),
+)
+"""Places of the older hosts of results, accounts of Azure's storage: `bfldeliverysc` until 2025, `bfldeliveryscus` and
+`bfldeliveryprodeu4` since. The others follow their pattern. All further accounts of that storage belong to others."""
 
 
 class BflOptions(Options):
@@ -67,7 +77,7 @@ class Bfl(Vendor):
     model_form = r"flux-[\w.-]{1,95}"  # a model's name is part of the path, so the pattern must not match other paths
     # A job is polled in its region, such as `api.us1.bfl.ai`; its image is at `delivery-us1.bfl.ai`.
     own_hosts = ("*.bfl.ai",)
-    result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")
+    result_hosts = ("*.bfl.ai", *(f"bfldelivery{place}.blob.core.windows.net" for place in DELIVERIES))
     texts = (("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",))
 
     def __init__(self, settings: VendorSettings, tools: Tools) -> None:
@@ -77,9 +87,10 @@ class Bfl(Vendor):
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Makes one image."""
         card = candidate.card
-        body = {} if candidate.ticket else await self._body(request, card)
+        body: dict[str, Any] = {} if candidate.ticket else await self._body(request, card)
         previews = request.options.preview_count
-        job = self.remote_jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
+        path, seed = f"/v1/{card.name_on_wire}", body.get("seed")
+        job = self.remote_jobs.run(path, candidate, previews=previews, seed=seed, json=body)
         async with aclosing(job) as events:
             async for event in events:
                 yield event

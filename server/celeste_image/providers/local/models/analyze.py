@@ -136,8 +136,8 @@ class Analyzer(LocalModel):
 
 
 PARTS = {
-    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only),
-    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only),
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads=""),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads=""),
     AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
     AnalysisKind.SAFETY: safety.MODEL,
 }

@@ -69,6 +69,10 @@ class DiffusionModel(LocalModel):
             return False
         return lock is not None and installed.complete(lock) and find_spec("openvino_genai") is not None
 
+    def weights(self) -> tuple[Path, ...]:
+        """Returns the model's folder."""
+        return (installed.folder(self.name),)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

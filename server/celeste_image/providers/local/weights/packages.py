@@ -133,7 +133,7 @@ def named(model: ModelWeights | str) -> ModelWeights:
 def root() -> Path:
     """Returns the folder of all models: `CELESTE_MODELS_DIR`, or `models` in the user's cache if unset or empty."""
     chosen = os.environ.get("CELESTE_MODELS_DIR")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("celeste") / "models"
+    return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("celeste") / "models"
 
 
 def folder(model: ModelWeights | str) -> Path:
