@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from celeste_image.cli.terminal import say
+from celeste_image.core.install import install_hint
 
 __all__ = ["command"]
 
@@ -38,12 +39,14 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
     """
     try:
         from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Entry, Ledger, emulating
+        from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
-        text = f"the emulators need {error.name}: pip install 'celeste-image[server]'"
+        text = f"the emulators need {error.name}; get it with: {install_hint('server')}"
         raise click.ClickException(text) from error
 
     if unknown := [name for name in providers if name not in EMULATED]:
         raise click.UsageError(f"{unknown[0]} is not emulated; these are: {', '.join(EMULATED)}")
+    configure_logs("warning", "console")  # standard output has the configuration alone
     try:
         behavior = Behavior.parse(usual)
     except BehaviorUnknown as error:

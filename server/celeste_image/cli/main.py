@@ -100,7 +100,9 @@ def main() -> None:
 def _run() -> int:
     """Runs the command line and returns the exit code. Raises OutputLost."""
     from celeste_image.cli.exit import exit_code
+    from celeste_image.cli.process_one import end_by_signals
 
+    end_by_signals()
     try:
         return celeste.main(prog_name="celeste", standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -62,13 +62,16 @@ def check(names: tuple[str, ...], offline: bool) -> int:
     from celeste_image.providers.kit.credentials import Verdict
     from celeste_image.providers.kit.vendor import Vendor
     from celeste_image.providers.registry import build_providers
+    from celeste_image.telemetry import configure_logs
 
     async def checking(vendor: Vendor | Checks) -> Checked:
         online = not offline
         return await (vendor.check(online=online) if isinstance(vendor, Checks) else check_key(vendor, online=online))
 
     async def checked() -> list[Checked]:
-        providers: dict[str, Any] = dict(build_providers(Settings().providers))
+        settings = Settings()
+        configure_logs(settings.log.level, settings.log.format)
+        providers: dict[str, Any] = dict(build_providers(settings.providers))
         vendors = {name: each for name, each in providers.items() if isinstance(each, Vendor | Checks)}
         if unknown := [name for name in names if name not in vendors]:
             raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")

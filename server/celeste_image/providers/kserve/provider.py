@@ -25,6 +25,7 @@ from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
 from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
+from celeste_image.core.install import install_hint
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
 from celeste_image.imaging.limits import ImageLimits
@@ -69,7 +70,7 @@ class KServe:
     def __init__(self, settings: KServeSettings, tools: Tools, *, name: str = "") -> None:
         self.name = name or self.name
         if find_spec("numpy") is None:
-            raise ValueError(f"[providers.{self.name}]: needs numpy: pip install 'celeste-image[kserve]'")
+            raise ValueError(f"[providers.{self.name}]: needs numpy; get it with: {install_hint('kserve')}")
         self.settings = settings
         self.cards: Sequence[ModelCard] = [card_of(self.name, model) for model in settings.models]
         self._models = {card.id: model for card, model in zip(self.cards, settings.models, strict=True)}

@@ -11,6 +11,7 @@ from celeste_image.core.events import (
     ComputeUsed,
     Event,
     Fidelity,
+    Queued,
     Warned,
 )
 from celeste_image.core.fidelity import FidelityLine
@@ -20,6 +21,7 @@ from celeste_image.providers.base import Tools
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
+from celeste_image.providers.local.models.shared import ANY_PROMPT
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
 
@@ -43,6 +45,7 @@ class LocalProvider:
 
     def __init__(self, settings: LocalSettings, tools: Tools) -> None:
         self.settings = settings
+        self.small_concurrency = settings.small_concurrency
         self._clock = tools.clock
         models = all_models()
         self.cards = tuple(model.card for model in models)
@@ -51,7 +54,7 @@ class LocalProvider:
             (stage.card.id, stage.engine): tools.workers.pool(
                 f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
-                size=stage.processes or settings.concurrency,
+                size=stage.processes or settings.concurrency + settings.small_concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
                 weights=stage.weights(),
@@ -65,6 +68,10 @@ class LocalProvider:
         """Returns whether the model's weights are on this machine; a model without weights is always ready."""
         return self._models[card.id].ready()
 
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether the request takes some seconds at most."""
+        return all(stage.is_small(request) for stage in self._models[request.model].stages(request))
+
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Runs the model's engines, one after the other, and yields their events."""
         options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
@@ -76,8 +83,11 @@ class LocalProvider:
         stages = model.stages(request)
         for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
+            pool = self.pools[stage.card.id, stage.engine]
+            if waiting := pool.waiting:  # for the only process of a model with large weights
+                yield Queued(waiting)
             try:
-                async with aclosing(self.pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
+                async with aclosing(pool.run(task, pictures)) as frames:
                     async for frame in frames:
                         for event in _events(frame):
                             yield event
@@ -103,14 +113,11 @@ def _events(frame: Frame) -> Iterator[Event]:
     fields = frame.fields
     match frame.kind:
         case "warned":
-            yield Warned(fields["path"], fields["text"])
+            more = f"; {ANY_PROMPT}" if fields["path"].endswith("prompt") else ""
+            yield Warned(fields["path"], fields["text"] + more)
         case "measured":
             line = FidelityLine.found(fields["path"], fields.get("value"), problem=fields.get("text", ""))
             yield Fidelity(line)
-        case "picture":
-            if unmatched := fields.get("unmatched"):
-                yield Warned("prompt", f"has unknown words, which were not drawn: {', '.join(unmatched)}")
-            yield event_of(frame)
         case "analysis":
             yield Analyzed(analysis_of(fields["part"], fields["found"]))
         case _:

@@ -68,7 +68,7 @@ def left_out(options: LocalOptions) -> list[dict[str, str]]:
     if not packages.installed("analyze"):
         messages |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
-        messages["texts"] = "the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+        messages["texts"] = "the extra `ocr` is not on the server; get it with: celeste models pull local/ocr"
     return [{"field": name, "message": message} for name, message in messages.items()]
 
 
@@ -136,9 +136,9 @@ class Analyzer(LocalModel):
 
 
 PARTS = {
-    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads=""),
-    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads=""),
-    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads="", small_megapixels=1000),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads="", small_megapixels=16),
+    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content, small_megapixels=16),
     AnalysisKind.SAFETY: safety.MODEL,
 }
 
