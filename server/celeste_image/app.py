@@ -9,8 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+import structlog
+
 from celeste_image.admission import ByteBudget
-from celeste_image.config import ImageSettings, Settings, StoreSettings
+from celeste_image.config import ImageSettings, Settings, StoreSettings, default_store
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
 from celeste_image.imaging.guard import Guard, ImageLimits
@@ -26,11 +28,15 @@ from celeste_image.providers.registry import Registry, build_providers
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
+from celeste_image.store.files import unwritable
 
 __all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
 PIXEL_PROCESSES = 4
 """Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
+
+
+store_log = structlog.get_logger("celeste_image.store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,19 +134,50 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
 
 
 def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
-    """Returns the store. Uploads of a store without a folder are in a temporary one, which `closing` removes."""
+    """Returns the store. Uploads of a store without a folder are in a temporary one, which `closing` removes.
+
+    If the default place can't be written, the store is a temporary folder, and the log says so.
+
+    Raises:
+        ValueError: The place that the settings name can't be used.
+    """
+
+    def temporary(kind: str) -> Path:
+        try:
+            return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix=f"celeste-{kind}-")))
+        except OSError as error:
+            text = f"no temporary folder can be written: {error.strerror}; set store.url to a folder, or TMPDIR"
+            raise ValueError(text) from error
+
+    url, why = settings.url, ""
+    if not url:
+        why = "there is no home folder"
+    elif url == default_store():
+        why = unwritable(_folder_of(url)) or unwritable(_folder_of(url) / "uploads")
+    if why:
+        url = temporary("store").as_uri()
+        text = "artifacts are in a temporary folder, and gone when the server ends; set store.url to keep them"
+        store_log.warning(text, default=settings.url, why=why)
     spool = settings.spool
-    if spool is None and settings.url.startswith("file:"):
-        spool = Path(url2pathname(urlsplit(settings.url).path)) / "uploads"
-    elif spool is None:
-        spool = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="celeste-uploads-")))
-    return open_store(
-        settings.url,
-        spool,
-        options={name: value.reveal() for name, value in settings.options.items()},
-        retention_seconds=settings.retention_hours * 3600,
-        reserve_bytes=settings.reserve_bytes,
-    )
+    if spool is None:
+        spool = _folder_of(url) / "uploads" if url.startswith("file:") else temporary("uploads")
+    try:
+        return open_store(
+            url,
+            spool,
+            options={name: value.reveal() for name, value in settings.options.items()},
+            retention_seconds=settings.retention_hours * 3600,
+            reserve_bytes=settings.reserve_bytes,
+        )
+    except OSError as error:
+        place = Path(error.filename or url)
+        of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        key = "store.spool" if of_spool else "store.url"
+        raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
+
+
+def _folder_of(url: str) -> Path:
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def open_tools(settings: Settings) -> Tools:

@@ -52,6 +52,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "default_store",
     "explain",
     "revealed",
 ]
@@ -198,11 +199,19 @@ class ServerSettings(Section):
     """Timeout for a caller to read one message, at most 1 MiB of an artifact; then its call ends."""
 
 
+def default_store() -> str:
+    """Returns the URL of the user's folder; empty if the user has no home, or its variables name no absolute path."""
+    try:
+        return (user_data_path("celeste") / "artifacts").as_uri()
+    except (RuntimeError, ValueError):
+        return ""
+
+
 class StoreSettings(Section):
     """`[store]`: location and expiry of artifacts."""
 
-    url: str = (user_data_path("celeste") / "artifacts").as_uri()
-    """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`."""
+    url: str = Field(default_factory=default_store)
+    """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`. Empty means a temporary folder."""
     options: dict[str, SecretText] = {}
     """For S3: `endpoint`, `region`, `aws_access_key_id` ...; the usual AWS variables supply missing ones."""
     spool: Path | None = None
@@ -331,7 +340,7 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
-    store: StoreSettings = StoreSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()

@@ -209,3 +209,29 @@ async def test_a_decode_that_takes_too_long_is_ended() -> None:
             await ImageServiceStub(channel).Analyze(request)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert status_of(caught.value).message == "image: ended two decoders and is not tried again"
+
+
+async def test_small_work_does_not_wait_for_large_work() -> None:
+    async with (
+        running(providers={"local": {"concurrency": 1}}) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        stub = ImageServiceStub(channel)
+        large = [stub.Stream(streamed(long_upscale()))]
+        await until_progress(large[0])
+        large.append(stub.Stream(streamed(long_upscale())))
+        image = ImageInput(data=pictures.photo(64))
+        small = [
+            stub.Generate(GenerateRequest(prompt="a red fox", model="local/compose")),
+            stub.Analyze(AnalyzeRequest(image=image, kinds=[ANALYSIS_KIND_METADATA])),
+            stub.Upscale(UpscaleRequest(image=image, factor=2, model="local/lanczos")),
+            stub.Upscale(UpscaleRequest(image=image, factor=2, model="local/realesrgan-animevideov3")),
+        ]
+        await asyncio.wait_for(asyncio.gather(*small), 60)
+        assert not large[0].done()
+        async for response in large[1]:  # large work waits as before, and is told where
+            if response.event.WhichOneof("kind") == "queued":
+                assert response.event.queued.position == 1
+                break
+        for call in large:
+            call.cancel()

@@ -44,15 +44,15 @@ async def test_a_noisy_worker_of_each_pool_is_heard(monkeypatch: pytest.MonkeyPa
     model = {"id": "tags", "operation": "classify", "labels": ["a"], "width": 8, "height": 8}
     kserve = {"kind": "kserve", "url": "grpc://127.0.0.1:1", "models": [model]}
     app = build_app(Settings(store={"url": "memory:///"}, providers={"cluster": kserve}))
-    modules = {pool._module for pool in pools}
+    modules = {pool.module for pool in pools}
     assert {"celeste_image.imaging.guard_engine", "celeste_image.imaging.pixels_engine"} <= modules
     assert {"celeste_image.providers.kserve.engine", "celeste_image.engines.compose"} <= modules
     with capture_logs() as logged:
-        for pool in {pool._module: pool for pool in pools}.values():
+        for pool in {pool.module: pool for pool in pools}.values():
             running = pool.run({"do": "nothing"})
             starting = asyncio.ensure_future(anext(running))
             async with asyncio.timeout(20):
-                while not any(line.get("engine") == pool._module for line in logged):
+                while not any(line.get("engine") == pool.module for line in logged):
                     await asyncio.sleep(0.005)
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)

@@ -30,6 +30,7 @@ def command(service: str, wait: float, address: str | None) -> int:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+    from celeste_image.client.channels import channel_options
     from celeste_image.client.checks import check_text
 
     try:
@@ -37,7 +38,8 @@ def command(service: str, wait: float, address: str | None) -> int:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     until = time.monotonic() + wait
-    with grpc.insecure_channel(address or DEFAULT_ADDRESS) as channel:
+    address = address or DEFAULT_ADDRESS
+    with grpc.insecure_channel(address, options=channel_options(address)) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=service)
         while True:

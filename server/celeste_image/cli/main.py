@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "Start the gRPC server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
+    "doctor": "Tell what protects this machine from foreign bytes, engine by engine.",
 }
 """Commands with their short help. The table lets `celeste --help` skip the import of every command."""
 
@@ -100,7 +101,9 @@ def main() -> None:
 def _run() -> int:
     """Runs the command line and returns the exit code. Raises OutputLost."""
     from celeste_image.cli.exit import exit_code
+    from celeste_image.cli.process_one import end_by_signals
 
+    end_by_signals()
     try:
         return celeste.main(prog_name="celeste", standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -11,12 +11,12 @@ import grpc
 
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
-    CHANNEL_OPTIONS,
     AnalyzeParameters,
     EditParameters,
     GenerateParameters,
     ImageLike,
     Tries,
+    UploadTries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -30,6 +30,7 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
+from celeste_image.client.channels import channel_options
 from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
@@ -68,7 +69,7 @@ class AsyncClient:
 
     def __init__(self, channel: grpc.aio.Channel | str) -> None:
         if isinstance(channel, str):
-            channel = grpc.aio.insecure_channel(check_address(channel), options=CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(check_address(channel), options=channel_options(channel))
         self.channel = channel
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
@@ -185,20 +186,23 @@ class AsyncClient:
                 call.cancel()
 
     async def upload(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact; resumes after a lost connection and sends no byte twice.
+        """Stores bytes and returns their artifact; resumes after a lost connection.
 
         Raises:
             CelesteError: The server refused.
         """
         name = artifact_name((await asyncio.to_thread(hashlib.sha256, data)).hexdigest())
-        tries = Tries()
+        tries = UploadTries()
         while True:
             try:
-                status = await self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
-                if status.complete:
-                    request = artifact_service_pb2.GetArtifactRequest(name=name)
-                    return artifact_from_proto((await self._artifacts.GetArtifact(request)).artifact)
-                chunks = upload_chunks(name, data, status.committed_size_bytes)
+                if tries.offset is None:
+                    query = artifact_service_pb2.QueryWriteStatusRequest(name=name)
+                    status = await self._artifacts.QueryWriteStatus(query)
+                    if status.complete:
+                        request = artifact_service_pb2.GetArtifactRequest(name=name)
+                        return artifact_from_proto((await self._artifacts.GetArtifact(request)).artifact)
+                    tries.offset = status.committed_size_bytes
+                chunks = upload_chunks(name, data, tries.offset)
                 return artifact_from_proto((await self._artifacts.WriteArtifact(chunks)).artifact)
             except grpc.RpcError as error:
                 await asyncio.sleep(tries.pause_after(error))

@@ -13,7 +13,7 @@ import grpc
 
 from celeste_image.client.checks import checked_items
 from celeste_image.core.edits import AnyEdit
-from celeste_image.core.errors import ArtifactDamaged, CelesteError
+from celeste_image.core.errors import ArtifactDamaged, CelesteError, InternalError
 from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
@@ -31,7 +31,6 @@ from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
-    "CHANNEL_OPTIONS",
     "AnalyzeParameters",
     "EditParameters",
     "GenerateParameters",
@@ -39,6 +38,7 @@ __all__ = [
     "ReferenceLike",
     "SizeLike",
     "Tries",
+    "UploadTries",
     "UpscaleParameters",
     "analyze_request",
     "check_digest",
@@ -76,15 +76,6 @@ INLINE_BYTES = 3 << 20
 
 FIRST_PAUSE_SECONDS = 0.1
 """Pause before the second try of a transfer; each later pause is twice as long."""
-
-CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
-)
-"""Options of a channel. Message sizes stay at gRPC's default, which every response fits."""
 
 
 def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_service_pb2.WriteArtifactRequest]:
@@ -349,6 +340,34 @@ class Tries:
         if not failure.retryable or self._failed >= READ_TRIES:
             raise failure from error
         return float(FIRST_PAUSE_SECONDS * 2 ** (self._failed - 1))
+
+
+class UploadTries(Tries):
+    """Counts the tries of an upload.
+
+    Attributes:
+        offset: Where the next try begins; None means that the server is asked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset: int | None = None
+
+    def pause_after(self, error: grpc.RpcError) -> float:
+        """Returns the pause before the next try in seconds. Raises CelesteError after the last try.
+
+        Behind a load balancer, the server that gets the bytes may have fewer of them than the one that was asked; its
+        error has their number. An error INTERNAL without details is gRPC's own: a write failed since the server had
+        ended the call, whose outcome the next try learns.
+        """
+        failure = error_of(error)
+        told = failure.metadata.get("committed_size_bytes", "")
+        self.offset = int(told) if told.isdecimal() else None
+        own = isinstance(failure, InternalError) and not failure.metadata
+        if (self.offset is None and not own) or self._failed + 1 >= READ_TRIES:
+            return super().pause_after(error)
+        self._failed += 1
+        return 0.0 if self.offset is not None else FIRST_PAUSE_SECONDS
 
 
 def check_digest(name: str, digest: "hashlib._Hash") -> None:

@@ -1,6 +1,7 @@
 """Client: the blocking Python client. `AsyncClient` has the same methods."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,12 +12,12 @@ import grpc
 
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
-    CHANNEL_OPTIONS,
     AnalyzeParameters,
     EditParameters,
     GenerateParameters,
     ImageLike,
     Tries,
+    UploadTries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -30,6 +31,7 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
+from celeste_image.client.channels import channel_options
 from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
@@ -68,11 +70,12 @@ class Client:
 
     def __init__(self, channel: grpc.Channel | str) -> None:
         if isinstance(channel, str):
-            channel = grpc.insecure_channel(check_address(channel), options=CHANNEL_OPTIONS)
+            channel = grpc.insecure_channel(check_address(channel), options=channel_options(channel))
         self.channel = channel
         self._images = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._owner = os.getpid()
         self._at_close = ExitStack()
         self._at_close.callback(channel.close)
 
@@ -85,8 +88,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection, and stops the server that `connect("local:")` started."""
-        self._at_close.close()
+        """Closes the connection, and stops the server that `connect("local:")` started.
+
+        In a fork of the process that opened it, a client can't be used, and `close` does nothing: gRPC's would not end.
+        """
+        if self._owner == os.getpid():
+            self._at_close.close()
 
     def generate(
         self, prompt: str, *, timeout: float | None = None, **parameters: Unpack[GenerateParameters]
@@ -182,20 +189,23 @@ class Client:
                 call.cancel()
 
     def upload(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact; resumes after a lost connection and sends no byte twice.
+        """Stores bytes and returns their artifact; resumes after a lost connection.
 
         Raises:
             CelesteError: The server refused.
         """
         name = artifact_name(hashlib.sha256(data).hexdigest())
-        tries = Tries()
+        tries = UploadTries()
         while True:
             try:
-                status = self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
-                if status.complete:
-                    request = artifact_service_pb2.GetArtifactRequest(name=name)
-                    return artifact_from_proto(self._artifacts.GetArtifact(request).artifact)
-                chunks = upload_chunks(name, data, status.committed_size_bytes)
+                if tries.offset is None:
+                    query = artifact_service_pb2.QueryWriteStatusRequest(name=name)
+                    status = self._artifacts.QueryWriteStatus(query)
+                    if status.complete:
+                        request = artifact_service_pb2.GetArtifactRequest(name=name)
+                        return artifact_from_proto(self._artifacts.GetArtifact(request).artifact)
+                    tries.offset = status.committed_size_bytes
+                chunks = upload_chunks(name, data, tries.offset)
                 return artifact_from_proto(self._artifacts.WriteArtifact(chunks).artifact)
             except grpc.RpcError as error:
                 time.sleep(tries.pause_after(error))

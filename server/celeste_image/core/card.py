@@ -252,6 +252,17 @@ class ModelCard:
         return self.evidence is ModelEvidence.UNSPECIFIED
 
     @property
+    def is_paid(self) -> bool | None:
+        """Whether its images cost money: False for engines of this machine, None if the card has no price."""
+        is_ours = self.evidence in (ModelEvidence.RUN, ModelEvidence.PUBLISHER)
+        return True if self.prices else False if is_ours else None
+
+    @property
+    def owed(self) -> str:
+        """Metadata `owed` of an error after an image was made: `true`, `false` or `unknown`."""
+        return {True: "true", False: "false", None: "unknown"}[self.is_paid]
+
+    @property
     def operations(self) -> tuple[OperationKind, ...]:
         """The operations that the model offers."""
         return tuple(self.parameters)

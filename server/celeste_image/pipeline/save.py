@@ -51,7 +51,7 @@ def saving(
                 yield Saved(image, picture.data)
 
         await store.check_room()
-        async with aclosing(per_image(run(request, candidate), save)) as events:
+        async with aclosing(per_image(run(request, candidate), save, candidate.card)) as events:
             async for event in events:
                 yield event
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +18,7 @@ from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Transport
 from celeste_image.sandbox.workers import Workers
 
-__all__ = ["Options", "Provider", "ProviderSettings", "Tools"]
+__all__ = ["Options", "Provider", "ProviderSettings", "SortsWork", "Tools"]
 
 
 class ProviderSettings(BaseModel):
@@ -114,4 +114,16 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Frees everything but the tools."""
+        ...
+
+
+@runtime_checkable
+class SortsWork(Protocol):
+    """A provider whose small work never waits for its large work."""
+
+    small_concurrency: int
+    """Most calls of small work that run beside `settings.concurrency`."""
+
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether a concrete request is small work: a matter of seconds."""
         ...

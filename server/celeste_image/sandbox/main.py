@@ -13,6 +13,8 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -26,6 +28,8 @@ from celeste_image.sandbox.protections import unprotected
 
 MOST_DESCRIPTORS = 1 << 20
 
+PARENT_SECONDS = 1.0
+
 
 def limit_task(cpu_seconds: int) -> None:
     """Limits the next task to `cpu_seconds` of CPU time; then the system ends the process."""
@@ -36,6 +40,13 @@ def limit_task(cpu_seconds: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def end_with(parent: int) -> None:
+    """Ends this process when its parent ended, for systems that can't do so by themselves, such as macOS."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 class _Pipe:
@@ -59,6 +70,7 @@ class _Pipe:
 
 def main() -> None:
     """Serves tasks until the standard input ends."""
+    parent = os.getppid()
     module, memory_bytes, cpu_seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     required, weights = [Protection(name) for name in sys.argv[4].split(",") if name], map(Path, sys.argv[5:])
     os.closerange(3, MOST_DESCRIPTORS)  # uvloop passes on what libraries left open
@@ -73,6 +85,8 @@ def main() -> None:
     emit = _Pipe(sys.stdin.buffer, out)
     engine = cast(Engine, importlib.import_module(module))
     controls |= seal(weights)
+    if controls["ends_with_parent"]:  # the system can't
+        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     emit("ready", {"controls": controls})
     if unprotected(controls, required):
         sys.exit("not sealed as required")

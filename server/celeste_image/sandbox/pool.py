@@ -26,6 +26,9 @@ engine_log = structlog.get_logger("celeste_image.engines")
 EXIT_SECONDS = 1.0
 """How long a process that closed its pipe may take to exit; its own exit status tells the cause."""
 
+IDLE_SECONDS = 300.0
+"""How long a process is kept for a further task. Then it ends, and its memory is free."""
+
 START_SECONDS = 120.0
 """How long a process may take to load its engine."""
 
@@ -82,6 +85,7 @@ class WorkerPool:
             "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime reports each loaded model to its maker by default
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        self._size, self._tasks = size, 0
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
         self._seconds = seconds
@@ -95,6 +99,11 @@ class WorkerPool:
         """Process ids of the idle workers."""
         return [worker.pid for worker in self._idle if worker.alive]
 
+    @property
+    def waiting(self) -> int:
+        """The position in the queue that a further task would have, from 1; 0 if it would run at once."""
+        return self._tasks - self._size + 1 if self._tasks >= self._size else 0
+
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
         """Runs a task and yields the frames that the engine emits.
 
@@ -107,7 +116,7 @@ class WorkerPool:
             EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
                 Metadata `at` is "start" before the process saw the task, else "work".
         """
-        async with self._free:
+        async with self._place():
             worker = await self._take() or await self._start()
             done = False
             try:
@@ -117,6 +126,7 @@ class WorkerPool:
                         if frame.kind in ("done", "error"):
                             done = True
                             self._idle.append(worker)
+                            worker.rest()
                             if frame.kind == "error":
                                 raise _error_of(frame)
                             break
@@ -125,6 +135,15 @@ class WorkerPool:
             finally:
                 if not done:
                     await worker.kill()
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None, None]:
+        self._tasks += 1
+        try:
+            async with self._free:
+                yield
+        finally:
+            self._tasks -= 1
 
     def _note(self, controls: dict[str, str]) -> None:
         if self.controls != controls:
@@ -152,6 +171,7 @@ class WorkerPool:
         """
         while self._idle:
             worker = self._idle.pop()
+            worker.wake()
             if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
             await worker.kill()
@@ -191,6 +211,8 @@ class _Worker:
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
         self._watch = Watch(process.pid, self._end)
+        self._ended = False
+        self._rest: asyncio.TimerHandle | None = None
         self._controls: dict[str, str] | None = None
 
     @classmethod
@@ -209,7 +231,7 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return not self._ended and self._process.returncode is None
 
     async def ready(self) -> dict[str, str]:
         """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
@@ -251,12 +273,23 @@ class _Worker:
             cause = self._watch.verdict or f"ended early ({_ending(status)})"
             raise EngineLost(f"the engine's process {cause}", metadata={"at": at}) from error
 
+    def rest(self) -> None:
+        """Ends the process after IDLE_SECONDS, unless it is woken before."""
+        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
+
+    def wake(self) -> None:
+        """Keeps an idle process for a task."""
+        if self._rest:
+            self._rest.cancel()
+
     def _end(self) -> None:
+        self._ended = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def kill(self) -> None:
         """Kills the process and waits until it has ended, and a moment for its last lines."""
+        self.wake()
         self._end()
         await self._process.wait()
         await asyncio.wait([self._log], timeout=EXIT_SECONDS)

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import structlog
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 
-__all__ = ["check_room", "failed", "file_failures", "in_thread", "make_folder", "staged", "sync", "write"]
+__all__ = ["check_room", "failed", "file_failures", "in_thread", "make_folder", "staged", "sync", "unwritable", "write"]
 
 T = TypeVar("T")
 
@@ -92,6 +93,16 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in missing:
         _flush(path.parent)
+
+
+def unwritable(folder: Path) -> str:
+    """Makes a folder, and returns why no file can be made in it; empty if one can."""
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def write(root: Path, path: Path, content: bytes | Path) -> None:

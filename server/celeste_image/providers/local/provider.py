@@ -10,6 +10,7 @@ from celeste_image.core.events import (
     ComputeUsed,
     Event,
     Fidelity,
+    Queued,
     Warned,
 )
 from celeste_image.core.fidelity import FidelityLine
@@ -40,6 +41,7 @@ class LocalProvider:
 
     def __init__(self, settings: LocalSettings, tools: Tools) -> None:
         self.settings = settings
+        self.small_concurrency = settings.small_concurrency
         self._clock = tools.clock
         models = all_models()
         self.cards = tuple(model.card for model in models)
@@ -48,7 +50,7 @@ class LocalProvider:
             (stage.card.id, stage.engine): tools.workers.pool(
                 f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
-                size=stage.processes or settings.concurrency,
+                size=stage.processes or settings.concurrency + settings.small_concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
                 weights=stage.weights(),
@@ -62,6 +64,10 @@ class LocalProvider:
         """Returns whether the model's weights are on this machine; a model without weights is always ready."""
         return self._models[card.id].ready()
 
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether the request takes some seconds at most."""
+        return all(stage.is_small(request) for stage in self._models[request.model].stages(request))
+
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Runs the model's engines, one after the other, and yields their events."""
         options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
@@ -71,7 +77,10 @@ class LocalProvider:
         began = self._clock()
         for stage in model.stages(request):
             task, pictures = stage.task_for(request, options, self.settings.threads)
-            async with aclosing(self.pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
+            pool = self.pools[stage.card.id, stage.engine]
+            if waiting := pool.waiting:  # for the only process of a model with large weights
+                yield Queued(waiting)
+            async with aclosing(pool.run(task, pictures)) as frames:
                 async for frame in frames:
                     for event in _events(frame):
                         yield event

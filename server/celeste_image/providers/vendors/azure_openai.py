@@ -2,10 +2,8 @@
 
 [providers.azure_openai]
 base_url = "https://my-resource.openai.azure.com"
-models = [{ id = "my-deployment", model = "gpt-image-2" }]
-
-A deployment of a language model, such as gpt-5.5, draws with a deployment of an image model: see `image_deployment`.
-Source: https://learn.microsoft.com/azure/ai-services/openai/how-to/responses, read 2026-11-30.
+# A language model draws with the first image model of the table, or with that of its `image_deployment`.
+models = [{ id = "my-deployment", model = "gpt-image-2" }, { id = "my-talker", model = "gpt-5.5" }]
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +30,10 @@ EVIDENCE = {"gpt-image-2": ModelEvidence.OFFICIAL_CLIENT}
 
 
 IMAGE_HEADER = "x-ms-oai-image-generation-deployment"
-"""Header of the Responses API with the deployment of the image model, which Azure does not choose."""
+"""Header of the Responses API with the deployment of the image model, which Azure does not choose.
+
+Source: https://learn.microsoft.com/azure/ai-services/openai/how-to/responses, read 2026-11-30.
+"""
 
 
 class Deployment(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import Field
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint
-from celeste_image.core.errors import OperationNotOffered
+from celeste_image.core.errors import InvalidRequest, OperationNotOffered, Violation
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest
@@ -52,6 +52,12 @@ DELIVERIES = (
 `bfldeliveryprodeu4` since. The others follow their pattern. All further accounts of that storage belong to others."""
 
 
+IMAGE_PROMPTS = ("flux-pro-1.1", "flux-pro-1.1-ultra", "flux-dev")
+"""Models that take one image, as `image_prompt`. All others take `input_image`, `input_image_2` and so on."""
+LEAST_SIDE, LEAST_SIDE_2 = 256, 64
+"""Shortest side of an input image in pixels, and that of FLUX.2."""
+
+
 class BflOptions(Options):
     """`options.provider_options["bfl"]`; unset options keep the API's defaults."""
 
@@ -59,6 +65,7 @@ class BflOptions(Options):
     raw: bool | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     guidance: Annotated[float, Field(ge=1.5, le=100)] | None = None
+    image_prompt_strength: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Bfl(Vendor):
@@ -100,12 +107,13 @@ class Bfl(Vendor):
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
         jpeg = request.output_media_type == JPEG
+        check_sides(request, card)
         body: dict[str, Any] = {"seed": request.seed, "output_format": "jpeg" if jpeg else "png"}
         match request:
             case Generate():
-                body |= {"prompt": request.prompt, **await self._inputs(request)}
+                body |= {"prompt": request.prompt, **await self._inputs(request, card)}
             case Edit(edit=Instruct() as edit):
-                body |= {"prompt": edit.prompt, **await self._inputs(request)}
+                body |= {"prompt": edit.prompt, **await self._inputs(request, card)}
             case Edit(edit=Inpaint() as edit):
                 mask = await self.pixels.mask("inpaint.mask", edit.mask, "white")
                 body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), "mask": encoded(mask)}
@@ -122,11 +130,13 @@ class Bfl(Vendor):
                 body[name] = value
         return {name: value for name, value in body.items() if value is not None}
 
-    async def _inputs(self, request: Generate | Edit) -> Mapping[str, str]:
-        """Returns the images by their fields: `input_image`, `input_image_2` and so on."""
+    async def _inputs(self, request: Generate | Edit, card: ModelCard) -> Mapping[str, str]:
+        """Returns the images by their fields: `image_prompt`, or `input_image`, `input_image_2` and so on."""
         images = [reference.image for reference in request.references]
         if isinstance(request, Edit):
             images.insert(0, request.image)
+        if card.called_like in IMAGE_PROMPTS:
+            return {"image_prompt": await self._encoded(images[0])} if images else {}
         return {f"input_image_{n}" if n > 1 else "input_image": await self._encoded(i) for n, i in enumerate(images, 1)}
 
     async def _encoded(self, image: ImageInput) -> str:
@@ -134,6 +144,19 @@ class Bfl(Vendor):
 
 
 PROVIDER = Bfl
+
+
+def check_sides(request: Generate | Edit, card: ModelCard) -> None:
+    """Checks that no image of a request is too small. Raises InvalidRequest, with every one that is."""
+    least = LEAST_SIDE_2 if card.called_like.startswith("flux-2-") else LEAST_SIDE
+    small = [
+        Violation(path, f"must have at least {least} pixels a side for {card.id}, is {facts.width} x {facts.height}")
+        for path, image in request.images()
+        if "mask" not in path  # a mask is as large as the image
+        if (facts := image.facts) and min(facts.width, facts.height) < least
+    ]
+    if small:
+        raise InvalidRequest.of(small)
 
 
 def sized(size: Size) -> Mapping[str, Any]:

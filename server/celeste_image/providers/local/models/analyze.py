@@ -121,9 +121,9 @@ class Analyzer(LocalModel):
 
 
 PARTS = {
-    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads=""),
-    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads=""),
-    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads="", small_megapixels=1000),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads="", small_megapixels=16),
+    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content, small_megapixels=16),
     AnalysisKind.SAFETY: safety.MODEL,
 }
 

@@ -257,7 +257,7 @@ def _model(name: str, card: ModelCard, facts: Facts, memory_bytes: int) -> Diffu
             case other:
                 raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
-    return DiffusionModel(card, ENGINE, memory_bytes, task, processes=1, name=name)
+    return DiffusionModel(card, ENGINE, memory_bytes, task, processes=1, small_megapixels=0, name=name)
 
 
 FACTS = Facts(multiple_of=64, side=512, steps=TURBO[0], guidance=TURBO[1], negative=True, edits=True)

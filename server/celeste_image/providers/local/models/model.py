@@ -7,7 +7,7 @@ from typing import Any
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Warned
-from celeste_image.core.request import ImageRequest
+from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
 from celeste_image.providers.local.options import LocalOptions
 from celeste_image.providers.local.weights import packages
 
@@ -29,6 +29,8 @@ class LocalModel:
         memory_bytes: Maximum address space of its process.
         task: Returns the engine's task for a request that the card accepts. `task_for` adds `limits` (of the images),
             `threads`, `preview_count` and, for a model with weights to pull, `model_dir`.
+        small_megapixels: Work on images of up to this many million pixels, read and made, is small: it takes some
+            seconds at most, with two threads. 0 means that no work is small.
         processes: Processes that may run it at a time; 0 means the provider's `concurrency`.
         reads: The model whose weights the engine reads; empty for none, None for this model.
     """
@@ -38,6 +40,7 @@ class LocalModel:
     memory_bytes: int
     task: Callable[[Any, LocalOptions], Task]
     processes: int = 0
+    small_megapixels: float = 4.2
     reads: str | None = None
 
     @property
@@ -57,6 +60,14 @@ class LocalModel:
     def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
         """Returns the engines that run for a request, in order; for None all engines of the model."""
         return (self,)
+
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether a concrete request takes some seconds at most."""
+        facts = [image.facts for _, image in request.images() if image.facts]
+        sides = [(found.width, found.height) for found in facts]
+        if isinstance(request, Generate | Edit | Upscale):
+            sides.append((request.size.width, request.size.height))
+        return max((width * height for width, height in sides), default=0) <= self.small_megapixels * 1e6
 
     def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
         """Yields the deviations from the request that are known before any work."""

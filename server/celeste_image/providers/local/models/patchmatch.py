@@ -58,4 +58,4 @@ def task(request: Edit, options: LocalOptions) -> Task:
             raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
 
-MODEL = LocalModel(CARD, "patchmatch", 3072 * MIB, task)
+MODEL = LocalModel(CARD, "patchmatch", 3072 * MIB, task, small_megapixels=0.5)
