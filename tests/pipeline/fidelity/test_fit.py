@@ -94,7 +94,9 @@ async def test_a_prompt_that_the_model_can_not_use_is_dropped() -> None:
     lines, _ = await fit(edit(Outpaint(left=8, prompt="more sky")))
     assert lines["outpaint"].outcome is FidelityOutcome.HONORED
     assert lines["outpaint.prompt"].outcome is FidelityOutcome.DROPPED
-    assert lines["outpaint.prompt"].message == "local/patchmatch does not read it"
+    assert lines["outpaint.prompt"].message.startswith(
+        "local/patchmatch does not read it; it fills with what is around;"
+    )
     with pytest.raises(InvalidRequest, match=r"outpaint\.prompt"):
         await fit(edit(Outpaint(left=8, prompt="more sky"), strict=True))
 
