@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "Start the gRPC server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
+    "doctor": "Tell what protects this machine from foreign bytes, engine by engine.",
 }
 """Commands with their short help. The table lets `celeste --help` skip the import of every command."""
 

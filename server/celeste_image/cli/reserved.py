@@ -6,7 +6,7 @@ __all__ = ["instead_of"]
 
 SIMILAR = 0.75
 """How alike a single word and a reserved one are, 0 to 1 by difflib, for a slip: hlep and help are 0.75."""
-SLIPS = ("help", "version", "doctor", "config", "configure", "login", "status", "update", "upgrade", "install")
+SLIPS = ("help", "version", "config", "configure", "login", "status", "update", "upgrade", "install")
 """The reserved words whose slips count too; a slip in a shorter one may well be the word of a thing."""
 
 EDITS = (
@@ -29,7 +29,7 @@ STATUS = "celeste health, or celeste models"
 RESERVED: dict[str, str] = {
     **dict.fromkeys(("help", "man", "usage", "commands", "docs", "h", "?", "/?", "/help"), HELP),
     **dict.fromkeys(("version", "ver", "about"), "celeste --version"),
-    **dict.fromkeys(("doctor", "diagnose", "check", "verify", "test"), "celeste health, or celeste providers check"),
+    **dict.fromkeys(("diagnose", "check", "verify", "test"), "celeste doctor, health, or providers check"),
     **dict.fromkeys(("key", "keys", "auth", "login", "logout", "token", "credentials"), KEYS),
     **dict.fromkeys(("config", "configure", "conf", "settings", "set", "get", "init", "setup", "context"), SETTINGS),
     **dict.fromkeys(("list", "ls", "show", "search"), LISTS),

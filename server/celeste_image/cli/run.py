@@ -75,7 +75,10 @@ def show(
         for event in client.stream(request, request_id=common["request_id"], timeout=common["timeout"]):
             match event:
                 case events.Queued():
-                    bar.update(task, description=f"queued, position {event.position}")
+                    place = f"queued, position {event.position}"
+                    bar.update(task, description=place)
+                    if not on_terminal:
+                        tell(place)
                 case events.Started():
                     bar.update(task, description=escaped(event.model))
                     if not on_terminal:

@@ -30,6 +30,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
 
         from celeste_image.app import build_app
         from celeste_image.config import Settings, explain
+        from celeste_image.memory import limit_arenas, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
@@ -39,6 +40,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         raise click.ClickException(text) from error
 
     protect_process()
+    limit_arenas()
     given: dict[str, Any] = {}
     if listen:
         given["server"] = {"listen": list(listen)}
@@ -68,7 +70,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
             signals.append(signal.SIGHUP)
         for number in signals:
             loop.add_signal_handler(number, stopping.set)
-        reaping = asyncio.create_task(reap_orphans())
+        always = asyncio.gather(reap_orphans(), trim_always())
         try:
             await app.workers.check()
         except NotSealed as error:
@@ -81,7 +83,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
             return 1
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
-        reaping.cancel()
+        always.cancel()
         log.info("stopping")
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent

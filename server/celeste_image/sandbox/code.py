@@ -2,11 +2,11 @@
 
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["needed", "readable_by_all"]
+__all__ = ["needed", "outermost", "readable_by_all"]
 
 FACTS = (
     *("/etc/ld.so.cache", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/sys/devices/system/node"),
@@ -24,10 +24,17 @@ def needed() -> set[Path]:
     folders |= {Path(sys.base_prefix) / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"}
     found = {*folders, *_mapped(), *map(Path, FACTS)}
     for module in tuple(sys.modules.values()):
-        for path in (*_folders(module), *_file(module)):
-            if not any(folder in path.parents for folder in folders):
-                found.add(path)
-    return {path for path in found if path.exists()}
+        found |= {*_folders(module), *_file(module)}
+    return {path for path in outermost(found) if path.exists()}
+
+
+def outermost(paths: Iterable[Path]) -> list[Path]:
+    """Returns the paths that are not inside of another one."""
+    kept: list[str] = []
+    for text in sorted(str(path) + "/" for path in paths):
+        if not kept or not text.startswith(kept[-1]):
+            kept.append(text)
+    return [Path(text) for text in kept]
 
 
 def _folders(module: object) -> Iterator[Path]:

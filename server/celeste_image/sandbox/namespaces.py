@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
+from celeste_image.sandbox.code import outermost
 from celeste_image.sandbox.kernel import call, system_call
 
 __all__ = ["enter", "replace_root"]
@@ -54,8 +55,7 @@ def replace_root(readable: Iterable[Path]) -> None:
     """
     found = [path for path in map(Path, readable) if path.exists()]
     links = {Path(name): target for path in (*found, *_LIBRARIES) for name, target in _links(path)}
-    real = sorted({path.resolve() for path in found})
-    real = [path for path in real if not any(other in path.parents for other in real)]
+    real = outermost({path.resolve() for path in found})
     if platform.machine() not in PIVOT_ROOT:
         raise OSError(f"not known for {platform.machine()}")
     call("mount", b"none", b"/", None, RECURSIVE | PRIVATE, None)  # or the system would see the mounts that follow

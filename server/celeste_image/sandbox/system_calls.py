@@ -31,6 +31,7 @@ DENIED = {
     **{"ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272)},
     **{"pidfd_open": (434, 434), "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424)},
     **{"process_madvise": (440, 440), "process_mrelease": (448, 448), "get_robust_list": (274, 100)},
+    **{"setpriority": (141, 140), "ioprio_set": (251, 30)},  # also of all processes of the user
     **{"move_pages": (279, 239), "migrate_pages": (256, 238)},
     **{"rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240)},
     # memory and messages that processes share
@@ -89,7 +90,6 @@ FOR_ZERO = {
     **{"sched_setaffinity": (203, 122), "sched_setattr": (314, 274)},
 }
 """These name a process first; 0 is the thread itself."""
-FOR_ZERO_SECOND = {"setpriority": (141, 140), "ioprio_set": (251, 30)}
 OPEN = {"open": ((2, ABSENT), 1), "openat": ((257, 56), 2)}
 """Numbers, and the argument with the flags."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -168,8 +168,6 @@ def _program(column: int, architecture: int) -> Iterator[bytes]:
         yield from _when(numbers[column], *_only(0, os.getpid()))
     for numbers in FOR_ZERO.values():
         yield from _when(numbers[column], *_only(0, 0))
-    for numbers in FOR_ZERO_SECOND.values():
-        yield from _when(numbers[column], *_only(1, 0))
     for numbers, flags in OPEN.values():
         writing = _line(ANY_BIT, WRITING, 0, 1)
         yield from _when(numbers[column], _argument(flags), writing, _refuse(), _line(RETURN, ALLOW))

@@ -5,10 +5,11 @@ are two artifacts.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
@@ -21,9 +22,12 @@ from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]
 
+Read = TypeVar("Read")
+
 HEAD_BYTES = 16
 AT_ONCE = 16
-"""Entries that a listing reads concurrently: on a remote store each read is a round trip."""
+"""Entries that all listings together read concurrently: on a remote store each read is a round trip, and on a local
+one obstore takes a thread for each."""
 
 
 class ArtifactStore:
@@ -52,6 +56,7 @@ class ArtifactStore:
         self._uploads = uploads
         self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
         self._reserve_bytes = reserve_bytes
+        self._reading = asyncio.Semaphore(AT_ONCE)
 
     @property
     def damaged(self) -> int:
@@ -136,14 +141,20 @@ class ArtifactStore:
         """Returns the names whose bytes the owner does not have, in order. Raises StorageUnavailable."""
         had: list[bool] = []
         for first in range(0, len(names), AT_ONCE):
-            had += await asyncio.gather(*(self._has(owner, name) for name in names[first : first + AT_ONCE]))
+            some = names[first : first + AT_ONCE]
+            had += await asyncio.gather(*(self._in_turn(self._has, owner, name) for name in some))
         return [name for name, has in zip(names, had, strict=True) if not has]
+
+    async def _in_turn(self, read: Callable[[str, str], Awaitable[Read]], owner: str, name: str) -> Read:
+        async with self._reading:
+            return await read(owner, name)
 
     async def owned(self, owner: str, after: str = "") -> AsyncGenerator[Artifact, None]:
         """Yields an owner's artifacts after the name `after`, by name, without lineages. Raises StorageUnavailable."""
         digests = await self._index.digests(owner, _sha256(after) if after else "")
         for first in range(0, len(digests), AT_ONCE):
-            for artifact in await asyncio.gather(*(self._known(owner, d) for d in digests[first : first + AT_ONCE])):
+            some = digests[first : first + AT_ONCE]
+            for artifact in await asyncio.gather(*(self._in_turn(self._known, owner, digest) for digest in some)):
                 if artifact is not None:
                     yield replace(artifact, lineages=())
 

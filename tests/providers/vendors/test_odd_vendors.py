@@ -392,6 +392,90 @@ REFUSALS = [
 ]
 
 
+def typed(text: str) -> bytes:
+    return reply("200 OK", text.encode())
+
+
+RATED = {"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}
+PAID = [
+    Case("a byte order mark", "gemini", typed("\ufeff" + json.dumps(made(part())))),
+    Case("NaN", "gemini", typed(json.dumps(made(part(), avgLogprobs=float("nan"))))),
+    Case("lines of base64", "gemini", made(part(RED[:76] + "\r\n" + RED[76:]))),
+    Case("base64 for URLs", "gemini", made(part(RED.replace("+", "-").replace("/", "_").rstrip("=")))),
+    Case("a data URL", "gemini", made(part("DATA:image/png;BASE64," + RED))),
+    Case("BFL's mark", "bfl", typed("\ufeff" + json.dumps(READY))),
+    Case(
+        "Stability's NaN", "stability", typed(json.dumps({"image": RED, "finish_reason": "SUCCESS", "x": float("nan")}))
+    ),
+    Case("interaction's mark", "interactions", typed("\ufeff" + json.dumps(steps(step(image()))))),
+]
+LOST = [
+    (Case("unreadable", "gemini", made(part("bm8gaW1hZ2U=")), reason="PROVIDER_FAILED"), "true"),
+    (Case("unreadable", "interactions", steps(step(image("bm8gaW1hZ2U="))), reason="PROVIDER_FAILED"), "true"),
+    (
+        Case(
+            "unreadable", "stability", {"image": "bm8gaW1hZ2U=", "finish_reason": "SUCCESS"}, reason="PROVIDER_FAILED"
+        ),
+        "true",
+    ),
+    (
+        Case(
+            "not allowed", "gemini", made({"fileData": {"fileUri": "https://a.test/a.png"}}), reason="PROVIDER_FAILED"
+        ),
+        "true",
+    ),
+    (Case("not used", "gemini", made(part(), reason="TOO_FEW_FOXES"), reason="PROVIDER_FAILED"), "unknown"),
+    (Case("blurred", "stability", blurred("CONTENT_FILTERED"), reason=BLOCKED, stage="output"), "unknown"),
+    (Case("a prompt", "gemini", {"promptFeedback": {"blockReason": "SAFETY"}}, reason=BLOCKED, stage="prompt"), None),
+    (Case("a relay's 429", "gemini", RATED, reason="PROVIDER_RATE_LIMITED", says="Slow down."), None),
+    (
+        Case(
+            "a relay's quota",
+            "gemini",
+            {"error": {"message": "No.", "code": "insufficient_quota"}},
+            reason="PROVIDER_BILLING",
+        ),
+        None,
+    ),
+    (
+        Case("a relay's text", "gemini", {"error": "no memory on the GPU"}, reason="PROVIDER_FAILED", says="no memory"),
+        None,
+    ),
+    (
+        Case(
+            "a relay's no", "gemini", {"error": {"code": 400, "status": "IMAGE_SAFETY"}}, reason=BLOCKED, stage="output"
+        ),
+        "unknown",
+    ),
+    (
+        Case(
+            "its errors",
+            "stability",
+            {"name": "content_moderation", "errors": ["No."]},
+            reason=BLOCKED,
+            stage="unknown",
+        ),
+        None,
+    ),
+    (Case("no image", "gemini", made({"text": "Which fox?"}), reason="PROVIDER_FAILED", says="Which fox?"), None),
+]
+
+
+@pytest.mark.parametrize("case", PAID, ids=str)
+@in_loop
+async def test_an_image_that_was_paid_for_is_read(place: Place, case: Case) -> None:
+    await check(place, case)
+
+
+@pytest.mark.parametrize(("case", "owed"), LOST, ids=str)
+@in_loop
+async def test_an_error_says_who_pays(place: Place, case: Case, owed: str | None) -> None:
+    await check(place, case)
+    error = await outcome(place, case)
+    assert isinstance(error, CelesteError)
+    assert error.metadata.get("owed") == owed
+
+
 @pytest.mark.parametrize("case", SEVERAL, ids=str)
 @in_loop
 async def test_every_image_of_an_answer_is_kept(place: Place, case: Case) -> None:

@@ -30,6 +30,7 @@ from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.kit.answers import at, error_for_failure
 from celeste_image.providers.kit.failures import failure_in
 from celeste_image.providers.kit.images import Answer
+from celeste_image.providers.kit.pauses import Pauses
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.results import TryAgain, image_events, lost, picture_of, preview_of
 from celeste_image.providers.kit.vendor import Vendor
@@ -40,9 +41,6 @@ log = structlog.get_logger("celeste_image.remote_jobs")
 
 TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}")
 """Job ids that are safe in a URL's path."""
-LONGEST_PAUSE_SECONDS = 10.0
-MOST_REFUSALS = 8
-"""Refused polls in a row after which the job is given up: about a minute."""
 CANCEL_SECONDS = 3.0
 
 
@@ -110,7 +108,8 @@ class RemoteJobs:
             reply, word, answer = await self._submit(path, call, submit)
             if at_once:
                 told = next((found.seed for found in self._profile.found_in(answer)), None)
-                images = self._images(self._at_once(reply, word, answer), seed if told is None else told, call.deadline)
+                answers, first = self._at_once(reply, word, answer), seed if told is None else told
+                images = image_events(self._vendor, answers, seed=first, deadline=call.deadline)
                 async with aclosing(images) as events:
                     async for event in events:
                         yield event
@@ -220,7 +219,7 @@ class RemoteJobs:
         resumed: bool,
     ) -> AsyncGenerator[Event, None]:
         """Polls a job and yields its events up to its images. Raises _TimeUp and the errors of `run`."""
-        pauses = _Pauses(self._interval)
+        pauses = Pauses(self._interval)
         last, fraction, seen = "", -1.0, ""
         if not resumed:  # a resumed job may be over already
             await self._wait(pauses, until, last)
@@ -253,7 +252,7 @@ class RemoteJobs:
                         yield preview
             await self._wait(pauses, until, last)
 
-    async def _wait(self, pauses: "_Pauses", until: float, last: str) -> None:
+    async def _wait(self, pauses: Pauses, until: float, last: str) -> None:
         """Waits for the next poll. Raises _TimeUp if no time is left for one."""
         left = until - self._clock()
         # The last poll is one interval before the end, unless the vendor asked for a longer pause.
@@ -334,7 +333,7 @@ class RemoteJobs:
             picture = await picture_of(self._vendor, found[0].images[0], 0, seed, until)
             return [picture, *self._seed_lines(told, sent_seed)]
         answers = _once(Answer(tuple(found)))
-        async with aclosing(self._images(answers, sent_seed, until)) as events:
+        async with aclosing(image_events(self._vendor, answers, seed=sent_seed, deadline=until)) as events:
             return [event async for event in events]
 
     def _seed_lines(self, told: int | None, sent: int | None) -> list[Event]:
@@ -361,11 +360,6 @@ class RemoteJobs:
             raise
         found = tuple(replace(each, seed=None) for each in found)  # told once, by `run`
         yield Answer(found, billed=self._profile.cost_in(answer), words=vendor.text_in(answer))
-
-    def _images(
-        self, answers: AsyncGenerator[Answer, None], seed: int | None, deadline: float | None
-    ) -> AsyncGenerator[Event, None]:
-        return image_events(self._vendor, answers, seed=seed, deadline=deadline)
 
     def _url(self, path: str, name: str) -> str:
         return self._vendor.url + path.format(id=quote(name, safe=""))
@@ -401,33 +395,6 @@ class RemoteJobs:
                 log.warning("cancel failed", provider=name, why=str(error), request_id=call.request_id)
         log.warning("remote job abandoned", provider=name, owed=owed, request_id=call.request_id)
         return owed
-
-
-class _Pauses:
-    """The pauses between the polls of one job, in seconds.
-
-    Attributes:
-        interval: The shortest pause.
-        next: The next pause: the interval, doubled after each failed poll up to LONGEST_PAUSE_SECONDS.
-        least: The interval, or the longer pause that the vendor asked for after the last poll.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self.interval = self.next = self.least = interval
-        self._refused = 0
-
-    def count_answer(self) -> None:
-        """Resets the pauses after a poll that was answered."""
-        self.next = self.least = self.interval
-        self._refused = 0
-
-    def count_failure(self, failure: TryAgain) -> None:
-        """Lengthens the pauses after a failed poll. Raises the failure's error after too many refusals in a row."""
-        self._refused += failure.error is not None
-        if failure.error and self._refused >= MOST_REFUSALS:
-            raise failure.error from failure.__cause__
-        self.next = max(self.interval, min(LONGEST_PAUSE_SECONDS, 2 * self.next))
-        self.least = max(self.interval, failure.after_seconds or 0.0)
 
 
 async def _once(answer: Answer) -> AsyncGenerator[Answer, None]:
