@@ -443,3 +443,40 @@ async def test_a_worker_may_wait_for_the_server_for_any_time(make_pool: MakePool
         assert [(await anext(frames)).kind, (await anext(frames)).kind] == ["ask", "take"]
         await asyncio.sleep(0.6)
         assert (await frames.asend(Frame("answer", {"number": 0}))).kind == "heard"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::bad_alloc",
+        "bad allocation",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 3473408",
+        "OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 1 bytes in function 'Out'",
+        "[Errno 12] Cannot allocate memory",
+        "libgomp.so: failed to map segment from shared object",
+        "can't start new thread",
+    ],
+)
+async def test_a_library_without_memory_is_no_bug(make_pool: MakePool, text: str) -> None:
+    pool = make_pool()
+    with pytest.raises(EngineMemory):
+        await everything(pool, "exhausts", text=text)
+    with pytest.raises(RuntimeError):
+        await everything(pool, "exhausts", text="memory layout (3, 4) does not fit")
+
+
+async def test_a_worker_without_a_task_is_not_kept_for_ever(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool()
+    pid = await pid_of(pool)
+    assert await pid_of(pool) == pid
+    monkeypatch.setattr("celeste_image.sandbox.pool.IDLE_SECONDS", 0.2)
+    assert await pid_of(pool) == pid, "a task came in time"
+    async with asyncio.timeout(30), aclosing(pool.run({"act": "dawdles", "seconds": 0.1, "count": 5})) as frames:
+        assert len([frame async for frame in frames]) == 5, "a long task is none without a task"
+    async with asyncio.timeout(10):
+        while not is_gone(pid):
+            await asyncio.sleep(0.01)
+    assert pool.pids == []
+    assert await pid_of(pool) != pid

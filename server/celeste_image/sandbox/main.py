@@ -24,6 +24,7 @@ from celeste_image.core.protection import Protection
 from celeste_image.sandbox.confine import confine, seal
 from celeste_image.sandbox.engine import Engine
 from celeste_image.sandbox.frames import Frame, read_frame, split_pictures
+from celeste_image.sandbox.memory import ran_out_of_memory
 from celeste_image.sandbox.protections import unprotected
 
 MOST_DESCRIPTORS = 1 << 20
@@ -99,14 +100,13 @@ def main() -> None:
             violations = [[each.field, each.text, each.reason] for each in error.violations]
             fields = {"reason": error.reason, "message": error.message, "metadata": error.metadata}
             emit("error", fields | {"violations": violations})
-        except MemoryError:
-            emit(
-                "error",
-                {"reason": EngineMemory.reason, "message": "the engine exceeded its memory limit"},
-            )
-        except Exception:
-            traceback.print_exc()
-            emit("error", {"reason": "INTERNAL", "message": ""})
+        except Exception as error:
+            if ran_out_of_memory(error):
+                text = "the engine exceeded its memory limit"
+                emit("error", {"reason": EngineMemory.reason, "message": text})
+            else:
+                traceback.print_exc()
+                emit("error", {"reason": "INTERNAL", "message": ""})
         else:
             emit("done")
 

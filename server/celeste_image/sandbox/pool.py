@@ -26,6 +26,9 @@ engine_log = structlog.get_logger("celeste_image.engines")
 EXIT_SECONDS = 1.0
 """How long a process that closed its pipe may take to exit; its own exit status tells the cause."""
 
+IDLE_SECONDS = 300.0
+"""How long a process is kept for a further task. Then it ends, and its memory is free."""
+
 START_SECONDS = 120.0
 """How long a process may take to load its engine."""
 
@@ -123,6 +126,7 @@ class WorkerPool:
                         if frame.kind in ("done", "error"):
                             done = True
                             self._idle.append(worker)
+                            worker.rest()
                             if frame.kind == "error":
                                 raise _error_of(frame)
                             break
@@ -167,6 +171,7 @@ class WorkerPool:
         """
         while self._idle:
             worker = self._idle.pop()
+            worker.wake()
             if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
             await worker.kill()
@@ -206,6 +211,8 @@ class _Worker:
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
         self._watch = Watch(process.pid, self._end)
+        self._ended = False
+        self._rest: asyncio.TimerHandle | None = None
         self._controls: dict[str, str] | None = None
 
     @classmethod
@@ -224,7 +231,7 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return not self._ended and self._process.returncode is None
 
     async def ready(self) -> dict[str, str]:
         """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
@@ -266,12 +273,23 @@ class _Worker:
             cause = self._watch.verdict or f"ended early ({_ending(status)})"
             raise EngineLost(f"the engine's process {cause}", metadata={"at": at}) from error
 
+    def rest(self) -> None:
+        """Ends the process after IDLE_SECONDS, unless it is woken before."""
+        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
+
+    def wake(self) -> None:
+        """Keeps an idle process for a task."""
+        if self._rest:
+            self._rest.cancel()
+
     def _end(self) -> None:
+        self._ended = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def kill(self) -> None:
         """Kills the process and waits until it has ended, and a moment for its last lines."""
+        self.wake()
         self._end()
         await self._process.wait()
         await asyncio.wait([self._log], timeout=EXIT_SECONDS)

@@ -101,6 +101,14 @@ def stumbles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> Non
     raise ValueError("secret words")
 
 
+def exhausts(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Fails as a library does that turns a lack of memory into an error of its own."""
+    try:
+        raise RuntimeError(task["text"])
+    except RuntimeError as error:
+        raise ValueError("a library failed") from error
+
+
 def prints(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     print("from Python", flush=True)
     os.write(1, b"from C\n")

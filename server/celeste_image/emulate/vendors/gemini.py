@@ -127,7 +127,7 @@ class FakeGemini(GeminiImages):
             case "choice":
                 text = f"{wrong.field} must be one of {one_of(wrong.allowed)}"
             case _:
-                return super().wrong(wrong)
+                text = f"{wrong.field} {super().wrong(wrong).text}"
         return Refusal(400, text, "value", wrong.field)
 
     async def models(self, asked: Asked) -> Answer:

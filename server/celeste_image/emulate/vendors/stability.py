@@ -153,7 +153,8 @@ class FakeStability(FakeVendor):
                 value = asked.fields.get(name)
                 if operation.path != service or not value:
                     continue
-                known = in_card(card, kind, option(card, path[8:]) if path.startswith("options.") else path)
+                of_card = option(card, path[8:]) if path.startswith("options.") else path.removesuffix(".aspect_ratio")
+                known = in_card(card, kind, of_card)
                 if isinstance(known, SizeRange):
                     known = ChoiceRange(known.ratios)
                 held(name, value, known or TextRange(), text=True)

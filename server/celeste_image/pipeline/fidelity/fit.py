@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.events import CandidateRun, Event, Fidelity, Saved, Warned
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.fidelity.measure import MEASURED
 from celeste_image.pipeline.fidelity.operations import fit_operation
@@ -56,6 +57,9 @@ def fitting(
             yield Warned("model", report.treated_like)
         for line in report.early_lines():
             yield Fidelity(line)
+        for path, image in request.images():
+            if image.facts and image.facts.notes:
+                report.found(FidelityLine.found(path, problem="; ".join(image.facts.notes)))
         async with aclosing(run(concrete, candidate)) as events:
             async for event in events:
                 match event:

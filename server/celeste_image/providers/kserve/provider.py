@@ -28,7 +28,7 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.install import install_hint
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
-from celeste_image.imaging.pixels import limits_of
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.check import Checked
 from celeste_image.providers.kit.credentials import Verdict
@@ -179,7 +179,7 @@ class KServe:
             "in_flight": model.in_flight,
             "input": asdict(given),
             "output": asdict(made),
-            "limits": limits_of([request.image]).as_task(),
+            "limits": ImageLimits.of([request.image.facts]).as_task(),
             "preview_count": request.options.preview_count,
         }
         infer = self._inferring(model, given, made.name, call)
@@ -226,7 +226,7 @@ class KServe:
             "width": given.width or model.width,
             "height": given.height or model.height,
             "input": asdict(given),
-            "limits": limits_of([image]).as_task(),
+            "limits": ImageLimits.of([image.facts]).as_task(),
         }
         return self._answered(task, [image.data], self._inferring(model, given, model.output, call))
 

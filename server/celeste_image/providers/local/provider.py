@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import EngineLost, EngineMemory, WeightsMissing
 from celeste_image.core.events import (
     Analyzed,
     ComputeUsed,
@@ -25,6 +26,9 @@ from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
 
 __all__ = ["PROVIDER", "LocalProvider"]
+
+FAILURES = (EngineMemory, EngineLost, WeightsMissing, RuntimeError)
+"""What one engine of several may raise without harm to the others; RuntimeError is a bug, see `WorkerPool.run`."""
 
 
 class LocalProvider:
@@ -75,15 +79,24 @@ class LocalProvider:
         for warning in model.warnings(request, options):
             yield warning
         began = self._clock()
-        for stage in model.stages(request):
+        failures: list[Exception] = []
+        stages = model.stages(request)
+        for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
             pool = self.pools[stage.card.id, stage.engine]
             if waiting := pool.waiting:  # for the only process of a model with large weights
                 yield Queued(waiting)
-            async with aclosing(pool.run(task, pictures)) as frames:
-                async for frame in frames:
-                    for event in _events(frame):
-                        yield event
+            try:
+                async with aclosing(pool.run(task, pictures)) as frames:
+                    async for frame in frames:
+                        for event in _events(frame):
+                            yield event
+            except FAILURES as error:
+                failures.append(error)
+                left_out = model.without(stage, request, error)
+                if left_out is None or len(failures) == len(stages):
+                    raise failures[0] from error
+                yield left_out
         yield ComputeUsed(self._clock() - began)
 
     async def close(self) -> None:

@@ -1,4 +1,7 @@
-"""litellm at the emulators. argv: OpenAI's base URL, the origins of Azure, Gemini and Black Forest Labs."""
+"""litellm at the emulators. argv: OpenAI's base URL, the origins of Azure and Gemini.
+
+Its client of Black Forest Labs polls https alone, so it can't use an emulator.
+"""
 
 import io
 import sys
@@ -6,12 +9,11 @@ import sys
 import litellm
 from steps import picture, run, size
 
-openai, azure, gemini, bfl = sys.argv[1:]
+openai, azure, gemini = sys.argv[1:]
 litellm.suppress_debug_info = True
 GPT = {"model": "openai/gpt-image-2", "api_key": "emulated", "api_base": openai, "max_retries": 0}
 AZURE = {"model": "azure/gpt-image-2", "api_key": "emulated", "api_base": azure, "api_version": "2025-04-01-preview"}
 GOOGLE = {"model": "gemini/gemini-3-pro-image", "api_key": "emulated", "api_base": f"{gemini}/v1beta"}
-FLUX = {"model": "black_forest_labs/flux-pro-1.1", "api_key": "emulated", "api_base": bfl}
 TOOL = {"tools": [{"type": "image_generation", "partial_images": 1}], "input": "a boat"}
 CHAT = {"model": "openai/gpt-5", "api_key": "emulated", "api_base": openai}
 
@@ -43,6 +45,5 @@ run(
     azure_generate=lambda: image(litellm.image_generation(prompt="a boat", size="1024x1024", **AZURE)),
     azure_edit=lambda: image(litellm.image_edit(image=file(), prompt="make it red", **AZURE)),
     google_generate=lambda: image(litellm.image_generation(prompt="a boat", **GOOGLE)),
-    bfl_generate=lambda: image(litellm.image_generation(prompt="a boat", **FLUX)),
     error=lambda: image(litellm.image_generation(prompt="a boat [emulate: moderate=prompt]", **GPT)),
 )

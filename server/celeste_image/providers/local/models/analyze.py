@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from itertools import groupby
 
 from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, Parameter
-from celeste_image.core.errors import WeightsMissing
+from celeste_image.core.errors import CelesteError, WeightsMissing
 from celeste_image.core.events import Warned
 from celeste_image.core.request import AnalysisKind, Analyze, ImageRequest, OperationKind
 from celeste_image.providers.local.models import safety
@@ -77,7 +77,14 @@ def content(request: Analyze, options: LocalOptions) -> Task:
     missing = left_out(options)
     names = {part["field"] for part in missing}
     wanted = {name: name not in names for name in ("tags", "objects", "texts")}
-    return {**wanted, "texts": wanted["texts"] and options.ocr, "left_out": missing}, (request.image.data,)
+    task = {**wanted, "texts": wanted["texts"] and options.ocr, "left_out": missing}
+    return task | {"path": path_of(AnalysisKind.CONTENT, request)}, (request.image.data,)
+
+
+def path_of(kind: AnalysisKind, request: ImageRequest) -> str:
+    """Returns the path of a kind in a request; `kinds` if the request does not name it."""
+    asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
+    return f"kinds[{asked.index(kind)}]" if kind in asked else "kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +107,17 @@ class Analyzer(LocalModel):
             yield Warned("kinds", f"safety is omitted: {MISSING}{safety.CARD.pull}")
         if asked and AnalysisKind.CONTENT not in asked:
             return
-        path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
+        path = path_of(AnalysisKind.CONTENT, request)
         for message, parts in groupby(left_out(options), lambda part: part["message"]):
             yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are omitted: {message}")
+
+    def without(self, stage: LocalModel, request: ImageRequest, error: Exception) -> Warned | None:
+        """Returns a warning that names the kind whose engine failed, unless a strict request names the kind."""
+        kind = next(kind for kind, part in self.parts.items() if part is stage)
+        path, text = path_of(kind, request), error.message if isinstance(error, CelesteError) else str(error)
+        if path != "kinds" and request.options.strict:
+            return None
+        return Warned(path, f"{kind.value} is omitted: {text}")
 
     def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
         """Returns one engine per requested kind, in the order of the kinds. A request without kinds asks for all.

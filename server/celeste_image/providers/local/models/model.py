@@ -8,6 +8,7 @@ from typing import Any
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Warned
 from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.options import LocalOptions
 from celeste_image.providers.local.weights import packages
 
@@ -73,29 +74,15 @@ class LocalModel:
         """Yields the deviations from the request that are known before any work."""
         return iter(())
 
+    def without(self, stage: "LocalModel", request: ImageRequest, error: Exception) -> Warned | None:
+        """Returns a warning about a failed engine if the others' findings are a result without it; else None."""
+        return None
+
     def task_for(self, request: ImageRequest, options: LocalOptions, threads: int) -> Task:
         """Returns the engine's task for a request."""
         task, pictures = self.task(request, options)
-        task |= {"limits": _limits(request), "threads": threads, "preview_count": request.options.preview_count}
+        limits = ImageLimits.of(image.facts for _, image in request.images())
+        task |= {"limits": limits.as_task(), "threads": threads, "preview_count": request.options.preview_count}
         if self.weights_id:
             task["model_dir"] = str(packages.folder(self.weights_id))
         return task, pictures
-
-
-PASSED = 1 << 30
-"""A limit in bytes that always passes, since the guard has already applied the operator's limit."""
-
-
-def _limits(request: ImageRequest) -> dict[str, int]:
-    """Returns limits for the engine that the request's images keep: the guard has applied the operator's limits.
-
-    Texts and profiles may be compressed a thousandfold, so the file's size does not bound theirs.
-    """
-    facts = [image.facts for _, image in request.images() if image.facts]
-    return {
-        "max_bytes": max((f.size_bytes for f in facts), default=0),
-        "max_pixels": max((f.width * f.height for f in facts), default=0),
-        "max_side": max((max(f.width, f.height) for f in facts), default=0),
-        "max_text_bytes": PASSED,
-        "max_profile_bytes": PASSED,
-    }
