@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo test test-faults npm-clients test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +26,13 @@ IN_PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
-test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the longer trials of faults and attacks
+test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks
 	$(BIN)/python -m pytest -m faults $(PYTEST_ARGS)
+
+NPM := tests/emulate/sdks/npm
+npm-clients: ## Install the npm clients that tests run at the emulators; without Node, do nothing
+	@if command -v npm >/dev/null && [ ! $(NPM)/node_modules/.package-lock.json -nt $(NPM)/package-lock.json ]; then \
+		npm ci --prefix $(NPM) --ignore-scripts --no-audit --no-fund --silent; fi
 
 test-clients: .venv/dev ## Speak the contract from every language (Node, Chromium, Go, JDK, Maven, Rust); writes the matrix in docs/clients
 	$(BIN)/python -m tests.conformance.run $(CLIENTS_ARGS)
@@ -110,6 +115,7 @@ lock: .venv/dev ## Resolve the version ranges again and lock the result with has
 	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/vendors.lock tests/emulate/sdks/vendors.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/litellm.lock tests/emulate/sdks/litellm.in
+	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/others.lock tests/emulate/sdks/others.in
 	$(subst --group build,,$(LOCK)) --output-file tests/providers/kserve/server/kserve.lock tests/providers/kserve/server/kserve.in
 	$(subst --group build,,$(LOCK)) --output-file $(TINY)/make.lock $(TINY)/make.in
 
@@ -154,6 +160,13 @@ clean: ## Remove the environments, out/, and the files of tools
 .venv-litellm/ready: tests/emulate/sdks/litellm.lock
 	$(PYTHON) -m venv .venv-litellm
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/litellm.lock
+	touch $@
+
+# celeste-ai needs Python 3.12; with an older one its test is skipped.
+OTHERS_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3) $(shell command -v python3.13 python3.12) $(PYTHON))
+.venv-others/ready: tests/emulate/sdks/others.lock
+	$(OTHERS_PYTHON) -m venv .venv-others
+	.venv-others/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/others.lock
 	touch $@
 
 .venv-kserve/ready: tests/providers/kserve/server/kserve.lock

@@ -1,6 +1,9 @@
 """Settings: precedence of defaults, file, environment and arguments; refusals."""
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,16 +113,163 @@ def test_unknown_keys_of_the_environment_are_refused(monkeypatch: pytest.MonkeyP
     assert name.removeprefix("CELESTE_").replace("__", ".").lower() in refusal()
 
 
-@pytest.mark.parametrize("name", ["CELESTE_SERVR__LISTEN", "CELESTE_LISTEN", "CELESTE_SERVERS"])
-def test_unknown_tables_of_the_environment_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("CELESTE_SERVR__LISTEN", "did you mean CELESTE_SERVER__LISTEN?"),
+        ("celeste_servr__listen", "did you mean CELESTE_SERVER__LISTEN?"),
+        ("CELESTE_STOR__OPTIONS__REGION", "did you mean CELESTE_STORE__OPTIONS__REGION?"),
+        ("CELESTE_PORT__LISTEN", "the tables are server, store"),
+        ("CELESTE___LOG", "the tables are server, store"),
+    ],
+)
+def test_unknown_tables_of_the_environment_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:
     monkeypatch.setenv(name, "x")
-    with pytest.raises(ValueError, match=f"{name}: there is no table"):
+    with pytest.raises(ValueError, match=rf"^{name}: there is no table .*; {re.escape(words)}"):
         Settings()
 
 
 def test_our_variables_that_are_no_settings_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_ADDRESS", "127.0.0.1:1")
     assert Settings().log.level == "info"
+
+
+def service_variables(*services: str) -> dict[str, str]:
+    """Returns what Kubernetes puts into each pod of a namespace with Services of these names, and Docker's links."""
+    host, port = "10.0.0.7", "50051"
+    found = {}
+    for service in services:
+        name = service.upper().replace("-", "_")
+        found |= {
+            f"{name}_SERVICE_HOST": host,
+            f"{name}_SERVICE_PORT": port,
+            f"{name}_SERVICE_PORT_GRPC": port,
+            f"{name}_PORT": f"tcp://{host}:{port}",
+            f"{name}_PORT_50051_TCP": f"tcp://{host}:{port}",
+            f"{name}_PORT_50051_TCP_PROTO": "tcp",
+            f"{name}_PORT_50051_TCP_PORT": port,
+            f"{name}_PORT_50051_TCP_ADDR": host,
+            f"{name}_NAME": "/web/celeste",
+            f"{name}_ENV_PATH": "/bin",
+        }
+    return found
+
+
+SERVICES = ("celeste", "celeste-server", "celeste-store", "celeste-log", "celeste-providers", "celeste-config")
+
+
+def test_variables_of_kubernetes_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in service_variables(*SERVICES).items():
+        monkeypatch.setenv(name, value)
+    for name in ("CELESTE_SERVER", "CELESTE_LOG", "CELESTE", "CELESTE_SERVERS", "CELESTE_LISTEN"):
+        monkeypatch.setenv(name, "tcp://10.0.0.7:50051")
+    monkeypatch.setenv("CELESTE_LOG__LEVEL", "error")
+    settings = Settings()
+    assert settings.log.level == "error"
+    assert settings.server.listen == ["127.0.0.1:50051"]
+
+
+def test_a_real_server_starts_beside_them(tmp_path: Path) -> None:
+    environment = {**os.environ, **service_variables(*SERVICES), "CELESTE_LOG__LEVEL": "info"}
+    command = [
+        sys.executable,
+        "-m",
+        "celeste_image.cli.main",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "memory:///",
+    ]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as server:
+        assert server.stderr
+        lines = iter(server.stderr.readline, "")
+        assert any("serving" in line for line in lines)
+        server.terminate()
+
+
+def test_the_page_lists_all_variables_that_are_no_settings() -> None:
+    """Each is read somewhere, and each that is read is listed."""
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "configuration.md").read_text().partition("### Variables that are not settings")[2]
+    listed = set(re.findall(r"^\| `(CELESTE_\w+)` \|", page, re.MULTILINE))
+    sources = "".join(path.read_text() for path in (root / "server" / "celeste_image").rglob("*.py"))
+    read = set(re.findall(r"\"(CELESTE_[A-Z]+(?:_[A-Z]+)*)\"", sources))
+    assert listed == read
+
+
+MARKED = "# für alle\n[log]\nlevel = 'debug'\n"
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_a_file_of_any_editor_is_read(tmp_path: Path, encoding: str, line_end: str) -> None:
+    text = ("\ufeff" if encoding == "utf-16-be" else "") + MARKED.replace("\n", line_end)
+    (tmp_path / "celeste.toml").write_bytes(text.encode(encoding))
+    assert Settings().log.level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"[log]\n# caf\xe9\nlevel = 'info'", r"^celeste\.toml: line 2 is not UTF-8 text$"),
+        (b"[server]\nlisten = [", r"^celeste\.toml: is not TOML: .*end of document"),
+        (b"[log]\nlevel = info\n", r"^celeste\.toml: is not TOML: .*line 2"),
+        (b"[log]\n\0", r"^celeste\.toml: is not TOML: .*line 2"),
+        ("[log]".encode("utf-16-le"), r"^celeste\.toml: is not TOML: .*line 1"),
+    ],
+)
+def test_an_unreadable_file_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "celeste.toml").write_bytes(data)
+    with pytest.raises(ValueError, match=words):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nlistne = []", "celeste.toml: server.listne: there is no such key; did you mean 'listen'?"),
+        ("[sever]\nlisten = []", "celeste.toml: sever: there is no such key; did you mean 'server'?"),
+        ("[log]\nxyzzy = 1", "celeste.toml: log.xyzzy: there is no such key; the keys are level, format"),
+        ("[safety.prompts.a]\nword = ['x']", "celeste.toml: safety.prompts.a.word: there is no such key"),
+        ("server = 3", "celeste.toml: server: must be a table"),
+        ("[server]\nlisten = 'x'", "celeste.toml: server.listen: must be a list"),
+        ("[aliases]\n'a b' = ['local/compose']", "celeste.toml: aliases.a b: must have 1 to 63 of a-z"),
+    ],
+)
+def test_a_mistake_in_the_file_is_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "celeste.toml").write_text(text)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert explain(caught.value).startswith(said)
+    assert "Extra inputs" not in explain(caught.value)
+
+
+def test_a_mistake_in_a_providers_table_names_file_and_nearest_key(tmp_path: Path) -> None:
+    (tmp_path / "celeste.toml").write_text("[providers.openai]\nbase_ulr = 'https://a.example'\n")
+    said = "celeste.toml: providers.openai.base_ulr: there is no such key; did you mean 'base_url'?"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        build_app(Settings(store={"url": "memory:///"}))  # type: ignore[arg-type]
+
+
+def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELESTE_SERVER__LISTNE", "x")
+    monkeypatch.setenv("CELESTE_LOG__LEVEL", "loud")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert set(explain(caught.value).splitlines()) == {
+        "CELESTE_SERVER__LISTNE (server.listne): there is no such key; did you mean 'listen'?",
+        "CELESTE_LOG__LEVEL (log.level): Input should be 'debug', 'info', 'warning' or 'error'",
+    }
+
+
+@pytest.mark.parametrize("name", ["CELESTE_SERVER__LISTEN", "CELESTE_STORE__OPTIONS", "CELESTE_URIS__HOSTS"])
+def test_a_list_in_the_environment_that_is_not_json_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "0.0.0.0:1")
+    with pytest.raises(ValueError, match=rf"^{name}: lists and tables are JSON"):
+        Settings()
 
 
 def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

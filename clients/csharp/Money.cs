@@ -27,18 +27,21 @@ namespace Celeste.Image.V1 {
             "ChxjZWxlc3RlL2ltYWdlL3YxL21vbmV5LnByb3RvEhBjZWxlc3RlLmltYWdl",
             "LnYxGh5nb29nbGUvcHJvdG9idWYvZHVyYXRpb24ucHJvdG8iQgoFTW9uZXkS",
             "IwoNY3VycmVuY3lfY29kZRgBIAEoCVIMY3VycmVuY3lDb2RlEhQKBW5hbm9z",
-            "GAIgASgDUgVuYW5vcyJ9CgVVc2FnZRIWCgZpbWFnZXMYASABKAVSBmltYWdl",
-            "cxIeCgptZWdhcGl4ZWxzGAIgASgBUgptZWdhcGl4ZWxzEjwKDGNvbXB1dGVf",
-            "dGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvblILY29tcHV0",
-            "ZVRpbWVCiAEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCCk1v",
-            "bmV5UHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVzdGUv",
-            "Y2xpZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxlc3Rl",
-            "LkltYWdlLlYxYgZwcm90bzM="));
+            "GAIgASgDUgVuYW5vcyI2CghRdWFudGl0eRISCgR1bml0GAEgASgJUgR1bml0",
+            "EhYKBmFtb3VudBgCIAEoAVIGYW1vdW50IrEBCgVVc2FnZRIWCgZpbWFnZXMY",
+            "ASABKAVSBmltYWdlcxIeCgptZWdhcGl4ZWxzGAIgASgBUgptZWdhcGl4ZWxz",
+            "EjwKDGNvbXB1dGVfdGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJh",
+            "dGlvblILY29tcHV0ZVRpbWUSMgoGYmlsbGVkGAQgAygLMhouY2VsZXN0ZS5p",
+            "bWFnZS52MS5RdWFudGl0eVIGYmlsbGVkQogBCh9pby5naXRodWIuY2VsZXN0",
+            "ZWltYWdlLmltYWdlLnYxQgpNb25leVByb3RvUAFaRGdpdGh1Yi5jb20vY2Vs",
+            "ZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92",
+            "MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Money), global::Celeste.Image.V1.Money.Parser, new[]{ "CurrencyCode", "Nanos" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Usage), global::Celeste.Image.V1.Usage.Parser, new[]{ "Images", "Megapixels", "ComputeTime" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Quantity), global::Celeste.Image.V1.Quantity.Parser, new[]{ "Unit", "Amount" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Usage), global::Celeste.Image.V1.Usage.Parser, new[]{ "Images", "Megapixels", "ComputeTime", "Billed" }, null, null, null, null)
           }));
     }
     #endregion
@@ -290,6 +293,250 @@ namespace Celeste.Image.V1 {
   }
 
   /// <summary>
+  /// A number of units.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class Quantity : pb::IMessage<Quantity>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<Quantity> _parser = new pb::MessageParser<Quantity>(() => new Quantity());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<Quantity> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Celeste.Image.V1.MoneyReflection.Descriptor.MessageTypes[1]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public Quantity() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public Quantity(Quantity other) : this() {
+      unit_ = other.unit_;
+      amount_ = other.amount_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public Quantity Clone() {
+      return new Quantity(this);
+    }
+
+    /// <summary>Field number for the "unit" field.</summary>
+    public const int UnitFieldNumber = 1;
+    private string unit_ = "";
+    /// <summary>
+    /// Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Unit {
+      get { return unit_; }
+      set {
+        unit_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
+    /// <summary>Field number for the "amount" field.</summary>
+    public const int AmountFieldNumber = 2;
+    private double amount_;
+    /// <summary>
+    /// Number of units.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public double Amount {
+      get { return amount_; }
+      set {
+        amount_ = value;
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as Quantity);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(Quantity other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (Unit != other.Unit) return false;
+      if (!pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.Equals(Amount, other.Amount)) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (Unit.Length != 0) hash ^= Unit.GetHashCode();
+      if (Amount != 0D) hash ^= pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.GetHashCode(Amount);
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (Unit.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Unit);
+      }
+      if (Amount != 0D) {
+        output.WriteRawTag(17);
+        output.WriteDouble(Amount);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (Unit.Length != 0) {
+        output.WriteRawTag(10);
+        output.WriteString(Unit);
+      }
+      if (Amount != 0D) {
+        output.WriteRawTag(17);
+        output.WriteDouble(Amount);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (Unit.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Unit);
+      }
+      if (Amount != 0D) {
+        size += 1 + 8;
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(Quantity other) {
+      if (other == null) {
+        return;
+      }
+      if (other.Unit.Length != 0) {
+        Unit = other.Unit;
+      }
+      if (other.Amount != 0D) {
+        Amount = other.Amount;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            Unit = input.ReadString();
+            break;
+          }
+          case 17: {
+            Amount = input.ReadDouble();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            Unit = input.ReadString();
+            break;
+          }
+          case 17: {
+            Amount = input.ReadDouble();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
   /// Resources that one operation used.
   /// </summary>
   [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
@@ -307,7 +554,7 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public static pbr::MessageDescriptor Descriptor {
-      get { return global::Celeste.Image.V1.MoneyReflection.Descriptor.MessageTypes[1]; }
+      get { return global::Celeste.Image.V1.MoneyReflection.Descriptor.MessageTypes[2]; }
     }
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
@@ -330,6 +577,7 @@ namespace Celeste.Image.V1 {
       images_ = other.images_;
       megapixels_ = other.megapixels_;
       computeTime_ = other.computeTime_ != null ? other.computeTime_.Clone() : null;
+      billed_ = other.billed_.Clone();
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -384,6 +632,21 @@ namespace Celeste.Image.V1 {
       }
     }
 
+    /// <summary>Field number for the "billed" field.</summary>
+    public const int BilledFieldNumber = 4;
+    private static readonly pb::FieldCodec<global::Celeste.Image.V1.Quantity> _repeated_billed_codec
+        = pb::FieldCodec.ForMessage(34, global::Celeste.Image.V1.Quantity.Parser);
+    private readonly pbc::RepeatedField<global::Celeste.Image.V1.Quantity> billed_ = new pbc::RepeatedField<global::Celeste.Image.V1.Quantity>();
+    /// <summary>
+    /// Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+    /// did not say.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Celeste.Image.V1.Quantity> Billed {
+      get { return billed_; }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -402,6 +665,7 @@ namespace Celeste.Image.V1 {
       if (Images != other.Images) return false;
       if (!pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.Equals(Megapixels, other.Megapixels)) return false;
       if (!object.Equals(ComputeTime, other.ComputeTime)) return false;
+      if(!billed_.Equals(other.billed_)) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -412,6 +676,7 @@ namespace Celeste.Image.V1 {
       if (Images != 0) hash ^= Images.GetHashCode();
       if (Megapixels != 0D) hash ^= pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.GetHashCode(Megapixels);
       if (computeTime_ != null) hash ^= ComputeTime.GetHashCode();
+      hash ^= billed_.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -442,6 +707,7 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(26);
         output.WriteMessage(ComputeTime);
       }
+      billed_.WriteTo(output, _repeated_billed_codec);
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -464,6 +730,7 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(26);
         output.WriteMessage(ComputeTime);
       }
+      billed_.WriteTo(ref output, _repeated_billed_codec);
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -483,6 +750,7 @@ namespace Celeste.Image.V1 {
       if (computeTime_ != null) {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(ComputeTime);
       }
+      size += billed_.CalculateSize(_repeated_billed_codec);
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
       }
@@ -507,6 +775,7 @@ namespace Celeste.Image.V1 {
         }
         ComputeTime.MergeFrom(other.ComputeTime);
       }
+      billed_.Add(other.billed_);
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
 
@@ -541,6 +810,10 @@ namespace Celeste.Image.V1 {
             input.ReadMessage(ComputeTime);
             break;
           }
+          case 34: {
+            billed_.AddEntriesFrom(input, _repeated_billed_codec);
+            break;
+          }
         }
       }
     #endif
@@ -573,6 +846,10 @@ namespace Celeste.Image.V1 {
               ComputeTime = new global::Google.Protobuf.WellKnownTypes.Duration();
             }
             input.ReadMessage(ComputeTime);
+            break;
+          }
+          case 34: {
+            billed_.AddEntriesFrom(ref input, _repeated_billed_codec);
             break;
           }
         }

@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OUT = Path("out")
+LOG = OUT / "server.log"
 PHOTO = Path("docs/images/astronaut.jpg")
 UPSCALER = "local/realesrgan-animevideov3"
 START_SECONDS = "30"
@@ -47,7 +48,10 @@ def main() -> int:
         run("models", "pull", model)
     address = f"127.0.0.1:{free_port()}"
     os.environ["CELESTE_ADDRESS"] = address
-    server = subprocess.Popen(celeste("serve", "--listen", address, "--store", (ROOT / OUT / "artifacts").as_uri()))
+    serve = celeste("serve", "--listen", address, "--store", (ROOT / OUT / "artifacts").as_uri())
+    with LOG.open("wb") as log:
+        server = subprocess.Popen(serve, stderr=log)
+    print(f"(its log goes to {LOG})", flush=True)
     try:
         run("health", "--wait", START_SECONDS)
         run("models")
@@ -70,13 +74,13 @@ def main() -> int:
         run("edit", "remove-background", str(PHOTO), "--out", f"{OUT}/astronaut-cut.png", "--force")
         run("analyze", str(PHOTO))
     except subprocess.CalledProcessError as error:
-        print(f"\nthe command above ended with exit status {error.returncode}", file=sys.stderr)
+        print(f"\nthe command above ended with exit status {error.returncode}; see {LOG}", file=sys.stderr)
         return 1
     finally:
         server.send_signal(signal.SIGTERM)
         status = server.wait(STOP_SECONDS)
     if status:
-        print(f"the server ended with exit status {status}", file=sys.stderr)
+        print(f"the server ended with exit status {status}; see {LOG}", file=sys.stderr)
         return 1
     print(f"\nDone in {time.monotonic() - began:.1f} s. The images are in {OUT}/:", flush=True)
     for image in sorted(OUT.glob("*.png")):

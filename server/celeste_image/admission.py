@@ -5,7 +5,7 @@ from collections import deque
 
 from celeste_image.core.errors import MemoryBudget, QueueFull
 
-__all__ = ["ByteBudget", "Hold", "Slots"]
+__all__ = ["ByteBudget", "Hold", "Slots", "Turn"]
 
 MOST_WAITING = 1000
 """Most reservations that wait. A waiting call holds some memory, so one more is refused at once."""
@@ -121,52 +121,85 @@ class Hold:
         self._closed = True
 
 
+class Turn:
+    """A call's way to a slot.
+
+    Attributes:
+        small: Whether its work is small.
+        own: Whether it holds a slot of small work, not one for all.
+        moved: Set when the queue moves.
+    """
+
+    def __init__(self, *, small: bool) -> None:
+        self.small, self.own = small, False
+        self.moved = asyncio.Event()
+
+
 class Slots:
     """Slots for running calls, with a queue of limited length.
 
+    Small work has slots of its own beside those for all. So it waits for other small work at most, never for large.
+
     Args:
         slots: Most calls that run at a time.
-        queue: Most calls that wait.
+        queue: Most calls that wait, and as many of small work.
+        small: Most calls of small work that run beside them.
     """
 
-    def __init__(self, slots: int, queue: int) -> None:
-        self._free = slots
+    def __init__(self, slots: int, queue: int, small: int = 0) -> None:
+        self._free, self._free_small = slots, small
         self._queue = queue
-        self._waiting: deque[asyncio.Event] = deque()
+        self._waiting: list[Turn] = []
 
-    def enter(self) -> asyncio.Event | None:
-        """Takes a free slot and returns None; else joins the queue and returns an event, set when the queue moves.
+    def enter(self, *, small: bool = False) -> Turn:
+        """Returns a turn, which joins the queue; `position` takes its slot as soon as there is one.
 
         Raises:
-            QueueFull: The queue has its full length.
+            QueueFull: The queue has its full length, and there is no slot.
         """
-        if self._free and not self._waiting:
-            self._free -= 1
-            return None
-        if len(self._waiting) >= self._queue:
-            raise QueueFull(f"{len(self._waiting)} calls wait already", retry_after=RETRY_SECONDS)
-        turn = asyncio.Event()
+        turn = Turn(small=small)
+        waiting = sum(other.small is small for other in self._waiting)
         self._waiting.append(turn)
+        if waiting >= self._queue and not self._can_run(turn):
+            self._waiting.remove(turn)
+            raise QueueFull(f"{waiting} calls wait already", retry_after=RETRY_SECONDS)
         return turn
 
-    def position(self, turn: asyncio.Event) -> int:
-        """Returns the position in the queue, from 1; 0 once the call has taken a slot, which only the first can."""
-        position = self._waiting.index(turn) + 1
-        if position == 1 and self._free:
-            self._free -= 1
-            self._waiting.popleft()
-            self._move()
-            return 0
-        return position
+    def position(self, turn: Turn) -> int:
+        """Returns the position in the queue, from 1; 0 once the call has taken a slot.
 
-    def leave(self, turn: asyncio.Event | None) -> None:
+        Small work counts only small work before it.
+        """
+        if not self._can_run(turn):
+            return 1 + sum(other.small or not turn.small for other in self._before(turn))
+        turn.own = self._has_own(turn)
+        if turn.own:
+            self._free_small -= 1
+        else:
+            self._free -= 1
+        self._waiting.remove(turn)
+        self._move()
+        return 0
+
+    def leave(self, turn: Turn) -> None:
         """Leaves the queue, or gives the slot back."""
-        if turn is not None and turn in self._waiting:
+        if turn in self._waiting:
             self._waiting.remove(turn)
+        elif turn.own:
+            self._free_small += 1
         else:
             self._free += 1
         self._move()
 
+    def _can_run(self, turn: Turn) -> bool:
+        return self._has_own(turn) or (self._free > 0 and not self._before(turn))
+
+    def _has_own(self, turn: Turn) -> bool:
+        return turn.small and self._free_small > 0 and not any(other.small for other in self._before(turn))
+
+    def _before(self, turn: Turn) -> list[Turn]:
+        return self._waiting[: self._waiting.index(turn)]
+
     def _move(self) -> None:
         for turn in self._waiting:
-            turn.set()
+            turn.moved.set()

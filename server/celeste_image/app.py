@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 import structlog
 
 from celeste_image.admission import ByteBudget
-from celeste_image.config import ImageSettings, Settings, StoreSettings
+from celeste_image.config import ImageSettings, Settings, StoreSettings, default_store
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
 from celeste_image.imaging.guard import Guard, ImageLimits
@@ -26,14 +26,17 @@ from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import Registry, build_providers
 from celeste_image.sandbox.pool import WorkerPool
+from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
+from celeste_image.store.files import unwritable
 
-__all__ = ["App", "build_app"]
+__all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
 PIXEL_PROCESSES = 4
 """Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
 
-log = structlog.get_logger("celeste_image.imaging.guard")
+
+store_log = structlog.get_logger("celeste_image.store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class App:
         decoders: The processes of the guard.
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
+        workers: The processes of all engines.
         closing: Frees everything, in the opposite order of opening.
     """
 
@@ -60,6 +64,7 @@ class App:
     decoders: WorkerPool
     budget: ByteBudget
     chunks: ByteBudget
+    workers: Workers
     closing: AsyncExitStack
 
     async def close(self) -> None:
@@ -84,9 +89,9 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
 
-    tools = tools or Tools(Pixels("pipeline", size=PIXEL_PROCESSES))
+    tools = tools or open_tools(settings)
     closing.push_async_callback(tools.pixels.close)
-    decoders = _open_decoders(settings.images)
+    decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
     guard = Guard(decoders, _limits(settings.images))
     uris = _open_uris(settings)
@@ -123,33 +128,74 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         decoders=decoders,
         budget=budget,
         chunks=chunks,
+        workers=tools.workers,
         closing=closing,
     )
 
 
 def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
-    """Returns the store. Uploads of a store without a folder are in a temporary one, which `closing` removes."""
+    """Returns the store. Uploads of a store without a folder are in a temporary one, which `closing` removes.
+
+    If the default place can't be written, the store is a temporary folder, and the log says so.
+
+    Raises:
+        ValueError: The place that the settings name can't be used.
+    """
+
+    def temporary(kind: str) -> Path:
+        try:
+            return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix=f"celeste-{kind}-")))
+        except OSError as error:
+            text = f"no temporary folder can be written: {error.strerror}; set store.url to a folder, or TMPDIR"
+            raise ValueError(text) from error
+
+    url, why = settings.url, ""
+    if not url:
+        why = "there is no home folder"
+    elif url == default_store():
+        why = unwritable(_folder_of(url)) or unwritable(_folder_of(url) / "uploads")
+    if why:
+        url = temporary("store").as_uri()
+        text = "artifacts are in a temporary folder, and gone when the server ends; set store.url to keep them"
+        store_log.warning(text, default=settings.url, why=why)
     spool = settings.spool
-    if spool is None and settings.url.startswith("file:"):
-        spool = Path(url2pathname(urlsplit(settings.url).path)) / "uploads"
-    elif spool is None:
-        spool = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="celeste-uploads-")))
-    return open_store(
-        settings.url,
-        spool,
-        options={name: value.reveal() for name, value in settings.options.items()},
-        retention_seconds=settings.retention_hours * 3600,
-        reserve_bytes=settings.reserve_bytes,
-    )
+    if spool is None:
+        spool = _folder_of(url) / "uploads" if url.startswith("file:") else temporary("uploads")
+    try:
+        return open_store(
+            url,
+            spool,
+            options={name: value.reveal() for name, value in settings.options.items()},
+            retention_seconds=settings.retention_hours * 3600,
+            reserve_bytes=settings.reserve_bytes,
+        )
+    except OSError as error:
+        place = Path(error.filename or url)
+        of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        key = "store.spool" if of_spool else "store.url"
+        raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
 
 
-def _open_decoders(images: ImageSettings) -> WorkerPool:
-    return WorkerPool(
+def _folder_of(url: str) -> Path:
+    return Path(url2pathname(urlsplit(url).path))
+
+
+def open_tools(settings: Settings) -> Tools:
+    """Returns what the providers of a server work with."""
+    workers = Workers(settings.sandbox.required)
+    pixels = Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds, workers=workers)
+    return Tools(pixels, workers=workers)
+
+
+def open_decoders(images: ImageSettings, workers: Workers) -> WorkerPool:
+    """Returns the processes that first see foreign images."""
+    return workers.pool(
+        "guard",
         "celeste_image.imaging.guard_engine",
         size=images.decoders,
         memory_bytes=images.decoder_memory_bytes,
         cpu_seconds=images.decoder_cpu_seconds,
-        on_log=lambda line: log.warning("decoder", line=line),  # a field: structlog formats its first argument
+        seconds=images.decoder_seconds,
     )
 
 

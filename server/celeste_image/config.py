@@ -2,13 +2,19 @@
 
 Sources from lowest to highest precedence: defaults; the TOML file named by `CELESTE_CONFIG`, else `celeste.toml` in the
 working folder; environment variables such as `CELESTE_STORE__URL`; arguments. Unknown keys are refused.
+
+A variable without `__` is no setting: Kubernetes sets `CELESTE_PORT`, `CELESTE_SERVICE_HOST` and others in every pod
+when a Service has the name `celeste`, and `CELESTE_SERVER_PORT` when it has the name `celeste-server`.
 """
 
+import difflib
+import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from platformdirs import user_data_path
 from pydantic import (
@@ -24,30 +30,53 @@ from pydantic import (
 from pydantic_core import core_schema
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
+from celeste_image.core.textfile import read_text
 
 __all__ = [
     "ImageRule",
     "ImageSettings",
     "LogSettings",
     "SafetySettings",
+    "SandboxSettings",
     "SecretText",
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "default_store",
     "explain",
     "revealed",
 ]
 
 MIB = 1 << 20
-OTHER_VARIABLES = ("CELESTE_CONFIG", "CELESTE_ADDRESS", "CELESTE_MODELS_DIR")
-"""Variables with our prefix that are not settings of a server."""
+MOST_HOURS = 24 * 365 * 1000
+PREFIX = "CELESTE_"
+FILE_VARIABLE = "CELESTE_CONFIG"
+"""Names the configuration file."""
+SENTENCES = {
+    "string_pattern_mismatch": "has characters, or a length, that are not allowed here",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "list_type": "must be a list",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+}
+"""What pydantic says in terms of Python, for an operator."""
+ALIAS_SENTENCE = "must have 1 to 63 of a-z, 0-9, '.', '_' and '-', and begin with a letter or a digit"
+NEAR = 0.6
+"""Least likeness of a name that is suggested."""
 
 
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -75,13 +104,66 @@ SecretText = Annotated[
 """A field that takes text and keeps it as a Secret, which dumps of the model do not show."""
 
 
-def explain(error: ValidationError, table: str = "") -> str:
-    """Returns the problems of invalid settings, one a line, without their values, which may be secrets."""
+def explain(error: ValidationError, table: str = "", model: type[BaseModel] | None = None) -> str:
+    """Returns the problems of invalid settings, one a line, without their values, which may be secrets.
+
+    Each line names the variable or the file with the value, the key, and for an unknown key the nearest one.
+
+    Args:
+        error: The problems.
+        table: Path of the table that was validated; empty for all settings.
+        model: What was validated, to find the nearest key; all settings by default.
+    """
     lines = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(part for part in (table, *map(str, problem["loc"])) if part)
-        lines.append(f"{path}: {problem['msg']}" if path else problem["msg"])
+        parts = tuple(str(part) for part in problem["loc"] if part != "[key]")
+        path = tuple(part for part in (*table.split("."), *parts) if part)
+        said = SENTENCES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        if problem["type"] == "extra_forbidden":
+            said = _unknown(parts, model or (None if table else Settings))
+        elif path[:1] == ("aliases",) and problem["type"] == "string_pattern_mismatch":
+            said = ALIAS_SENTENCE
+        lines.append(f"{_place(path)}: {said}" if path else said)
     return "\n".join(lines)
+
+
+def _unknown(path: tuple[str, ...], model: Any) -> str:
+    """Returns the sentence about a key that a model does not have."""
+    for part in path[:-1]:
+        fields = getattr(model, "model_fields", {})
+        model = fields[part].annotation if part in fields else None
+    keys = list(getattr(model, "model_fields", {}))
+    near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=NEAR)
+    if near:
+        return f"there is no such key; did you mean {near[0]!r}?"
+    return "there is no such key" + (f"; the keys are {', '.join(keys)}" if keys else "")
+
+
+def _place(path: tuple[str, ...]) -> str:
+    """Returns where a setting comes from: `VARIABLE (a.b)`, `FILE: a.b`, or `a.b` for an argument."""
+    dotted = ".".join(path)
+    lower = tuple(part.lower() for part in path)
+    for name in os.environ:
+        parts = tuple(name.upper().removeprefix(PREFIX).lower().split("__"))
+        if name.upper().startswith(PREFIX) and len(parts) > 1 and parts == lower[: len(parts)]:
+            return f"{name} ({dotted})"
+    file = _file()
+    try:
+        value: Any = tomllib.loads(read_text(file)) if file.is_file() else {}
+    except (OSError, ValueError):
+        return dotted
+    for part in path:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return dotted
+    return f"{file}: {dotted}"
+
+
+def _file() -> Path:
+    return Path(os.environ.get(FILE_VARIABLE, "celeste.toml"))
 
 
 class Section(BaseModel):
@@ -111,21 +193,31 @@ class ServerSettings(Section):
     """How long a call waits for memory in a budget before it is refused."""
     read_seconds: Annotated[float, Field(gt=0)] = 30
     """Timeout for the arrival of a request, and for the next message of an upload."""
+    call_seconds: Annotated[float, Field(gt=0)] = 3600
+    """Deadline of an operation whose caller sets none."""
     write_seconds: Annotated[float, Field(gt=0)] = 60
     """Timeout for a caller to read one message, at most 1 MiB of an artifact; then its call ends."""
+
+
+def default_store() -> str:
+    """Returns the URL of the user's folder; empty if the user has no home, or its variables name no absolute path."""
+    try:
+        return (user_data_path("celeste") / "artifacts").as_uri()
+    except (RuntimeError, ValueError):
+        return ""
 
 
 class StoreSettings(Section):
     """`[store]`: location and expiry of artifacts."""
 
-    url: str = (user_data_path("celeste") / "artifacts").as_uri()
-    """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`."""
+    url: str = Field(default_factory=default_store)
+    """`file:///FOLDER`, `memory:///` or `s3://BUCKET/PREFIX`. Empty means a temporary folder."""
     options: dict[str, SecretText] = {}
     """For S3: `endpoint`, `region`, `aws_access_key_id` ...; the usual AWS variables supply missing ones."""
     spool: Path | None = None
     """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
     store's folder, or a temporary folder for a store without one."""
-    retention_hours: Annotated[float, Field(ge=0)] = 168
+    retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
     """Free space that must remain on a disk; with less, nothing is stored and no work begins."""
@@ -151,6 +243,8 @@ class ImageSettings(Section):
     """Processes that decode foreign images."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+    decoder_seconds: Annotated[float, Field(gt=0)] = 120
+    """Longest time that a process may take to decode an image, or to change its pixels or its metadata."""
 
 
 class UriSettings(Section):
@@ -212,6 +306,20 @@ class SafetySettings(Section):
     """Action for an image that could not be checked."""
 
 
+class SandboxSettings(Section):
+    """`[sandbox]`: what the operator demands of the processes that touch foreign bytes."""
+
+    require: bool | list[Protection] = False
+    """Protections without which the server does not start: `true` for all, or their names. See SECURITY.md."""
+
+    @property
+    def required(self) -> tuple[Protection, ...]:
+        """The protections by name."""
+        if isinstance(self.require, bool):
+            return tuple(Protection) if self.require else ()
+        return tuple(dict.fromkeys(self.require))
+
+
 class LogSettings(Section):
     """`[log]`: level and format of the log on standard error."""
 
@@ -232,11 +340,12 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
-    store: StoreSettings = StoreSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
     """`[providers.NAME]`: each provider validates its own table. Secret values are Secret objects: see `revealed`."""
@@ -272,15 +381,61 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns arguments, environment, file. Raises ValueError for an unknown variable or a missing file."""
+        """Returns arguments, environment, file. Raises ValueError for an unknown variable and a bad file."""
         for name in os.environ:
-            table = name.removeprefix("CELESTE_").partition("__")[0].lower()
-            if name.startswith("CELESTE_") and name not in OTHER_VARIABLES and table not in cls.model_fields:
-                raise ValueError(f"{name}: there is no table {table!r}; the tables are {', '.join(cls.model_fields)}")
-        file = Path(os.environ.get("CELESTE_CONFIG", "celeste.toml"))
-        if "CELESTE_CONFIG" in os.environ and not file.is_file():
-            raise ValueError(f"CELESTE_CONFIG: there is no file {file}")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+            table, *keys = name.upper().removeprefix(PREFIX).lower().split("__")
+            if name.upper().startswith(PREFIX) and keys and table not in cls.model_fields:
+                near = difflib.get_close_matches(table, cls.model_fields, n=1, cutoff=NEAR)
+                meant = PREFIX + "__".join([*near, *keys]).upper()
+                tables = f"the tables are {', '.join(cls.model_fields)}"
+                raise ValueError(f"{name}: there is no table {table!r}; {f'did you mean {meant}?' if near else tables}")
+        file = _file()
+        if FILE_VARIABLE in os.environ and not file.is_file():
+            raise ValueError(f"{FILE_VARIABLE}: there is no file {file}")
+        return init_settings, _Environment(settings_cls), _File(settings_cls, file)
+
+
+class _Environment(EnvSettingsSource):
+    """Variables with `__`."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name: value for name, value in super()._load_env_vars().items() if "__" in name}
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the values. Raises ValueError for a list or a table that is not JSON."""
+        try:
+            return super().__call__()
+        except SettingsError as error:
+            odd = sorted(name.upper() for name, value in self.env_vars.items() if not self._is_json(name, value or ""))
+            raise ValueError(f'{", ".join(odd)}: lists and tables are JSON, such as ["a", "b"]') from error
+
+    def _is_json(self, name: str, value: str) -> bool:
+        """Returns False for a list or a table that is not JSON."""
+        kind: Any = self.settings_cls
+        for part in name.upper().removeprefix(PREFIX).lower().split("__"):
+            fields = getattr(kind, "model_fields", {})
+            kind = fields[part].annotation if part in fields else None
+        if get_origin(kind) not in (list, dict):
+            return True
+        try:
+            return isinstance(json.loads(value), get_origin(kind))
+        except ValueError:
+            return False
+
+
+class _File(TomlConfigSettingsSource):
+    """The configuration file, whose errors name it."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        try:
+            return tomllib.loads(read_text(file_path))
+        except OSError as error:
+            raise ValueError(f"{file_path}: can't be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise ValueError(f"{file_path}: line {line} is not UTF-8 text") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{file_path}: is not TOML: {error}") from error
 
 
 def _hidden(value: Any, name: str = "") -> Any:

@@ -1,13 +1,16 @@
 """Logging: structured lines on standard error, without secrets or prompts."""
 
+import io
 import logging
 import sys
 import uuid
-from typing import Any, Literal
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
 
 import structlog
 
 from celeste_image.core.errors import InternalError
+from celeste_image.core.text import escaped, escaped_json
 
 __all__ = ["configure_logs", "log_bug"]
 
@@ -16,11 +19,10 @@ log = structlog.get_logger("celeste_image.bugs")
 
 def configure_logs(level: str, form: Literal["console", "json"]) -> None:
     """Configures structlog for this process; our log lines never contain prompts, images or keys."""
-    renderer: Any = structlog.processors.JSONRenderer()
+    renderers: list[Any] = [structlog.processors.JSONRenderer(), _escape_line]
     if form == "console":
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_escaped_traceback)
+        renderers = [_escape_values, console]
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -29,11 +31,33 @@ def configure_logs(level: str, form: Literal["console", "json"]) -> None:
     if form == "json":
         processors.append(structlog.processors.format_exc_info)
     structlog.configure(
-        processors=[*processors, renderer],
+        processors=[*processors, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _escape_line(logger: object, method: str, line: str) -> str:
+    """Escapes a line of JSON, which stays valid JSON."""
+    return escaped_json(line)
+
+
+def _escape_values(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escapes the values of an event, which may be of any origin."""
+    for key, value in event.items():
+        if key not in ("exc_info", "exception", "stack"):
+            plain = value if isinstance(value, str) else repr(value)
+            if (shown := escaped(plain)) != plain:
+                event[key] = shown
+    return event
+
+
+def _escaped_traceback(stream: TextIO, exc_info: Any) -> None:
+    """Writes a traceback with a bar before each line, so that no text inside it looks like a line of the log."""
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    stream.write("\n".join(f"| {escaped(line)}" for line in plain.getvalue().rstrip("\n").split("\n")))
 
 
 def log_bug(**facts: object) -> InternalError:

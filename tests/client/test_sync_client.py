@@ -11,7 +11,8 @@ import grpc_testing
 import pytest
 
 from celeste_image.client import AsyncClient, Client
-from celeste_image.client.calls import image_input, path_for, size_of
+from celeste_image.client.calls import image_input, size_of
+from celeste_image.client.saving import place_for
 from celeste_image.core.edits import Restyle
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, ModelNotFound, ServerUnavailable, Violation
 from celeste_image.core.events import Progress, Warned
@@ -198,7 +199,7 @@ def test_save_writes_the_bytes_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == b"png"
     with pytest.raises(ValueError, match="image/png"):
         client.save(output(), tmp_path / "a.jpg")
-    assert path_for(output(media_type="image/jpeg"), "a.JPEG") == Path("a.JPEG")
+    assert place_for(output(media_type="image/jpeg"), "a.JPEG") == Path("a.JPEG")
 
 
 def test_pictures_are_given_in_any_form(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A vendor that is added is found by itself and fails here until it has an emulato
 """
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,7 +49,11 @@ class Case:
         return f"{self.card.id}-{what}"
 
 
-CASES = [Case(card, request) for card in CARDS for request in requests_for(card)]
+TWIN = re.compile(r"gpt-5[.-](?!5$).*|.*-20\d\d-\d\d-\d\d")
+"""Models of OpenAI that differ from another one by the name in the body alone: snapshots, and language models."""
+CASES = [
+    Case(card, request) for card in CARDS for request in requests_for(card) if not TWIN.fullmatch(card.name_on_wire)
+]
 SAID = {
     ("gemini", "restyle"): {"restyle": "adjusted"},
     ("openai", "outpaint"): {"outpaint": "adjusted"},
@@ -88,7 +93,10 @@ async def events_of(place: Place, request: ImageRequest) -> list[Event]:
 
 def test_every_vendor_has_an_emulator() -> None:
     assert EMULATED.keys() == VENDORS
-    assert {case.card.id for case in CASES} == {card.id for card in CARDS}
+    tried = [case.card for case in CASES]
+    for card in CARDS:
+        twins = [other for other in tried if other.provider == card.provider and other.parameters == card.parameters]
+        assert twins if TWIN.fullmatch(card.name_on_wire) else card in tried
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

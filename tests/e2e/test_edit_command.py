@@ -11,6 +11,7 @@ from tests.support import pictures
 from tests.support.command import Celeste
 
 from celeste_image.cli import edit, run, upscale
+from celeste_image.cli.output import Output
 from celeste_image.core.edits import (
     EDITS,
     AnyEdit,
@@ -65,8 +66,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Edit, s
     """The requests that commands would have sent, with the begin of their files' names."""
     requests: list[tuple[Edit, str]] = []
 
-    def hear(request: Edit, common: Mapping[str, Any], *, out: Path | None, stem: str, force: bool) -> int:
-        requests.append((request, stem))
+    def hear(request: Edit, common: Mapping[str, Any], output: Output) -> int:
+        requests.append((request, output.stem))
         return 0
 
     monkeypatch.setattr(run, "make_images", hear)

@@ -516,7 +516,7 @@ async def test_grpc_web(behind: Behind) -> None:
     assert response.headers["grpc-status"] == "3"
     details = response.headers["grpc-status-details-bin"]
     found = status_pb2.Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4)))
-    assert found.message == "prompt: must be at least 1 characters"
+    assert found.message == "prompt: must not be empty"
 
 
 # gRPC

@@ -30,7 +30,7 @@ def done(*given: Image.Image, **task: Any) -> list[Image.Image]:
     def emit(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
         made.append(pictures.opened(payload))
 
-    run({**task, "limits": ImageLimits().as_task()}, [pictures.encoded(image) for image in given], emit)
+    run({**task, "limits": [ImageLimits().as_task()] * len(given)}, [pictures.encoded(image) for image in given], emit)
     return made
 
 
@@ -128,7 +128,7 @@ def apart(source: Image.Image, mask: Image.Image, made: Image.Image) -> tuple[fl
         told.update(fields or {})
         assert not payload
 
-    task = {"do": "lock", "media_type": "", "polarity": "white", "feather": 0, "limits": ImageLimits().as_task()}
+    task = {"do": "lock", "media_type": "", "polarity": "white", "feather": 0, "limits": [ImageLimits().as_task()] * 3}
     run(task, [pictures.encoded(image) for image in (source, mask, made)], emit)
     return told["outside"], told["inside"], told["peak"]
 

@@ -1,6 +1,7 @@
 """SSRF tests: private and special addresses are refused in every spelling, and public ones are allowed."""
 
 import asyncio
+import contextlib
 import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +21,7 @@ from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.outbound.addresses import AddressForbidden, check_address
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.connections import Connections
+from celeste_image.outbound.exchange import OriginRefused, Reply
 from celeste_image.outbound.origins import Hosts, Origin, parse_url
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
@@ -72,6 +74,22 @@ NEVER = [
     "4000::1",
     "::ffff:0:127.0.0.1",
 ]
+
+
+ODD_HOSTS = [
+    "http://xn--a-.example",
+    "http://xn--.example",
+    "http://a.xn--a-.example",
+    "http://xn--zz.example",
+    "http://xn--a-ecp.ru",
+    "http://xn--ls8h.la",
+    "http://XN--A-.example",
+    "http://xn--99999999.example",
+    "http://\u202ea.example",
+    "http://[v1.x]",
+    "http://%61.example",
+]
+"""Hosts on which the IDNA library, or a parser, raises an error of its own."""
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -391,12 +409,48 @@ def test_an_origin_is_read_in_one_way(url: str, origin: Origin) -> None:
         "ftp://a",
         "http://a\x00b",
         "http://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        *ODD_HOSTS,
+        "http://a:+80/",
+        "http://a:8_0/",
+        "http://a:\u0668\u0660/",
+        "http://[::1]:+80/",
+        "http://a:" + "9" * 5000,
     ],
 )
 def test_what_is_odd_is_not_a_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(has|is) ") as raised:
         parse_url(url)
     assert url.removeprefix("http://") not in str(raised.value) or len(url) < 8
+
+
+LABELS = st.sampled_from(["xn--", "xn--a-", "xn--a-ecp", "xn--zz", "xn--ls8h", "xn--mxa", "XN--A", "a", "-", "1", "٣"])
+PIECES = st.sampled_from(
+    [*".:/@[]%#?\\", "//", "::1", "%00", "%61", "\0", "\u202e", "。", "ß", ":443", ":+1", "é" * 63]
+)
+
+
+@given(st.lists(LABELS | PIECES | st.text(max_size=3), max_size=8).map("".join))
+def test_every_text_is_a_request_or_a_refusal(text: str) -> None:
+    """Nothing else is raised: not by the parsers, not by IDNA, not when httpx builds the request or a redirect."""
+    http = Http(Hosts(frozenset({"*"})))
+    for url in (text, "https://" + text, f"https://a.example/{text}"):
+        try:
+            request = http.request("GET", url)
+        except OriginRefused:
+            continue
+        with contextlib.suppress(OriginRefused):
+            http._redirected(request, Reply(302, httpx.Headers({"location": text.encode("utf-8", "replace")})))
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+async def test_odd_hosts_are_refused_when_any_host_is_allowed(host: str) -> None:
+    """Also as the target of a redirect."""
+    url = host.replace("http:", "https:")
+    answer = httpx.Response(302, headers={"location": url.encode()})
+    http = Http(Hosts(frozenset({"*"})), transport=httpx.MockTransport(lambda request: answer))
+    for given_ in (url, "https://a.example/"):
+        with pytest.raises(UriRefused):
+            await http.download(given_, deadline=None)
 
 
 @given(st.text(alphabet="abz019.:/@\\[]%2fF#?-_ \t。．xX１ⓐü", max_size=24).map("http://".__add__))

@@ -272,3 +272,94 @@ async def test_no_place_is_lost_in_any_tumult(seed: int) -> None:
     assert gate.running == list("abc")
     gate.end(*"abcd")
     await asyncio.gather(*(reader.task for reader in readers))
+
+
+def is_small(request: ImageRequest) -> bool:
+    assert isinstance(request, Generate)
+    return request.prompt.startswith("small")
+
+
+async def test_small_work_waits_for_small_work_alone() -> None:
+    gate = Gate()
+    run = routed(limiting(gate, Slots(1, 10, small=1), is_small))
+    names = ["large 1", "large 2", "large 3", "small 1", "small 2", "small 3"]
+    readers = {name: Reader(run, name) for name in names}
+    await settle()
+    assert gate.running == ["large 1", "small 1"]
+    assert [readers[name].positions for name in names] == [[], [1], [2], [], [1], [2]]
+    gate.end("small 1")
+    await settle()
+    assert gate.running == ["large 1", "small 2"]
+    gate.end(*names)
+    await asyncio.gather(*(reader.task for reader in readers.values()))
+    assert gate.most == 2
+
+
+async def test_small_work_takes_a_slot_for_all_in_order_of_arrival() -> None:
+    gate = Gate()
+    run = routed(limiting(gate, Slots(1, 10, small=1), is_small))
+    names = ["small 1", "small 2", "large", "small 3"]
+    readers = {name: Reader(run, name) for name in names}
+    await settle()
+    assert gate.running == ["small 1", "small 2"], "small work may take all slots"
+    gate.end("small 2")
+    await settle()
+    assert gate.running == ["small 1", "large"], "the first in the queue takes the slot for all"
+    gate.end("small 1")
+    await settle()
+    assert gate.running == ["large", "small 3"]
+    gate.end(*names)
+    await asyncio.gather(*(reader.task for reader in readers.values()))
+
+
+async def test_a_queue_full_of_large_work_refuses_no_small_work() -> None:
+    gate = Gate()
+    run = routed(limiting(gate, Slots(1, 1, small=1), is_small))
+    names = ["large 1", "large 2", "small 1", "small 2"]
+    readers = [Reader(run, name) for name in names]
+    await settle()
+    for kind in ("large", "small"):
+        with pytest.raises(QueueFull, match="1 calls wait already"):
+            await collect(run, Generate(prompt=f"{kind} 3"))
+    gate.end(*names)
+    await asyncio.gather(*(reader.task for reader in readers))
+
+
+async def test_small_work_that_leaves_gives_its_slot_to_small_work() -> None:
+    gate = Gate()
+    run = routed(limiting(gate, Slots(1, 10, small=1), is_small))
+    readers = {name: Reader(run, name) for name in ("large", "small 1", "small 2", "small 3")}
+    await settle()
+    readers["small 2"].task.cancel()
+    readers["small 1"].task.cancel()
+    await settle()
+    assert gate.running == ["large", "small 3"]
+    gate.end("large", "small 3")
+    await asyncio.gather(readers["large"].task, readers["small 3"].task)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_slot_of_either_kind_is_ever_lost(seed: int) -> None:
+    """Calls come, end and leave by chance; afterwards all slots are free."""
+    dice = random.Random(seed)
+    gate, slots = Gate(), Slots(2, 5, small=2)
+    run = routed(limiting(gate, slots, is_small))
+    readers: list[Reader] = []
+    for number in range(60):
+        readers.append(Reader(run, f"{dice.choice(['small', 'large'])} {number}"))
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        if dice.random() < 0.5:
+            dice.choice(readers).task.cancel()
+        if gate.running and dice.random() < 0.5:
+            gate.end(dice.choice(gate.running))
+        assert len([name for name in gate.running if name.startswith("large")]) <= 2
+    gate.end(*(f"{kind} {number}" for number in range(60) for kind in ("small", "large")))
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(reader.task for reader in readers), return_exceptions=True)
+    assert gate.most <= 4
+    last = [Reader(run, name) for name in ("large a", "large b", "small a", "small b")]
+    await settle()
+    assert len(gate.running) == 4
+    gate.end("large a", "large b", "small a", "small b")
+    await asyncio.gather(*(reader.task for reader in last))

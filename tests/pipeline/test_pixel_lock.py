@@ -94,7 +94,7 @@ class Road:
                 async for event in events:
                     if isinstance(event, Picture):
                         self.made.append(event)
-                        yield saved(event.index, width=event.width, height=event.height)
+                        yield saved(event.index, width=event.width, height=event.height, media_type=event.media_type)
                     else:
                         yield event
 

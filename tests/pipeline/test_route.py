@@ -8,7 +8,8 @@ from tests.support.fake_provider import Fake, FakeProvider, card, collect, colle
 from celeste_image.core.card import ChoiceRange
 from celeste_image.core.edits import AnyEdit, Erase, Instruct, Mask, Restyle
 from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, WeightsMissing
-from celeste_image.core.events import Progress, Started
+from celeste_image.core.events import Fidelity, Progress, Started
+from celeste_image.core.fidelity import FidelityOutcome
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import (
     Analyze,
@@ -56,7 +57,11 @@ async def test_the_model_named_is_told_and_its_provider_does_it(model: str) -> N
 
 async def test_without_a_name_the_first_that_is_ready_does_it_and_gets_its_name() -> None:
     fake = Fake()
-    assert await collect(routing({"fake": fake}, routes()), generate()) == [Started("fake", "fake/two")]
+    started, told = await collect(routing({"fake": fake}, routes()), generate())
+    assert started == Started("fake", "fake/two")
+    assert isinstance(told, Fidelity)
+    assert (told.line.path, told.line.outcome, told.line.sent) == ("model", FidelityOutcome.ADJUSTED, "fake/two")
+    assert "fake/one is the default, but the weights of fake/one are not on the server" in told.line.message
     assert [request.model for request in fake.asked] == ["fake/two"]
 
 

@@ -10,12 +10,10 @@ import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
-from structlog.testing import capture_logs
 from tests.support.hostile_images import KINDS, Kind
 from tests.support.pictures import opened
 from tests.support.servers import Running, running, workers
 
-from celeste_image.providers.local.provider import LocalProvider
 from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub, UpscaleRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,16 +91,6 @@ async def test_a_picture_that_ends_decoders_is_refused_by_name(server: Running, 
     assert (code, reason, fields) == ("INVALID_ARGUMENT", "IMAGE_REFUSED", ["image"])
     assert "two decoders" in text
     del server.app.guard.losses[digest]
-
-
-async def test_what_workers_print_reaches_the_log(server: Running) -> None:
-    local = server.app.registry.providers["local"]
-    assert isinstance(local, LocalProvider)
-    pools = [server.app.decoders, *local.pools.values()]
-    with capture_logs() as lines:
-        for pool in pools:
-            pool.on_log("100 % sure, %s")
-    assert [line["line"] for line in lines] == ["100 % sure, %s"] * len(pools)
 
 
 async def test_no_decoder_was_lost(server: Running, channel: grpc.aio.Channel) -> None:

@@ -7,8 +7,9 @@ import signal
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from structlog.testing import capture_logs
 from tests.support import pictures
-from tests.support.grpc_calls import ENGINE, long_upscale, streamed
+from tests.support.grpc_calls import ENGINE, long_upscale, status_of, streamed
 from tests.support.servers import running, workers
 
 from celeste_image.v1 import (
@@ -175,3 +176,62 @@ async def test_a_client_that_goes_away_after_the_result_harms_nobody(channel: gr
     call.cancel()
     request = AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(artifact=name))
     assert (await stub.Analyze(request)).result.analysis.metadata.width == 64
+
+
+@pytest.mark.parametrize("unary", [False, True])
+async def test_a_call_without_a_deadline_gets_the_servers_own(unary: bool) -> None:
+    settings = {"server": {"call_seconds": 1.5}}
+    async with running(**settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub, others = ImageServiceStub(channel), workers(ENGINE)
+        kinds = []
+        with capture_logs() as logged, pytest.raises(grpc.aio.AioRpcError) as caught:
+            if unary:
+                await stub.Upscale(long_upscale())
+            else:
+                async for response in stub.Stream(streamed(long_upscale())):
+                    kinds.append(response.event.WhichOneof("kind"))
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "1.5 s" in caught.value.details()
+        assert unary or kinds[-1] == "failed"
+        assert [line["outcome"] for line in logged if line["event"] == "call"] == ["DEADLINE_EXCEEDED"]
+        assert workers(ENGINE) == others, "its engine was ended"
+        image = ImageInput(data=pictures.photo(32))
+        assert (await stub.Upscale(UpscaleRequest(image=image, factor=2, model="local/lanczos"), timeout=30)).result
+
+
+async def test_a_decode_that_takes_too_long_is_ended() -> None:
+    async with (
+        running(images={"decoder_seconds": 0.01}) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        request = AnalyzeRequest(image=ImageInput(data=pictures.photo(4000)), kinds=[ANALYSIS_KIND_METADATA])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ImageServiceStub(channel).Analyze(request)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert status_of(caught.value).message == "image: ended two decoders and is not tried again"
+
+
+async def test_small_work_does_not_wait_for_large_work() -> None:
+    async with (
+        running(providers={"local": {"concurrency": 1}}) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        stub = ImageServiceStub(channel)
+        large = [stub.Stream(streamed(long_upscale()))]
+        await until_progress(large[0])
+        large.append(stub.Stream(streamed(long_upscale())))
+        image = ImageInput(data=pictures.photo(64))
+        small = [
+            stub.Generate(GenerateRequest(prompt="a red fox", model="local/compose")),
+            stub.Analyze(AnalyzeRequest(image=image, kinds=[ANALYSIS_KIND_METADATA])),
+            stub.Upscale(UpscaleRequest(image=image, factor=2, model="local/lanczos")),
+            stub.Upscale(UpscaleRequest(image=image, factor=2, model="local/realesrgan-animevideov3")),
+        ]
+        await asyncio.wait_for(asyncio.gather(*small), 60)
+        assert not large[0].done()
+        async for response in large[1]:  # large work waits as before, and is told where
+            if response.event.WhichOneof("kind") == "queued":
+                assert response.event.queued.position == 1
+                break
+        for call in large:
+            call.cancel()

@@ -7,7 +7,7 @@ from tests.support.hosts import Host, listening
 from tests.support.servers import running
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.errors import CelesteError, NotAnImage, UriFailed, UriRefused
+from celeste_image.core.errors import CelesteError, InvalidRequest, NotAnImage, UriFailed, UriRefused
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Analyze
 
@@ -52,6 +52,14 @@ async def test_the_servers_own_network_is_not(uris: dict[str, object]) -> None:
                 await analyze(server.address, uri + "/a.png")
             assert caught.value.violations[0].field == "image"
         assert not host.asked
+
+
+@pytest.mark.parametrize("host", ["xn--a-.example", "a.xn--.example", "xn--ls8h.la", "xn--a-ecp.ru", "a.example:+80"])
+async def test_odd_hosts_are_the_callers_mistake(host: str) -> None:
+    async with running(uris={"hosts": ["*"]}) as server:
+        with pytest.raises(InvalidRequest) as caught:
+            await analyze(server.address, f"https://{host}/")
+        assert caught.value.violations[0].field.startswith("image")
 
 
 async def test_a_redirect_into_the_network_is_not_followed() -> None:

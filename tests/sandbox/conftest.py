@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,8 @@ async def make_pool(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> AsyncI
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pools: list[WorkerPool] = []
 
-    def make(module: str = "tests.sandbox.engines.acts", **parameters: int) -> WorkerPool:
-        pools.append(WorkerPool(module, on_log=lines.append, **parameters))
+    def make(module: str = "tests.sandbox.engines.acts", **parameters: Any) -> WorkerPool:
+        pools.append(WorkerPool(module, **({"on_log": lines.append} | parameters)))
         return pools[-1]
 
     yield make

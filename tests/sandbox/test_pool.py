@@ -348,3 +348,135 @@ async def test_closing_the_pool_ends_the_idle_and_leaves_the_busy(make_pool: Mak
     assert not is_gone(busy)
     await running.aclose()
     assert is_gone(busy)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may do nothing for a fifth of a second."""
+    monkeypatch.setattr("celeste_image.sandbox.watch.STALLED_SECONDS", 0.2)
+    monkeypatch.setattr("celeste_image.sandbox.watch.CHECK_SECONDS", 0.05)
+
+
+async def lost(pool: WorkerPool, act: str, *pictures: bytes, **task: Any) -> EngineLost:
+    with pytest.raises(EngineLost) as caught:
+        await everything(pool, act, *pictures, **task)
+    return caught.value
+
+
+@pytest.mark.parametrize("bytes_", [0, 3 * MIB], ids=["sees_its_task", "stops_reading"])
+@pytest.mark.usefixtures("impatient")
+async def test_a_worker_that_was_stopped_is_replaced(make_pool: MakePool, bytes_: int) -> None:
+    pool = make_pool()
+    pid = await pid_of(pool)
+    os.kill(pid, signal.SIGSTOP)
+    error = await lost(pool, "echo", bytes(bytes_))
+    assert "did nothing" in error.message
+    assert error.metadata == {"at": "work"}
+    assert is_gone(pid)
+    assert await pid_of(pool) != pid
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_worker_that_is_stopped_in_the_middle_is_replaced(make_pool: MakePool) -> None:
+    pool = make_pool()
+    running = pool.run({"act": "spin"})
+    pid = await first(running)
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineLost, match="did nothing"):
+            await anext(running)
+    assert is_gone(pid)
+    assert await pid_of(pool)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_worker_that_is_never_ready_is_ended(make_pool: MakePool) -> None:
+    error = await lost(make_pool("tests.sandbox.engines.never_ready"), "echo")
+    assert "did nothing" in error.message
+    assert error.metadata == {"at": "start"}, "it never saw the task"
+
+
+async def test_a_worker_that_does_not_load_in_time_is_ended(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeste_image.sandbox.pool.START_SECONDS", 0.2)
+    error = await lost(make_pool("tests.sandbox.engines.never_ready"), "echo")
+    assert (error.message, error.metadata["at"]) == (
+        "the engine's process took longer than its limit of 0.2 s",
+        "start",
+    )
+
+
+@pytest.mark.parametrize("act", ["hang", "ignores", "spin"])
+async def test_a_task_that_takes_too_long_is_ended(make_pool: MakePool, act: str) -> None:
+    pool = make_pool(seconds=0.2)
+    running = pool.run({"act": act})
+    pid = await first(running)
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineLost, match=r"limit of 0\.2 s"):
+            await anext(running)
+    assert is_gone(pid)
+    assert await pid_of(pool) != pid
+
+
+async def test_many_short_waits_add_up_to_the_limit(make_pool: MakePool) -> None:
+    pool = make_pool(seconds=0.3)
+    assert "limit of 0.3 s" in (await lost(pool, "dawdles", seconds=0.02, count=1000)).message
+
+
+async def test_the_time_of_the_caller_does_not_count(make_pool: MakePool) -> None:
+    pool = make_pool(seconds=0.5)
+    async with asyncio.timeout(30), aclosing(pool.run({"act": "several", "count": 3})) as frames:
+        async for _ in frames:
+            await asyncio.sleep(0.3)
+    assert len(pool.pids) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_worker_that_works_in_its_threads_is_no_idle_one(make_pool: MakePool) -> None:
+    assert (await only(make_pool(), "works_in_a_thread", seconds=0.6)).kind == "after"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_worker_may_wait_for_the_server_for_any_time(make_pool: MakePool) -> None:
+    async with asyncio.timeout(30), aclosing(make_pool().run({"act": "converse", "count": 1})) as frames:
+        assert [(await anext(frames)).kind, (await anext(frames)).kind] == ["ask", "take"]
+        await asyncio.sleep(0.6)
+        assert (await frames.asend(Frame("answer", {"number": 0}))).kind == "heard"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std::bad_alloc",
+        "bad allocation",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 3473408",
+        "OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 1 bytes in function 'Out'",
+        "[Errno 12] Cannot allocate memory",
+        "libgomp.so: failed to map segment from shared object",
+        "can't start new thread",
+    ],
+)
+async def test_a_library_without_memory_is_no_bug(make_pool: MakePool, text: str) -> None:
+    pool = make_pool()
+    with pytest.raises(EngineMemory):
+        await everything(pool, "exhausts", text=text)
+    with pytest.raises(RuntimeError):
+        await everything(pool, "exhausts", text="memory layout (3, 4) does not fit")
+
+
+async def test_a_worker_without_a_task_is_not_kept_for_ever(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool()
+    pid = await pid_of(pool)
+    assert await pid_of(pool) == pid
+    monkeypatch.setattr("celeste_image.sandbox.pool.IDLE_SECONDS", 0.2)
+    assert await pid_of(pool) == pid, "a task came in time"
+    async with asyncio.timeout(30), aclosing(pool.run({"act": "dawdles", "seconds": 0.1, "count": 5})) as frames:
+        assert len([frame async for frame in frames]) == 5, "a long task is none without a task"
+    async with asyncio.timeout(10):
+        while not is_gone(pid):
+            await asyncio.sleep(0.01)
+    assert pool.pids == []
+    assert await pid_of(pool) != pid

@@ -1,6 +1,8 @@
 """Damaged bytes: never returned, quarantined, counted, and replaced by the next put."""
 
 import os
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of
 
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable
-from celeste_image.store import CHUNK_BYTES, ArtifactStore
+from celeste_image.store import CHUNK_BYTES, ArtifactStore, open_store
 
 LONG = bytes(range(256)) * (CHUNK_BYTES // 256 * 2) + b"tail"
 NAME = name_of(LONG)
@@ -158,58 +160,122 @@ async def test_bytes_that_are_replaced_during_a_read_are_not_quarantined(setup: 
 # Durability
 
 
-class Synced:
-    """The files and folders that were flushed, with the files' contents at that moment."""
+@dataclass
+class Disk:
+    """What was flushed and renamed, in order: the final name of a file with its content at that moment, or a folder.
 
-    def __init__(self) -> None:
-        self.files: list[tuple[Path, bytes]] = []
-        self.folders: list[Path] = []
+    A test can't observe the flush itself.
+    """
 
-    def __call__(self, descriptor: int) -> None:
+    steps: list[tuple[str, Path, bytes]] = field(default_factory=list)
+
+    def fsync(self, descriptor: int) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        if path.is_file():
-            self.files.append((path, path.read_bytes()))
-        else:
-            self.folders.append(path)
+        self.steps.append(("flush", path, path.read_bytes()) if path.is_file() else ("flush folder", path, b""))
+
+    def replace(self, path: Path, target: Path) -> Path:
+        self.steps.append(("rename", target, path.read_bytes()))
+        os.rename(path, target)
+        return target
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to find a descriptor's path")
-async def test_a_put_is_on_the_disk_before_it_is_acknowledged(
-    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(Path, name, lambda path, target: disk.replace(path, target))  # noqa: PLW0108
+    return disk
+
+
+def final(path: Path) -> Path:
+    return path.with_name(path.name.partition("#")[0])
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to find a descriptor's path")
+
+
+@needs_proc
+async def test_a_put_is_on_the_disk_before_it_is_renamed_and_acknowledged(on_disk: StoreSetup, disk: Disk) -> None:
     folder = on_disk.backend.folder
     assert folder
-    synced = Synced()
-    monkeypatch.setattr(os, "fsync", synced)  # a test can't observe the flush itself
-    await on_disk.store.put(OWNER, LONG)
     blob, record = folder / BLOB, folder / f"records/{OWNER}/{NAME[17:]}.json"
-    assert synced.files == [(blob, LONG), (record, record.read_bytes())], "complete, under their final names"
-    assert {blob.parent, blob.parent.parent, record.parent, record.parent.parent, folder} == set(synced.folders)
+    for data in (LONG, LONG):  # a renewed entry replaces an acknowledged one
+        disk.steps.clear()
+        await on_disk.store.put(OWNER, data)
+        steps = [(what, final(path), content) for what, path, content in disk.steps]
+        written = [record] if steps[0][1] == blob and "#" not in disk.steps[0][1].name else [blob, record]
+        for path in written:
+            first = steps.index(("flush", path, path.read_bytes()))
+            assert "#" in disk.steps[first][1].name, "under another name"
+            assert steps[first + 1][:2] == ("rename", path)
+            rest = [place for what, place, _ in steps[first + 2 :] if what == "flush folder"]
+            assert rest[: len(path.parents) - len(folder.parents)] == list(path.parents)[: -len(folder.parents)]
+    assert written == [record]
+    disk.steps.clear()
     await on_disk.again().put(OTHER, LONG)
-    assert synced.files[2][0] == blob, "earlier bytes may never have been flushed"
-    synced.folders.clear()
+    assert disk.steps[0] == ("flush", blob, LONG), "earlier bytes may never have been flushed"
+    disk.steps.clear()
     await on_disk.store.delete(OWNER, NAME)
-    assert record.parent in synced.folders, "a deleted entry must not come back"
+    assert ("flush folder", record.parent, b"") in disk.steps, "a deleted entry must not come back"
 
 
-async def test_bytes_of_a_failed_flush_are_written_again(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_proc
+async def test_the_folders_of_a_new_store_are_on_the_disk_too(tmp_path: Path, disk: Disk) -> None:
+    new = tmp_path / "a" / "b" / "store"
+    open_store(new.as_uri(), tmp_path / "c" / "spool")
+    flushed = {path for _, path, _ in disk.steps}
+    assert {new.parent, new.parent.parent, tmp_path, tmp_path / "c"} <= flushed
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+async def test_bytes_of_a_failed_flush_are_written_again(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """After a failed fsync the next one may succeed without writing: Linux reports the failure once."""
     folder = on_disk.backend.folder
     assert folder
+    await on_disk.store.put(OTHER, b"other")
+    flush, failed = os.fsync, []
 
     def fails(descriptor: int) -> None:
-        raise OSError(5, "Input/output error")
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (kind == "folder"):
+            failed.append(descriptor)
+            raise OSError(5, "Input/output error")
+        flush(descriptor)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails)
         with pytest.raises(StorageUnavailable):
             await on_disk.store.put(OWNER, LONG)
+    assert failed
     with pytest.raises(ArtifactNotFound):
         await on_disk.store.get(OWNER, NAME)
-    before = (folder / BLOB).stat().st_ino
+    before = (folder / BLOB).stat().st_ino if (folder / BLOB).exists() else 0
+    assert bool(before) == (kind == "folder"), "a file is renamed only after its flush"
     await on_disk.store.put(OWNER, LONG)
     assert (folder / BLOB).stat().st_ino != before
     assert await on_disk.store.get(OWNER, NAME) == LONG
+
+
+async def test_an_entry_whose_renewal_fails_stays(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The acknowledged entry is not touched before the new one is on the disk."""
+    first = await on_disk.store.put(OWNER, LONG, width=3, height=4)
+    assert on_disk.backend.folder
+    record = on_disk.backend.folder / f"records/{OWNER}/{NAME[17:]}.json"
+    before = record.read_bytes()
+
+    def fails(descriptor: int) -> None:
+        if "records" in os.readlink(f"/proc/self/fd/{descriptor}") and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(StorageUnavailable):
+            await on_disk.store.put(OWNER, LONG)
+    assert record.read_bytes() == before
+    assert await on_disk.store.find(OWNER, NAME) == first
+    assert [path.name for path in record.parent.iterdir()] == [record.name], "no temporary file is left"
 
 
 async def test_known_bytes_are_not_written_again(on_disk: StoreSetup) -> None:

@@ -6,12 +6,14 @@ import fcntl
 import hashlib
 import os
 import threading
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 from tests.support.stores import OTHER, OWNER, StoreSetup, name_of
 from tests.support.uploads import DATA, NAME, begin, send
 
+from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import (
     ArtifactNotFound,
     DigestMismatch,
@@ -19,6 +21,9 @@ from celeste_image.core.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from celeste_image.imaging.limits import ImageLimits
+from celeste_image.rpc.transfers import Transfers
+from celeste_image.store import uploads
 from celeste_image.store.uploads import Upload
 
 HALF = len(DATA) // 2
@@ -310,3 +315,47 @@ async def test_no_file_stays_open(on_disk: StoreSetup) -> None:
     for part in on_disk.parts():
         with part.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# Two servers with one spool
+
+
+@pytest.mark.parametrize("first_ends", ["stored", "dropped"])
+async def test_a_writer_waits_for_another_server(on_disk: StoreSetup, first_ends: str) -> None:
+    """The same bytes at once to two replicas: the second waits, then has the artifact or goes on."""
+    here, there = on_disk.store, on_disk.again()
+    begun = asyncio.Event()
+
+    async def first() -> None:
+        async with here.upload(OWNER, NAME) as upload:
+            await here.write(upload, len(DATA), 0, DATA[:1000])
+            begun.set()
+            await asyncio.sleep(0.1)
+            if first_ends == "stored":
+                await here.write(upload, len(DATA), 1000, DATA[1000:])
+                await here.finish(OWNER, NAME, len(DATA), upload)
+
+    async def chunks() -> AsyncGenerator[tuple[int, bytes], None]:
+        yield 1000, DATA[1000:]
+
+    async def second() -> tuple[int, Artifact | None]:
+        await begun.wait()
+        return await Transfers(there, ImageLimits()).write(OWNER, NAME, len(DATA), chunks())
+
+    _, (size, artifact) = await asyncio.gather(first(), second())
+    assert size == len(DATA)
+    assert artifact
+    assert await there.get(OWNER, NAME) == DATA
+    assert on_disk.parts() == []
+
+
+async def test_a_writer_does_not_wait_for_ever(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "LOCK_SECONDS", 0.1)
+    async with on_disk.store.upload(OWNER, NAME) as upload:
+        await on_disk.store.write(upload, len(DATA), 0, DATA[:1000])
+        with pytest.raises(StorageUnavailable, match="another server has had this upload open") as caught:
+            async with on_disk.again().upload(OWNER, NAME):
+                pass
+        assert caught.value.retry_after
+        await on_disk.store.write(upload, len(DATA), 1000, DATA[1000:])
+        await on_disk.store.finish(OWNER, NAME, len(DATA), upload)

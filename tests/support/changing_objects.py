@@ -60,5 +60,5 @@ def meddled(
     return ArtifactStore(
         Backend(objects, backend.folder, backend.far),  # type: ignore[arg-type]
         Uploads(setup.spool, 0),
-        now=setup.clock,
+        ages=setup.clock.ages(),
     )

@@ -71,9 +71,11 @@ class Fake:
             self.closed += 1
 
 
-def output(index: int = 0, width: int = 8, height: int = 8, seed: int | None = None) -> ImageOutput:
+def output(
+    index: int = 0, width: int = 8, height: int = 8, seed: int | None = None, media_type: str = "image/png"
+) -> ImageOutput:
     return ImageOutput(
-        f"artifacts/sha256-{index:064x}", "image/png", width, height, 1, f"{index:064x}", index=index, seed=seed
+        f"artifacts/sha256-{index:064x}", media_type, width, height, 1, f"{index:064x}", index=index, seed=seed
     )
 
 

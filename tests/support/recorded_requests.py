@@ -4,7 +4,7 @@
 known. `test_recordings.py` compares the evidence that the catalog states with the result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +14,7 @@ from tests.support.clocks import Clock
 from tests.support.recordings import KEY, Playing, Recording, fixture
 from tests.support.vendors import BASE, PROMPT, candidate, fixture_image, tools
 
+from celeste_image.core.call import Candidate
 from celeste_image.core.edits import (
     AnyEdit,
     Control,
@@ -26,9 +27,12 @@ from celeste_image.core.edits import (
     Vary,
 )
 from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderRateLimited
-from celeste_image.core.events import Event, Picture, Preview
+from celeste_image.core.events import Event, Picture, Preview, Saved
 from celeste_image.core.image import ImageReference, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest, RequestOptions, Upscale
+from celeste_image.core.result import ImageOutput
+from celeste_image.pipeline.fidelity.fit import fitting
+from celeste_image.pipeline.split import splitting
 from celeste_image.providers.kit.check import check_key
 from celeste_image.providers.kit.credentials import Verdict
 from celeste_image.providers.kit.vendor import Vendor
@@ -88,12 +92,21 @@ class Case:
         request: What it is asked to do; None is the check of its key.
         fails: The error that the recorded answer becomes.
         ignore: Fields of the body that differ, with the reason beside it.
+        adds: What the server sends on purpose beside what the SDK did: it is compared too.
     """
 
     place: Place
     request: ImageRequest | None = None
     fails: type[CelesteError] | None = None
     ignore: tuple[str, ...] = ()
+    adds: Mapping[str, Any] = field(default_factory=dict)
+
+
+DRAWN = 1_234_567_890
+"""The seed that the pipeline draws when a recording is played."""
+SEED = {"seed": DRAWN}
+"""The server draws a seed where a request has none, so that the result names the seed that makes it again."""
+CONFIGURED: Mapping[str, Any] = {"generationConfig": SEED}
 
 
 def options(previews: int = 0, end_user: str = "", **given: Mapping[str, Any]) -> RequestOptions:
@@ -150,6 +163,7 @@ CASES: Mapping[str, Case] = {
     "openai/responses_image_tool": Case(
         OPENAI,
         Generate(model="openai/gpt-5", prompt=PROMPT, size=Size(1024, 1024), quality="low"),
+        ignore=("store", "tool_choice"),  # ours forbids storing and forces the tool; the SDK leaves both to its user
     ),
     "openai/variation": Case(  # OpenAI takes none any more; LocalAI does
         VARYING, edit("compatible/dall-e-2", Vary(), size=Size(256, 256), count=1)
@@ -176,10 +190,15 @@ CASES: Mapping[str, Case] = {
     "gemini/edit": Case(
         GEMINI,
         edit("gemini/gemini-2.5-flash-image", Instruct(PROMPT), references=(ImageReference(fixture_image("IMAGE2")),)),
+        adds=CONFIGURED,
     ),
     "gemini/interactions": Case(
         INTERACTIONS,
         Generate(model="gemini/gemini-3.1-flash-image", prompt=PROMPT, size=Size(aspect_ratio="16:9")),
+        # The SDK lets any type pass, and the API takes JPEG alone: ours leaves the type to it.
+        ignore=("mime_type",),
+        # A ratio alone stands for about a megapixel, which is 1K.
+        adds={"store": False, "generation_config": SEED, "response_format": {"image_size": "1K"}},
     ),
     "gemini/error_429": Case(
         GEMINI,
@@ -192,7 +211,7 @@ CASES: Mapping[str, Case] = {
         STABILITY, Generate(model="stability/core", prompt=PROMPT, size=Size(1344, 756, "16:9"), seed=42)
     ),
     "stability/generate_ultra": Case(
-        STABILITY, Generate(model="stability/ultra", prompt=PROMPT, size=Size(1024, 1024, "1:1"))
+        STABILITY, Generate(model="stability/ultra", prompt=PROMPT, size=Size(1024, 1024, "1:1")), adds=SEED
     ),
     "stability/generate_sd35": Case(
         STABILITY,
@@ -215,12 +234,14 @@ CASES: Mapping[str, Case] = {
             options=options(stability={"grow_mask": 5}),
         ),
     ),
-    "stability/edit_outpaint": Case(STABILITY, edit("stability/outpaint", Outpaint(left=64, right=64, prompt=PROMPT))),
+    "stability/edit_outpaint": Case(
+        STABILITY, edit("stability/outpaint", Outpaint(left=64, right=64, prompt=PROMPT)), adds=SEED
+    ),
     "stability/edit_remove_background": Case(STABILITY, edit("stability/remove-background", RemoveBackground())),
     "stability/edit_search_and_replace": Case(
-        STABILITY, edit("stability/search-and-replace", SearchReplace("bicycle", PROMPT))
+        STABILITY, edit("stability/search-and-replace", SearchReplace("bicycle", PROMPT)), adds=SEED
     ),
-    "stability/edit_style": Case(STABILITY, edit("stability/control-style", Control("style", PROMPT))),
+    "stability/edit_style": Case(STABILITY, edit("stability/control-style", Control("style", PROMPT)), adds=SEED),
     "stability/upscale_fast": Case(STABILITY, Upscale(model="stability/upscale-fast", image=IMAGE, factor=4.0)),
     "stability/upscale_creative_async": Case(
         STABILITY, Upscale(model="stability/upscale-creative", image=IMAGE, factor=4.0, prompt=PROMPT, seed=42)
@@ -268,6 +289,7 @@ CASES: Mapping[str, Case] = {
             rewrite_prompt=False,
             options=options(bfl=FLUX | {"steps": 30, "guidance": 30.0}),
         ),
+        adds=SEED,
     ),
 }
 LEFT_OUT: Mapping[str, str] = {}
@@ -291,15 +313,24 @@ async def play(name: str, request: ImageRequest | None = None) -> Played:
         AssertionError: What was sent is not what was recorded, or not all of it was sent.
     """
     case, recording, clock = CASES[name], Recording.load(name), Clock()
-    playing = Playing(recording, BASE, subset=case.place.subset, ignore=case.ignore)
+    playing = Playing(recording, BASE, subset=case.place.subset, ignore=case.ignore, adds=case.adds)
     made = case.place.made(playing, clock)
     events: list[Event] = []
     error: CelesteError | None = None
+
+    async def run(request: ImageRequest, tried: Candidate) -> AsyncGenerator[Event, None]:
+        async with aclosing(made.run(request, tried)) as made_events:  # type: ignore[attr-defined]
+            async for event in made_events:
+                events.append(event)
+                yield _saved(event) if isinstance(event, Picture) else event
+
     if asked := request or case.request:
+        # The road of the server from `fitting` on, as far as it changes requests.
+        road = fitting(splitting(run), made.Options, draw=lambda: DRAWN)
         try:
-            async with aclosing(made.run(asked, candidate(made, asked))) as run:  # type: ignore[attr-defined]
-                async for event in run:
-                    events.append(event)
+            async with aclosing(road(asked, candidate(made, asked))) as road_events:
+                async for _ in road_events:
+                    pass
         except CelesteError as raised:
             error = raised
     else:
@@ -309,6 +340,14 @@ async def play(name: str, request: ImageRequest | None = None) -> Played:
     await made.close()
     playing.done()
     return Played(events, error, clock.pauses, playing)
+
+
+def _saved(picture: Picture) -> Saved:
+    """Returns what the step that saves an image tells."""
+    size = len(picture.data)
+    return Saved(
+        ImageOutput("an-image", picture.media_type, picture.width, picture.height, size, "0" * 64, picture.index)
+    )
 
 
 async def check_recording(name: str) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -57,7 +58,15 @@ class Playing(FakeTransport):
     their user, so that no recording has it, or send the key along: ours does not, since the URL may be on any host.
     """
 
-    def __init__(self, recording: Recording, base: str, *, subset: bool = False, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        base: str,
+        *,
+        subset: bool = False,
+        ignore: tuple[str, ...] = (),
+        adds: Mapping[str, Any] | None = None,
+    ) -> None:
         """Starts at the first exchange.
 
         Args:
@@ -65,10 +74,11 @@ class Playing(FakeTransport):
             base: URL that stands for `{BASE}` in replies.
             subset: Whether ours may leave out what the SDK adds of its schema's defaults.
             ignore: Names of body fields that are not compared; `recorded_requests.py` has the reason for each.
+            adds: Fields that the body has beside the recorded ones.
         """
         super().__init__(self._play, repeat=True)
         self._left = list(recording.exchanges)
-        self._base, self._subset, self._ignore = base, subset, set(ignore)
+        self._base, self._subset, self._ignore, self._adds = base, subset, set(ignore), adds or {}
         self.fetched = 0
 
     def _play(self, request: httpx.Request) -> httpx.Response:
@@ -76,7 +86,7 @@ class Playing(FakeTransport):
             return self._file(request)
         assert self._left, f"a request more than was recorded: {request.method} {request.url}"
         expected = self._left.pop(0)
-        hold(request, expected["request"], subset=self._subset, ignore=self._ignore)
+        hold(request, _with(expected["request"], self._adds), subset=self._subset, ignore=self._ignore)
         return response_of(expected["reply"], self._base)
 
     def _file(self, request: httpx.Request) -> httpx.Response:
@@ -89,6 +99,24 @@ class Playing(FakeTransport):
     def done(self) -> None:
         """Asserts that every recorded request was sent."""
         assert not self._left, f"not asked: {[e['request']['path'] for e in self._left]}"
+
+
+def _with(expected: dict[str, Any], adds: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a recorded request whose body has more fields. One without a body, such as a poll, stays as it is."""
+    body = expected.get("body") or {}
+    if "json" in body:
+        return expected | {"body": {"json": _merged(body["json"], adds)}}
+    if "multipart" in body:
+        more = [{"name": name, "text": str(value)} for name, value in adds.items()]
+        return expected | {"body": {"multipart": [*body["multipart"], *more]}}
+    return expected
+
+
+def _merged(value: Any, adds: Any) -> Any:
+    if isinstance(value, dict) and isinstance(adds, Mapping):
+        return value | {name: _merged(value.get(name), item) for name, item in adds.items()}
+    assert value is None, "the recording has the field already"
+    return adds
 
 
 def hold(request: httpx.Request, expected: dict[str, Any], *, subset: bool, ignore: set[str]) -> None:

@@ -1,12 +1,14 @@
 """Artifact stores under test, with the backend and the folder that they stand on."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
+from celeste_image.store.ages import Ages
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import Backend, open_backend
 from celeste_image.store.uploads import Uploads
@@ -25,12 +27,20 @@ def path_of(name: str) -> str:
 
 @dataclass
 class Clock:
-    """The real time, plus the time by which a test is ahead."""
+    """The real time, plus the time by which a test is ahead, plus the error of the wall clock."""
 
     ahead: timedelta = field(default_factory=timedelta)
+    error: timedelta = field(default_factory=timedelta)
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return datetime.now(UTC) + self.ahead + self.error
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead.total_seconds()
+
+    def ages(self) -> Ages:
+        """Returns what a new server makes of the clocks."""
+        return Ages(self, self.monotonic)
 
 
 @dataclass
@@ -64,9 +74,16 @@ def setup_at(backend: Backend, spool: Path) -> StoreSetup:
     clock = Clock()
 
     def opened(retention_seconds: float) -> ArtifactStore:
-        return ArtifactStore(backend, Uploads(spool, 0), retention_seconds, 0, clock)
+        return ArtifactStore(backend, Uploads(spool, 0), retention_seconds, 0, clock.ages())
 
     return StoreSetup(backend, spool, clock, opened)
+
+
+async def swept(store: ArtifactStore) -> tuple[int, int, int]:
+    """Returns what three sweeps in a row remove: the first finds, the second deletes, the third deletes the bytes."""
+    sweeps = [await store.sweep() for _ in range(3)]
+    entries, blobs, uploads = (sum(column) for column in zip(*sweeps, strict=True))
+    return entries, blobs, uploads
 
 
 def memory() -> ArtifactStore:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeste_image.cli.options import common_parameters, operation_options
+from celeste_image.cli.terminal import say
 
 if TYPE_CHECKING:
     from celeste_image.core.analysis import ImageContent, ImageMetadata, ImageQuality
@@ -33,7 +34,7 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
         "kinds": [AnalysisKind(kind) for kind in dict.fromkeys(kinds)],
     }
     request = analyze_request(files.image(image), parameters)
-    with connect(common["address"]) as client:
+    with connect(common["address"] or "") as client:
         result = show(client, request, common)
     if common["as_json"]:
         print_result(result)
@@ -47,11 +48,6 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
         if found.safety:
             print_safety(found.safety)
     return 0
-
-
-def say(line: str) -> None:
-    """Prints a line. Escapes control characters, since a file may hold commands for the terminal."""
-    click.echo("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
 
 
 def print_metadata(facts: "ImageMetadata") -> None:

@@ -10,6 +10,7 @@ import click
 
 from celeste_image.cli.options import (
     IMAGE,
+    Number,
     label_options,
     operation_options,
     out_options,
@@ -64,7 +65,7 @@ def prompt(required: bool = True) -> Callable[[Make], Make]:
 
 def strength(function: Make) -> Make:
     """Adds the strength of an edit."""
-    return option("--strength", type=click.FloatRange(0, 1), help="Strength; default: the model's own.")(function)
+    return option("--strength", type=Number(0, 1), help="Strength; default: the model's own.")(function)
 
 
 def masked(function: Make) -> Make:
@@ -92,8 +93,9 @@ def kind(function: Make) -> click.Command:
     own = inspect.signature(function).parameters
     name = function.__name__.replace("_", "-")
 
-    def run(image: str, out: Path | None, force: bool, **values: Any) -> int:
+    def run(image: str, out: str | None, force: bool, **values: Any) -> int:
         from celeste_image.cli import files
+        from celeste_image.cli.output import checked_output
         from celeste_image.cli.run import make_images
         from celeste_image.client.calls import EditParameters, edit_request
 
@@ -101,7 +103,8 @@ def kind(function: Make) -> click.Command:
         parameters: EditParameters = {**paint_parameters(values)}
         stem = name if image == "-" or image.startswith("artifacts/") else f"{Path(image).stem} {name}"
         request = edit_request(files.image(image), edit, parameters)
-        return make_images(request, values, out=out, stem=stem, force=force)
+        output = checked_output(out, values, stem=stem, force=force)
+        return make_images(request, values, output)
 
     run.__doc__ = function.__doc__
     # Options of its own, such as the style of restyle, stand in the place of the shared ones.

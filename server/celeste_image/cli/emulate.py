@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from celeste_image.cli.terminal import say
+from celeste_image.core.install import install_hint
+
 __all__ = ["command"]
 
 HEAD = (
@@ -36,12 +39,14 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
     """
     try:
         from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Entry, Ledger, emulating
+        from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
-        text = f"the emulators need {error.name}: pip install 'celeste-image[server]'"
+        text = f"the emulators need {error.name}; get it with: {install_hint('server')}"
         raise click.ClickException(text) from error
 
     if unknown := [name for name in providers if name not in EMULATED]:
         raise click.UsageError(f"{unknown[0]} is not emulated; these are: {', '.join(EMULATED)}")
+    configure_logs("warning", "console")  # standard output has the configuration alone
     try:
         behavior = Behavior.parse(usual)
     except BehaviorUnknown as error:
@@ -49,7 +54,7 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
 
     def tell(entry: Entry) -> None:
         cost = f"{entry.charged:.4f} USD" if entry.charged else ""
-        click.echo(f"{entry.provider:12} {entry.status:3} {entry.method:4} {entry.path:48} {cost}", err=True)
+        say(f"{entry.provider:12} {entry.status:3} {entry.method:4} {entry.path:48} {cost}", err=True)
 
     async def run() -> int:
         stopping = asyncio.Event()
@@ -59,13 +64,14 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
         chosen = [EMULATED[name] for name in providers or EMULATED]
         async with emulating(chosen, port=port, usual=behavior, ledger=ledger) as emulator:
             text = HEAD + "".join(_toml(name, table) for name, table in emulator.tables.items())
-            click.echo(text, nl=False)
+            for line in text.splitlines():
+                say(line)
             if write:
                 with write.open("x") as file:
                     file.write(text)
             await stopping.wait()
         calls = sum(entry.stage == "call" for entry in ledger.entries)
-        click.echo(f"{calls} calls, {ledger.charged():.4f} USD", err=True)
+        say(f"{calls} calls, {ledger.charged():.4f} USD", err=True)
         return 0
 
     try:

@@ -6,11 +6,12 @@
 * 3: some images are missing
 * 4: credentials
 * 5: refused by a safety system
-* 6: rate, quota, queue or storage
+* 6: rate, quota, queue or storage; an image that could not be written
 * 7: not found
 * 8: deadline exceeded
 * 9: server unreachable
 * 130: interrupted
+* 141: the reader of standard output has gone
 """
 
 from celeste_image.core.errors import CelesteError

@@ -1,9 +1,8 @@
 """Image arguments of commands: a path, the name of an artifact, or standard input."""
 
-import sys
-
 import click
 
+from celeste_image.cli.terminal import read_bytes
 from celeste_image.client.calls import image_input
 from celeste_image.core.image import ImageInput
 
@@ -14,11 +13,13 @@ def image(argument: str) -> ImageInput:
     """Returns the image at a path, of an artifact's name, or from standard input for `-`.
 
     Raises:
-        click.UsageError: The file is unreadable.
+        click.UsageError: The file or standard input is unreadable or empty.
     """
     if argument == "-":
-        return ImageInput(data=sys.stdin.buffer.read())
+        return ImageInput(data=read_bytes("the image"))
     try:
         return image_input(argument)
     except OSError as error:
         raise click.UsageError(f"{argument}: {error.strerror}") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error

@@ -1,7 +1,5 @@
 """celeste generate PROMPT: generates images and prints the paths of their files."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,11 +15,14 @@ __all__ = ["command"]
 @out_options
 @label_options
 @operation_options
-def command(prompt: tuple[str, ...], out: Path | None, force: bool, **values: Any) -> int:
+def command(prompt: tuple[str, ...], out: str | None, force: bool, **values: Any) -> int:
     """Generate images from words. PROMPT is the content; - reads the prompt from standard input."""
+    from celeste_image.cli.output import checked_output
     from celeste_image.cli.run import make_images
+    from celeste_image.cli.terminal import read_text
     from celeste_image.client.calls import GenerateParameters, generate_request
 
-    text = sys.stdin.read().strip() if prompt == ("-",) else " ".join(prompt)
+    text = read_text("the prompt") if prompt == ("-",) else " ".join(prompt)
     parameters: GenerateParameters = {**paint_parameters(values)}
-    return make_images(generate_request(text, parameters), values, out=out, stem=text, force=force)
+    output = checked_output(out, values, stem=text, force=force)
+    return make_images(generate_request(text, parameters), values, output)

@@ -4,38 +4,53 @@ import time
 
 import click
 
+from celeste_image.cli.options import Number, address_of
+from celeste_image.cli.terminal import say
+
 __all__ = ["command"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 UNREACHABLE = 9
+DAY = 86400.0
 
 
 @click.command(name="health")
 @click.option(
     "--service", default="", help="One service, such as celeste.image.v1.ImageService; default: the whole server."
 )
-@click.option("--wait", type=click.FloatRange(min=0), default=0.0, help="Most seconds to wait until the server serves.")
+@click.option("--wait", type=Number(min=0), default=0.0, help="Most seconds to wait until the server serves.")
 @click.option(
-    "--address", envvar="CELESTE_ADDRESS", default=DEFAULT_ADDRESS, show_default=True, help="host:port or unix:PATH."
+    "--address",
+    envvar="CELESTE_ADDRESS",
+    callback=address_of,
+    help=f"host:port or unix:PATH; default: {DEFAULT_ADDRESS}.",
 )
-def command(service: str, wait: float, address: str) -> int:
+def command(service: str, wait: float, address: str | None) -> int:
     """Ask a server whether it serves; the exit code is 0 if it does, else 9."""
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+    from celeste_image.client.channels import channel_options
+    from celeste_image.client.checks import check_text
+
+    try:
+        check_text(service, "--service")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     until = time.monotonic() + wait
-    with grpc.insecure_channel(address) as channel:
+    address = address or DEFAULT_ADDRESS
+    with grpc.insecure_channel(address, options=channel_options(address)) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=service)
         while True:
             left = max(0.0, until - time.monotonic())
             try:
-                answer = stub.Check(request, timeout=left + 5, wait_for_ready=left > 0)
+                answer = stub.Check(request, timeout=min(left, DAY) + 5, wait_for_ready=left > 0)
                 status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
             except grpc.RpcError as error:
                 status = error.code().name
             if status == "SERVING" or time.monotonic() >= until:
                 break
             time.sleep(0.1)
-    click.echo(status)
+    say(status)
     return 0 if status == "SERVING" else UNREACHABLE

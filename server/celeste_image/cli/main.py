@@ -4,11 +4,14 @@ Paths of images go to standard output, everything else to standard error.
 """
 
 import difflib
+import shlex
 import sys
 from importlib import import_module
 
 import click
 
+from celeste_image.cli.reserved import instead_of
+from celeste_image.cli.terminal import OutputLost, drop_output, prepare_streams, say
 from celeste_image.core.errors import CelesteError
 
 __all__ = ["celeste", "main"]
@@ -23,6 +26,7 @@ COMMANDS = {
     "serve": "Start the gRPC server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
+    "doctor": "Tell what protects this machine from foreign bytes, engine by engine.",
 }
 """Commands with their short help. The table lets `celeste --help` skip the import of every command."""
 
@@ -49,14 +53,26 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Treats arguments without a command as a prompt. A first word that resembles a command is an error."""
+        """Treats arguments without a command as a prompt. A first word that looks like a command is an error."""
         word = args[0]
         if word not in COMMANDS:
-            near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
-            if near and " " not in word:
-                ctx.fail(f"no such command: {word!r}; did you mean {near[0]!r}? To draw it: celeste generate {word!r}")
+            if " " not in word:
+                _refuse_commands(ctx, args)
             args = ["generate", *args]
         return super().resolve_command(ctx, args)
+
+
+def _refuse_commands(ctx: click.Context, args: list[str]) -> None:
+    """Raises click.UsageError if the first word is a command with a slip, or one that celeste does not have."""
+    word = args[0]
+    alone = len(args) == 1 or args[1].startswith("-")
+    draw = f"To draw it: celeste generate {shlex.join(args)}"
+    near = difflib.get_close_matches(word.casefold(), COMMANDS, n=1, cutoff=0.7)
+    instead = instead_of(word, alone=False) or ("" if near else instead_of(word, alone=alone))
+    if instead:
+        ctx.fail(f"no such command: {word!r}; instead: {instead}. {draw}")
+    if near:
+        ctx.fail(f"no such command: {word!r}; did you mean {near[0]!r}? {draw}")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=False)
@@ -70,22 +86,55 @@ def celeste() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits; see `exit_code` for errors."""
-    from celeste_image.cli.exit import exit_code
-
+    """Runs the command line and exits; see `exit_code` for errors. An odd argument or stream is never a traceback."""
+    prepare_streams()
     try:
-        sys.exit(celeste.main(standalone_mode=False))
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        code = _run()
+    except OutputLost as error:
+        drop_output()
+        if error.text:
+            say(f"error: standard output: {error.text}", err=True)
+        code = error.code
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Runs the command line and returns the exit code. Raises OutputLost."""
+    from celeste_image.cli.exit import exit_code
+    from celeste_image.cli.process_one import end_by_signals
+
+    end_by_signals()
+    try:
+        return celeste.main(prog_name="celeste", standalone_mode=False) or 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        say("interrupted", err=True)
+        return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        for line in error.format_message().splitlines():
+            say(line, err=True)
+        return error.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        say(f"error: {error.format_message().rstrip('.')}{_hint(error)}", err=True)
+        return error.exit_code
     except CelesteError as error:
-        click.echo(f"error: {error.message}", err=True)
+        say(f"error: {error.message}", err=True)
         if error.retry_after is not None:
-            click.echo(f"try again after {error.retry_after:g} s", err=True)
-        sys.exit(exit_code(error))
+            say(f"try again after {error.retry_after:g} s", err=True)
+        return exit_code(error)
+    except UnicodeEncodeError as error:
+        say(f"error: an argument is not UTF-8: {error.object}", err=True)
+        return 2
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"error: {place}{error.strerror or error}", err=True)
+        return 1
+
+
+def _hint(error: click.ClickException) -> str:
+    """Returns the command that explains the arguments, after an error of click's parser."""
+    of_parser = (click.NoSuchOption, click.MissingParameter, click.BadOptionUsage, click.BadArgumentUsage)
+    context = getattr(error, "ctx", None)
+    return f"; see: {context.command_path} --help" if context and isinstance(error, of_parser) else ""
 
 
 if __name__ == "__main__":

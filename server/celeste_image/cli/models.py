@@ -8,6 +8,7 @@ import click
 
 from celeste_image.cli import weights
 from celeste_image.cli.options import address_option
+from celeste_image.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from celeste_image.v1.model_service_pb2 import Model
@@ -19,23 +20,21 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON, with their parameters.")
 @address_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, address: str) -> int:
+def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
     """List the models of a server, or install, add and export their weights."""
     if ctx.invoked_subcommand:
         return 0
-    import json
-
     from google.protobuf import json_format
 
     from celeste_image.client import connect
     from celeste_image.v1.model_service_pb2 import MODEL_EVIDENCE_PUBLISHER, MODEL_STATE_WEIGHTS_MISSING
     from celeste_image.v1.operation_pb2 import OperationKind
 
-    with connect(address) as client:
+    with connect(address or "") as client:
         models = list(client.models(full=as_json))
         aliases = {} if as_json else client.aliases()
     if as_json:
-        click.echo(json.dumps([json_format.MessageToDict(model) for model in models], indent=2))
+        say_json([json_format.MessageToDict(model) for model in models])
         return 0
     for model in models:
         kinds = ", ".join(OperationKind.Name(k).removeprefix("OPERATION_KIND_").lower() for k in model.operations)
@@ -43,10 +42,10 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         tail = " (not run by us)" if model.evidence == MODEL_EVIDENCE_PUBLISHER else ""
         if model.state == MODEL_STATE_WEIGHTS_MISSING:
             tail += f": celeste models pull {model.id}"
-        click.echo(f"{star} {model.id:34} {kinds:14} {_state(model):16} {model.display_name}{tail}")
+        say(f"{star} {model.id:34} {kinds:14} {_state(model):16} {model.display_name}{tail}")
     for name, ids in aliases.items():
-        click.echo(f"  {name:34} alias of {', '.join(ids)}")
-    click.echo("* default model", err=True)
+        say(f"  {name:34} alias of {', '.join(ids)}")
+    say("* default model", err=True)
     return 0
 
 
@@ -54,21 +53,22 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @address_option
-def show(model: str, as_json: bool, address: str) -> int:
+def show(model: str, as_json: bool, address: str | None) -> int:
     """Show one model: its parameters, its prices and the origin of these facts."""
-    import json
-
     from google.protobuf import json_format
 
     from celeste_image.client import connect
 
-    with connect(address) as client:
-        found = client.model(model)
+    with connect(address or "") as client:
+        try:
+            found = client.model(model)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(json.dumps(json_format.MessageToDict(found), indent=2))
+        say_json(json_format.MessageToDict(found))
         return 0
     for line in _description(found):
-        click.echo(line)
+        say(line)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Options that several commands share, and the values that they accept."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE",
+    "Number",
+    "address_of",
     "address_option",
     "checked_size",
     "common_parameters",
@@ -66,10 +69,38 @@ class Reference(click.ParamType[ImageReference]):
         return ImageReference(image(path), **pairs)
 
 
+class Number(click.FloatRange):
+    """A number in a range; unlike click's, "nan" is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Returns the number. Raises click.BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is not a number", param, ctx) if math.isnan(number) else number
+
+
+def timeout_of(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Returns the timeout of an option as the client takes it: infinity is no deadline."""
+    from celeste_image.client.checks import check_timeout
+
+    return check_timeout(value)
+
+
+def address_of(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Returns the address of an option, or None without one. Raises click.BadParameter for another form."""
+    from celeste_image.client.checks import check_address
+
+    if value is None or value == "local:":
+        return None
+    try:
+        return check_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
 address_option = click.option(
     "--address",
     envvar="CELESTE_ADDRESS",
-    default="",
+    callback=address_of,
     help="Server: host:port or unix:PATH. Without an address, the command starts a server of its own.",
 )
 
@@ -109,7 +140,12 @@ def operation_options(command: Command) -> Command:
                 help="Model to try when the previous one did nothing; repeatable.",
             ),
             click.option("--strict", is_flag=True, help="Fail if the result would differ from the request."),
-            click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Timeout in seconds."),
+            click.option(
+                "--timeout",
+                type=Number(min=0, min_open=True),
+                callback=timeout_of,
+                help="Timeout in seconds; inf: none.",
+            ),
             click.option(
                 "--set",
                 "settings",
@@ -152,7 +188,7 @@ def out_options(command: Command) -> Command:
     return _added(
         command,
         (
-            click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or an existing folder."),
+            click.option("-o", "--out", type=click.Path(), help="File, existing folder, or - for standard output."),
             click.option("--force", is_flag=True, help="Overwrite files."),
         ),
     )

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from celeste_image.cli.options import address_option
+from celeste_image.cli.terminal import say, say_json
 
 __all__ = ["command"]
 
@@ -15,15 +16,13 @@ CREDENTIALS = 4
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @address_option
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, address: str) -> int:
+def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
     """List the providers of a server, or check the keys of this machine."""
     if ctx.invoked_subcommand:
         return 0
-    import json
-
     from celeste_image.client import connect
 
-    with connect(address) as client:
+    with connect(address or "") as client:
         models = list(client.models())
         providers = client.providers()
     listed: list[dict[str, Any]] = [
@@ -38,14 +37,14 @@ def command(ctx: click.Context, as_json: bool, address: str) -> int:
         for provider in providers
     ]
     if as_json:
-        click.echo(json.dumps(listed, indent=2))
+        say_json(listed)
         return 0
     for provider_facts in listed:
         kind, state = provider_facts["kind"], "configured" if provider_facts["configured"] else "no key"
         if kind == provider_facts["name"] and not provider_facts["models"]:
             state = "no table"  # a kind without a configured provider
         count = len(provider_facts["models"])
-        click.echo(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
+        say(f"{provider_facts['name']:16} {state:12} {count:3} models  {provider_facts['title']}")
     return 0
 
 
@@ -63,13 +62,16 @@ def check(names: tuple[str, ...], offline: bool) -> int:
     from celeste_image.providers.kit.credentials import Verdict
     from celeste_image.providers.kit.vendor import Vendor
     from celeste_image.providers.registry import build_providers
+    from celeste_image.telemetry import configure_logs
 
     async def checking(vendor: Vendor | Checks) -> Checked:
         online = not offline
         return await (vendor.check(online=online) if isinstance(vendor, Checks) else check_key(vendor, online=online))
 
     async def checked() -> list[Checked]:
-        providers: dict[str, Any] = dict(build_providers(Settings().providers))
+        settings = Settings()
+        configure_logs(settings.log.level, settings.log.format)
+        providers: dict[str, Any] = dict(build_providers(settings.providers))
         vendors = {name: each for name, each in providers.items() if isinstance(each, Vendor | Checks)}
         if unknown := [name for name in names if name not in vendors]:
             raise click.UsageError(f"{unknown[0]} is no vendor here; they are {', '.join(sorted(vendors))}")
@@ -87,7 +89,7 @@ def check(names: tuple[str, ...], offline: bool) -> int:
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     for outcome in found:
-        click.echo(f"{outcome.verdict.value.upper():8} {outcome.provider:16} {outcome.text}")
+        say(f"{outcome.verdict.value.upper():8} {outcome.provider:16} {outcome.text}")
     if not found:
-        click.echo("no vendor has a key here", err=True)
+        say("no vendor has a key here", err=True)
     return CREDENTIALS if any(outcome.verdict is Verdict.FAILED for outcome in found) else 0

@@ -1,72 +1,102 @@
 """Runs an operation for a command: progress on standard error, paths or JSON on standard output."""
 
-import json
-import re
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import click
 from google.protobuf import json_format
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from celeste_image.cli.exit import PARTLY_DONE
+from celeste_image.cli.output import Output
+from celeste_image.cli.terminal import say, say_json
 from celeste_image.client import Client, connect
-from celeste_image.client.calls import MEDIA_SUFFIXES, path_for
+from celeste_image.client.checks import check_request, check_text
 from celeste_image.core import events
-from celeste_image.core.request import ImageRequest
-from celeste_image.core.result import ImageOutput, OperationResult
+from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.result import OperationResult
+from celeste_image.core.text import escaped
 from celeste_image.wire.results import result_to_proto
 
 __all__ = ["make_images", "print_result", "show"]
 
+FORMAT = "output_media_type"
 
-Previewed = Callable[[events.Preview], Path]
+Previewed = Callable[[events.Preview], str]
 """Saves a preview and returns its path."""
 
 
 def show(
-    client: Client, request: ImageRequest, common: Mapping[str, Any], previewed: Previewed | None = None
+    client: Client,
+    request: ImageRequest,
+    common: Mapping[str, Any],
+    previewed: Previewed | None = None,
+    implied: str = "",
 ) -> OperationResult:
-    """Runs a request and shows its progress on standard error.
+    """Runs a request and shows its progress on standard error: a bar on a terminal, else a line per tenth.
 
     Args:
         client: Runs the request.
         request: The request.
         common: The values of `operation_options`.
         previewed: Saves a preview; None ignores previews.
+        implied: Field that the user did not set; its warnings are left out.
 
     Raises:
         CelesteError: The request failed.
+        click.UsageError: A text is not Unicode.
     """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    try:
+        check_request(request)
+        check_text(common["request_id"], "--request-id")
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    console = Console(stderr=True, force_terminal=on_terminal)
+    on_terminal = on_terminal and not console.is_dumb_terminal
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     result: OperationResult | None = None
+
+    def tell(line: str, style: str = "") -> None:
+        if on_terminal:
+            console.print(Text(escaped(line), style=style), soft_wrap=True)  # the terminal wraps, so a copy is whole
+        else:
+            say(line, err=True)
+
     with ExitStack() as shown:
-        bar = shown.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
+        bar = shown.enter_context(Progress(*columns, console=console, disable=not on_terminal))
         task = bar.add_task("starting", total=1.0)
         told = -1
         for event in client.stream(request, request_id=common["request_id"], timeout=common["timeout"]):
             match event:
                 case events.Queued():
-                    bar.update(task, description=f"queued, position {event.position}")
+                    place = f"queued, position {event.position}"
+                    bar.update(task, description=place)
+                    if not on_terminal:
+                        tell(place)
                 case events.Started():
-                    bar.update(task, description=event.model)
-                    if not console.is_terminal:
-                        console.print(event.model, highlight=False)
+                    bar.update(task, description=escaped(event.model))
+                    if not on_terminal:
+                        tell(event.model)
                 case events.Progress():
                     bar.update(task, completed=event.fraction)
                     # A log gets a line per tenth, not a bar.
-                    if not console.is_terminal and int(event.fraction * 10) > told:
+                    if not on_terminal and int(event.fraction * 10) > told:
                         told = int(event.fraction * 10)
-                        console.print(f"  {event.fraction:4.0%} {event.phase}", highlight=False)
+                        tell(f"  {event.fraction:4.0%} {event.phase}")
                 case events.Preview() if previewed:
-                    console.print(f"preview: {previewed(event)}", highlight=False, markup=False)
-                case events.Warned():
+                    try:
+                        tell(f"preview: {previewed(event)}")
+                    except OSError as error:
+                        tell(f"warning: a preview was not saved: {error.filename}: {error.strerror}", "yellow")
+                case events.Warned() if event.path != implied or not implied:
                     told_of = f"{event.path}: {event.text}" if event.path else event.text
-                    console.print(f"warning: {told_of}", style="yellow", highlight=False, markup=False)
+                    tell(f"warning: {told_of}", "yellow")
                 case events.Completed():
                     bar.update(task, completed=1.0)
                     result = event.result
@@ -75,103 +105,42 @@ def show(
     return result
 
 
-def _save_images(client: Client, result: OperationResult, out: Path | None, stem: str, *, force: bool) -> list[Path]:
-    """Writes the images of a result and returns their paths.
-
-    Args:
-        client: Reads the bytes.
-        result: The result.
-        out: A file for one image, or an existing folder; None is the working folder.
-        stem: Start of the file names if `out` is not a file.
-        force: Whether files may be overwritten.
-
-    Every image is saved: a name that is taken, or whose suffix is wrong, is replaced by another one.
-    """
-    paths: list[Path] = []
-    for image in result.images:
-        if out is None or out.is_dir():
-            place = _new_path(out or Path(), stem, image)
-        elif len(result.images) > 1:
-            place = out.with_stem(f"{out.stem}-{image.index}")
-        else:
-            place = out
-        try:
-            place = path_for(image, place)
-        except ValueError as error:  # the image is paid for: it is saved with the right suffix
-            click.echo(f"warning: {error}", err=True)
-            place = place.with_suffix(MEDIA_SUFFIXES[image.media_type])
-        if place.exists() and not force:
-            place = _new_path(place.parent, place.stem, image)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        paths.append(client.save(image, place))
-    return paths
-
-
-def _new_path(folder: Path, stem: str, image: ImageOutput) -> Path:
-    """Returns an unused path from words, seed and index: `a-red-fox-7-0.png`."""
-    words = _slug(stem)
-    seed = "" if image.seed is None else f"-{image.seed}"
-    suffix = MEDIA_SUFFIXES.get(image.media_type, "")
-    place = folder / f"{words}{seed}-{image.index}{suffix}"
-    number = 2
-    while place.exists():
-        place = folder / f"{words}{seed}-{image.index}-{number}{suffix}"
-        number += 1
-    return place
-
-
-def _slug(stem: str) -> str:
-    """Returns a slug for a file name: the words of a prompt in lower case, at most 40 characters."""
-    return "-".join(re.findall(r"[a-z0-9]+", stem.lower()))[:40].strip("-") or "image"
-
-
-def _save_preview(preview: events.Preview, out: Path | None, stem: str) -> Path:
-    """Writes a preview beside the result and returns its path."""
-    folder = out if out is not None and out.is_dir() else out.parent if out is not None else Path()
-    name = out.stem if out is not None and not out.is_dir() else stem
-    number = 1
-    while (place := folder / f"{_slug(name)}-preview-{number}{MEDIA_SUFFIXES.get(preview.media_type, '')}").exists():
-        number += 1
-    folder.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(preview.data)
-    return place
-
-
-def make_images(request: ImageRequest, common: Mapping[str, Any], *, out: Path | None, stem: str, force: bool) -> int:
+def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], output: Output) -> int:
     """Runs a request, saves its images and prints their paths. Returns the exit code.
 
     Args:
         request: The request.
         common: The values of `operation_options`.
-        out: A file, an existing folder, or None for the working folder.
-        stem: Start of the file names if `out` is not a file.
-        force: Whether files may be overwritten.
+        output: Where the images go. The suffix of its file asks for a format if the request names none.
 
     Raises:
         CelesteError: The request failed.
-        click.UsageError: The file exists.
+        OutputLost: Standard output did not take an image or a path.
     """
-    if out is not None and out.is_file() and not force:
-        raise click.UsageError(f"{out} exists; --force overwrites it")
-    with connect(common["address"]) as client:
-        result = show(client, request, common, lambda preview: _save_preview(preview, out, stem))
-        paths = _save_images(client, result, out, stem, force=force)
+    implied = ""
+    # A strict request for a PNG, the usual format, would fail at each model that has no choice of formats.
+    if not request.output_media_type and output.media_type not in ("", "image/png" if request.options.strict else ""):
+        request, implied = replace(request, output_media_type=output.media_type), FORMAT
+    with connect(common["address"] or "") as client:
+        result = show(client, request, common, output.save_preview, implied)
+        saved = output.save(client, result.images)
     if common["as_json"]:
-        print_result(result, paths)
+        print_result(result, saved.paths)
     else:
-        for path in paths:
-            click.echo(path)
+        for path in saved.paths:
+            if path:
+                say(path)
     for index, error in result.failures.items():
-        click.echo(f"image {index} was not made: {error.message}", err=True)
-    return PARTLY_DONE if result.failures else 0
+        say(f"image {index} was not made: {error.message}", err=True)
+    return saved.code or (PARTLY_DONE if result.failures else 0)
 
 
-def print_result(result: OperationResult, paths: list[Path] | None = None) -> None:
-    """Prints a result as the JSON of the contract, with the paths of its files."""
+def print_result(result: OperationResult, paths: list[str | None] | None = None) -> None:
+    """Prints a result as the JSON of the contract, with the paths of its files. Raises OutputLost."""
     message = result_to_proto(result)
     for image in message.images:
         image.ClearField("data")
     values = json_format.MessageToDict(message)
     if paths:
-        values["paths"] = [str(path) for path in paths]
-    click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+        values["paths"] = paths
+    say_json(values)

@@ -8,14 +8,21 @@ from typing import Any
 
 import click
 
+from celeste_image.cli.one_client import end_with_client
+from celeste_image.cli.process_one import reap_orphans
+from celeste_image.core.install import install_hint
+
 __all__ = ["command"]
 
 
 @click.command(name="serve")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; repeatable.")
 @click.option("--store", metavar="URL", help="file:///FOLDER or memory:///.")
-def command(listen: tuple[str, ...], store: str | None) -> int:
+@click.option("--for-client", "folder", metavar="FOLDER", hidden=True, help="Listen in FOLDER; end with stdin.")
+def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> int:
     """Start the gRPC server. Settings come from celeste.toml and CELESTE_ variables; see the docs."""
+    if folder:
+        end_with_client(folder)
     # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     try:
@@ -23,15 +30,22 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
 
         from celeste_image.app import build_app
         from celeste_image.config import Settings, explain
+        from celeste_image.memory import limit_arenas, trim_always
         from celeste_image.rpc.server import Server
+        from celeste_image.sandbox.server import forget_environment, protect_process
+        from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry import configure_logs
     except ModuleNotFoundError as error:
-        text = f"the server needs {error.name}: pip install 'celeste-image[local]'"
+        text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
 
+    protect_process()
+    limit_arenas()
     given: dict[str, Any] = {}
     if listen:
         given["server"] = {"listen": list(listen)}
+    if folder:  # the only client has ended when the server stops
+        given["server"] = {"listen": [f"unix:{folder}/celeste.sock"], "drain_seconds": 0}
     if store:
         given["store"] = {"url": store}
     try:
@@ -42,6 +56,7 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         raise click.UsageError(explain(error)) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
+    forget_environment()  # the providers and the store have their keys
 
     async def serve() -> int:
         import structlog
@@ -50,8 +65,17 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
         server = Server(app)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stopping.set)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
+            signals.append(signal.SIGHUP)
+        for number in signals:
+            loop.add_signal_handler(number, stopping.set)
+        always = asyncio.gather(reap_orphans(), trim_always())
+        try:
+            await app.workers.check()
+        except NotSealed as error:
+            log.error("start", error=str(error))
+            return 1
         try:
             addresses = await server.start(settings.server.listen)
         except OSError as error:
@@ -59,9 +83,10 @@ def command(listen: tuple[str, ...], store: str | None) -> int:
             return 1
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
+        always.cancel()
         log.info("stopping")
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, os._exit, 1)  # a second signal exits at once; workers end with their parent
+        for number in signals:
+            loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
         await server.stop(settings.server.drain_seconds)
         log.info("stopped")
         return 0

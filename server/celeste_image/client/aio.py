@@ -11,12 +11,12 @@ import grpc
 
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
-    CHANNEL_OPTIONS,
     AnalyzeParameters,
     EditParameters,
     GenerateParameters,
     ImageLike,
     Tries,
+    UploadTries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -24,13 +24,15 @@ from celeste_image.client.calls import (
     error_of,
     generate_request,
     new_request_id,
-    path_for,
     request_id_of,
     too_large_inline,
     upload_chunks,
     uploaded,
     upscale_request,
 )
+from celeste_image.client.channels import channel_options
+from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
+from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
@@ -59,12 +61,15 @@ class AsyncClient:
     """A connection to a server. Close the client, or use it as an asynchronous context manager.
 
     Args:
-        channel: A channel, or an address for a channel without TLS.
+        channel: A channel, or an address for a channel without TLS: `host:port`, `[IPv6]:port` or `unix:PATH`.
+
+    Raises:
+        ValueError: The address has another form.
     """
 
     def __init__(self, channel: grpc.aio.Channel | str) -> None:
         if isinstance(channel, str):
-            channel = grpc.aio.insecure_channel(channel, options=CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(check_address(channel), options=channel_options(channel))
         self.channel = channel
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
@@ -127,9 +132,12 @@ class AsyncClient:
         self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None
     ) -> AsyncGenerator[Event, None]:
         """Yields the events of an operation; closing the generator cancels the operation. Raises CelesteError."""
+        check_request(request)
+        timeout = check_timeout(timeout)
         names = {path: (await self.upload(image.data)).name for path, image in too_large_inline(request).items()}
         request = uploaded(request, names) if names else request
         request_id = request_id or new_request_id()
+        check_text(request_id, "request_id")
         message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
         call = self._images.Stream(message, timeout=timeout)
         try:
@@ -161,6 +169,7 @@ class AsyncClient:
 
     async def chunks(self, name: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Yields the bytes of an artifact from an offset; resumes after a lost connection. Raises CelesteError."""
+        check_text(name, "name")
         tries = Tries()
         while True:
             request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
@@ -177,38 +186,52 @@ class AsyncClient:
                 call.cancel()
 
     async def upload(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact; resumes after a lost connection and sends no byte twice.
+        """Stores bytes and returns their artifact; resumes after a lost connection.
 
         Raises:
             CelesteError: The server refused.
         """
         name = artifact_name((await asyncio.to_thread(hashlib.sha256, data)).hexdigest())
-        tries = Tries()
+        tries = UploadTries()
         while True:
             try:
-                status = await self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
-                if status.complete:
-                    request = artifact_service_pb2.GetArtifactRequest(name=name)
-                    return artifact_from_proto((await self._artifacts.GetArtifact(request)).artifact)
-                chunks = upload_chunks(name, data, status.committed_size_bytes)
+                if tries.offset is None:
+                    query = artifact_service_pb2.QueryWriteStatusRequest(name=name)
+                    status = await self._artifacts.QueryWriteStatus(query)
+                    if status.complete:
+                        request = artifact_service_pb2.GetArtifactRequest(name=name)
+                        return artifact_from_proto((await self._artifacts.GetArtifact(request)).artifact)
+                    tries.offset = status.committed_size_bytes
+                chunks = upload_chunks(name, data, tries.offset)
                 return artifact_from_proto((await self._artifacts.WriteArtifact(chunks)).artifact)
             except grpc.RpcError as error:
                 await asyncio.sleep(tries.pause_after(error))
 
-    async def save(self, image: ImageOutput, path: str | Path) -> Path:
-        """Writes the bytes of an image and returns the path; a path without a suffix gets the right one.
+    async def save(self, image: ImageOutput, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the bytes of an image and returns the path of the file.
+
+        Args:
+            image: An image of a result.
+            path: A file, whose folder is made if it is missing, or an existing folder, in which the image gets an
+                unused name. A path without a suffix gets the right one.
+            overwrite: Whether the file may be overwritten. Until the new file is complete, the old one stays.
 
         Raises:
             ValueError: The suffix belongs to another format than the image.
+            OSError: The file can't be written; FileExistsError if it exists. The server keeps the image under the name
+                in the message.
+            CelesteError: The server did not send the bytes.
         """
-        place = path_for(image, path)
-        await asyncio.to_thread(place.write_bytes, await self.read(image))
+        place = checked_place(image, path, overwrite=overwrite)
+        data = await self.read(image)
+        await asyncio.to_thread(write_image, image, place, data, overwrite=overwrite)
         return place
 
     async def models(
         self, *, full: bool = False, operation: OperationKind | None = None, edit: str = ""
     ) -> AsyncGenerator[model_service_pb2.Model, None]:
         """Yields the server's models, of one operation or one edit if given. Raises CelesteError."""
+        check_text(edit, "edit")
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
         kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
         request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
@@ -225,6 +248,7 @@ class AsyncClient:
 
     async def model(self, model: str) -> model_service_pb2.Model:
         """Returns one model with all its parameters and prices. Raises CelesteError."""
+        check_text(model, "model")
         try:
             answer = await self._models.GetModel(model_service_pb2.GetModelRequest(model=model))
         except grpc.RpcError as error:

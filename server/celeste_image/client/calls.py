@@ -1,6 +1,7 @@
 """The part that both clients share: requests from arguments, transfers of bytes, errors of calls."""
 
 import hashlib
+import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +11,9 @@ from typing import Any, Literal, TypedDict
 
 import grpc
 
+from celeste_image.client.checks import checked_items
 from celeste_image.core.edits import AnyEdit
-from celeste_image.core.errors import ArtifactDamaged, CelesteError
+from celeste_image.core.errors import ArtifactDamaged, CelesteError, InternalError
 from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
@@ -19,7 +21,6 @@ from celeste_image.core.request import (
     Edit,
     Generate,
     ImageRequest,
-    OutputMetadata,
     RequestOptions,
     Routing,
     Upscale,
@@ -30,8 +31,6 @@ from celeste_image.v1 import artifact_service_pb2
 from celeste_image.wire.status import error_from_trailers
 
 __all__ = [
-    "CHANNEL_OPTIONS",
-    "MEDIA_SUFFIXES",
     "AnalyzeParameters",
     "EditParameters",
     "GenerateParameters",
@@ -39,6 +38,7 @@ __all__ = [
     "ReferenceLike",
     "SizeLike",
     "Tries",
+    "UploadTries",
     "UpscaleParameters",
     "analyze_request",
     "check_digest",
@@ -47,7 +47,6 @@ __all__ = [
     "generate_request",
     "image_input",
     "new_request_id",
-    "path_for",
     "reference_of",
     "request_id_of",
     "size_of",
@@ -57,7 +56,7 @@ __all__ = [
     "upscale_request",
 ]
 
-ImageLike = str | Path | bytes | ImageInput | ImageOutput
+ImageLike = str | Path | bytes | bytearray | memoryview | ImageInput | ImageOutput
 """Path of a file, encoded bytes, name of an artifact (`artifacts/...`), or an image of an earlier result."""
 
 ReferenceLike = ImageLike | ImageReference
@@ -77,17 +76,6 @@ INLINE_BYTES = 3 << 20
 
 FIRST_PAUSE_SECONDS = 0.1
 """Pause before the second try of a transfer; each later pause is twice as long."""
-
-CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
-)
-"""Options of a channel. Message sizes stay at gRPC's default, which every response fits."""
-
-MEDIA_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/avif": ".avif"}
 
 
 def upload_chunks(name: str, data: bytes, offset: int) -> Iterator[artifact_service_pb2.WriteArtifactRequest]:
@@ -113,18 +101,33 @@ def uploaded(request: ImageRequest, names: Mapping[str, str]) -> ImageRequest:
 
 
 def image_input(image: ImageLike) -> ImageInput:
-    """Returns the input for any kind of image. Raises OSError for an unreadable file."""
+    """Returns the input for any kind of image.
+
+    Raises:
+        OSError: The file is unreadable.
+        ValueError: There are no bytes.
+        TypeError: The image is of another type.
+    """
     match image:
         case ImageInput():
             return image
         case ImageOutput():
             return ImageInput(artifact=image.artifact)
-        case bytes():
-            return ImageInput(data=image)
+        case bytes() | bytearray() | memoryview():
+            return ImageInput(data=_not_empty(bytes(image), "the image has no bytes"))
         case str() if image.startswith("artifacts/"):
             return ImageInput(artifact=image)
+        case str() | os.PathLike():
+            return ImageInput(data=_not_empty(Path(image).read_bytes(), f"{image}: the file is empty"))
         case _:
-            return ImageInput(data=Path(image).read_bytes())
+            kinds = "a path, bytes, the name of an artifact, an ImageInput or an ImageOutput"  # type: ignore[unreachable]
+            raise TypeError(f"an image is {kinds}, not {image!r:.60}")
+
+
+def _not_empty(data: bytes, otherwise: str) -> bytes:
+    if not data:
+        raise ValueError(otherwise)
+    return data
 
 
 def reference_of(reference: ReferenceLike) -> ImageReference:
@@ -147,16 +150,22 @@ def size_of(size: SizeLike | None) -> Size:
         case str() if ":" in size:
             return Size(aspect_ratio=size)
         case str() if AREA.fullmatch(size):
-            return Size(megapixels=float(size[:-2]))
+            return _above_zero(Size(megapixels=float(size[:-2])), size)
         case str():
             width, _, height = size.lower().partition("x")
             if not (width.isdecimal() and height.isdecimal()):
                 raise ValueError(f"a size is like 768x512, 16:9 or 12mp, not {size!r}")
-            return Size(int(width), int(height))
+            return _above_zero(Size(int(width[:12]), int(height[:12])), size)
         case (width, height):
-            return Size(width, height)
+            return _above_zero(Size(width, height), size)
         case _:  # otherwise a value of a wrong type would silently mean the default
             raise TypeError(f"size is (width, height), '768x512', '16:9', '12mp' or a Size, not {size!r}")
+
+
+def _above_zero(size: Size, given: SizeLike) -> Size:
+    if not size:  # a size of 0 would silently mean the default
+        raise ValueError(f"a size is above 0, not {given!r}")
+    return size
 
 
 class CommonParameters(TypedDict, total=False):
@@ -258,7 +267,8 @@ def upscale_request(image: ImageLike, parameters: UpscaleParameters) -> Upscale:
 
 def analyze_request(image: ImageLike, parameters: AnalyzeParameters) -> Analyze:
     """Returns the request. Raises OSError for a file."""
-    return Analyze(**_common(parameters), image=image_input(image), kinds=tuple(parameters.get("kinds", ())))
+    kinds = checked_items(parameters.get("kinds", ()), "kinds")
+    return Analyze(**_common(parameters), image=image_input(image), kinds=kinds)
 
 
 def request_id_of(parameters: CommonParameters) -> str:
@@ -279,7 +289,9 @@ def _paint(parameters: PaintParameters) -> Any:
         "count": parameters.get("count", 0),
         "seed": parameters.get("seed"),
         "output_media_type": parameters.get("output_media_type", ""),
-        "references": tuple(reference_of(each) for each in parameters.get("references", ())),
+        "references": tuple(
+            reference_of(each) for each in checked_items(parameters.get("references", ()), "references")
+        ),
         "quality": parameters.get("quality", ""),
         "background": parameters.get("background", ""),
         "output_quality": parameters.get("output_quality", 0),
@@ -289,15 +301,15 @@ def _paint(parameters: PaintParameters) -> Any:
 
 
 def _common(parameters: CommonParameters) -> Any:
-    metadata = parameters.get("output_metadata")
+    metadata: Any = parameters.get("output_metadata")
     options = RequestOptions(
         strict=parameters.get("strict", False),
         provider_options=parameters.get("provider_options") or {},
         inline_limit_bytes=parameters.get("inline_limit_bytes"),
         preview_count=parameters.get("preview_count", 0),
-        routing=Routing(tuple(parameters.get("fallback_models", ()))),
+        routing=Routing(checked_items(parameters.get("fallback_models", ()), "fallback_models")),
         end_user=parameters.get("end_user", ""),
-        output_metadata=OutputMetadata(metadata) if metadata else None,
+        output_metadata=metadata,
         embed_recipe=parameters.get("embed_recipe"),
     )
     return {"model": parameters.get("model", ""), "options": options}
@@ -330,23 +342,35 @@ class Tries:
         return float(FIRST_PAUSE_SECONDS * 2 ** (self._failed - 1))
 
 
+class UploadTries(Tries):
+    """Counts the tries of an upload.
+
+    Attributes:
+        offset: Where the next try begins; None means that the server is asked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset: int | None = None
+
+    def pause_after(self, error: grpc.RpcError) -> float:
+        """Returns the pause before the next try in seconds. Raises CelesteError after the last try.
+
+        Behind a load balancer, the server that gets the bytes may have fewer of them than the one that was asked; its
+        error has their number. An error INTERNAL without details is gRPC's own: a write failed since the server had
+        ended the call, whose outcome the next try learns.
+        """
+        failure = error_of(error)
+        told = failure.metadata.get("committed_size_bytes", "")
+        self.offset = int(told) if told.isdecimal() else None
+        own = isinstance(failure, InternalError) and not failure.metadata
+        if (self.offset is None and not own) or self._failed + 1 >= READ_TRIES:
+            return super().pause_after(error)
+        self._failed += 1
+        return 0.0 if self.offset is not None else FIRST_PAUSE_SECONDS
+
+
 def check_digest(name: str, digest: "hashlib._Hash") -> None:
     """Raises ArtifactDamaged if the bytes do not match the digest in their name."""
     if digest.hexdigest() != name.rpartition("-")[2]:
         raise ArtifactDamaged(f"the bytes of {name} do not match its digest", resource=name)
-
-
-def path_for(image: ImageOutput, path: str | Path) -> Path:
-    """Returns the path for an image, with a suffix of its format.
-
-    Raises:
-        ValueError: The suffix of the path belongs to another format.
-    """
-    path = Path(path)
-    suffix = MEDIA_SUFFIXES.get(image.media_type, "")
-    if not path.suffix:
-        return path.with_suffix(suffix)
-    said = ".jpg" if path.suffix.lower() == ".jpeg" else path.suffix.lower()
-    if suffix and said in MEDIA_SUFFIXES.values() and said != suffix:
-        raise ValueError(f"{path}: the image is {image.media_type}; save it as {path.with_suffix(suffix)}")
-    return path

@@ -1,6 +1,7 @@
 """Client: the blocking Python client. `AsyncClient` has the same methods."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,12 +12,12 @@ import grpc
 
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
-    CHANNEL_OPTIONS,
     AnalyzeParameters,
     EditParameters,
     GenerateParameters,
     ImageLike,
     Tries,
+    UploadTries,
     UpscaleParameters,
     analyze_request,
     check_digest,
@@ -24,13 +25,15 @@ from celeste_image.client.calls import (
     error_of,
     generate_request,
     new_request_id,
-    path_for,
     request_id_of,
     too_large_inline,
     upload_chunks,
     uploaded,
     upscale_request,
 )
+from celeste_image.client.channels import channel_options
+from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
+from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
@@ -59,16 +62,20 @@ class Client:
     """A connection to a server. Close the client, or use it as a context manager.
 
     Args:
-        channel: A channel, or an address for a channel without TLS.
+        channel: A channel, or an address for a channel without TLS: `host:port`, `[IPv6]:port` or `unix:PATH`.
+
+    Raises:
+        ValueError: The address has another form.
     """
 
     def __init__(self, channel: grpc.Channel | str) -> None:
         if isinstance(channel, str):
-            channel = grpc.insecure_channel(channel, options=CHANNEL_OPTIONS)
+            channel = grpc.insecure_channel(check_address(channel), options=channel_options(channel))
         self.channel = channel
         self._images = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._owner = os.getpid()
         self._at_close = ExitStack()
         self._at_close.callback(channel.close)
 
@@ -81,8 +88,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection, and stops the server that `connect("local:")` started."""
-        self._at_close.close()
+        """Closes the connection, and stops the server that `connect("local:")` started.
+
+        In a fork of the process that opened it, a client can't be used, and `close` does nothing: gRPC's would not end.
+        """
+        if self._owner == os.getpid():
+            self._at_close.close()
 
     def generate(
         self, prompt: str, *, timeout: float | None = None, **parameters: Unpack[GenerateParameters]
@@ -125,9 +136,12 @@ class Client:
 
     def stream(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> Iterator[Event]:
         """Yields the events of an operation; closing the iterator cancels the operation. Raises CelesteError."""
+        check_request(request)
+        timeout = check_timeout(timeout)
         names = {path: self.upload(image.data).name for path, image in too_large_inline(request).items()}
         request = uploaded(request, names) if names else request
         request_id = request_id or new_request_id()
+        check_text(request_id, "request_id")
         message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
         call = self._images.Stream(message, timeout=timeout)
         try:
@@ -158,6 +172,7 @@ class Client:
 
     def chunks(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """Yields the bytes of an artifact from an offset; resumes after a lost connection. Raises CelesteError."""
+        check_text(name, "name")
         tries = Tries()
         while True:
             request = artifact_service_pb2.ReadArtifactRequest(name=name, offset=offset)
@@ -174,38 +189,51 @@ class Client:
                 call.cancel()
 
     def upload(self, data: bytes) -> Artifact:
-        """Stores bytes and returns their artifact; resumes after a lost connection and sends no byte twice.
+        """Stores bytes and returns their artifact; resumes after a lost connection.
 
         Raises:
             CelesteError: The server refused.
         """
         name = artifact_name(hashlib.sha256(data).hexdigest())
-        tries = Tries()
+        tries = UploadTries()
         while True:
             try:
-                status = self._artifacts.QueryWriteStatus(artifact_service_pb2.QueryWriteStatusRequest(name=name))
-                if status.complete:
-                    request = artifact_service_pb2.GetArtifactRequest(name=name)
-                    return artifact_from_proto(self._artifacts.GetArtifact(request).artifact)
-                chunks = upload_chunks(name, data, status.committed_size_bytes)
+                if tries.offset is None:
+                    query = artifact_service_pb2.QueryWriteStatusRequest(name=name)
+                    status = self._artifacts.QueryWriteStatus(query)
+                    if status.complete:
+                        request = artifact_service_pb2.GetArtifactRequest(name=name)
+                        return artifact_from_proto(self._artifacts.GetArtifact(request).artifact)
+                    tries.offset = status.committed_size_bytes
+                chunks = upload_chunks(name, data, tries.offset)
                 return artifact_from_proto(self._artifacts.WriteArtifact(chunks).artifact)
             except grpc.RpcError as error:
                 time.sleep(tries.pause_after(error))
 
-    def save(self, image: ImageOutput, path: str | Path) -> Path:
-        """Writes the bytes of an image and returns the path; a path without a suffix gets the right one.
+    def save(self, image: ImageOutput, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the bytes of an image and returns the path of the file.
+
+        Args:
+            image: An image of a result.
+            path: A file, whose folder is made if it is missing, or an existing folder, in which the image gets an
+                unused name. A path without a suffix gets the right one.
+            overwrite: Whether the file may be overwritten. Until the new file is complete, the old one stays.
 
         Raises:
             ValueError: The suffix belongs to another format than the image.
+            OSError: The file can't be written; FileExistsError if it exists. The server keeps the image under the name
+                in the message.
+            CelesteError: The server did not send the bytes.
         """
-        place = path_for(image, path)
-        place.write_bytes(self.read(image))
+        place = checked_place(image, path, overwrite=overwrite)
+        write_image(image, place, self.read(image), overwrite=overwrite)
         return place
 
     def models(
         self, *, full: bool = False, operation: OperationKind | None = None, edit: str = ""
     ) -> Iterator[model_service_pb2.Model]:
         """Yields the server's models, of one operation or one edit if given. Raises CelesteError."""
+        check_text(edit, "edit")
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
         kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
         request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
@@ -221,6 +249,7 @@ class Client:
 
     def model(self, model: str) -> model_service_pb2.Model:
         """Returns one model with all its parameters and prices. Raises CelesteError."""
+        check_text(model, "model")
         try:
             answer = self._models.GetModel(model_service_pb2.GetModelRequest(model=model))
         except grpc.RpcError as error:

@@ -1,7 +1,7 @@
 """Model cards: operations, parameters and prices of each model, as data. Forms, checks and `ListModels` read them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -205,6 +205,7 @@ class ModelCard:
         prices: Prices, each with its condition, source and day.
         like: Id of the catalog's model that this card was copied from; empty for models of the catalog.
         safety_categories: Categories that the model scores in a SAFETY analysis; empty if it scores none.
+        unread: What to say, beside that the model does not read it, of a field that people expect it to read, by path.
     """
 
     id: str
@@ -228,6 +229,7 @@ class ModelCard:
     prices: tuple[Price, ...] = ()
     like: str = ""
     safety_categories: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def provider(self) -> str:
@@ -248,6 +250,17 @@ class ModelCard:
     def is_stranger(self) -> bool:
         """Whether the model is unknown, both to the catalog and to the operator."""
         return self.evidence is ModelEvidence.UNSPECIFIED
+
+    @property
+    def is_paid(self) -> bool | None:
+        """Whether its images cost money: False for engines of this machine, None if the card has no price."""
+        is_ours = self.evidence in (ModelEvidence.RUN, ModelEvidence.PUBLISHER)
+        return True if self.prices else False if is_ours else None
+
+    @property
+    def owed(self) -> str:
+        """Metadata `owed` of an error after an image was made: `true`, `false` or `unknown`."""
+        return {True: "true", False: "false", None: "unknown"}[self.is_paid]
 
     @property
     def operations(self) -> tuple[OperationKind, ...]:

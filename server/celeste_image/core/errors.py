@@ -311,7 +311,7 @@ class RangeExceeded(CelesteError, code="OUT_OF_RANGE"):
 
 
 class EngineLost(CelesteError, code="UNAVAILABLE", retryable=True, elsewhere=True):
-    """The worker process ended before the work was done. The next call gets a new process."""
+    """The worker process ended, or took too long and was ended, before the work was done. The next one is new."""
 
 
 class ServerUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
@@ -323,7 +323,7 @@ class ArtifactDamaged(CelesteError, code="DATA_LOSS", resource_type="celeste.ima
 
 
 class DeadlineExceeded(CelesteError, code="DEADLINE_EXCEEDED"):
-    """The caller's deadline passed and the work was stopped."""
+    """The deadline passed and the work was stopped. The server sets one for calls without."""
 
 
 class Cancelled(CelesteError, code="CANCELLED"):

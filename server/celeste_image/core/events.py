@@ -17,6 +17,7 @@ Each event has one author, so there is one place to look. The files are in `pipe
     Analyzed      provider            the findings of an analysis
     SafetyJudged  safety/steps.py     a verdict of the operator's safety policy
     ComputeUsed   provider            the time that an engine of this server worked
+    Billed        provider            what a vendor counted for its bill
     Completed     complete.py         the result; last, once
 
 Steps below fit.py report their findings as Fidelity, too (pixel_lock.py, metadata.py, split.py). The report of fit.py
@@ -25,7 +26,7 @@ merges them with the lines of the request.
 A failure is an exception inside the pipeline, never an event.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from celeste_image.core.analysis import Analysis
@@ -38,6 +39,7 @@ from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
     "Analyzed",
+    "Billed",
     "CandidateRun",
     "Completed",
     "ComputeUsed",
@@ -190,6 +192,13 @@ class ComputeUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """What a vendor counted for its bill, by unit, such as `output_image_token`; amounts of one call add up."""
+
+    quantities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The operation is done."""
 
@@ -211,6 +220,7 @@ Event = (
     | Analyzed
     | SafetyJudged
     | ComputeUsed
+    | Billed
     | Completed
 )
 

@@ -10,7 +10,8 @@ class ImageFacts:
     """Facts of encoded bytes that a limited worker process decoded.
 
     `width` and `height` are pixels after the EXIF orientation is applied. `orientation` is the stored orientation, 1
-    (upright or none) to 8. `sha256` has 64 hex digits. `mode` is Pillow's name for the pixel format.
+    (upright or none) to 8. `sha256` has 64 hex digits. `mode` is Pillow's name for the pixel format. `notes` say
+    what work on the pixels does not keep, and what is wrong with the file.
     """
 
     media_type: str
@@ -21,6 +22,7 @@ class ImageFacts:
     mode: str
     has_alpha: bool
     orientation: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

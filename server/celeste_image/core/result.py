@@ -44,11 +44,19 @@ class ImageOutput:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Usage of an operation. `compute_seconds` is None if no engine of this server worked on it."""
+    """Usage of an operation.
+
+    Attributes:
+        images: Images stored.
+        megapixels: Their area together, in millions of pixels.
+        compute_seconds: Time that engines of this server worked; None if no engine did.
+        billed: What providers counted for their bills, by unit, failed tries included; empty if they did not say.
+    """
 
     images: int = 0
     megapixels: float = 0.0
     compute_seconds: float | None = None
+    billed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from celeste_image.emulate.base import FakeVendor
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint
 from celeste_image.emulate.server import Emulator, emulating
+from celeste_image.emulate.vendors.azure_openai import FakeAzureOpenAI
 from celeste_image.emulate.vendors.bfl import FakeBfl
+from celeste_image.emulate.vendors.compatible import FakeCompatible
 from celeste_image.emulate.vendors.gemini import FakeGemini
-from celeste_image.emulate.vendors.openai import FakeAzureOpenAI, FakeCompatible, FakeOpenAI
+from celeste_image.emulate.vendors.openai import FakeOpenAI
 from celeste_image.emulate.vendors.stability import FakeStability
 
 __all__ = [

@@ -1,12 +1,8 @@
-"""FakeVendor: the base of all fake vendors. It checks keys, keeps the ledger, sends answers and injects faults."""
+"""FakeVendor: the base of all fake vendors. It checks keys, keeps the ledger and answers in the vendor's format."""
 
 import asyncio
-import re
-import socket
-import struct
-import uuid
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -17,16 +13,16 @@ from aiohttp import web
 from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown, behavior_in
-from celeste_image.emulate.forms import parts_of_form
+from celeste_image.emulate.bodies import Body, BodyUnreadable, read_body
 from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
+from celeste_image.emulate.sending import Answer, new_id, send_answer
+from celeste_image.emulate.values import Wrong, one_of
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["Answer", "Asked", "FakeVendor", "Refusal", "Route"]
 
-MIB = 1 << 20
-PRIVATE = "http://169.254.169.254/latest/meta-data/"
-DRIP_SECONDS = 0.05
-BASE64 = re.compile(rb'"[A-Za-z0-9+/]{64,}={0,2}"')
+log = logging.getLogger(__name__)
+
 KEYS = {"invalid": "credentials", "unpaid": "billing", "forbidden": "permission"}
 """Prefixes of keys that are refused, and the reason of each."""
 
@@ -41,39 +37,53 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request to a fake vendor. `files` has the files of a form by field name, in order."""
+    """A request to a fake vendor.
+
+    Attributes:
+        entry: Its line in the ledger.
+        headers: Its headers.
+        query: Its query.
+        params: The variable parts of the route's path.
+        base: The vendor's origin, as the client names it.
+        body: Its body; `fields` and `files` are those of the body.
+        fields: The fields of the JSON object or of the form.
+        behavior: How the call is treated.
+    """
 
     entry: Entry
     headers: Mapping[str, str]
     query: Mapping[str, str]
     params: Mapping[str, str]
     base: str
+    body: Body = field(default_factory=Body)
     fields: dict[str, Any] = field(default_factory=dict)
-    files: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     behavior: Behavior = field(default_factory=Behavior)
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A successful answer: a value for JSON, bytes of a media type, or events with `pause` seconds between them."""
-
-    value: Any = None
-    body: bytes = b""
-    media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    status: int = 200
-    events: Sequence[tuple[str, Any]] = ()
-    pause: float = 0.0
+    @property
+    def files(self) -> Mapping[str, Sequence[bytes]]:
+        """The files of a form by field name, in order."""
+        return self.body.files
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path of the API in aiohttp's syntax, below the vendor's base path; `stage` is that of the ledger."""
+    """A path of the API in aiohttp's syntax, below the vendor's base path.
+
+    Attributes:
+        method: HTTP method.
+        path: The path.
+        handle: Answers a request.
+        stage: The stage of the ledger.
+        raw: Whether the body is bytes that nobody reads as JSON.
+        keyless: Whether the route answers without a key.
+    """
 
     method: str
     path: str
     handle: Callable[[Asked], Awaitable[Answer]]
     stage: str = "call"
+    raw: bool = False
+    keyless: bool = False
 
 
 class FakeVendor:
@@ -108,6 +118,22 @@ class FakeVendor:
     def error(self, refusal: Refusal) -> Any:
         """Returns a refusal in the vendor's format, as a value for JSON."""
         raise NotImplementedError
+
+    def error_for(self, refusal: Refusal, asked: Asked) -> Any:
+        """Returns a refusal in the format of the API that was called, for vendors with more than one."""
+        return self.error(refusal)
+
+    def unknown(self, method: str, path: str) -> Refusal:
+        """Returns the refusal of a path that the API does not have."""
+        return Refusal(404, f"there is no {method} {path}", "no_path")
+
+    def wrong_method(self, method: str, path: str) -> Refusal:
+        """Returns the refusal of a method that a path does not have."""
+        return Refusal(405, f"{path} has no {method}", "no_method")
+
+    def wrong(self, wrong: Wrong) -> Refusal:
+        """Returns the refusal of a value."""
+        return Refusal(400, in_words(wrong), "value", wrong.field)
 
     def table(self, url: str) -> dict[str, Any]:
         """Returns the table `[providers.NAME]` for servers that use this vendor at a URL."""
@@ -146,16 +172,25 @@ class FakeVendor:
         finally:
             self.ledger.on_end(entry)
 
+    async def serve_unknown(self, request: web.Request, status: int) -> web.StreamResponse:
+        """Answers a request to a path, or with a method (`status` 405), that the API does not have."""
+
+        async def refuse(asked: Asked) -> Answer:
+            raise (self.wrong_method if status == 405 else self.unknown)(request.method, request.path)
+
+        return await self.serve(Route(request.method, request.path, refuse, "unknown", raw=True, keyless=True), request)
+
     async def _serve(self, route: Route, request: web.Request, entry: Entry) -> web.StreamResponse:
         key = self._key(request)
         entry.key = fingerprint(key)
         asked = Asked(entry, request.headers, request.query, request.match_info, f"{request.scheme}://{request.host}")
         asked = replace(asked, behavior=self.usual)
         try:
-            fields, files = await _body(request, entry)
-            asked = replace(asked, fields=fields, files=files)
+            body = await read_body(request, raw=route.raw)
+            entry.request_bytes = len(body.data)
+            asked = replace(asked, body=body, fields=body.fields)
             asked = replace(asked, behavior=self._behavior(asked, route.stage))
-            if route.stage != "fetch":
+            if not route.keyless:
                 self._check(key)
             if (status := asked.behavior.status) and asked.behavior.on == route.stage:
                 if asked.behavior.charged:
@@ -163,15 +198,21 @@ class FakeVendor:
                 raise Refusal(status, f"the emulator was asked to answer with {status}", "told")
             blocks = route.stage == "call" and asked.behavior.moderate == "prompt"
             answer = await (self.blocked(asked) if blocks else route.handle(asked))
+        except BodyUnreadable as error:
+            return self._refuse(asked, Refusal(error.status, str(error), "invalid"))
         except BehaviorUnknown as error:
-            return await self._refuse(request, asked, Refusal(400, str(error), "invalid"))
+            return self._refuse(asked, Refusal(400, str(error), "invalid"))
+        except Wrong as wrong:
+            return self._refuse(asked, self.wrong(wrong))
         except Refusal as refusal:
-            return await self._refuse(request, asked, refusal)
+            return self._refuse(asked, refusal)
+        except Exception:
+            log.exception("%s %s: the emulator failed", request.method, request.path)
+            return self._refuse(asked, Refusal(500, "the emulator failed; its log has the reason", "bug"))
         behavior = asked.behavior
         if route.stage == "call" and not (answer.events or entry.job):  # events and jobs have their own pauses
             await asyncio.sleep(behavior.latency)
-        spoilt = behavior.answer if behavior.on == route.stage else ""
-        return await self._send(request, entry, answer, spoilt)
+        return await send_answer(request, entry, answer, behavior.answer if behavior.on == route.stage else "")
 
     async def blocked(self, asked: Asked) -> Answer:
         """Answers a prompt that the safety system refuses; raises Refusal by default."""
@@ -184,8 +225,10 @@ class FakeVendor:
         )
 
     def _key(self, request: web.Request) -> str:
+        """Returns the request's key; empty without one, or when it has another scheme than the vendor's."""
         value = request.headers.get(self.provider.key_header, "")
-        return value.removeprefix(self.provider.key_prefix)
+        prefix = self.provider.key_prefix
+        return value[len(prefix) :].strip() if value.lower().startswith(prefix.lower()) else ""
 
     def _check(self, key: str) -> None:
         kind = next((kind for start, kind in KEYS.items() if key.startswith(start)), "" if key else "credentials")
@@ -220,111 +263,31 @@ class FakeVendor:
                 return behavior.model_copy(update={"status": None, "answer": ""})
         return behavior
 
-    async def _refuse(self, request: web.Request, asked: Asked, refusal: Refusal) -> web.StreamResponse:
-        headers = {"x-request-id": f"req_{uuid.uuid4().hex[:12]}"}
+    def _refuse(self, asked: Asked, refusal: Refusal) -> web.StreamResponse:
+        headers = {"x-request-id": new_id("req")}
         if after := asked.behavior.retry_after:
             headers |= {"retry-after-ms": after[:-2]} if after.endswith("ms") else {"retry-after": after}
-        body = orjson.dumps(self.error(refusal))
+        body = orjson.dumps(self.error_for(refusal, asked))
         asked.entry.status, asked.entry.response_bytes = refusal.status, len(body)
         return web.Response(status=refusal.status, body=body, headers=headers, content_type="application/json")
 
-    async def _send(self, request: web.Request, entry: Entry, answer: Answer, spoilt: str) -> web.StreamResponse:
-        if answer.events and spoilt in ("", "truncated", "cut", "bad-base64"):
-            return await self._stream(request, entry, answer, spoilt)
-        body = answer.body or orjson.dumps(answer.value)
-        kind, entry.status = answer.media_type, answer.status
-        match spoilt:
-            case "hang" | "reset":
-                entry.status = 0
-                if spoilt == "hang":
-                    await asyncio.get_running_loop().create_future()  # cancelled when the client disconnects
-                _reset(request)
-                return web.Response()  # the connection is closed already
-            case "redirect":
-                entry.status = 302
-                return web.Response(status=302, headers={"location": PRIVATE})
-            case "html":
-                kind, body = "text/html", b"<html><body><h1>504 Gateway Time-out</h1></body></html>"
-            case "list":
-                kind, body = "application/json", b'[1, "x", null]'
-            case "truncated":
-                body = body[: len(body) // 2]
-            case "bad-base64":
-                body = BASE64.sub(b'"!! this is not base64 !!"', body) if kind == "application/json" else b"!!"
-        entry.response_bytes = len(body)
-        headers = {"x-request-id": f"req_{uuid.uuid4().hex[:12]}", **answer.headers, "content-type": kind}
-        if spoilt not in ("oversized", "slow", "cut"):
-            return web.Response(status=answer.status, body=body, headers=headers)
-        response = web.StreamResponse(status=200, headers=headers)
-        if spoilt == "cut":
-            response.content_length = len(body)
-        with suppress(ConnectionError):
-            await response.prepare(request)
-            if spoilt == "cut":
-                await response.write(body[: len(body) // 2])
-                _reset(request)
-                return response
-            entry.response_bytes = 0
-            piece, pause, most = (bytes(MIB), 0.0, 1 << 14) if spoilt == "oversized" else (b" ", DRIP_SECONDS, 12_000)
-            for _ in range(most):
-                await response.write(piece)
-                entry.response_bytes += len(piece)
-                await asyncio.sleep(pause)
-        return response
 
-    async def _stream(self, request: web.Request, entry: Entry, answer: Answer, spoilt: str) -> web.StreamResponse:
-        response = web.StreamResponse(status=200, headers={"content-type": "text/event-stream", **answer.headers})
-        entry.status = 200
-        with suppress(ConnectionError):
-            await response.prepare(request)
-            for name, value in answer.events if not spoilt.startswith(("trunc", "cut")) else answer.events[:1]:
-                data = orjson.dumps(value)
-                data = BASE64.sub(b'"!! this is not base64 !!"', data) if spoilt == "bad-base64" else data
-                piece = (f"event: {name}\n".encode() if name else b"") + b"data: " + data + b"\n\n"
-                await response.write(piece)
-                entry.response_bytes += len(piece)
-                await asyncio.sleep(answer.pause)
-            if spoilt == "cut":
-                _reset(request)
-        return response
-
-
-async def _body(request: web.Request, entry: Entry) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
-    """Returns the fields and the files of a body. Raises Refusal."""
-    data = await request.read()
-    entry.request_bytes = len(data)
-    fields: dict[str, Any] = {}
-    files: dict[str, list[bytes]] = {}
-    if request.content_type.startswith("multipart/"):
-        try:
-            for part in parts_of_form(data, request.headers["content-type"]):
-                if part.filename is None:
-                    fields[part.name] = part.data.decode(errors="replace")
-                else:
-                    files.setdefault(part.name, []).append(part.data)
-        except ValueError as error:
-            raise Refusal(400, str(error), "invalid") from None
-        return fields, files
-    if data:
-        try:
-            fields = orjson.loads(data)
-        except ValueError:
-            raise Refusal(400, "the body is not JSON", "invalid") from None
-        if not isinstance(fields, dict):
-            raise Refusal(400, "the body is not a JSON object", "invalid")
-    return fields, files
-
-
-def _reset(request: web.Request) -> None:
-    """Resets the connection."""
-    if request.transport is not None:
-        end(request.transport)
-
-
-def end(transport: asyncio.BaseTransport) -> None:
-    """Closes a connection with a TCP reset."""
-    made = transport.get_extra_info("socket")
-    with suppress(OSError):
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert isinstance(transport, asyncio.Transport)
-    transport.abort()
+def in_words(wrong: Wrong) -> str:
+    """Returns what is wrong with a value, in plain words."""
+    match wrong.rule:
+        case "type":
+            return f"must be {wrong.allowed}"
+        case "choice":
+            return f"must be one of {one_of(wrong.allowed)}"
+        case "minimum":
+            return f"must be at least {wrong.allowed}"
+        case "maximum":
+            return f"must be at most {wrong.allowed}"
+        case "step":
+            return f"must be a multiple of {wrong.allowed}"
+        case "length":
+            return f"must have at most {wrong.allowed} characters"
+        case "unknown":
+            return "is not a field of this request"
+        case "missing":
+            return "is required"

@@ -82,11 +82,13 @@ def behavior_in(value: Any) -> tuple[str, Behavior] | None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
+    """Yields the texts in a value, in order; a body may be nested more deeply than Python may recurse."""
+    left = [value]
+    while left:
+        match left.pop():
+            case str() as text:
+                yield text
+            case dict() as fields:
+                left.extend(reversed(fields.values()))
+            case list() as items:
+                left.extend(reversed(items))

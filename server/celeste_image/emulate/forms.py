@@ -4,9 +4,11 @@ aiohttp's own reader (3.14) warns of a deprecated call of its own when a small p
 one, which fails tests that turn warnings into errors.
 """
 
+import re
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = ["FormPart", "parts_of_form"]
@@ -27,11 +29,18 @@ def parts_of_form(body: bytes, content_type: str) -> Iterator[FormPart]:
     boundary = header.get_boundary()
     if not boundary:
         raise ValueError("the content type has no boundary")
-    _, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary.encode())
-    if not parts or not parts.pop().startswith(b"--"):
+    # A delimiter is a whole line: a boundary may begin other lines. White space may follow it (RFC 2046).
+    line = rb"\r\n--" + re.escape(boundary.encode(errors="surrogateescape")) + rb"(--)?[ \t]*(?=\r\n|\Z)"
+    ends: list[re.Match[bytes]] = []
+    for found_at in re.finditer(line, b"\r\n" + body):
+        ends.append(found_at)
+        if found_at[1]:
+            break
+    if not ends or not ends[-1][1]:
         raise ValueError("the form is truncated")
-    for part in parts:
-        head, found, data = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+    for this, following in pairwise(ends):
+        part = this.string[this.end() + 2 : following.start()]
+        head, found, data = part.partition(b"\r\n\r\n")
         headers = message_from_bytes(head)
         name = headers.get_param("name", header="content-disposition")
         if not found or not isinstance(name, str):

@@ -27,7 +27,8 @@ class Entry:
         method: HTTP method.
         path: URL path without the query.
         at: When the request arrived, ISO 8601.
-        stage: `call` for a request that may cost money, `poll`, `fetch` of a result, or `check` of a key.
+        stage: `call` for a request that may cost money, `poll`, `fetch` of a result, `check` of a key or model, `file`,
+            `webhook`, or `unknown` for a path or method that the API does not have.
         key: Fingerprint of the request's key.
         model: The requested model or service.
         job: The job that the request created or polled.
@@ -37,7 +38,7 @@ class Entry:
         images: How many images were made.
         charged: Price in US dollars.
         behavior: The request's directive.
-        ignored: Fields of the request that are unknown to the vendor.
+        ignored: Fields of the request that the vendor ignores.
     """
 
     provider: str

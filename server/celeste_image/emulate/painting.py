@@ -24,11 +24,13 @@ def opened(data: bytes) -> Image.Image:
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
-def encoded(picture: Image.Image, media_type: str = "image/png") -> bytes:
-    """Returns an encoded image."""
+def encoded(picture: Image.Image, media_type: str = "image/png", quality: int = 75) -> bytes:
+    """Returns an encoded image; `quality`, 0 to 100, is that of JPEG and WebP."""
     out = io.BytesIO()
     picture = picture.convert("RGB") if media_type == "image/jpeg" else picture
-    picture.save(out, FORMATS[media_type], **({"compress_level": 1} if media_type == "image/png" else {}))
+    picture.save(
+        out, FORMATS[media_type], **({"compress_level": 1} if media_type == "image/png" else {"quality": quality})
+    )
     return out.getvalue()
 
 

@@ -6,11 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.typedefs import Handler
 
-from celeste_image.emulate.base import FakeVendor, end
+from celeste_image.emulate.base import FakeVendor
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown
 from celeste_image.emulate.ledger import Ledger
+from celeste_image.emulate.sending import end
 
 __all__ = ["CONTROL", "Emulated", "Emulator", "emulating"]
 
@@ -82,9 +84,11 @@ async def emulating(
 
 async def _listen(stack: AsyncExitStack, vendor: FakeVendor, port: int) -> int:
     """Starts a vendor's server and returns its port."""
-    app = web.Application(client_max_size=MOST_BYTES)
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[_knowing(vendor)])
     for route in vendor.routes():
-        app.router.add_route(route.method, vendor.base_path() + route.path, partial(vendor.serve, route))
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            path = vendor.base_path() + route.path
+            app.router.add_route(method, path, partial(vendor.serve, route), expect_handler=_expected)
     app.router.add_get(f"{CONTROL}/ledger", partial(_ledger, vendor))
     app.router.add_delete(f"{CONTROL}/ledger", partial(_clear, vendor))
     app.router.add_post(f"{CONTROL}/next", partial(_next, vendor))
@@ -107,6 +111,25 @@ async def _listen(stack: AsyncExitStack, vendor: FakeVendor, port: int) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
+def _knowing(vendor: FakeVendor) -> Any:
+    """Returns the middleware that answers unknown paths and methods as the vendor does."""
+
+    @web.middleware
+    async def known(request: web.Request, handler: Handler) -> web.StreamResponse:
+        error = request.match_info.http_exception
+        return await (vendor.serve_unknown(request, error.status) if error else handler(request))
+
+    return known
+
+
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    """Tells a client that waits for it to send its body. Other expectations are met by the answer, if at all."""
+    if request.version >= HttpVersion11 and request.headers.get("expect", "").lower() == "100-continue":
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
+
+
 async def _ledger(vendor: FakeVendor, request: web.Request) -> web.Response:
     entries = [entry.as_json() for entry in vendor.ledger.entries]
     return web.json_response({"charged": str(vendor.ledger.charged()), "entries": entries})
@@ -120,7 +143,7 @@ async def _clear(vendor: FakeVendor, request: web.Request) -> web.Response:
 async def _next(vendor: FakeVendor, request: web.Request) -> web.Response:
     try:
         vendor.next.append(Behavior.parse(await request.text()))
-    except BehaviorUnknown as error:
+    except (BehaviorUnknown, UnicodeDecodeError, LookupError) as error:  # LookupError: an unknown charset
         return web.Response(status=400, text=str(error))
     return web.Response(status=204)
 

@@ -1,8 +1,10 @@
 """Shared work of the fake vendors: decoding, painting in a thread with faults, seeds and sizes."""
 
 import asyncio
+import base64
 import hashlib
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +14,33 @@ from celeste_image.core.card import SizeRange
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Asked, Refusal
 
-__all__ = ["opened", "painted", "ratio_size", "seed_of", "size_within"]
+__all__ = ["decoded", "opened", "painted", "ratio_size", "seed_of", "size_within"]
+
+URL_SAFE = str.maketrans("-_", "+/")
 
 
-def opened(data: bytes, field: str = "image") -> Image.Image:
+def opened(data: bytes, field: str = "image", status: int = 400) -> Image.Image:
     """Returns an image upright. Raises Refusal for bytes that are not an image."""
     try:
-        return painting.opened(data)
-    except (OSError, Image.DecompressionBombError):
-        raise Refusal(400, f"{field} is not an image", "value", field) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return painting.opened(data)
+    except Exception:  # what Pillow raises for damaged files is not documented: OSError, SyntaxError, ValueError, ...
+        raise Refusal(status, "The image data you provided does not represent a valid image", "image", field) from None
+
+
+def decoded(text: str) -> bytes:
+    """Returns the bytes of base64 of either alphabet, with or without padding and a `data:` prefix.
+
+    Raises:
+        ValueError: The text is not base64.
+    """
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise ValueError("a data URL needs `;base64,`")
+    text = "".join(text.split()).rstrip("=").translate(URL_SAFE)
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
 async def painted(asked: Asked, paint: Callable[[], Image.Image], source: Image.Image | None = None) -> Image.Image:

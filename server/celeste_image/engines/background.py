@@ -134,9 +134,8 @@ def composed(task: dict[str, Any], size: Size, emit: Emit) -> Image.Image:
     def hear(kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
         if kind == "picture":
             drawn.append(payload)
-            if words := (fields or {}).get("unmatched"):
-                text = f"has unknown words, which were not drawn: {', '.join(words)}"
-                emit("warned", {"path": "replace_background.prompt", "text": text})
+        elif kind == "warned" and fields:
+            emit("warned", {"path": "replace_background.prompt", "text": fields["text"]})
 
     wanted = {"prompt": task["prompt"], "negative_prompt": "", "seed": task["seed"], "width": width, "height": height}
     compose.run(wanted, (), hear)

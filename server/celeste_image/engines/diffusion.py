@@ -234,8 +234,7 @@ def load(model_dir: str, threads: int, edits: bool) -> dict[str, Any]:
     try:
         import openvino_genai
     except ImportError as error:
-        install = "pip install 'celeste-image[diffusion]'"
-        raise WeightsMissing("the extra `diffusion` is not installed", metadata={"command": install}) from error
+        raise WeightsMissing("the extra `diffusion` is not installed", metadata={"command": command}) from error
     if not (Path(model_dir) / "model_index.json").is_file():
         raise WeightsMissing("the weights are not on this machine", metadata={"command": command})
     try:

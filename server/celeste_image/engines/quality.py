@@ -13,9 +13,8 @@ from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["SEALED", "run"]
+__all__ = ["run"]
 
-SEALED = True
 SIDE = 1024
 """The longer side in pixels at which sharpness is measured, so that it describes the whole image and not its grain."""
 HALF_SHARP = 0.002

@@ -12,9 +12,11 @@ from celeste_image.core.errors import NotAnImage
 from celeste_image.core.media import media_type
 from celeste_image.imaging.claims import check_claims, kind_of
 from celeste_image.imaging.colors import Convert, plain, to_srgb
+from celeste_image.imaging.declared import declared_in, depth_of, profile_of
 from celeste_image.imaging.limits import ImageLimits, too_large
+from celeste_image.imaging.truncated import lacks_end, mended
 
-__all__ = ["check_work", "open_image", "open_upright", "orientation_of"]
+__all__ = ["check_work", "notes_of", "open_image", "open_upright", "orientation_of"]
 
 FORMATS = {
     "image/png": PngImagePlugin.PngImageFile.format,
@@ -56,8 +58,10 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
     """Returns an image as stored, with every pixel decoded; mode, EXIF and text are untouched.
 
+    A truncated PNG, JPEG or WebP is read if every row can be decoded.
+
     Raises:
-        NotAnImage: The bytes are not PNG, JPEG, WebP or AVIF, or are damaged.
+        NotAnImage: The bytes are not PNG, JPEG, WebP or AVIF, are damaged, or lack rows.
         ImageTooLarge: Bytes, pixels, a side, frames or text exceed `limits`.
     """
     limits.check_bytes(len(data))
@@ -66,6 +70,16 @@ def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
         name = kind_of(data)
         raise NotAnImage(f"is {f'{name}, not' if name else 'not an image in'} PNG, JPEG, WebP or AVIF")
     check_claims(data, kind, limits)
+    try:
+        return _decoded(data, kind, limits)
+    except NotAnImage:
+        whole = mended(data, lambda changed: _decoded(changed, kind, limits))
+        if whole is None:
+            raise
+        return _decoded(whole, kind, limits)
+
+
+def _decoded(data: bytes, kind: str, limits: ImageLimits) -> Image.Image:
     # Pillow's limit for a single text holds for color profiles too, so the total below bounds the texts.
     PngImagePlugin.MAX_TEXT_CHUNK = max(limits.max_text_bytes, limits.max_profile_bytes)
     PngImagePlugin.MAX_TEXT_MEMORY = limits.max_text_bytes
@@ -150,9 +164,26 @@ def check_work(image: Image.Image, data: bytes) -> None:
 
 def _as_work(image: Image.Image, data: bytes) -> tuple[Image.Image, Image.Image | None, Convert | None]:
     """Returns colors, opacity and the conversion to sRGB; an RGBA image in sRGB stays whole, without the latter two."""
-    depth = data[24] if data[12:16] == b"IHDR" else 8  # a PNG's depth, which Pillow does not keep
-    profile = image.info.get("icc_profile")
+    declared = declared_in(data, "icc_profile" in image.info)
+    if declared:
+        is_gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        profile = profile_of(declared, is_gray)
+    else:
+        profile = image.info.get("icc_profile")
     if image.mode == "RGBA" and not to_srgb("RGB", profile):
         return image, None, None
-    work, alpha = plain(image, depth)
+    work, alpha = plain(image, depth_of(data) if media_type(data[:16]) == "image/png" else 8)
     return work, alpha, to_srgb(work.mode, profile)
+
+
+def notes_of(image: Image.Image, data: bytes) -> list[str]:
+    """Returns what work on an image's pixels does not keep, and what is wrong with its file; one text each."""
+    declared, depth = declared_in(data, "icc_profile" in image.info), depth_of(data)
+    notes = []
+    if lacks_end(data):
+        notes.append("the end of its file is missing; every row could be decoded")
+    if depth > 8:
+        notes.append(f"has {depth} bits a channel; work on its pixels uses 8")
+    if declared and declared.hdr:
+        notes.append(f"has HDR colors ({declared.hdr}); work on its pixels maps them to sRGB")
+    return notes

@@ -68,7 +68,9 @@ class Guard:
     async def _decode(self, data: bytes) -> ImageFacts:
         async with aclosing(self._pool.run({"limits": self.limits.as_task()}, [data])) as frames:
             # Read to the end: a worker is killed when its task is left early.
-            facts = [ImageFacts(**frame.fields) async for frame in frames]
+            facts = [
+                ImageFacts(**frame.fields | {"notes": tuple(frame.fields.get("notes", ()))}) async for frame in frames
+            ]
         return facts[0]
 
 

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from celeste_image.core.media import media_type
-from celeste_image.imaging.decode import check_work, open_image, orientation_of
+from celeste_image.imaging.decode import check_work, notes_of, open_image, orientation_of
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["SEALED", "run"]
-
-SEALED = True
+__all__ = ["run"]
 
 
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
@@ -32,5 +30,6 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         "mode": image.mode,
         "has_alpha": image.has_transparency_data,
         "orientation": orientation,
+        "notes": notes_of(image, data),
     }
     emit("facts", facts)

@@ -1,10 +1,16 @@
 """ImageLimits: the largest image that is accepted, in bytes, pixels and metadata."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from celeste_image.core.errors import ImageTooLarge
+from celeste_image.core.image import ImageFacts
 
 __all__ = ["ImageLimits"]
+
+PASSED = 1 << 30
+"""A limit in bytes that always passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,22 @@ class ImageLimits:
     max_side: int = 16_384
     max_text_bytes: int = 1 << 20
     max_profile_bytes: int = 4 << 20
+
+    @classmethod
+    def of(cls, images: Iterable[ImageFacts | None]) -> Self:
+        """Returns limits that inspected images keep; the guard has applied the operator's limits to them.
+
+        Texts and profiles may be compressed a thousandfold, so the file's size does not bound theirs. None stands
+        for an image without facts.
+        """
+        facts = [each for each in images if each]
+        return cls(
+            max_bytes=max((each.size_bytes for each in facts), default=0),
+            max_pixels=max((each.width * each.height for each in facts), default=0),
+            max_side=max((max(each.width, each.height) for each in facts), default=0),
+            max_text_bytes=PASSED,
+            max_profile_bytes=PASSED,
+        )
 
     def as_task(self) -> dict[str, int]:
         """Returns the limits as JSON values for a worker."""

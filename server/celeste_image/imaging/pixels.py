@@ -4,10 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal, Protocol
-
-import structlog
 
 from celeste_image.core.edits import Mask
 from celeste_image.core.errors import (
@@ -22,11 +19,9 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
+from celeste_image.sandbox.workers import Workers
 
-__all__ = ["Difference", "MaskForm", "Pixels", "Rewritten", "limits_of"]
-
-log = structlog.get_logger("celeste_image.imaging")
+__all__ = ["Difference", "MaskForm", "Pixels", "Rewritten"]
 
 MIB = 1 << 20
 
@@ -87,24 +82,34 @@ class Pixels:
     """
 
     def __init__(
-        self, provider: str, *, size: int = 1, limits: ImageLimits | None = None, pool: Pool | None = None
+        self,
+        provider: str,
+        *,
+        size: int = 1,
+        seconds: float = 120,
+        limits: ImageLimits | None = None,
+        pool: Pool | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Starts no process yet.
 
         Args:
             provider: Name for errors and the log.
             size: Processes at most; further tasks wait.
+            seconds: Longest time that a process may take for a task.
             limits: Largest image that a vendor may send.
             pool: Runs the tasks; None means worker processes of its own.
+            workers: Makes these processes.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
-        self._pool: Pool = pool or WorkerPool(
+        self._pool: Pool = pool or (workers or Workers()).pool(
+            "pixels",
             "celeste_image.imaging.pixels_engine",
             size=size,
             memory_bytes=2048 * MIB,
             cpu_seconds=60,
-            on_log=partial(log.warning, "engine", engine="pixels", provider=provider),
+            seconds=seconds,
         )
 
     async def mask(self, path: str, mask: Mask, form: MaskForm) -> bytes:
@@ -152,7 +157,7 @@ class Pixels:
         Raises:
             ProviderFailed: The bytes are no image, are damaged, or exceed the limits.
         """
-        frame = await self._answered({"do": "measure"}, [data])
+        frame = await self._answered({"do": "measure"}, data)
         return _facts(frame)
 
     async def preview(self, data: bytes) -> tuple[bytes, str, int, int]:
@@ -161,7 +166,7 @@ class Pixels:
         Raises:
             ProviderFailed: See `facts`.
         """
-        frame = await self._answered({"do": "shrink"}, [data])
+        frame = await self._answered({"do": "shrink"}, data)
         return frame.payload, *_facts(frame)
 
     async def cropped(
@@ -175,7 +180,7 @@ class Pixels:
             ProviderFailed: See `facts`.
         """
         task = {"do": "crop", "canvas": canvas, "width": width, "height": height, "media_type": media_type}
-        return (await self._answered(task, [data])).payload
+        return (await self._answered(task, data)).payload
 
     async def locked(
         self, image: ImageInput, mask: Mask, data: bytes, media_type: str = "image/png"
@@ -189,7 +194,7 @@ class Pixels:
             ProviderFailed: See `facts`.
         """
         task = {"do": "lock", "media_type": media_type, **_how(mask)}
-        frame = await self._answered(task, [image.data, mask.image.data, data], limits_of([image, mask.image]))
+        frame = await self._answered(task, data, [image, mask.image])
         found = frame.fields
         return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
 
@@ -200,7 +205,7 @@ class Pixels:
             ProviderFailed: The file exceeds the limits, or its process was lost.
         """
         texts = asdict(recipe) if recipe else None
-        frame = await self._answered({"do": "metadata", "strip": strip, "recipe": texts}, [data])
+        frame = await self._answered({"do": "metadata", "strip": strip, "recipe": texts}, data)
         return Rewritten(frame.payload, frame.fields["strip_error"], frame.fields["recipe_error"])
 
     async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
@@ -223,17 +228,15 @@ class Pixels:
 
     async def _given(self, task: dict[str, Any], images: Sequence[ImageInput]) -> list[Frame]:
         """Runs a task on a request's images."""
-        return await self._frames(task | {"limits": limits_of(images).as_task()}, [image.data for image in images])
+        limits = [_limits_of(images)] * len(images)
+        return await self._frames(task | {"limits": limits}, [image.data for image in images])
 
-    async def _answered(
-        self, task: dict[str, Any], pictures: Sequence[bytes], given: ImageLimits | None = None
-    ) -> Frame:
+    async def _answered(self, task: dict[str, Any], data: bytes, given: Sequence[ImageInput] = ()) -> Frame:
         """Runs a task on a vendor's image, the last one; images of the request may come before it."""
-        own, others = self._limits.as_task(), given.as_task() if given else {}
-        widest = {name: max(value, others.get(name, 0)) for name, value in own.items()}
+        limits = [*[_limits_of(given)] * len(given), self._limits.as_task()]
         try:
-            self._limits.check_bytes(len(pictures[-1]))
-            (frame,) = await self._frames(task | {"limits": widest}, pictures)
+            self._limits.check_bytes(len(data))
+            (frame,) = await self._frames(task | {"limits": limits}, [*(image.data for image in given), data])
         except (NotAnImage, ImageTooLarge, EngineLost) as error:
             raise self._failed(error) from error
         return frame
@@ -256,13 +259,5 @@ def _facts(frame: Frame) -> tuple[str, int, int]:
     return str(frame.fields["media_type"]), int(frame.fields["width"]), int(frame.fields["height"])
 
 
-def limits_of(images: Sequence[ImageInput]) -> ImageLimits:
-    """Returns the tightest limits that the images keep; the guard has checked the operator's own."""
-    facts = [image.facts for image in images if image.facts]
-    most_bytes = max((f.size_bytes for f in facts), default=0)
-    return ImageLimits(
-        max_bytes=most_bytes,
-        max_pixels=max((f.width * f.height for f in facts), default=0),
-        max_side=max((max(f.width, f.height) for f in facts), default=0),
-        max_text_bytes=most_bytes,
-    )
+def _limits_of(images: Sequence[ImageInput]) -> dict[str, int]:
+    return ImageLimits.of(image.facts for image in images).as_task()

@@ -36,7 +36,8 @@ BLUR_SIDE, BLUR_RADIUS = 32, 2
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Does the task that `task["do"]` names and emits one `picture` for each result, in order.
 
-    A result has `media_type`, `width` and `height`. The tasks, the images and the fields that each takes:
+    `limits` of a task has the ImageLimits of each image. A result has `media_type`, `width` and `height`. The tasks,
+    the images and the fields that each takes:
 
     * `measure`: an image. The result has no bytes.
     * `shrink`: an image. The result is small enough for a preview; a small image stays as it is.
@@ -59,7 +60,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         data, errors = _rewritten(pictures[0], task["strip"], task["recipe"])
         emit("picture", errors, data)
         return
-    opened = [open_upright(data, ImageLimits(**task["limits"])) for data in pictures]
+    opened = [open_upright(*each) for each in zip(pictures, map(_limits, task["limits"]), strict=True)]
     match task["do"]:
         case "measure":
             _emit(emit, opened[0], b"", media_type(pictures[0][:16]))
@@ -92,6 +93,10 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
             _emit(emit, made, _encoded(made, kind) if kind else b"", kind, **found)
         case other:
             raise ValueError(f"unknown task {other!r}")
+
+
+def _limits(values: dict[str, int]) -> ImageLimits:
+    return ImageLimits(**values)
 
 
 def _rewritten(data: bytes, strip: bool, recipe: dict[str, str] | None) -> tuple[bytes, dict[str, str]]:

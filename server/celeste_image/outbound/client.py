@@ -1,15 +1,15 @@
 """HTTP client: every request to another machine goes through `Http`. A lint rule forbids all other clients.
 
 The cost of an exchange is limited in advance: one deadline for all of it, the bytes of the headers, and the bytes of
-the body, which are counted as they arrive and never decompressed. The operator's rules say which origins may be asked.
-The network address is checked when the connection is made.
+the body. Those are counted as they arrive and, if the body is compressed, again as it is inflated. The operator's rules
+say which origins may be asked. The network address is checked when the connection is made.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 import httpx
@@ -28,6 +28,7 @@ from celeste_image.outbound.exchange import (
     Stage,
     Streamed,
 )
+from celeste_image.outbound.inflate import Damaged, inflated, layers_of
 from celeste_image.outbound.origins import Origin, Rule, parse_url
 
 __all__ = ["Http", "Transport"]
@@ -39,7 +40,7 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 IMAGE_TYPES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
 """Prefixes of media types that may be an image; some servers name none, or "bytes". The guard inspects the data."""
 OWN_HEADERS: Final = {"accept-encoding": "identity", "user-agent": "celeste"}
-"""Sent with every request. A compressed body is refused all the same: a kilobyte can hold half a gigabyte."""
+"""Sent with every request. Some servers compress all the same: see `inflate`."""
 DOWNLOAD_HEADERS: Final = {"accept": "image/*, */*;q=0.1"}
 
 
@@ -162,7 +163,8 @@ class Http:
         # Errors name the host of the caller's URI, never one that it redirects to.
         host = _host(url)
         try:
-            return await self.follow(url, deadline=deadline, max_bytes=max_bytes, types=types)
+            # A stranger's kilobyte must not become half a gigabyte; images gain nothing by compression.
+            return await self.follow(url, deadline=deadline, max_bytes=max_bytes, types=types, inflates=False)
         except OriginRefused as error:
             raise UriRefused(f"{host or 'uri'}: {error}", metadata={"host": host} if host else {}) from error
         except ExchangeFailed as error:
@@ -170,7 +172,13 @@ class Http:
             raise UriFailed(f"{host}: {error}", metadata={"host": host, **status}) from error
 
     async def follow(
-        self, url: str, *, deadline: float | None, max_bytes: int | None = None, types: Collection[str] = IMAGE_TYPES
+        self,
+        url: str,
+        *,
+        deadline: float | None,
+        max_bytes: int | None = None,
+        types: Collection[str] = IMAGE_TYPES,
+        inflates: bool = True,
     ) -> Reply:
         """Fetches a URL without a key and follows redirects, as far as their targets are allowed.
 
@@ -179,6 +187,7 @@ class Http:
             deadline: By the clock, for all redirects together; the limit `exchange_seconds` applies as well.
             max_bytes: Largest body; None means the limit `body_bytes`.
             types: Allowed prefixes of the media type; an empty one allows an answer that names no type.
+            inflates: Whether a compressed answer is read; else it is refused.
 
         Raises:
             OriginRefused: The URL or the target of a redirect is not allowed.
@@ -186,7 +195,7 @@ class Http:
         """
         request, end = self.request("GET", url, headers=DOWNLOAD_HEADERS), self._end(deadline)
         for _ in range(self._limits.redirects + 1):
-            async with self._open(request, end, max_bytes) as answer:
+            async with self._open(request, end, max_bytes, inflates=inflates) as answer:
                 head = answer.head
                 if 200 <= head.status < 300:
                     if not head.is_of(types):
@@ -212,14 +221,16 @@ class Http:
             # A new request: no header for one host is sent to the next.
             target = str(request.url.join(head.headers["location"]))
             onward = self.request("GET", target, headers=DOWNLOAD_HEADERS)
-        except (OriginRefused, httpx.InvalidURL):
+        except (OriginRefused, httpx.InvalidURL, ValueError):
             raise OriginRefused("it redirects to a URL that is not allowed") from None
         if request.url.scheme == "https" and onward.url.scheme != "https":
             raise OriginRefused("it redirects from https to http")
         return onward
 
     @asynccontextmanager
-    async def _open(self, request: Request, end: float, max_bytes: int | None) -> AsyncGenerator[Streamed, None]:
+    async def _open(
+        self, request: Request, end: float, max_bytes: int | None, *, inflates: bool = True
+    ) -> AsyncGenerator[Streamed, None]:
         """Sends a request and yields the answer, of any status. Raises ExchangeFailed."""
         if end <= self._clock():
             raise ExchangeFailed("the deadline passed before the request was sent", Stage.NOT_SENT)
@@ -230,7 +241,12 @@ class Http:
                 response = await self._transport.handle_async_request(request)
             try:
                 most = self._limits.body_bytes if max_bytes is None else max_bytes
-                yield Streamed(self._head(response), self._body(response, request, end, most))
+                head, body = self._head(response), self._body(response, request, end, most)
+                if encoding := head.headers.get("content-encoding", ""):
+                    if not inflates and encoding.strip().lower() != "identity":
+                        raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
+                    body = self._inflated(body, encoding, most, head.status)
+                yield Streamed(head, body)
             finally:
                 # A body that is not read to its end by now takes the connection with it.
                 await response.aclose()
@@ -246,8 +262,6 @@ class Http:
         if sum(len(name) + len(value) + 4 for name, value in headers.raw) > self._limits.header_bytes:
             text = f"the answer's headers are over {self._limits.header_bytes} bytes"
             raise ExchangeFailed(text, Stage.ANSWERED, status)
-        if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise ExchangeFailed("the answer is compressed, though the request forbids it", Stage.ANSWERED, status)
         return Reply(status, headers)
 
     async def _body(
@@ -270,6 +284,17 @@ class Http:
             if size > most:
                 raise too_large
             yield piece
+
+    async def _inflated(
+        self, body: AsyncGenerator[bytes, None], encoding: str, most: int, status: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yields a compressed body as it was before, at most `most` bytes. Raises ExchangeFailed."""
+        try:
+            async with aclosing(inflated(body, layers_of(encoding), most)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except Damaged as error:
+            raise ExchangeFailed(str(error), Stage.ANSWERED, status) from error
 
     @asynccontextmanager
     async def _step(

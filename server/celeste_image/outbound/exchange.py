@@ -1,14 +1,14 @@
 """Values of an HTTP exchange: its limits, secret headers, request, answer and failure."""
 
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NewType
 
 import httpx
-import orjson
 
 from celeste_image.core.secret import Secret
+from celeste_image.outbound.json_values import json_values
 from celeste_image.outbound.origins import Origin
 
 __all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "Request", "SecretHeader", "Stage", "Streamed"]
@@ -99,23 +99,15 @@ class Reply:
         return any(name.startswith(kind) if kind else not name for kind in types)
 
     def json(self, *, max_values: int = 100_000, max_depth: int = 64) -> Any:
-        """Returns the body as JSON.
+        """Returns the body as JSON, read leniently; of several values the first: see `json_values`.
 
         Raises:
-            ExchangeFailed: The body is not JSON, or has more or deeper values than allowed: 64 MiB of `[],` would
-                become 1.5 GB of objects.
+            ExchangeFailed: The body is not JSON, or has more or deeper values than allowed.
         """
-        nested = self.body.count(b"[") + self.body.count(b"{")
         try:
-            # Counted before any object exists. Brackets inside strings count too, so the limit is generous.
-            if nested + self.body.count(b",") > max_values:
-                raise ValueError
-            value = orjson.loads(self.body)
-            if nested > max_depth and _is_deeper(value, max_depth):
-                raise ValueError
+            return json_values(self.body, max_values=max_values, max_depth=max_depth)[0]
         except ValueError:
             raise ExchangeFailed("the answer is not JSON, or too much of it", Stage.ANSWERED, self.status) from None
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +125,3 @@ class Streamed:
     async def whole(self) -> Reply:
         """Returns the complete answer. Raises ExchangeFailed."""
         return replace(self.head, body=b"".join([piece async for piece in self.pieces]))
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth + 1):
-        level = [inner for outer in level for inner in _parts(outer)]
-    return bool(level)
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value

@@ -14,6 +14,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
 NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 """A host that some resolvers read as an IPv4 address: its last label is a number, in any base."""
+ODD_PORT = re.compile(r"[^/?#]*//[^/?#]*:(?![0-9]*([/?#]|$))[^]/?#]*([/?#]|$)")
+"""A URL whose port has other characters than ASCII digits. Python's `int` accepts `+80`, `8_0` and other digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ def parse_url(text: str) -> httpx.URL:
     """Returns an absolute `http` or `https` URL whose host every parser reads the same way.
 
     International names become ASCII. Unusual forms are refused, not repaired: user names, zones, IPv4 addresses other
-    than four decimal numbers, and hosts with characters other than letters, digits, `-` and `_`.
+    than four decimal numbers, hosts with characters other than letters, digits, `-` and `_`, and labels that begin with
+    `xn--` without encoding a name. No later use of the URL by httpx raises an error.
 
     Raises:
         ValueError: The text is not such a URL. The message says why and quotes no part of the text.
@@ -73,7 +76,7 @@ def parse_url(text: str) -> httpx.URL:
             raise ValueError("is not an absolute http or https URL")
         if url.userinfo:
             raise ValueError("has a user name in it")
-        if url.port is not None and not 0 < url.port < 1 << 16:
+        if ODD_PORT.match(text) or (url.port is not None and not 0 < url.port < 1 << 16):
             raise ValueError("has no valid port")
         host = url.raw_host.decode("ascii").removesuffix(".")
         if ":" in host:
@@ -82,6 +85,9 @@ def parse_url(text: str) -> httpx.URL:
             IPv4Address(host)
         elif not NAME.fullmatch(host) or len(host) > 253:
             raise ValueError("has no valid host")
+        for label in host.split("."):
+            if label.startswith("xn--"):
+                _ = url.copy_with(host=label).host  # decodes the name; httpx does so again for each request
         return url.copy_with(host=host)
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError("is not a valid URL") from error

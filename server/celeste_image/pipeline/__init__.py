@@ -18,7 +18,7 @@ from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
 from celeste_image.pipeline.split import splitting
-from celeste_image.providers.base import Provider
+from celeste_image.providers.base import Provider, SortsWork
 from celeste_image.providers.registry import Registry
 from celeste_image.store import ArtifactStore
 
@@ -68,7 +68,16 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = limiting(run, Slots(provider.settings.concurrency, provider.settings.queue))  # none while waiting to retry
+    run = _limited(run, provider)  # no slot while waiting to retry
     run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
     run = splitting(run)  # `count` -> calls of what the model makes at once
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference
+
+
+def _limited(run: CandidateRun, provider: Provider) -> CandidateRun:
+    """Returns the road behind the provider's slots."""
+    settings = provider.settings
+    if isinstance(provider, SortsWork):
+        slots = Slots(settings.concurrency, settings.queue, provider.small_concurrency)
+        return limiting(run, slots, provider.is_small)
+    return limiting(run, Slots(settings.concurrency, settings.queue))

@@ -12,6 +12,7 @@ from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import (
     Analyzed,
+    Billed,
     Completed,
     ComputeUsed,
     Event,
@@ -43,6 +44,7 @@ class Outcome:
         self.analysis: Analysis | None = None
         self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
+        self.billed: dict[str, float] = {}
         self.safety: list[SafetyVerdict] = []
 
     def add(self, event: Event) -> None:
@@ -63,6 +65,9 @@ class Outcome:
                 self.safety.append(event.verdict)
             case ComputeUsed():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
+            case Billed():
+                for unit, amount in event.quantities.items():
+                    self.billed[unit] = self.billed.get(unit, 0.0) + amount
 
     def result(self, request_id: str) -> OperationResult:
         """Returns the result of the events so far."""
@@ -75,7 +80,7 @@ class Outcome:
             failures=self.failures,
             analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
-            usage=Usage(len(images), megapixels, self.compute_seconds),
+            usage=Usage(len(images), megapixels, self.compute_seconds, self.billed),
             safety=tuple(self.safety),
         )
 

@@ -1,6 +1,6 @@
 """Limiting: lets a limited number of calls run at a provider; the others wait in order of arrival."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from celeste_image.admission import Slots
@@ -11,18 +11,21 @@ from celeste_image.core.request import ImageRequest
 __all__ = ["limiting"]
 
 
-def limiting(run: CandidateRun, slots: Slots) -> CandidateRun:
-    """Waits for a slot and reports the position in the queue. The slot is free again when the work has stopped."""
+def limiting(run: CandidateRun, slots: Slots, is_small: Callable[[ImageRequest], bool] | None = None) -> CandidateRun:
+    """Waits for a slot and reports the position in the queue. The slot is free again when the work has stopped.
+
+    `is_small` tells the work that may take the slots of small work; None means that there is none.
+    """
 
     async def limited(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        turn = slots.enter()
+        turn = slots.enter(small=is_small is not None and is_small(request))
         try:
             told = 0
-            while turn is not None and (position := slots.position(turn)):
+            while position := slots.position(turn):
                 if position != told:
                     yield Queued(told := position)
-                await turn.wait()
-                turn.clear()
+                await turn.moved.wait()
+                turn.moved.clear()
             async with aclosing(run(request, candidate)) as events:
                 async for event in events:
                     yield event

@@ -77,7 +77,7 @@ def writing_metadata(run: CandidateRun, pixels: Pixels, software: str) -> Candid
             yield replace(picture, data=file.data)
 
         events = run(request, candidate)
-        return per_image(events, write) if strip or embed else events
+        return per_image(events, write, candidate.card) if strip or embed else events
 
     return written
 

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
+from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Picture
 
 __all__ = ["per_image"]
@@ -11,9 +13,13 @@ __all__ = ["per_image"]
 async def per_image(
     events: AsyncGenerator[Event, None],
     handle: Callable[[Picture], AsyncGenerator[Event, None]],
+    card: ModelCard,
     first: Iterable[Event] = (),
 ) -> AsyncGenerator[Event, None]:
-    """Yields `first` and then `events`, each picture replaced with the events of `handle(picture)`."""
+    """Yields `first` and then `events`, each picture replaced with the events of `handle(picture)`.
+
+    An error of `handle` loses an image that was made: its metadata `owed` says whether `card` has to be paid.
+    """
     for event in first:
         yield event
     async with aclosing(events):
@@ -22,5 +28,9 @@ async def per_image(
                 yield event
                 continue
             async with aclosing(handle(event)) as handled:
-                async for each in handled:
-                    yield each
+                try:
+                    async for each in handled:
+                        yield each
+                except CelesteError as error:
+                    error.metadata.setdefault("owed", card.owed)
+                    raise

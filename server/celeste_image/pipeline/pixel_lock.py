@@ -48,7 +48,7 @@ def pixel_locking(run: CandidateRun, pixels: Pixels) -> CandidateRun:
                 request.kind, f"{edit.field}.pixel_lock"
             ):
                 lock = PixelLock(request, edit, pixels)
-                return per_image(run(lock.request, candidate), lock.apply, lock.warnings)
+                return per_image(run(lock.request, candidate), lock.apply, candidate.card, lock.warnings)
         return run(request, candidate)
 
     return locked

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from celeste_image.core.call import Call, Candidate
-from celeste_image.core.card import ChoiceRange, ModelCard, ModelStage
+from celeste_image.core.card import ChoiceRange, ModelCard, ModelEvidence, ModelStage
 from celeste_image.core.errors import (
     CelesteError,
     InvalidRequest,
@@ -19,6 +19,7 @@ from celeste_image.core.errors import (
     WeightsMissing,
 )
 from celeste_image.core.events import Analyzed, CandidateRun, Event, Fidelity, Run, Saved, Started, Submitted
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.request import Edit, ImageRequest, Upscale
 from celeste_image.pipeline.attempts import Attempts, may_try_another
 from celeste_image.providers.registry import Registry
@@ -53,7 +54,8 @@ def routing(
                 check_able(card, request, registry)
                 started += 1
                 yield Started(card.provider, card.id, started)
-                if line := attempts.model_line(request.model, card.id):
+                line = attempts.model_line(request.model, card.id) or passed_over(card, request, registry)
+                if line:
                     yield Fidelity(line)
                 candidate = Candidate(call, card, has_fallback=card is not cards[-1], ticket=call.ticket)
                 async with aclosing(roads[card.provider](_for_candidate(request, card), candidate)) as events:
@@ -109,6 +111,21 @@ def _default_for(request: ImageRequest, registry: Registry) -> ModelCard:
     if not defaults:
         raise OperationNotOffered(f"no model of this server can {request.kind.value}")
     return registry.first_ready([card for card in defaults if _suits(card, request)] or defaults)
+
+
+def passed_over(card: ModelCard, request: ImageRequest, registry: Registry) -> FidelityLine | None:
+    """Returns the line about a default that lacks only its weights, when another model takes its place; else None.
+
+    A model that we did not run is no one's default until its weights are here.
+    """
+    if request.model:
+        return None
+    defaults = [each for each in registry.defaults(request.kind) if _suits(each, request)]
+    first = next((each for each in defaults if each.evidence is ModelEvidence.RUN), None)
+    if first is None or first.id == card.id or not first.pull or registry.ready(first):
+        return None
+    text = f"{first.id} is the default, but {_not_ready(first).message}"
+    return FidelityLine("model", FidelityOutcome.ADJUSTED, sent=card.id, message=text)
 
 
 def _suits(card: ModelCard, request: ImageRequest) -> bool:

@@ -12,7 +12,7 @@ from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput
 from celeste_image.pipeline.per_image import per_image
 from celeste_image.store import ArtifactStore
-from celeste_image.store.artifacts import utc_now
+from celeste_image.store.ages import utc_now
 
 __all__ = ["saving"]
 
@@ -51,7 +51,7 @@ def saving(
                 yield Saved(image, picture.data)
 
         await store.check_room()
-        async with aclosing(per_image(run(request, candidate), save)) as events:
+        async with aclosing(per_image(run(request, candidate), save, candidate.card)) as events:
             async for event in events:
                 yield event
 

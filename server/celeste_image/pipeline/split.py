@@ -55,6 +55,8 @@ async def _single(run: CandidateRun, request: ImageRequest, candidate: Candidate
                 else:
                     yield event
     except CelesteError as error:
+        if is_made:
+            error.metadata.setdefault("owed", candidate.card.owed)
         if failures and not is_made:  # a refused image was made and paid for, so no other model may make it again
             raise failures[0].error from error
         raise
@@ -76,10 +78,10 @@ async def _several(run: CandidateRun, request: Generate | Edit, candidate: Candi
                 async for event in events:
                     if (placed := tally.place(event, part)) is not None:
                         yield placed
-        except (Cancelled, DeadlineExceeded):
-            raise
         except CelesteError as raised:
-            if count == 1:
+            if count == 1 or isinstance(raised, Cancelled | DeadlineExceeded):
+                if tally.saved:
+                    raised.metadata.setdefault("owed", card.owed)
                 raise
             error = raised
         tally.end(part, error, card)

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,8 +16,9 @@ from celeste_image.core.events import Event
 from celeste_image.core.request import ImageRequest
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Transport
+from celeste_image.sandbox.workers import Workers
 
-__all__ = ["Options", "Provider", "ProviderSettings", "Tools"]
+__all__ = ["Options", "Provider", "ProviderSettings", "SortsWork", "Tools"]
 
 
 class ProviderSettings(BaseModel):
@@ -56,18 +57,20 @@ class Tools:
     Attributes:
         pixels: Pixel work, in worker processes that all providers share. The app closes them.
         transport: Sends HTTP requests; None means the guarded connections of `outbound`.
-        environment: The environment variables, where a vendor's key is looked up.
+        environment: The environment variables, where a vendor's key is looked up. A copy: the server forgets its own.
         clock: The time in seconds that deadlines count by.
         sleep: Waits for a number of seconds.
         jitter: Makes a pause out of an interval in seconds, never a shorter one.
+        workers: Makes pools of worker processes, which the provider closes.
     """
 
     pixels: Pixels = field(default_factory=lambda: Pixels("provider"))
     transport: Transport | None = None
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[float], float] = _lengthened
+    workers: Workers = field(default_factory=Workers)
 
 
 class Provider(Protocol):
@@ -111,4 +114,16 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Frees everything but the tools."""
+        ...
+
+
+@runtime_checkable
+class SortsWork(Protocol):
+    """A provider whose small work never waits for its large work."""
+
+    small_concurrency: int
+    """Most calls of small work that run beside `settings.concurrency`."""
+
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether a concrete request is small work: a matter of seconds."""
         ...

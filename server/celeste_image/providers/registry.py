@@ -77,15 +77,14 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]], tools: Tools | None
         kind = str(table.pop("kind", "" if name in classes else name))
         if kind and (name in classes or kind not in kinds):
             raise ValueError(_no_provider(name, kind, classes, kinds))
+        cls = kinds[kind] if kind else classes[name]
         try:
             if kind:
-                found = kinds[kind]
-                providers[name] = found(found.Settings.model_validate(table), tools, name=name)  # type: ignore[call-arg]
+                providers[name] = cls(cls.Settings.model_validate(table), tools, name=name)  # type: ignore[call-arg]
             else:
-                cls = classes[name]
                 providers[name] = cls(cls.Settings.model_validate(table), tools)
         except ValidationError as error:
-            raise ValueError(explain(error, f"providers.{name}")) from error
+            raise ValueError(explain(error, f"providers.{name}", cls.Settings)) from error
     return providers
 
 

@@ -1,13 +1,15 @@
 """ImageService: runs operations and returns their results or streams their events."""
 
+import asyncio
 import time
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
 
 from celeste_image.core.call import Call
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
 from celeste_image.rpc.identity import caller_of, request_id_of
@@ -28,10 +30,12 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     Args:
         run: The pipeline.
+        call_seconds: Deadline of a call whose caller sets none.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, call_seconds: float) -> None:
         self._run = run
+        self._call_seconds = call_seconds
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
         """Generates images from words."""
@@ -64,7 +68,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
         try:
             core, call = self._read(request, request_id, context)
-            async with aclosing(self._run(core, call)) as events:
+            async with self._in_time(context), aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if message := event_to_proto(event, sequence):
                         await write(message)
@@ -80,7 +84,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         request_id = request_id_of(message)
         try:
             core, call = self._read(message, request_id, context)
-            async with aclosing(self._run(core, call)) as events:
+            async with self._in_time(context), aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
                         return result_to_proto(event.result)
@@ -101,8 +105,21 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         check_message(request, prefix)
         unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
-        deadline = None if remaining is None else time.monotonic() + remaining
+        deadline = time.monotonic() + (self._call_seconds if remaining is None else remaining)
         return request_from_proto(message, unknown), Call(request_id, caller_of(context), deadline)
+
+    @asynccontextmanager
+    async def _in_time(self, context: Context) -> AsyncGenerator[None, None]:
+        """Ends a call without a deadline after `call_seconds`; gRPC ends the others. Raises DeadlineExceeded."""
+        seconds = self._call_seconds if context.time_remaining() is None else None
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            text = f"the call took longer than {seconds:g} s; set a deadline for a longer one"
+            raise DeadlineExceeded(text) from error
 
 
 def _operation_of(request: Request | image_service_pb2.StreamRequest) -> tuple[Any, str]:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
 import grpc
 
 from celeste_image.admission import ByteBudget, Hold
-from celeste_image.core.errors import DeadlineExceeded, InvalidRequest, Violation
+from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, Violation
 from celeste_image.rpc.slow_readers import WatchedContext
 from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
 
@@ -20,6 +20,14 @@ RESPONSE_COPIES = 2
 """Copies of a unary response until the caller has read it: the message, and its bytes on the wire."""
 CHUNKED_BYTES = 2 << 20
 """Memory of a call that carries chunks: one chunk of 1 MiB in transit, and copies; 2.07 MiB measured."""
+READ_ON_BYTES = 64 << 20
+READ_ON_SECONDS = 10.0
+"""Most that is read and thrown away of a stream of requests after its call has ended."""
+PACE_BYTES = 64 << 10
+REFUSED_PAUSE_SECONDS, DONE_PAUSE_SECONDS = 1.0, 0.15
+"""A caller that sends less than PACE_BYTES within this time is not in the middle of an upload: nothing more is read."""
+MOST_UNCOUNTED = 16
+"""Most streams that are read on without memory in the budget: refused ones. Each holds one message at a time."""
 
 
 def receiving(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -51,12 +59,54 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
 
 def _several(behavior: Behavior, room: Room) -> Behavior:
+    uncounted = 0
+
     async def several(requests: Any, context: Context) -> Any:
-        hold = await _reserve(room.chunks, CHUNKED_BYTES)
-        async with aclosing(_in_time(aiter(requests), hold, room.settings.read_seconds)) as messages:
-            return await behavior(messages, context)
+        nonlocal uncounted
+        arriving = aiter(requests)
+        try:
+            hold = await _reserve(room.chunks, CHUNKED_BYTES)
+        except CelesteError:
+            if uncounted < MOST_UNCOUNTED:
+                uncounted += 1
+                try:
+                    await _read_on(arriving, REFUSED_PAUSE_SECONDS)
+                finally:
+                    uncounted -= 1
+            raise
+        pause = REFUSED_PAUSE_SECONDS
+        try:
+            async with aclosing(_in_time(arriving, hold, room.settings.read_seconds)) as messages:
+                response = await behavior(messages, context)
+                pause = DONE_PAUSE_SECONDS
+                return response
+        except (DeadlineExceeded, asyncio.CancelledError):
+            pause = 0.0  # the caller sends nothing, or is gone
+            raise
+        finally:
+            if pause:
+                await _read_on(arriving, pause)
 
     return several
+
+
+async def _read_on(messages: AsyncIterator[Any], pause_seconds: float) -> None:
+    """Reads the rest of a stream of requests, within limits, and throws it away.
+
+    A caller in grpc.aio whose write fails, since the server has ended the call, gets INTERNAL from its own library
+    instead of our status or response.
+    """
+    rest, pace = READ_ON_BYTES, 0
+    with suppress(Exception):  # the stream has ended, is broken, or pauses
+        async with asyncio.timeout(READ_ON_SECONDS), asyncio.timeout(pause_seconds) as paused:
+            async for message in messages:
+                size = message.ByteSize()
+                rest, pace = rest - size, pace + size
+                if rest < 0:
+                    return
+                if pace >= PACE_BYTES:
+                    pace = 0
+                    paused.reschedule(asyncio.get_running_loop().time() + pause_seconds)
 
 
 async def _in_time(messages: AsyncIterator[Any], hold: Hold, seconds: float) -> AsyncGenerator[Any, None]:

@@ -64,7 +64,7 @@ class Server:
                 ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake and fails
             ],
         )
-        images = ImageServicer(app.run)
+        images = ImageServicer(app.run, settings.call_seconds)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
         transfers = Transfers(app.store, app.guard.limits)
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(transfers), self._server)
@@ -118,7 +118,7 @@ async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
     while True:
         await asyncio.sleep(every_seconds)
         try:
-            records, blobs, uploads = await store.sweep()
+            records, blobs, uploads = await store.sweep(every_seconds)
         except Exception as error:
             log.warning("sweep", error=f"{type(error).__name__}: {error}")
         else:

@@ -78,6 +78,10 @@ class Transfers:
                 raise DigestMismatch.at("size_bytes", f"must be the size of the artifact, {committed:,}")
             return committed, artifact
         async with self.store.upload(caller, name) as upload, aclosing(chunks):
+            if upload.waited:
+                committed, artifact = await self.store.committed(caller, name)
+                if artifact:  # the other server has stored it
+                    return committed, artifact
             async for offset, data in chunks:
                 end = self.limits.max_bytes if size_bytes is None else size_bytes
                 await self.store.write(upload, end, offset, data)

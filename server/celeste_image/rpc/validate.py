@@ -15,6 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from celeste_image.core.errors import InvalidRequest, UnknownField, Violation
+from celeste_image.rpc.sentences import sentence
 
 __all__ = ["check_message", "check_strictly", "unknown_fields"]
 
@@ -86,7 +87,7 @@ def _has_long_list(message: Message) -> bool:
 
 
 def _violations(violation: protovalidate.Violation, message: Message, prefix: str) -> Iterator[Violation]:
-    """Yields a broken rule for each of its fields, with the given number.
+    """Yields a broken rule for each of its fields, in a sentence.
 
     Most rules have one field. A rule about the whole request has no path: its text names the fields.
     """
@@ -96,16 +97,12 @@ def _violations(violation: protovalidate.Violation, message: Message, prefix: st
         if element.subscript is not None:
             key = element.subscript.value
             path += f"[{json.dumps(key, ensure_ascii=False)}]"
-    given = violation.field_value
-    said = ""
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        said = f", is {given:g}" if isinstance(given, float) else f", is {given}"
     whole = path == prefix
     path = "" if whole else path.removeprefix(f"{prefix}.")
     reason = re.sub(r"[^A-Z0-9]+", "_", violation.proto.rule_id.upper()).strip("_")
-    text = violation.proto.message
-    for field in _named_in(text, message, prefix) if whole else [path]:
-        yield Violation(field, text + said, reason)
+    text = sentence(violation, message)
+    for field in _named_in(violation.proto.message, message, prefix) if whole else [path]:
+        yield Violation(field, text, reason)
 
 
 def _named_in(text: str, message: Message, prefix: str) -> list[str]:

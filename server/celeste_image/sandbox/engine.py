@@ -35,8 +35,8 @@ class Engine(Protocol):
     that need one, and returns when done. The module may keep state between calls, such as a loaded model.
 
     `run` raises CelesteError subclasses for errors that the caller can correct. Any other exception is a bug; it goes
-    to the log, not to the caller. After import, a module with `SEALED = True` can read only the files of its code and
-    can write none.
+    to the log, not to the caller. After its import, which starts no thread, a module can read only the files of its
+    code and the weights that its pool names, and can write none.
     """
 
     def run(self, task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:

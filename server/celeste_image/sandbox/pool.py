@@ -5,20 +5,32 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
+from celeste_image.core.protection import Protection
 from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
+from celeste_image.sandbox.lines import pass_on_lines
+from celeste_image.sandbox.protections import unprotected
+from celeste_image.sandbox.watch import Watch
 
 __all__ = ["WorkerPool"]
 
 log = structlog.get_logger("celeste_image.sandbox")
+engine_log = structlog.get_logger("celeste_image.engines")
 
 EXIT_SECONDS = 1.0
 """How long a process that closed its pipe may take to exit; its own exit status tells the cause."""
+
+IDLE_SECONDS = 300.0
+"""How long a process is kept for a further task. Then it ends, and its memory is free."""
+
+START_SECONDS = 120.0
+"""How long a process may take to load its engine."""
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT")
 """Environment variables that a worker gets. All others, such as keys, stay with the server."""
@@ -36,8 +48,13 @@ class WorkerPool:
         size: Processes at most; further tasks wait.
         memory_bytes: Limit of a process's address space; 0 means no limit.
         cpu_seconds: Limit of a task's CPU time; 0 means no limit.
+        seconds: Longest wait for a task's process; the time that the caller takes for its frames does not count. 0
+            means no limit. Without one, a process that takes no CPU time for STALLED_SECONDS is still ended.
         threads: Threads of numeric libraries in each process.
-        on_log: Receives each line that a process writes to standard error.
+        weights: Folders that the engine reads beside its code. A process sees what is there when it starts.
+        required: Protections without which a process ends before it sees a task.
+        on_log: Receives the lines that a process writes to standard error; None means the server's log.
+        **facts: Fields of the lines in the server's log, beside the engine.
     """
 
     def __init__(
@@ -47,13 +64,18 @@ class WorkerPool:
         size: int = 1,
         memory_bytes: int = 0,
         cpu_seconds: int = 0,
+        seconds: float = 0,
         threads: int = 1,
-        on_log: Callable[[str], None] = lambda line: None,
+        weights: Sequence[Path] = (),
+        required: Collection[Protection] = (),
+        on_log: Callable[[str], None] | None = None,
+        **facts: str,
     ) -> None:
-        self._module = module
+        self.module = module
+        self._weights = tuple(weights)
         self._command = [
-            *(sys.executable, "-m", "celeste_image.sandbox.main", module),
-            *(str(memory_bytes), str(cpu_seconds)),
+            *(sys.executable, "-P", "-m", "celeste_image.sandbox.main", module),  # -P: the working folder has no code
+            *(str(memory_bytes), str(cpu_seconds), ",".join(required), *map(str, weights)),
         ]
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
             "MALLOC_ARENA_MAX": "2",  # each arena takes 64 MiB of the limited address space
@@ -63,16 +85,24 @@ class WorkerPool:
             "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime reports each loaded model to its maker by default
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        self._size, self._tasks = size, 0
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
-        self.on_log = on_log
-        self.controls: dict[str, bool] | None = None
-        """The controls of `confine.py` by name, and whether each holds; None before the first process is ready."""
+        self._seconds = seconds
+        self._on_log = on_log or (lambda line: engine_log.warning("engine", engine=module, line=line, **facts))
+        self.controls: dict[str, str] | None = None
+        """The controls of `confine.py` by name, and why each does not hold; an empty text for those that hold. None
+        before the first process is ready."""
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the idle workers."""
         return [worker.pid for worker in self._idle if worker.alive]
+
+    @property
+    def waiting(self) -> int:
+        """The position in the queue that a further task would have, from 1; 0 if it would run at once."""
+        return self._tasks - self._size + 1 if self._tasks >= self._size else 0
 
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
         """Runs a task and yields the frames that the engine emits.
@@ -83,19 +113,20 @@ class WorkerPool:
 
         Raises:
             CelesteError: The engine raised it.
-            EngineLost: The process ended early or sent a malformed frame. Metadata `at` is "start" before the process
-                saw the task, else "work".
+            EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
+                Metadata `at` is "start" before the process saw the task, else "work".
         """
-        async with self._free:
-            worker = self._take() or await _Worker.start(self._command, self._environment, self.on_log)
+        async with self._place():
+            worker = await self._take() or await self._start()
             done = False
             try:
                 self._note(await worker.ready())
-                async with contextlib.aclosing(worker.run(task, pictures)) as frames:
+                async with contextlib.aclosing(worker.run(task, pictures, self._seconds)) as frames:
                     async for frame in frames:
                         if frame.kind in ("done", "error"):
                             done = True
                             self._idle.append(worker)
+                            worker.rest()
                             if frame.kind == "error":
                                 raise _error_of(frame)
                             break
@@ -105,20 +136,50 @@ class WorkerPool:
                 if not done:
                     await worker.kill()
 
-    def _note(self, controls: dict[str, bool]) -> None:
-        if self.controls is None:
-            self.controls = controls
-            holds = [name for name, it_does in controls.items() if it_does]
-            missing = [name for name in controls if name not in holds]
-            log.info("sandbox", engine=self._module, holds=holds, missing=missing)
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None, None]:
+        self._tasks += 1
+        try:
+            async with self._free:
+                yield
+        finally:
+            self._tasks -= 1
 
-    def _take(self) -> "_Worker | None":
-        """Returns the most recently used idle worker that is alive, whose caches are warm; None if all are busy."""
+    def _note(self, controls: dict[str, str]) -> None:
+        if self.controls != controls:
+            self.controls = controls
+            missing = {name: why for name, why in controls.items() if why}
+            holds = [name for name in controls if name not in missing]
+            unsafe = list(unprotected(controls))
+            say = log.warning if unsafe else log.info
+            say("sandbox", engine=self.module, holds=holds, missing=list(missing), why=missing, unprotected=unsafe)
+
+    async def inspect(self) -> dict[str, str]:
+        """Starts a process if none is idle, and returns its controls; see `controls`. Raises EngineLost."""
+        async with self._free:
+            worker = await self._take() or await self._start()
+            try:
+                self._note(controls := await worker.ready())
+            finally:
+                await worker.kill()
+        return controls
+
+    async def _take(self) -> "_Worker | None":
+        """Returns the most recently used idle worker that is alive, whose caches are warm; None if there is none.
+
+        A worker can't read weights that were put there after its start, so then it ends.
+        """
         while self._idle:
             worker = self._idle.pop()
-            if worker.alive:
+            worker.wake()
+            if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
+            await worker.kill()
         return None
+
+    async def _start(self) -> "_Worker":
+        weights = [_state(path) for path in self._weights]
+        return await _Worker.start(self._command, self._environment, self._on_log, weights)
 
     async def close(self) -> None:
         """Ends the idle workers; a busy worker ends with the generator that holds it."""
@@ -126,25 +187,43 @@ class WorkerPool:
         await asyncio.gather(*(worker.kill() for worker in idle))
 
 
+_State = tuple[int, int, int] | None
+
+
+def _state(path: Path) -> _State:
+    """Returns what changes when a folder is replaced or filled; None when it is absent."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
 class _Worker:
     """A worker process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, on_log: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State]
+    ) -> None:
         self._process = process
+        self.weights = weights
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
-        self._log = asyncio.create_task(_forward(process.stderr, on_log))
-        self._controls: dict[str, bool] | None = None
+        self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
+        self._watch = Watch(process.pid, self._end)
+        self._ended = False
+        self._rest: asyncio.TimerHandle | None = None
+        self._controls: dict[str, str] | None = None
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None]
+        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None], weights: list[_State]
     ) -> "_Worker":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, limit=1 << 20
         )
-        return cls(process, on_log)
+        return cls(process, on_log, weights)
 
     @property
     def pid(self) -> int:
@@ -152,23 +231,26 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return not self._ended and self._process.returncode is None
 
-    async def ready(self) -> dict[str, bool]:
+    async def ready(self) -> dict[str, str]:
         """Waits until the engine is loaded; returns the controls, reported before the process sees any task."""
         if self._controls is None:
+            self._watch.limit(START_SECONDS)
             async with self._or_lost(at="start"):
                 frame = await receive_frame(self._out)
                 if frame.kind != "ready":
                     raise BadFrame('the first frame is not "ready"')
-                self._controls = {str(name): bool(holds) for name, holds in dict(frame.fields["controls"]).items()}
+                self._controls = {str(name): str(why) for name, why in dict(frame.fields["controls"]).items()}
         return self._controls
 
-    async def run(self, task: dict[str, Any], pictures: Sequence[bytes]) -> AsyncGenerator[Frame, None]:
+    async def run(self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float) -> AsyncGenerator[Frame, None]:
+        self._watch.limit(seconds)
         await self.send(task_frame(task, pictures))
-        async with self._or_lost(at="work"):
-            while True:
-                yield await receive_frame(self._out)
+        while True:
+            async with self._or_lost(at="work"):
+                frame = await receive_frame(self._out)
+            yield frame
 
     async def send(self, frame: Frame) -> None:
         async with self._or_lost(at="work"):
@@ -178,39 +260,40 @@ class _Worker:
 
     @contextlib.asynccontextmanager
     async def _or_lost(self, at: str) -> AsyncGenerator[None, None]:
-        """Raises EngineLost when the process ends or sends a malformed frame."""
+        """Raises EngineLost when the process ends, is too slow, or sends a malformed frame."""
         try:
-            yield
+            with self._watch.waiting():
+                yield
         except (BadFrame, asyncio.IncompleteReadError, ConnectionError) as error:
             if not isinstance(error, BadFrame):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             self._end()
             status = await self._process.wait()
-            text = f"the engine's process ended early ({_ending(status)})"
-            raise EngineLost(text, metadata={"at": at}) from error
+            cause = self._watch.verdict or f"ended early ({_ending(status)})"
+            raise EngineLost(f"the engine's process {cause}", metadata={"at": at}) from error
+
+    def rest(self) -> None:
+        """Ends the process after IDLE_SECONDS, unless it is woken before."""
+        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
+
+    def wake(self) -> None:
+        """Keeps an idle process for a task."""
+        if self._rest:
+            self._rest.cancel()
 
     def _end(self) -> None:
+        self._ended = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def kill(self) -> None:
-        """Kills the process and waits until it has ended."""
+        """Kills the process and waits until it has ended, and a moment for its last lines."""
+        self.wake()
         self._end()
         await self._process.wait()
-        await self._log
-
-
-async def _forward(stream: asyncio.StreamReader, on_log: Callable[[str], None]) -> None:
-    with contextlib.suppress(ConnectionError):
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:  # a line beyond the reader's limit is dropped; unread, it would block the process
-                continue
-            if not line:
-                return
-            on_log(line.decode(errors="replace").rstrip())
+        await asyncio.wait([self._log], timeout=EXIT_SECONDS)
+        self._log.cancel()
 
 
 def _ending(status: int) -> str:

@@ -4,7 +4,8 @@ artifacts.py   the store that callers use: an owner's artifacts, with expiry and
 blobs.py       the bytes, checked on write and read
 index.py       who owns which bytes, with media type, size and lineage
 uploads.py     resumable uploads
-files.py       file errors, fsync and free space
+ages.py        what is old enough to be deleted, whatever the wall clock does
+files.py       durable writes of files, file errors and free space
 backend.py     disk, memory or S3, by a URL
 open.py        opens the store of a URL
 """

@@ -5,14 +5,16 @@ are two artifacts.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
+from celeste_image.store.ages import Ages
 from celeste_image.store.backend import Backend
 from celeste_image.store.blobs import Blobs, digest_of
 from celeste_image.store.index import Entry, Index
@@ -20,14 +22,12 @@ from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]
 
+Read = TypeVar("Read")
+
 HEAD_BYTES = 16
 AT_ONCE = 16
-"""Entries that a listing reads concurrently: on a remote store each read is a round trip."""
-
-
-def utc_now() -> datetime:
-    """Returns the current time."""
-    return datetime.now(UTC)
+"""Entries that all listings together read concurrently: on a remote store each read is a round trip, and on a local
+one obstore takes a thread for each."""
 
 
 class ArtifactStore:
@@ -38,7 +38,7 @@ class ArtifactStore:
         uploads: The uploads that are not complete.
         retention_seconds: How long artifacts are kept after they were last stored; 0 means forever.
         reserve_bytes: Free space that must remain on a disk.
-        now: The clock.
+        ages: The clocks.
     """
 
     def __init__(
@@ -47,15 +47,16 @@ class ArtifactStore:
         uploads: Uploads,
         retention_seconds: float = 0.0,
         reserve_bytes: int = 0,
-        now: Callable[[], datetime] = utc_now,
+        ages: Ages | None = None,
     ) -> None:
         self._backend = backend
-        self._blobs = Blobs(backend, now)
+        self._ages = ages or Ages()
+        self._blobs = Blobs(backend, self._ages)
         self._index = Index(backend)
         self._uploads = uploads
         self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
         self._reserve_bytes = reserve_bytes
-        self._now = now
+        self._reading = asyncio.Semaphore(AT_ONCE)
 
     @property
     def damaged(self) -> int:
@@ -77,10 +78,10 @@ class ArtifactStore:
         """
         sha256 = await digest_of(data)
         await self._blobs.put(sha256, data)
-        now = self._now()
+        now = self._ages.now()
         lineages = (lineage,) if lineage else ()
         entry = Entry(sha256, media_type(data[:HEAD_BYTES]), len(data), width, height, now, now, lineages)
-        return self._artifact(await self._index.put(owner, entry, self._expiry(now)))
+        return self._artifact(await self._index.put(owner, entry, self._expiry()))
 
     async def get(self, owner: str, name: str) -> bytes:
         """Returns an artifact's bytes.
@@ -140,14 +141,20 @@ class ArtifactStore:
         """Returns the names whose bytes the owner does not have, in order. Raises StorageUnavailable."""
         had: list[bool] = []
         for first in range(0, len(names), AT_ONCE):
-            had += await asyncio.gather(*(self._has(owner, name) for name in names[first : first + AT_ONCE]))
+            some = names[first : first + AT_ONCE]
+            had += await asyncio.gather(*(self._in_turn(self._has, owner, name) for name in some))
         return [name for name, has in zip(names, had, strict=True) if not has]
+
+    async def _in_turn(self, read: Callable[[str, str], Awaitable[Read]], owner: str, name: str) -> Read:
+        async with self._reading:
+            return await read(owner, name)
 
     async def owned(self, owner: str, after: str = "") -> AsyncGenerator[Artifact, None]:
         """Yields an owner's artifacts after the name `after`, by name, without lineages. Raises StorageUnavailable."""
         digests = await self._index.digests(owner, _sha256(after) if after else "")
         for first in range(0, len(digests), AT_ONCE):
-            for artifact in await asyncio.gather(*(self._known(owner, d) for d in digests[first : first + AT_ONCE])):
+            some = digests[first : first + AT_ONCE]
+            for artifact in await asyncio.gather(*(self._in_turn(self._known, owner, digest) for digest in some)):
                 if artifact is not None:
                     yield replace(artifact, lineages=())
 
@@ -201,25 +208,33 @@ class ArtifactStore:
                 return await self.find(owner, name)
             head = await self._uploads.check(upload, sha256, size_bytes)
             await self._blobs.put(sha256, upload.path)
-            now = self._now()
+            now = self._ages.now()
             entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
-            entry = await self._index.put(owner, entry, self._expiry(now))
+            entry = await self._index.put(owner, entry, self._expiry())
             self._uploads.finish(upload)
         return self._artifact(entry)
 
     # Age
 
-    async def sweep(self) -> tuple[int, int, int]:
-        """Removes expired artifacts, bytes without an owner, and abandoned uploads.
+    async def sweep(self, apart_seconds: float = 0.0) -> tuple[int, int, int]:
+        """Removes expired artifacts, bytes without an owner, and abandoned uploads, if an earlier sweep found them too.
+
+        After a step of the wall clock, a sweep removes nothing.
+
+        Args:
+            apart_seconds: How long ago that earlier sweep must have been, by the monotonic clock.
 
         Returns:
             How many index entries, blobs and uploads were removed.
         """
-        now = self._now()
-        uploads = self._uploads.sweep(now)
-        staged = await self._backend.sweep(now)
-        owned, entries = await self._index.sweep(self._expiry(now))
-        return entries, staged + await self._blobs.sweep(owned, now), uploads
+        if not self._ages.begin_sweep(apart_seconds):
+            return 0, 0, 0
+        uploads = self._uploads.sweep(self._ages)
+        staged = await self._backend.sweep(self._ages)
+        owned, entries = await self._index.sweep(self._ages, self._retention)
+        blobs = await self._blobs.sweep(owned)
+        self._ages.end_sweep()
+        return entries, staged + blobs, uploads
 
     @asynccontextmanager
     async def _present(self, owner: str, artifact: Artifact) -> AsyncGenerator[None, None]:
@@ -241,12 +256,12 @@ class ArtifactStore:
         artifact = await self._known(owner, _sha256(name))
         return artifact is not None and await self._blobs.holds(artifact.sha256, artifact.size_bytes)
 
-    def _expiry(self, now: datetime) -> datetime | None:
+    def _expiry(self) -> datetime | None:
         """Returns the time at or before which expired artifacts were last stored; None without expiry."""
-        return now - self._retention if self._retention else None
+        return self._ages.horizon(self._retention) if self._retention else None
 
     def _expired(self, entry: Entry) -> bool:
-        before = self._expiry(self._now())
+        before = self._expiry()
         return before is not None and entry.touched <= before
 
     def _artifact(self, entry: Entry) -> Artifact:

@@ -13,7 +13,8 @@ from obstore.exceptions import BaseError, UnknownConfigurationKeyError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from celeste_image.core.errors import CelesteError
-from celeste_image.store.files import check_room, failed, file_failures, in_thread, sweep_staged, sync
+from celeste_image.store.ages import Ages
+from celeste_image.store.files import check_room, failed, file_failures, in_thread, make_folder, staged, sync, write
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -58,15 +59,17 @@ class Backend:
             await self.put("probe", PROBE)
 
     async def put(self, path: str, content: bytes | Path) -> None:
-        """Stores an object durably; a file is streamed.
+        """Stores an object durably; a file is streamed. A failed put leaves the earlier object.
 
         Raises:
             StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
         with self.writing():
-            await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
-        await self.sync(path)
+            if self.folder:  # obstore renames a file before it is on the disk
+                await in_thread(write, self.folder, self.folder / path, content)
+            else:
+                await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
         self.failing = False
 
     async def sync(self, path: str) -> None:
@@ -99,12 +102,17 @@ class Backend:
         except FileNotFoundError:
             return None
 
-    async def sweep(self, now: datetime) -> int:
+    async def sweep(self, ages: Ages) -> int:
         """Deletes unfinished files of killed servers; returns how many. Raises StorageUnavailable."""
         if self.folder is None:
             return 0
+        deleted = 0
         with self.failures():
-            return await in_thread(sweep_staged, self.folder, (now - ORPHAN_AGE).timestamp())
+            for path, changed in await in_thread(staged, self.folder):
+                if ages.is_old(str(path), changed, ORPHAN_AGE):
+                    path.unlink(missing_ok=True)
+                    deleted += 1
+        return deleted
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
@@ -152,7 +160,7 @@ def open_backend(url: str, options: Mapping[str, str]) -> Backend:
         return Backend(MemoryStore())
     if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
         folder = Path(url2pathname(parts.path))
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         return Backend(LocalStore(folder), folder)
     if parts.scheme == "s3" and parts.netloc:
         return Backend(_open_s3(url, options), far=True)

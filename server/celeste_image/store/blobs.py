@@ -3,8 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
-from datetime import datetime
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -12,6 +11,7 @@ import structlog
 
 from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
+from celeste_image.store.ages import Ages
 from celeste_image.store.backend import ORPHAN_AGE, Backend
 
 __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
@@ -36,10 +36,10 @@ class Blobs:
         damaged: How many blobs were found damaged or lost since the server started.
     """
 
-    def __init__(self, backend: Backend, now: Callable[[], datetime]) -> None:
+    def __init__(self, backend: Backend, ages: Ages) -> None:
         self._backend = backend
         self._objects = backend.objects
-        self._now = now
+        self._ages = ages
         self._verified: OrderedDict[str, str | None] = OrderedDict()  # path -> entity tag at its last good check
         self._doubtful: set[str] = set()  # Linux reports a failed fsync only once, so these are written again
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -120,7 +120,7 @@ class Blobs:
             yield offset, chunk
             offset = upto
 
-    async def sweep(self, owned: set[str], now: datetime) -> int:
+    async def sweep(self, owned: set[str]) -> int:
         """Deletes blobs without an owner that are older than an hour; returns how many. Raises StorageUnavailable."""
         deleted = 0
         async for meta in self._backend.list("sha256/"):
@@ -129,10 +129,9 @@ class Blobs:
             # Foreign objects stay: an operator may keep notes beside the bytes.
             if not is_artifact_name(artifact_name(sha256)) or path != path_of(sha256) or sha256 in owned:
                 continue
-            if now - meta["last_modified"] > ORPHAN_AGE:
+            if self._ages.is_old(path, meta["last_modified"], ORPHAN_AGE):
                 async with self._lock(sha256):
-                    changed = await self._backend.changed(path)  # since it was listed
-                    if changed and now - changed > ORPHAN_AGE:
+                    if await self._backend.changed(path) == meta["last_modified"]:  # not since it was listed
                         await self._backend.delete(path)
                         self._verified.pop(path, None)
                         deleted += 1
@@ -152,7 +151,7 @@ class Blobs:
         try:
             with self._backend.failures():
                 meta = await self._objects.head_async(path)
-                young = self._now() - meta["last_modified"] < ORPHAN_AGE / 2
+                young = meta["last_modified"] > self._ages.horizon(ORPHAN_AGE / 2)
                 return young and await self._fits(path, sha256, meta["e_tag"])
         except FileNotFoundError:
             return False

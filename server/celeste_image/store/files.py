@@ -1,11 +1,15 @@
-"""File work of the store: error translation, threads, fsync and free space."""
+"""File work of the store: durable writes, error translation, threads and free space."""
 
 import asyncio
 import contextlib
 import errno
 import os
 import re
+import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +17,7 @@ import structlog
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 
-__all__ = ["check_room", "failed", "file_failures", "in_thread", "sweep_staged", "sync"]
+__all__ = ["check_room", "failed", "file_failures", "in_thread", "make_folder", "staged", "sync", "unwritable", "write"]
 
 T = TypeVar("T")
 
@@ -24,8 +28,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # EFBIG comes from `ulimit -f`
 FULL_TEXTS = tuple(f"(os error {number})" for number in FULL)
 """Ends of the messages of Rust's `std::io::Error`; obstore has no exception classes for these."""
 
-STAGED = re.compile(r"[0-9a-f]{64}(\.json)?#\d+")
-"""Names of obstore's temporary files, which it renames when they are complete."""
+STAGED = re.compile(r"([0-9a-f]{64}(\.json)?|probe)#\d+")
+"""Names of temporary files, which are renamed when they are complete. obstore's listings leave such names out."""
+COPY_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
@@ -82,27 +87,75 @@ def check_room(folder: Path, reserve_bytes: int) -> None:
         raise full()
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a private folder durably, with its parents; an existing one stays as it is. Raises OSError."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in missing:
+        _flush(path.parent)
+
+
+def unwritable(folder: Path) -> str:
+    """Makes a folder, and returns why no file can be made in it; empty if one can."""
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def write(root: Path, path: Path, content: bytes | Path) -> None:
+    """Writes a file below `root` durably, with its folders, or leaves the earlier file.
+
+    The bytes are flushed under a temporary name, then the file is renamed, then its folders are flushed. In any other
+    order, a power failure could replace a good file by an empty one.
+
+    Raises:
+        FileNotFoundError: `root` is absent.
+        OSError: A disk error occurred.
+    """
+    root.stat()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}#{secrets.randbits(63)}")
+    try:
+        with temporary.open("xb") as file:
+            if isinstance(content, Path):
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, file, COPY_BYTES)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    for folder in path.parents:
+        if folder.is_relative_to(root):
+            _flush(folder)
+
+
 def sync(root: Path, path: Path) -> None:
     """Flushes a file and its folders, up to `root`, to the disk. Raises OSError."""
     for target in (path, *(p for p in path.parents if p.is_relative_to(root))):
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _flush(target)
 
 
-def sweep_staged(root: Path, before: float) -> int:
-    """Deletes obstore's temporary files below a folder that are older than `before`; returns how many.
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
-    `before` is a Unix time in seconds. Raises OSError.
-    """
-    deleted = 0
+
+def staged(root: Path) -> list[tuple[Path, datetime]]:
+    """Returns the temporary files below a folder, each with the time of its last change. Raises OSError."""
+    found = []
     for folder, _, names in os.walk(root):
         for name in filter(STAGED.fullmatch, names):
             path = Path(folder, name)
             with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    deleted += 1
-    return deleted
+                found.append((path, datetime.fromtimestamp(path.stat().st_mtime, UTC)))
+    return found

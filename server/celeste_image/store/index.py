@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -12,6 +12,7 @@ import structlog
 
 from celeste_image.core.artifact import Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged
+from celeste_image.store.ages import Ages
 from celeste_image.store.backend import Backend
 
 __all__ = ["Entry", "Index", "check_owner"]
@@ -133,8 +134,10 @@ class Index:
         found = [_digest(str(meta["path"])) async for meta in self._backend.list(prefix, offset)]
         return sorted(filter(None, found))
 
-    async def sweep(self, expired: datetime | None) -> tuple[set[str], int]:
-        """Deletes the entries last touched at or before a time; None deletes none.
+    async def sweep(self, ages: Ages, retention: timedelta | None) -> tuple[set[str], int]:
+        """Deletes the entries that are older than the retention; None deletes none.
+
+        The log warns when every entry is expired: after a restart, a wrong clock looks like that.
 
         Returns:
             The digests that still have an owner, and how many entries were deleted.
@@ -143,19 +146,23 @@ class Index:
             StorageUnavailable: The store can't be read or written.
         """
         owned: set[str] = set()
-        deleted = 0
+        deleted = expired = 0
         async for meta in self._backend.list("records/"):
             path, sha256 = str(meta["path"]), _digest(str(meta["path"]))
             if not sha256:
                 continue
-            if expired is not None and meta["last_modified"] <= expired:
-                async with self._lock(path):
-                    changed = await self._backend.changed(path)  # since it was listed
-                    if changed and changed <= expired:
-                        await self._backend.delete(path)
-                        deleted += 1
-                        continue
+            if retention is not None and meta["last_modified"] <= ages.horizon(retention):
+                expired += 1
+                if ages.is_old(path, meta["last_modified"], retention):
+                    async with self._lock(path):
+                        if await self._backend.changed(path) == meta["last_modified"]:  # not since it was listed
+                            await self._backend.delete(path)
+                            deleted += 1
+                            continue
             owned.add(sha256)
+        if expired > deleted:
+            told = log.warning if expired == len(owned) + deleted else log.info
+            told("expired artifacts are deleted by the next sweep", artifacts=expired - deleted, time=str(ages.now()))
         return owned, deleted
 
     def _lock(self, path: str) -> asyncio.Lock:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import open_backend
+from celeste_image.store.files import make_folder
 from celeste_image.store.uploads import Uploads
 
 __all__ = ["open_store"]
@@ -32,5 +33,5 @@ def open_store(
         OSError: A folder can't be created.
     """
     backend = open_backend(url, options or {})
-    spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(spool)
     return ArtifactStore(backend, Uploads(spool, reserve_bytes), retention_seconds, reserve_bytes)

@@ -6,11 +6,12 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
-from celeste_image.core.errors import DigestMismatch, InvalidRequest
+from celeste_image.core.errors import DigestMismatch, InvalidRequest, StorageUnavailable
+from celeste_image.store.ages import Ages
 from celeste_image.store.files import check_room, file_failures, in_thread
 from celeste_image.store.index import check_owner
 
@@ -18,6 +19,9 @@ __all__ = ["Upload", "Uploads"]
 
 HEAD_BYTES = 16
 HASH_CHUNK_BYTES = 1 << 20
+LOCK_SECONDS = 20.0
+"""How long a writer waits for another server that has the upload open, in the same spool."""
+LOOK_SECONDS = 0.05
 UNFINISHED_AGE = timedelta(hours=24)
 """How long an upload may be idle before a sweep removes it."""
 
@@ -30,6 +34,7 @@ class Upload:
         size: Bytes that have arrived.
         writers: Writers that have the upload open.
         done: Whether the bytes are stored as an artifact; then the other writers are finished too.
+        waited: Whether another server had the upload open, and may have stored the artifact.
         lock: Held during every change of the bytes.
     """
 
@@ -37,7 +42,7 @@ class Upload:
         self.path = path
         self.size = 0
         self.writers = 0
-        self.done = False
+        self.done = self.waited = False
         self.lock = asyncio.Lock()
         self._file = -1
 
@@ -121,11 +126,11 @@ class Uploads:
 
     @asynccontextmanager
     async def open(self, owner: str, sha256: str) -> AsyncGenerator[Upload, None]:
-        """Opens an artifact's upload for one more writer.
+        """Opens an artifact's upload for one more writer, after waiting for another server that has it open.
 
         Raises:
             StorageFull: The disk has no room for uploads.
-            StorageUnavailable: The file can't be written, or another server has it open.
+            StorageUnavailable: The file can't be written, or another server keeps it open.
         """
         check_room(self._folder, self._reserve_bytes)
         path = self._path(owner, sha256)
@@ -134,7 +139,7 @@ class Uploads:
         try:
             async with upload.lock:
                 with file_failures():
-                    await in_thread(upload.load)
+                    await self._load(upload)
             yield upload
         finally:
             upload.writers -= 1
@@ -142,6 +147,19 @@ class Uploads:
                 self._forget(upload)
                 with suppress(OSError):  # a sweep removes it later
                     upload.close()
+
+    async def _load(self, upload: Upload) -> None:
+        """Opens an upload's file. Raises OSError, and StorageUnavailable when another server keeps it open."""
+        give_up = asyncio.get_running_loop().time() + LOCK_SECONDS
+        while True:
+            try:
+                return await in_thread(upload.load)
+            except BlockingIOError as error:
+                upload.waited = True
+                if asyncio.get_running_loop().time() >= give_up:
+                    text = f"another server has had this upload open for {LOCK_SECONDS:g} s"
+                    raise StorageUnavailable(text, retry_after=LOCK_SECONDS / 4) from error
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
         """Writes a chunk at its offset; bytes that have arrived already are ignored.
@@ -206,14 +224,14 @@ class Uploads:
             else:
                 path.unlink(missing_ok=True)
 
-    def sweep(self, now: datetime) -> int:
+    def sweep(self, ages: Ages) -> int:
         """Removes uploads that were idle for a day; returns how many. Raises StorageUnavailable."""
         deleted = 0
         with file_failures():
             for path in self._folder.glob("*.part"):
                 with suppress(FileNotFoundError):
-                    age = now.timestamp() - path.stat().st_mtime
-                    if path not in self._open and age > UNFINISHED_AGE.total_seconds():
+                    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    if path not in self._open and ages.is_old(str(path), changed, UNFINISHED_AGE):
                         path.unlink()
                         deleted += 1
         return deleted

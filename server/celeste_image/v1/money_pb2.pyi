@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -44,6 +46,32 @@ class Money(_message.Message):
 Global___Money: _TypeAlias = Money  # noqa: Y015
 
 @_typing.final
+class Quantity(_message.Message):
+    """A number of units."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    unit: _builtins.str
+    """Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on."""
+    amount: _builtins.float
+    """Number of units."""
+    def __init__(
+        self,
+        *,
+        unit: _builtins.str = ...,
+        amount: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantity: _TypeAlias = Quantity  # noqa: Y015
+
+@_typing.final
 class Usage(_message.Message):
     """Resources that one operation used."""
 
@@ -52,6 +80,7 @@ class Usage(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     MEGAPIXELS_FIELD_NUMBER: _builtins.int
     COMPUTE_TIME_FIELD_NUMBER: _builtins.int
+    BILLED_FIELD_NUMBER: _builtins.int
     images: _builtins.int
     """Images stored."""
     megapixels: _builtins.float
@@ -60,16 +89,23 @@ class Usage(_message.Message):
     def compute_time(self) -> _duration_pb2.Duration:
         """Time that engines of this server worked on the operation, without waiting. Unset when no engine did."""
 
+    @_builtins.property
+    def billed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantity]:
+        """Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+        did not say.
+        """
+
     def __init__(
         self,
         *,
         images: _builtins.int = ...,
         megapixels: _builtins.float = ...,
         compute_time: _duration_pb2.Duration | None = ...,
+        billed: _abc.Iterable[Global___Quantity] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["compute_time", b"compute_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_time", b"compute_time", "images", b"images", "megapixels", b"megapixels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed", b"billed", "compute_time", b"compute_time", "images", b"images", "megapixels", b"megapixels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

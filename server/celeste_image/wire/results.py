@@ -115,7 +115,11 @@ def result_to_proto(result: OperationResult) -> operation_pb2.OperationResult:
             for index, error in result.failures.items()
         ],
         fidelity=[_line_proto(line) for line in result.fidelity],
-        usage=money_pb2.Usage(images=result.usage.images, megapixels=result.usage.megapixels),
+        usage=money_pb2.Usage(
+            images=result.usage.images,
+            megapixels=result.usage.megapixels,
+            billed=[money_pb2.Quantity(unit=unit, amount=amount) for unit, amount in result.usage.billed.items()],
+        ),
         safety=[verdict_to_proto(verdict) for verdict in result.safety],
     )
     if result.usage.compute_seconds is not None:
@@ -136,7 +140,7 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
         failures={failure.index: error_from_status(failure.status) for failure in message.failures},
         analysis=analysis_from_proto(message.analysis) if message.HasField("analysis") else None,
         fidelity=tuple(_line(line) for line in message.fidelity),
-        usage=Usage(usage.images, usage.megapixels, seconds),
+        usage=Usage(usage.images, usage.megapixels, seconds, {each.unit: each.amount for each in usage.billed}),
         safety=tuple(verdict_from_proto(verdict) for verdict in message.safety),
     )
 

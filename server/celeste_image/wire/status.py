@@ -1,5 +1,6 @@
 """Converts core errors to `google.rpc.Status` and back."""
 
+import re
 from dataclasses import replace
 
 from google.protobuf import any_pb2, duration_pb2
@@ -11,6 +12,7 @@ from celeste_image.core.errors import (
     ERRORS,
     Attempt,
     CelesteError,
+    DeadlineExceeded,
     InternalError,
     RequestTooLarge,
     ServerUnavailable,
@@ -158,6 +160,16 @@ def _seconds(duration: duration_pb2.Duration) -> float:
     return duration.ToNanoseconds() / 1e9
 
 
+def _unreachable(details: str) -> str:
+    """Returns gRPC's text about a server that can't be reached, without the names of its own parts."""
+    if "last error: " not in details:
+        return details or "the server is unreachable"
+    reason = details.rpartition("last error: ")[2]
+    reason = re.sub(r"^[A-Z_]+: ", "", reason)
+    reason = re.sub(r"(Failed to connect to remote host|connect failed): (addr: \S+ error: )?", "", reason)
+    return f"the server is unreachable ({reason})"
+
+
 def error_from_trailers(code: StatusCode, details: str, trailers: object) -> CelesteError:
     """Returns the error of a failed call, from its trailers or else from its code."""
     for key, value in trailers or ():  # type: ignore[attr-defined]  # any iterable of pairs
@@ -167,7 +179,12 @@ def error_from_trailers(code: StatusCode, details: str, trailers: object) -> Cel
             except DecodeError:
                 break
     if code is StatusCode.UNAVAILABLE:
-        return ServerUnavailable(details or "the server is unreachable")
+        return ServerUnavailable(_unreachable(details))
+    if code is StatusCode.DEADLINE_EXCEEDED and details in ("", "Deadline Exceeded"):  # gRPC's own text
+        return DeadlineExceeded("the deadline passed before the server answered; a longer timeout gives it more time")
+    if code is StatusCode.UNIMPLEMENTED or "http2 header with status" in details:
+        text = "the server there does not know this call: it is not a Celeste server, or another version"
+        return ServerUnavailable(f"{text} ({details})" if details else text)
     if code is StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:  # gRPC's own text, core/lib/surface
         return RequestTooLarge("the request has more bytes than the server accepts")
     return error_from_status(status_pb2.Status(code=code.value[0], message=details))

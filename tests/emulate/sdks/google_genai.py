@@ -45,7 +45,7 @@ seen["moderation"] = [blocked.prompt_feedback.block_reason.value, blocked.candid
 filtered = client.models.generate_content(model=MODEL, contents=["a boat [emulate: moderate=output]"])
 seen["filtered"] = filtered.candidates[0].finish_reason.value
 interaction = client.interactions.create(
-    model=MODEL, input="a boat", response_format={"type": "image", "mime_type": "image/png", "aspect_ratio": "16:9"}
+    model=MODEL, input="a boat", response_format={"type": "image", "mime_type": "image/jpeg", "aspect_ratio": "16:9"}
 )
 drawn = base64.b64decode(interaction.output_image.data)
 seen["interaction"] = [interaction.status, list(Image.open(io.BytesIO(drawn)).size)]

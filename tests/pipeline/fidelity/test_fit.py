@@ -73,6 +73,18 @@ async def test_an_erasure_is_honored_and_gets_a_seed() -> None:
     assert concrete.seed == 5
 
 
+async def test_what_work_does_not_keep_of_an_image_is_a_line_that_refuses_nothing() -> None:
+    notes = ("has 16 bits a channel; work on its pixels uses 8", "the end of its file is missing")
+    source = picture()
+    assert source.facts
+    source = replace(source, facts=replace(source.facts, notes=notes))
+    lines, _ = await fit(edit(Erase(Mask(picture())), source, strict=True))
+    assert (lines["image"].outcome, lines["image"].message) == (FidelityOutcome.ADJUSTED, "; ".join(notes))
+    lines, _ = await fit(edit(Erase(Mask(source))))
+    assert lines["erase.mask.image"].message == "; ".join(notes)
+    assert "image" not in lines
+
+
 async def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"erase\.mask\.image: must be as large"):
         await fit(edit(Erase(Mask(picture(48, 64)))))
@@ -82,7 +94,9 @@ async def test_a_prompt_that_the_model_can_not_use_is_dropped() -> None:
     lines, _ = await fit(edit(Outpaint(left=8, prompt="more sky")))
     assert lines["outpaint"].outcome is FidelityOutcome.HONORED
     assert lines["outpaint.prompt"].outcome is FidelityOutcome.DROPPED
-    assert lines["outpaint.prompt"].message == "local/patchmatch does not read it"
+    assert lines["outpaint.prompt"].message.startswith(
+        "local/patchmatch does not read it; it fills with what is around;"
+    )
     with pytest.raises(InvalidRequest, match=r"outpaint\.prompt"):
         await fit(edit(Outpaint(left=8, prompt="more sky"), strict=True))
 

@@ -86,7 +86,7 @@ def upscaled(width: int, height: int, **fields: Any) -> Upscale:
 
 async def test_what_is_left_open_gets_a_default_and_a_line() -> None:
     concrete, lines = await fit(painted(), saved(width=512, height=256))
-    assert (concrete.size, concrete.seed, concrete.count) == (Size(512, 256), SEED, 1)
+    assert (concrete.size, concrete.seed, concrete.count) == (Size(512, 256), SEED, 0)
     assert lines["size"].outcome is DEFAULTED
     assert lines["size"].sent == {"width": 512, "height": 256} == lines["size"].measured
     assert lines["seed"] == FidelityLine("seed", DEFAULTED, sent=SEED)

@@ -166,3 +166,11 @@ def test_all_in_a_table_of_headers_is_a_secret() -> None:
     for shown in texts_of(provider.settings):  # type: ignore[arg-type]
         assert "canary" not in shown
     assert provider.settings.headers["x-api"].reveal() == "sk-canary-1"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_file_of_any_editor_is_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "key"
+    file.write_bytes((("\ufeff" if encoding == "utf-16-be" else "") + FIRST + "\r\n").encode(encoding))
+    credential = key(f"file:{file}")
+    assert (credential.problem, credential.now.reveal()) == ("", FIRST)

@@ -382,7 +382,7 @@ async def test_results_come_as_urls_objects_or_base64(out: Any) -> None:
     assert (await world.events())[-1] == PICTURE
 
 
-@pytest.mark.parametrize("seed", [True, -1, 1 << 64, "7", 1.5, None])
+@pytest.mark.parametrize("seed", [True, -1, 1 << 64, "7 or so", 1.5, None])
 async def test_seeds_of_another_kind_are_left_out(seed: Any) -> None:
     world = World(TAKEN, answer({"status": "done", "out": OUT, "seed": seed}), PNG)
     (picture,) = [event for event in await world.events() if isinstance(event, Picture)]
@@ -392,7 +392,7 @@ async def test_seeds_of_another_kind_are_left_out(seed: Any) -> None:
 # Other kinds of job
 
 BY_STATUS = Polling(
-    states={"202": State.RUNNING, "200": State.READY, "refused": State.MODERATED},
+    states={"202": State.RUNNING, "200": State.READY, "fine": State.READY, "refused": State.MODERATED},
     status=(("why",),),
     poll="/jobs/{id}",
     results=(("first",), ("out",)),

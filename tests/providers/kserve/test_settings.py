@@ -53,7 +53,7 @@ async def test_a_model_of_one_size_needs_no_inputs_for_it() -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"url": "http://127.0.0.1:8001"}, "url: Value error, must be grpc://host:port or grpcs://host:port"),
+        ({"url": "http://127.0.0.1:8001"}, "url: must be grpc://host:port or grpcs://host:port"),
         ({"url": "grpc://127.0.0.1"}, "must have a port; Triton's is 8001, KServe's is 8081"),
         ({"url": "grpc://host:8001/v2"}, "must be grpc://host:port"),
         ({"url": "grpc://me@host:8001"}, "has a user name in it"),

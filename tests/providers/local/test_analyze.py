@@ -40,7 +40,7 @@ def test_what_is_missing_is_named_with_the_way_to_get_it() -> None:
     assert weights.text.endswith("celeste models pull local/analyze")
     assert (
         extra.text
-        == "texts are omitted: the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+        == "texts are omitted: the extra `ocr` is not on the server; get it with: celeste models pull local/ocr"
     )
     assert [warning.path for warning in MODEL.warnings(asked(), LocalOptions())] == ["kinds"] * 3, "safety too"
     assert not list(MODEL.warnings(asked(AnalysisKind.METADATA), LocalOptions()))

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -67,7 +68,7 @@ def options(**values: Any) -> RequestOptions:
 
 
 def edited(model: str, edit: AnyEdit, **fields: Any) -> Edit:
-    return Edit(model=f"bfl/{model}", image=loaded("IMAGE"), edit=edit, **fields)
+    return Edit(**{"model": f"bfl/{model}", "image": loaded("IMAGE"), "edit": edit} | fields)
 
 
 def generated(model: str = "flux-pro-1.1", **fields: Any) -> Generate:
@@ -118,6 +119,88 @@ async def test_sizes_are_as_the_model_takes_them(model: str, size: Size, fields:
     path, body = await sent(generated(model, size=size))
     assert path == f"/v1/{model}"
     assert body == {"prompt": PROMPT, "seed": 42, "output_format": "png"} | fields
+
+
+@pytest.mark.parametrize("model", ["flux-kontext-pro", "flux-kontext-max"])
+async def test_kontext_generates_with_images_and_without(model: str) -> None:
+    path, body = await sent(generated(model, size=Size(aspect_ratio="16:9")))
+    assert path == f"/v1/{model}"
+    assert body == {"prompt": PROMPT, "seed": 42, "output_format": "png", "aspect_ratio": "16:9"}
+    _, body = await sent(generated(model, references=(ImageReference(loaded("IMAGE")),)))
+    assert base64.b64decode(body["input_image"]) == fixture("IMAGE")
+
+
+@pytest.mark.parametrize("model", ["flux-pro-1.1", "flux-pro-1.1-ultra", "flux-dev"])
+async def test_older_models_take_one_image_as_a_prompt(model: str) -> None:
+    given = options(image_prompt_strength=0.4)
+    _, body = await sent(generated(model, references=(ImageReference(loaded("IMAGE")),), options=given))
+    assert base64.b64decode(body["image_prompt"]) == fixture("IMAGE")
+    assert body.get("image_prompt_strength") == (0.4 if model == "flux-pro-1.1-ultra" else None)
+    assert "input_image" not in body
+
+
+async def test_the_open_model_has_steps_and_guidance() -> None:
+    _, body = await sent(generated("flux-dev", options=options(steps=12, guidance=2.5)))
+    assert (body["steps"], body["guidance"], body["width"]) == (12, 2.5, 1024)
+
+
+def small(side: int) -> ImageInput:
+    image = loaded("IMAGE")
+    assert image.facts
+    return replace(image, facts=replace(image.facts, width=side, height=400))
+
+
+@pytest.mark.parametrize(
+    ("request_", "paths"),
+    [
+        (edited("flux-kontext-pro", Instruct(PROMPT), image=small(255)), ["image"]),
+        (edited("flux-pro-1.0-expand", Outpaint(left=9), image=small(255)), ["image"]),
+        (edited("flux-pro-1.0-fill", Inpaint(Mask(small(255)), PROMPT), image=small(255)), ["image"]),
+        (generated("flux-dev", references=(ImageReference(small(255)),)), ["references[0].image"]),
+        (edited("flux-2-pro", Instruct(PROMPT), image=small(63)), ["image"]),
+        (edited("flux-2-pro", Instruct(PROMPT), references=(ImageReference(small(63)),)), ["references[0].image"]),
+        (edited("flux-2-pro", Instruct(PROMPT), image=small(64)), []),
+        (edited("flux-kontext-pro", Instruct(PROMPT), image=small(256)), []),
+    ],
+    ids=str,
+)
+async def test_an_image_that_is_too_small_is_refused_before_it_is_paid(request_: Edit, paths: list[str]) -> None:
+    if not paths:
+        assert await sent(request_)
+        return
+    script = FakeTransport()
+    vendor, _ = world(script)
+    _, error = await run_error(lambda tried: vendor.run(request_, tried), candidate(vendor, request_))
+    assert isinstance(error, InvalidRequest)
+    assert [violation.field for violation in error.violations] == paths
+    assert not script.requests
+
+
+@pytest.mark.parametrize(
+    ("host", "is_fetched"),
+    [
+        ("bfldeliverysc.blob.core.windows.net", True),
+        ("bfldeliveryscus.blob.core.windows.net", True),
+        ("bfldeliveryprod.blob.core.windows.net", True),
+        ("bfldeliveryprodeu4.blob.core.windows.net", True),
+        ("bfldeliveryprodus2.blob.core.windows.net", True),
+        ("delivery-eu1.bfl.ai", True),
+        ("delivery.us1.bfl.ai", True),
+        ("bfldeliverysc.blob.core.windows.net.evil.test", False),
+        ("notbfldeliverysc.blob.core.windows.net", False),
+        ("anybody.blob.core.windows.net", False),
+    ],
+)
+async def test_results_are_fetched_from_its_older_hosts_too(host: str, is_fetched: bool) -> None:
+    done = answer({"id": "task-1", "status": "Ready", "result": {"sample": f"https://{host}/a.png?sig=x"}})
+    script = FakeTransport(TAKEN, *([done, PNG] if is_fetched else [done] * 8))
+    vendor, _ = world(script)
+    if is_fetched:
+        assert any(isinstance(event, Picture) for event in await run(vendor, generated()))
+        return
+    _, error = await run_error(lambda tried: vendor.run(generated(), tried), candidate(vendor, generated()))
+    assert f'adds "{host}" to providers.bfl.result_hosts' in error.message
+    assert error.metadata["owed"] == "true"
 
 
 async def test_only_options_that_the_model_reads_are_sent() -> None:
@@ -332,5 +415,5 @@ async def test_without_a_key_it_is_not_ready_and_says_where_to_put_it() -> None:
 
 def test_its_cards() -> None:
     vendor, _ = world(FakeTransport(TAKEN))
-    assert len(vendor.cards) == 11
+    assert len(vendor.cards) == 12
     assert all(vendor.ready(card) and card.stage is ModelStage.ACTIVE for card in vendor.cards)

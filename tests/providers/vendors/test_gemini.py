@@ -86,7 +86,7 @@ async def test_a_picture_that_was_refused_is_no_picture(reason: str) -> None:
     made, _ = gemini(answer(envelope(picture_part(), reason=reason, finishMessage="Not this one.")))
     error = await error_of(made, GENERATE)
     assert isinstance(error, SafetyBlocked)
-    assert error.metadata == {"provider": "gemini", "stage": "output"}
+    assert error.metadata == {"provider": "gemini", "stage": "output", "owed": "unknown"}
     assert error.message == f"gemini: the image was refused ({reason}): Not this one."
 
 
@@ -105,7 +105,7 @@ async def test_a_prompt_that_was_refused() -> None:
         (envelope({"text": "Which\nfox?"}), "the model made no image: Which fox?"),
         (envelope({"text": "a"}, reason="MAX_TOKENS", finishMessage="Too long."), "(MAX_TOKENS): Too long."),
         (envelope(picture_part(thought=True)), "the model made no image"),
-        (envelope({"inlineData": {"data": "no base64"}}), "the image is not base64"),
+        (envelope({"inlineData": {"data": "no base64!"}}), "the image in the answer is neither a URL nor base64"),
         ({}, "the model made no image"),
         ([], "the model made no image"),
         ({"candidates": [{"content": {"parts": 7}}]}, "the model made no image"),
@@ -288,7 +288,10 @@ async def test_the_deadline_holds() -> None:
             {"status": "completed", "steps": [{"content": [{"type": "text", "text": "No."}]}]},
             "the model made no image: No.",
         ),
-        ({"status": "completed", "outputs": [{"type": "image", "data": "%"}]}, "the image is not base64"),
+        (
+            {"status": "completed", "outputs": [{"type": "image", "data": "%"}]},
+            "the image in the answer is neither a URL nor base64",
+        ),
         ({"steps": 7, "outputs": {}}, "the model made no image"),
         ([], "the model made no image"),
     ],
@@ -300,3 +303,80 @@ async def test_an_interaction_without_a_picture(value: Any, said: str) -> None:
     assert isinstance(error, ProviderFailed)
     assert said in error.message
     assert transport.requests[0].url.path == "/v1/interactions"
+
+
+SAFETY = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_ONLY_HIGH"}]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        SAFETY,
+        [{"category": "harassment", "threshold": "block_only_high"}],
+        {"HARM_CATEGORY_HARASSMENT": "BLOCK_ONLY_HIGH"},
+        json.dumps(SAFETY),
+        '{"harassment": "BLOCK_ONLY_HIGH"}',
+    ],
+    ids=str,
+)
+async def test_safety_settings_have_one_form_on_the_wire(given: Any) -> None:
+    made, transport = gemini(answer(envelope(picture_part())))
+    await events_of(made, replace(GENERATE, options=options(strict=True, safety_settings=given)), fit=True)
+    assert sent(transport)["safetySettings"] == SAFETY
+
+
+@pytest.mark.parametrize(
+    ("given", "config"),
+    [
+        ({"thinking_level": "high"}, {"thinkingLevel": "HIGH"}),
+        ({"thinkingLevel": "LOW"}, {"thinkingLevel": "LOW"}),
+        ({"thinking_budget": 0}, {"thinkingBudget": 0}),
+        ('{"thinkingBudget": 1024}', {"thinkingBudget": 1024}),
+        ({}, None),
+    ],
+    ids=str,
+)
+async def test_thinking_and_candidates(given: Any, config: Any) -> None:
+    made, transport = gemini(answer(envelope(picture_part())))
+    chosen = options(strict=True, thinking_config=given, candidate_count=2.0)
+    await events_of(made, replace(GENERATE, options=chosen), fit=True)
+    assert sent(transport)["generationConfig"].get("thinkingConfig") == config
+    assert sent(transport)["generationConfig"]["candidateCount"] == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"safety_settings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "NEVER"}]},
+        {"safety_settings": "none"},
+        {"safety_settings": 7},
+        {"thinking_config": {"thinking_level": "very"}},
+        {"thinking_config": {"thoughts": True}},
+        {"thinking_config": "much"},
+        {"candidate_count": 0},
+        {"candidate_count": 9},
+    ],
+    ids=str,
+)
+async def test_options_of_another_form_are_refused_before_anything_is_sent(given: Any) -> None:
+    made, transport = gemini()
+    error = await error_of(made, replace(GENERATE, options=options(**given)), fit=True)
+    assert isinstance(error, InvalidRequest)
+    assert error.violations[0].field.startswith(f"{OPTION}.{next(iter(given))}")
+    assert not transport.requests
+
+
+async def test_an_interaction_has_the_options_that_it_knows() -> None:
+    item = {"type": "image", "data": base64.b64encode(RESULT).decode()}
+    transport = FakeTransport(answer({"status": "completed", "steps": [{"type": "model_output", "content": [item]}]}))
+    made = Gemini(Gemini.Settings(key=KEY, base_url=f"{BASE}/v1", api="interactions"), tools(transport))
+    chosen = options(safety_settings=SAFETY, thinking_config={"thinking_level": "high"}, candidate_count=2)
+    events = await events_of(made, replace(GENERATE, options=chosen), fit=True)
+    body = sent(transport)
+    assert body["safety_settings"] == [{"type": "harassment", "threshold": "block_only_high"}]
+    assert body["generation_config"]["thinking_level"] == "high"
+    (line,) = [e.line for e in events if isinstance(e, Fidelity) and e.line.outcome == "adjusted"]
+    assert line.path == f"{OPTION}.candidate_count"
+    error = await error_of(made, replace(GENERATE, options=replace(chosen, strict=True)), fit=True)
+    assert isinstance(error, InvalidRequest)
+    assert len(transport.requests) == 1

@@ -7,9 +7,11 @@ import os
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,14 @@ def stumbles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> Non
     raise ValueError("secret words")
 
 
+def exhausts(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Fails as a library does that turns a lack of memory into an error of its own."""
+    try:
+        raise RuntimeError(task["text"])
+    except RuntimeError as error:
+        raise ValueError("a library failed") from error
+
+
 def prints(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     print("from Python", flush=True)
     os.write(1, b"from C\n")
@@ -124,10 +134,10 @@ def babbles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None
 
 def is_pipe(descriptor: int) -> bool:
     try:
-        target = os.readlink(f"/proc/self/fd/{descriptor}")
+        mode = os.fstat(descriptor).st_mode
     except OSError:
         return False
-    return target.startswith(("pipe:", "socket:"))
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def deeds(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
@@ -158,6 +168,16 @@ def limit(pid: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, resource.prlimit(pid, resource.RLIMIT_NOFILE))
 
 
+def descriptors(value: Any) -> None:
+    """Fails when a descriptor is open beside the three of the pipes and the copy of standard output."""
+    for each in range(4, 1024):
+        try:
+            os.fstat(each)
+        except OSError:
+            continue
+        raise FileExistsError(errno.EEXIST, f"descriptor {each} is open")
+
+
 DEEDS: dict[str, Callable[[Any], object]] = {
     "connect": lambda port: socket.create_connection(("127.0.0.1", port), timeout=5).close(),
     "resolve": lambda name: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((name, 53)),
@@ -177,6 +197,7 @@ DEEDS: dict[str, Callable[[Any], object]] = {
     "allow": lambda path: os.chmod(path, 0o777),
     "make_folder": os.mkdir,
     "thread": thread,
+    "descriptors": descriptors,
     "import": importlib.import_module,
 }
 
@@ -186,3 +207,30 @@ def ignores(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     hang(task, pictures, emit)
+
+
+def chatters(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Writes many lines."""
+    for _ in range(task["lines"] // 100):
+        os.write(2, b"chat\n" * 100)
+
+
+def dawdles(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Emits frames that are far between."""
+    for _ in range(task["count"]):
+        time.sleep(task["seconds"])
+        emit("slow")
+
+
+def works_in_a_thread(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
+    """Waits for a thread that works."""
+    end = time.monotonic() + task["seconds"]
+
+    def work() -> None:
+        while time.monotonic() < end:
+            pass
+
+    other = threading.Thread(target=work)
+    other.start()
+    other.join()
+    emit("after")

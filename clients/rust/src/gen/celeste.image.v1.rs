@@ -939,8 +939,28 @@ impl ::prost::Name for Money {
         "/celeste.image.v1.Money".into()
     }
 }
+/// A number of units.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Quantity {
+    /// Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on.
+    #[prost(string, tag = "1")]
+    pub unit: ::prost::alloc::string::String,
+    /// Number of units.
+    #[prost(double, tag = "2")]
+    pub amount: f64,
+}
+impl ::prost::Name for Quantity {
+    const NAME: &'static str = "Quantity";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Quantity".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Quantity".into()
+    }
+}
 /// Resources that one operation used.
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Usage {
     /// Images stored.
     #[prost(int32, tag = "1")]
@@ -951,6 +971,10 @@ pub struct Usage {
     /// Time that engines of this server worked on the operation, without waiting. Unset when no engine did.
     #[prost(message, optional, tag = "3")]
     pub compute_time: ::core::option::Option<::prost_types::Duration>,
+    /// Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+    /// did not say.
+    #[prost(message, repeated, tag = "4")]
+    pub billed: ::prost::alloc::vec::Vec<Quantity>,
 }
 impl ::prost::Name for Usage {
     const NAME: &'static str = "Usage";

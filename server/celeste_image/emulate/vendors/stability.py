@@ -7,11 +7,12 @@ from typing import Any
 
 from PIL import Image, ImageFilter
 
-from celeste_image.core.card import ModelCard
+from celeste_image.core.card import ChoiceRange, IntegerRange, ModelCard, ModelStage, SizeRange, TextRange
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
+from celeste_image.emulate.values import Wrong, held, in_card, option
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.families.stable_image import OPERATIONS
 from celeste_image.providers.vendors.stability import Stability
@@ -49,10 +50,12 @@ REQUIRED: Mapping[str, Sequence[str]] = {
 }
 """Required fields by service, from the vendor's OpenAPI as mirrored in tryAGI/StabilityAI, read on 2026-11-22."""
 JOBS = ("edit/replace-background-and-relight", "upscale/creative")
-RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
 SIDES = ("left", "right", "up", "down")
 SOURCES = ("image", "subject_image", "init_image")
 COMMON = {"output_format", "seed", "model", "mode", "negative_prompt", "style_preset", "strength"}
+MODES = ChoiceRange(("text-to-image", "image-to-image"))
+SEEDS = IntegerRange(0, 4_294_967_294)
+MOST_BYTES = 10 << 20
 
 
 class FakeStability(FakeVendor):
@@ -89,6 +92,11 @@ class FakeStability(FakeVendor):
         name = "content_moderation" if refusal.kind == "moderation" else name
         return {"id": "0" * 32, "name": name, "errors": [f"{refusal.field}: {refusal.text}".removeprefix(": ")]}
 
+    def wrong(self, wrong: Wrong) -> Refusal:
+        """Returns Stability's refusal of a value."""
+        refusal = super().wrong(wrong)
+        return Refusal(400, "cannot be blank" if wrong.rule == "missing" else refusal.text, field=wrong.field)
+
     def behavior_for(self, asked: Asked) -> Any:
         """Returns the behavior of the job."""
         job = self._jobs.find(asked.params.get("id", ""))
@@ -101,20 +109,24 @@ class FakeStability(FakeVendor):
     async def make(self, asked: Asked) -> Answer:
         """Makes an image, at once or as a job."""
         service = asked.entry.path.partition("/stable-image/")[2]
-        if not asked.headers.get("content-type", "").startswith("multipart/form-data"):
+        if asked.body.media_type != "multipart/form-data":
             raise Refusal(400, "content-type: must be multipart/form-data")
+        if len(asked.body.data) > MOST_BYTES:
+            raise Refusal(413, "the request is larger than 10MiB")
+        accepted = asked.headers.get("accept", "*/*")
+        if not any(kind in accepted for kind in ("image/*", "application/json", "*/*")):
+            raise Refusal(400, "must be one of 'image/*', 'application/json'", field="accept")
         given = {name for name, value in asked.fields.items() if value} | asked.files.keys()
         for name in REQUIRED[service]:
             if name not in given:
-                raise Refusal(400, "cannot be blank", field=name)
+                raise Wrong(name, "missing")
         asked.entry.ignored = sorted(given - self._reads[service])
         card = self._card(service, asked)
+        (kind,) = card.operations[:1] if service.startswith(("generate", "upscale")) else (OperationKind.EDIT,)
+        self._hold(service, asked, card, kind)
         seed = seed_of(asked.fields.get("seed"), str(asked.fields.get("prompt", "")))
         media_type = "image/" + str(asked.fields.get("output_format") or "png")
-        if media_type not in painting.FORMATS:
-            raise Refusal(400, "must be one of png, jpeg, webp", field="output_format")
         picture = await self._painted(service, asked, card, seed)
-        (kind,) = card.operations[:1] if service.startswith(("generate", "upscale")) else (OperationKind.EDIT,)
         self.charge(asked, card, kind, 1, picture.width * picture.height / 1e6)
         if asked.behavior.moderate == "output":
             picture = picture.filter(ImageFilter.GaussianBlur(24))
@@ -124,6 +136,28 @@ class FakeStability(FakeVendor):
             asked.entry.job = job.id
             return Answer({"id": job.id})
         return self._finished(asked, data, seed, "image", media_type)
+
+    def _hold(self, service: str, asked: Asked, card: ModelCard, kind: OperationKind) -> None:
+        """Holds the fields of a service against its card. Raises Wrong."""
+        held("seed", asked.fields.get("seed") or "0", SEEDS, text=True)
+        formats = in_card(card, kind, "output_media_type")
+        values = formats.values if isinstance(formats, ChoiceRange) else tuple(painting.FORMATS)
+        words = ChoiceRange(tuple(value.removeprefix("image/") for value in values))
+        held("output_format", asked.fields.get("output_format") or "png", words)
+        if service == "generate/sd3":
+            mode = held("mode", asked.fields.get("mode") or "text-to-image", MODES)
+            if mode == "image-to-image" and not (asked.files.get("image") and asked.fields.get("strength")):
+                raise Wrong("image" if not asked.files.get("image") else "strength", "missing")
+        for operation in OPERATIONS[card.name_on_wire].values():
+            for name, path in operation.texts.items():
+                value = asked.fields.get(name)
+                if operation.path != service or not value:
+                    continue
+                of_card = option(card, path[8:]) if path.startswith("options.") else path.removesuffix(".aspect_ratio")
+                known = in_card(card, kind, of_card)
+                if isinstance(known, SizeRange):
+                    known = ChoiceRange(known.ratios)
+                held(name, value, known or TextRange(), text=True)
 
     async def result(self, asked: Asked) -> Answer:
         """Returns the state of a job, or its image."""
@@ -145,9 +179,11 @@ class FakeStability(FakeVendor):
 
     def _card(self, service: str, asked: Asked) -> ModelCard:
         model = str(asked.fields.get("model") or "sd3.5-large") if service == "generate/sd3" else ""
-        name = model or next(
-            name for name, found in OPERATIONS.items() if any(o.path == service for o in found.values())
-        )
+        if model:
+            sd3 = [n for n, found in OPERATIONS.items() if any(o.path == service for o in found.values())]
+            listed = [c.name_on_wire for c in self.cards if c.name_on_wire in sd3 and c.stage is not ModelStage.RETIRED]
+            held("model", model, ChoiceRange(tuple(listed)))
+        name = model or next(n for n, found in OPERATIONS.items() if any(o.path == service for o in found.values()))
         asked.entry.model = name
         return self.card(name)
 
@@ -158,13 +194,11 @@ class FakeStability(FakeVendor):
         title, behavior = f"{card.id}, emulated", asked.behavior
         source = next((opened(asked.files[name][0], name) for name in SOURCES if name in asked.files), None)
         if source is None:
-            ratio = str(fields.get("aspect_ratio") or "1:1")
-            if ratio not in RATIOS:
-                raise Refusal(400, f"must be one of {', '.join(RATIOS)}", field="aspect_ratio")
-            width, height = ratio_size(ratio, 1.048576, 64)
+            width, height = ratio_size(str(fields.get("aspect_ratio") or "1:1"), 1.048576, 64)
             return await painted(asked, lambda: painting.generated(width, height, title, words, seed))
-        if min(source.size) < 32 or source.width * source.height > 9_437_184:
-            raise Refusal(400, "width and height must each be greater than or equal to 64", field="image")
+        operation = next(o for o in OPERATIONS[card.name_on_wire].values() if o.path == service and o.files)
+        if operation.bounds and (problem := operation.bounds.problem(*source.size)):
+            raise Refusal(400, problem, field="image")
 
         def paint() -> Image.Image:
             match service:

@@ -16,6 +16,7 @@ from celeste_image.sandbox.engine import Emit
 from . import abstract, backdrop, things
 from .grammar import read
 from .scene import Scene
+from .words import not_drawn
 
 __all__ = ["run"]
 
@@ -25,7 +26,8 @@ PREVIEW_SIDE = 256
 def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Draws one image.
 
-    Emits "progress", "preview", "measured" with the size that a style's network worked at, and one "picture".
+    Emits "warned" about words that are not drawn, "progress", "preview", "measured" with the size that a style's
+    network worked at, and one "picture".
 
     Task:
         prompt: Things to draw.
@@ -43,6 +45,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     width, height, seed = int(task["width"]), int(task["height"]), int(task["seed"])
     emit("progress", {"fraction": 0.0, "phase": "scene"})
     reading = read(task["prompt"], task.get("negative_prompt") or "")
+    if text := not_drawn(reading.unmatched, known=reading.known):
+        emit("warned", {"path": "prompt", "text": text})
     scene = Scene(reading, width, height, seed)
     if reading.known:
         backdrop.paint(scene)

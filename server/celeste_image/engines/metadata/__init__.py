@@ -18,9 +18,8 @@ from celeste_image.imaging.decode import open_image
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["SEALED", "run"]
+__all__ = ["run"]
 
-SEALED = True
 XMP_TEXT = "XML:com.adobe.xmp"
 IPTC_BLOCK = 0x0404
 """The number of the IPTC block in Photoshop's image resources."""

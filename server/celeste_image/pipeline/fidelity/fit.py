@@ -4,14 +4,18 @@ Each field of the request ends as HONORED, ADJUSTED or DROPPED, and each field t
 `strict`, a line that is ADJUSTED or DROPPED is an error before any work is done.
 """
 
+import re
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from difflib import get_close_matches
+from typing import Any
 
 from pydantic import ValidationError
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.events import CandidateRun, Event, Fidelity, Saved, Warned
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.fidelity.measure import MEASURED
 from celeste_image.pipeline.fidelity.operations import fit_operation
@@ -53,6 +57,9 @@ def fitting(
             yield Warned("model", report.treated_like)
         for line in report.early_lines():
             yield Fidelity(line)
+        for path, image in request.images():
+            if image.facts and image.facts.notes:
+                report.found(FidelityLine.found(path, problem="; ".join(image.facts.notes)))
         async with aclosing(run(concrete, candidate)) as events:
             async for event in events:
                 match event:
@@ -69,6 +76,15 @@ def fitting(
             yield Fidelity(line)
 
     return fitted
+
+
+def _sentence(said: str, given: Any, place: Sequence[int | str]) -> str:
+    """Returns a message of pydantic as one of ours: what the option must be, and the number or text that was given."""
+    for part in place:
+        given = given[part] if isinstance(given, Mapping) and part in given else None
+    said = re.sub(r"^Input should be (a valid )?", "must be ", said.removeprefix("Value error, "))
+    said = said[:1].lower() + said[1:]
+    return f"{said}, is {given!r}" if isinstance(given, int | float | str) and len(repr(given)) <= 60 else said
 
 
 def _check_options(request: ImageRequest, report: Report, options: type[Options]) -> None:
@@ -88,9 +104,11 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
             path = ".".join([base, *(str(part) for part in problem["loc"])])
             if problem["type"] == "extra_forbidden":
                 allowed = ", ".join(sorted(options.model_fields)) or "none"
-                report.violate(path, f"is not an option of {card.provider}; the options are: {allowed}")
+                near = get_close_matches(str(problem["loc"][-1]), options.model_fields, n=1)
+                nearest = f"; did you mean {near[0]}?" if near else ""
+                report.violate(path, f"is not an option of {card.provider}{nearest}; the options are: {allowed}")
             else:
-                report.violate(path, problem["msg"][:1].lower() + problem["msg"][1:])
+                report.violate(path, _sentence(problem["msg"], own, problem["loc"]))
         return
     for name, value in own.items():
         report.read(f"{base}.{name}", value)

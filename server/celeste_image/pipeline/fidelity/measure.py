@@ -1,4 +1,4 @@
-"""Measuring: completes the fidelity report with facts that only the result has: sizes, count, pixel lock, metadata."""
+"""Measuring: completes the fidelity report with facts of the result: sizes, formats, count, pixel lock, metadata."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from celeste_image.pipeline.fidelity.sizes import ratio_of, same_shape
 __all__ = ["MEASURED", "measure"]
 
 MEASURED = (
-    *("size", "count", "erase.pixel_lock", "inpaint.pixel_lock"),
+    *("size", "count", "output_media_type", "erase.pixel_lock", "inpaint.pixel_lock"),
     *("options.output_metadata", "options.embed_recipe"),
 )
 """Fields whose lines wait for the result."""
@@ -34,9 +34,9 @@ def measure(
     completed = []
     for path in dict.fromkeys([*(path for path in asked if path in MEASURED), *(each.path for each in found)]):
         line = asked.get(path, FidelityLine(path, FidelityOutcome.DEFAULTED))
-        if path == "size":
-            sized = [(_with_size(line, image.width, image.height), image.index) for image in images]
-            completed += _one_if_equal(sized) or [line]
+        if path in ("size", "output_media_type"):
+            seen = [(_with_image(line, image), image.index) for image in images]
+            completed += _one_if_equal(seen) or [line]
             continue
         latest = {each.image_index: each for each in found if each.path == path and each.image_index in indexes}
         findings = [each for each in latest.values() if path in asked or each.outcome is FidelityOutcome.ADJUSTED]
@@ -60,9 +60,21 @@ def _with_finding(line: FidelityLine, found: FidelityLine) -> FidelityLine:
     return replace(line, outcome=FidelityOutcome.ADJUSTED, message=message)
 
 
+def _with_image(line: FidelityLine, image: ImageOutput) -> FidelityLine:
+    """Returns the line of the size or the format with that of an image."""
+    if line.path == "size":
+        return _with_size(line, image.width, image.height)
+    if line.asked in (None, image.media_type):
+        return replace(line, measured=image.media_type)
+    message = line.message or f"the model made {image.media_type}"
+    return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=image.media_type, message=message)
+
+
 def _with_size(line: FidelityLine, width: int, height: int) -> FidelityLine:
     """Returns the line of the size with the size of an image. `line.sent` may be a size, a ratio, or nothing."""
     size: Mapping[str, int] = {"width": width, "height": height}
+    if line.outcome is FidelityOutcome.DEFAULTED and line.asked:
+        return replace(line, outcome=FidelityOutcome.ADJUSTED, measured=size)
     sent = line.sent or {}
     shape = sent.get("aspect_ratio")
     if line.asked and {"width": line.asked.get("width"), "height": line.asked.get("height")} == size:

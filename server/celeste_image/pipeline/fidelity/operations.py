@@ -20,7 +20,9 @@ ANY_SIZE = SizeRange(minimum_side=1, maximum_side=16_384, maximum_megapixels=40)
 
 
 def fit_operation(request: ImageRequest, report: Report, draw: Callable[[], int]) -> ImageRequest:
-    """Returns the concrete request: sizes in pixels, a count, a seed from `draw` if the model has one.
+    """Returns the concrete request: sizes in pixels, and a seed from `draw` if the model has one.
+
+    A count of 0 stays, for every vendor makes one image by itself: nothing is sent that nobody asked for.
 
     The report gets the lines and the violations of the operation's fields.
     """
@@ -40,7 +42,7 @@ def _generate(request: Generate, report: Report, draw: Callable[[], int]) -> Gen
     report.read("prompt", request.prompt)
     _read_paint_fields(request, report)
     seed, size = _seed(request.seed, report, draw), _size(request.size, report)
-    return replace(request, count=request.count or 1, seed=seed, size=size)
+    return replace(request, seed=seed, size=size)
 
 
 def _edit(request: Edit, report: Report, draw: Callable[[], int]) -> Edit:
@@ -61,7 +63,7 @@ def _edit(request: Edit, report: Report, draw: Callable[[], int]) -> Edit:
     _read_paint_fields(request, report)
     size = _size(request.size, report) if request.size else request.size
     seed = _seed(request.seed, report, draw)
-    return replace(request, edit=_with_lock(edit, report), count=request.count or 1, seed=seed, size=size)
+    return replace(request, edit=_with_lock(edit, report), seed=seed, size=size)
 
 
 def _upscale(request: Upscale, report: Report, draw: Callable[[], int]) -> Upscale:
@@ -160,7 +162,7 @@ def _upscaled_size(request: Upscale, report: Report) -> Size:
         given = f"{source.width} x {source.height}"
         text = f"must be no smaller than the image, which is {given}, is {size.width} x {size.height}"
         report.violate("size", text)
-    message = ""
+    message, adjusted = "", ADJUSTED
     if isinstance(target, SizeRange):
         _check_size(size, target, report)
     elif isinstance(factor, NumberRange) and factor.minimum:
@@ -168,10 +170,12 @@ def _upscaled_size(request: Upscale, report: Report) -> Size:
         fixed = Size(round(source.width * only), round(source.height * only))
         size, message = fixed, "" if fixed == size else f"{model} enlarges {only:g} times"
     else:
-        size, message = Size(), f"{model} chooses the size"
+        # The contract requires a factor or a size, and the model has neither. Nobody could ask such a model with
+        # `strict` if this were a difference: the size is the model's, and the result has the measured one.
+        size, message, adjusted = Size(), f"{model} chooses the size", DEFAULTED
     if request.factor:
-        report.add("factor", ADJUSTED if message else HONORED, asked=request.factor, message=message)
-    outcome = DEFAULTED if not request.size else ADJUSTED if message else HONORED
+        report.add("factor", adjusted if message else HONORED, asked=request.factor, message=message)
+    outcome = DEFAULTED if not request.size else adjusted if message else HONORED
     report.add("size", outcome, size_json(request.size) or None, size_json(size) or None, message or "from the factor")
     return size
 

@@ -65,12 +65,16 @@ class Report:
         """Adds the line of a field that is set, and returns whether the model reads the field."""
         known = self.range_of(path)
         if known is None:
-            self.add(path, DROPPED, asked=asked, message=f"{self.card.id} does not read it")
+            self.add(path, DROPPED, asked=asked, message=self._unread(path))
             return False
         if text := out_of_range(known, asked):
             self.violate(path, f"{text} for {self.card.id}")
         self.add(path, HONORED, asked=None if isinstance(known, TextRange | ImageRange) else asked)
         return True
+
+    def _unread(self, path: str) -> str:
+        more = self.card.unread.get(path, "")
+        return f"{self.card.id} does not read it" + (f"; {more}" if more else "")
 
     def read_all(self, **fields: Any) -> None:
         """Adds the lines of those fields that are set, by their paths. None and empty text are unset; 0 is a value."""

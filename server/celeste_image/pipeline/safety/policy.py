@@ -16,6 +16,7 @@ from celeste_image.core.events import Analyzed, ComputeUsed
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import AnalysisKind, Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
+from celeste_image.core.textfile import read_text
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.safety.words import WordList, words_of
 from celeste_image.providers.base import Provider
@@ -167,7 +168,7 @@ def _word_list(path: str, words: Sequence[str], files: Sequence[Path]) -> WordLi
     terms = list(words)
     for file in files:
         try:
-            lines = file.read_text("utf-8-sig").splitlines()
+            lines = read_text(file).splitlines()
         except OSError as error:
             raise ValueError(f"{path}.files: {file}: {error.strerror}") from error
         except UnicodeDecodeError as error:

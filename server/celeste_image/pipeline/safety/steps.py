@@ -17,7 +17,6 @@ from dataclasses import replace
 import structlog
 
 from celeste_image.core.call import Call, Candidate
-from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.errors import CelesteError, SafetyBlocked, Violation
 from celeste_image.core.events import (
     CandidateRun,
@@ -103,19 +102,19 @@ def checking_outputs(run: CandidateRun, policy: SafetyPolicy) -> CandidateRun:
     hides = any(rule.action in HIDES for rule in policy.outputs.values())
 
     def checked(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=_is_paid(candidate.card))
+        about = SafetyVerdict(SafetyStage.OUTPUT, "", SafetyAction.ALLOW, owed=candidate.card.is_paid)
 
         def judge(picture: Picture) -> AsyncGenerator[Event, None]:
             return _judge_output(policy, picture, candidate.call, about)
 
         if not hides:
-            return per_image(run(request, candidate), judge)
+            return per_image(run(request, candidate), judge, candidate.card)
         warnings = []
         if request.options.preview_count:
             text = "previews are off: the safety policy of this server can't judge unfinished images"
             warnings.append(Warned("options.preview_count", text))
             request = replace(request, options=replace(request.options, preview_count=0))
-        return per_image(_without_previews(run(request, candidate)), judge, warnings)
+        return per_image(_without_previews(run(request, candidate)), judge, candidate.card, warnings)
 
     return checked
 
@@ -161,15 +160,6 @@ async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
     digest = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
     facts = replace(image.facts, media_type="image/png", size_bytes=len(data), sha256=digest, orientation=1)
     return ImageInput(data, facts=facts)
-
-
-OURS = (ModelEvidence.RUN, ModelEvidence.PUBLISHER)
-"""Evidence of models of this machine, which cost nothing."""
-
-
-def _is_paid(card: ModelCard) -> bool | None:
-    """Returns whether a model's images cost money: False for engines of this machine, None if the card has no price."""
-    return True if card.prices else False if card.evidence in OURS else None
 
 
 def _judged(verdict: SafetyVerdict, call: Call) -> SafetyJudged:

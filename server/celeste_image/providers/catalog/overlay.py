@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from celeste_image.config import explain
 from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
+from celeste_image.core.textfile import read_text
 from celeste_image.providers.catalog import LOADER, contract_path
 
 __all__ = ["Overlay", "load_overlay", "overlaid"]
@@ -97,13 +98,13 @@ def load_overlay(path: Path) -> Overlay:
         ValueError: The file can't be read or is not a valid overlay. The message names the place.
     """
     try:
-        return Overlay.model_validate(yaml.load(path.read_text(), Loader=LOADER))  # noqa: S506  # a safe loader
+        return Overlay.model_validate(yaml.load(read_text(path), Loader=LOADER))  # noqa: S506  # a safe loader
     except OSError as error:
         raise ValueError(f"catalog.file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"catalog.file {path}: is not YAML: {error}") from error
     except ValidationError as error:
-        lines = explain(error).splitlines()
+        lines = explain(error, model=Overlay).splitlines()
         raise ValueError("\n".join(f"catalog.file {path}: {line}" for line in lines)) from error
 
 

@@ -1,37 +1,16 @@
-"""Google's request and answer formats: `generateContent` of Gemini and Vertex, and the newer interactions.
+"""Google's request formats: `generateContent` of Gemini and Vertex, and the newer interactions.
 
 Gemini and Vertex differ only in URL and key. `streamGenerateContent` is not used, because an image arrives complete in
-one chunk. Source: the types of google-genai 3.4.0 and its recordings, 2026-11-22.
+one chunk. `google_answers.py` reads the answers. Source: the types of google-genai 3.4.0 and its recordings,
+2026-11-22.
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from celeste_image.core.errors import CelesteError, ProviderCredentials, ProviderFailed, SafetyBlocked
-from celeste_image.outbound.exchange import Reply
-from celeste_image.providers.kit.answers import at, duration_seconds, error_for_status, value_in
-
-__all__ = [
-    "body_of",
-    "error_of",
-    "image_part",
-    "image_size_for",
-    "interaction_of",
-    "picture_in",
-    "picture_in_interaction",
-]
-
-REFUSED = frozenset(
-    {
-        *("SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"),
-        *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
-    }
-)
-"""Finish reasons of a safety system. Any other reason but STOP means that the image was not made, as NO_IMAGE does."""
-
-Said = Callable[[Any], str]
-"""Cleans a vendor's text for people: `Vendor.said`."""
+__all__ = ["Wishes", "body_of", "image_part", "image_size_for", "interaction_of"]
 
 SIDES: Mapping[str, int] = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 """Side of a square image, in pixels, by the API's name of the size."""
@@ -54,28 +33,55 @@ def image_size_for(width: int, height: int, offered: Sequence[str]) -> str:
     return min(offered, key=lambda word: max(area / SIDES[word] ** 2, SIDES[word] ** 2 / area))
 
 
-def body_of(
-    parts: Sequence[Mapping[str, Any]], *, aspect_ratio: str = "", image_size: str = "", seed: int | None = None
-) -> dict[str, Any]:
-    """Returns the body of a `generateContent` request for one image; empty or None leaves a value to the model."""
-    config: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}
-    if seed is not None:
-        config["seed"] = seed
-    shape = {"aspectRatio": aspect_ratio, "imageSize": image_size}
-    if image_config := {name: value for name, value in shape.items() if value}:
-        config["imageConfig"] = image_config
-    return {"contents": [{"role": "user", "parts": list(parts)}], "generationConfig": config}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a request asks of the model beside its parts; empty or None leaves a value to the model.
+
+    Attributes:
+        aspect_ratio: Ratio of the image, such as `16:9`.
+        image_size: The API's name of the size, such as `2K`.
+        seed: Seed, from 0 to 2**31 - 1.
+        candidate_count: Number of answers; each is billed. Interactions have only one.
+        safety_settings: Thresholds by category, both in the form of `generateContent`, such as
+            `HARM_CATEGORY_HARASSMENT` and `BLOCK_ONLY_HIGH`.
+        thinking_level: How long the model thinks, such as `low`.
+        thinking_budget: Most tokens of its thoughts; interactions have no such field.
+        store: Whether Google may keep an interaction so that it can be fetched later. `generateContent` keeps none.
+    """
+
+    aspect_ratio: str = ""
+    image_size: str = ""
+    seed: int | None = None
+    candidate_count: int | None = None
+    safety_settings: Mapping[str, str] = field(default_factory=dict)
+    thinking_level: str = ""
+    thinking_budget: int | None = None
+    store: bool = False
 
 
-def interaction_of(
-    model: str,
-    parts: Sequence[Mapping[str, Any]],
-    *,
-    aspect_ratio: str = "",
-    image_size: str = "",
-    seed: int | None = None,
-) -> dict[str, Any]:
-    """Returns the body of an interaction for one image; empty or None leaves a value to the model."""
+def body_of(parts: Sequence[Mapping[str, Any]], wishes: Wishes) -> dict[str, Any]:
+    """Returns the body of a `generateContent` request."""
+    thinking = {"thinkingLevel": wishes.thinking_level.upper(), "thinkingBudget": wishes.thinking_budget}
+    shape = {"aspectRatio": wishes.aspect_ratio, "imageSize": wishes.image_size}
+    config = {
+        "responseModalities": ["TEXT", "IMAGE"],
+        "seed": wishes.seed,
+        "candidateCount": wishes.candidate_count,
+        "thinkingConfig": _set(thinking) or None,
+        "imageConfig": _set(shape) or None,
+    }
+    body = {"contents": [{"role": "user", "parts": list(parts)}], "generationConfig": _set(config)}
+    if wishes.safety_settings:
+        listed = [{"category": name, "threshold": value} for name, value in wishes.safety_settings.items()]
+        body["safetySettings"] = listed
+    return body
+
+
+def interaction_of(model: str, parts: Sequence[Mapping[str, Any]], wishes: Wishes) -> dict[str, Any]:
+    """Returns the body of an interaction for one image.
+
+    `mime_type` is left out: the API makes JPEG and refuses to be asked for another type.
+    """
     content = [
         {"type": "text", "text": part["text"]}
         if "text" in part
@@ -83,88 +89,24 @@ def interaction_of(
         for part in parts
     ]
     words_alone = len(content) == 1 and "text" in content[0]
-    form = {"type": "image", "mime_type": "image/png", "aspect_ratio": aspect_ratio, "image_size": image_size}
-    body = {
+    form = {"type": "image", "aspect_ratio": wishes.aspect_ratio, "image_size": wishes.image_size}
+    config = {"seed": wishes.seed, "thinking_level": wishes.thinking_level.lower()}
+    body: dict[str, Any] = {
         "model": model,
         "input": content[0]["text"] if words_alone else content,
-        "response_format": {name: value for name, value in form.items() if value},
+        "response_format": _set(form),
+        "store": wishes.store,
     }
-    return body if seed is None else body | {"generation_config": {"seed": seed}}
+    if config := _set(config):
+        body["generation_config"] = config
+    if wishes.safety_settings:
+        body["safety_settings"] = [
+            {"type": name.removeprefix("HARM_CATEGORY_").lower(), "threshold": value.lower()}
+            for name, value in wishes.safety_settings.items()
+        ]
+    return body
 
 
-def picture_in_interaction(provider: str, answer: Any, said: Said) -> bytes:
-    """Returns the data of the first image in the answer to an interaction.
-
-    Raises:
-        ProviderFailed: The answer has no image; the message has the status and the model's text. The API's types have
-            no value for a refusal by a safety system, so a refusal looks like any other failure.
-    """
-    steps, outputs = at(answer, "steps"), at(answer, "outputs")
-    content = [item for step in steps for item in at(step, "content") or ()] if isinstance(steps, list) else []
-    content += outputs if isinstance(outputs, list) else []
-    for item in content:
-        if at(item, "type") == "image" and isinstance(data := at(item, "data"), str):
-            return _decoded(provider, data)
-    words = " ".join(text for item in content if isinstance(text := at(item, "text"), str))
-    status = said(at(answer, "status"))
-    why = "the model made no image" if status in ("", "completed") else f"the model made no image ({status})"
-    raise ProviderFailed(f"{provider}: {_joined(why, said(words))}", metadata={"provider": provider})
-
-
-def picture_in(provider: str, answer: Any, said: Said) -> bytes:
-    """Returns the data of the first image in an answer of status 200 that is not a draft from the model's thoughts.
-
-    Raises:
-        SafetyBlocked: A safety system refused the prompt or the image.
-        ProviderFailed: The answer has no image; the message has the reason and the model's text.
-    """
-    metadata = {"provider": provider}
-    if blocked := said(at(answer, "promptFeedback", "blockReason")):
-        why = _joined(f"the prompt was refused ({blocked})", said(at(answer, "promptFeedback", "blockReasonMessage")))
-        raise SafetyBlocked(f"{provider}: {why}", metadata=metadata | {"stage": "prompt"})
-    candidate = at(answer, "candidates", 0)
-    reason, message = said(at(candidate, "finishReason")), said(at(candidate, "finishMessage"))
-    if reason in REFUSED:
-        why = _joined(f"the image was refused ({reason})", message)
-        raise SafetyBlocked(f"{provider}: {why}", metadata=metadata | {"stage": "output"})
-    parts = at(candidate, "content", "parts")
-    parts = [part for part in parts if not at(part, "thought")] if isinstance(parts, list) else []
-    for part in parts:
-        if isinstance(data := at(part, "inlineData", "data"), str):
-            return _decoded(provider, data)
-    words = [word for part in parts if isinstance(word := at(part, "text"), str)]
-    why = "the model made no image" if reason in ("", "STOP") else f"the model made no image ({reason})"
-    raise ProviderFailed(f"{provider}: {_joined(why, message or said(' '.join(words)))}", metadata=metadata)
-
-
-def error_of(provider: str, reply: Reply, said: Said) -> CelesteError:
-    """Returns the error for an answer of another status than 200, a `google.rpc.Status` in JSON."""
-    error = at(value_in(reply), "error")
-    text = said(at(error, "message"))
-    details = at(error, "details")
-    details = details if isinstance(details, list) else []
-    if any(at(detail, "reason") == "API_KEY_INVALID" for detail in details):
-        # The status is 400, which elsewhere means an invalid request.
-        metadata = {"provider": provider, "status": str(reply.status)}
-        return ProviderCredentials(f"{provider}: {text or 'the key is not valid'}", metadata=metadata)
-    delays = [duration_seconds(at(detail, "retryDelay")) for detail in details]
-    return error_for_status(
-        provider,
-        reply,
-        text,
-        # "The free tier is not available in your country, please enable billing", at the status of a bad request.
-        billing=reply.status == 400 and at(error, "status") == "FAILED_PRECONDITION",
-        after=next((delay for delay in delays if delay is not None), None),
-    )
-
-
-def _decoded(provider: str, data: str) -> bytes:
-    try:
-        return base64.b64decode(data, validate=True)
-    except ValueError:
-        text = f"{provider}: the image is not base64"
-        raise ProviderFailed(text, metadata={"provider": provider}) from None
-
-
-def _joined(text: str, more: str) -> str:
-    return f"{text}: {more}" if more else text
+def _set(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that are set."""
+    return {name: value for name, value in values.items() if value is not None and value != ""}

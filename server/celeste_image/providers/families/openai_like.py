@@ -7,32 +7,35 @@ the card are sent.
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
-from celeste_image.core.errors import CelesteError, OperationNotOffered, ProviderFailed
+from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture, Warned
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.media import media_type
 from celeste_image.core.request import Edit, Generate, ImageRequest
-from celeste_image.outbound.exchange import ExchangeFailed, Reply, Stage
-from celeste_image.providers.families.openai_errors import openai_error
-from celeste_image.providers.kit.answers import at, error_for_failure
-from celeste_image.providers.kit.results import picture_at_once, preview_of
-from celeste_image.providers.kit.sse import server_sent_events
+from celeste_image.outbound.exchange import Reply
+from celeste_image.providers.families.openai_errors import with_field
+from celeste_image.providers.families.responses import answers_to, body_for
+from celeste_image.providers.kit.answers import at
+from celeste_image.providers.kit.failures import Failure
+from celeste_image.providers.kit.images import Answer, Found
+from celeste_image.providers.kit.results import answers_of, image_events
 from celeste_image.providers.kit.vendor import Vendor
 
-__all__ = ["OpenAILike", "Order", "Profile"]
+__all__ = ["LANGUAGE_MODELS", "OpenAILike", "Order", "Profile"]
 
 FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 """The API's word for each media type that it reads and makes."""
-MOST_PICTURES = 16
-"""Most images that are read from one answer, which is the most that a request may ask for."""
 GO_ON = "Extend the picture beyond its edges: go on with what is there, in the same style, light and perspective."
 SAME_SHAPE = 0.02
+LANGUAGE_MODELS = "gpt-5"
+"""Start of the names of language models that draw with the image tool of the Responses API."""
 GENERATIONS_ONLY = {"moderation"}
 """Options that only the path for generations reads."""
 
@@ -53,6 +56,7 @@ class Profile:
         end_user: The API's field for the id of the end user.
         response_format: Value of `response_format`, `url` or `b64_json`; empty means that it is not sent.
         most_previews: Most partial images of a stream.
+        responses_path: Path of the Responses API, for language models; empty if there is none.
     """
 
     generate_path: str = "/images/generations"
@@ -64,6 +68,7 @@ class Profile:
     end_user: str = "safety_identifier"
     response_format: str = ""
     most_previews: int = 3
+    responses_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +104,34 @@ class OpenAILike(Vendor):
             yield Warned(
                 "outpaint", "the model repaints the whole larger canvas, so the original image may change slightly"
             )
-        dropped = self._not_read_by_edits(request)
+        dropped = self._not_read_by_edits(request, card)
         for name in dropped:
             path = f'options.provider_options["{self.name}"].{name}'
             yield Warned(path, "is not read with references, which use the API's path for edits")
         order = await self._order(request, card)
-        made = 0
-        async with aclosing(self._answers(request, order, card, previews, call)) as answers:
-            async for is_final, item in answers:
-                value = at(item, "b64_json") or at(item, "url")
-                value = value if isinstance(value, str) and value else "?"
-                if not is_final:
-                    # A preview may fail: the image, which is paid for, can still arrive.
-                    if preview := await preview_of(self, value, call.deadline):
-                        yield preview
-                elif made < MOST_PICTURES:
-                    seed = request.seed if request.count <= 1 else None
-                    picture = await picture_at_once(self, value, made, seed, call.deadline)
-                    revised = at(item, "revised_prompt")
-                    picture = replace(picture, revised_prompt=revised if isinstance(revised, str) else "")
-                    async with aclosing(self._finished(request, order, picture)) as events:
-                        async for event in events:
-                            yield event
-                    made += 1
-        if not made:
-            raise ProviderFailed(f"{self.name}: the answer has no image", metadata={"provider": self.name})
+        found = image_events(
+            self,
+            self._answers(request, order, card, previews, call),
+            count=request.count,
+            seed=request.seed if request.count <= 1 else None,
+            deadline=call.deadline,
+            asked=self._fields(request, order, card, previews),
+        )
+        async with aclosing(found) as events:
+            async for event in events:
+                if isinstance(event, Picture):
+                    async with aclosing(self._finished(request, order, event)) as finished:
+                        async for each in finished:
+                            yield each
+                else:
+                    yield event
 
-    def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
-        """Returns the error for an answer with an error status."""
-        return openai_error(self.name, reply, self.said)
+    def failed(
+        self, reply: Reply, failure: Failure, stage: str = "unknown", *, idempotent: bool = False
+    ) -> CelesteError:
+        """Returns the error for a failure, with the request's field that the API refused."""
+        error = super().failed(reply, failure, stage, idempotent=idempotent)
+        return with_field(error, failure.parameter, self.said(failure.text))
 
     async def _order(self, request: Generate | Edit, card: ModelCard) -> Order:
         """Returns the request in the API's form, with all pixel work done."""
@@ -194,17 +198,17 @@ class OpenAILike(Vendor):
         if request.seed is not None and reads("seed"):
             fields["seed"] = request.seed
         given = self.options(request.options.provider_options).model_dump(exclude_none=True)
-        given = {name: value for name, value in given.items() if name not in self._not_read_by_edits(request)}
+        given = {name: value for name, value in given.items() if name not in self._not_read_by_edits(request, card)}
         base = f'options.provider_options["{self.name}"]'
         fields |= {name: value for name, value in given.items() if reads(f"{base}.{name}")}
         names = {name: self.profile.names.get(name, name) for name in fields}
         return {names[name]: value for name, value in fields.items() if names[name]}
 
-    def _not_read_by_edits(self, request: Generate | Edit) -> set[str]:
+    def _not_read_by_edits(self, request: Generate | Edit, card: ModelCard) -> set[str]:
         """Returns the given options that are not read because a Generate with references uses the path for edits."""
         given = request.options.provider_options.get(self.name, {})
         is_edit = isinstance(request, Generate) and bool(request.references)
-        return GENERATIONS_ONLY & given.keys() if is_edit else set()
+        return GENERATIONS_ONLY & given.keys() if is_edit and not self._is_drawn_by_tool(card) else set()
 
     def _size(self, size: Size) -> dict[str, Any]:
         match self.profile.size:
@@ -217,42 +221,51 @@ class OpenAILike(Vendor):
 
     async def _answers(
         self, request: Generate | Edit, order: Order, card: ModelCard, previews: int, call: Call
-    ) -> AsyncGenerator[tuple[bool, Any], None]:
-        """Sends the request; yields for each image whether it is final, and its item of the answer."""
+    ) -> AsyncGenerator[Answer, None]:
+        """Sends the request; yields what its answer says. Raises ExchangeFailed and CelesteError."""
         fields = self._fields(request, order, card, previews)
-        url = self.url + order.path.format(model=quote(card.name_on_wire, safe=""))
+        is_drawn = self._is_drawn_by_tool(card)
+        path = self.profile.responses_path if is_drawn else order.path
+        url = self.url + path.format(model=quote(card.name_on_wire, safe=""))
         if self.profile.query:
             url += "?" + urlencode(self.profile.query)
         body: dict[str, Any] = {"json": fields}
-        if order.files:
+        if is_drawn:
+            store = getattr(self.settings, "store", False)
+            body = {"json": body_for(fields, order.prompt, order.files, store=store)}
+        elif order.files:
             body = {"data": {name: _text(value) for name, value in fields.items()}, "files": order.files}
-        finals = 0
-        try:
-            sent = self.http.request("POST", url, secrets=self.secrets, **body)
-            async with self.http.stream(sent, deadline=call.deadline) as answer:
-                if answer.head.media_type != "text/event-stream" or answer.head.status >= 300:
-                    reply = await answer.whole()
-                    if reply.status >= 300:
-                        raise self.error(reply)
-                    items = at(reply.json(), "data")
-                    for item in items if isinstance(items, list) else ():
-                        yield True, item
-                    return
-                async with aclosing(server_sent_events(answer.pieces)) as events:
-                    async for event in events:
-                        value = {} if event.data == b"[DONE]" else Reply(200, {}, event.data).json()
-                        kind = at(value, "type") or event.event
-                        if kind == "error" or at(value, "error"):
-                            raise openai_error(
-                                self.name, replace(answer.head, body=event.data), self.said, streamed=True
-                            )
-                        finals += (is_final := str(kind).endswith(".completed"))
-                        if is_final or str(kind).endswith(".partial_image"):
-                            yield is_final, value
-                if not finals:
-                    raise ExchangeFailed("the stream ended before the image arrived", Stage.ANSWERED, 200)
-        except ExchangeFailed as error:
-            raise error_for_failure(self.name, error) from error
+        sent = self.http.request("POST", url, headers=self._headers(card), secrets=self.secrets, **body)
+        async with self.http.stream(sent, deadline=call.deadline) as answer:
+            if answer.head.status >= 300:
+                raise self.error(await answer.whole())
+            read = partial(self._read, answer.head)
+            said = answers_to(self, answer) if is_drawn else answers_of(answer, read, _matters)
+            async with aclosing(said) as answers:
+                async for each in answers:
+                    yield each
+
+    def _model(self, card: ModelCard) -> str:
+        """Returns the name of the vendor's model that a card is called like."""
+        return card.called_like
+
+    def _is_drawn_by_tool(self, card: ModelCard) -> bool:
+        """Returns whether a model is a language model, which draws with the image tool of the Responses API."""
+        return bool(self.profile.responses_path) and self._model(card).startswith(LANGUAGE_MODELS)
+
+    def _headers(self, card: ModelCard) -> Mapping[str, str]:
+        """Returns the headers of a request, without the key."""
+        return {}
+
+    def _read(self, head: Reply, kind: str, value: Any) -> Answer:
+        """Returns what the body says, or one event of a stream: a preview, an image, a whole answer or an error."""
+        if kind.endswith(".partial_image"):
+            preview = at(value, "b64_json") or at(value, "url")
+            return Answer(preview=preview if isinstance(preview, str) else "")
+        answer = self.answer_in(head, value)
+        if kind.endswith(".completed") and not answer.found:
+            return replace(answer, found=(Found(),))
+        return answer
 
     async def _finished(self, request: Generate | Edit, order: Order, picture: Picture) -> AsyncGenerator[Event, None]:
         """Yields the image; that of an outpaint is cropped to the requested size."""
@@ -296,6 +309,11 @@ def _files(image: bytes, mask: bytes) -> list[Part]:
 
 def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(one[0] / one[1] / (other[0] / other[1]) - 1) < SAME_SHAPE
+
+
+def _matters(event: str) -> bool:
+    """Returns whether an event of a name may have an image or an error; its data is not read otherwise."""
+    return event.endswith((".partial_image", ".completed", ".failed", "error"))
 
 
 def _text(value: Any) -> str:

@@ -34,6 +34,8 @@ __all__ = [
 Pointer = tuple[str | int, ...]
 """Path of a value in a JSON answer: names and indexes, for `at`."""
 
+UNKNOWN = {"final": "true", "owed": "unknown"}
+"""Metadata of a paid request whose outcome can't be found out."""
 MOST_SECONDS = 86_400.0
 TEXT_CHARACTERS = 300
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
@@ -84,7 +86,7 @@ def error_for_status(
             return ProviderUnavailable(said, metadata=metadata, retry_after=after)
         case status if status >= 500:
             # The vendor had the request and failed: the images may have been made and paid for.
-            return OutcomeUnknown(said, metadata=metadata | {"final": "true"})
+            return OutcomeUnknown(said, metadata=metadata | UNKNOWN)
         case _:
             return ProviderFailed(said, metadata=metadata)
 
@@ -106,7 +108,7 @@ def error_for_failure(provider: str, failure: ExchangeFailed, *, idempotent: boo
     if failure.stage is Stage.ANSWERED and (status := failure.status or 0) >= 300 and status != 303:
         # The status is valid though the rest was lost. A 303, "see other", means that the request was processed.
         return error_for_status(provider, Reply(status, {}), str(failure))
-    return OutcomeUnknown(said, metadata=metadata | {"final": "true"})
+    return OutcomeUnknown(said, metadata=metadata | UNKNOWN)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from celeste_image.core.secret import Secret
+from celeste_image.core.textfile import read_text
 
 __all__ = ["Credential", "Verdict", "form_problem"]
 
@@ -145,7 +146,7 @@ class Credential:
 
     @staticmethod
     def _read(file: Path) -> tuple[tuple[int, ...], str]:
-        return _state_of(file), file.read_text()
+        return _state_of(file), read_text(file)
 
     def _take(self, text: str) -> None:
         text = text.strip()

@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -24,11 +24,15 @@ from celeste_image.core.errors import (
     ProviderFailed,
     SafetyBlocked,
 )
-from celeste_image.core.events import Event, Picture, Progress, Submitted
+from celeste_image.core.events import Billed, Event, Fidelity, Picture, Progress, Submitted
+from celeste_image.core.fidelity import FidelityLine
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.kit.answers import at, error_for_failure
+from celeste_image.providers.kit.failures import failure_in
+from celeste_image.providers.kit.images import Answer
+from celeste_image.providers.kit.pauses import Pauses
 from celeste_image.providers.kit.polling import Polling, State
-from celeste_image.providers.kit.results import TryAgain, lost, picture_at_once, picture_of, preview_of
+from celeste_image.providers.kit.results import TryAgain, image_events, lost, picture_of, preview_of
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["RemoteJobs"]
@@ -37,9 +41,6 @@ log = structlog.get_logger("celeste_image.remote_jobs")
 
 TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~-]{0,127}")
 """Job ids that are safe in a URL's path."""
-LONGEST_PAUSE_SECONDS = 10.0
-MOST_REFUSALS = 8
-"""Refused polls in a row after which the job is given up: about a minute."""
 CANCEL_SECONDS = 3.0
 
 
@@ -69,7 +70,14 @@ class RemoteJobs:
         self._sleep, self._clock, self._jitter = vendor.tools.sleep, vendor.tools.clock, vendor.tools.jitter
 
     async def run(
-        self, path: str, candidate: Candidate, *, previews: int = 0, at_once: bool = False, **submit: Any
+        self,
+        path: str,
+        candidate: Candidate,
+        *,
+        previews: int = 0,
+        at_once: bool = False,
+        seed: int | None = None,
+        **submit: Any,
     ) -> AsyncGenerator[Event, None]:
         """Submits a job, or resumes the job of the candidate's ticket, and yields its events up to its images.
 
@@ -81,6 +89,7 @@ class RemoteJobs:
             candidate: The model that is tried, with its call.
             previews: Number of previews wanted.
             at_once: Whether the answer to the submit already has the images, as the last poll of a job does.
+            seed: The seed that is sent; None if the vendor draws one.
             **submit: Headers and body of the submit, as `Http.request` takes them; ignored with a ticket.
 
         Raises:
@@ -93,13 +102,22 @@ class RemoteJobs:
                 `true`, or `unknown` if the job was cancelled or the vendor ended it.
         """
         call, ticket = candidate.call, candidate.ticket
+        cost: Mapping[str, float] = {}
         until, is_deadline = self._until(call)
         if ticket is None:
-            word, answer = await self._submit(path, call, submit)
+            reply, word, answer = await self._submit(path, call, submit)
             if at_once:
-                for picture in await self._pictures_at_once(word, answer, call.deadline):
-                    yield picture
+                told = next((found.seed for found in self._profile.found_in(answer)), None)
+                answers, first = self._at_once(reply, word, answer), seed if told is None else told
+                images = image_events(self._vendor, answers, seed=first, deadline=call.deadline)
+                async with aclosing(images) as events:
+                    async for event in events:
+                        yield event
+                for event in self._seed_lines(told, seed):
+                    yield event
                 return
+            cost = self._profile.cost_in(answer)
+            self._check_submitted(reply, word, answer)
             url = at(answer, *self._profile.poll_url) if self._profile.poll_url else None
             job = self._job(url, at(answer, *self._profile.id), "its answer")
         else:
@@ -109,7 +127,8 @@ class RemoteJobs:
         try:
             if ticket is None:
                 yield Submitted(job.ticket, self._vendor.name)
-            async with aclosing(self._watch(job, until, previews, resumed=ticket is not None)) as events:
+            watch = self._watch(job, until, previews, seed, cost, resumed=ticket is not None)
+            async with aclosing(watch) as events:
                 async for event in events:
                     over = over or isinstance(event, Picture)
                     yield event
@@ -133,8 +152,12 @@ class RemoteJobs:
         early = call.deadline - self._profile.tell_seconds
         return min(longest, early), early < longest
 
-    async def _submit(self, path: str, call: Call, submit: Mapping[str, Any]) -> tuple[str, Any]:
-        """Submits a job; returns what `_read` does. Raises CelesteError, which is retryable if nothing was done."""
+    async def _submit(self, path: str, call: Call, submit: Mapping[str, Any]) -> tuple[Reply, str, Any]:
+        """Submits a job; returns the answer and what `_read` does.
+
+        Raises:
+            CelesteError: The submit failed; the error is retryable if nothing was done.
+        """
         vendor = self._vendor
         secrets = vendor.secrets
         try:
@@ -142,7 +165,7 @@ class RemoteJobs:
             reply = await vendor.http.send(request, deadline=call.deadline)
             if reply.status >= 400:
                 raise vendor.error(reply)
-            return self._read(reply)
+            return reply, *self._read(reply)
         except ExchangeFailed as failure:
             raise error_for_failure(vendor.name, failure) from failure
         except asyncio.CancelledError:
@@ -150,13 +173,24 @@ class RemoteJobs:
             raise
 
     def _read(self, reply: Reply) -> tuple[str, Any]:
-        """Returns the word for the job's state, empty if the answer has none, and the answer's JSON value.
+        """Returns the word for the job's state, empty if the answer has none, and the answer's value.
 
         Raises:
-            ExchangeFailed: The answer is not JSON.
+            ExchangeFailed: The answer is neither JSON nor an image.
         """
-        answer = reply.json()
-        return self._profile.word_in(reply.status, answer, self._vendor.said), answer
+        answer = self._profile.value_of(reply)
+        return self._vendor.said(self._profile.word_in(reply.status, answer)), answer
+
+    def _check_submitted(self, reply: Reply, word: str, answer: Any) -> None:
+        """Checks that a submit with a good status made a job. Raises CelesteError if its answer tells a failure."""
+        if word and self._profile.state_of(word) in (State.MODERATED, State.FAILED, State.CANCELLED):
+            self._state(word, answer)
+        url, name = (
+            at(answer, *self._profile.poll_url) if self._profile.poll_url else None,
+            at(answer, *self._profile.id),
+        )
+        if not (url or name) and (failure := failure_in(answer)):
+            raise self._vendor.failed(reply, failure)
 
     def _job(self, url: Any, name: Any, source: str) -> RemoteJob:
         """Returns the job with a URL, which is polled unchanged, or else with an id.
@@ -175,10 +209,17 @@ class RemoteJobs:
         raise self._unknown(f"{self._vendor.name}: {source} does not identify a job that can be polled")
 
     async def _watch(
-        self, job: RemoteJob, until: float, previews: int, *, resumed: bool
+        self,
+        job: RemoteJob,
+        until: float,
+        previews: int,
+        sent_seed: int | None,
+        cost: Mapping[str, float],
+        *,
+        resumed: bool,
     ) -> AsyncGenerator[Event, None]:
         """Polls a job and yields its events up to its images. Raises _TimeUp and the errors of `run`."""
-        pauses = _Pauses(self._interval)
+        pauses = Pauses(self._interval)
         last, fraction, seen = "", -1.0, ""
         if not resumed:  # a resumed job may be over already
             await self._wait(pauses, until, last)
@@ -186,17 +227,19 @@ class RemoteJobs:
             try:
                 word, answer = await self._ask(job.url, until)
                 state = self._state(word, answer)
-                if word not in (last, *self._profile.states):
+                if word != last and not self._profile.knows(word):
                     log.warning("unknown state", provider=self._vendor.name, state=word)
                 last = word
-                pictures = await self._results(job, answer, until) if state is State.READY else []
+                results = await self._results(job, answer, sent_seed, until) if state is State.READY else []
             except TryAgain as failure:
                 log.warning("poll failed", provider=self._vendor.name, why=str(failure.__cause__ or failure))
                 pauses.count_failure(failure)
             else:
-                for picture in pictures:
-                    yield picture
-                if pictures:
+                if results and (charged := self._profile.cost_in(answer) or cost):
+                    yield Billed(charged)
+                for event in results:
+                    yield event
+                if results:
                     return
                 pauses.count_answer()
                 if (reported := self._profile.fraction_in(answer)) is not None and reported > fraction:
@@ -209,7 +252,7 @@ class RemoteJobs:
                         yield preview
             await self._wait(pauses, until, last)
 
-    async def _wait(self, pauses: "_Pauses", until: float, last: str) -> None:
+    async def _wait(self, pauses: Pauses, until: float, last: str) -> None:
         """Waits for the next poll. Raises _TimeUp if no time is left for one."""
         left = until - self._clock()
         # The last poll is one interval before the end, unless the vendor asked for a longer pause.
@@ -254,10 +297,12 @@ class RemoteJobs:
         more = f": {said}" if said not in ("", word) else ""
         if not word:
             raise TryAgain(self._unknown(f"{name}: the answer does not have the job's state{more}"))
-        state = self._profile.states.get(word, State.RUNNING)
+        state = self._profile.state_of(word)
         match state:
             case State.MODERATED:
-                metadata = {"provider": name, "stage": self._profile.stages.get(word, "unknown")}
+                reasons = self._vendor.said(self._profile.reasons_in(answer))
+                more = f": {reasons}" if reasons else more
+                metadata = {"provider": name, "stage": self._profile.stage_of(word)}
                 raise SafetyBlocked(f"{name}: its safety system refused ({word}){more}", metadata=metadata)
             case State.CANCELLED | State.FAILED:
                 text = f"{name}: the job ended as {word}{more}"
@@ -266,28 +311,55 @@ class RemoteJobs:
                 raise TryAgain(self._unknown(f"{name}: the vendor does not know the job{more}"))
         return state
 
-    async def _results(self, job: RemoteJob, answer: Any, until: float) -> list[Picture]:
-        """Returns the images of a job that is ready, at least one. Raises TryAgain, ProviderFailed."""
+    async def _results(self, job: RemoteJob, answer: Any, sent_seed: int | None, until: float) -> list[Event]:
+        """Returns the images of a job that is ready, at least one, and what else its answer says.
+
+        A single image whose download failed is fetched again after the next poll, which may name another URL. Of
+        several, those that can be fetched are kept.
+
+        Raises:
+            TryAgain: The answer has no image, or it can't be fetched now.
+            ProviderFailed: No image can be used.
+        """
         if self._profile.result:
             _, answer = await self._ask(self._url(self._profile.result, job.ticket), until)
-        values, seed = self._values(answer), self._profile.seed_in(answer)
-        return [await picture_of(self._vendor, value, index, seed, until) for index, value in enumerate(values)]
+        found = self._profile.found_in(answer)
+        if not found:
+            said = self._vendor.text_in(answer) or "without a reason"
+            raise TryAgain(lost(self._vendor, f"the answer has no image ({said})"))
+        if len(found) == 1:
+            told = found[0].seed
+            seed = sent_seed if told is None else told
+            picture = await picture_of(self._vendor, found[0].images[0], 0, seed, until)
+            return [picture, *self._seed_lines(told, sent_seed)]
+        answers = _once(Answer(tuple(found)))
+        async with aclosing(image_events(self._vendor, answers, seed=sent_seed, deadline=until)) as events:
+            return [event async for event in events]
 
-    async def _pictures_at_once(self, word: str, answer: Any, deadline: float | None) -> list[Picture]:
-        """Returns the images in the answer to a submit, which can't be repeated. Raises ProviderFailed."""
+    def _seed_lines(self, told: int | None, sent: int | None) -> list[Event]:
+        """Returns the finding about the seed of one image, if the vendor names another than was sent.
+
+        If 0 was sent, the vendor draws the seed.
+        """
+        if told is None or not sent or told == sent:
+            return []
+        problem = f"the provider says that it used {told}"
+        return [Fidelity(FidelityLine.found("seed", told, problem=problem, image_index=0))]
+
+    async def _at_once(self, reply: Reply, word: str, answer: Any) -> AsyncGenerator[Answer, None]:
+        """Yields what the answer to a submit says, which can't be repeated. Raises CelesteError."""
+        vendor, found = self._vendor, tuple(self._profile.found_in(answer))
+        if not found and (failure := failure_in(answer)):
+            raise vendor.failed(reply, failure)
         try:
             self._state(word, answer)
-            values, seed = self._values(answer), self._profile.seed_in(answer)
-        except TryAgain as failure:
-            raise failure.error or lost(self._vendor, "the answer has no image") from failure
-        return [await picture_at_once(self._vendor, value, n, seed, deadline) for n, value in enumerate(values)]
-
-    def _values(self, answer: Any) -> list[str]:
-        """Returns the URLs or base64 texts of the images in an answer, at least one. Raises TryAgain."""
-        if values := self._profile.pictures_in(answer):
-            return values
-        said = self._vendor.text_in(answer) or "without a reason"
-        raise TryAgain(lost(self._vendor, f"the answer has no image ({said})"))
+        except TryAgain as failed:
+            raise failed.error or lost(vendor, "the answer has no image") from failed
+        except CelesteError as error:
+            error.metadata.setdefault("owed", "unknown")
+            raise
+        found = tuple(replace(each, seed=None) for each in found)  # told once, by `run`
+        yield Answer(found, billed=self._profile.cost_in(answer), words=vendor.text_in(answer))
 
     def _url(self, path: str, name: str) -> str:
         return self._vendor.url + path.format(id=quote(name, safe=""))
@@ -325,28 +397,5 @@ class RemoteJobs:
         return owed
 
 
-class _Pauses:
-    """The pauses between the polls of one job, in seconds.
-
-    Attributes:
-        interval: The shortest pause.
-        next: The next pause: the interval, doubled after each failed poll up to LONGEST_PAUSE_SECONDS.
-        least: The interval, or the longer pause that the vendor asked for after the last poll.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self.interval = self.next = self.least = interval
-        self._refused = 0
-
-    def count_answer(self) -> None:
-        """Resets the pauses after a poll that was answered."""
-        self.next = self.least = self.interval
-        self._refused = 0
-
-    def count_failure(self, failure: TryAgain) -> None:
-        """Lengthens the pauses after a failed poll. Raises the failure's error after too many refusals in a row."""
-        self._refused += failure.error is not None
-        if failure.error and self._refused >= MOST_REFUSALS:
-            raise failure.error from failure.__cause__
-        self.next = max(self.interval, min(LONGEST_PAUSE_SECONDS, 2 * self.next))
-        self.least = max(self.interval, failure.after_seconds or 0.0)
+async def _once(answer: Answer) -> AsyncGenerator[Answer, None]:
+    yield answer

@@ -1,17 +1,26 @@
-"""Server-sent events: decodes a byte stream into events. WHATWG HTML, section 9.2.6, read 2026-11-22."""
+"""Server-sent events: decodes a byte stream into events. WHATWG HTML, section 9.2.6, read 2026-11-22.
+
+`json_values_of` reads an answer whatever its form is: a stream of events, one JSON value or several, or an image.
+"""
 
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
-from celeste_image.outbound.exchange import ExchangeFailed, Stage
+from celeste_image.core.media import media_type
+from celeste_image.outbound.exchange import ExchangeFailed, Stage, Streamed
+from celeste_image.outbound.json_values import json_values
 
-__all__ = ["Decoder", "ServerSentEvent", "server_sent_events"]
+__all__ = ["Decoder", "ServerSentEvent", "any_event", "json_values_of", "server_sent_events"]
 
 MIB = 1 << 20
 LINE_END = re.compile(rb"\r\n?|\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLANKS = b"\xef\xbb\xbf\r\n\t "
+PEEK_BYTES = 4096
+"""Bytes that are looked at for the form of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,14 @@ class Decoder:
             elif event := self._end():
                 yield event
 
+    def end(self) -> Iterator[ServerSentEvent]:
+        """Yields the event that the end of the body cut off, which the standard drops: it may hold a paid image."""
+        if self._rest:
+            self._take(bytes(self._rest) if self._started else bytes(self._rest).removeprefix(BYTE_ORDER_MARK))
+            self._rest.clear()
+        if event := self._end():
+            yield event
+
     def _lines(self) -> Iterator[bytes]:
         start, search = 0, self._searched
         while found := LINE_END.search(self._rest, search):
@@ -87,13 +104,111 @@ class Decoder:
 async def server_sent_events(
     pieces: AsyncGenerator[bytes, None], max_bytes: int = 64 * MIB
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    """Yields the events of a body. An event that the end of the body cuts off is dropped.
+    """Yields the events of a body, also one that the end of the body cuts off.
 
     Raises:
-        ExchangeFailed: A line or an event is longer than allowed, or reading failed.
+        ExchangeFailed: A line or an event is longer than allowed, or reading failed; the events before are yielded.
     """
     decoder = Decoder(max_bytes)
+    failure: ExchangeFailed | None = None
     async with aclosing(pieces):
-        async for piece in pieces:
-            for event in decoder.feed(piece):
-                yield event
+        try:
+            async for piece in pieces:
+                for event in decoder.feed(piece):
+                    yield event
+        except ExchangeFailed as error:
+            failure = error
+    for event in decoder.end():
+        yield event
+    if failure:
+        raise failure
+
+
+def any_event(_: str) -> bool:
+    """Every event may matter."""
+    return True
+
+
+async def json_values_of(
+    answer: Streamed, matters: Callable[[str], bool] = any_event
+) -> AsyncGenerator[tuple[str, Any], None]:
+    """Yields the JSON values of an answer with the names of their events; the name is empty outside a stream.
+
+    The form is seen by the first bytes, since some servers name another one. A body that is an image is yielded as
+    bytes. Of a stream, data that is no JSON is skipped, and `[DONE]` ends it. Of a body that was cut off, what is
+    complete is yielded before the failure is raised.
+
+    Args:
+        answer: The answer, which was not read yet.
+        matters: Whether the event of a name may matter; others are skipped unread. Events without a name are read.
+
+    Raises:
+        ExchangeFailed: The answer was cut off or too large, or is neither JSON, a stream nor an image.
+    """
+    pieces = _Peeked(answer.pieces)
+    if await pieces.is_stream(answer.head.media_type):
+        async with aclosing(server_sent_events(pieces.all())) as events:
+            async for event in events:
+                if event.data.strip() == b"[DONE]":
+                    return
+                if event.event != "message" and not matters(event.event):
+                    continue
+                try:
+                    values = json_values(event.data, cut=True)
+                except ValueError:
+                    continue
+                for value in values:
+                    name = value.get("type") if isinstance(value, dict) else None
+                    yield (name if isinstance(name, str) and name else event.event), value
+        return
+    body, failure = bytearray(), None
+    try:
+        async for piece in pieces.all():
+            body += piece
+    except ExchangeFailed as error:
+        failure = error
+    if media_type(bytes(body[:16])) != "application/octet-stream":
+        if failure is None:
+            yield "", bytes(body)
+    else:
+        try:
+            for value in json_values(bytes(body), cut=failure is not None):
+                yield "", value
+        except ValueError:
+            failure = failure or ExchangeFailed(
+                "the answer is not JSON, or too much of it", Stage.ANSWERED, answer.head.status
+            )
+    if failure:
+        raise failure
+
+
+class _Peeked:
+    """The pieces of a body, of which the first were looked at."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None]) -> None:
+        self._pieces = pieces
+        self._first = b""
+        self._failure: ExchangeFailed | None = None
+
+    async def is_stream(self, media_type: str) -> bool:
+        """Returns whether the body is a stream of events: its first line is one of an event."""
+        try:
+            while len(self._first) < PEEK_BYTES and (piece := await anext(self._pieces, None)) is not None:
+                self._first += piece
+                if len(self._first.lstrip(BLANKS)) >= len(b"retry:"):
+                    break
+        except ExchangeFailed as failure:
+            self._failure = failure
+        start = self._first.lstrip(BLANKS)
+        if start[:1] in (b"{", b"["):
+            return False
+        return media_type == "text/event-stream" or start.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+
+    async def all(self) -> AsyncGenerator[bytes, None]:
+        """Yields all pieces. Raises ExchangeFailed."""
+        yield self._first
+        if self._failure:
+            raise self._failure
+        async with aclosing(self._pieces):
+            async for piece in self._pieces:
+                yield piece

@@ -1,10 +1,11 @@
 """Vendor: the base class of providers with an HTTP API; it has the key, the HTTP client and the errors."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from celeste_image.config import SecretText
 from celeste_image.core.card import ModelCard, ModelStage
@@ -15,8 +16,10 @@ from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits, OriginRefused, Reply, SecretHeader
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.providers.base import Options, ProviderSettings, Tools
-from celeste_image.providers.kit.answers import Pointer, at, error_for_status, value_in, vendor_text
+from celeste_image.providers.kit.answers import Pointer, at, value_in, vendor_text
 from celeste_image.providers.kit.credentials import Credential, Verdict
+from celeste_image.providers.kit.failures import Failure, error_of, failure_in
+from celeste_image.providers.kit.images import Answer, Found, answer_in, found_in
 
 __all__ = ["Vendor", "VendorSettings"]
 
@@ -40,9 +43,21 @@ class VendorSettings(ProviderSettings):
     result_hosts: tuple[str, ...] = Field(
         default=(), description="More hosts from which results may be fetched: example.com, or *.example.com."
     )
+    result_origins: tuple[str, ...] = Field(
+        default=(),
+        description="More origins from which results may be fetched, also on this machine or network, such as "
+        "http://10.0.0.5:9000.",
+    )
     poll_seconds: Annotated[float, Field(gt=0, le=300)] | None = Field(
         default=None, description="Seconds between polls of a job; unset means the vendor's own interval."
     )
+
+    @field_validator("result_origins")
+    @classmethod
+    def _are_origins(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            Origin.of(url)  # raises ValueError
+        return urls
 
     @model_validator(mode="after")
     def _one_key(self) -> "VendorSettings":
@@ -93,12 +108,13 @@ class Vendor:
         self.tools = tools
         self.url = (settings.base_url or self.base_url).rstrip("/")
         origin = Origin.of(self.url)
-        private = (origin,) if settings.allow_private else ()
+        named = frozenset(Origin.of(url) for url in settings.result_origins)
+        private = named | (_on_loopback(origin) if settings.allow_private else frozenset())
         self._origins = frozenset({origin})
         self._own = Hosts(frozenset(self.own_hosts))
-        results = Hosts(frozenset((*self.result_hosts, *settings.result_hosts)))
+        self._is_result = Hosts(frozenset((*self.result_hosts, *settings.result_hosts)))
         self.http = Http(
-            lambda target: target in self._origins or self._own(target) or results(target),
+            lambda target: target in self._origins or self._own(target) or self._is_result(target),
             private=private,
             limits=Limits(),
             transport=tools.transport,
@@ -158,7 +174,36 @@ class Vendor:
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
         """Returns the error for an answer of status 400 or above; `idempotent` marks a free call, such as a poll."""
-        return error_for_status(self.name, reply, self.text_in(value_in(reply)), idempotent=idempotent)
+        answer = value_in(reply)
+        failure = failure_in(answer) or Failure()
+        if text := self.text_in(answer):
+            failure = replace(failure, text=text)
+        return self.failed(reply, failure, idempotent=idempotent)
+
+    def failed(
+        self, reply: Reply, failure: Failure, stage: str = "unknown", *, idempotent: bool = False
+    ) -> CelesteError:
+        """Returns the error for a failure that an answer of any status, an event or an item tells: see `error_of`."""
+        return error_of(self.name, reply, failure, self.said, stage=stage, idempotent=idempotent)
+
+    def answer_in(self, reply: Reply, value: Any) -> Answer:
+        """Returns what the JSON value of an answer says, or that of one event: see `answer_in`."""
+        return answer_in(value, lambda failure, stage: self.failed(reply, failure, stage))
+
+    def found_in(self, reply: Reply, item: Any) -> Found:
+        """Returns the image of one item of an answer, or why it is missing: see `found_in`."""
+        return found_in(item, lambda failure, stage: self.failed(reply, failure, stage))
+
+    def way_to_allow(self, url: str) -> str:
+        """Returns the words that tell an operator how to allow a result's URL that was refused."""
+        try:
+            origin = Origin.of(url)
+        except ValueError:
+            return "only http and https URLs of valid hosts are fetched"
+        public = origin.scheme == "https" and origin.port == 443 and not self._is_result(origin)
+        if public:
+            return f'to allow it, the operator adds "{origin.host}" to providers.{self.name}.result_hosts'
+        return f'to allow it, the operator adds "{origin}" to providers.{self.name}.result_origins'
 
     async def sendable(self, image: ImageInput, types: Collection[str]) -> bytes:
         """Returns the data of a request's image for the vendor: of one of `types`, upright, without metadata.
@@ -189,3 +234,13 @@ class Vendor:
     async def close(self) -> None:
         """Closes its connections."""
         await self.http.close()
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Names of this machine. A server on it may name itself by another one than `base_url` does."""
+
+
+def _on_loopback(origin: Origin) -> frozenset[Origin]:
+    """Returns an origin, and if it is on this machine, the same port by the machine's other names."""
+    names = LOOPBACK if origin.host in LOOPBACK else (origin.host,)
+    return frozenset(replace(origin, host=name) for name in names)

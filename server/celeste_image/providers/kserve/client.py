@@ -26,6 +26,7 @@ from celeste_image.core.errors import (
     ProviderRateLimited,
     ProviderUnavailable,
 )
+from celeste_image.core.textfile import read_text
 from celeste_image.providers.kit.answers import vendor_text
 from celeste_image.providers.kserve.settings import KServeSettings
 from celeste_image.providers.kserve.signature import Signature, Tensor
@@ -241,4 +242,4 @@ def _credentials(settings: KServeSettings) -> grpc.ChannelCredentials:
 def _token_of(settings: KServeSettings) -> str:
     if settings.token:
         return settings.token.reveal().strip()
-    return settings.token_file.read_text().strip() if settings.token_file else ""
+    return read_text(settings.token_file).strip() if settings.token_file else ""

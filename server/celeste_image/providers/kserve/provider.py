@@ -15,11 +15,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.util import find_spec
 from typing import Any
-
-import structlog
 
 from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
 from celeste_image.core.call import Call, Candidate
@@ -28,9 +25,10 @@ from celeste_image.core.edits import RemoveBackground
 from celeste_image.core.errors import CelesteError, InvalidRequest, ModelNotFound, OperationNotOffered, ProviderFailed
 from celeste_image.core.events import Analyzed, Event, Picture
 from celeste_image.core.image import ImageInput
+from celeste_image.core.install import install_hint
 from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Upscale
 from celeste_image.engines.events import event_of
-from celeste_image.imaging.pixels import limits_of
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.check import Checked
 from celeste_image.providers.kit.credentials import Verdict
@@ -51,11 +49,8 @@ from celeste_image.providers.kserve.settings import (
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["KIND", "KServe"]
-
-log = structlog.get_logger("celeste_image.engines")
 
 MEMORY_BYTES = 3 << 30
 """Memory of a worker process; the image and the result have at most 40 megapixels each."""
@@ -75,18 +70,20 @@ class KServe:
     def __init__(self, settings: KServeSettings, tools: Tools, *, name: str = "") -> None:
         self.name = name or self.name
         if find_spec("numpy") is None:
-            raise ValueError(f"[providers.{self.name}]: needs numpy: pip install 'celeste-image[kserve]'")
+            raise ValueError(f"[providers.{self.name}]: needs numpy; get it with: {install_hint('kserve')}")
         self.settings = settings
         self.cards: Sequence[ModelCard] = [card_of(self.name, model) for model in settings.models]
         self._models = {card.id: model for card, model in zip(self.cards, settings.models, strict=True)}
         self._server = Inference(self.name, settings, max(model.most_bytes for model in settings.models))
         self._labels = {model.id: model.names() for model in settings.models if isinstance(model, ClassifyModel)}
         self._signatures: dict[str, Signature] = {}
-        self._pool = WorkerPool(
+        self._pool = tools.workers.pool(
+            self.name,
             "celeste_image.providers.kserve.engine",
             size=settings.concurrency,
             memory_bytes=MEMORY_BYTES,
-            on_log=partial(log.warning, "engine", engine="kserve", provider=self.name),
+            seconds=settings.engine_seconds,
+            provider=self.name,
         )
         self._pixels = tools.pixels.of(self.name)
 
@@ -182,7 +179,7 @@ class KServe:
             "in_flight": model.in_flight,
             "input": asdict(given),
             "output": asdict(made),
-            "limits": limits_of([request.image]).as_task(),
+            "limits": ImageLimits.of([request.image.facts]).as_task(),
             "preview_count": request.options.preview_count,
         }
         infer = self._inferring(model, given, made.name, call)
@@ -229,7 +226,7 @@ class KServe:
             "width": given.width or model.width,
             "height": given.height or model.height,
             "input": asdict(given),
-            "limits": limits_of([image]).as_task(),
+            "limits": ImageLimits.of([image.facts]).as_task(),
         }
         return self._answered(task, [image.data], self._inferring(model, given, model.output, call))
 

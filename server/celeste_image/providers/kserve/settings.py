@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from celeste_image.config import SecretText
+from celeste_image.core.textfile import read_text
 from celeste_image.outbound.origins import Origin
 from celeste_image.providers.base import Options, ProviderSettings
 from celeste_image.providers.kserve.forms import ITEM_BYTES, LAYOUTS
@@ -242,7 +243,7 @@ class ClassifyModel(WholeModel):
 
     def names(self) -> tuple[str, ...]:
         """Returns the names of the classes. Raises OSError if the file can't be read."""
-        return self.labels or tuple(self.labels_file.read_text().splitlines() if self.labels_file else ())
+        return self.labels or tuple(read_text(self.labels_file).splitlines() if self.labels_file else ())
 
 
 KServeModel = Annotated[UpscaleModel | GenerateModel | CutModel | ClassifyModel, Field(discriminator="operation")]
@@ -268,6 +269,8 @@ class KServeSettings(ProviderSettings):
     headers: dict[str, SecretText] = Field(default={}, description="Additional metadata of each call.")
     infer_seconds: Annotated[float, Field(gt=0, le=3600)] = 300
     """Timeout of one inference; the caller's deadline applies as well."""
+    engine_seconds: Annotated[float, Field(gt=0)] = 300
+    """Longest time that a process may work on the images of a call, besides the inferences that it waits for."""
     models: Annotated[tuple[KServeModel, ...], Field(min_length=1)]
 
     @field_validator("url")

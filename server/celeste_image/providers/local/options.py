@@ -15,11 +15,15 @@ class LocalSettings(ProviderSettings):
 
     Attributes:
         concurrency: Processes per engine that may work at a time; half the CPUs by default.
+        small_concurrency: Calls of small work that may run beside `concurrency`, in processes of their own.
         threads: CPU threads of one engine.
+        engine_seconds: Longest time that an engine may work for one call.
     """
 
     concurrency: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2))
+    small_concurrency: Annotated[int, Field(ge=0)] = 1
     threads: Annotated[int, Field(ge=1)] = 2
+    engine_seconds: Annotated[float, Field(gt=0)] = 1800
 
 
 class LocalOptions(Options):

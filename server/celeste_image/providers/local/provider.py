@@ -2,17 +2,16 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from functools import partial
-
-import structlog
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
+from celeste_image.core.errors import EngineLost, EngineMemory, WeightsMissing
 from celeste_image.core.events import (
     Analyzed,
     ComputeUsed,
     Event,
     Fidelity,
+    Queued,
     Warned,
 )
 from celeste_image.core.fidelity import FidelityLine
@@ -22,13 +21,14 @@ from celeste_image.providers.base import Tools
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
+from celeste_image.providers.local.models.shared import ANY_PROMPT
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
 from celeste_image.sandbox.frames import Frame
-from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["PROVIDER", "LocalProvider"]
 
-log = structlog.get_logger("celeste_image.engines")
+FAILURES = (EngineMemory, EngineLost, WeightsMissing, RuntimeError)
+"""What one engine of several may raise without harm to the others; RuntimeError is a bug, see `WorkerPool.run`."""
 
 
 class LocalProvider:
@@ -45,17 +45,20 @@ class LocalProvider:
 
     def __init__(self, settings: LocalSettings, tools: Tools) -> None:
         self.settings = settings
+        self.small_concurrency = settings.small_concurrency
         self._clock = tools.clock
         models = all_models()
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
         self.pools = {
-            (stage.card.id, stage.engine): WorkerPool(
+            (stage.card.id, stage.engine): tools.workers.pool(
+                f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
-                size=stage.processes or settings.concurrency,
+                size=stage.processes or settings.concurrency + settings.small_concurrency,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
-                on_log=partial(_log, stage.engine),
+                weights=stage.weights(),
+                seconds=settings.engine_seconds,
             )
             for model in models
             for stage in model.stages()
@@ -65,6 +68,10 @@ class LocalProvider:
         """Returns whether the model's weights are on this machine; a model without weights is always ready."""
         return self._models[card.id].ready()
 
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether the request takes some seconds at most."""
+        return all(stage.is_small(request) for stage in self._models[request.model].stages(request))
+
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Runs the model's engines, one after the other, and yields their events."""
         options = LocalOptions.model_validate(request.options.provider_options.get(self.name, {}))
@@ -72,12 +79,24 @@ class LocalProvider:
         for warning in model.warnings(request, options):
             yield warning
         began = self._clock()
-        for stage in model.stages(request):
+        failures: list[Exception] = []
+        stages = model.stages(request)
+        for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
-            async with aclosing(self.pools[stage.card.id, stage.engine].run(task, pictures)) as frames:
-                async for frame in frames:
-                    for event in _events(frame):
-                        yield event
+            pool = self.pools[stage.card.id, stage.engine]
+            if waiting := pool.waiting:  # for the only process of a model with large weights
+                yield Queued(waiting)
+            try:
+                async with aclosing(pool.run(task, pictures)) as frames:
+                    async for frame in frames:
+                        for event in _events(frame):
+                            yield event
+            except FAILURES as error:
+                failures.append(error)
+                left_out = model.without(stage, request, error)
+                if left_out is None or len(failures) == len(stages):
+                    raise failures[0] from error
+                yield left_out
         yield ComputeUsed(self._clock() - began)
 
     async def close(self) -> None:
@@ -89,23 +108,16 @@ class LocalProvider:
 PROVIDER = LocalProvider
 
 
-def _log(engine: str, line: str) -> None:
-    log.warning("engine", engine=engine, line=line)
-
-
 def _events(frame: Frame) -> Iterator[Event]:
     """Yields the events for an engine's message."""
     fields = frame.fields
     match frame.kind:
         case "warned":
-            yield Warned(fields["path"], fields["text"])
+            more = f"; {ANY_PROMPT}" if fields["path"].endswith("prompt") else ""
+            yield Warned(fields["path"], fields["text"] + more)
         case "measured":
             line = FidelityLine.found(fields["path"], fields.get("value"), problem=fields.get("text", ""))
             yield Fidelity(line)
-        case "picture":
-            if unmatched := fields.get("unmatched"):
-                yield Warned("prompt", f"has unknown words, which were not drawn: {', '.join(unmatched)}")
-            yield event_of(frame)
         case "analysis":
             yield Analyzed(analysis_of(fields["part"], fields["found"]))
         case _:

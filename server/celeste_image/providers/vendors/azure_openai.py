@@ -2,21 +2,22 @@
 
 [providers.azure_openai]
 base_url = "https://my-resource.openai.azure.com"
-models = [{ id = "my-deployment", model = "gpt-image-2" }]
+# A language model draws with the first image model of the table, or with that of its `image_deployment`.
+models = [{ id = "my-deployment", model = "gpt-image-2" }, { id = "my-talker", model = "gpt-5.5" }]
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.secret import Secret
 from celeste_image.providers.catalog import load_catalog
-from celeste_image.providers.families.openai_like import OpenAILike, Profile
-from celeste_image.providers.kit import Origin, SecretHeader, Tools, VendorSettings, cards_from
-from celeste_image.providers.vendors.openai import OpenAIOptions
+from celeste_image.providers.families.openai_like import LANGUAGE_MODELS, OpenAILike, Profile
+from celeste_image.providers.kit import Origin, SecretHeader, Tools, cards_from
+from celeste_image.providers.vendors.openai import OpenAIOptions, OpenAISettings
 
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 
@@ -28,13 +29,28 @@ EVIDENCE = {"gpt-image-2": ModelEvidence.OFFICIAL_CLIENT}
 """Evidence for deployments of a model, from recordings of Azure's own client; other models have the specification."""
 
 
+IMAGE_HEADER = "x-ms-oai-image-generation-deployment"
+"""Header of the Responses API with the deployment of the image model, which Azure does not choose.
+
+Source: https://learn.microsoft.com/azure/ai-services/openai/how-to/responses, read 2026-11-30.
+"""
+
+
 class Deployment(BaseModel):
-    """One deployment: its name in the resource, and the OpenAI model that it runs."""
+    """One deployment: its name in the resource, and the OpenAI model that it runs.
+
+    Attributes:
+        id: The deployment's name in the resource.
+        model: OpenAI's name of the model.
+        image_deployment: For a language model, the deployment of the image model that draws for it. Empty means the
+            first one of the table.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")]
     model: str
+    image_deployment: Annotated[str, StringConstraints(pattern=r"^[\w.-]{0,100}$")] = ""
 
     @field_validator("model")
     @classmethod
@@ -44,7 +60,7 @@ class Deployment(BaseModel):
         return model
 
 
-class AzureSettings(VendorSettings):
+class AzureSettings(OpenAISettings):
     """`[providers.azure_openai]`, or another name with `kind = "azure_openai"` for each further resource."""
 
     models: Annotated[tuple[Deployment, ...], Field(min_length=1)]
@@ -59,6 +75,19 @@ class AzureSettings(VendorSettings):
     def _is_a_url(cls, url: str) -> str:
         Origin.of(url)  # raises ValueError; an empty URL is invalid
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _can_draw(self) -> "AzureSettings":
+        for deployment in self.models:
+            if deployment.model.startswith(LANGUAGE_MODELS) and not self.image_deployment_of(deployment):
+                text = "draws with a deployment of an image model: add one to `models`, or name it in image_deployment"
+                raise ValueError(f"the language model of {deployment.id!r} {text}")
+        return self
+
+    def image_deployment_of(self, language: Deployment) -> str:
+        """Returns the deployment that draws for a language model; empty if there is none."""
+        images = (each.id for each in self.models if not each.model.startswith(LANGUAGE_MODELS))
+        return language.image_deployment or next(images, "")
 
 
 class AzureOpenAI(OpenAILike):
@@ -77,10 +106,13 @@ class AzureOpenAI(OpenAILike):
         super().__init__(settings, tools, name=name)
         self.cards = _cards(self.name, settings.models)
         self._is_v1 = not settings.api_version
+        self._models = {each.id: each.model for each in settings.models}
+        self._drawing = {each.id: settings.image_deployment_of(each) for each in settings.models}
         start = "/openai/v1" if self._is_v1 else "/openai/deployments/{model}"
         self.profile = Profile(
             generate_path=f"{start}/images/generations",
             edit_path=f"{start}/images/edits",
+            responses_path="/openai/v1/responses" if self._is_v1 else "/openai/responses",
             query={} if self._is_v1 else {"api-version": settings.api_version},
         )
 
@@ -93,6 +125,14 @@ class AzureOpenAI(OpenAILike):
             if self._is_v1
             else (key,)
         )
+
+    def _model(self, card: ModelCard) -> str:
+        return self._models[card.called_like]
+
+    def _headers(self, card: ModelCard) -> Mapping[str, str]:
+        if not self._is_drawn_by_tool(card):
+            return {}
+        return {IMAGE_HEADER: self._drawing[card.called_like]}
 
 
 def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:

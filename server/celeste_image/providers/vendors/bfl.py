@@ -10,7 +10,7 @@ from pydantic import Field
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint
-from celeste_image.core.errors import OperationNotOffered
+from celeste_image.core.errors import InvalidRequest, OperationNotOffered, Violation
 from celeste_image.core.events import Event
 from celeste_image.core.image import ImageInput, Size
 from celeste_image.core.request import Edit, Generate, ImageRequest
@@ -36,10 +36,26 @@ POLLING = Polling(
     poll_url=("polling_url",),
     poll="/v1/get_result?id={id}",
     results=(("result", "sample"),),
+    reasons=(("details", "Moderation Reasons"), ("details", "moderation_reasons"), ("details", "reasons")),
     seed=("result", "seed"),
+    cost={"credit": ("cost",)},  # one credit is 0.01 USD
     previews=(("preview",), ("preview", "sample")),
     headers={"accept": "application/json", "content-type": "application/json"},  # as its SDK does
 )
+
+
+DELIVERIES = (
+    *("", "sc", "scus", "dev", "eu", "us", "weu", "eus", "wus", "prod", "prodeu", "produs"),
+    *(f"prod{region}{number}" for region in ("eu", "us") for number in range(1, 10)),
+)
+"""Places of the older hosts of results, accounts of Azure's storage: `bfldeliverysc` until 2025, `bfldeliveryscus` and
+`bfldeliveryprodeu4` since. The others follow their pattern. All further accounts of that storage belong to others."""
+
+
+IMAGE_PROMPTS = ("flux-pro-1.1", "flux-pro-1.1-ultra", "flux-dev")
+"""Models that take one image, as `image_prompt`. All others take `input_image`, `input_image_2` and so on."""
+LEAST_SIDE, LEAST_SIDE_2 = 256, 64
+"""Shortest side of an input image in pixels, and that of FLUX.2."""
 
 
 class BflOptions(Options):
@@ -49,6 +65,7 @@ class BflOptions(Options):
     raw: bool | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     guidance: Annotated[float, Field(ge=1.5, le=100)] | None = None
+    image_prompt_strength: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Bfl(Vendor):
@@ -67,7 +84,7 @@ class Bfl(Vendor):
     model_form = r"flux-[\w.-]{1,95}"  # a model's name is part of the path, so the pattern must not match other paths
     # A job is polled in its region, such as `api.us1.bfl.ai`; its image is at `delivery-us1.bfl.ai`.
     own_hosts = ("*.bfl.ai",)
-    result_hosts = ("*.bfl.ai", "bfldeliveryprod.blob.core.windows.net")
+    result_hosts = ("*.bfl.ai", *(f"bfldelivery{place}.blob.core.windows.net" for place in DELIVERIES))
     texts = (("detail",), ("detail", 0, "msg"), ("details", "error"), ("error",))
 
     def __init__(self, settings: VendorSettings, tools: Tools) -> None:
@@ -77,9 +94,10 @@ class Bfl(Vendor):
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Makes one image."""
         card = candidate.card
-        body = {} if candidate.ticket else await self._body(request, card)
+        body: dict[str, Any] = {} if candidate.ticket else await self._body(request, card)
         previews = request.options.preview_count
-        job = self.remote_jobs.run(f"/v1/{card.name_on_wire}", candidate, previews=previews, json=body)
+        path, seed = f"/v1/{card.name_on_wire}", body.get("seed")
+        job = self.remote_jobs.run(path, candidate, previews=previews, seed=seed, json=body)
         async with aclosing(job) as events:
             async for event in events:
                 yield event
@@ -89,12 +107,13 @@ class Bfl(Vendor):
         if not isinstance(request, Generate | Edit):
             raise OperationNotOffered(f"{card.id} can't {request.kind.value}")
         jpeg = request.output_media_type == JPEG
+        check_sides(request, card)
         body: dict[str, Any] = {"seed": request.seed, "output_format": "jpeg" if jpeg else "png"}
         match request:
             case Generate():
-                body |= {"prompt": request.prompt, **await self._inputs(request)}
+                body |= {"prompt": request.prompt, **await self._inputs(request, card)}
             case Edit(edit=Instruct() as edit):
-                body |= {"prompt": edit.prompt, **await self._inputs(request)}
+                body |= {"prompt": edit.prompt, **await self._inputs(request, card)}
             case Edit(edit=Inpaint() as edit):
                 mask = await self.pixels.mask("inpaint.mask", edit.mask, "white")
                 body |= {"prompt": edit.prompt, "image": await self._encoded(request.image), "mask": encoded(mask)}
@@ -111,11 +130,13 @@ class Bfl(Vendor):
                 body[name] = value
         return {name: value for name, value in body.items() if value is not None}
 
-    async def _inputs(self, request: Generate | Edit) -> Mapping[str, str]:
-        """Returns the images by their fields: `input_image`, `input_image_2` and so on."""
+    async def _inputs(self, request: Generate | Edit, card: ModelCard) -> Mapping[str, str]:
+        """Returns the images by their fields: `image_prompt`, or `input_image`, `input_image_2` and so on."""
         images = [reference.image for reference in request.references]
         if isinstance(request, Edit):
             images.insert(0, request.image)
+        if card.called_like in IMAGE_PROMPTS:
+            return {"image_prompt": await self._encoded(images[0])} if images else {}
         return {f"input_image_{n}" if n > 1 else "input_image": await self._encoded(i) for n, i in enumerate(images, 1)}
 
     async def _encoded(self, image: ImageInput) -> str:
@@ -123,6 +144,19 @@ class Bfl(Vendor):
 
 
 PROVIDER = Bfl
+
+
+def check_sides(request: Generate | Edit, card: ModelCard) -> None:
+    """Checks that no image of a request is too small. Raises InvalidRequest, with every one that is."""
+    least = LEAST_SIDE_2 if card.called_like.startswith("flux-2-") else LEAST_SIDE
+    small = [
+        Violation(path, f"must have at least {least} pixels a side for {card.id}, is {facts.width} x {facts.height}")
+        for path, image in request.images()
+        if "mask" not in path  # a mask is as large as the image
+        if (facts := image.facts) and min(facts.width, facts.height) < least
+    ]
+    if small:
+        raise InvalidRequest.of(small)
 
 
 def sized(size: Size) -> Mapping[str, Any]:

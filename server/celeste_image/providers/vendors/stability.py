@@ -26,14 +26,24 @@ from celeste_image.providers.kit import (
     retry_after,
     value_in,
 )
+from celeste_image.providers.kit.failures import Failure, failure_in
 
 __all__ = ["PROVIDER", "Stability"]
 
 POLLING: Final = Polling(
-    # An answer with CONTENT_FILTERED has an image too, which is blurred.
-    states={"202": State.RUNNING, "200": State.READY, "CONTENT_FILTERED": State.MODERATED},
-    stages={"CONTENT_FILTERED": "output"},
-    status=(("finish_reason",),),
+    # An answer with CONTENT_FILTERED has an image too, which is blurred. The reason stands in the body, in a header, or
+    # in both. It is there to tell a refusal, so a word that is not known is taken for one.
+    states={
+        "202": State.RUNNING,
+        "200": State.READY,
+        "SUCCESS": State.READY,
+        "in-progress": State.RUNNING,
+        "CONTENT_FILTERED": State.MODERATED,
+    },
+    unknown=State.MODERATED,
+    stages={"": "output"},
+    status=(("finish_reason",), ("finish_reason_header",), ("status",)),
+    headers_read={"finish-reason": "finish_reason_header", "seed": "seed"},
     poll="/results/{id}",
     results=(("image",), ("result",)),
     interval_seconds=10.0,  # faster polls count against the rate limit
@@ -44,8 +54,8 @@ BANNED_SECONDS: Final = 60.0
 """How long the API refuses calls after too many."""
 SEEDS: Final = 4_294_967_295
 """One above the largest seed. Seeds are taken modulo this. With 0 the service draws a seed."""
-MODERATED: Final = {"content_moderation": "unknown", "public_figure": "input"}
-"""Error names of the safety system, and the part that it refused."""
+STAGES: Final = {"public_figure": "input"}
+"""The part that the safety system refused, by the names of errors that tell it."""
 
 
 class Stability(Vendor):
@@ -72,19 +82,20 @@ class Stability(Vendor):
         operation = operation_for(card.called_like, request)
         if operation is None:
             raise OperationNotOffered(f"{card.id} can't {request.kind.value} in this way")
-        parts = []
+        parts, seed = [], None
         if candidate.ticket is None:
             options = self.options(request.options.provider_options)
             check_request(card, request, operation, options)
             seed = getattr(request, "seed", None)
+            seed = None if seed is None else seed % SEEDS
             extra = {
                 "output_format": wanted.removeprefix("image/"),
-                "seed": None if seed is None else seed % SEEDS,
+                "seed": seed,
                 "model": card.name_on_wire if operation.path == "generate/sd3" else None,
             }
             parts = await parts_of(self, operation, request, options, reads=READS, extra=extra)
         path, at_once = f"/stable-image/{operation.path}", not operation.job
-        job = self.remote_jobs.run(path, candidate, at_once=at_once, headers=POLLING.headers, files=parts)
+        job = self.remote_jobs.run(path, candidate, at_once=at_once, seed=seed, headers=POLLING.headers, files=parts)
         async with aclosing(job) as events:
             async for event in events:
                 yield replace(event, seed=event.seed or None) if isinstance(event, Picture) else event
@@ -92,17 +103,17 @@ class Stability(Vendor):
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
         """Returns the error for an answer with `{id, name, errors}`."""
         answer = value_in(reply)
-        name, errors = at(answer, "name"), at(answer, "errors")
-        text = self.said("; ".join(str(error) for error in errors) if isinstance(errors, list) else None)
-        after = BANNED_SECONDS if reply.status == 429 and retry_after(reply.headers) is None else None
-        stage = MODERATED.get(name) if isinstance(name, str) else None
+        failure = failure_in(answer) or Failure()
+        errors = at(answer, "errors")
+        text = "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
         return error_for_status(
             self.name,
             reply,
-            text,
-            moderated=stage is not None,
-            stage=stage or "unknown",
-            after=after,
+            self.said(text),
+            moderated=failure.is_refusal,
+            billing=failure.is_billing,
+            stage=next((STAGES[word] for word in failure.words if word in STAGES), "unknown"),
+            after=BANNED_SECONDS if reply.status == 429 and retry_after(reply.headers) is None else None,
             idempotent=idempotent,
         )
 

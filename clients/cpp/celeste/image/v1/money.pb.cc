@@ -28,6 +28,34 @@ namespace celeste {
 namespace image {
 namespace v1 {
 
+inline constexpr Quantity::Impl_::Impl_(
+    ::_pbi::ConstantInitialized) noexcept
+      : _cached_size_{0},
+        unit_(
+            &::google::protobuf::internal::fixed_address_empty_string,
+            ::_pbi::ConstantInitialized()),
+        amount_{0} {}
+
+template <typename>
+PROTOBUF_CONSTEXPR Quantity::Quantity(::_pbi::ConstantInitialized)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(Quantity_class_data_.base()),
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(),
+#endif  // PROTOBUF_CUSTOM_VTABLE
+      _impl_(::_pbi::ConstantInitialized()) {
+}
+struct QuantityDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR QuantityDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
+  ~QuantityDefaultTypeInternal() {}
+  union {
+    Quantity _instance;
+  };
+};
+
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
+    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 QuantityDefaultTypeInternal _Quantity_default_instance_;
+
 inline constexpr Money::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
@@ -59,6 +87,7 @@ PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
 inline constexpr Usage::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
+        billed_{},
         compute_time_{nullptr},
         megapixels_{0},
         images_{0} {}
@@ -100,11 +129,20 @@ const ::uint32_t
         0,
         1,
         0x081, // bitmap
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_._has_bits_),
+        5, // hasbit index offset
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_.unit_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_.amount_),
+        0,
+        1,
+        0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Usage, _impl_._has_bits_),
-        6, // hasbit index offset
+        7, // hasbit index offset
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Usage, _impl_.images_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Usage, _impl_.megapixels_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Usage, _impl_.compute_time_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Usage, _impl_.billed_),
+        3,
         2,
         1,
         0,
@@ -113,10 +151,12 @@ const ::uint32_t
 static const ::_pbi::MigrationSchema
     schemas[] ABSL_ATTRIBUTE_SECTION_VARIABLE(protodesc_cold) = {
         {0, sizeof(::celeste::image::v1::Money)},
-        {7, sizeof(::celeste::image::v1::Usage)},
+        {7, sizeof(::celeste::image::v1::Quantity)},
+        {14, sizeof(::celeste::image::v1::Usage)},
 };
 static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
     &::celeste::image::v1::_Money_default_instance_._instance,
+    &::celeste::image::v1::_Quantity_default_instance_._instance,
     &::celeste::image::v1::_Usage_default_instance_._instance,
 };
 const char descriptor_table_protodef_celeste_2fimage_2fv1_2fmoney_2eproto[] ABSL_ATTRIBUTE_SECTION_VARIABLE(
@@ -124,14 +164,17 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fmoney_2eproto[] ABSL
     "\n\034celeste/image/v1/money.proto\022\020celeste."
     "image.v1\032\036google/protobuf/duration.proto"
     "\"B\n\005Money\022#\n\rcurrency_code\030\001 \001(\tR\014curren"
-    "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"}\n\005Usage\022\026\n"
-    "\006images\030\001 \001(\005R\006images\022\036\n\nmegapixels\030\002 \001("
-    "\001R\nmegapixels\022<\n\014compute_time\030\003 \001(\0132\031.go"
-    "ogle.protobuf.DurationR\013computeTimeB\210\001\n\037"
-    "io.github.celesteimage.image.v1B\nMoneyPr"
-    "otoP\001ZDgithub.com/celeste-image/celeste/"
-    "clients/go/celeste/image/v1;imagev1\252\002\020Ce"
-    "leste.Image.V1b\006proto3"
+    "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"6\n\010Quantity"
+    "\022\022\n\004unit\030\001 \001(\tR\004unit\022\026\n\006amount\030\002 \001(\001R\006am"
+    "ount\"\261\001\n\005Usage\022\026\n\006images\030\001 \001(\005R\006images\022\036"
+    "\n\nmegapixels\030\002 \001(\001R\nmegapixels\022<\n\014comput"
+    "e_time\030\003 \001(\0132\031.google.protobuf.DurationR"
+    "\013computeTime\0222\n\006billed\030\004 \003(\0132\032.celeste.i"
+    "mage.v1.QuantityR\006billedB\210\001\n\037io.github.c"
+    "elesteimage.image.v1B\nMoneyProtoP\001ZDgith"
+    "ub.com/celeste-image/celeste/clients/go/"
+    "celeste/image/v1;imagev1\252\002\020Celeste.Image"
+    ".V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
     descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_deps[1] = {
@@ -141,13 +184,13 @@ static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_o
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto = {
     false,
     false,
-    422,
+    531,
     descriptor_table_protodef_celeste_2fimage_2fv1_2fmoney_2eproto,
     "celeste/image/v1/money.proto",
     &descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_once,
     descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_deps,
     1,
-    2,
+    3,
     schemas,
     file_default_instances,
     TableStruct_celeste_2fimage_2fv1_2fmoney_2eproto::offsets,
@@ -468,6 +511,314 @@ void Money::InternalSwap(Money* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
 }
 // ===================================================================
 
+class Quantity::_Internal {
+ public:
+  using HasBits =
+      decltype(::std::declval<Quantity>()._impl_._has_bits_);
+  static constexpr ::int32_t kHasBitsOffset =
+      8 * PROTOBUF_FIELD_OFFSET(Quantity, _impl_._has_bits_);
+};
+
+Quantity::Quantity(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(arena, Quantity_class_data_.base()) {
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(arena) {
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  SharedCtor(arena);
+  // @@protoc_insertion_point(arena_constructor:celeste.image.v1.Quantity)
+}
+PROTOBUF_NDEBUG_INLINE Quantity::Impl_::Impl_(
+    [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
+    [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
+    [[maybe_unused]] const ::celeste::image::v1::Quantity& from_msg)
+      : _has_bits_{from._has_bits_},
+        _cached_size_{0},
+        unit_(arena, from.unit_) {}
+
+Quantity::Quantity(
+    ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
+    const Quantity& from)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(arena, Quantity_class_data_.base()) {
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(arena) {
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  Quantity* const _this = this;
+  (void)_this;
+  _internal_metadata_.MergeFrom<::google::protobuf::UnknownFieldSet>(
+      from._internal_metadata_);
+  new (&_impl_) Impl_(internal_visibility(), arena, from._impl_, from);
+  _impl_.amount_ = from._impl_.amount_;
+
+  // @@protoc_insertion_point(copy_constructor:celeste.image.v1.Quantity)
+}
+PROTOBUF_NDEBUG_INLINE Quantity::Impl_::Impl_(
+    [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
+    [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
+      : _cached_size_{0},
+        unit_(arena) {}
+
+inline void Quantity::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
+  new (&_impl_) Impl_(internal_visibility(), arena);
+  _impl_.amount_ = {};
+}
+Quantity::~Quantity() {
+  // @@protoc_insertion_point(destructor:celeste.image.v1.Quantity)
+  SharedDtor(*this);
+}
+inline void Quantity::SharedDtor(MessageLite& self) {
+  Quantity& this_ = static_cast<Quantity&>(self);
+  if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
+    this_.CheckHasBitConsistency();
+  }
+  this_._internal_metadata_.Delete<::google::protobuf::UnknownFieldSet>();
+  ABSL_DCHECK(this_.GetArena() == nullptr);
+  this_._impl_.unit_.Destroy();
+  this_._impl_.~Impl_();
+}
+
+inline void* PROTOBUF_NONNULL Quantity::PlacementNew_(
+    const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+    ::google::protobuf::Arena* PROTOBUF_NULLABLE arena) {
+  return ::new (mem) Quantity(arena);
+}
+constexpr auto Quantity::InternalNewImpl_() {
+  return ::google::protobuf::internal::MessageCreator::CopyInit(sizeof(Quantity),
+                                            alignof(Quantity));
+}
+constexpr auto Quantity::InternalGenerateClassData_() {
+  return ::google::protobuf::internal::ClassDataFull{
+      ::google::protobuf::internal::ClassData{
+          &_Quantity_default_instance_._instance,
+          &_table_.header,
+          nullptr,  // OnDemandRegisterArenaDtor
+          nullptr,  // IsInitialized
+          &Quantity::MergeImpl,
+          ::google::protobuf::Message::GetNewImpl<Quantity>(),
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+          &Quantity::SharedDtor,
+          ::google::protobuf::Message::GetClearImpl<Quantity>(), &Quantity::ByteSizeLong,
+              &Quantity::_InternalSerialize,
+#endif  // PROTOBUF_CUSTOM_VTABLE
+          PROTOBUF_FIELD_OFFSET(Quantity, _impl_._cached_size_),
+          false,
+      },
+      &Quantity::kDescriptorMethods,
+      &descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto,
+      nullptr,  // tracker
+  };
+}
+
+PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 const
+    ::google::protobuf::internal::ClassDataFull Quantity_class_data_ =
+        Quantity::InternalGenerateClassData_();
+
+PROTOBUF_ATTRIBUTE_WEAK const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL
+Quantity::GetClassData() const {
+  ::google::protobuf::internal::PrefetchToLocalCache(&Quantity_class_data_);
+  ::google::protobuf::internal::PrefetchToLocalCache(Quantity_class_data_.tc_table);
+  return Quantity_class_data_.base();
+}
+PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
+const ::_pbi::TcParseTable<1, 2, 0, 38, 2>
+Quantity::_table_ = {
+  {
+    PROTOBUF_FIELD_OFFSET(Quantity, _impl_._has_bits_),
+    0, // no _extensions_
+    2, 8,  // max_field_number, fast_idx_mask
+    offsetof(decltype(_table_), field_lookup_table),
+    4294967292,  // skipmap
+    offsetof(decltype(_table_), field_entries),
+    2,  // num_field_entries
+    0,  // num_aux_entries
+    offsetof(decltype(_table_), field_names),  // no aux_entries
+    Quantity_class_data_.base(),
+    nullptr,  // post_loop_handler
+    ::_pbi::TcParser::GenericFallback,  // fallback
+    #ifdef PROTOBUF_PREFETCH_PARSE_TABLE
+    ::_pbi::TcParser::GetTable<::celeste::image::v1::Quantity>(),  // to_prefetch
+    #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
+  }, {{
+    // double amount = 2 [json_name = "amount"];
+    {::_pbi::TcParser::FastF64S1,
+     {17, 1, 0,
+      PROTOBUF_FIELD_OFFSET(Quantity, _impl_.amount_)}},
+    // string unit = 1 [json_name = "unit"];
+    {::_pbi::TcParser::FastUS1,
+     {10, 0, 0,
+      PROTOBUF_FIELD_OFFSET(Quantity, _impl_.unit_)}},
+  }}, {{
+    65535, 65535
+  }}, {{
+    // string unit = 1 [json_name = "unit"];
+    {PROTOBUF_FIELD_OFFSET(Quantity, _impl_.unit_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    // double amount = 2 [json_name = "amount"];
+    {PROTOBUF_FIELD_OFFSET(Quantity, _impl_.amount_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
+  }},
+  // no aux_entries
+  {{
+    "\31\4\0\0\0\0\0\0"
+    "celeste.image.v1.Quantity"
+    "unit"
+  }},
+};
+PROTOBUF_NOINLINE void Quantity::Clear() {
+// @@protoc_insertion_point(message_clear_start:celeste.image.v1.Quantity)
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  ::uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  cached_has_bits = _impl_._has_bits_[0];
+  if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+    _impl_.unit_.ClearNonDefaultToEmpty();
+  }
+  _impl_.amount_ = 0;
+  _impl_._has_bits_.Clear();
+  _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
+}
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+::uint8_t* PROTOBUF_NONNULL Quantity::_InternalSerialize(
+    const ::google::protobuf::MessageLite& base, ::uint8_t* PROTOBUF_NONNULL target,
+    ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) {
+  const Quantity& this_ = static_cast<const Quantity&>(base);
+#else   // PROTOBUF_CUSTOM_VTABLE
+::uint8_t* PROTOBUF_NONNULL Quantity::_InternalSerialize(
+    ::uint8_t* PROTOBUF_NONNULL target,
+    ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
+  const Quantity& this_ = *this;
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
+    this_.CheckHasBitConsistency();
+  }
+  // @@protoc_insertion_point(serialize_to_array_start:celeste.image.v1.Quantity)
+  ::uint32_t cached_has_bits = 0;
+  (void)cached_has_bits;
+
+  cached_has_bits = this_._impl_._has_bits_[0];
+  // string unit = 1 [json_name = "unit"];
+  if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+    if (!this_._internal_unit().empty()) {
+      const ::std::string& _s = this_._internal_unit();
+      ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
+          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.Quantity.unit");
+      target = stream->WriteStringMaybeAliased(1, _s, target);
+    }
+  }
+
+  // double amount = 2 [json_name = "amount"];
+  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+    if (::absl::bit_cast<::uint64_t>(this_._internal_amount()) != 0) {
+      target = stream->EnsureSpace(target);
+      target = ::_pbi::WireFormatLite::WriteDoubleToArray(
+          2, this_._internal_amount(), target);
+    }
+  }
+
+  if (ABSL_PREDICT_FALSE(this_._internal_metadata_.have_unknown_fields())) {
+    target =
+        ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+            this_._internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:celeste.image.v1.Quantity)
+  return target;
+}
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+::size_t Quantity::ByteSizeLong(const MessageLite& base) {
+  const Quantity& this_ = static_cast<const Quantity&>(base);
+#else   // PROTOBUF_CUSTOM_VTABLE
+::size_t Quantity::ByteSizeLong() const {
+  const Quantity& this_ = *this;
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  // @@protoc_insertion_point(message_byte_size_start:celeste.image.v1.Quantity)
+  ::size_t total_size = 0;
+
+  ::uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void)cached_has_bits;
+
+  ::_pbi::Prefetch5LinesFrom7Lines(&this_);
+  cached_has_bits = this_._impl_._has_bits_[0];
+  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+    // string unit = 1 [json_name = "unit"];
+    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+      if (!this_._internal_unit().empty()) {
+        total_size += 1 + ::google::protobuf::internal::WireFormatLite::StringSize(
+                                        this_._internal_unit());
+      }
+    }
+    // double amount = 2 [json_name = "amount"];
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      if (::absl::bit_cast<::uint64_t>(this_._internal_amount()) != 0) {
+        total_size += 9;
+      }
+    }
+  }
+  return this_.MaybeComputeUnknownFieldsSize(total_size,
+                                             &this_._impl_._cached_size_);
+}
+
+void Quantity::MergeImpl(::google::protobuf::MessageLite& to_msg,
+                            const ::google::protobuf::MessageLite& from_msg) {
+   auto* const _this =
+      static_cast<Quantity*>(&to_msg);
+  auto& from = static_cast<const Quantity&>(from_msg);
+  if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
+    from.CheckHasBitConsistency();
+  }
+  // @@protoc_insertion_point(class_specific_merge_from_start:celeste.image.v1.Quantity)
+  ABSL_DCHECK_NE(&from, _this);
+  ::uint32_t cached_has_bits = 0;
+  (void)cached_has_bits;
+
+  cached_has_bits = from._impl_._has_bits_[0];
+  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+      if (!from._internal_unit().empty()) {
+        _this->_internal_set_unit(from._internal_unit());
+      } else {
+        if (_this->_impl_.unit_.IsDefault()) {
+          _this->_internal_set_unit("");
+        }
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      if (::absl::bit_cast<::uint64_t>(from._internal_amount()) != 0) {
+        _this->_impl_.amount_ = from._impl_.amount_;
+      }
+    }
+  }
+  _this->_impl_._has_bits_[0] |= cached_has_bits;
+  _this->_internal_metadata_.MergeFrom<::google::protobuf::UnknownFieldSet>(
+      from._internal_metadata_);
+}
+
+void Quantity::CopyFrom(const Quantity& from) {
+  // @@protoc_insertion_point(class_specific_copy_from_start:celeste.image.v1.Quantity)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+
+void Quantity::InternalSwap(Quantity* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
+  using ::std::swap;
+  auto* arena = GetArena();
+  ABSL_DCHECK_EQ(arena, other->GetArena());
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
+  ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.unit_, &other->_impl_.unit_, arena);
+  swap(_impl_.amount_, other->_impl_.amount_);
+}
+
+::google::protobuf::Metadata Quantity::GetMetadata() const {
+  return ::google::protobuf::Message::GetMetadataImpl(GetClassData()->full());
+}
+// ===================================================================
+
 class Usage::_Internal {
  public:
   using HasBits =
@@ -480,7 +831,7 @@ void Usage::clear_compute_time() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (_impl_.compute_time_ != nullptr) _impl_.compute_time_->Clear();
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000001U);
+                  0x00000002U);
 }
 Usage::Usage(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
@@ -496,7 +847,8 @@ PROTOBUF_NDEBUG_INLINE Usage::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
     [[maybe_unused]] const ::celeste::image::v1::Usage& from_msg)
       : _has_bits_{from._has_bits_},
-        _cached_size_{0} {}
+        _cached_size_{0},
+        billed_{visibility, arena, from.billed_} {}
 
 Usage::Usage(
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
@@ -512,7 +864,7 @@ Usage::Usage(
       from._internal_metadata_);
   new (&_impl_) Impl_(internal_visibility(), arena, from._impl_, from);
   ::uint32_t cached_has_bits = _impl_._has_bits_[0];
-  _impl_.compute_time_ = (CheckHasBit(cached_has_bits, 0x00000001U))
+  _impl_.compute_time_ = (CheckHasBit(cached_has_bits, 0x00000002U))
                 ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.compute_time_)
                 : nullptr;
   ::memcpy(reinterpret_cast<char*>(&_impl_) +
@@ -528,7 +880,8 @@ Usage::Usage(
 PROTOBUF_NDEBUG_INLINE Usage::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
-      : _cached_size_{0} {}
+      : _cached_size_{0},
+        billed_{visibility, arena} {}
 
 inline void Usage::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
@@ -560,8 +913,20 @@ inline void* PROTOBUF_NONNULL Usage::PlacementNew_(
   return ::new (mem) Usage(arena);
 }
 constexpr auto Usage::InternalNewImpl_() {
-  return ::google::protobuf::internal::MessageCreator::ZeroInit(sizeof(Usage),
-                                            alignof(Usage));
+  constexpr auto arena_bits = ::google::protobuf::internal::EncodePlacementArenaOffsets({
+      PROTOBUF_FIELD_OFFSET(Usage, _impl_.billed_) +
+          decltype(Usage::_impl_.billed_)::
+              InternalGetArenaOffset(
+                  ::google::protobuf::Message::internal_visibility()),
+  });
+  if (arena_bits.has_value()) {
+    return ::google::protobuf::internal::MessageCreator::ZeroInit(
+        sizeof(Usage), alignof(Usage), *arena_bits);
+  } else {
+    return ::google::protobuf::internal::MessageCreator(&Usage::PlacementNew_,
+                                 sizeof(Usage),
+                                 alignof(Usage));
+  }
 }
 constexpr auto Usage::InternalGenerateClassData_() {
   return ::google::protobuf::internal::ClassDataFull{
@@ -597,17 +962,17 @@ Usage::GetClassData() const {
   return Usage_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<2, 3, 1, 0, 2>
+const ::_pbi::TcParseTable<2, 4, 2, 0, 2>
 Usage::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(Usage, _impl_._has_bits_),
     0, // no _extensions_
-    3, 24,  // max_field_number, fast_idx_mask
+    4, 24,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
-    4294967288,  // skipmap
+    4294967280,  // skipmap
     offsetof(decltype(_table_), field_entries),
-    3,  // num_field_entries
-    1,  // num_aux_entries
+    4,  // num_field_entries
+    2,  // num_aux_entries
     offsetof(decltype(_table_), aux_entries),
     Usage_class_data_.base(),
     nullptr,  // post_loop_handler
@@ -616,31 +981,37 @@ Usage::_table_ = {
     ::_pbi::TcParser::GetTable<::celeste::image::v1::Usage>(),  // to_prefetch
     #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
   }, {{
-    {::_pbi::TcParser::MiniParse, {}},
+    // repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];
+    {::_pbi::TcParser::FastMtR1,
+     {34, 0, 1,
+      PROTOBUF_FIELD_OFFSET(Usage, _impl_.billed_)}},
     // int32 images = 1 [json_name = "images"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(Usage, _impl_.images_), 2>(),
-     {8, 2, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(Usage, _impl_.images_), 3>(),
+     {8, 3, 0,
       PROTOBUF_FIELD_OFFSET(Usage, _impl_.images_)}},
     // double megapixels = 2 [json_name = "megapixels"];
     {::_pbi::TcParser::FastF64S1,
-     {17, 1, 0,
+     {17, 2, 0,
       PROTOBUF_FIELD_OFFSET(Usage, _impl_.megapixels_)}},
     // .google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];
     {::_pbi::TcParser::FastMtS1,
-     {26, 0, 0,
+     {26, 1, 0,
       PROTOBUF_FIELD_OFFSET(Usage, _impl_.compute_time_)}},
   }}, {{
     65535, 65535
   }}, {{
     // int32 images = 1 [json_name = "images"];
-    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.images_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.images_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // double megapixels = 2 [json_name = "megapixels"];
-    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.megapixels_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
+    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.megapixels_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
     // .google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];
-    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.compute_time_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.compute_time_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    // repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];
+    {PROTOBUF_FIELD_OFFSET(Usage, _impl_.billed_), _Internal::kHasBitsOffset + 0, 1, (0 | ::_fl::kFcRepeated | ::_fl::kMessage | ::_fl::kTvTable)},
   }},
   {{
       {::_pbi::TcParser::GetTable<::google::protobuf::Duration>()},
+      {::_pbi::TcParser::GetTable<::celeste::image::v1::Quantity>()},
   }},
   {{
   }},
@@ -653,11 +1024,16 @@ PROTOBUF_NOINLINE void Usage::Clear() {
   (void) cached_has_bits;
 
   cached_has_bits = _impl_._has_bits_[0];
-  if (CheckHasBit(cached_has_bits, 0x00000001U)) {
-    ABSL_DCHECK(_impl_.compute_time_ != nullptr);
-    _impl_.compute_time_->Clear();
+  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
+      _impl_.billed_.Clear();
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      ABSL_DCHECK(_impl_.compute_time_ != nullptr);
+      _impl_.compute_time_->Clear();
+    }
   }
-  if (BatchCheckHasBit(cached_has_bits, 0x00000006U)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x0000000cU)) {
     ::memset(&_impl_.megapixels_, 0, static_cast<::size_t>(
         reinterpret_cast<char*>(&_impl_.images_) -
         reinterpret_cast<char*>(&_impl_.megapixels_)) + sizeof(_impl_.images_));
@@ -686,7 +1062,7 @@ PROTOBUF_NOINLINE void Usage::Clear() {
 
   cached_has_bits = this_._impl_._has_bits_[0];
   // int32 images = 1 [json_name = "images"];
-  if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000008U)) {
     if (this_._internal_images() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<1>(
@@ -695,7 +1071,7 @@ PROTOBUF_NOINLINE void Usage::Clear() {
   }
 
   // double megapixels = 2 [json_name = "megapixels"];
-  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000004U)) {
     if (::absl::bit_cast<::uint64_t>(this_._internal_megapixels()) != 0) {
       target = stream->EnsureSpace(target);
       target = ::_pbi::WireFormatLite::WriteDoubleToArray(
@@ -704,10 +1080,23 @@ PROTOBUF_NOINLINE void Usage::Clear() {
   }
 
   // .google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];
-  if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
     target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
         3, *this_._impl_.compute_time_, this_._impl_.compute_time_->GetCachedSize(), target,
         stream);
+  }
+
+  // repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];
+  if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
+    for (unsigned i = 0, n = static_cast<unsigned>(
+                             this_._internal_billed_size());
+         i < n; i++) {
+      const auto& repfield = this_._internal_billed().Get(i);
+      target =
+          ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
+              4, repfield, repfield.GetCachedSize(),
+              target, stream);
+    }
   }
 
   if (ABSL_PREDICT_FALSE(this_._internal_metadata_.have_unknown_fields())) {
@@ -735,20 +1124,27 @@ PROTOBUF_NOINLINE void Usage::Clear() {
 
   ::_pbi::Prefetch5LinesFrom7Lines(&this_);
   cached_has_bits = this_._impl_._has_bits_[0];
-  if (BatchCheckHasBit(cached_has_bits, 0x00000007U)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x0000000fU)) {
+    // repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
+      total_size += 1UL * this_._internal_billed_size();
+      for (const auto& msg : this_._internal_billed()) {
+        total_size += ::google::protobuf::internal::WireFormatLite::MessageSize(msg);
+      }
+    }
     // .google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];
-    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
       total_size += 1 +
                     ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.compute_time_);
     }
     // double megapixels = 2 [json_name = "megapixels"];
-    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       if (::absl::bit_cast<::uint64_t>(this_._internal_megapixels()) != 0) {
         total_size += 9;
       }
     }
     // int32 images = 1 [json_name = "images"];
-    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
       if (this_._internal_images() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_images());
@@ -774,8 +1170,13 @@ void Usage::MergeImpl(::google::protobuf::MessageLite& to_msg,
   (void)cached_has_bits;
 
   cached_has_bits = from._impl_._has_bits_[0];
-  if (BatchCheckHasBit(cached_has_bits, 0x00000007U)) {
-    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x0000000fU)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
+      _this->_internal_mutable_billed()->InternalMergeFromWithArena(
+          ::google::protobuf::MessageLite::internal_visibility(), arena,
+          from._internal_billed());
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
       ABSL_DCHECK(from._impl_.compute_time_ != nullptr);
       if (_this->_impl_.compute_time_ == nullptr) {
         _this->_impl_.compute_time_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.compute_time_);
@@ -783,12 +1184,12 @@ void Usage::MergeImpl(::google::protobuf::MessageLite& to_msg,
         _this->_impl_.compute_time_->MergeFrom(*from._impl_.compute_time_);
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       if (::absl::bit_cast<::uint64_t>(from._internal_megapixels()) != 0) {
         _this->_impl_.megapixels_ = from._impl_.megapixels_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
       if (from._internal_images() != 0) {
         _this->_impl_.images_ = from._impl_.images_;
       }
@@ -811,6 +1212,7 @@ void Usage::InternalSwap(Usage* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
   using ::std::swap;
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
+  _impl_.billed_.InternalSwap(&other->_impl_.billed_);
   ::google::protobuf::internal::memswap<
       PROTOBUF_FIELD_OFFSET(Usage, _impl_.images_)
       + sizeof(Usage::_impl_.images_)

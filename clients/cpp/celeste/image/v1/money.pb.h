@@ -60,6 +60,10 @@ class Money;
 struct MoneyDefaultTypeInternal;
 extern MoneyDefaultTypeInternal _Money_default_instance_;
 extern const ::google::protobuf::internal::ClassDataFull Money_class_data_;
+class Quantity;
+struct QuantityDefaultTypeInternal;
+extern QuantityDefaultTypeInternal _Quantity_default_instance_;
+extern const ::google::protobuf::internal::ClassDataFull Quantity_class_data_;
 class Usage;
 struct UsageDefaultTypeInternal;
 extern UsageDefaultTypeInternal _Usage_default_instance_;
@@ -79,6 +83,213 @@ namespace v1 {
 // ===================================================================
 
 
+// -------------------------------------------------------------------
+
+class Quantity final : public ::google::protobuf::Message
+/* @@protoc_insertion_point(class_definition:celeste.image.v1.Quantity) */ {
+ public:
+  inline Quantity() : Quantity(nullptr) {}
+  ~Quantity() PROTOBUF_FINAL;
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+  void operator delete(Quantity* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
+    SharedDtor(*msg);
+    ::google::protobuf::internal::SizedDelete(msg, sizeof(Quantity));
+  }
+#endif
+
+  template <typename = void>
+  explicit PROTOBUF_CONSTEXPR Quantity(::google::protobuf::internal::ConstantInitialized);
+
+  inline Quantity(const Quantity& from) : Quantity(nullptr, from) {}
+  inline Quantity(Quantity&& from) noexcept
+      : Quantity(nullptr, ::std::move(from)) {}
+  inline Quantity& operator=(const Quantity& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline Quantity& operator=(Quantity&& from) noexcept {
+    if (this == &from) return *this;
+    if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  inline const ::google::protobuf::UnknownFieldSet& unknown_fields() const
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance);
+  }
+  inline ::google::protobuf::UnknownFieldSet* PROTOBUF_NONNULL mutable_unknown_fields()
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.mutable_unknown_fields<::google::protobuf::UnknownFieldSet>();
+  }
+
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL descriptor() {
+    return GetDescriptor();
+  }
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const Quantity& default_instance() {
+    return *reinterpret_cast<const Quantity*>(
+        &_Quantity_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages = 1;
+  friend void swap(Quantity& a, Quantity& b) { a.Swap(&b); }
+  inline void Swap(Quantity* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
+      InternalSwap(other);
+    } else {
+      ::google::protobuf::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(Quantity* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    ABSL_DCHECK(GetArena() == other->GetArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  Quantity* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
+    return ::google::protobuf::Message::DefaultConstruct<Quantity>(arena);
+  }
+  using ::google::protobuf::Message::CopyFrom;
+  void CopyFrom(const Quantity& from);
+  using ::google::protobuf::Message::MergeFrom;
+  void MergeFrom(const Quantity& from) { Quantity::MergeImpl(*this, from); }
+
+  private:
+  static void MergeImpl(::google::protobuf::MessageLite& to_msg,
+                        const ::google::protobuf::MessageLite& from_msg);
+
+  public:
+  bool IsInitialized() const {
+    return true;
+  }
+  ABSL_ATTRIBUTE_REINITIALIZES void Clear() PROTOBUF_FINAL;
+  #if defined(PROTOBUF_CUSTOM_VTABLE)
+  private:
+  static ::size_t ByteSizeLong(const ::google::protobuf::MessageLite& msg);
+  static ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      const ::google::protobuf::MessageLite& msg, ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream);
+
+  public:
+  ::size_t ByteSizeLong() const { return ByteSizeLong(*this); }
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
+    return _InternalSerialize(*this, target, stream);
+  }
+  #else   // PROTOBUF_CUSTOM_VTABLE
+  ::size_t ByteSizeLong() const final;
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const final;
+  #endif  // PROTOBUF_CUSTOM_VTABLE
+  int GetCachedSize() const { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static void SharedDtor(MessageLite& self);
+  void InternalSwap(Quantity* PROTOBUF_NONNULL other);
+ private:
+  template <typename T>
+  friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
+  static ::absl::string_view FullMessageName() { return "celeste.image.v1.Quantity"; }
+
+  explicit Quantity(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  Quantity(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Quantity& from);
+  Quantity(
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, Quantity&& from) noexcept
+      : Quantity(arena) {
+    *this = ::std::move(from);
+  }
+  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
+  static void* PROTOBUF_NONNULL PlacementNew_(
+      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static constexpr auto InternalNewImpl_();
+
+ public:
+  static constexpr auto InternalGenerateClassData_();
+
+  ::google::protobuf::Metadata GetMetadata() const;
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+  enum : int {
+    kUnitFieldNumber = 1,
+    kAmountFieldNumber = 2,
+  };
+  // string unit = 1 [json_name = "unit"];
+  void clear_unit() ;
+  const ::std::string& unit() const;
+  template <typename Arg_ = const ::std::string&, typename... Args_>
+  void set_unit(Arg_&& arg, Args_... args);
+  ::std::string* PROTOBUF_NONNULL mutable_unit();
+  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_unit();
+  void set_allocated_unit(::std::string* PROTOBUF_NULLABLE value);
+
+  private:
+  const ::std::string& _internal_unit() const;
+  PROTOBUF_ALWAYS_INLINE void _internal_set_unit(const ::std::string& value);
+  ::std::string* PROTOBUF_NONNULL _internal_mutable_unit();
+
+  public:
+  // double amount = 2 [json_name = "amount"];
+  void clear_amount() ;
+  double amount() const;
+  void set_amount(double value);
+
+  private:
+  double _internal_amount() const;
+  void _internal_set_amount(double value);
+
+  public:
+  // @@protoc_insertion_point(class_scope:celeste.image.v1.Quantity)
+ private:
+  class _Internal;
+  friend class ::google::protobuf::internal::TcParser;
+  static const ::google::protobuf::internal::TcParseTable<1, 2,
+                                   0, 38,
+                                   2>
+      _table_;
+
+  friend class ::google::protobuf::MessageLite;
+  friend class ::google::protobuf::Arena;
+  template <typename T>
+  friend class ::google::protobuf::Arena::InternalHelper;
+  using InternalArenaConstructable_ = void;
+  using DestructorSkippable_ = void;
+  struct Impl_ {
+    inline explicit constexpr Impl_(::google::protobuf::internal::ConstantInitialized) noexcept;
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
+        const Quantity& from_msg);
+    ::google::protobuf::internal::HasBits<1> _has_bits_;
+    ::google::protobuf::internal::CachedSize _cached_size_;
+    ::google::protobuf::internal::ArenaStringPtr unit_;
+    double amount_;
+    PROTOBUF_TSAN_DECLARE_MEMBER
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_celeste_2fimage_2fv1_2fmoney_2eproto;
+};
+
+extern const ::google::protobuf::internal::ClassDataFull Quantity_class_data_;
 // -------------------------------------------------------------------
 
 class Money final : public ::google::protobuf::Message
@@ -343,7 +554,7 @@ class Usage final : public ::google::protobuf::Message
     return *reinterpret_cast<const Usage*>(
         &_Usage_default_instance_);
   }
-  static constexpr int kIndexInFileMessages = 1;
+  static constexpr int kIndexInFileMessages = 2;
   friend void swap(Usage& a, Usage& b) { a.Swap(&b); }
   inline void Swap(Usage* PROTOBUF_NONNULL other) {
     if (other == this) return;
@@ -430,10 +641,28 @@ class Usage final : public ::google::protobuf::Message
 
   // accessors -------------------------------------------------------
   enum : int {
+    kBilledFieldNumber = 4,
     kComputeTimeFieldNumber = 3,
     kMegapixelsFieldNumber = 2,
     kImagesFieldNumber = 1,
   };
+  // repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];
+  int billed_size() const;
+  private:
+  int _internal_billed_size() const;
+
+  public:
+  void clear_billed() ;
+  ::celeste::image::v1::Quantity* PROTOBUF_NONNULL mutable_billed(int index);
+  ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>* PROTOBUF_NONNULL mutable_billed();
+
+  private:
+  const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>& _internal_billed() const;
+  ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>* PROTOBUF_NONNULL _internal_mutable_billed();
+  public:
+  const ::celeste::image::v1::Quantity& billed(int index) const;
+  ::celeste::image::v1::Quantity* PROTOBUF_NONNULL add_billed();
+  const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>& billed() const;
   // .google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];
   bool has_compute_time() const;
   void clear_compute_time() ;
@@ -473,8 +702,8 @@ class Usage final : public ::google::protobuf::Message
  private:
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<2, 3,
-                                   1, 0,
+  static const ::google::protobuf::internal::TcParseTable<2, 4,
+                                   2, 0,
                                    2>
       _table_;
 
@@ -495,6 +724,7 @@ class Usage final : public ::google::protobuf::Message
         const Usage& from_msg);
     ::google::protobuf::internal::HasBits<1> _has_bits_;
     ::google::protobuf::internal::CachedSize _cached_size_;
+    ::google::protobuf::RepeatedPtrField< ::celeste::image::v1::Quantity > billed_;
     ::google::protobuf::Duration* PROTOBUF_NULLABLE compute_time_;
     double megapixels_;
     ::int32_t images_;
@@ -614,6 +844,100 @@ inline void Money::_internal_set_nanos(::int64_t value) {
 
 // -------------------------------------------------------------------
 
+// Quantity
+
+// string unit = 1 [json_name = "unit"];
+inline void Quantity::clear_unit() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.unit_.ClearToEmpty();
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000001U);
+}
+inline const ::std::string& Quantity::unit() const
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Quantity.unit)
+  return _internal_unit();
+}
+template <typename Arg_, typename... Args_>
+PROTOBUF_ALWAYS_INLINE void Quantity::set_unit(Arg_&& arg, Args_... args) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  _impl_.unit_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Quantity.unit)
+}
+inline ::std::string* PROTOBUF_NONNULL Quantity::mutable_unit()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  ::std::string* _s = _internal_mutable_unit();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.Quantity.unit)
+  return _s;
+}
+inline const ::std::string& Quantity::_internal_unit() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.unit_.Get();
+}
+inline void Quantity::_internal_set_unit(const ::std::string& value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.unit_.Set(value, GetArena());
+}
+inline ::std::string* PROTOBUF_NONNULL Quantity::_internal_mutable_unit() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  return _impl_.unit_.Mutable( GetArena());
+}
+inline ::std::string* PROTOBUF_NULLABLE Quantity::release_unit() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  // @@protoc_insertion_point(field_release:celeste.image.v1.Quantity.unit)
+  if (!CheckHasBit(_impl_._has_bits_[0], 0x00000001U)) {
+    return nullptr;
+  }
+  ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  auto* released = _impl_.unit_.Release();
+  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString()) {
+    _impl_.unit_.Set("", GetArena());
+  }
+  return released;
+}
+inline void Quantity::set_allocated_unit(::std::string* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (value != nullptr) {
+    SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  }
+  _impl_.unit_.SetAllocated(value, GetArena());
+  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.unit_.IsDefault()) {
+    _impl_.unit_.Set("", GetArena());
+  }
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.Quantity.unit)
+}
+
+// double amount = 2 [json_name = "amount"];
+inline void Quantity::clear_amount() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.amount_ = 0;
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000002U);
+}
+inline double Quantity::amount() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Quantity.amount)
+  return _internal_amount();
+}
+inline void Quantity::set_amount(double value) {
+  _internal_set_amount(value);
+  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Quantity.amount)
+}
+inline double Quantity::_internal_amount() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.amount_;
+}
+inline void Quantity::_internal_set_amount(double value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.amount_ = value;
+}
+
+// -------------------------------------------------------------------
+
 // Usage
 
 // int32 images = 1 [json_name = "images"];
@@ -621,7 +945,7 @@ inline void Usage::clear_images() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.images_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000004U);
+                  0x00000008U);
 }
 inline ::int32_t Usage::images() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.Usage.images)
@@ -629,7 +953,7 @@ inline ::int32_t Usage::images() const {
 }
 inline void Usage::set_images(::int32_t value) {
   _internal_set_images(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000004U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000008U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.Usage.images)
 }
 inline ::int32_t Usage::_internal_images() const {
@@ -646,7 +970,7 @@ inline void Usage::clear_megapixels() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.megapixels_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000002U);
+                  0x00000004U);
 }
 inline double Usage::megapixels() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.Usage.megapixels)
@@ -654,7 +978,7 @@ inline double Usage::megapixels() const {
 }
 inline void Usage::set_megapixels(double value) {
   _internal_set_megapixels(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000004U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.Usage.megapixels)
 }
 inline double Usage::_internal_megapixels() const {
@@ -668,7 +992,7 @@ inline void Usage::_internal_set_megapixels(double value) {
 
 // .google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];
 inline bool Usage::has_compute_time() const {
-  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000001U);
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000002U);
   PROTOBUF_ASSUME(!value || _impl_.compute_time_ != nullptr);
   return value;
 }
@@ -689,16 +1013,16 @@ inline void Usage::unsafe_arena_set_allocated_compute_time(
   }
   _impl_.compute_time_ = reinterpret_cast<::google::protobuf::Duration*>(value);
   if (value != nullptr) {
-    SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.Usage.compute_time)
 }
 inline ::google::protobuf::Duration* PROTOBUF_NULLABLE Usage::release_compute_time() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
 
-  ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
   ::google::protobuf::Duration* released = _impl_.compute_time_;
   _impl_.compute_time_ = nullptr;
   if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
@@ -718,7 +1042,7 @@ inline ::google::protobuf::Duration* PROTOBUF_NULLABLE Usage::unsafe_arena_relea
   ::google::protobuf::internal::TSanWrite(&_impl_);
   // @@protoc_insertion_point(field_release:celeste.image.v1.Usage.compute_time)
 
-  ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
   ::google::protobuf::Duration* temp = _impl_.compute_time_;
   _impl_.compute_time_ = nullptr;
   return temp;
@@ -733,7 +1057,7 @@ inline ::google::protobuf::Duration* PROTOBUF_NONNULL Usage::_internal_mutable_c
 }
 inline ::google::protobuf::Duration* PROTOBUF_NONNULL Usage::mutable_compute_time()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
   ::google::protobuf::Duration* _msg = _internal_mutable_compute_time();
   // @@protoc_insertion_point(field_mutable:celeste.image.v1.Usage.compute_time)
   return _msg;
@@ -750,13 +1074,69 @@ inline void Usage::set_allocated_compute_time(::google::protobuf::Duration* PROT
     if (message_arena != submessage_arena) {
       value = ::google::protobuf::internal::GetOwnedMessage(message_arena, value, submessage_arena);
     }
-    SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
   }
 
   _impl_.compute_time_ = reinterpret_cast<::google::protobuf::Duration*>(value);
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.Usage.compute_time)
+}
+
+// repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];
+inline int Usage::_internal_billed_size() const {
+  return _internal_billed().size();
+}
+inline int Usage::billed_size() const {
+  return _internal_billed_size();
+}
+inline void Usage::clear_billed() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.billed_.Clear();
+  ClearHasBitForRepeated(_impl_._has_bits_[0],
+                  0x00000001U);
+}
+inline ::celeste::image::v1::Quantity* PROTOBUF_NONNULL Usage::mutable_billed(int index)
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.Usage.billed)
+  return _internal_mutable_billed()->Mutable(index);
+}
+inline ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>* PROTOBUF_NONNULL Usage::mutable_billed()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000001U);
+  // @@protoc_insertion_point(field_mutable_list:celeste.image.v1.Usage.billed)
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  return _internal_mutable_billed();
+}
+inline const ::celeste::image::v1::Quantity& Usage::billed(int index) const
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Usage.billed)
+  return _internal_billed().Get(index);
+}
+inline ::celeste::image::v1::Quantity* PROTOBUF_NONNULL Usage::add_billed()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  ::celeste::image::v1::Quantity* _add =
+      _internal_mutable_billed()->InternalAddWithArena(
+          ::google::protobuf::MessageLite::internal_visibility(), GetArena());
+  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000001U);
+  // @@protoc_insertion_point(field_add:celeste.image.v1.Usage.billed)
+  return _add;
+}
+inline const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>& Usage::billed() const
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_list:celeste.image.v1.Usage.billed)
+  return _internal_billed();
+}
+inline const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>&
+Usage::_internal_billed() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.billed_;
+}
+inline ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Quantity>* PROTOBUF_NONNULL
+Usage::_internal_mutable_billed() {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return &_impl_.billed_;
 }
 
 #ifdef __GNUC__

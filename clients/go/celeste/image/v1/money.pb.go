@@ -77,6 +77,61 @@ func (x *Money) GetNanos() int64 {
 	return 0
 }
 
+// A number of units.
+type Quantity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on.
+	Unit string `protobuf:"bytes,1,opt,name=unit,proto3" json:"unit,omitempty"`
+	// Number of units.
+	Amount        float64 `protobuf:"fixed64,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quantity) Reset() {
+	*x = Quantity{}
+	mi := &file_celeste_image_v1_money_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quantity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quantity) ProtoMessage() {}
+
+func (x *Quantity) ProtoReflect() protoreflect.Message {
+	mi := &file_celeste_image_v1_money_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quantity.ProtoReflect.Descriptor instead.
+func (*Quantity) Descriptor() ([]byte, []int) {
+	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Quantity) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Quantity) GetAmount() float64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
 // Resources that one operation used.
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -85,14 +140,17 @@ type Usage struct {
 	// Area of these images together, in millions of pixels.
 	Megapixels float64 `protobuf:"fixed64,2,opt,name=megapixels,proto3" json:"megapixels,omitempty"`
 	// Time that engines of this server worked on the operation, without waiting. Unset when no engine did.
-	ComputeTime   *durationpb.Duration `protobuf:"bytes,3,opt,name=compute_time,json=computeTime,proto3" json:"compute_time,omitempty"`
+	ComputeTime *durationpb.Duration `protobuf:"bytes,3,opt,name=compute_time,json=computeTime,proto3" json:"compute_time,omitempty"`
+	// Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+	// did not say.
+	Billed        []*Quantity `protobuf:"bytes,4,rep,name=billed,proto3" json:"billed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_celeste_image_v1_money_proto_msgTypes[1]
+	mi := &file_celeste_image_v1_money_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -104,7 +162,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_celeste_image_v1_money_proto_msgTypes[1]
+	mi := &file_celeste_image_v1_money_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -117,7 +175,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{1}
+	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Usage) GetImages() int32 {
@@ -141,6 +199,13 @@ func (x *Usage) GetComputeTime() *durationpb.Duration {
 	return nil
 }
 
+func (x *Usage) GetBilled() []*Quantity {
+	if x != nil {
+		return x.Billed
+	}
+	return nil
+}
+
 var File_celeste_image_v1_money_proto protoreflect.FileDescriptor
 
 const file_celeste_image_v1_money_proto_rawDesc = "" +
@@ -148,13 +213,17 @@ const file_celeste_image_v1_money_proto_rawDesc = "" +
 	"\x1cceleste/image/v1/money.proto\x12\x10celeste.image.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n" +
 	"\x05Money\x12#\n" +
 	"\rcurrency_code\x18\x01 \x01(\tR\fcurrencyCode\x12\x14\n" +
-	"\x05nanos\x18\x02 \x01(\x03R\x05nanos\"}\n" +
+	"\x05nanos\x18\x02 \x01(\x03R\x05nanos\"6\n" +
+	"\bQuantity\x12\x12\n" +
+	"\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\x01R\x06amount\"\xb1\x01\n" +
 	"\x05Usage\x12\x16\n" +
 	"\x06images\x18\x01 \x01(\x05R\x06images\x12\x1e\n" +
 	"\n" +
 	"megapixels\x18\x02 \x01(\x01R\n" +
 	"megapixels\x12<\n" +
-	"\fcompute_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vcomputeTimeB\x88\x01\n" +
+	"\fcompute_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vcomputeTime\x122\n" +
+	"\x06billed\x18\x04 \x03(\v2\x1a.celeste.image.v1.QuantityR\x06billedB\x88\x01\n" +
 	"\x1fio.github.celesteimage.image.v1B\n" +
 	"MoneyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10Celeste.Image.V1b\x06proto3"
 
@@ -170,19 +239,21 @@ func file_celeste_image_v1_money_proto_rawDescGZIP() []byte {
 	return file_celeste_image_v1_money_proto_rawDescData
 }
 
-var file_celeste_image_v1_money_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_celeste_image_v1_money_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_celeste_image_v1_money_proto_goTypes = []any{
 	(*Money)(nil),               // 0: celeste.image.v1.Money
-	(*Usage)(nil),               // 1: celeste.image.v1.Usage
-	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
+	(*Quantity)(nil),            // 1: celeste.image.v1.Quantity
+	(*Usage)(nil),               // 2: celeste.image.v1.Usage
+	(*durationpb.Duration)(nil), // 3: google.protobuf.Duration
 }
 var file_celeste_image_v1_money_proto_depIdxs = []int32{
-	2, // 0: celeste.image.v1.Usage.compute_time:type_name -> google.protobuf.Duration
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 0: celeste.image.v1.Usage.compute_time:type_name -> google.protobuf.Duration
+	1, // 1: celeste.image.v1.Usage.billed:type_name -> celeste.image.v1.Quantity
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_celeste_image_v1_money_proto_init() }
@@ -196,7 +267,7 @@ func file_celeste_image_v1_money_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeste_image_v1_money_proto_rawDesc), len(file_celeste_image_v1_money_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

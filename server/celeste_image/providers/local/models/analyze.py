@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from itertools import groupby
 
 from celeste_image.core.card import BoolRange, ChoiceRange, ModelCard, Parameter
-from celeste_image.core.errors import WeightsMissing
+from celeste_image.core.errors import CelesteError, WeightsMissing
 from celeste_image.core.events import Warned
 from celeste_image.core.request import AnalysisKind, Analyze, ImageRequest, OperationKind
 from celeste_image.providers.local.models import safety
@@ -68,7 +68,7 @@ def left_out(options: LocalOptions) -> list[dict[str, str]]:
     if not packages.installed("analyze"):
         messages |= dict.fromkeys(("tags", "objects"), f"{MISSING}{CARD.pull}")
     if options.ocr and find_spec("rapidocr") is None:
-        messages["texts"] = "the extra `ocr` is not installed; get it with: pip install 'celeste-image[ocr]'"
+        messages["texts"] = "the extra `ocr` is not on the server; get it with: celeste models pull local/ocr"
     return [{"field": name, "message": message} for name, message in messages.items()]
 
 
@@ -77,7 +77,14 @@ def content(request: Analyze, options: LocalOptions) -> Task:
     missing = left_out(options)
     names = {part["field"] for part in missing}
     wanted = {name: name not in names for name in ("tags", "objects", "texts")}
-    return {**wanted, "texts": wanted["texts"] and options.ocr, "left_out": missing}, (request.image.data,)
+    task = {**wanted, "texts": wanted["texts"] and options.ocr, "left_out": missing}
+    return task | {"path": path_of(AnalysisKind.CONTENT, request)}, (request.image.data,)
+
+
+def path_of(kind: AnalysisKind, request: ImageRequest) -> str:
+    """Returns the path of a kind in a request; `kinds` if the request does not name it."""
+    asked: tuple[AnalysisKind, ...] = request.kinds if isinstance(request, Analyze) else ()
+    return f"kinds[{asked.index(kind)}]" if kind in asked else "kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +107,17 @@ class Analyzer(LocalModel):
             yield Warned("kinds", f"safety is omitted: {MISSING}{safety.CARD.pull}")
         if asked and AnalysisKind.CONTENT not in asked:
             return
-        path = f"kinds[{asked.index(AnalysisKind.CONTENT)}]" if asked else "kinds"
+        path = path_of(AnalysisKind.CONTENT, request)
         for message, parts in groupby(left_out(options), lambda part: part["message"]):
             yield Warned(path, f"{' and '.join(part['field'] for part in parts)} are omitted: {message}")
+
+    def without(self, stage: LocalModel, request: ImageRequest, error: Exception) -> Warned | None:
+        """Returns a warning that names the kind whose engine failed, unless a strict request names the kind."""
+        kind = next(kind for kind, part in self.parts.items() if part is stage)
+        path, text = path_of(kind, request), error.message if isinstance(error, CelesteError) else str(error)
+        if path != "kinds" and request.options.strict:
+            return None
+        return Warned(path, f"{kind.value} is omitted: {text}")
 
     def stages(self, request: ImageRequest | None = None) -> tuple[LocalModel, ...]:
         """Returns one engine per requested kind, in the order of the kinds. A request without kinds asks for all.
@@ -121,9 +136,9 @@ class Analyzer(LocalModel):
 
 
 PARTS = {
-    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only),
-    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only),
-    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content),
+    AnalysisKind.METADATA: LocalModel(CARD, "metadata", 1024 * MIB, image_only, reads="", small_megapixels=1000),
+    AnalysisKind.QUALITY: LocalModel(CARD, "quality", 2048 * MIB, image_only, reads="", small_megapixels=16),
+    AnalysisKind.CONTENT: LocalModel(CARD, "content", 4096 * MIB, content, small_megapixels=16),
     AnalysisKind.SAFETY: safety.MODEL,
 }
 

@@ -60,4 +60,4 @@ def task(request: Generate, options: LocalOptions) -> Task:
     return fields, ()
 
 
-MODEL = LocalModel(CARD, "compose", 3072 * MIB, task)
+MODEL = LocalModel(CARD, "compose", 3072 * MIB, task, reads="restyle")

@@ -47,7 +47,6 @@ BASE_BYTES = 6144 * MIB
 
 A tiny model takes 1.8 GiB of address space, most of it unused; a U-Net of 3.4 GB took 4.2 GB of memory (2026-11).
 """
-INSTALL = "pip install 'celeste-image[diffusion]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,10 @@ class DiffusionModel(LocalModel):
         except WeightsMissing:
             return False
         return lock is not None and installed.complete(lock) and find_spec("openvino_genai") is not None
+
+    def weights(self) -> tuple[Path, ...]:
+        """Returns the model's folder."""
+        return (installed.folder(self.name),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,7 @@ def _card(name: str, *, title: str, summary: str, license: str, source: str, fac
         source=source,
         checked_on="2026-11-28",
         previews=True,
-        pull=INSTALL if find_spec("openvino_genai") is None else f"celeste models pull local/{name}",
+        pull=f"celeste models pull local/{name}",
         evidence=ModelEvidence.PUBLISHER,
     )
 
@@ -254,7 +257,7 @@ def _model(name: str, card: ModelCard, facts: Facts, memory_bytes: int) -> Diffu
             case other:
                 raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
-    return DiffusionModel(card, ENGINE, memory_bytes, task, processes=1, name=name)
+    return DiffusionModel(card, ENGINE, memory_bytes, task, processes=1, small_megapixels=0, name=name)
 
 
 FACTS = Facts(multiple_of=64, side=512, steps=TURBO[0], guidance=TURBO[1], negative=True, edits=True)

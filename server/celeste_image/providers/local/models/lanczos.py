@@ -24,4 +24,4 @@ def task(request: Upscale, options: LocalOptions) -> Task:
     return {"width": request.size.width, "height": request.size.height}, (request.image.data,)
 
 
-MODEL = LocalModel(CARD, "lanczos", 2048 * MIB, task)
+MODEL = LocalModel(CARD, "lanczos", 2048 * MIB, task, small_megapixels=16)

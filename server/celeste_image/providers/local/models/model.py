@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Warned
-from celeste_image.core.request import ImageRequest
+from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
+from celeste_image.imaging.limits import ImageLimits
 from celeste_image.providers.local.options import LocalOptions
 from celeste_image.providers.local.weights import packages
 
@@ -28,7 +30,10 @@ class LocalModel:
         memory_bytes: Maximum address space of its process.
         task: Returns the engine's task for a request that the card accepts. `task_for` adds `limits` (of the images),
             `threads`, `preview_count` and, for a model with weights to pull, `model_dir`.
+        small_megapixels: Work on images of up to this many million pixels, read and made, is small: it takes some
+            seconds at most, with two threads. 0 means that no work is small.
         processes: Processes that may run it at a time; 0 means the provider's `concurrency`.
+        reads: The model whose weights the engine reads; empty for none, None for this model.
     """
 
     card: ModelCard
@@ -36,6 +41,8 @@ class LocalModel:
     memory_bytes: int
     task: Callable[[Any, LocalOptions], Task]
     processes: int = 0
+    small_megapixels: float = 4.2
+    reads: str | None = None
 
     @property
     def weights_id(self) -> str:
@@ -46,37 +53,36 @@ class LocalModel:
         """Returns whether its weights are on this machine; a model without weights is always ready."""
         return not self.weights_id or packages.installed(self.weights_id)
 
+    def weights(self) -> tuple[Path, ...]:
+        """Returns the folders of weights that the engine reads. They need not exist."""
+        name = self.weights_id if self.reads is None else self.reads
+        return (packages.folder(name),) if name else ()
+
     def stages(self, request: ImageRequest | None = None) -> "tuple[LocalModel, ...]":
         """Returns the engines that run for a request, in order; for None all engines of the model."""
         return (self,)
+
+    def is_small(self, request: ImageRequest) -> bool:
+        """Returns whether a concrete request takes some seconds at most."""
+        facts = [image.facts for _, image in request.images() if image.facts]
+        sides = [(found.width, found.height) for found in facts]
+        if isinstance(request, Generate | Edit | Upscale):
+            sides.append((request.size.width, request.size.height))
+        return max((width * height for width, height in sides), default=0) <= self.small_megapixels * 1e6
 
     def warnings(self, request: ImageRequest, options: LocalOptions) -> Iterator[Warned]:
         """Yields the deviations from the request that are known before any work."""
         return iter(())
 
+    def without(self, stage: "LocalModel", request: ImageRequest, error: Exception) -> Warned | None:
+        """Returns a warning about a failed engine if the others' findings are a result without it; else None."""
+        return None
+
     def task_for(self, request: ImageRequest, options: LocalOptions, threads: int) -> Task:
         """Returns the engine's task for a request."""
         task, pictures = self.task(request, options)
-        task |= {"limits": _limits(request), "threads": threads, "preview_count": request.options.preview_count}
+        limits = ImageLimits.of(image.facts for _, image in request.images())
+        task |= {"limits": limits.as_task(), "threads": threads, "preview_count": request.options.preview_count}
         if self.weights_id:
             task["model_dir"] = str(packages.folder(self.weights_id))
         return task, pictures
-
-
-PASSED = 1 << 30
-"""A limit in bytes that always passes, since the guard has already applied the operator's limit."""
-
-
-def _limits(request: ImageRequest) -> dict[str, int]:
-    """Returns limits for the engine that the request's images keep: the guard has applied the operator's limits.
-
-    Texts and profiles may be compressed a thousandfold, so the file's size does not bound theirs.
-    """
-    facts = [image.facts for _, image in request.images() if image.facts]
-    return {
-        "max_bytes": max((f.size_bytes for f in facts), default=0),
-        "max_pixels": max((f.width * f.height for f in facts), default=0),
-        "max_side": max((max(f.width, f.height) for f in facts), default=0),
-        "max_text_bytes": PASSED,
-        "max_profile_bytes": PASSED,
-    }

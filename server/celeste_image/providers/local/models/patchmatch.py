@@ -5,7 +5,7 @@ from celeste_image.core.edits import Erase, Inpaint, Outpaint, Polarity
 from celeste_image.core.errors import OperationNotOffered
 from celeste_image.core.request import Edit, OperationKind
 from celeste_image.providers.local.models.model import MIB, LocalModel, Task
-from celeste_image.providers.local.models.shared import SOURCE
+from celeste_image.providers.local.models.shared import ANY_PROMPT, SOURCE
 from celeste_image.providers.local.options import LocalOptions
 
 __all__ = ["MODEL"]
@@ -41,6 +41,7 @@ CARD = ModelCard(
     source="pypatchmatch 2.2.0 (MIT) and opencv-python-headless 5.0 (Apache-2.0) on PyPI; no weights",
     checked_on="2026-11-28",
     trained=False,
+    unread=dict.fromkeys(("inpaint.prompt", "outpaint.prompt"), f"it fills with what is around; {ANY_PROMPT}"),
 )
 
 
@@ -57,4 +58,4 @@ def task(request: Edit, options: LocalOptions) -> Task:
             raise OperationNotOffered(f"{request.model} does not support {other.field}")
 
 
-MODEL = LocalModel(CARD, "patchmatch", 3072 * MIB, task)
+MODEL = LocalModel(CARD, "patchmatch", 3072 * MIB, task, small_megapixels=0.5)

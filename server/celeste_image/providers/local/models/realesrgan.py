@@ -55,5 +55,7 @@ def task(side: int, overlap: int, half: bool, request: Upscale, options: LocalOp
     return how | {"width": request.size.width, "height": request.size.height}, (request.image.data,)
 
 
-COMPACT = LocalModel(COMPACT_CARD, "realesrgan", 3072 * MIB, partial(task, COMPACT_TILE, COMPACT_OVERLAP, False))
-LARGE = LocalModel(LARGE_CARD, "realesrgan", 3072 * MIB, partial(task, LARGE_TILE, LARGE_OVERLAP, True))
+COMPACT_TASK = partial(task, COMPACT_TILE, COMPACT_OVERLAP, False)
+LARGE_TASK = partial(task, LARGE_TILE, LARGE_OVERLAP, True)
+COMPACT = LocalModel(COMPACT_CARD, "realesrgan", 3072 * MIB, COMPACT_TASK, small_megapixels=0.6)
+LARGE = LocalModel(LARGE_CARD, "realesrgan", 3072 * MIB, LARGE_TASK, small_megapixels=0)

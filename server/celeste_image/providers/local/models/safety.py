@@ -35,4 +35,4 @@ def task(request: Analyze, options: LocalOptions) -> Task:
     return {}, (request.image.data,)
 
 
-MODEL = LocalModel(CARD, "safety", 2048 * MIB, task)
+MODEL = LocalModel(CARD, "safety", 2048 * MIB, task, small_megapixels=16)

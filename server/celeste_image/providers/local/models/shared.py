@@ -4,7 +4,13 @@ from celeste_image.core.card import ChoiceRange, ImageRange, IntegerRange, Numbe
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.request import UpscaleMode
 
-__all__ = ["FACTOR", "SEED", "SOURCE", "TARGET", "mode", "tile"]
+__all__ = ["ANY_PROMPT", "FACTOR", "SEED", "SOURCE", "TARGET", "mode", "tile"]
+
+ANY_PROMPT = (
+    "a diffusion model follows any prompt: name a vendor's with --model, or get one with `celeste models pull "
+    "local/sd-turbo`, which servers that start afterwards prefer"
+)
+"""What to do about a prompt that an engine without a language model can't follow."""
 
 SOURCE = Parameter(
     "image", ImageRange(IMAGE_TYPES, 40), "Image", "PNG, JPEG, WebP or AVIF with one frame.", required=True

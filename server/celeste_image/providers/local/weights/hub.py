@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from celeste_image.core.errors import WeightsMissing
+from celeste_image.core.install import install_hint
 from celeste_image.providers.local.weights import installed, packages
 from celeste_image.providers.local.weights.adapt import adapt
 from celeste_image.providers.local.weights.installed import LockedFile, WeightsLock, not_ready
 
 __all__ = ["EXTRA", "add_folder", "pull"]
 
-EXTRA = "the extra `diffusion` is not installed; get it with: pip install 'celeste-image[diffusion]'"
+EXTRA = f"the extra `diffusion` is not installed; get it with: {install_hint('diffusion')}"
 
 Line = Callable[[str], None]
 Ready = Callable[[WeightsLock, Path], object]

@@ -133,7 +133,10 @@ def named(model: ModelWeights | str) -> ModelWeights:
 def root() -> Path:
     """Returns the folder of all models: `CELESTE_MODELS_DIR`, or `models` in the user's cache if unset or empty."""
     chosen = os.environ.get("CELESTE_MODELS_DIR")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("celeste") / "models"
+    if chosen:
+        return Path(chosen).absolute()
+    cache = platformdirs.user_cache_path("celeste")
+    return (cache if cache.is_absolute() else Path("/nonexistent")) / "models"  # a user without a home has no cache
 
 
 def folder(model: ModelWeights | str) -> Path:

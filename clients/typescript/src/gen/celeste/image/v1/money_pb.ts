@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file celeste/image/v1/money.proto.
  */
 export const file_celeste_image_v1_money: GenFile = /*@__PURE__*/
-  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL21vbmV5LnByb3RvEhBjZWxlc3RlLmltYWdlLnYxIi0KBU1vbmV5EhUKDWN1cnJlbmN5X2NvZGUYASABKAkSDQoFbmFub3MYAiABKAMiXAoFVXNhZ2USDgoGaW1hZ2VzGAEgASgFEhIKCm1lZ2FwaXhlbHMYAiABKAESLwoMY29tcHV0ZV90aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQogBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQgpNb25leVByb3RvUAFaRGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL21vbmV5LnByb3RvEhBjZWxlc3RlLmltYWdlLnYxIi0KBU1vbmV5EhUKDWN1cnJlbmN5X2NvZGUYASABKAkSDQoFbmFub3MYAiABKAMiKAoIUXVhbnRpdHkSDAoEdW5pdBgBIAEoCRIOCgZhbW91bnQYAiABKAEiiAEKBVVzYWdlEg4KBmltYWdlcxgBIAEoBRISCgptZWdhcGl4ZWxzGAIgASgBEi8KDGNvbXB1dGVfdGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgZiaWxsZWQYBCADKAsyGi5jZWxlc3RlLmltYWdlLnYxLlF1YW50aXR5QogBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQgpNb25leVByb3RvUAFaRGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars.
@@ -43,6 +43,34 @@ export const MoneySchema: GenMessage<Money> = /*@__PURE__*/
   messageDesc(file_celeste_image_v1_money, 0);
 
 /**
+ * A number of units.
+ *
+ * @generated from message celeste.image.v1.Quantity
+ */
+export type Quantity = Message<"celeste.image.v1.Quantity"> & {
+  /**
+   * Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on.
+   *
+   * @generated from field: string unit = 1;
+   */
+  unit: string;
+
+  /**
+   * Number of units.
+   *
+   * @generated from field: double amount = 2;
+   */
+  amount: number;
+};
+
+/**
+ * Describes the message celeste.image.v1.Quantity.
+ * Use `create(QuantitySchema)` to create a new message.
+ */
+export const QuantitySchema: GenMessage<Quantity> = /*@__PURE__*/
+  messageDesc(file_celeste_image_v1_money, 1);
+
+/**
  * Resources that one operation used.
  *
  * @generated from message celeste.image.v1.Usage
@@ -68,6 +96,14 @@ export type Usage = Message<"celeste.image.v1.Usage"> & {
    * @generated from field: google.protobuf.Duration compute_time = 3;
    */
   computeTime?: Duration | undefined;
+
+  /**
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   *
+   * @generated from field: repeated celeste.image.v1.Quantity billed = 4;
+   */
+  billed: Quantity[];
 };
 
 /**
@@ -75,5 +111,5 @@ export type Usage = Message<"celeste.image.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_celeste_image_v1_money, 1);
+  messageDesc(file_celeste_image_v1_money, 2);
 

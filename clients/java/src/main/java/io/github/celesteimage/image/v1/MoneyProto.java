@@ -32,6 +32,11 @@ public final class MoneyProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_celeste_image_v1_Money_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_celeste_image_v1_Quantity_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_celeste_image_v1_Quantity_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_celeste_image_v1_Usage_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -48,14 +53,17 @@ public final class MoneyProto extends com.google.protobuf.GeneratedFile {
       "\n\034celeste/image/v1/money.proto\022\020celeste." +
       "image.v1\032\036google/protobuf/duration.proto" +
       "\"B\n\005Money\022#\n\rcurrency_code\030\001 \001(\tR\014curren" +
-      "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"}\n\005Usage\022\026\n" +
-      "\006images\030\001 \001(\005R\006images\022\036\n\nmegapixels\030\002 \001(" +
-      "\001R\nmegapixels\022<\n\014compute_time\030\003 \001(\0132\031.go" +
-      "ogle.protobuf.DurationR\013computeTimeB\210\001\n\037" +
-      "io.github.celesteimage.image.v1B\nMoneyPr" +
-      "otoP\001ZDgithub.com/celeste-image/celeste/" +
-      "clients/go/celeste/image/v1;imagev1\252\002\020Ce" +
-      "leste.Image.V1b\006proto3"
+      "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"6\n\010Quantity" +
+      "\022\022\n\004unit\030\001 \001(\tR\004unit\022\026\n\006amount\030\002 \001(\001R\006am" +
+      "ount\"\261\001\n\005Usage\022\026\n\006images\030\001 \001(\005R\006images\022\036" +
+      "\n\nmegapixels\030\002 \001(\001R\nmegapixels\022<\n\014comput" +
+      "e_time\030\003 \001(\0132\031.google.protobuf.DurationR" +
+      "\013computeTime\0222\n\006billed\030\004 \003(\0132\032.celeste.i" +
+      "mage.v1.QuantityR\006billedB\210\001\n\037io.github.c" +
+      "elesteimage.image.v1B\nMoneyProtoP\001ZDgith" +
+      "ub.com/celeste-image/celeste/clients/go/" +
+      "celeste/image/v1;imagev1\252\002\020Celeste.Image" +
+      ".V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -68,12 +76,18 @@ public final class MoneyProto extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_Money_descriptor,
         new java.lang.String[] { "CurrencyCode", "Nanos", });
-    internal_static_celeste_image_v1_Usage_descriptor =
+    internal_static_celeste_image_v1_Quantity_descriptor =
       getDescriptor().getMessageType(1);
+    internal_static_celeste_image_v1_Quantity_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_celeste_image_v1_Quantity_descriptor,
+        new java.lang.String[] { "Unit", "Amount", });
+    internal_static_celeste_image_v1_Usage_descriptor =
+      getDescriptor().getMessageType(2);
     internal_static_celeste_image_v1_Usage_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_Usage_descriptor,
-        new java.lang.String[] { "Images", "Megapixels", "ComputeTime", });
+        new java.lang.String[] { "Images", "Megapixels", "ComputeTime", "Billed", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.DurationProto.getDescriptor();
   }

@@ -32,6 +32,7 @@ private static final long serialVersionUID = 0L;
     super(builder);
   }
   private Usage() {
+    billed_ = java.util.Collections.emptyList();
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -116,6 +117,72 @@ private static final long serialVersionUID = 0L;
     return computeTime_ == null ? com.google.protobuf.Duration.getDefaultInstance() : computeTime_;
   }
 
+  public static final int BILLED_FIELD_NUMBER = 4;
+  @SuppressWarnings("serial")
+  private java.util.List<io.github.celesteimage.image.v1.Quantity> billed_;
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  @java.lang.Override
+  public java.util.List<io.github.celesteimage.image.v1.Quantity> getBilledList() {
+    return billed_;
+  }
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  @java.lang.Override
+  public java.util.List<? extends io.github.celesteimage.image.v1.QuantityOrBuilder> 
+      getBilledOrBuilderList() {
+    return billed_;
+  }
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  @java.lang.Override
+  public int getBilledCount() {
+    return billed_.size();
+  }
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  @java.lang.Override
+  public io.github.celesteimage.image.v1.Quantity getBilled(int index) {
+    return billed_.get(index);
+  }
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  @java.lang.Override
+  public io.github.celesteimage.image.v1.QuantityOrBuilder getBilledOrBuilder(
+      int index) {
+    return billed_.get(index);
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -139,6 +206,9 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       output.writeMessage(3, getComputeTime());
     }
+    for (int i = 0; i < billed_.size(); i++) {
+      output.writeMessage(4, billed_.get(i));
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -159,6 +229,10 @@ private static final long serialVersionUID = 0L;
     if (((bitField0_ & 0x00000001) != 0)) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(3, getComputeTime());
+    }
+    for (int i = 0; i < billed_.size(); i++) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(4, billed_.get(i));
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -185,6 +259,8 @@ private static final long serialVersionUID = 0L;
       if (!getComputeTime()
           .equals(other.getComputeTime())) return false;
     }
+    if (!getBilledList()
+        .equals(other.getBilledList())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -204,6 +280,10 @@ private static final long serialVersionUID = 0L;
     if (hasComputeTime()) {
       hash = (37 * hash) + COMPUTE_TIME_FIELD_NUMBER;
       hash = (53 * hash) + getComputeTime().hashCode();
+    }
+    if (getBilledCount() > 0) {
+      hash = (37 * hash) + BILLED_FIELD_NUMBER;
+      hash = (53 * hash) + getBilledList().hashCode();
     }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
@@ -340,6 +420,7 @@ private static final long serialVersionUID = 0L;
       if (com.google.protobuf.GeneratedMessage
               .alwaysUseFieldBuilders) {
         internalGetComputeTimeFieldBuilder();
+        internalGetBilledFieldBuilder();
       }
     }
     @java.lang.Override
@@ -353,6 +434,13 @@ private static final long serialVersionUID = 0L;
         computeTimeBuilder_.dispose();
         computeTimeBuilder_ = null;
       }
+      if (billedBuilder_ == null) {
+        billed_ = java.util.Collections.emptyList();
+      } else {
+        billed_ = null;
+        billedBuilder_.clear();
+      }
+      bitField0_ = (bitField0_ & ~0x00000008);
       return this;
     }
 
@@ -379,9 +467,22 @@ private static final long serialVersionUID = 0L;
     @java.lang.Override
     public io.github.celesteimage.image.v1.Usage buildPartial() {
       io.github.celesteimage.image.v1.Usage result = new io.github.celesteimage.image.v1.Usage(this);
+      buildPartialRepeatedFields(result);
       if (bitField0_ != 0) { buildPartial0(result); }
       onBuilt();
       return result;
+    }
+
+    private void buildPartialRepeatedFields(io.github.celesteimage.image.v1.Usage result) {
+      if (billedBuilder_ == null) {
+        if (((bitField0_ & 0x00000008) != 0)) {
+          billed_ = java.util.Collections.unmodifiableList(billed_);
+          bitField0_ = (bitField0_ & ~0x00000008);
+        }
+        result.billed_ = billed_;
+      } else {
+        result.billed_ = billedBuilder_.build();
+      }
     }
 
     private void buildPartial0(io.github.celesteimage.image.v1.Usage result) {
@@ -422,6 +523,32 @@ private static final long serialVersionUID = 0L;
       }
       if (other.hasComputeTime()) {
         mergeComputeTime(other.getComputeTime());
+      }
+      if (billedBuilder_ == null) {
+        if (!other.billed_.isEmpty()) {
+          if (billed_.isEmpty()) {
+            billed_ = other.billed_;
+            bitField0_ = (bitField0_ & ~0x00000008);
+          } else {
+            ensureBilledIsMutable();
+            billed_.addAll(other.billed_);
+          }
+          onChanged();
+        }
+      } else {
+        if (!other.billed_.isEmpty()) {
+          if (billedBuilder_.isEmpty()) {
+            billedBuilder_.dispose();
+            billedBuilder_ = null;
+            billed_ = other.billed_;
+            bitField0_ = (bitField0_ & ~0x00000008);
+            billedBuilder_ = 
+              com.google.protobuf.GeneratedMessage.alwaysUseFieldBuilders ?
+                 internalGetBilledFieldBuilder() : null;
+          } else {
+            billedBuilder_.addAllMessages(other.billed_);
+          }
+        }
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -466,6 +593,19 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000004;
               break;
             } // case 26
+            case 34: {
+              io.github.celesteimage.image.v1.Quantity m =
+                  input.readMessage(
+                      io.github.celesteimage.image.v1.Quantity.parser(),
+                      extensionRegistry);
+              if (billedBuilder_ == null) {
+                ensureBilledIsMutable();
+                billed_.add(m);
+              } else {
+                billedBuilder_.addMessage(m);
+              }
+              break;
+            } // case 34
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -726,6 +866,336 @@ private static final long serialVersionUID = 0L;
         computeTime_ = null;
       }
       return computeTimeBuilder_;
+    }
+
+    private java.util.List<io.github.celesteimage.image.v1.Quantity> billed_ =
+      java.util.Collections.emptyList();
+    private void ensureBilledIsMutable() {
+      if (!((bitField0_ & 0x00000008) != 0)) {
+        billed_ = new java.util.ArrayList<io.github.celesteimage.image.v1.Quantity>(billed_);
+        bitField0_ |= 0x00000008;
+       }
+    }
+
+    private com.google.protobuf.RepeatedFieldBuilder<
+        io.github.celesteimage.image.v1.Quantity, io.github.celesteimage.image.v1.Quantity.Builder, io.github.celesteimage.image.v1.QuantityOrBuilder> billedBuilder_;
+
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public java.util.List<io.github.celesteimage.image.v1.Quantity> getBilledList() {
+      if (billedBuilder_ == null) {
+        return java.util.Collections.unmodifiableList(billed_);
+      } else {
+        return billedBuilder_.getMessageList();
+      }
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public int getBilledCount() {
+      if (billedBuilder_ == null) {
+        return billed_.size();
+      } else {
+        return billedBuilder_.getCount();
+      }
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public io.github.celesteimage.image.v1.Quantity getBilled(int index) {
+      if (billedBuilder_ == null) {
+        return billed_.get(index);
+      } else {
+        return billedBuilder_.getMessage(index);
+      }
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder setBilled(
+        int index, io.github.celesteimage.image.v1.Quantity value) {
+      if (billedBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureBilledIsMutable();
+        billed_.set(index, value);
+        onChanged();
+      } else {
+        billedBuilder_.setMessage(index, value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder setBilled(
+        int index, io.github.celesteimage.image.v1.Quantity.Builder builderForValue) {
+      if (billedBuilder_ == null) {
+        ensureBilledIsMutable();
+        billed_.set(index, builderForValue.build());
+        onChanged();
+      } else {
+        billedBuilder_.setMessage(index, builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder addBilled(io.github.celesteimage.image.v1.Quantity value) {
+      if (billedBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureBilledIsMutable();
+        billed_.add(value);
+        onChanged();
+      } else {
+        billedBuilder_.addMessage(value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder addBilled(
+        int index, io.github.celesteimage.image.v1.Quantity value) {
+      if (billedBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureBilledIsMutable();
+        billed_.add(index, value);
+        onChanged();
+      } else {
+        billedBuilder_.addMessage(index, value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder addBilled(
+        io.github.celesteimage.image.v1.Quantity.Builder builderForValue) {
+      if (billedBuilder_ == null) {
+        ensureBilledIsMutable();
+        billed_.add(builderForValue.build());
+        onChanged();
+      } else {
+        billedBuilder_.addMessage(builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder addBilled(
+        int index, io.github.celesteimage.image.v1.Quantity.Builder builderForValue) {
+      if (billedBuilder_ == null) {
+        ensureBilledIsMutable();
+        billed_.add(index, builderForValue.build());
+        onChanged();
+      } else {
+        billedBuilder_.addMessage(index, builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder addAllBilled(
+        java.lang.Iterable<? extends io.github.celesteimage.image.v1.Quantity> values) {
+      if (billedBuilder_ == null) {
+        ensureBilledIsMutable();
+        com.google.protobuf.AbstractMessageLite.Builder.addAll(
+            values, billed_);
+        onChanged();
+      } else {
+        billedBuilder_.addAllMessages(values);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder clearBilled() {
+      if (billedBuilder_ == null) {
+        billed_ = java.util.Collections.emptyList();
+        bitField0_ = (bitField0_ & ~0x00000008);
+        onChanged();
+      } else {
+        billedBuilder_.clear();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public Builder removeBilled(int index) {
+      if (billedBuilder_ == null) {
+        ensureBilledIsMutable();
+        billed_.remove(index);
+        onChanged();
+      } else {
+        billedBuilder_.remove(index);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public io.github.celesteimage.image.v1.Quantity.Builder getBilledBuilder(
+        int index) {
+      return internalGetBilledFieldBuilder().getBuilder(index);
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public io.github.celesteimage.image.v1.QuantityOrBuilder getBilledOrBuilder(
+        int index) {
+      if (billedBuilder_ == null) {
+        return billed_.get(index);  } else {
+        return billedBuilder_.getMessageOrBuilder(index);
+      }
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public java.util.List<? extends io.github.celesteimage.image.v1.QuantityOrBuilder> 
+         getBilledOrBuilderList() {
+      if (billedBuilder_ != null) {
+        return billedBuilder_.getMessageOrBuilderList();
+      } else {
+        return java.util.Collections.unmodifiableList(billed_);
+      }
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public io.github.celesteimage.image.v1.Quantity.Builder addBilledBuilder() {
+      return internalGetBilledFieldBuilder().addBuilder(
+          io.github.celesteimage.image.v1.Quantity.getDefaultInstance());
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public io.github.celesteimage.image.v1.Quantity.Builder addBilledBuilder(
+        int index) {
+      return internalGetBilledFieldBuilder().addBuilder(
+          index, io.github.celesteimage.image.v1.Quantity.getDefaultInstance());
+    }
+    /**
+     * <pre>
+     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+     * did not say.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+     */
+    public java.util.List<io.github.celesteimage.image.v1.Quantity.Builder> 
+         getBilledBuilderList() {
+      return internalGetBilledFieldBuilder().getBuilderList();
+    }
+    private com.google.protobuf.RepeatedFieldBuilder<
+        io.github.celesteimage.image.v1.Quantity, io.github.celesteimage.image.v1.Quantity.Builder, io.github.celesteimage.image.v1.QuantityOrBuilder> 
+        internalGetBilledFieldBuilder() {
+      if (billedBuilder_ == null) {
+        billedBuilder_ = new com.google.protobuf.RepeatedFieldBuilder<
+            io.github.celesteimage.image.v1.Quantity, io.github.celesteimage.image.v1.Quantity.Builder, io.github.celesteimage.image.v1.QuantityOrBuilder>(
+                billed_,
+                ((bitField0_ & 0x00000008) != 0),
+                getParentForChildren(),
+                isClean());
+        billed_ = null;
+      }
+      return billedBuilder_;
     }
 
     // @@protoc_insertion_point(builder_scope:celeste.image.v1.Usage)

@@ -56,4 +56,53 @@ public interface UsageOrBuilder extends
    * <code>.google.protobuf.Duration compute_time = 3 [json_name = "computeTime"];</code>
    */
   com.google.protobuf.DurationOrBuilder getComputeTimeOrBuilder();
+
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  java.util.List<io.github.celesteimage.image.v1.Quantity> 
+      getBilledList();
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  io.github.celesteimage.image.v1.Quantity getBilled(int index);
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  int getBilledCount();
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  java.util.List<? extends io.github.celesteimage.image.v1.QuantityOrBuilder> 
+      getBilledOrBuilderList();
+  /**
+   * <pre>
+   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
+   * did not say.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
+   */
+  io.github.celesteimage.image.v1.QuantityOrBuilder getBilledOrBuilder(
+      int index);
 }

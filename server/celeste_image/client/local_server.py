@@ -1,0 +1,122 @@
+"""LocalServer: a server for one client, which ends with the client however the client ends.
+
+The server's standard input is a pipe that only the client writes to. The system closes it when the client's process
+ends, whether by its last line, an exception or a signal; the server then ends and removes its folder. The parent-death
+signal of Linux would not do: it comes when the *thread* that started the server ends.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+import weakref
+from contextlib import suppress
+
+import grpc
+
+from celeste_image.client.places import SOCKET, private_folder
+from celeste_image.core.errors import ServerUnavailable
+
+__all__ = ["LocalServer"]
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+LOOK_SECONDS = 0.2
+
+_servers: "weakref.WeakSet[LocalServer]" = weakref.WeakSet()
+
+
+class LocalServer:
+    """A server process on a private Unix socket.
+
+    Attributes:
+        address: Its address.
+    """
+
+    def __init__(self) -> None:
+        """Starts the process; `wait` waits until it serves."""
+        self._owner = os.getpid()
+        self._opened_at = _caller()
+        self._folder = private_folder()
+        self._log = self._folder / "server.log"
+        self.address = f"unix:{self._folder}/{SOCKET}"
+        command = [sys.executable, "-m", "celeste_image.cli.main", "serve", "--for-client", str(self._folder)]
+        environment = os.environ | {"CELESTE_SERVER__REQUEST_BYTES": str(64 << 20)}
+        try:
+            with self._log.open("wb") as log:
+                # A session of its own: signals of a terminal, and those to the client's group, do not reach the server.
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        _servers.add(self)
+
+    def wait(self, channel: grpc.Channel) -> None:
+        """Waits until the server accepts calls of a channel.
+
+        Raises:
+            ServerUnavailable: It did not start. The message is the last line of its log.
+        """
+        ready = grpc.channel_ready_future(channel)
+        until = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < until:
+            with suppress(grpc.FutureTimeoutError):
+                ready.result(timeout=LOOK_SECONDS)
+                return
+        ready.cancel()
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        raise ServerUnavailable("the local server did not start: " + (lines[-1] if lines else "its log is empty"))
+
+    def stop(self) -> None:
+        """Ends the server and removes its folder; later calls, and those of a forked process, do nothing."""
+        if self._owner != os.getpid():
+            return
+        self._owner = 0
+        self._let_go()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Ends the server of a client that was not closed, with a ResourceWarning at the line that opened it."""
+        if self._owner == os.getpid():
+            self.stop()
+            text = "a client of connect('local:') was not closed; use it as a context manager"
+            warnings.warn_explicit(text, ResourceWarning, *self._opened_at)
+
+    def _let_go(self) -> None:
+        """Closes the pipe: of this process, the server may end."""
+        if self._process.stdin:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+
+def _caller() -> tuple[str, int]:
+    """Returns the file and the line that called this package."""
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("celeste_image."):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _in_forked_process() -> None:
+    """Closes a fork's copies of the pipes, which would keep the servers of the parent alive."""
+    for server in _servers:
+        server._let_go()
+        server._process.returncode = 0  # it is no child of this process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_process)

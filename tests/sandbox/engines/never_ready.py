@@ -1,0 +1,5 @@
+"""An engine whose import never ends."""
+
+import threading
+
+threading.Event().wait()

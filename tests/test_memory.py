@@ -1,0 +1,74 @@
+"""The server's memory and threads after a storm."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from celeste_image.store.artifacts import AT_ONCE, ArtifactStore
+from celeste_image.store.backend import open_backend
+from celeste_image.store.uploads import Uploads
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+LISTINGS = 20
+
+STORM = """
+import asyncio
+from pathlib import Path
+from celeste_image import memory
+
+def rss():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+async def main():
+    memory.limit_arenas()
+    memory.TRIM_SECONDS = 0.05
+    before = rss()
+    held = [bytes(3000) for _ in range(50_000)]
+    most = rss()
+    held = held[::500]  # pieces that stay keep the heap's end where it is
+    kept = rss()
+    trimming = asyncio.create_task(memory.trim_always())
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if rss() - before < 0.3 * (most - before):
+            break
+    trimming.cancel()
+    print(most - before, kept - before, rss() - before)
+
+asyncio.run(main())
+"""
+
+
+def test_freed_memory_goes_back_to_the_system() -> None:
+    made = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, check=True)
+    most, kept, left = map(int, made.stdout.split())
+    assert kept > 0.5 * most, "the allocator kept what was freed"
+    assert left < 0.3 * most
+
+
+def threads_of_the_store() -> int:
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    return sum(name.startswith("tokio") for name in names)
+
+
+async def test_listings_share_a_bounded_number_of_threads(tmp_path: Path) -> None:
+    backend = open_backend((tmp_path / "store").as_uri(), {})
+    store = ArtifactStore(backend, Uploads(tmp_path / "spool", reserve_bytes=0))
+    for number in range(3 * AT_ONCE):
+        await store.put("ann", b"%d" % number)
+
+    async def listed() -> int:
+        return len([artifact async for artifact in store.owned("ann")])
+
+    before = threads_of_the_store()
+    watched = [asyncio.ensure_future(listed()) for _ in range(LISTINGS)]
+    most = 0
+    while not all(task.done() for task in watched):
+        most = max(most, threads_of_the_store())
+        await asyncio.sleep(0)
+    assert [task.result() for task in watched] == [3 * AT_ONCE] * LISTINGS
+    assert most <= before + LISTINGS + AT_ONCE, "one for the names of each listing, and those that read entries"
