@@ -145,6 +145,7 @@ async def test_gemini_holds_its_fields(ask: Ask, path: str, body: dict[str, Any]
         ("flux-pro-1.1", {"prompt": "a", "output_format": "gif"}, "output_format"),
         ("flux-pro-1.1", {"prompt": "a", "seed": "x"}, "seed"),
         ("flux-pro-1.1-ultra", {"prompt": "a", "aspect_ratio": "50:1"}, "aspect_ratio"),
+        ("flux-kontext-pro", {"prompt": "a", "input_image": PNG}, "input_image"),
         ("flux-kontext-pro", {"prompt": "a", "input_image": "https://example.com/a.png"}, "input_image"),
         ("flux-pro-1.1", {"prompt": "a", "webhook_url": "https://example.com/"}, "webhook_url"),
         ("flux-pro-1.1", {"prompt": "a", "webhook_url": "http://localhost.example.com/"}, "webhook_url"),

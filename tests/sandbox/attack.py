@@ -113,7 +113,7 @@ class World:
             found.append("the store was changed")
         elif artifact.stat().st_mode & 0o777 != 0o600 or not artifact.stat().st_mtime:
             found.append("an artifact's attributes were changed")
-        if os.getpriority(os.PRIO_PROCESS, 0) or resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 3:
+        if os.getpriority(os.PRIO_PROCESS, 0) != NICE or resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 3:
             found.append("the server's limits were changed")
         if SIGNALS:
             found.append("the server got signals")
@@ -121,6 +121,7 @@ class World:
 
 
 SIGNALS: list[int] = []
+NICE = os.getpriority(os.PRIO_PROCESS, 0)
 MEMORY = ctypes.create_string_buffer(b"canary-memory".ljust(64))
 
 

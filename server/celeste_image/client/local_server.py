@@ -9,15 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 import weakref
 from contextlib import suppress
-from pathlib import Path
 
 import grpc
 
+from celeste_image.client.places import SOCKET, private_folder
 from celeste_image.core.errors import ServerUnavailable
 
 __all__ = ["LocalServer"]
@@ -40,9 +39,9 @@ class LocalServer:
         """Starts the process; `wait` waits until it serves."""
         self._owner = os.getpid()
         self._opened_at = _caller()
-        self._folder = Path(tempfile.mkdtemp(prefix="celeste-"))
+        self._folder = private_folder()
         self._log = self._folder / "server.log"
-        self.address = f"unix:{self._folder}/celeste.sock"
+        self.address = f"unix:{self._folder}/{SOCKET}"
         command = [sys.executable, "-m", "celeste_image.cli.main", "serve", "--for-client", str(self._folder)]
         environment = os.environ | {"CELESTE_SERVER__REQUEST_BYTES": str(64 << 20)}
         try:

@@ -560,12 +560,12 @@ def slow_the_server_down(task: dict[str, Any]) -> None:
 
 @attack(OTHERS)
 def slow_its_user_down(task: dict[str, Any]) -> None:
-    os.setpriority(os.PRIO_USER, os.getuid(), 19)
+    os.setpriority(os.PRIO_USER, os.getuid(), os.getpriority(os.PRIO_PROCESS, 0))  # as it is: all else is spared
 
 
 @attack(OTHERS)
 def slow_its_user_down_as_zero(task: dict[str, Any]) -> None:
-    os.setpriority(os.PRIO_USER, 0, 19)
+    os.setpriority(os.PRIO_USER, 0, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 @attack(OTHERS)

@@ -24,7 +24,7 @@ from celeste_image.emulate.jobs import FakeJob, FakeJobs
 from celeste_image.emulate.values import Wrong, held, in_card, one_of, option, present
 from celeste_image.emulate.webhooks import Webhooks
 from celeste_image.emulate.work import decoded, opened, painted, ratio_size, seed_of
-from celeste_image.providers.vendors.bfl import Bfl
+from celeste_image.providers.vendors.bfl import LEAST_SIDE, LEAST_SIDE_2, Bfl
 
 __all__ = ["FakeBfl"]
 
@@ -258,7 +258,11 @@ class FakeBfl(FakeVendor):
         for name in INPUTS[1:]:
             if name in fields:
                 _picture(fields, name)
-        source = _picture(fields, next(name for name in ("image", *INPUTS) if name in fields))
+        source_field = next(name for name in ("image", *INPUTS) if name in fields)
+        source = _picture(fields, source_field)
+        least = LEAST_SIDE_2 if card.name_on_wire.startswith("flux-2") else LEAST_SIDE
+        if min(source.size) < least:
+            raise Refusal(422, f"Image dimensions must be at least {least}x{least}", field=source_field)
         mask = _picture(fields, "mask").convert("L") if "mask" in fields else None
         if mask and mask.size != source.size:
             raise Refusal(422, "the mask must be as large as the image", field="mask")
