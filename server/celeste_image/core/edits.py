@@ -42,7 +42,7 @@ def nothing_marked(polarity: Polarity, feather: int, found: tuple[int, int]) -> 
     `found` is the range of its values, 0 to 255: of its opacity for TRANSPARENT, else of its gray on black or white.
     """
     feathered = f", wider than its feather of {feather} pixels" if feather else ""
-    values = "opacity" if polarity is Polarity.TRANSPARENT else "values"
+    values = "opacity values" if polarity is Polarity.TRANSPARENT else "values"
     rule = "240 to 255 change" if polarity is Polarity.WHITE else "0 to 15 change"
     low, high = found
     seen = f"{low}" if low == high else f"{low} to {high}"
