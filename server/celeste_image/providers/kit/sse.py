@@ -178,7 +178,7 @@ async def json_values_of(
             body += piece
     except ExchangeFailed as error:
         failure = error
-    named_image = answer.head.media_type.startswith("image/") and body.strip()[:1] not in (b"{", b"[", b"")
+    named_image = answer.head.media_type.startswith("image/") and bytes(body[:64]).strip()[:1] not in (b"{", b"[", b"")
     if named_image or media_type(bytes(body[:16])) != "application/octet-stream":
         yield "", bytes(body)
     else:
