@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+PROGRAM = (sys.executable, "-m", "celeste_image.cli.main")
 
 
 @dataclass
@@ -28,17 +30,16 @@ class Process:
 
 
 @contextlib.contextmanager
-def celeste(port: int, **variables: str) -> Iterator[Process]:
+def celeste(port: int, *, program: Sequence[str] = PROGRAM, **variables: str) -> Iterator[Process]:
     """Runs `celeste serve` on a local port, with environment variables named without their prefix `CELESTE_`."""
     with tempfile.TemporaryDirectory() as folder:
         address = f"127.0.0.1:{port}"
         environment = os.environ | {f"CELESTE_{name}": value for name, value in variables.items()}
-        program = [sys.executable, "-m", "celeste_image.cli.main"]
         with open(f"{folder}/log", "wb") as log:
             command = [*program, "serve", "--listen", address]
             server = subprocess.Popen(command, stderr=log, stdout=log, cwd=folder, env=environment)
         try:
-            waiting = [*program, "health", "--address", address, "--wait", "30"]
+            waiting = [*PROGRAM, "health", "--address", address, "--wait", "30"]
             subprocess.run(waiting, check=True, stdout=subprocess.DEVNULL)
             yield Process(address, server.pid)
         finally:

@@ -80,7 +80,7 @@ def _python(request: str, edit: str = "") -> Iterator[str]:
     yield f"request = {request}"
     yield "with connect() as client:"
     yield "    result = client.run(request)"
-    yield '    print(client.save(result.images[0], "made"))'
+    yield '    print(client.save(result.images[0], "made", overwrite=True))'
 
 
 def _previews(card: ModelCard) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _previews(card: ModelCard) -> Iterator[str]:
     yield "        if isinstance(event, Preview):"
     yield """            Path(f"preview-{number}.{event.media_type.removeprefix('image/')}").write_bytes(event.data)"""
     yield "        elif isinstance(event, Completed):"
-    yield '            print(client.save(event.result.images[0], "made"))'
+    yield '            print(client.save(event.result.images[0], "made", overwrite=True))'
 
 
 def _size(card: ModelCard) -> str:

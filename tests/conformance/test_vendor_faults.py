@@ -78,7 +78,8 @@ def limited(what: str, after: str, seconds: float | None) -> Fault:
 FAULTS = [
     Fault("reset before the request", "answer=reset on=connection", [UNKNOWN, DOWN]),
     Fault("reset after the request", "answer=reset", [UNKNOWN]),
-    Fault("cut within the answer", "answer=cut", [UNKNOWN]),
+    Fault("cut within the answer", "answer=cut", [UNKNOWN], only=[name for name in EMULATED if name != "compatible"]),
+    Fault("cut behind the image's URL", "answer=cut", [DONE], only=["compatible"]),
     Fault("no answer in time", "answer=hang", [UNKNOWN, LATE], seconds=0.5),
     Fault("a slow answer", "answer=slow", [UNKNOWN, LATE], seconds=0.5),
     Fault("400", "status=400", [INVALID]),

@@ -61,12 +61,8 @@ SAID = {
     ("compatible", "outpaint"): {"outpaint": "adjusted"},
 }
 """What is not quite as asked, per provider and operation; everything else must be to the letter."""
-CHOOSES = {
-    "stability/upscale-fast": "size",
-    "stability/upscale-conservative": "factor",
-    "stability/upscale-creative": "factor",
-}
-"""Models that enlarge as they like, and how one asks for what they don't make."""
+CHOOSES = {"stability/upscale-fast": "size"}
+"""Models that enlarge as they like, and the field by which one asks for what they don't make."""
 
 
 @dataclass

@@ -178,10 +178,12 @@ def test_hidden_colors_are_not_copied() -> None:
     assert (grown[60:] == (200, 30, 40, 255)).all()
 
 
-def test_an_empty_mask_changes_nothing_and_says_so(part: Image.Image) -> None:
-    said = erase(part, Image.new("L", part.size))
-    assert said.picture.tobytes() == part.tobytes()
-    assert said.warnings == [("erase.mask.image", "marks no pixel, so the image is unchanged")]
+def test_an_empty_mask_is_refused_with_the_values_found(part: Image.Image) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        erase(part, Image.new("L", part.size, 1))
+    (violation,) = caught.value.violations
+    assert violation.field == "erase.mask.image"
+    assert "values are 1, and 240 to 255 change" in violation.text
 
 
 def test_a_large_mask_warns(part: Image.Image) -> None:

@@ -277,12 +277,15 @@ def plain(color: str, side: int = 128) -> ImageInput:
 
 
 WRONG_MASKS = {
-    "must mark the area to change with white pixels": Mask(plain("black")),
-    "must mark the area to change with black pixels": Mask(plain("white"), Polarity.BLACK),
-    "must mark the area to change with transparent pixels": Mask(plain("white"), Polarity.TRANSPARENT),
-    "must mark the area to change with white pixels, wider than its feather of 32 pixels": Mask(
-        ImageInput(data=pictures.mask(128, 128, (60, 60, 64, 64))), feather=32
+    "must mark the area to change with white pixels: its values are 0, and 240 to 255 change": Mask(plain("black")),
+    "must mark the area to change with black pixels: its values are 255, and 0 to 15 change": Mask(
+        plain("white"), Polarity.BLACK
     ),
+    "must mark the area to change with transparent pixels: its opacity values are 255, and 0 to 15 change": Mask(
+        plain("white"), Polarity.TRANSPARENT
+    ),
+    "must mark the area to change with white pixels, wider than its feather of 32 pixels: its values are 0 to 255, and "
+    "240 to 255 change": Mask(ImageInput(data=pictures.mask(128, 128, (60, 60, 64, 64))), feather=32),
     "must be as large as the image, 128 x 128, is 64 x 64": Mask(plain("white", 64)),
 }
 

@@ -27,9 +27,9 @@ from celeste_image.core.request import Analyze, Edit, Generate, ImageRequest, Op
 
 __all__ = ["GROWN", "HOLE", "SIDE", "SOURCE", "edits_for", "requests_for"]
 
-SIDE = 96
-"""Width and height of the source image, in pixels."""
-HOLE = (32, 32, 64, 64)
+SIDE = 256
+"""Width and height of the source image, in pixels; FLUX.1 takes no smaller ones."""
+HOLE = (96, 96, 160, 160)
 """The white box of the mask: left, top, right, bottom."""
 GROWN = Outpaint(left=16, top=8)
 SOURCE = ImageInput(data=pictures.photo(SIDE))
@@ -66,7 +66,7 @@ def requests_for(card: ModelCard) -> Iterator[ImageRequest]:
                 words = "a face" if "prompt" in paths else ""
                 yield Upscale(model=card.id, image=SOURCE, prompt=words, factor=_factor(card))
                 if "factor" in paths:
-                    yield Upscale(model=card.id, image=SOURCE, prompt=words, size=Size(150, 135))
+                    yield Upscale(model=card.id, image=SOURCE, prompt=words, size=Size(400, 360))
             case OperationKind.ANALYZE:
                 yield Analyze(model=card.id, image=SOURCE)
 

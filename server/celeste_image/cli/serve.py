@@ -70,7 +70,6 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
             signals.append(signal.SIGHUP)
         for number in signals:
             loop.add_signal_handler(number, stopping.set)
-        always = asyncio.gather(reap_orphans(), trim_always())
         try:
             await app.workers.check()
         except NotSealed as error:
@@ -81,9 +80,11 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         except OSError as error:
             log.error("start", error=str(error))
             return 1
+        always = asyncio.gather(reap_orphans(), trim_always())
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
         always.cancel()
+        await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
         log.info("stopping")
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent

@@ -24,6 +24,7 @@ __all__ = [
     "Restyle",
     "SearchReplace",
     "Vary",
+    "nothing_marked",
 ]
 
 
@@ -33,6 +34,19 @@ class Polarity(StrEnum):
     WHITE = "white"
     BLACK = "black"
     TRANSPARENT = "transparent"
+
+
+def nothing_marked(polarity: Polarity, feather: int, found: tuple[int, int]) -> str:
+    """Returns what is wrong with a mask that marks nothing.
+
+    `found` is the range of its values, 0 to 255: of its opacity for TRANSPARENT, else of its gray on black or white.
+    """
+    feathered = f", wider than its feather of {feather} pixels" if feather else ""
+    values = "opacity values" if polarity is Polarity.TRANSPARENT else "values"
+    rule = "240 to 255 change" if polarity is Polarity.WHITE else "0 to 15 change"
+    low, high = found
+    seen = f"{low}" if low == high else f"{low} to {high}"
+    return f"must mark the area to change with {polarity.value} pixels{feathered}: its {values} are {seen}, and {rule}"
 
 
 @dataclass(frozen=True, slots=True)

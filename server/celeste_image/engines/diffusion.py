@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeste_image.core.edits import Polarity
+from celeste_image.core.edits import Polarity, nothing_marked
 from celeste_image.core.errors import EngineMemory, InvalidRequest, WeightsMissing
 from celeste_image.engines.canvas import Size, flat, png
 from celeste_image.engines.mask import weights
 from celeste_image.engines.quiet import quiet_openvino
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.pixels_engine import found_in
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
@@ -185,12 +186,15 @@ def masked(source: Image.Image, mask: Image.Image, how: dict[str, Any]) -> Image
     """Returns a mask in the network's form: white marks the area to paint.
 
     Raises:
-        InvalidRequest: The mask differs in size from the source.
+        InvalidRequest: The mask differs in size from the source, or marks nothing.
     """
     if mask.size != source.size:
         sizes = "{} x {} pixels; it is {} x {}".format(*source.size, *mask.size)
         raise InvalidRequest.at("inpaint.mask.image", f"must be as large as the image: {sizes}")
-    weight = weights(mask, Polarity(how["polarity"]), int(how["feather"]))
+    polarity, feather = Polarity(how["polarity"]), int(how["feather"])
+    weight = weights(mask, polarity, feather)
+    if not weight.any():
+        raise InvalidRequest.at("inpaint.mask.image", nothing_marked(polarity, feather, found_in(mask, polarity)))
     return Image.fromarray(np.rint(weight * 255).astype(np.uint8))
 
 

@@ -9,12 +9,13 @@ import patchmatch
 from numpy.typing import NDArray
 from PIL import Image
 
-from celeste_image.core.edits import Polarity
+from celeste_image.core.edits import Polarity, nothing_marked
 from celeste_image.core.errors import EngineMemory, InvalidRequest
 from celeste_image.engines.canvas import png
 from celeste_image.engines.mask import alpha, weights
 from celeste_image.imaging.decode import open_upright
 from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.pixels_engine import found_in
 from celeste_image.sandbox.engine import Emit
 
 __all__ = ["run"]
@@ -40,7 +41,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     """Fills the area under a mask, or adds and fills borders.
 
     Pixels outside of the mask and alpha stay unchanged; a new border repeats the alpha of the edge. Emits "progress",
-    "warned" about an empty or large mask, "measured" with the method used, and one "picture". A single filling has no
+    "warned" about a large mask, "measured" with the method used, and one "picture". A single filling has no
     progress, since the library reports none.
 
     Task:
@@ -53,7 +54,7 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     Raises:
         NotAnImage: See `open_upright`.
         ImageTooLarge: See `open_upright`.
-        InvalidRequest: The mask differs in size from the source, or covers every visible pixel.
+        InvalidRequest: The mask differs in size from the source, marks nothing, or covers every visible pixel.
         EngineMemory: The hole with its surroundings is too large.
     """
     emit("progress", {"fraction": 0.0, "phase": "decode"})
@@ -83,11 +84,11 @@ def masked(source: Image.Image, mask: Image.Image, task: dict[str, Any], emit: E
     if mask.size != source.size:
         sizes = "{} x {} pixels; it is {} x {}".format(*source.size, *mask.size)
         raise InvalidRequest.at(place, f"must be as large as the image: {sizes}")
-    weight = weights(mask, Polarity(task["polarity"]), int(task["feather"]))
+    polarity, feather = Polarity(task["polarity"]), int(task["feather"])
+    weight = weights(mask, polarity, feather)
     pixels, hole, hidden = np.array(source.convert("RGB")), weight > 0, np.asarray(alpha(source)) == 0
     if not hole.any():
-        emit("warned", {"path": place, "text": "marks no pixel, so the image is unchanged"})
-        return pixels
+        raise InvalidRequest.at(place, nothing_marked(polarity, feather, found_in(mask, polarity)))
     if (hole | hidden).all():
         raise InvalidRequest.at(place, "must leave visible pixels unmarked, to fill the marked area from")
     if (share := hole.mean()) > 0.1:

@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
-from celeste_image.core.edits import Mask
+from celeste_image.core.edits import Mask, nothing_marked
 from celeste_image.core.errors import (
     CelesteError,
     EngineLost,
@@ -123,9 +123,8 @@ class Pixels:
         """
         (frame,) = await self._given({"do": "mask", "form": form, **_how(mask)}, [mask.image])
         if not frame.fields["marks"]:
-            feathered = f", wider than its feather of {mask.feather} pixels" if mask.feather else ""
-            text = f"must mark the area to change with {mask.polarity.value} pixels{feathered}"
-            raise InvalidRequest.at(f"{path}.image", text)
+            low, high = frame.fields["found"]
+            raise InvalidRequest.at(f"{path}.image", nothing_marked(mask.polarity, mask.feather, (low, high)))
         return frame.payload
 
     async def padded(

@@ -17,7 +17,7 @@ from celeste_image.imaging.limits import ImageLimits
 from celeste_image.imaging.metadata import CannotWriteMetadata, strip_metadata, write_recipe
 from celeste_image.sandbox.engine import Emit
 
-__all__ = ["run"]
+__all__ = ["found_in", "run"]
 
 KEEP, CHANGE = 16, 240
 """A mask's values up to 16 keep a pixel, from 240 on they change it: JPEG has no clean black and white."""
@@ -43,7 +43,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
     * `shrink`: an image. The result is small enough for a preview; a small image stays as it is.
     * `png`: an image. The result is upright, without metadata.
     * `blur`: an image; `media_type`. The result shows no content.
-    * `mask`: a mask; `polarity`, `feather`, `form`. The result has `marks`: whether it marks any pixel to change.
+    * `mask`: a mask; `polarity`, `feather`, `form`. The result has `marks`: whether it marks
+      any pixel to change, and `found`: see `found_in`.
     * `pad`: an image; `left`, `right`, `top`, `bottom`, `form`. A second result is the mask of the borders.
     * `crop`: an image; `canvas`, to which it is resized first; `width` and `height` to keep; `media_type`.
     * `metadata`: an image's file; `strip`, whether its metadata is removed; `recipe`, the members of RecipeTexts to
@@ -77,7 +78,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
         case "mask":
             gray = _changes(opened[0], task)
             gray = gray.point(STRICT) if task["form"] == "strict" else gray
-            _emit_png(emit, _formed(gray, task), marks=gray.getbbox() is not None)
+            values = found_in(opened[0], Polarity(task["polarity"]))
+            _emit_png(emit, _formed(gray, task), marks=gray.getbbox() is not None, found=values)
         case "pad":
             for made in _padded(opened[0], task):
                 _emit_png(emit, made)
@@ -135,6 +137,17 @@ def _changes(mask: Image.Image, task: dict[str, Any]) -> Image.Image:
         soft = _shrunk(gray, (feather + 1) // 2).filter(ImageFilter.BoxBlur(feather / 2))
         gray = ImageChops.darker(gray, soft)
     return gray
+
+
+def found_in(mask: Image.Image, polarity: Polarity) -> tuple[int, int]:
+    """Returns the lowest and highest value of a mask, 0 to 255; a transparent pixel marks nothing."""
+    gray = mask.getchannel("A") if mask.mode == "RGBA" else Image.new("L", mask.size, 255)
+    if polarity is Polarity.WHITE:
+        gray = ImageChops.multiply(mask.convert("L"), gray)
+    elif polarity is Polarity.BLACK:
+        gray = ImageChops.lighter(mask.convert("L"), ImageChops.invert(gray))
+    low, high = gray.getextrema()
+    return int(low), int(high)  # type: ignore[arg-type]
 
 
 def _shrunk(gray: Image.Image, reach: int) -> Image.Image:
