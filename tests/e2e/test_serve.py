@@ -113,7 +113,7 @@ def test_engines_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
         ({"CELESTE_PROVIDERS__NOBODY__KEY": "7"}, "nobody"),
         ({"CELESTE_STORE__URL": "s4://bucket"}, "s4"),
         ({"CELESTE_SERVER__LISTEN": '["127.0.0.1:99999"]'}, "the port is 0 to 65535, not '99999'"),
-        ({"CELESTE_DEFAULTS": '{"generate": ["local/nothing"]}'}, "local/nothing"),
+        ({"CELESTE_DEFAULTS__GENERATE": '["local/nothing"]'}, "local/nothing"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(environment: dict[str, str], words: str) -> None:
