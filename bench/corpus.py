@@ -1,7 +1,7 @@
 """Measures the guard on hostile images, or on a folder of ordinary ones: outcome, time and memory.
 
     python bench/corpus.py            each kind of tests/support/hostile_images.py: outcome, time, growth of memory
-    python bench/corpus.py FOLDER     each file of a folder, through Analyze and Upscale: how many were read, refused, lost
+    python bench/corpus.py FOLDER     each file of a folder, through Analyze and Upscale: how many were read or refused
 
 Growth is the peak memory of the server and all its workers during a call, minus the memory before it. Memory is read
 every 3 ms, so a shorter peak is missed. The server runs in this process, which is also the client: twice the request's

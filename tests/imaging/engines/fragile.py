@@ -1,4 +1,4 @@
-"""A guard engine that crashes for images that begin with `crash`, and for `used` in a process that has worked before."""
+"""A guard engine that crashes for images that begin with `crash`, and for `used` in a process that has worked."""
 
 import hashlib
 import os
