@@ -53,7 +53,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         configure_logs(settings.log.level, settings.log.format)
         app = build_app(settings)
     except ValidationError as error:
-        raise click.UsageError(explain(error)) from error
+        raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     forget_environment()  # the providers and the store have their keys
@@ -84,6 +84,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
         always.cancel()
+        await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
         log.info("stopping")
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
