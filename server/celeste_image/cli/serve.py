@@ -84,6 +84,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
         always.cancel()
+        await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
         log.info("stopping")
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent

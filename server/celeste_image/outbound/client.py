@@ -31,7 +31,7 @@ from celeste_image.outbound.exchange import (
 from celeste_image.outbound.inflate import Damaged, inflated, layers_of
 from celeste_image.outbound.origins import Origin, Rule, parse_url
 
-__all__ = ["Http", "Transport"]
+__all__ = ["IMAGE_TYPES", "Http", "Transport"]
 
 Transport = httpx.AsyncBaseTransport
 """Sends requests; tests pass their own."""
@@ -177,7 +177,7 @@ class Http:
         *,
         deadline: float | None,
         max_bytes: int | None = None,
-        types: Collection[str] = IMAGE_TYPES,
+        types: Collection[str] | None = IMAGE_TYPES,
         inflates: bool = True,
     ) -> Reply:
         """Fetches a URL without a key and follows redirects, as far as their targets are allowed.
@@ -186,7 +186,7 @@ class Http:
             url: An absolute URL, which is not trusted.
             deadline: By the clock, for all redirects together; the limit `exchange_seconds` applies as well.
             max_bytes: Largest body; None means the limit `body_bytes`.
-            types: Allowed prefixes of the media type; an empty one allows an answer that names no type.
+            types: Allowed prefixes of the media type; an empty one allows an answer that names no type, and None all.
             inflates: Whether a compressed answer is read; else it is refused.
 
         Raises:
@@ -198,7 +198,7 @@ class Http:
             async with self._open(request, end, max_bytes, inflates=inflates) as answer:
                 head = answer.head
                 if 200 <= head.status < 300:
-                    if not head.is_of(types):
+                    if types is not None and not head.is_of(types):
                         raise ExchangeFailed("the answer's media type is not an image's", Stage.ANSWERED, head.status)
                     return await answer.whole()
             request = self._redirected(request, head)
@@ -242,10 +242,11 @@ class Http:
             try:
                 most = self._limits.body_bytes if max_bytes is None else max_bytes
                 head, body = self._head(response), self._body(response, request, end, most)
-                if encoding := head.headers.get("content-encoding", ""):
-                    if not inflates and encoding.strip().lower() != "identity":
-                        raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
+                encoding = head.headers.get("content-encoding", "")
+                if inflates:
                     body = self._inflated(body, encoding, most, head.status)
+                elif encoding.strip().lower() not in ("", "identity"):
+                    raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
                 yield Streamed(head, body)
             finally:
                 # A body that is not read to its end by now takes the connection with it.

@@ -4,6 +4,7 @@ Compressed and inflated bytes are counted against the same limit, so a kilobyte 
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,9 +15,13 @@ __all__ = ["Damaged", "inflated", "layers_of"]
 MIB: Final = 1 << 20
 MOST_LAYERS: Final = 2
 """Compressions of one body, one around the other: a server's, and that of a proxy."""
-GZIP, DEFLATE = "gzip", "deflate"
+MOST_MEMBERS: Final = 10_000
+"""Parts of gzip data, one behind the other."""
+GZIP, DEFLATE, UNSAID = "gzip", "deflate", ""
 NAMES: Final = {"gzip": GZIP, "x-gzip": GZIP, "deflate": DEFLATE}
 GZIP_MARK: Final = b"\x1f\x8b"
+PLAIN: Final = re.compile(rb"[\t\n\r -~]{2}|\xef\xbb|\xfe\xff|\xff\xfe|\x89P|\xff\xd8|[\t\n\r -~]\0|\0[\0-~]")
+"""First bytes of texts and images. Some proxies leave `br` in the header of what they inflated, or name a charset."""
 
 
 class Damaged(Exception):
@@ -24,27 +29,26 @@ class Damaged(Exception):
 
 
 def layers_of(encoding: str) -> list[str]:
-    """Returns the compressions of a `content-encoding`, the outermost last.
+    """Returns the compressions of a `content-encoding`, the outermost last; of none, one that is seen by its bytes.
 
     Raises:
-        Damaged: A compression is not `gzip` or `deflate`, or there are more than MOST_LAYERS.
+        Damaged: There are more than MOST_LAYERS.
     """
     words = [word for each in encoding.split(",") if (word := each.strip().lower()) not in ("", "identity")]
-    if unknown := [word for word in words if word not in NAMES]:
-        shown = unknown[0] if unknown[0].isascii() and unknown[0].isalnum() else "an unknown form"
-        raise Damaged(f"the answer is compressed with {shown[:20]}, though the request forbids it; only gzip is read")
     if len(words) > MOST_LAYERS:
         raise Damaged(f"the answer is compressed more than {MOST_LAYERS} times")
-    return [NAMES[word] for word in words]
+    return [NAMES.get(word, word) for word in words] or [UNSAID]
 
 
 async def inflated(pieces: AsyncGenerator[bytes, None], layers: list[str], most: int) -> AsyncGenerator[bytes, None]:
     """Yields a body without its compressions, at most `most` bytes in each layer.
 
-    A body that is not compressed after all is passed on as it is. Bytes behind the end of the data are dropped.
+    The first bytes count, not the name: a body that is not compressed after all is passed on as it is. Bytes behind the
+    end of the data are dropped.
 
     Raises:
-        Damaged: The data is damaged or too large. What could be read before is yielded first.
+        Damaged: The data is damaged or too large, or has another form than gzip and deflate. What could be read before
+            is yielded first.
     """
     for layer in reversed(layers):
         pieces = _inflated(pieces, layer, most)
@@ -64,7 +68,10 @@ async def _inflated(pieces: AsyncGenerator[bytes, None], layer: str, most: int) 
                 if size > most:
                     raise Damaged(f"the answer is over {most} bytes after it is inflated")
                 yield more
-                await asyncio.sleep(0)  # other calls go on between two steps
+                if not inflater.is_plain:
+                    await asyncio.sleep(0)  # other calls go on between two steps
+        if rest := inflater.rest():
+            yield rest
     if not inflater.is_complete:
         raise Damaged("the compressed answer ended early")
 
@@ -77,6 +84,19 @@ class _Inflater:
         self._waiting = b""
         self._engine: zlib._Decompress | None = None
         self._plain = self._ended = False
+        self._members = 1
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the data is not compressed."""
+        return self._plain
+
+    def rest(self) -> bytes:
+        """Returns a body of one byte, if no compression is named: it is too short to be compressed."""
+        if self._engine or self._layer != UNSAID:
+            return b""
+        more, self._waiting = self._waiting, b""
+        return more
 
     @property
     def is_complete(self) -> bool:
@@ -112,18 +132,30 @@ class _Inflater:
             return True
         if len(self._waiting) < 2:
             return False
-        if self._layer == GZIP:
-            self._plain = not self._waiting.startswith(GZIP_MARK)
-            self._engine = None if self._plain else zlib.decompressobj(wbits=31)
+        first = self._waiting[:2]
+        if first == GZIP_MARK:
+            self._engine = zlib.decompressobj(wbits=31)
             return True
         # The word `deflate` stands for zlib's form; some servers send the bare form (RFC 9110 section 8.4.1.2).
-        is_zlib = self._waiting[0] & 15 == 8 and not int.from_bytes(self._waiting[:2], "big") % 31
-        self._plain = not is_zlib and self._waiting[:1] in (b"{", b"[", b"<")
-        self._engine = None if self._plain else zlib.decompressobj(wbits=15 if is_zlib else -15)
+        is_zlib = first[0] & 15 == 8 and not int.from_bytes(first, "big") % 31
+        if self._layer in (GZIP, DEFLATE) and is_zlib:
+            self._engine = zlib.decompressobj(wbits=15)
+        elif self._layer == DEFLATE and first[:1] not in (b"{", b"[", b"<"):
+            self._engine = zlib.decompressobj(wbits=-15)
+        elif self._layer != UNSAID and not PLAIN.match(first):
+            name = self._layer if self._layer.isascii() and self._layer.isalnum() else "an unknown form"
+            raise Damaged(
+                f"the answer is compressed with {name[:20]}, though the request forbids it; only gzip is read"
+            )
+        else:
+            self._plain = True
         return True
 
     def _next_member(self, rest: bytes) -> None:
         """Goes on with the next member of gzip data; anything else behind the end is dropped."""
         self._ended = True
-        self._waiting = rest if self._layer == GZIP and rest.startswith(GZIP_MARK) else b""
-        self._engine = zlib.decompressobj(wbits=31 if self._layer == GZIP else 15)
+        self._waiting = rest if rest.startswith(GZIP_MARK) else b""
+        self._members += bool(self._waiting)
+        if self._members > MOST_MEMBERS:
+            raise Damaged(f"the compressed answer has over {MOST_MEMBERS} parts")
+        self._engine = zlib.decompressobj(wbits=31)

@@ -1,7 +1,8 @@
 """Reads JSON leniently: an answer that was paid for is not given up for a byte order mark, a NaN, or text behind it.
 
 Read are, beside JSON itself: byte order marks, UTF-16 and UTF-32, invalid bytes, NaN and Infinity, control characters
-in texts, lone surrogates, prefixes against script inclusion, text behind a value, and several values in a row.
+in texts, lone surrogates, prefixes against script inclusion, text before and behind a value, several values in a row,
+JSON in a JSON text, comments, surplus commas, huge integers, and the quotes and constants of Python.
 """
 
 import json
@@ -18,7 +19,28 @@ MARKS: Final = "\ufeff\u200b\0 \t\r\n"
 """Characters that may stand around values and mean nothing."""
 GUARDS: Final = re.compile(r"\)\]\}'?,?|while\s*\(1\);|for\s*\(;;\);")
 """Prefixes against the inclusion of JSON as a script."""
-DECODER: Final = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+BLANK: Final = re.compile(f"[{MARKS}]*")
+START: Final = re.compile(r"[{\[]\s*[\"'{\[]")
+"""How JSON begins behind a text, such as a warning of PHP, the name of a function, or a fence of Markdown."""
+LOOK_CHARACTERS: Final = 16 << 10
+"""How long a text before the JSON may be."""
+TOKEN: Final = re.compile(
+    r"""(?P<kept>"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z))|'(?P<quoted>[^'\\]*(?:\\.[^'\\]*)*)(?:'|\Z)"""
+    r"""|//[^\n]*|/\*(?:.*?\*/|.*)|,(?=\s*[}\]])|\b(?P<word>True|False|None|undefined)\b""",
+    re.DOTALL,
+)
+"""A text in quotes, or what is not JSON: other quotes, comments, commas before a bracket, Python's constants."""
+WORDS: Final = {"True": "true", "False": "false"}
+MOST_TOKENS: Final = 400_000
+DIGITS: Final = 40
+
+
+def _integer(text: str) -> int | None:
+    """Returns an integer; None for one that no field of an answer can mean, and that takes long to read."""
+    return int(text) if len(text) <= DIGITS else None
+
+
+DECODER: Final = json.JSONDecoder(strict=False, parse_int=_integer, parse_constant=lambda _: None)
 """Reads NaN and Infinity as None: no field of an answer means one."""
 
 
@@ -42,36 +64,64 @@ def json_values(body: bytes, *, max_values: int = 100_000, max_depth: int = 64, 
     try:
         values = [orjson.loads(body)]
     except ValueError:
-        values = _leniently(body, cut=cut)
+        values = _leniently(body, max_values, cut=cut)
         lenient = True
+    if len(values) == 1 and isinstance(values[0], str) and values[0].lstrip()[:1] in ("{", "["):
+        values, lenient = _leniently(values[0].encode(errors="replace"), max_values, cut=cut), True
     if nested > max_depth and any(_is_deeper(value, max_depth) for value in values):
         raise ValueError("the JSON is nested too deep")
     return [_encodable(value) for value in values] if lenient else values
 
 
-def _leniently(body: bytes, *, cut: bool) -> list[Any]:
+def _leniently(body: bytes, max_values: int, *, cut: bool) -> list[Any]:
     text = body.decode(json.detect_encoding(body), errors="replace").strip(MARKS)
     if guard := GUARDS.match(text):
         text = text[guard.end() :].strip(MARKS)
+    if text[:1] not in ("{", "[", '"'):
+        begin = START.search(text, 0, LOOK_CHARACTERS)
+        if begin is None or text[:9].lower().startswith(("<!doctype", "<html")):
+            raise ValueError("the text is not JSON")
+        text = text[begin.start() :]
+    values = _values(text, max_values) or _values(_repaired(text), max_values)
+    if not values and cut and text[:1] in ("{", "["):
+        values = [from_json(text.encode(errors="replace"), allow_inf_nan=True, allow_partial=True)]
+    if not values:
+        raise ValueError("the text is not JSON")
+    return values
+
+
+def _values(text: str, most: int) -> list[Any]:
+    """Returns the values in a row at the start of a text, of which the first is a list, an object, or a text alone."""
     values: list[Any] = []
     start = 0
     try:
-        while start < len(text):
+        while start < len(text) and len(values) < most:
             value, end = DECODER.raw_decode(text, start)
+            if not values and not isinstance(value, dict | list):
+                return [value] if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else []
             values.append(value)
-            start = end
-            while start < len(text) and text[start] in MARKS:
-                start += 1
+            blank = BLANK.match(text, end)
+            start = blank.end() if blank else end
     except RecursionError:
         raise ValueError("the JSON is nested too deep") from None
     except ValueError:
-        if not values and cut and text[:1] in ("{", "["):
-            return [from_json(text.encode(errors="replace"), allow_inf_nan=True, allow_partial=True)]
-        if not values:
-            raise
-    if not values or not isinstance(values[0], dict | list):
-        raise ValueError("the text is not JSON")
+        pass  # text behind the values
     return values
+
+
+def _repaired(text: str) -> str:
+    """Returns a text in the form of JSON as JSON: see TOKEN. A text with too many tokens is returned unchanged."""
+    if text.count('"') + text.count("'") + text.count("//") + text.count("/*") > MOST_TOKENS:
+        return text
+    return TOKEN.sub(_repair, text)
+
+
+def _repair(token: re.Match[str]) -> str:
+    if token["kept"] is not None:
+        return token["kept"]
+    if token["quoted"] is not None:
+        return '"' + token["quoted"].replace("\\'", "'").replace('"', '\\"') + '"'
+    return WORDS.get(token["word"], "null") if token["word"] else ""
 
 
 def _encodable(value: Any) -> Any:

@@ -357,7 +357,7 @@ STREAMS = [
     stream("cut before", PART, cut=True, reason="OUTCOME_UNKNOWN", owed="unknown"),
     stream("over before", PART + "data: [DONE]\n\n", reason="OUTCOME_UNKNOWN", owed="unknown"),
     stream("cut in the image", DONE[: len(DONE) // 3], cut=True, reason="OUTCOME_UNKNOWN", owed="unknown"),
-    stream("completed without an image", event(f"{KIND}.completed", {}), reason=FAILED, says="no image"),
+    stream("completed without an image", event(f"{KIND}.completed", {}), reason=FAILED, says="no image", owed="true"),
 ]
 """V3: what stands beside or behind a finished image in a stream."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from celeste_image.core.errors import CelesteError, OutcomeUnknown, ProviderCredentials, ProviderFailed, SafetyBlocked
 from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.kit.answers import at, duration_seconds, error_for_status, value_in
-from celeste_image.providers.kit.failures import Failure, Said, error_of, failure_in, is_refusal, word_of
+from celeste_image.providers.kit.failures import Failure, Said, error_of, failure_in, is_refusal, told_in, word_of
 from celeste_image.providers.kit.images import Answer, Found
 
 __all__ = ["answer_in", "error_in", "interaction_in", "plain", "reason_in"]
@@ -67,20 +67,24 @@ def reason_in(value: Any, numbers: Sequence[str]) -> str:
     return "" if word_of(name).endswith("unspecified") else name
 
 
-def answer_in(provider: str, reply: Reply, said: Said) -> Answer:
+def answer_in(provider: str, reply: Reply, values: Sequence[Any], said: Said) -> Answer:
     """Returns what an answer to `generateContent` says: the images of all candidates, without drafts of its thoughts.
 
-    Read is also a list of answers, as a stream without `alt=sse` is one.
-
-    Raises:
-        ExchangeFailed: The answer is not JSON.
+    Args:
+        provider: The provider that answered.
+        reply: The answer's status and headers.
+        values: The answer's value, or those of a stream: objects, or lists of them as without `alt=sse`. Bytes are an
+            image.
+        said: Cleans a vendor's text for people.
     """
-    value = plain(reply.json())
-    envelopes = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
-    found: list[Found] = []
+    listed = [each for value in values for each in (value if isinstance(value, list) else [value])]
+    envelopes = [plain(each) for each in listed if isinstance(each, dict)]
+    found = [Found((each,)) for each in listed if isinstance(each, bytes)]
     words: list[str] = []
     for candidate in _listed(envelopes, "candidates"):
         found += _candidate(provider, candidate, said, words)
+    if len(values) > 1 and any(each.images for each in found):  # a chunk of a stream may have words alone
+        found = [each for each in found if each.images or isinstance(each.error, SafetyBlocked)]
     error = next((each.error for each in found if each.error), None)
     for envelope in envelopes:
         if blocked := _blocked(provider, envelope, said):
@@ -95,16 +99,14 @@ def answer_in(provider: str, reply: Reply, said: Said) -> Answer:
     return Answer(tuple(found), error, counted, words="; ".join(words))
 
 
-def interaction_in(provider: str, reply: Reply, said: Said) -> Answer:
+def interaction_in(provider: str, reply: Reply, values: Sequence[Any], said: Said) -> Answer:
     """Returns what an answer to an interaction says: the images that the model put out, the last first.
 
     As the SDK does, the steps are read from the end up to the user's last input. Images of the user's input, which an
-    answer may repeat, are no results.
-
-    Raises:
-        ExchangeFailed: The answer is not JSON.
+    answer may repeat, are no results. Of several values, as a stream has them, the last with an interaction counts.
     """
-    answer = plain(reply.json())
+    read = [each if (inner := at(each, "interaction")) is None else inner for each in map(plain, values)]
+    answer = next((each for each in reversed(read) if _is_interaction(each)), read[-1])
     state = word_of(at(answer, "status"))
     found: list[Found] = []
     words: list[str] = []
@@ -130,8 +132,12 @@ def interaction_in(provider: str, reply: Reply, said: Said) -> Answer:
     return Answer(tuple(found), error, _usage(answer))
 
 
+def _is_interaction(value: Any) -> bool:
+    return any(at(value, name) for name in ("steps", "outputs", "output_image", "error", "errors"))
+
+
 def error_in(provider: str, reply: Reply, said: Said) -> CelesteError:
-    """Returns the error for an answer of another status than 200: a `google.rpc.Status`, or an interaction's code."""
+    """Returns the error for an answer of status 300 or above: a `google.rpc.Status`, or an interaction's code."""
     answer = plain(value_in(reply))
     answer = answer[0] if isinstance(answer, list) and answer else answer
     return _blocked(provider, answer, said) or _error(provider, reply, answer, said)
@@ -139,7 +145,7 @@ def error_in(provider: str, reply: Reply, said: Said) -> CelesteError:
 
 def _error(provider: str, reply: Reply, answer: Any, said: Said) -> CelesteError:
     """Returns the error that an answer of any status tells."""
-    told = failure_in(answer) or Failure()
+    told = failure_in(answer) or told_in(reply)
     status, text = told.status or reply.status, said(told.text)
     metadata = {"provider": provider, "status": str(status)}
     if _is_blocked(told.words):

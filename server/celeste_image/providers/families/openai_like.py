@@ -25,7 +25,7 @@ from celeste_image.providers.families.responses import answers_to, body_for
 from celeste_image.providers.kit.answers import at
 from celeste_image.providers.kit.failures import Failure
 from celeste_image.providers.kit.images import Answer, Found
-from celeste_image.providers.kit.results import answers_of, image_events
+from celeste_image.providers.kit.results import answers_of, image_events, lost
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["LANGUAGE_MODELS", "OpenAILike", "Order", "Profile"]
@@ -39,6 +39,8 @@ LANGUAGE_MODELS = "gpt-5"
 GENERATIONS_ONLY = {"moderation"}
 """Options that only the path for generations reads."""
 
+SET_EVENTS = (".partial_succeeded", ".partial_failed")
+"""Events of Seedream's streams, each with one finished image of a set, or why it is missing."""
 Part = tuple[str, tuple[str, bytes, str]]
 
 
@@ -116,6 +118,7 @@ class OpenAILike(Vendor):
             seed=request.seed if request.count <= 1 else None,
             deadline=call.deadline,
             asked=self._fields(request, order, card, previews),
+            previews=previews,
         )
         async with aclosing(found) as events:
             async for event in events:
@@ -263,8 +266,11 @@ class OpenAILike(Vendor):
             preview = at(value, "b64_json") or at(value, "url")
             return Answer(preview=preview if isinstance(preview, str) else "")
         answer = self.answer_in(head, value)
-        if kind.endswith(".completed") and not answer.found:
-            return replace(answer, found=(Found(),))
+        if kind.endswith(".partial_failed"):
+            return replace(answer, found=(Found(error=answer.error),), error=None)
+        if kind.endswith(".completed") and not answer.found and at(value, "usage", "generated_images") is None:
+            error = answer.error or lost(self, "the answer has no image, though it says that one is finished")
+            return replace(answer, found=(Found(),), error=error)
         return answer
 
     async def _finished(self, request: Generate | Edit, order: Order, picture: Picture) -> AsyncGenerator[Event, None]:
@@ -313,7 +319,7 @@ def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 def _matters(event: str) -> bool:
     """Returns whether an event of a name may have an image or an error; its data is not read otherwise."""
-    return event.endswith((".partial_image", ".completed", ".failed", "error"))
+    return event.endswith((".partial_image", ".completed", ".failed", "error", *SET_EVENTS))
 
 
 def _text(value: Any) -> str:

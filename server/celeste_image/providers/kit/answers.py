@@ -38,6 +38,8 @@ UNKNOWN = {"final": "true", "owed": "unknown"}
 """Metadata of a paid request whose outcome can't be found out."""
 MOST_SECONDS = 86_400.0
 TEXT_CHARACTERS = 300
+LOOK_CHARACTERS = 16 << 10
+"""How much of a vendor's text is looked at."""
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
@@ -124,7 +126,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return min(MOST_SECONDS, max(0.0, float(value)))
     try:
         when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
@@ -161,8 +163,11 @@ def vendor_text(value: Any, secrets: Iterable[str] = ()) -> str:
     """Returns a vendor's message for people: one line, at most TEXT_CHARACTERS, with every key replaced by `[key]`."""
     if not isinstance(value, str):
         return ""
-    text = "".join(character if character.isprintable() else " " for character in value)
+    text = "".join(character if character.isprintable() else " " for character in value[:LOOK_CHARACTERS])
+    secrets = [secret for secret in secrets if secret]
     for secret in secrets:
-        text = text.replace(secret, "[key]") if secret else text
+        text = text.replace(secret, "[key]")
+    if len(value) > LOOK_CHARACTERS and secrets:
+        text = text[: -max(map(len, secrets))]  # a key that was cut off must not remain
     text = " ".join(text.split())
     return text if len(text) <= TEXT_CHARACTERS else text[: TEXT_CHARACTERS - 3] + "..."

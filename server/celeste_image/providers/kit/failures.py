@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from celeste_image.core.errors import CelesteError, ProviderFailed, ProviderUnavailable, SafetyBlocked
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
-from celeste_image.providers.kit.answers import Pointer, at, duration_seconds, error_for_status, retry_after
+from celeste_image.providers.kit.answers import Pointer, at, duration_seconds, error_for_status, retry_after, value_in
+from celeste_image.providers.kit.sse import Decoder
 
-__all__ = ["Failure", "error_of", "failure_in", "is_refusal", "word_of"]
+__all__ = ["Failure", "error_of", "failure_in", "is_refusal", "told_in", "word_of"]
 
 Said = Callable[[Any], str]
 """Cleans a vendor's text for people: `Vendor.said`."""
@@ -21,16 +22,30 @@ REFUSALS: Final = re.compile(
     r"moderat|content_(policy|filter|safety|violation|block)|safety|nsfw|responsible_ai|prohibited_content|blocklist"
     r"|spii|recitation|policy_violation|image_generation_user_error|sensitive_content|sexual|violence|escalation"
     r"|model_armor|jailbreak|public_figure|refusal|flagged|explicit_content|inappropriate|^language$"
+    r"|data_inspection|risk_detection|unsafe_(content|generation|image|prompt)"
 )
 """What a code has in it if a safety system refused, in the form of `word_of`."""
 PASSED: Final = re.compile(r"unspecified|_passed|_ok$|^not_|^no_|unmoderated|safe_output")
 """What a code has in it if it is no refusal although it names one."""
 REFUSING_TEXT: Final = re.compile(
-    r"safety system|content (management )?polic|content (filter|moderation)|\bnsfw\b", re.I
+    r"safety system|content (management )?polic|content ?policy ?violation|content_policy_violation|moderation_blocked"
+    r"|content (filter|moderation)|\bnsfw\b|(rejected|blocked|flagged) by (\w+ ){0,3}moderation|(was|been|were) flagged"
+    r"|violat\w* (our|the|its) (\w+ )?(polic|guideline)|violat\w* (content|usage) (polic|guideline)"
+    r"|safety filter[^.]{0,40}(prohibit|block|reject)|inappropriate content|sensitive (information|content|words)",
+    re.I,
 )
-"""What a text without any code says if a safety system refused."""
+"""What a text says if a safety system refused. Relays and some vendors give it a code that says less, or none."""
+BLOCKED_ACCOUNT: Final = re.compile(
+    r"\b(resource|account|key|organization)\b.{0,20} (blocked|suspended|disabled)", re.I
+)
+"""What a text says if it is the account that is blocked, which is not the request's fault."""
+MAY_REFUSE: Final = (None, 400, 403, 422, 451)
+"""Statuses of codes beside which the text counts."""
+LOOK_CHARACTERS: Final = 4096
+"""How much of a text is looked at."""
 BILLING: Final = re.compile(
-    r"insufficient_(quota|credit|fund|balance)|billing|payment_required|(out_of|no|not_enough)_credits?|credits_exhausted"
+    r"insufficient_(\w+_)?(quota|credit|fund|balance)|billing|payment_required|(out_of|no|not_enough)_credits?"
+    r"|credits_exhausted|arrearage"
 )
 """What a code has in it if credit is used up."""
 STATUSES: Final = {
@@ -83,10 +98,13 @@ class Failure:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether a safety system refused: a code says so, or the text of a failure without codes."""
+        """Whether a safety system refused: a code says so, or the text of a failure that names no parameter."""
         if any(map(is_refusal, self.words)):
             return True
-        return not self.words and self.status is None and bool(REFUSING_TEXT.search(self.text))
+        if self.parameter or self.is_billing or self.status not in MAY_REFUSE:
+            return False
+        text = self.text[:LOOK_CHARACTERS]
+        return bool(REFUSING_TEXT.search(text)) and not BLOCKED_ACCOUNT.search(text)
 
     @property
     def is_billing(self) -> bool:
@@ -125,6 +143,18 @@ def failure_in(value: Any) -> Failure | None:
     if state in FAILED or code or value.get("success") is False or value.get("ok") is False or _is_bare(value):
         return _object(value)
     return None
+
+
+def told_in(reply: Reply) -> Failure:
+    """Returns the failure that an answer with an error status tells, also in an event of a stream or in plain text."""
+    if told := failure_in(value_in(reply)):
+        return told
+    decoder = Decoder()
+    for event in (*decoder.feed(reply.body[:LOOK_CHARACTERS] + b"\n\n"), *decoder.end()):
+        if told := failure_in(value_in(Reply(reply.status, {}, event.data))):
+            return told
+    text = reply.body[:LOOK_CHARACTERS].decode(errors="replace").strip()
+    return Failure(text if reply.media_type in ("", "text/plain") and text[:1] not in ("<", "{", "[") else "")
 
 
 def error_of(
@@ -202,21 +232,22 @@ def _told(value: Any, depth: int = 0) -> Failure | None:
         case dict():
             inner_error = value.get("error")
             if isinstance(inner_error, dict | list) and (inside := _told(inner_error, depth + 1)):
-                return _joined(inside, _object(value))
-            return _object(value)
+                return _joined(inside, _object(value, depth))
+            return _object(value, depth)
         case int() if status := _status_of(value):
             return Failure("", (), status)
         case _:
             return None
 
 
-def _object(value: dict[str, Any]) -> Failure:
-    """Returns the failure of an error object."""
+def _object(value: dict[str, Any], depth: int = 0) -> Failure:
+    """Returns the failure of an error object, with the codes of the error of another server that it passes on."""
     texts = (at(value, *path) for path in TEXTS)
     text = next((text for text in texts if isinstance(text, str) and text.strip()), "")
     if not text and isinstance(listed := value.get("detail"), list):
         text = "; ".join(words for item in listed if isinstance(words := at(item, "msg"), str))
     codes = _codes(value)
+    inside = _inside(value, text, depth)
     found = value.get("param")
     parameter = found if isinstance(found, str) else ""
     details = value.get("details")
@@ -226,7 +257,17 @@ def _object(value: dict[str, Any]) -> Failure:
     if after is None and isinstance(number, int | float) and not isinstance(number, bool) and number >= 0:
         after = retry_after({"retry-after": str(number)})
     stage = at(value, "moderation_details", "moderation_stage")
-    return Failure(text, codes.words, codes.status, parameter, after, stage if stage in ("input", "output") else "")
+    stage = stage if stage in ("input", "output") else ""
+    told = Failure(text, codes.words, codes.status, parameter, after, stage)
+    return told if inside is None else replace(_joined(told, inside), text=inside.text or text)
+
+
+def _inside(value: dict[str, Any], text: str, depth: int) -> Failure | None:
+    """Returns the failure that a relay passes on as JSON, in its own text or in `metadata.raw` as OpenRouter does."""
+    for passed in (at(value, "metadata", "raw"), text):
+        if isinstance(passed, str) and passed.lstrip().startswith("{") and (inside := _told(passed, depth + 1)):
+            return inside
+    return None
 
 
 def _codes(value: dict[str, Any]) -> Failure:
@@ -234,6 +275,8 @@ def _codes(value: dict[str, Any]) -> Failure:
     found = [at(value, *path) for path in CODES]
     if isinstance(details := value.get("details"), list):
         found += [at(detail, "reason") for detail in details]
+    if isinstance(reasons := at(value, "metadata", "reasons"), list):  # as OpenRouter tells what was flagged
+        found += ["flagged", *reasons] if reasons else []
     words = tuple(dict.fromkeys(word for code in found if (word := word_of(code)) and not word.isdigit()))
     numbers: Iterator[int | None] = (_status_of(code) for code in found)
     status = next((number for number in numbers if number), None)

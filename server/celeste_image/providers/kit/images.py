@@ -19,8 +19,15 @@ from celeste_image.providers.kit.failures import Failure, failure_in, is_refusal
 
 __all__ = ["Answer", "Found", "answer_in", "billed_in", "data_in", "facts_in", "found_in", "seed_in"]
 
-LISTS: Final = ("data", "images", "image", "output", "outputs", "artifacts", "results", "result", "predictions")
+LISTS: Final = (
+    *("data", "images", "image", "output", "outputs", "artifacts", "results", "result", "predictions"),
+    *("image_urls", "image_base64", "base64"),
+)
 """Fields of an answer that may hold its images: a list, one object or one text. The first with an image counts."""
+MOST_NESTED: Final = 3
+"""How deep an answer may lie in the fields of another, as in `{"code": 0, "data": {"images": []}}`."""
+REVISED_CHARACTERS: Final = 32 << 10
+"""Longest revised prompt that is kept: an answer of this server has to hold it."""
 FIELDS: Final = (
     *("b64_json", "b64", "base64", "image_base64", "bytesBase64Encoded", "result", "image", "data", "url", "image_url"),
     *("imageUrl", "uri", "sample"),
@@ -78,7 +85,9 @@ class Answer:
         return any(each.images for each in self.found)
 
 
-def answer_in(value: Any, error_of: ErrorOf, *, lists: Sequence[str] = LISTS, fields: Sequence[str] = FIELDS) -> Answer:
+def answer_in(
+    value: Any, error_of: ErrorOf, *, lists: Sequence[str] = LISTS, fields: Sequence[str] = FIELDS, depth: int = 0
+) -> Answer:
     """Returns what the JSON value of an answer says; bytes are one image.
 
     Args:
@@ -86,6 +95,7 @@ def answer_in(value: Any, error_of: ErrorOf, *, lists: Sequence[str] = LISTS, fi
         error_of: Makes an error of a failure.
         lists: Fields that may hold the images.
         fields: Fields of an item that may hold its image.
+        depth: How many answers this one lies in.
     """
     if isinstance(value, bytes):
         return Answer((Found((value,)),))
@@ -104,6 +114,10 @@ def answer_in(value: Any, error_of: ErrorOf, *, lists: Sequence[str] = LISTS, fi
         found = found or here
     if not any(each.images for each in found) and (alone := found_in(value, error_of, fields, is_item=False)).images:
         found = (alone,)
+    if not any(each.images for each in found) and depth < MOST_NESTED:
+        inner = (value[name] for name in lists if isinstance(value.get(name), dict))
+        deeper = (answer_in(each, error_of, lists=lists, fields=fields, depth=depth + 1).found for each in inner)
+        found = next((each for each in deeper if any(one.images for one in each)), found)
     told = failure_in(value)
     seed = seed_in(value.get("seed"))
     if seed is not None and len(found) == 1 and found[0].seed is None:
@@ -128,13 +142,15 @@ def found_in(item: Any, error_of: ErrorOf, fields: Sequence[str] = FIELDS, *, is
         return Found()
     images = tuple(dict.fromkeys(_images(item, fields)))
     seed, words = seed_in(item.get("seed")), item.get("revised_prompt")
-    revised = words if isinstance(words, str) else ""
+    revised = words[:REVISED_CHARACTERS] if isinstance(words, str) else ""
     refusal = next((word for name in FINISHES if is_refusal(word := item.get(name))), None)
     if not is_item:
         return Found(images if refusal is None else (), None, seed, revised)
     if images and refusal is None:
         return Found(images, None, seed, revised)
     told = failure_in(item)
+    if told is None and isinstance(reason := item.get("raiFilteredReason"), str):  # as Imagen tells it
+        told = Failure(reason, ("content_filter",))
     if refusal is None and (told is None or not told.is_refusal) and (stage := _withheld(item)):
         refusal = "content_filter"
     else:
@@ -152,7 +168,7 @@ def data_in(text: str) -> bytes | None:
     Read are line ends and spaces, both alphabets, missing and surplus padding, percent-encoding, quotes around the
     text, and `data:` in any case with parameters, with base64 or without. Whether it is an image is for the guard.
     """
-    text = text.strip().strip("\"'").strip()
+    text = text.strip().removeprefix("b'").removeprefix("base64,").strip("\"'").strip()
     is_url = text[:5].lower() == "data:"
     if is_url or ";base64," in text[:200].lower():
         head, comma, text = text.partition(",")
@@ -233,4 +249,4 @@ def _withheld(item: Mapping[str, Any]) -> str:
         results = item.get(name)
         if isinstance(results, dict) and any(at(result, "filtered") is True for result in results.values()):
             return stage
-    return "output" if any(item.get(name) is True for name in FLAGS) else ""
+    return "output" if any(item.get(name) is True for name in FLAGS) or item.get("respect_moderation") is False else ""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.kit.answers import Pointer, at
 from celeste_image.providers.kit.failures import is_refusal, word_of
-from celeste_image.providers.kit.images import Found, seed_in
+from celeste_image.providers.kit.images import Found, is_image, seed_in
 
 __all__ = ["Polling", "State"]
 
@@ -107,12 +107,13 @@ class Polling:
         Raises:
             ExchangeFailed: The answer is neither JSON nor an image.
         """
-        if reply.media_type.startswith("image/") and self.results:
-            value: Any = reply.body
+        return self.with_headers(reply, reply.body if _is_image(reply) else reply.json())
+
+    def with_headers(self, reply: Reply, value: Any) -> Any:
+        """Returns the value of an answer with the headers that count as fields; bytes become the field of an image."""
+        if isinstance(value, bytes) and self.results:
             for step in reversed(self.results[0]):
                 value = {step: value}
-        else:
-            value = reply.json()
         if isinstance(value, dict):
             value = {self.headers_read[name]: reply.headers.get(name, "") for name in self.headers_read} | value
         return value
@@ -172,6 +173,10 @@ class Polling:
         """Returns the URL or base64 text of a preview; empty if the answer has none."""
         values = (at(answer, *path) for path in self.previews)
         return next((value for value in values if isinstance(value, str) and value), "")
+
+
+def _is_image(reply: Reply) -> bool:
+    return reply.media_type.startswith("image/") or is_image(reply.body)
 
 
 def _texts(value: Any) -> Iterator[str]:

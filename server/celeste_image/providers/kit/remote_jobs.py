@@ -33,6 +33,7 @@ from celeste_image.providers.kit.images import Answer
 from celeste_image.providers.kit.pauses import Pauses
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.results import TryAgain, image_events, lost, picture_of, preview_of
+from celeste_image.providers.kit.sse import values_in
 from celeste_image.providers.kit.vendor import Vendor
 
 __all__ = ["RemoteJobs"]
@@ -162,10 +163,15 @@ class RemoteJobs:
         secrets = vendor.secrets
         try:
             request = vendor.http.request("POST", vendor.url + path, secrets=secrets, **submit)
-            reply = await vendor.http.send(request, deadline=call.deadline)
-            if reply.status >= 400:
-                raise vendor.error(reply)
-            return reply, *self._read(reply)
+            async with vendor.http.stream(request, deadline=call.deadline) as streamed:
+                reply = streamed.head
+                if reply.status >= 400:
+                    raise vendor.error(await streamed.whole())
+                values, lost_rest = await values_in(streamed)
+            answer = self._profile.with_headers(reply, values[0]) if values else None
+            if lost_rest and not self._profile.found_in(answer):
+                raise lost_rest
+            return reply, vendor.said(self._profile.word_in(reply.status, answer)), answer
         except ExchangeFailed as failure:
             raise error_for_failure(vendor.name, failure) from failure
         except asyncio.CancelledError:
@@ -358,6 +364,8 @@ class RemoteJobs:
         except CelesteError as error:
             error.metadata.setdefault("owed", "unknown")
             raise
+        if not found:
+            raise lost(vendor, f"the answer has no image ({vendor.text_in(answer) or 'without a reason'})")
         found = tuple(replace(each, seed=None) for each in found)  # told once, by `run`
         yield Answer(found, billed=self._profile.cost_in(answer), words=vendor.text_in(answer))
 

@@ -13,9 +13,10 @@ from urllib.parse import urljoin
 
 import structlog
 
-from celeste_image.core.errors import CelesteError, ProviderFailed
+from celeste_image.core.errors import CelesteError, ProviderFailed, SafetyBlocked
 from celeste_image.core.events import Billed, Event, Fidelity, ImageFailed, Picture, Preview
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.outbound.client import IMAGE_TYPES
 from celeste_image.outbound.exchange import ExchangeFailed, OriginRefused, Stage, Streamed
 from celeste_image.providers.kit.answers import error_for_failure
 from celeste_image.providers.kit.images import Answer, Found, data_in, is_image
@@ -28,8 +29,8 @@ log = structlog.get_logger("celeste_image.results")
 
 RETRY_PAUSES = (0.2, 1.0)
 """Seconds before each retry of a download that can't be named anew by a poll."""
-TEMPORARY = (408, 425, 429)
-"""Statuses below 500 after which a retry may succeed."""
+TEMPORARY = (202, 404, 408, 425, 429)
+"""Statuses below 500 after which a retry may succeed. A store may answer with 404 until all its copies are there."""
 MOST_IMAGES = 16
 """Most images that are read from one call, which is the most that a request may ask for."""
 URL_CHARACTERS = 16 << 10
@@ -95,6 +96,7 @@ async def image_events(
     seed: int | None = None,
     deadline: float | None = None,
     asked: Mapping[str, Any] | None = None,
+    previews: int = 0,
 ) -> AsyncGenerator[Event, None]:
     """Yields what the answers of one paid call say: previews, images, missing images, usage and facts.
 
@@ -109,6 +111,7 @@ async def image_events(
         seed: Seed for an image whose answer names none.
         deadline: By the clock of `Http`.
         asked: What was sent for the fields that the answer may name, by path.
+        previews: Most previews; further ones are not read.
 
     Raises:
         CelesteError: There is no image. The error is the one that the answer tells, with `owed` if something was made.
@@ -117,8 +120,10 @@ async def image_events(
     try:
         async with aclosing(answers):
             async for answer in answers:
-                if answer.preview and (preview := await preview_of(vendor, answer.preview, deadline)):
-                    yield preview
+                if answer.preview and previews > 0:
+                    previews -= 1
+                    if preview := await preview_of(vendor, answer.preview, deadline):
+                        yield preview
                 if answer.billed:
                     yield Billed(answer.billed)
                 for line in _lines(answer, asked or {}, has_one=count <= 1):
@@ -194,7 +199,7 @@ class _Reading:
         """Ends the reading early."""
         if self.is_done:
             log.warning("after the images", reason=error.reason, why=error.message)
-        else:
+        elif not isinstance(self._error, SafetyBlocked):  # a refusal that was told counts, though the rest was lost
             self._error = error
 
     def failures(self, name: str) -> Iterable[ImageFailed]:
@@ -271,7 +276,7 @@ async def picture_at_once(
             return await picture_of(vendor, value, index, seed, deadline)
         except TryAgain as failure:
             if (failure.error and not failure.cut) or pause is None:
-                raise failure.error or lost(vendor, "the image can't be fetched") from failure
+                raise failure.error or lost(vendor, f"the image can't be fetched: {failure.__cause__}") from failure
         await asyncio.sleep(pause)
     raise AssertionError("the last try returns or raises")
 
@@ -312,9 +317,10 @@ async def _bytes_of(vendor: Vendor, value: str | bytes, deadline: float | None) 
             raise lost(vendor, "the image in the answer is neither a URL nor base64")
         return data
     try:
-        reply = await vendor.http.follow(url, deadline=deadline)
-        if not reply.body:
-            raise ExchangeFailed("the answer is empty", Stage.ANSWERED, reply.status)
+        reply = await vendor.http.follow(url, deadline=deadline, types=None)
+        if not reply.body or not (reply.is_of(IMAGE_TYPES) or is_image(reply.body)):
+            what = "not an image" if reply.body else "empty"
+            raise ExchangeFailed(f"the answer is {what}", Stage.ANSWERED, reply.status)
         return reply.body
     except OriginRefused as refused:
         raise lost(vendor, f"the image's URL is not allowed ({refused}); {vendor.way_to_allow(url)}") from refused
@@ -333,7 +339,7 @@ def _url_in(vendor: Vendor, value: str) -> str | None:
         return None
     if SCHEME.match(text):
         return text
-    if is_image(data_in(text)):
+    if is_image(data_in(text)) or any(map(str.isspace, text)):
         return None
     is_path = text.startswith(("/", "./", "../", "?")) or PATH.fullmatch(text)
     return urljoin(f"{vendor.url}/", text) if is_path else None

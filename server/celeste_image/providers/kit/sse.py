@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,14 @@ from celeste_image.core.media import media_type
 from celeste_image.outbound.exchange import ExchangeFailed, Stage, Streamed
 from celeste_image.outbound.json_values import json_values
 
-__all__ = ["Decoder", "ServerSentEvent", "any_event", "json_values_of", "server_sent_events"]
+__all__ = ["Decoder", "ServerSentEvent", "any_event", "json_values_of", "server_sent_events", "values_in"]
 
 MIB = 1 << 20
 LINE_END = re.compile(rb"\r\n?|\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = b"\xef\xbb\xbf\r\n\t "
+MOST_LINES, MOST_EVENTS = 500_000, 20_000
+"""Most lines and events of a stream: a megabyte of empty ones costs a second."""
 PEEK_BYTES = 4096
 """Bytes that are looked at for the form of an answer."""
 
@@ -44,6 +46,7 @@ class Decoder:
         self._event = b""
         self._data: list[bytes] = []
         self._size = 0
+        self._lines_left, self._events_left = MOST_LINES, MOST_EVENTS
 
     def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
         """Yields the events that end in a piece; an incomplete event is kept for the next piece.
@@ -60,6 +63,9 @@ class Decoder:
             if line:
                 self._take(line)
             elif event := self._end():
+                self._events_left -= 1
+                if self._events_left < 0:
+                    raise ExchangeFailed(f"the answer has over {MOST_EVENTS} events", Stage.ANSWERED)
                 yield event
 
     def end(self) -> Iterator[ServerSentEvent]:
@@ -75,6 +81,9 @@ class Decoder:
         while found := LINE_END.search(self._rest, search):
             line = bytes(self._rest[start : found.start()])
             start = search = found.end()
+            self._lines_left -= 1
+            if self._lines_left < 0:
+                raise ExchangeFailed(f"the answer has over {MOST_LINES} lines", Stage.ANSWERED)
             yield line if self._started else line.removeprefix(BYTE_ORDER_MARK)
             self._started = True
         del self._rest[:start]
@@ -156,7 +165,9 @@ async def json_values_of(
                 try:
                     values = json_values(event.data, cut=True)
                 except ValueError:
-                    continue
+                    if not event.event.endswith("error"):
+                        continue
+                    values = [{"error": event.data[:PEEK_BYTES].decode(errors="replace")}]
                 for value in values:
                     name = value.get("type") if isinstance(value, dict) else None
                     yield (name if isinstance(name, str) and name else event.event), value
@@ -167,19 +178,36 @@ async def json_values_of(
             body += piece
     except ExchangeFailed as error:
         failure = error
-    if media_type(bytes(body[:16])) != "application/octet-stream":
-        if failure is None:
-            yield "", bytes(body)
+    named_image = answer.head.media_type.startswith("image/") and bytes(body[:64]).strip()[:1] not in (b"{", b"[", b"")
+    if named_image or media_type(bytes(body[:16])) != "application/octet-stream":
+        yield "", bytes(body)
     else:
+        whole: list[Any] = []
         try:
-            for value in json_values(bytes(body), cut=failure is not None):
-                yield "", value
+            whole = json_values(bytes(body))
         except ValueError:
+            # The end may be missing although the connection was not cut, where `content-length` is too small.
             failure = failure or ExchangeFailed(
                 "the answer is not JSON, or too much of it", Stage.ANSWERED, answer.head.status
             )
+            with suppress(ValueError):
+                whole = json_values(bytes(body), cut=True)
+        for value in whole:
+            yield "", value
     if failure:
         raise failure
+
+
+async def values_in(answer: Streamed) -> tuple[list[Any], ExchangeFailed | None]:
+    """Returns the values of an answer, as `json_values_of` reads them, and the failure that ended the reading."""
+    values: list[Any] = []
+    try:
+        async with aclosing(json_values_of(answer)) as found:
+            async for _, value in found:
+                values.append(value)
+    except ExchangeFailed as failure:
+        return values, failure
+    return values, None
 
 
 class _Peeked:

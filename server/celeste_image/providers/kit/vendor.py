@@ -18,7 +18,7 @@ from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.providers.base import Options, ProviderSettings, Tools
 from celeste_image.providers.kit.answers import Pointer, at, value_in, vendor_text
 from celeste_image.providers.kit.credentials import Credential, Verdict
-from celeste_image.providers.kit.failures import Failure, error_of, failure_in
+from celeste_image.providers.kit.failures import Failure, error_of, told_in
 from celeste_image.providers.kit.images import Answer, Found, answer_in, found_in
 
 __all__ = ["Vendor", "VendorSettings"]
@@ -174,9 +174,8 @@ class Vendor:
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
         """Returns the error for an answer of status 400 or above; `idempotent` marks a free call, such as a poll."""
-        answer = value_in(reply)
-        failure = failure_in(answer) or Failure()
-        if text := self.text_in(answer):
+        failure = told_in(reply)
+        if text := self.text_in(value_in(reply)):
             failure = replace(failure, text=text)
         return self.failed(reply, failure, idempotent=idempotent)
 

@@ -21,6 +21,7 @@ from celeste_image.providers.families.google_answers import answer_in, error_in,
 from celeste_image.providers.kit import Options, Reply, Vendor, VendorSettings
 from celeste_image.providers.kit.images import Answer
 from celeste_image.providers.kit.results import image_events
+from celeste_image.providers.kit.sse import values_in
 
 __all__ = ["PROVIDER", "Gemini", "GeminiOptions"]
 
@@ -164,13 +165,17 @@ class Gemini(Vendor):
         else:
             path, body, read = f"models/{model}:generateContent", body_of(parts, wishes), answer_in
         sent = self.http.request("POST", f"{self.url}/{path}", secrets=self.secrets, json=body)
-        reply = await self.http.send(sent, deadline=candidate.call.deadline)
-        if reply.status != 200:
-            raise self.error(reply)
-        yield read(self.name, reply, self.said)
+        async with self.http.stream(sent, deadline=candidate.call.deadline) as answer:
+            if answer.head.status >= 300:
+                raise self.error(await answer.whole())
+            values, failure = await values_in(answer)
+        if values:
+            yield read(self.name, answer.head, values, self.said)
+        if failure:
+            raise failure
 
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
-        """Returns the error for an answer with another status than 200."""
+        """Returns the error for an answer of status 300 or above."""
         return error_in(self.name, reply, self.said)
 
     async def _parts(self, request: Generate | Edit) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from celeste_image.providers.kit import (
     retry_after,
     value_in,
 )
-from celeste_image.providers.kit.failures import Failure, failure_in
+from celeste_image.providers.kit.failures import told_in
 
 __all__ = ["PROVIDER", "Stability"]
 
@@ -103,7 +103,7 @@ class Stability(Vendor):
     def error(self, reply: Reply, *, idempotent: bool = False) -> CelesteError:
         """Returns the error for an answer with `{id, name, errors}`."""
         answer = value_in(reply)
-        failure = failure_in(answer) or Failure()
+        failure = told_in(reply)
         errors = at(answer, "errors")
         text = "; ".join(str(error) for error in errors) if isinstance(errors, list) else ""
         return error_for_status(
