@@ -233,6 +233,20 @@ def test_an_unreadable_file_is_named(tmp_path: Path, data: bytes, words: str) ->
         ("[log]\nxyzzy = 1", "celeste.toml: log.xyzzy: there is no such key; the keys are level, format"),
         ("[safety.prompts.a]\nword = ['x']", "celeste.toml: safety.prompts.a.word: there is no such key"),
         ("server = 3", "celeste.toml: server: must be a table"),
+        (
+            "[server]\nlisten = ['127.0.0.1:99999']",
+            "celeste.toml: server.listen: '127.0.0.1:99999' is no address: the port",
+        ),
+        ("[server]\nlisten = ['localhost:-1']", "celeste.toml: server.listen: 'localhost:-1' is no address: the port"),
+        (
+            "[server]\nlisten = ['127.0.0.1']",
+            "celeste.toml: server.listen: '127.0.0.1' is no address: the port is missing",
+        ),
+        (
+            "[server]\nlisten = ['a:1', 'unix:']",
+            "celeste.toml: server.listen: 'unix:' is no address: the path is missing",
+        ),
+        ("[log]\nlevel = 'loud'", "celeste.toml: log.level: must be 'debug', 'info'"),
         ("[server]\nlisten = 'x'", "celeste.toml: server.listen: must be a list"),
         ("[aliases]\n'a b' = ['local/compose']", "celeste.toml: aliases.a b: must have 1 to 63 of a-z"),
     ],
@@ -259,7 +273,7 @@ def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.Mon
         Settings()
     assert set(explain(caught.value).splitlines()) == {
         "CELESTE_SERVER__LISTNE (server.listne): there is no such key; did you mean 'listen'?",
-        "CELESTE_LOG__LEVEL (log.level): Input should be 'debug', 'info', 'warning' or 'error'",
+        "CELESTE_LOG__LEVEL (log.level): must be 'debug', 'info', 'warning' or 'error'",
     }
 
 
@@ -346,3 +360,15 @@ def test_aliases_by_file_and_environment(write: Callable[[str], None], monkeypat
 def test_an_alias_for_an_unknown_model_is_refused_at_start() -> None:
     with pytest.raises(ValueError, match=r"aliases.draft: there is no model 'local/compos'; similar.*local/compose"):
         build_app(Settings(aliases={"draft": ["local/compos"]}))
+
+
+def test_a_file_with_many_levels_and_odd_names_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "celeste.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(ValueError, match=r"celeste\.toml: has too many levels"):
+        Settings()
+    monkeypatch.setenv("CELESTE_CONFIG", "/" + "x" * 5000)
+    with pytest.raises(ValueError, match="CELESTE_CONFIG: there is no file /xxx"):
+        Settings()
+    (tmp_path / "celeste.toml").write_text("[log]\nlevel = 'debug'\n")
+    monkeypatch.setenv("CELESTE_CONFIG", "")
+    assert Settings().log.level == "debug"

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self, get_origin
 
 from platformdirs import user_data_path
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -37,6 +38,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from celeste_image.core.address import address_problem
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
@@ -118,7 +120,9 @@ def explain(error: ValidationError, table: str = "", model: type[BaseModel] | No
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         parts = tuple(str(part) for part in problem["loc"] if part != "[key]")
         path = tuple(part for part in (*table.split("."), *parts) if part)
-        said = SENTENCES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        said = SENTENCES.get(
+            problem["type"], problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        )
         if problem["type"] == "extra_forbidden":
             said = _unknown(parts, model or (None if table else Settings))
         elif path[:1] == ("aliases",) and problem["type"] == "string_pattern_mismatch":
@@ -163,7 +167,7 @@ def _place(path: tuple[str, ...]) -> str:
 
 
 def _file() -> Path:
-    return Path(os.environ.get(FILE_VARIABLE, "celeste.toml"))
+    return Path(os.environ.get(FILE_VARIABLE) or "celeste.toml")
 
 
 class Section(BaseModel):
@@ -172,10 +176,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _listenable(addresses: list[str]) -> list[str]:
+    for address in addresses:
+        if problem := address_problem(address, least_port=0):
+            raise ValueError(f"{address!r} is no address: {problem}")
+    return addresses
+
+
 class ServerSettings(Section):
     """`[server]`: addresses, limits and timeouts of the server."""
 
-    listen: list[str] = ["127.0.0.1:50051"]
+    listen: Annotated[list[str], AfterValidator(_listenable)] = ["127.0.0.1:50051"]
     """Addresses: `host:port` or `unix:PATH`. With port 0 the system chooses; the log has the port."""
     request_bytes: Annotated[int, Field(ge=64 << 10, le=256 * MIB)] = 4 * MIB
     """Largest request message. Clients have no limit of their own; the default is gRPC's."""
@@ -390,7 +401,7 @@ class Settings(BaseSettings):
                 tables = f"the tables are {', '.join(cls.model_fields)}"
                 raise ValueError(f"{name}: there is no table {table!r}; {f'did you mean {meant}?' if near else tables}")
         file = _file()
-        if FILE_VARIABLE in os.environ and not file.is_file():
+        if os.environ.get(FILE_VARIABLE) and not os.path.isfile(file):  # unlike Path's, bears names that are too long
             raise ValueError(f"{FILE_VARIABLE}: there is no file {file}")
         return init_settings, _Environment(settings_cls), _File(settings_cls, file)
 
@@ -436,6 +447,8 @@ class _File(TomlConfigSettingsSource):
             raise ValueError(f"{file_path}: line {line} is not UTF-8 text") from error
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{file_path}: is not TOML: {error}") from error
+        except RecursionError:
+            raise ValueError(f"{file_path}: has too many levels of lists or tables") from None
 
 
 def _hidden(value: Any, name: str = "") -> Any:

@@ -55,6 +55,8 @@ def test_addresses(address: str) -> None:
         ("unix:", "the path is missing"),
         ("unix://", "the path is missing"),
         ("unix:a\0b", "NUL"),
+        ("unix:/" + "x" * 107, "the path of a socket has at most 107 bytes, not 108"),
+        ("*:50051", "every address of this machine is 0.0.0.0 or [::]"),
         (" ", "it is empty"),
         ("host\n:1", "another form"),
         ("caf\udce9:1", "not valid Unicode"),
@@ -79,6 +81,16 @@ def test_infinity_is_no_deadline() -> None:
             check_timeout(other)  # type: ignore[arg-type]
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+RECURSIVE: dict[str, Any] = {}
+RECURSIVE["again"] = RECURSIVE
+
 ODD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"prompt": b"a fox"}, TypeError, "prompt is a text, not b'a fox'"),
     ({"prompt": None}, TypeError, "prompt is a text, not None"),
@@ -102,6 +114,9 @@ ODD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"provider_options": {"local": {"tile": object()}}}, TypeError, 'provider_options["local"].tile is a JSON value'),
     ({"provider_options": {"local": [1]}}, TypeError, 'options.provider_options["local"] is a dict'),
     ({"provider_options": {"local": {1: 2}}}, TypeError, "with texts as keys, not 1"),
+    ({"provider_options": {"local": RECURSIVE}}, ValueError, "options have at most 32 levels of lists and dicts"),
+    ({"provider_options": {"local": {"tile": nested(60)}}}, ValueError, "options have at most 32 levels"),
+    ({"provider_options": {"local": {"tile": 10**400}}}, ValueError, '["local"].tile is a number of at most 2e+308'),
     ({"output_metadata": "kep"}, ValueError, "options.output_metadata is one of keep, strip, not 'kep': keep?"),
     ({"timeout": math.nan}, ValueError, "timeout is a number of seconds above 0"),
 ]
@@ -163,3 +178,84 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
         with pytest.raises(TypeError, match="an image is a path, bytes, the name of an artifact"):
             image_input(odd)  # type: ignore[arg-type]
     assert image_input(bytearray(b"png")) == image_input(memoryview(b"png")) == ImageInput(data=b"png")
+
+
+def test_what_is_no_image_of_a_result() -> None:
+    """A whole result, a list of images and None, where one image belongs."""
+    with Client(NOWHERE) as client:
+        for odd in (None, [], {"images": []}, 3, b"png"):
+            with pytest.raises(TypeError, match=r"an image is one of result\.images"):
+                client.read(odd)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=r"an image is one of result\.images"):
+                client.save(odd, "a.png")  # type: ignore[arg-type]
+
+    async def call() -> None:
+        async with AsyncClient(NOWHERE) as client:
+            with pytest.raises(TypeError, match=r"an image is one of result\.images"):
+                await client.read(None)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=r"an image is one of result\.images"):
+                await client.save([], "a.png")  # type: ignore[arg-type]
+
+    asyncio.run(call())
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "the path of an image is empty"),
+        ("a\0.png", "without NUL"),
+        ("https://example.com/a.png", "is a URL, and an image is a file: download it first"),
+        ("s3://bucket/a.png", "is a URL"),
+        ("data:image/png;base64,AAAA", "is a URL"),
+    ],
+)
+def test_a_path_that_no_file_has(path: str, words: str) -> None:
+    with pytest.raises(ValueError, match="image") as caught:
+        image_input(path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without an end")
+def test_a_file_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celeste_image.client.calls.MOST_BYTES", 1 << 20)
+    with pytest.raises(ValueError, match="/dev/zero has more than 1 MiB, and is no image"):
+        image_input("/dev/zero")
+
+
+def test_a_value_of_several_lines_is_shown_on_one() -> None:
+    class Array:
+        def __repr__(self) -> str:
+            return "array([[0, 0],\n       [0, 0]])"
+
+    with pytest.raises(TypeError) as caught:
+        image_input(Array())  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closed_client_says_so() -> None:
+    client = Client(NOWHERE)
+    client.close()
+    client.close()
+    for call in (lambda: client.generate("a"), client.server_info, lambda: client.upload(b"a"), client.aliases):
+        with pytest.raises(ValueError, match="the client is closed"):
+            call()  # type: ignore[no-untyped-call]
+
+    async def closed() -> None:
+        other = AsyncClient(NOWHERE)
+        await other.close()
+        with pytest.raises(ValueError, match="the client is closed"):
+            await other.generate("a")
+
+    asyncio.run(closed())
+
+
+def test_what_is_neither_an_address_nor_a_channel() -> None:
+    for odd in (5, None, ["localhost:1"], b"localhost:1"):
+        for kind in (Client, AsyncClient):
+            with pytest.raises(TypeError, match="a client takes an address"):
+                kind(odd)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_operation_has_the_nearest_word() -> None:
+    with Client(NOWHERE) as client, pytest.raises(ValueError, match=r"'genrate': generate\?"):
+        list(client.models(operation="genrate"))  # type: ignore[arg-type]

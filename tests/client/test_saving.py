@@ -57,6 +57,13 @@ def test_a_name_without_a_suffix_gets_the_right_one(client: Client, tmp_path: Pa
     assert (tmp_path / saved).read_bytes() == b"png"
 
 
+def test_an_empty_path_is_no_folder(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the path is empty"):
+        client.save(output(), "")
+    assert not os.listdir(tmp_path)
+
+
 def test_nothing_is_replaced_unasked_by_either_client(client: Client, tmp_path: Path) -> None:
     place = tmp_path / "a.png"
     place.write_bytes(b"mine")

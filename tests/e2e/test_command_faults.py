@@ -100,10 +100,28 @@ def test_a_place_that_can_not_be_written_is_found_before_the_work(
         (["upscale", "empty.png"], "empty.png: the file is empty"),
         (["upscale", "."], "Is a directory"),
         (["edit", "erase", "photo.png", "--mask", "empty.png"], "empty.png: the file is empty"),
-        (["a", "--timeout", "nan"], "'nan' is not a number"),
-        (["a", "--timeout", "-1"], "not in the range"),
-        (["upscale", "photo.png", "-f", "nan"], "'nan' is not a number"),
-        (["health", "--wait", "nan"], "'nan' is not a number"),
+        (["a", "--timeout", "nan"], "must be a number, above 0, is nan"),
+        (["a", "--timeout", "-1"], "must be a number, above 0, is -1"),
+        (["upscale", "photo.png", "-f", "nan"], "must be a number, 1 to 16, is nan"),
+        (["health", "--wait", "nan"], "must be a number, 0 or more, is nan"),
+        (["a", "--timeout", "5s"], "must be a number, above 0, is 5s"),
+        (["a", "--seed", "random"], "must be a whole number, 0 to 18,446,744,073,709,551,615, is random"),
+        (["a", "--seed", "1.5"], "must be a whole number"),
+        (["a", "--seed", "9" * 5000], "is 999"),
+        (["a", "--count", "17"], "must be a whole number, 1 to 16, is 17"),
+        (["a", "--inline-limit", "-1"], "must be a whole number, 0 or more, is -1"),
+        (["a", "--set", "local.x=" + "[" * 100_000], "local.x has too many levels of lists"),
+        (["a", "--set", "local.x=" + "[" * 50 + "]" * 50], "at most 32 levels"),
+        (["a", "--set", "x" * 5000], "xxx... is not PROVIDER.NAME=VALUE"),
+        (["a", "--size", "9x" * 500_000], "a size is like 768x512"),
+        ([""], "the prompt is empty"),
+        (["generate", " \t\n"], "the prompt is empty"),
+        (["--seed", "3", "a red boat"], "options follow the prompt or the command, as in: celeste PROMPT --seed"),
+        (["a red boat", "–seed", "3"], "'–seed' begins with a dash; the option is --seed, with two hyphens"),
+        (["a red boat", "—out", "x.png"], "the option is --out"),
+        (["a red boat", "−−count=2"], "the option is --count"),
+        (["analyze", "https://example.com/a.png"], "is a URL, and an image is a file"),
+        (["analyze", ""], "the path of an image is empty"),
         (["a", "--address", "http://localhost:50051"], "host:port, [IPv6]:port or unix:PATH"),
         (["a", "--address", ""], "it is empty"),
         (["models", "--address", "localhost"], "the port is missing, such as localhost:50051"),
@@ -120,6 +138,22 @@ def test_odd_arguments_end_in_one_line(odd: Odd, tmp_path: Path, arguments: list
     code, told = odd(*arguments)
     assert code == 2
     assert words in told
+    assert len(told) < 2200
+
+
+def test_the_problems_of_a_configuration_are_one_line(odd: Odd, tmp_path: Path) -> None:
+    (tmp_path / "celeste.toml").write_text("[log]\nlevel = 'loud'\nlevle = 1\n[server]\ndrain_seconds = -1\n")
+    code, told = odd("providers", "check")
+    assert code == 2
+    assert told.count("celeste.toml: ") == 3
+    assert "\\n" not in told
+
+
+def test_formats_have_the_names_of_their_suffixes(odd: Odd) -> None:
+    for name in ("jpg", "JPEG", "avif"):
+        code, told = odd("a fish", "--format", name, "--out", "x.png")
+        assert code == 2
+        assert f"x.png is not for --format image/{name.lower().replace('jpg', 'jpeg')}" in told
 
 
 def test_an_address_in_the_environment_is_checked(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:

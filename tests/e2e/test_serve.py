@@ -112,6 +112,7 @@ def test_engines_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
         ({"CELESTE_PROVIDERS__LOCAL__THREADZ": "7"}, "threadz"),
         ({"CELESTE_PROVIDERS__NOBODY__KEY": "7"}, "nobody"),
         ({"CELESTE_STORE__URL": "s4://bucket"}, "s4"),
+        ({"CELESTE_SERVER__LISTEN": '["127.0.0.1:99999"]'}, "the port is 0 to 65535, not '99999'"),
         ({"CELESTE_DEFAULTS": '{"generate": ["local/nothing"]}'}, "local/nothing"),
     ],
 )
@@ -133,3 +134,18 @@ def test_an_address_in_use_is_refused(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, timeout=30)
     assert done.returncode == 1
     assert b"in use" in done.stderr
+
+
+def test_the_socket_of_a_running_server_is_not_taken(tmp_path: Path) -> None:
+    import socket
+
+    place = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(place))
+        taken.listen()
+        before = place.stat().st_ino
+        command = [*CELESTE, "serve", "--listen", f"unix:{place}", "--store", "memory:///"]
+        done = subprocess.run(command, capture_output=True, timeout=30)
+        assert place.stat().st_ino == before
+    assert done.returncode == 1
+    assert b"another server listens there" in done.stderr

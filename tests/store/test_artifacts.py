@@ -273,6 +273,16 @@ def test_invalid_urls_are_refused(url: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "url", ["s3://KEY:SECRET@bucket", "s3://SECRET@bucket/a", "s3://bucket?secret=SECRET", "x://a:SECRET@b"]
+)
+def test_keys_are_never_in_a_url(url: str, tmp_path: Path) -> None:
+    """The log and errors show the URL."""
+    with pytest.raises(ValueError, match="a store URL holds no keys") as caught:
+        open_store(url, tmp_path / "spool")
+    assert "SECRET" not in str(caught.value)
+
+
 def test_an_unknown_option_is_named_without_its_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="secret_acess_key") as caught:
         open_store("s3://bucket/", tmp_path, options={"secret_acess_key": "hush"})

@@ -38,7 +38,7 @@ def command(as_json: bool) -> int:
         found: dict[str, Any] = {"machine": _machine(), "server": protect_process(), "engines": {}}
         found["engines"] = asyncio.run(_engines(Settings()))
     except ValidationError as error:
-        raise click.UsageError(explain(error)) from error
+        raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     if as_json:

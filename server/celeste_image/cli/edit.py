@@ -11,6 +11,7 @@ import click
 from celeste_image.cli.options import (
     IMAGE,
     Number,
+    WholeNumber,
     label_options,
     operation_options,
     out_options,
@@ -24,7 +25,7 @@ __all__ = ["command"]
 
 Make = Callable[..., edits.AnyEdit]
 
-SIDE = click.IntRange(0, 8192)
+SIDE = WholeNumber(0, 8192)
 
 
 class Kinds(click.Group):
@@ -74,7 +75,7 @@ def masked(function: Make) -> Make:
         option(
             "--pixel-lock/--no-pixel-lock", default=None, help="Keep pixels outside the mask bit for bit; default: on."
         ),
-        option("--feather", type=click.IntRange(0, 256), default=0, help="Soft border in pixels."),
+        option("--feather", type=WholeNumber(0, 256), default=0, help="Soft border in pixels."),
         option(
             "--polarity",
             type=click.Choice([str(each) for each in edits.Polarity]),

@@ -4,6 +4,7 @@ Paths of images go to standard output, everything else to standard error.
 """
 
 import difflib
+import re
 import shlex
 import sys
 from importlib import import_module
@@ -29,6 +30,10 @@ COMMANDS = {
     "doctor": "Tell what protects this machine from foreign bytes, engine by engine.",
 }
 """Commands with their short help. The table lets `celeste --help` skip the import of every command."""
+
+
+LONGEST_ERROR = 2000
+"""Most characters of an error about arguments."""
 
 
 class Commands(click.Group):
@@ -114,7 +119,7 @@ def _run() -> int:
             say(line, err=True)
         return error.exit_code
     except click.ClickException as error:
-        say(f"error: {error.format_message().rstrip('.')}{_hint(error)}", err=True)
+        say(f"error: {_short(error.format_message().rstrip('.'))}{_hint(error)}", err=True)
         return error.exit_code
     except CelesteError as error:
         say(f"error: {error.message}", err=True)
@@ -130,8 +135,16 @@ def _run() -> int:
         return 1
 
 
+def _short(text: str) -> str:
+    """Returns a message with the start of each argument that would fill the screen."""
+    text = re.sub(r"\S{300,}", lambda long: long.group()[:60] + "...", text)
+    return text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + "..."
+
+
 def _hint(error: click.ClickException) -> str:
     """Returns the command that explains the arguments, after an error of click's parser."""
+    if isinstance(error, click.NoSuchOption) and error.ctx and error.ctx.command is celeste:
+        return f"; options follow the prompt or the command, as in: celeste PROMPT {error.option_name}"
     of_parser = (click.NoSuchOption, click.MissingParameter, click.BadOptionUsage, click.BadArgumentUsage)
     context = getattr(error, "ctx", None)
     return f"; see: {context.command_path} --help" if context and isinstance(error, of_parser) else ""

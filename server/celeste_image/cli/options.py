@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IMAGE",
     "Number",
+    "WholeNumber",
     "address_of",
     "address_option",
     "checked_size",
@@ -31,8 +32,7 @@ __all__ = [
 
 Command = Callable[..., Any]
 
-SEED = click.IntRange(0, (1 << 64) - 1)
-FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
 
 
 class Image(click.ParamType[ImageInput]):
@@ -70,12 +70,50 @@ class Reference(click.ParamType[ImageReference]):
 
 
 class Number(click.FloatRange):
-    """A number in a range; unlike click's, "nan" is in none."""
+    """A number in a range. "nan" is in none."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Returns the number. Raises click.BadParameter."""
-        number: float = super().convert(value, param, ctx)
-        return self.fail(f"{value!r} is not a number", param, ctx) if math.isnan(number) else number
+        number = _parsed(float, value)
+        if not self._holds(number):
+            self.fail(f"must be a number, {_limits(self)}, is {str(value)[:60]}", param, ctx)
+        return number
+
+    def _holds(self, number: float) -> bool:
+        low = self.min is None or (number > self.min if self.min_open else number >= self.min)
+        return not math.isnan(number) and low and (self.max is None or number <= self.max)
+
+
+class WholeNumber(click.IntRange):
+    """A whole number in a range."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Returns the number. Raises click.BadParameter."""
+        number = _parsed(int, value)
+        if math.isnan(number) or number < (self.min or 0) or (self.max is not None and number > self.max):
+            self.fail(f"must be a whole number, {_limits(self)}, is {str(value)[:60]}", param, ctx)
+        return int(number)
+
+
+def _parsed(kind: type[int] | type[float], value: Any) -> float:
+    try:
+        return kind(value)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _limits(kind: click.IntRange | click.FloatRange) -> str:
+    """Returns a range in words."""
+    if kind.max is None:
+        return f"above {kind.min}" if kind.min_open else f"{kind.min} or more"
+    return f"{kind.min:,} to {kind.max:,}"
+
+
+SEED = WholeNumber(0, (1 << 64) - 1)
 
 
 def timeout_of(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -106,13 +144,13 @@ address_option = click.option(
 
 
 def _media_type(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    return "" if value is None else FORMATS.get(value, value)
+    return "" if value is None else FORMATS.get(value.lower(), value)
 
 
 format_option = click.option(
     "--format",
     "media_type",
-    metavar="png|jpeg|webp|MEDIA_TYPE",
+    metavar="png|jpeg|webp|avif|MEDIA_TYPE",
     callback=_media_type,
     help="Format of the result; default: the model's own.",
 )
@@ -166,12 +204,10 @@ def label_options(command: Command) -> Command:
     return _added(
         command,
         (
-            click.option(
-                "--previews", type=click.IntRange(0, 8), default=0, help="Previews to save beside the result."
-            ),
+            click.option("--previews", type=WholeNumber(0, 8), default=0, help="Previews to save beside the result."),
             click.option(
                 "--inline-limit",
-                type=click.IntRange(min=0),
+                type=WholeNumber(min=0),
                 metavar="BYTES",
                 help="Most image bytes inside the response; the command downloads the rest.",
             ),
@@ -201,7 +237,7 @@ def paint_options(command: Command, without: Sequence[str] = ()) -> Command:
         "size": click.option("--size", help="768x512, a ratio such as 16:9, or an area such as 2mp."),
         "media_type": format_option,
         "count": click.option(
-            "--count", type=click.IntRange(1, 16), default=1, show_default=True, help="Number of images."
+            "--count", type=WholeNumber(1, 16), default=1, show_default=True, help="Number of images."
         ),
         "seed": seed_option,
         "references": click.option(
@@ -214,7 +250,7 @@ def paint_options(command: Command, without: Sequence[str] = ()) -> Command:
         "quality": click.option("--quality", default="", help="Effort of the model: a word that the model knows."),
         "background": click.option("--background", default="", help="transparent, opaque, or a word of the model."),
         "output_quality": click.option(
-            "--output-quality", type=click.IntRange(1, 100), help="Quality of a lossy format, 1 to 100."
+            "--output-quality", type=WholeNumber(1, 100), help="Quality of a lossy format, 1 to 100."
         ),
         "style": click.option("--style", default="", help="A style that the model knows; see `celeste models show`."),
         "rewrite": click.option(
@@ -289,5 +325,7 @@ def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
             value = json.loads(text)
         except ValueError:
             value = text
+        except RecursionError:
+            raise click.BadParameter(f"{path} has too many levels of lists", param_hint="--set") from None
         values.setdefault(provider, {})[name] = value
     return values

@@ -85,7 +85,7 @@ def check(names: tuple[str, ...], offline: bool) -> int:
     try:
         found = asyncio.run(checked())
     except ValidationError as error:
-        raise click.UsageError(explain(error)) from error
+        raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     for outcome in found:

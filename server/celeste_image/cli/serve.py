@@ -53,7 +53,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         configure_logs(settings.log.level, settings.log.format)
         app = build_app(settings)
     except ValidationError as error:
-        raise click.UsageError(explain(error)) from error
+        raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     forget_environment()  # the providers and the store have their keys

@@ -20,6 +20,7 @@ from celeste_image.client.calls import (
     UpscaleParameters,
     analyze_request,
     check_digest,
+    data_or_name,
     edit_request,
     error_of,
     generate_request,
@@ -30,8 +31,8 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
-from celeste_image.client.channels import channel_options
-from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
+from celeste_image.client.channels import CLOSED, channel_options, check_channel
+from celeste_image.client.checks import check_address, check_request, check_text, check_timeout, check_word
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
@@ -65,11 +66,13 @@ class AsyncClient:
 
     Raises:
         ValueError: The address has another form.
+        TypeError: The channel is neither.
     """
 
     def __init__(self, channel: grpc.aio.Channel | str) -> None:
         if isinstance(channel, str):
             channel = grpc.aio.insecure_channel(check_address(channel), options=channel_options(channel))
+        check_channel(channel)
         self.channel = channel
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
@@ -85,6 +88,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection."""
+        self._images = self._artifacts = self._models = CLOSED
         await self.channel.close()
 
     async def generate(
@@ -156,9 +160,9 @@ class AsyncClient:
             ArtifactDamaged: The bytes do not match the digest in the name.
             CelesteError: The server refused.
         """
-        if isinstance(image, ImageOutput) and image.data:
-            return image.data
-        name = image if isinstance(image, str) else image.artifact
+        name = data_or_name(image)
+        if isinstance(name, bytes):
+            return name
         digest, data = hashlib.sha256(), bytearray()
         async with aclosing(self.chunks(name)) as chunks:
             async for chunk in chunks:
@@ -233,6 +237,8 @@ class AsyncClient:
         """Yields the server's models, of one operation or one edit if given. Raises CelesteError."""
         check_text(edit, "edit")
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
+        if operation:
+            check_word(operation, list(OperationKind), "operation")
         kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
         request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
         while True:

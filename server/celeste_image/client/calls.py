@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 import grpc
 
-from celeste_image.client.checks import checked_items
+from celeste_image.client.checks import checked_items, shown
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, InternalError
 from celeste_image.core.image import ImageInput, ImageReference, Size
@@ -42,6 +42,7 @@ __all__ = [
     "UpscaleParameters",
     "analyze_request",
     "check_digest",
+    "data_or_name",
     "edit_request",
     "error_of",
     "generate_request",
@@ -73,6 +74,10 @@ READ_TRIES = 5
 CHUNK_BYTES = 1 << 20
 INLINE_BYTES = 3 << 20
 """Most bytes of images inside a request; larger ones are uploaded first. A server accepts 4 MiB by default."""
+
+MOST_BYTES = 512 << 20
+"""Longest file that is read as an image. A server takes 64 MiB by default."""
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:[^/]+/")
 
 FIRST_PAUSE_SECONDS = 0.1
 """Pause before the second try of a transfer; each later pause is twice as long."""
@@ -118,10 +123,25 @@ def image_input(image: ImageLike) -> ImageInput:
         case str() if image.startswith("artifacts/"):
             return ImageInput(artifact=image)
         case str() | os.PathLike():
-            return ImageInput(data=_not_empty(Path(image).read_bytes(), f"{image}: the file is empty"))
+            return ImageInput(data=_file(image))
         case _:
             kinds = "a path, bytes, the name of an artifact, an ImageInput or an ImageOutput"  # type: ignore[unreachable]
-            raise TypeError(f"an image is {kinds}, not {image!r:.60}")
+            raise TypeError(f"an image is {kinds}, not {shown(image)}")
+
+
+def _file(path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a file. Raises OSError, or ValueError for a path that no file can have, or a huge file."""
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise ValueError(f"the path of an image is {'empty' if not text else 'without NUL'}: {shown(text)}")
+    if isinstance(path, str) and URL.match(text) and not os.path.exists(text):
+        how = "download it first; in Python, ImageInput(uri=...) names it to a server whose operator allows its host"
+        raise ValueError(f"{shown(text)} is a URL, and an image is a file: {how}")
+    with open(text, "rb") as file:
+        data = file.read(MOST_BYTES + 1)  # /dev/zero has no end
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{text} has more than {MOST_BYTES >> 20} MiB, and is no image")
+    return _not_empty(data, f"{text}: the file is empty")
 
 
 def _not_empty(data: bytes, otherwise: str) -> bytes:
@@ -368,6 +388,19 @@ class UploadTries(Tries):
             return super().pause_after(error)
         self._failed += 1
         return 0.0 if self.offset is not None else FIRST_PAUSE_SECONDS
+
+
+def data_or_name(image: ImageOutput | str) -> bytes | str:
+    """Returns the bytes of an image if its result has them, else the name of its artifact.
+
+    Raises:
+        TypeError: It is neither an image of a result nor a name.
+    """
+    if isinstance(image, ImageOutput):
+        return image.data or image.artifact
+    if isinstance(image, str):
+        return image
+    raise TypeError(f"an image is one of result.images, or the name of an artifact, not {shown(image)}")
 
 
 def check_digest(name: str, digest: "hashlib._Hash") -> None:

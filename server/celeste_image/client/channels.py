@@ -1,4 +1,4 @@
-"""Options of gRPC channels."""
+"""Channels of the clients: their options, and what stands for a closed one."""
 
 import ipaddress
 import re
@@ -6,7 +6,9 @@ import socket
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["channel_options"]
+from celeste_image.client.checks import shown
+
+__all__ = ["CLOSED", "channel_options", "check_channel"]
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
@@ -27,6 +29,24 @@ def channel_options(address: str) -> tuple[tuple[str, Any], ...]:
     a server on this machine, so a channel to one takes none.
     """
     return (*OPTIONS, ("grpc.enable_http_proxy", 0)) if _is_on_this_machine(address) else OPTIONS
+
+
+class _Closed:
+    """Stands for the stubs of a closed client; gRPC's own error for a closed channel names no client."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError("the client is closed")
+
+
+CLOSED = _Closed()
+
+
+def check_channel(channel: Any) -> None:
+    """Raises TypeError unless a value can make calls."""
+    if not hasattr(channel, "unary_unary"):
+        raise TypeError(
+            f"a client takes an address, such as 'localhost:50051', or a gRPC channel, not {shown(channel)}"
+        )
 
 
 def _is_on_this_machine(address: str) -> bool:

@@ -5,27 +5,27 @@ Protobuf and gRPC would refuse the same values later, in words about their own i
 
 import difflib
 import numbers
-import re
+import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from celeste_image.core.address import address_problem
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.request import ImageRequest
 
-__all__ = ["check_address", "check_request", "check_text", "check_timeout", "checked_items"]
+__all__ = ["check_address", "check_request", "check_text", "check_timeout", "check_word", "checked_items", "shown"]
 
 UNLIMITED_SECONDS = 1e9
 """Timeouts from here on, some 31 years, are no deadline: gRPC counts nanoseconds in 64 bits."""
 
-FORM = "an address is host:port, [IPv6]:port or unix:PATH"
 INT32, UINT64 = 1 << 31, 1 << 64
-PLACE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s/?#@:\[\],]+))(?::(?P<port>[^:]*))?")
-SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:", "vsock:")
+OPTION_LEVELS = 32
+"""Most levels of lists and dicts in a provider's options; protobuf reads some 45 of them."""
 
 
 def check_timeout(timeout: float | None) -> float | None:
@@ -39,7 +39,7 @@ def check_timeout(timeout: float | None) -> float | None:
         return None
     given: Any = timeout
     if isinstance(given, bool) or not isinstance(given, numbers.Real):
-        raise TypeError(f"timeout is a number of seconds, or None for no deadline, not {_shown(given)}")
+        raise TypeError(f"timeout is a number of seconds, or None for no deadline, not {shown(given)}")
     if not timeout > 0:  # also nan
         raise ValueError(f"timeout is a number of seconds above 0, not {timeout!r}")
     return float(timeout) if timeout < UNLIMITED_SECONDS else None
@@ -52,45 +52,9 @@ def check_address(address: str) -> str:
         ValueError: The address has another form.
     """
     check_text(address, "address")
-    problem = _problem(address)
-    if problem:
-        raise ValueError(f"{address!r} is no address of a server: {problem}; {FORM}")
+    if problem := address_problem(address):
+        raise ValueError(f"{shown(address)} is no address of a server: {problem}")
     return address
-
-
-def _problem(address: str) -> str:
-    """Returns what is wrong with an address, or an empty string."""
-    if not address.strip():
-        return "it is empty"
-    scheme = next((scheme for scheme in SCHEMES if address.startswith(scheme)), "")
-    rest = address.removeprefix(scheme)
-    if scheme in ("unix:", "unix-abstract:"):
-        if not rest.removeprefix("//"):
-            return "the path is missing"
-        return "the path has a NUL" if "\0" in rest and scheme == "unix:" else ""
-    if scheme in ("xds:", "vsock:"):
-        return "" if rest else "the name is missing"
-    if scheme == "dns:":
-        rest = rest.rpartition("/")[2]
-    elif other := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address):
-        return f"without {other.group()} it may be {address.removeprefix(other.group()).split('/')[0] or 'host:port'}"
-    places = rest.split(",") if scheme in ("ipv4:", "ipv6:") else [rest]
-    return next((problem for place in places if (problem := _place_problem(place))), "")
-
-
-def _place_problem(place: str) -> str:
-    """Returns what is wrong with `host:port`, or an empty string."""
-    if place.count(":") > 1 and not place.startswith("["):
-        return "an IPv6 address stands in brackets, such as [::1]:50051"
-    found = PLACE.fullmatch(place)
-    if not found:
-        return "the host is missing" if place.startswith(":") else "it has another form"
-    port = found["port"]
-    if port is None:
-        return f"the port is missing, such as {place}:50051"
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:9]) < 65536 and len(port) < 10):
-        return f"the port is 1 to 65535, not {port!r}"
-    return ""
 
 
 def check_text(text: str, path: str) -> None:
@@ -104,13 +68,13 @@ def check_text(text: str, path: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{path} is not valid Unicode: {_shown(text)}, at character {error.start + 1}") from None
+        raise ValueError(f"{path} is not valid Unicode: {shown(text)}, at character {error.start + 1}") from None
 
 
 def checked_items(values: Any, name: str) -> tuple[Any, ...]:
     """Returns the items of an argument that takes several values. Raises TypeError for a single text or no sequence."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} is a list, such as [{_shown(values)}], not {_shown(values)} itself")
+        raise TypeError(f"{name} is a list, such as [{shown(values)}], not {shown(values)} itself")
     return tuple(values)
 
 
@@ -123,7 +87,7 @@ def check_request(request: ImageRequest) -> None:
     """
     given: Any = request
     if not isinstance(given, ImageRequest):
-        raise TypeError(f"a request is a Generate, Edit, Upscale or Analyze of core.request, not {_shown(given)}")
+        raise TypeError(f"a request is a Generate, Edit, Upscale or Analyze of core.request, not {shown(given)}")
     _check_fields(request, "")
 
 
@@ -163,7 +127,7 @@ def _check(value: Any, expected: Any, path: str) -> None:
     elif expected is str:
         check_text(value, path)
     elif isinstance(expected, type) and issubclass(expected, StrEnum):
-        _check_word(value, [str(each) for each in expected], path)
+        check_word(value, [str(each) for each in expected], path)
     elif expected is AnyEdit:
         hint = 'an object of celeste_image.core.edits, such as Restyle(style="starry-night")'
         _must(isinstance(value, AnyEdit) and is_dataclass(value), value, hint, path)
@@ -182,7 +146,8 @@ HINTS = {
 }
 
 
-def _check_word(value: Any, words: list[str], path: str) -> None:
+def check_word(value: Any, words: Sequence[str], path: str) -> None:
+    """Checks a word. Raises ValueError with the nearest one, TypeError for no text."""
     _must(isinstance(value, str), value, f"one of {', '.join(words)}", path)
     if value not in words:
         near = difflib.get_close_matches(value, words, n=1)
@@ -200,11 +165,15 @@ def _check_options(value: Any, path: str) -> None:
             _must(False, found, "a JSON value: a text, number, bool, None, list or dict with texts as keys", place)
 
 
-def _odd(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yields the places of values that JSON does not have."""
+def _odd(value: Any, path: str, level: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yields the places of values that JSON does not have. Raises ValueError for what no request can hold."""
+    if level > OPTION_LEVELS:
+        raise ValueError(f"{path[:60]}...: options have at most {OPTION_LEVELS} levels of lists and dicts")
     match value:
         case str():
             check_text(value, path)
+        case int() if abs(value) > sys.float_info.max:
+            raise ValueError(f"{path} is a number of at most {sys.float_info.max:.0e}, as in JSON")
         case None | bool() | int() | float():
             return
         case Mapping():
@@ -213,20 +182,20 @@ def _odd(value: Any, path: str) -> Iterator[tuple[str, Any]]:
                     yield path, key
                 else:
                     check_text(key, path)
-                    yield from _odd(item, f"{path}.{key}")
+                    yield from _odd(item, f"{path}.{key}", level + 1)
         case list() | tuple():
             for index, item in enumerate(value):
-                yield from _odd(item, f"{path}[{index}]")
+                yield from _odd(item, f"{path}[{index}]", level + 1)
         case _:
             yield path, value
 
 
 def _must(holds: bool, value: Any, wanted: str, path: str) -> None:
     if not holds:
-        raise TypeError(f"{path} is {wanted}, not {_shown(value)}")
+        raise TypeError(f"{path} is {wanted}, not {shown(value)}")
 
 
-def _shown(value: Any) -> str:
-    """Returns a value in at most some 60 characters."""
-    text = repr(value)
+def shown(value: Any) -> str:
+    """Returns a value on one line, in at most some 60 characters."""
+    text = " ".join(repr(value).splitlines())
     return text if len(text) <= 60 else f"{text[:40]}... ({type(value).__name__})"

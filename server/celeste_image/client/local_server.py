@@ -21,7 +21,7 @@ from celeste_image.core.errors import ServerUnavailable
 
 __all__ = ["LocalServer"]
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.2
 
@@ -64,7 +64,7 @@ class LocalServer:
         """Waits until the server accepts calls of a channel.
 
         Raises:
-            ServerUnavailable: It did not start. The message is the last line of its log.
+            ServerUnavailable: It did not start. The message has the last line of its log, or says how long it took.
         """
         ready = grpc.channel_ready_future(channel)
         until = time.monotonic() + START_SECONDS
@@ -73,6 +73,9 @@ class LocalServer:
                 ready.result(timeout=LOOK_SECONDS)
                 return
         ready.cancel()
+        if self._process.poll() is None:
+            text = f"the local server did not answer within {START_SECONDS:g} s"
+            raise ServerUnavailable(f"{text}; on a busy machine start one with `celeste serve` and give its address")
         lines = self._log.read_text(errors="replace").strip().splitlines()
         raise ServerUnavailable("the local server did not start: " + (lines[-1] if lines else "its log is empty"))
 

@@ -8,6 +8,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from celeste_image.client.checks import shown
 from celeste_image.core.result import ImageOutput
 
 __all__ = [
@@ -92,6 +93,10 @@ def slug(stem: str) -> str:
 
 def checked_place(image: ImageOutput, path: str | Path, *, overwrite: bool) -> Path:
     """Returns the path for an image, as `place_for` does. Raises FileExistsError unless the file may be replaced."""
+    if not isinstance(image, ImageOutput):
+        raise TypeError(f"an image is one of result.images, not {shown(image)}")
+    if not os.fspath(path):
+        raise ValueError("the path is empty; . is the working folder")
     place = place_for(image, path)
     if not overwrite and os.path.lexists(place) and not is_special(place):
         raise FileExistsError(errno.EEXIST, "the file exists; overwrite=True replaces it", str(place))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import grpc
 
@@ -21,6 +21,7 @@ from celeste_image.client.calls import (
     UpscaleParameters,
     analyze_request,
     check_digest,
+    data_or_name,
     edit_request,
     error_of,
     generate_request,
@@ -31,8 +32,8 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
-from celeste_image.client.channels import channel_options
-from celeste_image.client.checks import check_address, check_request, check_text, check_timeout
+from celeste_image.client.channels import CLOSED, channel_options, check_channel
+from celeste_image.client.checks import check_address, check_request, check_text, check_timeout, check_word
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
@@ -66,15 +67,17 @@ class Client:
 
     Raises:
         ValueError: The address has another form.
+        TypeError: The channel is neither.
     """
 
     def __init__(self, channel: grpc.Channel | str) -> None:
         if isinstance(channel, str):
             channel = grpc.insecure_channel(check_address(channel), options=channel_options(channel))
+        check_channel(channel)
         self.channel = channel
-        self._images = image_service_pb2_grpc.ImageServiceStub(channel)
-        self._artifacts = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
+        self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
+        self._models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
         self._owner = os.getpid()
         self._at_close = ExitStack()
         self._at_close.callback(channel.close)
@@ -93,6 +96,7 @@ class Client:
         In a fork of the process that opened it, a client can't be used, and `close` does nothing: gRPC's would not end.
         """
         if self._owner == os.getpid():
+            self._images = self._artifacts = self._models = CLOSED
             self._at_close.close()
 
     def generate(
@@ -160,9 +164,9 @@ class Client:
             ArtifactDamaged: The bytes do not match the digest in the name.
             CelesteError: The server refused.
         """
-        if isinstance(image, ImageOutput) and image.data:
-            return image.data
-        name = image if isinstance(image, str) else image.artifact
+        name = data_or_name(image)
+        if isinstance(name, bytes):
+            return name
         digest, data = hashlib.sha256(), bytearray()
         for chunk in self.chunks(name):
             digest.update(chunk)
@@ -235,6 +239,8 @@ class Client:
         """Yields the server's models, of one operation or one edit if given. Raises CelesteError."""
         check_text(edit, "edit")
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
+        if operation:
+            check_word(operation, list(OperationKind), "operation")
         kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
         request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
         while True:
@@ -283,6 +289,8 @@ class Client:
     def server_info(self) -> model_service_pb2.GetServerInfoResponse:
         """Returns the server's version and limits. Raises CelesteError."""
         try:
-            return self._models.GetServerInfo(model_service_pb2.GetServerInfoRequest())
+            info: model_service_pb2.GetServerInfoResponse
+            info = self._models.GetServerInfo(model_service_pb2.GetServerInfoRequest())
+            return info
         except grpc.RpcError as error:
             raise error_of(error) from error

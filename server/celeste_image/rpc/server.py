@@ -1,6 +1,8 @@
 """Server: the gRPC listener, with the limits that gRPC leaves open by default."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -86,10 +88,13 @@ class Server:
         """
         bound = []
         for address in addresses:
+            if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
+                raise OSError(f"can't listen on {address}: another server listens there")
             try:
                 port = self._server.add_insecure_port(address)
             except RuntimeError as error:
-                raise OSError(f"can't listen on {address}: it is in use or belongs to another machine") from error
+                why = "it is in use, is not of this machine, or this user may not listen there"
+                raise OSError(f"can't listen on {address}: {why}") from error
             bound.append(address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}")
         await self._server.start()
         self._sweeping = asyncio.create_task(sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60))
@@ -111,6 +116,15 @@ class Server:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._app.close()
+
+
+def _is_served(path: str) -> bool:
+    """Returns whether a server listens on a Unix socket. gRPC would take its place without an error."""
+    with contextlib.suppress(OSError, AttributeError), socket.socket(socket.AF_UNIX) as probe:  # noqa: TID251
+        probe.settimeout(1)
+        probe.connect(path)
+        return True
+    return False
 
 
 async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:

@@ -156,6 +156,8 @@ def open_backend(url: str, options: Mapping[str, str]) -> Backend:
         OSError: The folder can't be created.
     """
     parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query:  # the log shows the URL
+        raise ValueError("a store URL holds no keys and no options; they are in [store.options] or the AWS variables")
     if parts.scheme == "memory":
         return Backend(MemoryStore())
     if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):

@@ -37,6 +37,9 @@ MAX_MESSAGE_BYTES = 1000
 MAX_FACT_BYTES = 500
 MAX_ATTEMPT_BYTES = 200
 
+OWN_TEXTS = ("", "Deadline Exceeded", "Deadline Exceeded)")
+"""What gRPC says of a deadline, beside or without "Stream removed (...)"."""
+
 DETAILS = "grpc-status-details-bin"
 CODES = {code.value[0]: code for code in StatusCode}
 
@@ -180,7 +183,7 @@ def error_from_trailers(code: StatusCode, details: str, trailers: object) -> Cel
                 break
     if code is StatusCode.UNAVAILABLE:
         return ServerUnavailable(_unreachable(details))
-    if code is StatusCode.DEADLINE_EXCEEDED and details in ("", "Deadline Exceeded"):  # gRPC's own text
+    if code is StatusCode.DEADLINE_EXCEEDED and details.removeprefix("Stream removed (") in OWN_TEXTS:
         return DeadlineExceeded("the deadline passed before the server answered; a longer timeout gives it more time")
     if code is StatusCode.UNIMPLEMENTED or "http2 header with status" in details:
         text = "the server there does not know this call: it is not a Celeste server, or another version"
