@@ -1,7 +1,7 @@
 """Measures the guard on hostile images, or on a folder of ordinary ones: outcome, time and memory.
 
     python bench/corpus.py            each kind of tests/support/hostile_images.py: outcome, time, growth of memory
-    python bench/corpus.py FOLDER     each file of a folder, through Analyze: how many were read, refused, lost
+    python bench/corpus.py FOLDER     each file of a folder, through Analyze and Upscale: how many were read or refused
 
 Growth is the peak memory of the server and all its workers during a call, minus the memory before it. Memory is read
 every 3 ms, so a shorter peak is missed. The server runs in this process, which is also the client: twice the request's
@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import structlog
@@ -29,7 +31,15 @@ from tests.support.hostile_images import KINDS, Kind, scans, solid  # noqa: E402
 from tests.support.pictures import bomb, encoded  # noqa: E402
 from tests.support.servers import Running, running, workers  # noqa: E402
 
-from celeste_image.v1 import ANALYSIS_KIND_METADATA, AnalyzeRequest, ImageInput, ImageServiceStub  # noqa: E402
+from celeste_image.v1 import (  # noqa: E402
+    ANALYSIS_KIND_METADATA,
+    ANALYSIS_KIND_QUALITY,
+    AnalysisKind,
+    AnalyzeRequest,
+    ImageInput,
+    ImageServiceStub,
+    UpscaleRequest,
+)
 
 MIB = 1 << 20
 LARGEST = [
@@ -41,7 +51,7 @@ LARGEST = [
     Kind("allowed: WebP of 39.7 Mpx", lambda: solid("WEBP", (6300, 6300))),
     Kind("allowed: AVIF of 39.7 Mpx", lambda: solid("AVIF", (6300, 6300))),
 ]
-ENGINES = ("imaging.guard_engine", "engines.metadata")
+ENGINES = ("imaging.guard_engine", "imaging.pixels_engine", "engines.metadata", "engines.quality", "engines.lanczos")
 
 
 class Memory(threading.Thread):
@@ -88,12 +98,20 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
     return info.reason or error.code().name
 
 
-async def outcome(images: ImageServiceStub, data: bytes) -> str:
+async def outcome(call: Awaitable[Any]) -> str:
     try:
-        await images.Analyze(AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=data)))
+        await call
     except grpc.aio.AioRpcError as error:
         return reason_of(error)
     return "read"
+
+
+def analyze(images: ImageServiceStub, data: bytes, *kinds: AnalysisKind) -> Awaitable[Any]:
+    return images.Analyze(AnalyzeRequest(kinds=kinds or [ANALYSIS_KIND_METADATA], image=ImageInput(data=data)))
+
+
+def upscale(images: ImageServiceStub, data: bytes) -> Awaitable[Any]:
+    return images.Upscale(UpscaleRequest(model="local/lanczos", image=ImageInput(data=data), factor=2))
 
 
 async def kinds(images: ImageServiceStub) -> None:
@@ -108,7 +126,7 @@ async def kinds(images: ImageServiceStub) -> None:
         await asyncio.sleep(0.02)
         base = memory.highest = memory.now()
         cpu, began = cpu_seconds(memory.pids), time.perf_counter()
-        found = await outcome(images, data)
+        found = await outcome(analyze(images, data))
         seconds, cpu = time.perf_counter() - began, cpu_seconds(memory.pids) - cpu
         gone = len(set(before) - set(alive()))
         lost += gone
@@ -121,23 +139,29 @@ async def kinds(images: ImageServiceStub) -> None:
 
 
 async def folder(images: ImageServiceStub, path: Path, files: list[Path]) -> None:
-    found: Counter[str] = Counter()
-    slowest, lost = (0.0, Path()), 0
+    found: Counter[tuple[str, str]] = Counter()
+    slowest, lost = (0.0, "", Path()), 0
     began = time.perf_counter()
     for file in files:
-        before, start = alive(), time.perf_counter()
-        result = await outcome(images, file.read_bytes())
-        slowest = max(slowest, (time.perf_counter() - start, file))
-        gone = len(set(before) - set(alive()))
-        lost += gone
-        found[result] += 1
-        if gone or result in ("INTERNAL", "ENGINE_LOST", "ENGINE_MEMORY", "IMAGE_REFUSED"):
-            print(f"{result}, workers lost: {gone}: {file}")
-    seconds = time.perf_counter() - began
-    print(f"{len(files)} files in {seconds:.1f} s, workers lost: {lost}, INTERNAL: {found['INTERNAL']}")
-    for result, count in found.most_common():
-        print(f"{count:8} {result}")
-    print(f"slowest: {slowest[0]:.2f} s, {slowest[1].relative_to(path)}")
+        data = file.read_bytes()
+        calls = {
+            "Analyze": lambda data=data: analyze(images, data, ANALYSIS_KIND_METADATA, ANALYSIS_KIND_QUALITY),
+            "Upscale": lambda data=data: upscale(images, data),
+        }
+        for name, call in calls.items():
+            before, start = alive(), time.perf_counter()
+            result = await outcome(call())
+            slowest = max(slowest, (time.perf_counter() - start, name, file))
+            gone = len(set(before) - set(alive()))
+            lost += gone
+            found[name, result] += 1
+            if gone or result in ("INTERNAL", "ENGINE_LOST", "ENGINE_MEMORY", "IMAGE_REFUSED"):
+                print(f"{name}: {result}, workers lost: {gone}: {file}")
+    seconds, bugs = time.perf_counter() - began, sum(found[name, "INTERNAL"] for name in ("Analyze", "Upscale"))
+    print(f"{len(files)} files in {seconds:.1f} s, workers lost: {lost}, INTERNAL: {bugs}")
+    for (name, result), count in sorted(found.items()):
+        print(f"{count:8} {name:8} {result}")
+    print(f"slowest: {slowest[0]:.2f} s, {slowest[1]} of {slowest[2].relative_to(path)}")
 
 
 async def main(path: Path | None, files: list[Path]) -> None:
@@ -150,7 +174,7 @@ async def main(path: Path | None, files: list[Path]) -> None:
         options = [("grpc.max_send_message_length", size), ("grpc.max_receive_message_length", size)]
         async with grpc.aio.insecure_channel(server.address, options=options) as channel:
             images = ImageServiceStub(channel)
-            await outcome(images, KINDS[-1].make())  # workers start with the first image
+            await outcome(analyze(images, KINDS[-1].make()))  # workers start with the first image
             if path:
                 await folder(images, path, files)
             else:

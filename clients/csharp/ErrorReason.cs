@@ -31,7 +31,7 @@ namespace Celeste.Image.V1 {
             "ZW1wdFIIYXR0ZW1wdHMikwEKDUZhaWxlZEF0dGVtcHQSFAoFbW9kZWwYASAB",
             "KAlSBW1vZGVsEhYKBnJlYXNvbhgCIAEoCVIGcmVhc29uEhgKB21lc3NhZ2UY",
             "AyABKAlSB21lc3NhZ2USOgoLcmV0cnlfYWZ0ZXIYBCABKAsyGS5nb29nbGUu",
-            "cHJvdG9idWYuRHVyYXRpb25SCnJldHJ5QWZ0ZXIqxgkKC0Vycm9yUmVhc29u",
+            "cHJvdG9idWYuRHVyYXRpb25SCnJldHJ5QWZ0ZXIq5AkKC0Vycm9yUmVhc29u",
             "EhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNP",
             "Tl9JTlZBTElEX0ZJRUxEEAESHgoaRVJST1JfUkVBU09OX1VOS05PV05fRklF",
             "TEQQAhIdChlFUlJPUl9SRUFTT05fTk9UX0FOX0lNQUdFEAMSIAocRVJST1Jf",
@@ -58,11 +58,11 @@ namespace Celeste.Image.V1 {
             "U09OX1BST1ZJREVSX1JBVEVfTElNSVRFRBAfEiUKIUVSUk9SX1JFQVNPTl9Q",
             "Uk9WSURFUl9VTkFWQUlMQUJMRRAgEiAKHEVSUk9SX1JFQVNPTl9QUk9WSURF",
             "Ul9GQUlMRUQQIRIgChxFUlJPUl9SRUFTT05fT1VUQ09NRV9VTktOT1dOECIS",
-            "JgoiRVJST1JfUkVBU09OX1BST1ZJREVSU19VTkFWQUlMQUJMRRAjQo4BCh9p",
-            "by5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQhBFcnJvclJlYXNvblBy",
-            "b3RvUAFaRGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVu",
-            "dHMvZ28vY2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFn",
-            "ZS5WMWIGcHJvdG8z"));
+            "JgoiRVJST1JfUkVBU09OX1BST1ZJREVSU19VTkFWQUlMQUJMRRAjEhwKGEVS",
+            "Uk9SX1JFQVNPTl9VUExPQURfQlVTWRAkQo4BCh9pby5naXRodWIuY2VsZXN0",
+            "ZWltYWdlLmltYWdlLnYxQhBFcnJvclJlYXNvblByb3RvUAFaRGdpdGh1Yi5j",
+            "b20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9p",
+            "bWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ErrorReason), }, null, new pbr::GeneratedClrTypeInfo[] {
@@ -237,6 +237,11 @@ namespace Celeste.Image.V1 {
     /// RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_PROVIDERS_UNAVAILABLE")] ProvidersUnavailable = 35,
+    /// <summary>
+    /// ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+    /// retry.
+    /// </summary>
+    [pbr::OriginalName("ERROR_REASON_UPLOAD_BUSY")] UploadBusy = 36,
   }
 
   #endregion

@@ -161,6 +161,9 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
     spool = settings.spool
     if spool is None:
         spool = _folder_of(url) / "uploads" if url.startswith("file:") else temporary("uploads")
+    if url.startswith("s3:"):
+        text = "unfinished uploads are on this server only; other servers of the store have their own: see docs/rest.md"
+        store_log.info(text, spool=str(spool))
     try:
         return open_store(
             url,

@@ -66,7 +66,8 @@ def folder(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     (tmp_path / "mask.png").write_bytes(pictures.mask(SIDE, SIDE, (64, 64, 192, 192)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CELESTE_ADDRESS", place.server.address)
-    monkeypatch.setenv("CELESTE_PROVIDERS", json.dumps(place.emulator.tables))
+    for name, table in place.emulator.tables.items():
+        monkeypatch.setenv(f"CELESTE_PROVIDERS__{name.upper()}", json.dumps(table))
     return tmp_path
 
 

@@ -1,6 +1,7 @@
 """The content engine: work that is bounded for every shape, and finders whose failure leaves the others."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ def test_the_pixels_in_which_text_is_sought_are_bounded_for_every_shape(width: i
     [
         (1, 40, (12, 480)),
         (1, 100, (12, 1200)),
-        (40, 4000, (47, 4688)),
-        (400, 16_000, (87, 3464)),
-        (16_384, 1, (4688, 0)),
+        (40, 4000, (31, 3125)),
+        (400, 16_000, (71, 2828)),
+        (16_384, 1, (3125, 0)),
         (512, 512, (707, 707)),
         (1000, 1000, (1000, 1000)),
         (4000, 4000, (2000, 2000)),
@@ -44,6 +45,38 @@ def test_the_pixels_in_which_text_is_sought_are_bounded_for_every_shape(width: i
 def test_scales(width: int, height: int, seen: tuple[int, int]) -> None:
     scale = texts.scale_of(width, height)
     assert (round(width * scale), round(height * scale)) == seen
+
+
+@pytest.mark.parametrize(
+    ("size", "line", "count", "pieces", "pixels"),
+    [
+        ((2000, 2000), (1900, 16), 120, 250, 120_000),
+        ((2000, 2000), (40, 9), 2000, 200, 120_000),
+        ((40, 4000), (38, 20), 130, 4, 1300),
+        ((4000, 40), (3800, 30), 1, 2, 1300),
+        ((400, 16_000), (380, 24), 400, 4, 1300),
+    ],
+)
+def test_the_work_of_reading_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    line: tuple[int, int],
+    count: int,
+    pieces: int,
+    pixels: int,
+) -> None:
+    reader = texts.reader(1)
+    scale = texts.scale_of(*size)
+    width, height = (max(2, side * scale) for side in line)
+    box = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) + texts.BORDER
+    read: list[Any] = []
+    monkeypatch.setattr(reader, "_load_det_model", lambda: lambda _: SimpleNamespace(boxes=np.array([box] * count)))
+    monkeypatch.setattr(reader, "cls_and_rotate", lambda lines: (lines, None))
+    monkeypatch.setattr(reader, "recognize_txt", read.extend)
+    _, note = texts.find(Image.new("RGB", size), 1)
+    assert 0 < len(read) <= pieces
+    assert sum(max(320, 48 * piece.shape[1] // piece.shape[0]) for piece in read) <= pixels
+    assert note.endswith(f"of {count} lines were read whole, to bound the work")
 
 
 @given(st.integers(1, 30), st.integers(1, 1500))

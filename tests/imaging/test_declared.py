@@ -14,6 +14,7 @@ from tests.support.pictures import encoded, noise, opened
 
 from celeste_image.core.errors import NotAnImage
 from celeste_image.core.image import ImageFacts
+from celeste_image.imaging import truncated
 from celeste_image.imaging.declared import Declared, declared_in, profile_of
 from celeste_image.imaging.decode import notes_of, open_image, open_upright
 from celeste_image.imaging.limits import ImageLimits
@@ -175,6 +176,43 @@ def test_an_image_without_rows_is_refused(form: str) -> None:
     for share in (0.3, 0.6, 0.9):
         with pytest.raises(NotAnImage):
             open_image(data[: int(len(data) * share)], LIMITS)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"progressive": True}, {"restart_marker_blocks": 2}, {"quality": 100, "optimize": True}], ids=str
+)
+def test_a_jpeg_that_is_cut_anywhere_is_whole_or_refused(mode: str, parameters: dict[str, object]) -> None:
+    """Cuts before a restart marker and between two scans leave no code unfinished, and rows or detail are missing."""
+    for image in (opened(noise(16, 16)), Image.new("RGB", (17, 9), (200, 30, 30))):
+        data = encoded(image.convert(mode), "JPEG", **parameters)
+        whole, read = open_image(data, LIMITS).tobytes(), []
+        for cut in range(1, len(data)):
+            try:
+                found = open_image(data[:-cut], LIMITS).tobytes()
+            except NotAnImage:
+                continue
+            assert found == whole, cut
+            read.append(cut)
+        assert read in ([1, 2], [1, 2, 3])
+
+
+def test_scans_of_colors_that_are_missing_are_no_rows() -> None:
+    """A JPEG with a scan for each color, cut after the first."""
+    data = encoded(opened(noise(24, 17)), "JPEG", subsampling=0)
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    one = data[: scan + 2] + bytes([0, 8, 1, 1, 0, 0, 63, 0]) + data[scan + 14 :]
+    assert data[frame + 9] == 3
+    with pytest.raises(NotAnImage):
+        open_image(one[:-2], LIMITS)
+
+
+def test_the_cost_of_a_truncated_jpeg_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A progressive one of 40 million pixels without its last two bytes took the decoder's CPU time."""
+    monkeypatch.setattr(truncated, "MAX_PROGRESSIVE_PIXELS", 24 * 17 - 1)
+    assert open_image(encoded(opened(noise(24, 17)), "JPEG")[:-2], LIMITS)
+    with pytest.raises(NotAnImage):
+        open_image(encoded(opened(noise(24, 17)), "JPEG", progressive=True)[:-2], LIMITS)
 
 
 def test_a_truncated_avif_is_refused() -> None:

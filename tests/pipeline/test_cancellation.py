@@ -169,7 +169,7 @@ class World:
         for budget in (self.app.budget, self.app.chunks):
             assert (budget.held_bytes, budget.waiting) == (0, 0)
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        logs = [task for task in tasks if getattr(task.get_coro(), "__name__", "") == "_forward"]
+        logs = [task for task in tasks if getattr(task.get_coro(), "__name__", "") == "pass_on_lines"]
         processes = [pid for engine in ENGINES for pid in workers(engine)]
         assert len(logs) == len(processes), "a task reads the log of each idle process"
         async with asyncio.timeout(5):  # a thread that syncs a file can't be stopped, so its task outlives an error

@@ -272,7 +272,7 @@ async def test_what_a_vendor_does_outside_of_a_mask_is_measured_and_undone(
     assert rest.tobytes() == source.tobytes()
 
 
-def plain(color: str, side: int = 128) -> ImageInput:
+def plain(color: str, side: int = 256) -> ImageInput:
     return ImageInput(data=pictures.plain(side, side, color=color))
 
 
@@ -285,13 +285,13 @@ WRONG_MASKS = {
         plain("white"), Polarity.TRANSPARENT
     ),
     "must mark the area to change with white pixels, wider than its feather of 32 pixels: its values are 0 to 255, and "
-    "240 to 255 change": Mask(ImageInput(data=pictures.mask(128, 128, (60, 60, 64, 64))), feather=32),
-    "must be as large as the image, 128 x 128, is 64 x 64": Mask(plain("white", 64)),
+    "240 to 255 change": Mask(ImageInput(data=pictures.mask(256, 256, (60, 60, 64, 64))), feather=32),
+    "must be as large as the image, 256 x 256, is 64 x 64": Mask(plain("white", 64)),
 }
 
 
 async def test_a_wrong_mask_is_refused_by_its_field_and_nothing_is_sent() -> None:
-    fake = VendorHost({})
+    fake, source = VendorHost({}), ImageInput(data=pictures.photo(256))
     async with listening(fake.host):
         table = {"base_url": fake.host.url, "allow_private": True, "key": KEY}
         async with running(providers=dict.fromkeys(("openai", "bfl", "stability"), table)) as server:
@@ -303,7 +303,7 @@ async def test_a_wrong_mask_is_refused_by_its_field_and_nothing_is_sent() -> Non
                     "stability/erase": Erase(mask),
                 }.items():
                     with pytest.raises(InvalidRequest) as caught:
-                        await result_of(server, Edit(model=model, image=SOURCE, edit=edit))
+                        await result_of(server, Edit(model=model, image=source, edit=edit))
                     assert caught.value.violations == (Violation(f"{edit.field}.mask.image", text),), model
     assert fake.host.asked == []
 

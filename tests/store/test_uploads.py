@@ -20,6 +20,7 @@ from celeste_image.core.errors import (
     InvalidRequest,
     StorageFull,
     StorageUnavailable,
+    UploadBusy,
 )
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.rpc.transfers import Transfers
@@ -223,10 +224,13 @@ async def test_a_cancelled_write_ends_before_the_next_begins(
     assert on_disk.parts() == []
 
 
-async def test_a_file_that_another_server_writes_is_untouched(on_disk: StoreSetup) -> None:
+async def test_a_file_that_another_server_writes_is_untouched(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "LOCK_SECONDS", 0.1)
     other = on_disk.again()
     async with on_disk.store.upload(OWNER, NAME):
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(UploadBusy):
             await send(other)
     await send(other)
 
@@ -353,7 +357,7 @@ async def test_a_writer_does_not_wait_for_ever(on_disk: StoreSetup, monkeypatch:
     monkeypatch.setattr(uploads, "LOCK_SECONDS", 0.1)
     async with on_disk.store.upload(OWNER, NAME) as upload:
         await on_disk.store.write(upload, len(DATA), 0, DATA[:1000])
-        with pytest.raises(StorageUnavailable, match="another server has had this upload open") as caught:
+        with pytest.raises(UploadBusy, match="another server has had this upload open") as caught:
             async with on_disk.again().upload(OWNER, NAME):
                 pass
         assert caught.value.retry_after

@@ -35,7 +35,8 @@
     ├── MemoryBudget            MEMORY_BUDGET           RESOURCE_EXHAUSTED    retryable
     ├── SlowReader              SLOW_READER             RESOURCE_EXHAUSTED
     ├── StorageUnavailable      STORAGE_UNAVAILABLE     UNAVAILABLE           retryable
-    └── ProvidersUnavailable    PROVIDERS_UNAVAILABLE   UNAVAILABLE           retryable
+    ├── ProvidersUnavailable    PROVIDERS_UNAVAILABLE   UNAVAILABLE           retryable
+    └── UploadBusy              UPLOAD_BUSY             ABORTED               retryable
 
 The classes are the table: each registers itself in `ERRORS` by its reason, which follows from its name. The reasons
 are the names of `ErrorReason` in `error_reason.proto` without their prefix. A test compares classes, enum and docs.
@@ -84,6 +85,7 @@ __all__ = [
     "StorageFull",
     "StorageUnavailable",
     "UnknownField",
+    "UploadBusy",
     "UriFailed",
     "UriRefused",
     "Violation",
@@ -352,3 +354,7 @@ class StorageUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
 
 class ProvidersUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
     """The server tried or skipped all models that the request allows, and at least one may recover."""
+
+
+class UploadBusy(CelesteError, code="ABORTED", retryable=True):
+    """Another server with the same spool has the upload open; its bytes stay."""

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+# Idle threads must sleep: spinning tripled CPU time on a busy machine. ncnn reads this once, at import. At import it
+# also reads facts about the CPU, which a sealed process can't.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import ncnn
+
 from celeste_image.core.errors import EngineMemory, WeightsMissing
 from celeste_image.engines.tiling import PixelArray, Tiling, upscale
 from celeste_image.imaging.decode import open_upright
@@ -61,10 +66,6 @@ def load(model_dir: str, threads: int, half: bool) -> Network:
     Raises:
         WeightsMissing: The weights are not in the folder or do not load.
     """
-    # Idle threads must sleep: spinning tripled CPU time on a busy machine. ncnn reads this once, at import.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import ncnn
-
     command = {"command": f"celeste models pull local/{Path(model_dir).name}"}
     param = next(Path(model_dir).glob("*.param"), None)
     if param is None or not param.with_suffix(".bin").is_file():

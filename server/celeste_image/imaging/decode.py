@@ -14,7 +14,7 @@ from celeste_image.imaging.claims import check_claims, kind_of
 from celeste_image.imaging.colors import Convert, plain, to_srgb
 from celeste_image.imaging.declared import declared_in, depth_of, profile_of
 from celeste_image.imaging.limits import ImageLimits, too_large
-from celeste_image.imaging.truncated import lacks_end, mended
+from celeste_image.imaging.truncated import lacks_end, read_truncated
 
 __all__ = ["check_work", "notes_of", "open_image", "open_upright", "orientation_of"]
 
@@ -73,10 +73,10 @@ def open_image(data: bytes, limits: ImageLimits) -> Image.Image:
     try:
         return _decoded(data, kind, limits)
     except NotAnImage:
-        whole = mended(data, lambda changed: _decoded(changed, kind, limits))
-        if whole is None:
+        image = read_truncated(data, lambda changed: _decoded(changed, kind, limits))
+        if image is None:
             raise
-        return _decoded(whole, kind, limits)
+        return image
 
 
 def _decoded(data: bytes, kind: str, limits: ImageLimits) -> Image.Image:

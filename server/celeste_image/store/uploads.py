@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celeste_image.core.artifact import artifact_name
-from celeste_image.core.errors import DigestMismatch, InvalidRequest, StorageUnavailable
+from celeste_image.core.errors import DigestMismatch, InvalidRequest, UploadBusy
 from celeste_image.store.ages import Ages
 from celeste_image.store.files import check_room, file_failures, in_thread
 from celeste_image.store.index import check_owner
@@ -130,7 +130,8 @@ class Uploads:
 
         Raises:
             StorageFull: The disk has no room for uploads.
-            StorageUnavailable: The file can't be written, or another server keeps it open.
+            StorageUnavailable: The file can't be written.
+            UploadBusy: Another server keeps it open.
         """
         check_room(self._folder, self._reserve_bytes)
         path = self._path(owner, sha256)
@@ -149,7 +150,7 @@ class Uploads:
                     upload.close()
 
     async def _load(self, upload: Upload) -> None:
-        """Opens an upload's file. Raises OSError, and StorageUnavailable when another server keeps it open."""
+        """Opens an upload's file. Raises OSError, and UploadBusy when another server keeps it open."""
         give_up = asyncio.get_running_loop().time() + LOCK_SECONDS
         while True:
             try:
@@ -158,7 +159,7 @@ class Uploads:
                 upload.waited = True
                 if asyncio.get_running_loop().time() >= give_up:
                     text = f"another server has had this upload open for {LOCK_SECONDS:g} s"
-                    raise StorageUnavailable(text, retry_after=LOCK_SECONDS / 4) from error
+                    raise UploadBusy(text, retry_after=LOCK_SECONDS / 4) from error
             await asyncio.sleep(LOOK_SECONDS)
 
     async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:

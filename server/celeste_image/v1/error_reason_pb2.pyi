@@ -119,6 +119,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
     RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
     """
+    ERROR_REASON_UPLOAD_BUSY: _ErrorReason.ValueType  # 36
+    """ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+    retry.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call, for programs.
@@ -219,6 +223,10 @@ The server does not send the request again. Metadata `final` is `true` when the 
 ERROR_REASON_PROVIDERS_UNAVAILABLE: ErrorReason.ValueType  # 35
 """UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
 RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
+"""
+ERROR_REASON_UPLOAD_BUSY: ErrorReason.ValueType  # 36
+"""ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+retry.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -2688,6 +2688,9 @@ pub enum ErrorReason {
     /// UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
     /// RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
     ProvidersUnavailable = 35,
+    /// ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+    /// retry.
+    UploadBusy = 36,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2732,6 +2735,7 @@ impl ErrorReason {
             Self::ProviderFailed => "ERROR_REASON_PROVIDER_FAILED",
             Self::OutcomeUnknown => "ERROR_REASON_OUTCOME_UNKNOWN",
             Self::ProvidersUnavailable => "ERROR_REASON_PROVIDERS_UNAVAILABLE",
+            Self::UploadBusy => "ERROR_REASON_UPLOAD_BUSY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2773,6 +2777,7 @@ impl ErrorReason {
             "ERROR_REASON_PROVIDER_FAILED" => Some(Self::ProviderFailed),
             "ERROR_REASON_OUTCOME_UNKNOWN" => Some(Self::OutcomeUnknown),
             "ERROR_REASON_PROVIDERS_UNAVAILABLE" => Some(Self::ProvidersUnavailable),
+            "ERROR_REASON_UPLOAD_BUSY" => Some(Self::UploadBusy),
             _ => None,
         }
     }

@@ -48,8 +48,8 @@ class Work:
     read: int
 
 
-USUAL, NARROW = Work(500_000, 200_000), Work(300_000, 2_600)
-NARROW_FROM = 8
+USUAL, NARROW = Work(500_000, 120_000), Work(200_000, 1_300)
+NARROW_FROM = 20
 """An image is narrow if its longer side is this many times its shorter side: then it is seldom a page to be read."""
 
 

@@ -118,6 +118,7 @@ enum ErrorReason : int {
   ERROR_REASON_PROVIDER_FAILED = 33,
   ERROR_REASON_OUTCOME_UNKNOWN = 34,
   ERROR_REASON_PROVIDERS_UNAVAILABLE = 35,
+  ERROR_REASON_UPLOAD_BUSY = 36,
   ErrorReason_INT_MIN_SENTINEL_DO_NOT_USE_ =
       ::std::numeric_limits<::int32_t>::min(),
   ErrorReason_INT_MAX_SENTINEL_DO_NOT_USE_ =
@@ -128,11 +129,11 @@ extern const uint32_t ErrorReason_internal_data_[];
 inline constexpr ErrorReason ErrorReason_MIN =
     static_cast<ErrorReason>(0);
 inline constexpr ErrorReason ErrorReason_MAX =
-    static_cast<ErrorReason>(35);
+    static_cast<ErrorReason>(36);
 inline bool ErrorReason_IsValid(int value) {
-  return 0 <= value && value <= 35;
+  return 0 <= value && value <= 36;
 }
-inline constexpr int ErrorReason_ARRAYSIZE = 35 + 1;
+inline constexpr int ErrorReason_ARRAYSIZE = 36 + 1;
 const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ErrorReason_descriptor();
 template <typename T>
 const ::std::string& ErrorReason_Name(T value) {
@@ -143,7 +144,7 @@ const ::std::string& ErrorReason_Name(T value) {
 }
 template <>
 inline const ::std::string& ErrorReason_Name(ErrorReason value) {
-  return ::google::protobuf::internal::NameOfDenseEnum<ErrorReason_descriptor, 0, 35>(
+  return ::google::protobuf::internal::NameOfDenseEnum<ErrorReason_descriptor, 0, 36>(
       static_cast<int>(value));
 }
 inline bool ErrorReason_Parse(

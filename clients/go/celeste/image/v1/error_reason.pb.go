@@ -113,6 +113,9 @@ const (
 	// UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
 	// RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
 	ErrorReason_ERROR_REASON_PROVIDERS_UNAVAILABLE ErrorReason = 35
+	// ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+	// retry.
+	ErrorReason_ERROR_REASON_UPLOAD_BUSY ErrorReason = 36
 )
 
 // Enum value maps for ErrorReason.
@@ -154,6 +157,7 @@ var (
 		33: "ERROR_REASON_PROVIDER_FAILED",
 		34: "ERROR_REASON_OUTCOME_UNKNOWN",
 		35: "ERROR_REASON_PROVIDERS_UNAVAILABLE",
+		36: "ERROR_REASON_UPLOAD_BUSY",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -192,6 +196,7 @@ var (
 		"ERROR_REASON_PROVIDER_FAILED":       33,
 		"ERROR_REASON_OUTCOME_UNKNOWN":       34,
 		"ERROR_REASON_PROVIDERS_UNAVAILABLE": 35,
+		"ERROR_REASON_UPLOAD_BUSY":           36,
 	}
 )
 
@@ -367,7 +372,7 @@ const file_celeste_image_v1_error_reason_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter*\xc6\t\n" +
+	"retryAfter*\xe4\t\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -405,7 +410,8 @@ const file_celeste_image_v1_error_reason_proto_rawDesc = "" +
 	"!ERROR_REASON_PROVIDER_UNAVAILABLE\x10 \x12 \n" +
 	"\x1cERROR_REASON_PROVIDER_FAILED\x10!\x12 \n" +
 	"\x1cERROR_REASON_OUTCOME_UNKNOWN\x10\"\x12&\n" +
-	"\"ERROR_REASON_PROVIDERS_UNAVAILABLE\x10#B\x8e\x01\n" +
+	"\"ERROR_REASON_PROVIDERS_UNAVAILABLE\x10#\x12\x1c\n" +
+	"\x18ERROR_REASON_UPLOAD_BUSY\x10$B\x8e\x01\n" +
 	"\x1fio.github.celesteimage.image.v1B\x10ErrorReasonProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10Celeste.Image.V1b\x06proto3"
 
 var (

@@ -318,6 +318,15 @@ public enum ErrorReason
    * <code>ERROR_REASON_PROVIDERS_UNAVAILABLE = 35;</code>
    */
   ERROR_REASON_PROVIDERS_UNAVAILABLE(35),
+  /**
+   * <pre>
+   * ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+   * retry.
+   * </pre>
+   *
+   * <code>ERROR_REASON_UPLOAD_BUSY = 36;</code>
+   */
+  ERROR_REASON_UPLOAD_BUSY(36),
   UNRECOGNIZED(-1),
   ;
 
@@ -630,6 +639,15 @@ public enum ErrorReason
    * <code>ERROR_REASON_PROVIDERS_UNAVAILABLE = 35;</code>
    */
   public static final int ERROR_REASON_PROVIDERS_UNAVAILABLE_VALUE = 35;
+  /**
+   * <pre>
+   * ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
+   * retry.
+   * </pre>
+   *
+   * <code>ERROR_REASON_UPLOAD_BUSY = 36;</code>
+   */
+  public static final int ERROR_REASON_UPLOAD_BUSY_VALUE = 36;
 
 
   public final int getNumber() {
@@ -692,6 +710,7 @@ public enum ErrorReason
       case 33: return ERROR_REASON_PROVIDER_FAILED;
       case 34: return ERROR_REASON_OUTCOME_UNKNOWN;
       case 35: return ERROR_REASON_PROVIDERS_UNAVAILABLE;
+      case 36: return ERROR_REASON_UPLOAD_BUSY;
       default: return null;
     }
   }
