@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -183,10 +184,10 @@ def replaced(pools: dict[str, WorkerPool], folder: Path) -> Iterator[tuple[str, 
         yield name, pool
 
 
-async def attacked(name: str, pool: WorkerPool, place: World, other: int) -> dict[str, Any]:
+async def attacked(name: str, pool: WorkerPool, place: World, others: dict[str, int]) -> dict[str, Any]:
     place.fill()
     SIGNALS.clear()
-    task = place.task | {"other": other, "weights": [str(path) for path in pool._weights if path.is_dir()]}
+    task = place.task | others | {"weights": [str(path) for path in pool._weights if path.is_dir()]}
     reached: dict[str, list[str]]
     try:
         async with aclosing(pool.run(task)) as frames:
@@ -206,6 +207,8 @@ async def main(user: str, refused: str, *names: str) -> None:
     become(user)
     os.environ["CANARY_KEY"] = "canary-environment"
     with ExitStack() as undo:
+        bystander = undo.enter_context(subprocess.Popen(["sleep", "900"], env=os.environ))  # noqa: ASYNC220 - as a shell
+        undo.callback(bystander.kill)
         place = world(undo)
         root = Path(__file__).parents[2]
         modules = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="celeste-modules-")))
@@ -220,10 +223,10 @@ async def main(user: str, refused: str, *names: str) -> None:
             raise SystemExit(f"no engines {unknown}; there are {list(pools)}")
         victim = WorkerPool("tests.sandbox.engines.acts")
         async with aclosing(victim.run({"act": "hang"})) as frames:
-            other = (await anext(frames)).fields["pid"]
+            others = {"other": (await anext(frames)).fields["pid"], "bystander": bystander.pid}
             found = {}
             for name, pool in replaced({name: pools[name] for name in names or pools}, modules):
-                found[name] = await attacked(name, pool, place, other)
+                found[name] = await attacked(name, pool, place, others)
                 await pool.close()
         print(json.dumps(found))
 

@@ -5,12 +5,18 @@ import hashlib
 from collections import OrderedDict
 from contextlib import aclosing
 
+from pydantic import TypeAdapter
+
 from celeste_image.core.errors import EngineLost, ImageRefused
 from celeste_image.core.image import ImageFacts
+from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.imaging.limits import ImageLimits
+from celeste_image.sandbox.frames import all_of, reading
 from celeste_image.sandbox.pool import WorkerPool
 
 __all__ = ["Guard", "ImageLimits"]
+
+FACTS = TypeAdapter(ImageFacts)
 
 REMEMBERED = 1000
 """How many digests of images that ended a process are kept: the latest."""
@@ -67,11 +73,12 @@ class Guard:
 
     async def _decode(self, data: bytes) -> ImageFacts:
         async with aclosing(self._pool.run({"limits": self.limits.as_task()}, [data])) as frames:
-            # Read to the end: a worker is killed when its task is left early.
-            facts = [
-                ImageFacts(**frame.fields | {"notes": tuple(frame.fields.get("notes", ()))}) async for frame in frames
-            ]
-        return facts[0]
+            with reading():
+                (frame,) = await all_of(frames, 1)
+                facts = FACTS.validate_python(frame.fields)
+                if facts.media_type not in IMAGE_TYPES or min(facts.width, facts.height) < 1:
+                    raise ValueError("no facts of an image")
+        return facts
 
 
 async def _digest(data: bytes) -> str:

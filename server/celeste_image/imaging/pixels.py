@@ -6,6 +6,8 @@ from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
+from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter
+
 from celeste_image.core.edits import Mask, nothing_marked
 from celeste_image.core.errors import (
     CelesteError,
@@ -18,7 +20,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.frames import Frame, all_of, reading
 from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Difference", "MaskForm", "Pixels", "Rewritten"]
@@ -73,6 +75,9 @@ class Rewritten:
     recipe_error: str = ""
 
 
+DIFFERENCE, REWRITTEN = TypeAdapter(Difference), TypeAdapter(Rewritten)
+
+
 class Pixels:
     """Works on the pixels of a provider's images. Processes start with the first task; `close` ends them.
 
@@ -122,7 +127,7 @@ class Pixels:
             InvalidRequest: The mask marks nothing: the provider would be paid for the same image.
         """
         (frame,) = await self._given({"do": "mask", "form": form, **_how(mask)}, [mask.image])
-        if not frame.fields["marks"]:
+        if not frame.fields.get("marks"):
             low, high = frame.fields["found"]
             raise InvalidRequest.at(f"{path}.image", nothing_marked(mask.polarity, mask.feather, (low, high)))
         return frame.payload
@@ -132,7 +137,7 @@ class Pixels:
     ) -> tuple[bytes, bytes]:
         """Returns two PNGs: the image with transparent borders, in pixels, and the mask of the borders."""
         sides = {"left": left, "right": right, "top": top, "bottom": bottom}
-        canvas, mask = await self._given({"do": "pad", "form": form, **sides}, [image])
+        canvas, mask = await self._given({"do": "pad", "form": form, **sides}, [image], 2)
         return canvas.payload, mask.payload
 
     async def png(self, image: ImageInput) -> bytes:
@@ -194,8 +199,8 @@ class Pixels:
         """
         task = {"do": "lock", "media_type": media_type, **_how(mask)}
         frame = await self._answered(task, data, [image, mask.image])
-        found = frame.fields
-        return frame.payload, Difference(found["outside"], found["inside"], found["peak"])
+        with reading():
+            return frame.payload, DIFFERENCE.validate_python(frame.fields)
 
     async def rewritten(self, data: bytes, *, strip: bool, recipe: RecipeTexts | None) -> Rewritten:
         """Returns an image's file without its metadata, with a recipe, or both; its pixels stay bit for bit.
@@ -205,7 +210,8 @@ class Pixels:
         """
         texts = asdict(recipe) if recipe else None
         frame = await self._answered({"do": "metadata", "strip": strip, "recipe": texts}, data)
-        return Rewritten(frame.payload, frame.fields["strip_error"], frame.fields["recipe_error"])
+        with reading():
+            return REWRITTEN.validate_python({**frame.fields, "data": frame.payload})
 
     async def compared(self, image: ImageInput, mask: Mask, data: bytes) -> Difference:
         """Returns how far a vendor's edit of an image by a mask is from the image.
@@ -225,10 +231,10 @@ class Pixels:
         """Ends the idle processes."""
         await self._pool.close()
 
-    async def _given(self, task: dict[str, Any], images: Sequence[ImageInput]) -> list[Frame]:
-        """Runs a task on a request's images."""
+    async def _given(self, task: dict[str, Any], images: Sequence[ImageInput], made: int = 1) -> list[Frame]:
+        """Runs a task on a request's images; returns the messages with the images that it made."""
         limits = [_limits_of(images)] * len(images)
-        return await self._frames(task | {"limits": limits}, [image.data for image in images])
+        return await self._frames(task | {"limits": limits}, [image.data for image in images], made)
 
     async def _answered(self, task: dict[str, Any], data: bytes, given: Sequence[ImageInput] = ()) -> Frame:
         """Runs a task on a vendor's image, the last one; images of the request may come before it."""
@@ -244,10 +250,23 @@ class Pixels:
         text = f"{self._provider}: its image can't be used: {error.message}"
         return ProviderFailed(text, metadata={"provider": self._provider})
 
-    async def _frames(self, task: dict[str, Any], pictures: Sequence[bytes]) -> list[Frame]:
+    async def _frames(self, task: dict[str, Any], pictures: Sequence[bytes], made: int = 1) -> list[Frame]:
         async with aclosing(self._pool.run(task, pictures)) as frames:
-            # Read to the end: a worker is killed when its task is left early.
-            return [frame async for frame in frames]
+            with reading():
+                found = await all_of(frames, made)
+                if len(found) < made:
+                    raise ValueError("fewer messages than images")
+        return found
+
+
+class _Facts(BaseModel):
+    """Fields of a message about an image."""
+
+    model_config = ConfigDict(strict=True)
+
+    media_type: Literal["image/png", "image/jpeg", "image/webp", "image/avif"]
+    width: PositiveInt
+    height: PositiveInt
 
 
 def _how(mask: Mask) -> dict[str, Any]:
@@ -255,7 +274,9 @@ def _how(mask: Mask) -> dict[str, Any]:
 
 
 def _facts(frame: Frame) -> tuple[str, int, int]:
-    return str(frame.fields["media_type"]), int(frame.fields["width"]), int(frame.fields["height"])
+    with reading():
+        found = _Facts.model_validate(frame.fields)
+    return found.media_type, found.width, found.height
 
 
 def _limits_of(images: Sequence[ImageInput]) -> dict[str, int]:

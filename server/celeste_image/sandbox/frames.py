@@ -9,13 +9,25 @@ A malicious image may have taken over its worker, so the reader checks both leng
 """
 
 import asyncio
+import contextlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
-__all__ = ["MAX_JSON_BYTES", "MAX_PAYLOAD_BYTES", "BadFrame", "Frame", "read_frame", "receive_frame"]
+from celeste_image.core.errors import EngineLost
+
+__all__ = [
+    "MAX_JSON_BYTES",
+    "MAX_PAYLOAD_BYTES",
+    "BadFrame",
+    "Frame",
+    "all_of",
+    "read_frame",
+    "reading",
+    "receive_frame",
+]
 
 HEADER = struct.Struct(">IQ")
 MAX_JSON_BYTES = 1 << 20
@@ -24,6 +36,19 @@ MAX_PAYLOAD_BYTES = 256 << 20
 
 class BadFrame(Exception):
     """The other side sent malformed bytes and can't be trusted any more."""
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Raises EngineLost, with metadata `at` "work", when a frame of a process is not as the block needs it.
+
+    A process that was taken over sends anything: missing fields, other types, values out of range. That is no bug of
+    the server.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise EngineLost("the engine's process sent a malformed message", metadata={"at": "work"}) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +63,16 @@ class Frame:
         """Returns the header and the JSON text; the caller writes the payload after them."""
         text = json.dumps({**self.fields, "kind": self.kind}, separators=(",", ":")).encode()
         return HEADER.pack(len(text), len(self.payload)) + text
+
+
+async def all_of(frames: AsyncIterator[Frame], most: int) -> list[Frame]:
+    """Returns the frames of a task, which the server holds in memory. Raises ValueError for more than `most`."""
+    found: list[Frame] = []
+    async for frame in frames:
+        if len(found) == most:
+            raise ValueError(f"more than {most} messages")
+        found.append(frame)
+    return found
 
 
 def task_frame(task: dict[str, Any], pictures: Sequence[bytes]) -> Frame:
@@ -63,15 +98,23 @@ def decode_header(header: bytes) -> tuple[int, int]:
 
 
 def decode_frame(text: bytes, payload: bytes) -> Frame:
-    """Returns the frame. Raises BadFrame when the text is not a JSON object with a `kind`."""
+    """Returns the frame. Raises BadFrame when the text is not a JSON object with a `kind`, or has half characters."""
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, parse_constant=_no_number)
         kind = fields.pop("kind")
+        if b"\\u" in text:
+            json.dumps(
+                fields, ensure_ascii=False
+            ).encode()  # JSON can hold half of a surrogate pair, which no other format can
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise BadFrame("a frame without kind") from error
     if not isinstance(kind, str):
         raise BadFrame("a frame whose kind is not text")
     return Frame(kind, fields, payload)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def read_frame(stream: BinaryIO) -> Frame | None:

@@ -11,9 +11,19 @@ from typing import Any
 
 import structlog
 
-from celeste_image.core.errors import ERRORS, EngineLost, InternalError, Violation
+from celeste_image.core.errors import (
+    ERRORS,
+    EngineLost,
+    EngineMemory,
+    ImageTooLarge,
+    InvalidRequest,
+    NotAnImage,
+    ProviderFailed,
+    Violation,
+    WeightsMissing,
+)
 from celeste_image.core.protection import Protection
-from celeste_image.sandbox.frames import BadFrame, Frame, receive_frame, task_frame
+from celeste_image.sandbox.frames import BadFrame, Frame, reading, receive_frame, task_frame
 from celeste_image.sandbox.lines import pass_on_lines
 from celeste_image.sandbox.protections import unprotected
 from celeste_image.sandbox.watch import Watch
@@ -36,8 +46,11 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "TMPDIR", "SYSTEMROOT
 """Environment variables that a worker gets. All others, such as keys, stay with the server."""
 
 
-MAX_VIOLATIONS = 100
-"""Most violations read from an engine's error."""
+_RAISED = (EngineMemory, ImageTooLarge, InvalidRequest, NotAnImage, ProviderFailed, WeightsMissing)
+RAISED = {each.reason for each in _RAISED}
+"""Reasons of the errors that engines raise."""
+MAX_METADATA, MAX_VIOLATIONS, MAX_TEXT = 10, 10, 500
+"""Most entries and characters of an engine's error: gRPC cuts connections whose trailers exceed 16 KiB."""
 
 
 class WorkerPool:
@@ -124,11 +137,13 @@ class WorkerPool:
                 async with contextlib.aclosing(worker.run(task, pictures, self._seconds)) as frames:
                     async for frame in frames:
                         if frame.kind in ("done", "error"):
+                            with reading():
+                                error = _error_of(frame) if frame.kind == "error" else None
                             done = True
                             self._idle.append(worker)
                             worker.rest()
-                            if frame.kind == "error":
-                                raise _error_of(frame)
+                            if error:
+                                raise error
                             break
                         if (answer := (yield frame)) is not None:
                             await worker.send(answer)
@@ -270,7 +285,8 @@ class _Worker:
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             self._end()
             status = await self._process.wait()
-            cause = self._watch.verdict or f"ended early ({_ending(status)})"
+            malformed = "sent a malformed message" if isinstance(error, BadFrame) else ""
+            cause = self._watch.verdict or malformed or f"ended early ({_ending(status)})"
             raise EngineLost(f"the engine's process {cause}", metadata={"at": at}) from error
 
     def rest(self) -> None:
@@ -305,11 +321,23 @@ def _ending(status: int) -> str:
 
 
 def _error_of(frame: Frame) -> Exception:
-    """Returns the error that an engine raised. Its message may be shown: engines are our own code."""
+    """Returns the error that an engine raised. Its message may be shown: engines are our own code.
+
+    One that was taken over can't choose another kind of error, nor one that is too large for an answer. Raises an
+    error that `reading` knows when the fields have other types.
+    """
     fields = frame.fields
-    cls = ERRORS.get(str(fields.get("reason")), InternalError)
-    if cls is InternalError:
+    if fields["reason"] not in RAISED:
         return RuntimeError("an engine failed; its traceback is in the log")
-    metadata = {str(k): str(v) for k, v in dict(fields.get("metadata") or {}).items()}
-    violations = [Violation(*map(str, each[:3])) for each in list(fields.get("violations") or ())[:MAX_VIOLATIONS]]
-    return cls(str(fields.get("message", ""))[:1000], metadata=metadata, violations=violations)
+    metadata = {_text(name): _text(value) for name, value in fields.get("metadata", {}).items()}
+    violations = [Violation(*map(_text, each)) for each in fields.get("violations", [])]
+    if len(metadata) > MAX_METADATA or len(violations) > MAX_VIOLATIONS:
+        raise ValueError("a large error")
+    return ERRORS[fields["reason"]](_text(fields["message"]), metadata=metadata, violations=violations)
+
+
+def _text(value: object) -> str:
+    """Returns a text of an error, without its end if it is long."""
+    if not isinstance(value, str):
+        raise TypeError("a text is none")
+    return value[:MAX_TEXT]

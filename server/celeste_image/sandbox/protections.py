@@ -10,7 +10,8 @@ BY: Mapping[Protection, Collection[Collection[str]]] = {
     Protection.READS: (("landlock",), ("private_root",)),
     Protection.WRITES: (("private_root",), ("system_calls",)),
     Protection.NETWORK: (("system_calls",), ("network_namespace", "private_root")),
-    Protection.PROCESSES: (("system_calls",),),
+    # Without one of these, files in /proc show environment and memory of the same user's other processes.
+    Protection.PROCESSES: tuple(("system_calls", files) for files in ("landlock", "private_root", "other_user")),
     Protection.PROGRAMS: (("system_calls",),),
     Protection.PRIVILEGES: (("no_capabilities", "no_new_privileges"),),
 }

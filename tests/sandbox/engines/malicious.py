@@ -500,6 +500,11 @@ def a_program_in_memory(task: dict[str, Any]) -> None:
     call("execveat", descriptor, b"", None, None, 0x1000)
 
 
+@attack("the environment of the user's other programs")
+def environment_of_a_bystander(task: dict[str, Any]) -> None:
+    secret_in(Path(f"/proc/{task['bystander']}/environ").read_bytes())
+
+
 OTHERS = "other processes: signals and limits"
 
 

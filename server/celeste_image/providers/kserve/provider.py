@@ -18,6 +18,8 @@ from dataclasses import asdict, replace
 from importlib.util import find_spec
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from celeste_image.core.analysis import Analysis, ImageContent, ImageTag, LeftOutFinding
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard
@@ -48,12 +50,13 @@ from celeste_image.providers.kserve.settings import (
     WholeModel,
 )
 from celeste_image.providers.kserve.signature import Signature, form_of
-from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.frames import Frame, reading
 
 __all__ = ["KIND", "KServe"]
 
 MEMORY_BYTES = 3 << 30
 """Memory of a worker process; the image and the result have at most 40 megapixels each."""
+SHAPE = TypeAdapter(list[int])
 NOT_LOOKED_FOR = tuple(LeftOutFinding(field, "the model finds only tags") for field in ("objects", "colors", "texts"))
 SEAM = 2
 """Pixels of the source by which rounding may enlarge a tile."""
@@ -185,7 +188,9 @@ class KServe:
         infer = self._inferring(model, given, made.name, call)
         async with aclosing(self._answered(task, [request.image.data], infer)) as frames:
             async for frame in frames:
-                yield event_of(frame)
+                with reading():
+                    event = event_of(frame)
+                yield event
 
     async def _classify(
         self, request: Analyze, model: ClassifyModel, signature: Signature, call: Call
@@ -200,12 +205,11 @@ class KServe:
         }
         async with aclosing(self._seen(task, request.image, model, signature, call)) as frames:
             async for frame in frames:
-                if frame.fields["classes"] != len(labels):
-                    text = (
-                        f"the model returned {frame.fields['classes']} scores, but its table has {len(labels)} labels"
-                    )
-                    raise ProviderFailed(text)
-                named = [(labels[index], score) for index, score in frame.fields["tags"]]
+                found = frame.fields.get("classes")
+                if found != len(labels):
+                    raise ProviderFailed(f"the model returned {found} scores, but its table has {len(labels)} labels")
+                with reading():
+                    named = [(labels[index], float(score)) for index, score in frame.fields["tags"]]
                 tags = tuple(ImageTag(name, score) for name, score in named if name)
                 yield Analyzed(Analysis(content=ImageContent(tags, left_out=NOT_LOOKED_FOR)))
 
@@ -215,7 +219,9 @@ class KServe:
         task = {"do": "cut", "values": model.values}
         async with aclosing(self._seen(task, request.image, model, signature, call)) as frames:
             async for frame in frames:
-                yield event_of(frame)
+                with reading():
+                    event = event_of(frame)
+                yield event
 
     def _seen(
         self, task: dict[str, Any], image: ImageInput, model: WholeModel, signature: Signature, call: Call
@@ -234,7 +240,9 @@ class KServe:
         """Returns a function that runs one inference on the tensor in an engine's frame."""
 
         async def infer(asked: Frame) -> Contents:
-            tensor = Contents(given.name, given.datatype, asked.fields["shape"], asked.payload)
+            with reading():
+                shape = SHAPE.validate_python(asked.fields["shape"])
+            tensor = Contents(given.name, given.datatype, shape, asked.payload)
             return await self._server.infer(model.on_server, model.version, [tensor], output, call.deadline)
 
         return infer
@@ -265,7 +273,8 @@ class KServe:
         task = {"do": "paint", "datatype": contents.datatype, "shape": list(contents.shape), "output": asdict(made)}
         async with aclosing(self._pool.run(task, [contents.data])) as frames:
             async for frame in frames:
-                event = event_of(frame)
+                with reading():
+                    event = event_of(frame)
                 yield replace(event, seed=request.seed) if isinstance(event, Picture) else event
 
     async def _answered(

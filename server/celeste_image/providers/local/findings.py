@@ -1,7 +1,10 @@
 """Converts the JSON results of analysis engines to core values."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from celeste_image.core.analysis import (
     Analysis,
@@ -23,9 +26,19 @@ from celeste_image.core.safety import SafetyAnalysis, SafetyScore
 
 __all__ = ["analysis_of"]
 
+ANALYSIS = TypeAdapter(Analysis)
+"""Checks the types of all findings: an engine that was taken over sends any."""
+
 
 def analysis_of(kind: str, found: Mapping[str, Any]) -> Analysis:
-    """Returns the analysis for an engine's JSON values. Raises ValueError for an unknown kind."""
+    """Returns the analysis for an engine's JSON values.
+
+    Raises LookupError, TypeError or ValueError for values of other names or types.
+    """
+    return ANALYSIS.validate_python(asdict(_analysis(kind, found)))
+
+
+def _analysis(kind: str, found: Mapping[str, Any]) -> Analysis:
     match AnalysisKind(kind):
         case AnalysisKind.METADATA:
             return Analysis(metadata=_metadata(**found))

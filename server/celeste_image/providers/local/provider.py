@@ -1,7 +1,11 @@
 """The local provider: runs image engines on this machine, each in its own worker processes."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
@@ -11,6 +15,9 @@ from celeste_image.core.events import (
     ComputeUsed,
     Event,
     Fidelity,
+    Picture,
+    Preview,
+    Progress,
     Queued,
     Warned,
 )
@@ -23,12 +30,16 @@ from celeste_image.providers.local.models import MODELS, all_models
 from celeste_image.providers.local.models.model import LocalModel
 from celeste_image.providers.local.models.shared import ANY_PROMPT
 from celeste_image.providers.local.options import LocalOptions, LocalSettings
-from celeste_image.sandbox.frames import Frame
+from celeste_image.sandbox.frames import Frame, reading
 
 __all__ = ["PROVIDER", "LocalProvider"]
 
 FAILURES = (EngineMemory, EngineLost, WeightsMissing, RuntimeError)
 """What one engine of several may raise without harm to the others; RuntimeError is a bug, see `WorkerPool.run`."""
+
+
+PROGRESS, MESSAGES = 100_000, 100
+"""Most messages of a kind in a call. An engine that was taken over sends any number."""
 
 
 class LocalProvider:
@@ -81,6 +92,8 @@ class LocalProvider:
         began = self._clock()
         failures: list[Exception] = []
         stages = model.stages(request)
+        left = Counter({Progress: PROGRESS, Picture: max(1, getattr(request, "count", 1))})
+        left.update(dict.fromkeys((Analyzed, Fidelity, Preview, Warned), MESSAGES))
         for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
             pool = self.pools[stage.card.id, stage.engine]
@@ -89,8 +102,12 @@ class LocalProvider:
             try:
                 async with aclosing(pool.run(task, pictures)) as frames:
                     async for frame in frames:
-                        for event in _events(frame):
-                            yield event
+                        with reading():
+                            event = _event(frame)
+                            left[type(event)] -= 1
+                            if left[type(event)] < 0:
+                                raise ValueError("more messages than a call can have")
+                        yield event
             except FAILURES as error:
                 failures.append(error)
                 left_out = model.without(stage, request, error)
@@ -108,17 +125,27 @@ class LocalProvider:
 PROVIDER = LocalProvider
 
 
-def _events(frame: Frame) -> Iterator[Event]:
-    """Yields the events for an engine's message."""
-    fields = frame.fields
+class _Told(BaseModel):
+    """Fields of the messages `warned` and `measured`."""
+
+    model_config = ConfigDict(strict=True)
+
+    path: Annotated[str, Field(max_length=200)]
+    text: Annotated[str, Field(max_length=2000)] = ""
+    value: JsonValue = None
+
+
+def _event(frame: Frame) -> Event:
+    """Returns the event for an engine's message. Raises an error that `reading` knows for a malformed one."""
     match frame.kind:
         case "warned":
-            more = f"; {ANY_PROMPT}" if fields["path"].endswith("prompt") else ""
-            yield Warned(fields["path"], fields["text"] + more)
+            told = _Told.model_validate(frame.fields)
+            more = f"; {ANY_PROMPT}" if told.path.endswith("prompt") else ""
+            return Warned(told.path, told.text + more)
         case "measured":
-            line = FidelityLine.found(fields["path"], fields.get("value"), problem=fields.get("text", ""))
-            yield Fidelity(line)
+            told = _Told.model_validate(frame.fields)
+            return Fidelity(FidelityLine.found(told.path, told.value, problem=told.text))
         case "analysis":
-            yield Analyzed(analysis_of(fields["part"], fields["found"]))
+            return Analyzed(analysis_of(frame.fields["part"], frame.fields["found"]))
         case _:
-            yield event_of(frame)
+            return event_of(frame)
