@@ -129,6 +129,12 @@ def test_unknown_tables_of_the_environment_are_refused(monkeypatch: pytest.Monke
         Settings()
 
 
+def test_a_whole_table_in_a_variable_is_not_ignored_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELESTE_PROVIDERS", '{"openai": {"tries": 1}}')
+    with pytest.raises(ValueError, match=r"^CELESTE_PROVIDERS: .* such as CELESTE_PROVIDERS__KEY"):
+        Settings()
+
+
 def test_our_variables_that_are_no_settings_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_ADDRESS", "127.0.0.1:1")
     assert Settings().log.level == "info"

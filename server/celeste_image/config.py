@@ -410,7 +410,12 @@ class _Environment(EnvSettingsSource):
     """Variables with `__`."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name: value for name, value in super()._load_env_vars().items() if "__" in name}
+        found = super()._load_env_vars()
+        for table in self.settings_cls.model_fields:
+            name = f"{PREFIX}{table}".upper()
+            if (found.get(name.lower()) or "").lstrip().startswith("{"):  # Kubernetes sets no such value
+                raise ValueError(f"{name}: a table is set by the variables of its keys, such as {name}__KEY")
+        return {name: value for name, value in found.items() if "__" in name}
 
     def __call__(self) -> dict[str, Any]:
         """Returns the values. Raises ValueError for a list or a table that is not JSON."""

@@ -161,7 +161,7 @@ class Operated:
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("CELESTE_")} | {
             "OPENAI_API_KEY": key["openai"],
             "A_VARIABLE": key["azure_openai"],
-            "CELESTE_PROVIDERS": json.dumps(tables),
+            **{f"CELESTE_PROVIDERS__{name.upper()}": json.dumps(table) for name, table in tables.items()},
             "CELESTE_CONFIG": str(folder / "celeste.toml"),
             "CELESTE_STORE__URL": self.store.as_uri(),
             "CELESTE_STORE__RESERVE_BYTES": "0",
@@ -216,11 +216,11 @@ async def test_a_server_shows_no_key_to_anybody(
                     await streamed(sweep, channel, request, 5.0)
     keys = {entry.key for entry in emulator.ledger.of("compatible", "call")}
     assert len(keys) == 2, "both keys were sent to the vendor"
-    wrong = json.dumps({"openai": {"kye": canaries["openai"].key}})
+    wrong = json.dumps({"kye": canaries["openai"].key})
     commands = [
         (4, ["a boat", "--model", "openai/gpt-image-2"], {"OPENAI_API_KEY": foreign.key}),
         (4, ["providers", "check"], {"OPENAI_API_KEY": foreign.key}),
-        (2, ["serve"], {"CELESTE_PROVIDERS": wrong}),
+        (2, ["serve"], {"CELESTE_PROVIDERS__OPENAI": wrong}),
     ]
     done_all = await asyncio.gather(
         *(asyncio.to_thread(operated.command, *arguments, **more) for _, arguments, more in commands)

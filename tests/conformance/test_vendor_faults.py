@@ -50,6 +50,8 @@ IN_AN_HOUR = "in an hour"
 """Stands for the date then, which is made as the test runs."""
 BY_URL = ("bfl", "compatible")
 """Vendors that name results by URLs."""
+NO_URLS = [name for name in EMULATED if name != "compatible"]
+"""Vendors whose first answer has no URL of an image."""
 JOBS = ("bfl",)
 
 
@@ -78,7 +80,7 @@ def limited(what: str, after: str, seconds: float | None) -> Fault:
 FAULTS = [
     Fault("reset before the request", "answer=reset on=connection", [UNKNOWN, DOWN]),
     Fault("reset after the request", "answer=reset", [UNKNOWN]),
-    Fault("cut within the answer", "answer=cut", [UNKNOWN], only=[name for name in EMULATED if name != "compatible"]),
+    Fault("cut within the answer", "answer=cut", [UNKNOWN], only=NO_URLS),
     Fault("cut behind the image's URL", "answer=cut", [DONE], only=["compatible"]),
     Fault("no answer in time", "answer=hang", [UNKNOWN, LATE], seconds=0.5),
     Fault("a slow answer", "answer=slow", [UNKNOWN, LATE], seconds=0.5),
@@ -105,7 +107,8 @@ FAULTS = [
     Fault("504, charged", "status=504 charged=true", [UNKNOWN]),
     Fault("a page", "answer=html", [UNKNOWN, FAILED]),
     Fault("another type", "answer=list", [UNKNOWN, FAILED]),
-    Fault("truncated JSON", "answer=truncated", [UNKNOWN, FAILED]),
+    Fault("truncated JSON", "answer=truncated", [UNKNOWN, FAILED], only=NO_URLS),
+    Fault("JSON truncated behind the image's URL", "answer=truncated", [DONE], only=["compatible"]),
     Fault("bad base64", "answer=bad-base64", [FAILED], only=[name for name in EMULATED if name not in BY_URL]),
     Fault("an oversized answer", "answer=oversized", [UNKNOWN]),
     Fault("redirected to a private address", "answer=redirect", [UNKNOWN, FAILED]),

@@ -112,7 +112,7 @@ def test_what_all_kinds_have(asked: list[tuple[Edit, str]]) -> None:
         ("instruct none.png winter", "none.png: No such file"),
         ("photo.png", "Missing argument 'PROMPT'"),
         ("recolor photo.png red", "Missing option '--target'"),
-        ("outpaint photo.png --left 9000", "0<=x<=8192"),
+        ("outpaint photo.png --left 9000", "must be a whole number, 0 to 8,192, is 9000"),
     ],
 )
 def test_a_slip_is_told(asked: list[tuple[Edit, str]], typed: str, text: str) -> None:

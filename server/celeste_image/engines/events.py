@@ -27,7 +27,7 @@ class _Made(BaseModel):
 
     width: Annotated[int, Field(ge=1, lt=1 << 31)]
     height: Annotated[int, Field(ge=1, lt=1 << 31)]
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
     trained: bool | None = None
 
 
