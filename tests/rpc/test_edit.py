@@ -48,13 +48,6 @@ async def test_outpaint_streams_real_progress(channel: grpc.aio.Channel) -> None
     assert line.outcome == pb.FIDELITY_OUTCOME_DROPPED
 
 
-async def test_an_empty_mask_warns(channel: grpc.aio.Channel) -> None:
-    edit = EditRequest(image=ImageInput(data=SOURCE), erase=edits.EraseEdit(mask=mask(0, 0, 0, 0)))
-    request = StreamRequest(operation=pb.Operation(edit=edit))
-    events = [response.event async for response in ImageServiceStub(channel).Stream(request)]
-    assert [event.warning.path for event in events if event.HasField("warning")] == ["erase.mask.image"]
-
-
 async def test_what_no_local_model_does_is_refused(channel: grpc.aio.Channel) -> None:
     instruct = edits.InstructEdit(prompt="a cat")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
