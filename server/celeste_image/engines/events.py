@@ -53,7 +53,7 @@ def event_of(frame: Frame) -> Event:
 
 
 def _type_of(frame: Frame) -> str:
-    """Returns the media type of a frame's image; a web page or a script is none, whatever the frame says."""
+    """Returns the media type of an image, by its bytes. Raises ValueError if they are no image, or another type."""
     found = media_type(frame.payload[:16])
     if found not in IMAGE_TYPES or found != frame.fields["media_type"]:
         raise ValueError(f"an engine sent {found} as an image")

@@ -14,7 +14,7 @@ __all__ = ["limiting"]
 def limiting(run: CandidateRun, slots: Slots, is_small: Callable[[ImageRequest], bool] | None = None) -> CandidateRun:
     """Waits for a slot and reports the position in the queue. The slot is free again when the work has stopped.
 
-    `is_small` tells the work that may take the slots of small work; None means that there is none.
+    `is_small` returns whether a call may take a slot of small work; None means that no work is small.
     """
 
     async def limited(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:

@@ -1,4 +1,4 @@
-"""Landlock, since Linux 5.13: a process gives up the file system, TCP, and signals to processes outside, for good."""
+"""Landlock, since Linux 5.13: a process irrevocably gives up the file system, TCP, and signals to other processes."""
 
 import os
 import struct

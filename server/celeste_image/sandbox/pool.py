@@ -180,7 +180,7 @@ class WorkerPool:
         return controls
 
     async def _take(self) -> "_Worker | None":
-        """Returns the most recently used idle worker that is alive, whose caches are warm; None if there is none.
+        """Returns the living idle worker that was used last, whose caches are warm; None if no idle worker lives.
 
         A worker can't read weights that were put there after its start, so then it ends.
         """

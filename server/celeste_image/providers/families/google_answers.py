@@ -233,7 +233,7 @@ def _places(part: Any) -> tuple[str, ...]:
 
 
 def _blocked(provider: str, answer: Any, said: Said) -> CelesteError | None:
-    """Returns the refusal of the prompt; None if it was not refused. A reason that is unspecified is none."""
+    """Returns the refusal of the prompt; None if it was not refused. An unspecified reason does not count."""
     feedback = at(answer, "prompt_feedback")
     reason = reason_in(at(feedback, "block_reason"), BLOCK_REASONS)
     if not reason and _is_rated(feedback) and not at(answer, "candidates"):

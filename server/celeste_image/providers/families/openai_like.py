@@ -58,7 +58,7 @@ class Profile:
         end_user: The API's field for the id of the end user.
         response_format: Value of `response_format`, `url` or `b64_json`; empty means that it is not sent.
         most_previews: Most partial images of a stream.
-        responses_path: Path of the Responses API, for language models; empty if there is none.
+        responses_path: Path of the Responses API, for language models; empty if the vendor lacks it.
     """
 
     generate_path: str = "/images/generations"

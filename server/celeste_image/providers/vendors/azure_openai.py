@@ -85,7 +85,7 @@ class AzureSettings(OpenAISettings):
         return self
 
     def image_deployment_of(self, language: Deployment) -> str:
-        """Returns the deployment that draws for a language model; empty if there is none."""
+        """Returns the deployment that draws for a language model; empty if no deployment can."""
         images = (each.id for each in self.models if not each.model.startswith(LANGUAGE_MODELS))
         return language.image_deployment or next(images, "")
 
