@@ -220,6 +220,10 @@ async def test_small_work_does_not_wait_for_large_work() -> None:
         large = [stub.Stream(streamed(long_upscale()))]
         await until_progress(large[0])
         large.append(stub.Stream(streamed(long_upscale())))
+        async for response in large[1]:  # large work waits as before, and is told where
+            if response.event.WhichOneof("kind") == "queued":
+                assert response.event.queued.position == 1
+                break
         image = ImageInput(data=pictures.photo(64))
         small = [
             stub.Generate(GenerateRequest(prompt="a red fox", model="local/compose")),
@@ -228,10 +232,6 @@ async def test_small_work_does_not_wait_for_large_work() -> None:
             stub.Upscale(UpscaleRequest(image=image, factor=2, model="local/realesrgan-animevideov3")),
         ]
         await asyncio.wait_for(asyncio.gather(*small), 60)
-        assert not large[0].done()
-        async for response in large[1]:  # large work waits as before, and is told where
-            if response.event.WhichOneof("kind") == "queued":
-                assert response.event.queued.position == 1
-                break
+        assert not any(call.done() for call in large)
         for call in large:
             call.cancel()
