@@ -5,7 +5,7 @@ import pytest
 from tests.support.s3 import S3, serving
 from tests.support.stores import StoreSetup, setup_at
 
-from celeste_image.store.backend import open_backend
+from celeste_image.store.open import open_backend
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture(params=["memory", "disk", "s3"])
-def setup(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetup:
+def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSetup]:
     """An empty store of each kind."""
     options: dict[str, str] = {}
     if request.param == "memory":
@@ -25,9 +25,13 @@ def setup(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetup:
     else:
         s3: S3 = request.getfixturevalue("s3")
         url, options = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}"), s3.options()
-    return setup_at(open_backend(url, options), tmp_path / "spool")
+    setup = setup_at(open_backend(url, options), tmp_path / "spool")
+    yield setup
+    setup.close()
 
 
 @pytest.fixture
-def on_disk(tmp_path: Path) -> StoreSetup:
-    return setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+def on_disk(tmp_path: Path) -> Iterator[StoreSetup]:
+    setup = setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+    yield setup
+    setup.close()
