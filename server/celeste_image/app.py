@@ -186,7 +186,13 @@ def _folder_of(url: str) -> Path:
 def open_tools(settings: Settings) -> Tools:
     """Returns what the providers of a server work with."""
     workers = Workers(settings.sandbox.required)
-    pixels = Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds, workers=workers)
+    pixels = Pixels(
+        "pipeline",
+        size=PIXEL_PROCESSES,
+        seconds=settings.images.decoder_seconds,
+        decode_outputs=settings.images.decode_outputs,
+        workers=workers,
+    )
     return Tools(pixels, workers=workers)
 
 
