@@ -93,7 +93,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     closing.push_async_callback(tools.pixels.close)
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
-    guard = Guard(decoders, _limits(settings.images))
+    guard = Guard(decoders, _limits(settings.images), large=max(1, settings.images.decoders - 1))
     uris = _open_uris(settings)
     closing.push_async_callback(uris.close)
 
