@@ -93,7 +93,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     closing.push_async_callback(tools.pixels.close)
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
-    guard = Guard(decoders, _limits(settings.images))
+    guard = Guard(decoders, _limits(settings.images), large=max(1, settings.images.decoders - 1))
     uris = _open_uris(settings)
     closing.push_async_callback(uris.close)
 
@@ -189,7 +189,13 @@ def _folder_of(url: str) -> Path:
 def open_tools(settings: Settings) -> Tools:
     """Returns what the providers of a server work with."""
     workers = Workers(settings.sandbox.required)
-    pixels = Pixels("pipeline", size=PIXEL_PROCESSES, seconds=settings.images.decoder_seconds, workers=workers)
+    pixels = Pixels(
+        "pipeline",
+        size=PIXEL_PROCESSES,
+        seconds=settings.images.decoder_seconds,
+        decode_outputs=settings.images.decode_outputs,
+        workers=workers,
+    )
     return Tools(pixels, workers=workers)
 
 

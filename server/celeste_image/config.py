@@ -252,6 +252,9 @@ class ImageSettings(Section):
     """Whether the metadata of generated images is kept or stripped, unless the request sets it."""
     embed_recipe: bool = False
     """Whether the recipe is written into generated images, unless the request sets it."""
+    decode_outputs: bool = False
+    """Whether every image of a vendor is decoded before it is stored. Else the structure of its file is read, and it is
+    decoded if that leaves a doubt."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode foreign images."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB

@@ -138,17 +138,18 @@ FACTS = {"size_bytes": 1, "sha256": "", "mode": "RGB", "has_alpha": False, **MAD
         (FACTS | {"width": "wide"}, 1),
         (FACTS | {"media_type": "text/html"}, 1),
         (FACTS | {"notes": 5}, 1),
+        (FACTS | {"notes": ["n" * 5000]}, 1),
     ],
 )
 async def test_the_guard_believes_no_forged_facts(fields: dict[str, Any], times: int) -> None:
     forger = Forger(Frame("facts", fields), times)
     with pytest.raises(EngineLost):
-        await Guard(forger, ImageLimits())._decode(b"x")
+        await Guard(forger, ImageLimits())._decode(b"x", "0" * 64)
     assert forger.sent <= 2, "no more is held in memory"
 
 
 async def test_the_guard_believes_good_facts() -> None:
-    assert isinstance(await Guard(Forger(Frame("facts", FACTS), 1), ImageLimits())._decode(b"x"), ImageFacts)
+    assert isinstance(await Guard(Forger(Frame("facts", FACTS), 1), ImageLimits())._decode(b"x", "0" * 64), ImageFacts)
 
 
 @pytest.mark.parametrize("times", [0, 1000])
