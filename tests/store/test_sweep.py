@@ -121,18 +121,18 @@ async def test_few_bytes_on_a_disk_go_with_their_last_owner(on_disk: StoreSetup)
 async def test_the_room_of_few_bytes_goes_back_to_the_disk(on_disk: StoreSetup) -> None:
     store = on_disk.again(retention_hours=1)
     kept = await store.put(OTHER, TWO)
-    await asyncio.gather(*(store.put(OWNER, bytes([n]) * 200_000) for n in range(60)))
+    await asyncio.gather(*(store.put(OWNER, bytes([n]) * 100_000) for n in range(60)))
 
     async def size() -> int:
         ((pages,),) = await on_disk.rows("PRAGMA page_count")
         return int(pages) * 4096
 
-    assert await size() > 60 * 200_000
+    assert await size() > 60 * 100_000
     on_disk.clock.ahead = 0.5 * HOUR
     await store.put(OTHER, TWO)
     on_disk.clock.ahead = 1.1 * HOUR
     assert await swept(store) == (60, 60, 0)
-    assert await size() < 60 * 200_000 / 2
+    assert await size() < 60 * 100_000 / 2
     assert await store.get(OTHER, kept.name) == TWO
 
 

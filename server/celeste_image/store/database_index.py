@@ -28,8 +28,8 @@ __all__ = ["DatabaseIndex", "SmallBlobs", "insert", "insert_damaged", "touched"]
 
 Row = tuple[bytes, str, int, int, int, int, int, str]
 
-SMALL_BYTES = 256 << 10
-"""Bytes of fewer than this many are in the database, others are files. Measured: server/decisions/0021."""
+SMALL_BYTES = 128 << 10
+"""Bytes of fewer than this many are in the database, others are files. Measured: server/decisions/0022."""
 PAGE_ROWS = 101
 """Entries that a listing reads at once: the usual page, and one to know whether there is another."""
 TOGETHER = 100
