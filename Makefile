@@ -27,7 +27,7 @@ test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run t
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
 test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks
-	$(BIN)/python -m pytest -m faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m faults $(IN_PARALLEL) $(PYTEST_ARGS)
 
 NPM := tests/emulate/sdks/npm
 npm-clients: ## Install the npm clients that tests run at the emulators; without Node, do nothing
