@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from celeste_image.rpc.chunks import serializer
 from celeste_image.rpc.outcome import ending, logging, reporting
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.receive import receiving
@@ -47,5 +48,5 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         behavior = wrapped(own, method, self._room)
         # gRPC reads the first message of a unary request itself; as a stream, the request waits for memory.
         if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(behavior, parse, handler.response_serializer)
+            return grpc.stream_stream_rpc_method_handler(behavior, parse, serializer(handler.response_serializer))
         return grpc.stream_unary_rpc_method_handler(behavior, parse, handler.response_serializer)
