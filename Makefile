@@ -27,7 +27,7 @@ test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run t
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
 test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks
-	$(BIN)/python -m pytest -m faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m faults $(IN_PARALLEL) $(PYTEST_ARGS)
 
 NPM := tests/emulate/sdks/npm
 npm-clients: ## Install the npm clients that tests run at the emulators; without Node, do nothing
@@ -163,7 +163,8 @@ clean: ## Remove the environments, out/, and the files of tools
 	touch $@
 
 # celeste-ai needs Python 3.12; with an older one its test is skipped.
-OTHERS_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3) $(shell command -v python3.13 python3.12) $(PYTHON))
+OTHERS_PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3 $(PYTHON); \
+	do "$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
 .venv-others/ready: tests/emulate/sdks/others.lock
 	$(OTHERS_PYTHON) -m venv .venv-others
 	.venv-others/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/others.lock
