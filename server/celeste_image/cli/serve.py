@@ -80,7 +80,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         except OSError as error:
             log.error("start", error=str(error))
             return 1
-        always = asyncio.gather(reap_orphans(), trim_always())
+        always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
         always.cancel()

@@ -4,10 +4,8 @@ Protobuf copies the bytes of a chunk into its message and out of it again, and t
 more. So this module reads and writes the wire form itself, where a message is nothing but one chunk.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from google.protobuf.message import Message
 
@@ -15,7 +13,7 @@ from celeste_image.store import CHUNK_BYTES, Data
 from celeste_image.v1 import artifact_http_service_pb2 as http
 from celeste_image.v1 import artifact_service_pb2 as pb
 
-__all__ = ["ARTIFACT_BODY", "ARTIFACT_CHUNK", "UPLOADS", "Chunk", "Form", "read_varint", "serializer"]
+__all__ = ["ARTIFACT_BODY", "ARTIFACT_CHUNK", "UPLOADS", "Chunk", "Form", "read_varint"]
 
 LARGEST_OFFSET: Final = (1 << 63) - 1
 LENGTH_PREFIXED: Final = 2
@@ -101,12 +99,6 @@ UPLOADS: Final[dict[type[Message], Form]] = {
 """The messages that callers stream."""
 ARTIFACT_CHUNK: Final = Form.of(pb.ReadArtifactResponse, "chunk")
 ARTIFACT_BODY: Final = Form.of(http.DownloadArtifactResponse, "body")
-
-
-@cache
-def serializer(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """Returns a serializer that takes messages, as `serialize` does, and messages that are bytes already."""
-    return lambda message: message if isinstance(message, bytes) else serialize(message)
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:

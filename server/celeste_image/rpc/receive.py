@@ -11,7 +11,7 @@ from celeste_image.admission import ByteBudget, Hold
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, Violation
 from celeste_image.rpc.chunks import Chunk
 from celeste_image.rpc.slow_readers import WatchedContext
-from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
+from celeste_image.rpc.wrappers import Behavior, Context, Method, Room, size_of
 
 __all__ = ["Ahead", "receiving"]
 
@@ -53,7 +53,7 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
         watched = WatchedContext(context, settings.write_seconds, None if method.is_chunked else hold)
         response = await behavior(request, cast(Context, watched))
         if response is not None:
-            hold.resize(hold.size_bytes + RESPONSE_COPIES * response.ByteSize())
+            hold.resize(hold.size_bytes + RESPONSE_COPIES * size_of(response))
         return response
 
     return one
