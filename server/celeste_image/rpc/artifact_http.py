@@ -5,7 +5,6 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from google.api import httpbody_pb2
 
 from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.rpc.chunks import ARTIFACT_BODY, Chunk
@@ -67,8 +66,9 @@ class ArtifactHttpServicer(artifact_http_service_pb2_grpc.ArtifactHttpServiceSer
         """Streams an artifact from an offset. The first message has its media type."""
         check_strictly(request)
         artifact = await self._transfers.store.open(caller_of(context), request.name)
-        body = httpbody_pb2.HttpBody(content_type=artifact.media_type)
-        first: pb.DownloadArtifactResponse | None = pb.DownloadArtifactResponse(body=body)
+        response = pb.DownloadArtifactResponse()
+        response.body.content_type = artifact.media_type
+        first: pb.DownloadArtifactResponse | None = response
         async with aclosing(self._transfers.read(artifact, request.offset, request.limit)) as pieces:
             async for _, data in pieces:
                 if first is None:
