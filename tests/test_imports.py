@@ -60,7 +60,7 @@ import celeste_image.providers.kserve.engine
         ("import celeste_image.sandbox.main", ALL | {"click", "asyncio"}),
         (ENGINE, {"grpc", "google.protobuf", "obstore", "pydantic", "structlog", "asyncio"}),
         ("import celeste_image.engines.compose", {"asyncio", "numpy", "PIL.ImageFont"}),
-        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn"}),
+        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate"}),
         (GENERATE, SERVER | {"structlog", "rich"}),
     ],
     ids=[

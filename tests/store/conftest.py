@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +36,15 @@ def on_disk(tmp_path: Path) -> Iterator[StoreSetup]:
     setup = setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
     yield setup
     setup.close()
+
+
+@pytest.fixture
+def on_two_disks(tmp_path: Path) -> Iterator[StoreSetup]:
+    """A store on disk, whose unfinished uploads are on another disk."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        setup = setup_at(open_backend((tmp_path / "store").as_uri(), {}), Path(folder) / "spool")
+        yield setup
+        setup.close()

@@ -18,7 +18,6 @@ import orjson
 
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.outbound.addresses import AddressForbidden
-from celeste_image.outbound.connections import Connections
 from celeste_image.outbound.exchange import (
     Arriving,
     ExchangeFailed,
@@ -27,6 +26,7 @@ from celeste_image.outbound.exchange import (
     Reply,
     Request,
     SecretHeader,
+    Sender,
     Stage,
     Streamed,
 )
@@ -36,7 +36,7 @@ from celeste_image.outbound.origins import Origin, Rule, target_of
 
 __all__ = ["IMAGE_TYPES", "Http", "Transport"]
 
-Transport = Connections | httpx.AsyncBaseTransport
+Transport = Sender | httpx.AsyncBaseTransport
 """Sends requests; tests pass their own."""
 
 Result = TypeVar("Result")
@@ -78,8 +78,7 @@ class Http:
         self._allowed: Rule = allowed if callable(allowed) else frozenset(allowed).__contains__
         self._private = frozenset(private)
         self._limits = limits or Limits()
-        transport = transport or Connections(private=self._private, connect_seconds=self._limits.connect_seconds)
-        self._transport: Connections | HttpxTransport = (
+        self._sender: Sender | None = (
             HttpxTransport(transport) if isinstance(transport, httpx.AsyncBaseTransport) else transport
         )
         self._clock = clock
@@ -210,7 +209,16 @@ class Http:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._transport.aclose()
+        if self._sender:
+            await self._sender.aclose()
+
+    def _connected(self) -> Sender:
+        """Returns what sends the requests. Only the first request loads aiohttp: a third of a server's start."""
+        if self._sender is None:
+            from celeste_image.outbound.connections import Connections
+
+            self._sender = Connections(private=self._private, connect_seconds=self._limits.connect_seconds)
+        return self._sender
 
     def _end(self, deadline: float | None) -> float:
         """Returns the time, by the clock, at which an exchange that starts now is ended."""
@@ -248,7 +256,7 @@ class Http:
         else:
             await self._slots.acquire()
         try:
-            answer = await waits.take(self._transport.send(request), Stage.NOT_ANSWERED)
+            answer = await waits.take(self._connected().send(request), Stage.NOT_ANSWERED)
             try:
                 head = self._head(answer)
                 if 300 <= head.status < 400 and not redirects:

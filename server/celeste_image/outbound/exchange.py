@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.json_values import json_values
@@ -18,6 +18,7 @@ __all__ = [
     "Reply",
     "Request",
     "SecretHeader",
+    "Sender",
     "Stage",
     "Streamed",
 ]
@@ -73,6 +74,18 @@ class Arriving(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Ends the exchange. The connection is closed unless the body was read to its end."""
+
+
+class Sender(Protocol):
+    """Sends the requests of `Http`: `Connections`, or an adapter."""
+
+    async def send(self, request: Request) -> Arriving:
+        """Sends a request. Raises httpx's errors and AddressForbidden."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from celeste_image.store.database_index import DatabaseIndex
 from celeste_image.store.files import in_thread
 from celeste_image.store.index import Entry, Index
 from celeste_image.store.object_index import ObjectIndex
+from celeste_image.store.reader import Data
 from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]
@@ -125,10 +126,8 @@ class ArtifactStore:
         async with self._present(owner, artifact):
             return replace(artifact, size_bytes=await self._blobs.check(artifact.sha256))
 
-    async def read(
-        self, artifact: Artifact, offset: int = 0, limit: int = 0
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields an opened artifact's bytes as (offset, chunk), from `offset`, at most `limit` bytes (0 means all).
+    async def read(self, artifact: Artifact, offset: int = 0, limit: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yields an opened artifact's bytes as (offset, piece), from `offset`, at most `limit` bytes (0 means all).
 
         Raises:
             RangeExceeded: The offset is beyond the end.
@@ -145,10 +144,10 @@ class ArtifactStore:
             if offset < end:
                 yield offset, small[offset:end]
             return
-        async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as chunks:
+        async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as pieces:
             try:
-                async for chunk in chunks:
-                    yield chunk
+                async for piece in pieces:
+                    yield piece
             except FileNotFoundError as error:
                 raise _not_found(artifact.name) from error
 
@@ -198,7 +197,7 @@ class ArtifactStore:
         async with self._uploads.open(owner, _sha256(name)) as upload:
             yield upload
 
-    async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
+    async def write(self, upload: Upload, size_bytes: int, offset: int, data: Data) -> None:
         """Writes a chunk at its offset; see `Uploads.write`."""
         await self._uploads.write(upload, size_bytes, offset, data)
 
@@ -216,9 +215,13 @@ class ArtifactStore:
             if upload.done:  # another writer finished it
                 return await self.find(owner, name)
             head = await self._uploads.check(upload, sha256, size_bytes)
-            now = self._ages.now()
-            entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
-            entry = await self._put(owner, entry, upload.path)
+            try:
+                now = self._ages.now()
+                entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
+                entry = await self._put(owner, entry, upload.path)
+            except BaseException:
+                upload.let_go()
+                raise
             self._uploads.finish(upload)
         return self._artifact(entry)
 
