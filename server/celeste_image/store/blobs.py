@@ -1,9 +1,13 @@
-"""Blobs: bytes by SHA-256 on any object store. Acknowledged writes are durable, and every read is checked."""
+"""Blobs: bytes by SHA-256. Acknowledged writes are durable, and every read is checked.
+
+Large ones are objects. A folder has small ones in its database, where `DatabaseIndex` puts them with their entries.
+"""
 
 import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -13,15 +17,17 @@ from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
 from celeste_image.store.ages import Ages
 from celeste_image.store.backend import ORPHAN_AGE, Backend
+from celeste_image.store.database_index import SmallBlobs
+from celeste_image.store.reader import Data, Reader
 
 __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
 
 log = structlog.get_logger("celeste_image.store")
 
 CHUNK_BYTES = 1 << 20
-"""Largest chunk, in reads and in messages."""
-NEAR_CHUNK_BYTES = 256 << 10
-"""Largest chunk of a local store, where reads are cheap: memory holds a chunk until its caller has read it."""
+"""Largest chunk in a message, and bytes per read of a remote store, where each is a round trip."""
+NEAR_PIECE_BYTES = 512 << 10
+"""Bytes per read of a local store. Memory holds two pieces: one until its caller has read it, and the next."""
 
 HASH_INLINE_BYTES = 1 << 20
 VERIFIED_ENTRIES = 10_000
@@ -39,6 +45,7 @@ class Blobs:
     def __init__(self, backend: Backend, ages: Ages) -> None:
         self._backend = backend
         self._objects = backend.objects
+        self._small = SmallBlobs(backend) if backend.database else None
         self._ages = ages
         self._verified: OrderedDict[str, str | None] = OrderedDict()  # path -> entity tag at its last good check
         self._doubtful: set[str] = set()  # Linux reports a failed fsync only once, so these are written again
@@ -62,6 +69,9 @@ class Blobs:
                 await self._backend.sync(path)
             else:
                 await self._backend.put(path, content)
+                if isinstance(content, Path):  # large, and hashed as it arrived: a download need not read it twice
+                    with suppress(CelesteError, FileNotFoundError), self._backend.failures():
+                        self._note_good(path, (await self._objects.head_async(path))["e_tag"])
             self._doubtful.discard(path)
 
     async def get(self, sha256: str) -> bytes:
@@ -72,6 +82,9 @@ class Blobs:
             ArtifactDamaged: The bytes no longer match the digest; they were quarantined.
             StorageUnavailable: The store can't be read.
         """
+        small = await self.small(sha256)
+        if small is not None:
+            return small
         with self._backend.failures():
             found = await self._objects.get_async(path_of(sha256))
             data = bytes(await found.bytes_async())
@@ -79,8 +92,18 @@ class Blobs:
             raise await self._quarantine(sha256)
         return data
 
+    async def small(self, sha256: str) -> bytes | None:
+        """Returns the bytes of a digest if they are in the database, else None. Raises as `get` does."""
+        data = await self._small.get(sha256) if self._small else None
+        if data is not None and await digest_of(data) != sha256:
+            raise await self._quarantine_small(sha256, data)
+        return data
+
     async def holds(self, sha256: str, size_bytes: int) -> bool:
         """Returns whether bytes of this size are stored, without reading them. Raises StorageUnavailable."""
+        size = await self._small.size(sha256) if self._small else None
+        if size is not None:
+            return size == size_bytes
         try:
             with self._backend.failures():
                 return bool((await self._objects.head_async(path_of(sha256)))["size"] == size_bytes)
@@ -92,6 +115,9 @@ class Blobs:
 
         The bytes are read only if their entity tag has changed since the last check. Raises as `get` does.
         """
+        small = await self.small(sha256)
+        if small is not None:
+            return len(small)
         path = path_of(sha256)
         with self._backend.failures():
             meta = await self._objects.head_async(path)
@@ -100,25 +126,31 @@ class Blobs:
             raise await self._quarantine(sha256)
         return int(meta["size"])
 
-    async def read(
-        self, sha256: str, offset: int, end: int, size_bytes: int
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields checked bytes from `offset` up to `end`, as (offset, chunk).
+    async def read(self, sha256: str, offset: int, end: int, size_bytes: int) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yields checked bytes from `offset` up to `end`, as (offset, piece). Each is read ahead of its consumer.
 
-        A read of all bytes checks the digest again, since a decaying disk changes no entity tag. The last chunk is
+        A read of all bytes checks the digest again, since a decaying disk changes no entity tag. The last piece is
         withheld if the digest does not match. Raises as `get` does.
         """
         digest = hashlib.sha256() if (offset, end) == (0, size_bytes) else None
-        step = CHUNK_BYTES if self._backend.far else NEAR_CHUNK_BYTES
-        while offset < end:
-            upto = min(end, offset + step)
-            chunk = await self._part(path_of(sha256), offset, upto)
-            if digest:
-                await asyncio.to_thread(digest.update, chunk)
-            if len(chunk) < upto - offset or (digest and upto == end and digest.hexdigest() != sha256):
-                raise await self._quarantine(sha256)
-            yield offset, chunk
-            offset = upto
+        step = CHUNK_BYTES if self._backend.far else NEAR_PIECE_BYTES
+        reader = Reader(self._backend, path_of(sha256))
+        reading: asyncio.Task[Data] | None = None
+        try:
+            while offset < end:
+                upto = min(end, offset + step)
+                piece = await (reading or reader.read(offset, upto, digest))
+                if len(piece) < upto - offset or (digest and upto == end and digest.hexdigest() != sha256):
+                    raise await self._quarantine(sha256)
+                if upto < end:
+                    reading = asyncio.create_task(reader.read(upto, min(end, upto + step), digest))
+                yield offset, piece
+                offset = upto
+        finally:
+            if reading:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+            reader.close()
 
     async def sweep(self, owned: set[str]) -> int:
         """Deletes blobs without an owner that are older than an hour; returns how many. Raises StorageUnavailable."""
@@ -166,32 +198,25 @@ class Blobs:
             await asyncio.to_thread(digest.update, chunk)
         if digest.hexdigest() != sha256:
             return False
-        self._verified[path] = found.meta["e_tag"]
-        if len(self._verified) > VERIFIED_ENTRIES:
-            self._verified.popitem(last=False)
+        self._note_good(path, found.meta["e_tag"])
         return True
 
-    async def _part(self, path: str, start: int, end: int) -> bytes:
-        """Returns a range of bytes; it is shorter if the bytes end early."""
-        try:
-            with self._backend.failures():
-                return bytes(await self._objects.get_range_async(path, start=start, end=end))
-        except StorageUnavailable:  # stores have no separate error for a range beyond the end
-            with self._backend.failures():
-                if (await self._objects.head_async(path))["size"] <= start:
-                    return b""
-            raise
+    def _note_good(self, path: str, tag: str | None) -> None:
+        """Notes that the bytes at a path match their digest, until their entity tag changes."""
+        self._verified[path] = tag
+        if len(self._verified) > VERIFIED_ENTRIES:
+            self._verified.popitem(last=False)
 
     async def _quarantine(self, sha256: str) -> CelesteError:
         """Moves damaged bytes to `quarantine/` for the operator to examine, and returns their error."""
         name, path = artifact_name(sha256), path_of(sha256)
-        damaged = ArtifactDamaged(f"the stored bytes of {name} are damaged", resource=name)
+        damaged = _damaged(name)
         async with self._lock(sha256):
             self._verified.pop(path, None)
             try:
                 with self._backend.failures():
                     if await self._fits(path, sha256, None):  # another caller stored them again
-                        return StorageUnavailable(f"the bytes of {name} were replaced during the read", retry_after=0)
+                        return _replaced(name)
                     self.damaged += 1
                     log.error("artifact damaged", artifact=name)
                     await self._objects.rename_async(path, f"quarantine/{sha256}")
@@ -200,6 +225,28 @@ class Blobs:
             except CelesteError as error:  # they stay and are found again
                 log.warning("not quarantined", artifact=name, error=type(error).__name__)
         return damaged
+
+    async def _quarantine_small(self, sha256: str, data: bytes) -> CelesteError:
+        """Moves damaged bytes out of the database; see `_quarantine`."""
+        name = artifact_name(sha256)
+        try:
+            assert self._small
+            if not await self._small.remove(sha256, data):  # another caller stored them again, or found them damaged
+                return _replaced(name)
+            self.damaged += 1
+            log.error("artifact damaged", artifact=name)
+            await self._backend.put(f"quarantine/{sha256}", data)
+        except CelesteError as error:
+            log.warning("not quarantined", artifact=name, error=type(error).__name__)
+        return _damaged(name)
+
+
+def _damaged(name: str) -> ArtifactDamaged:
+    return ArtifactDamaged(f"the stored bytes of {name} are damaged", resource=name)
+
+
+def _replaced(name: str) -> StorageUnavailable:
+    return StorageUnavailable(f"the bytes of {name} were replaced during the read", retry_after=0)
 
 
 def path_of(sha256: str) -> str:
