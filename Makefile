@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults npm-clients test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo bench bench-full gateways test test-faults npm-clients test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run t
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
 test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks
-	$(BIN)/python -m pytest -m faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m faults $(IN_PARALLEL) $(PYTEST_ARGS)
 
 NPM := tests/emulate/sdks/npm
 npm-clients: ## Install the npm clients that tests run at the emulators; without Node, do nothing
@@ -117,7 +117,19 @@ lock: .venv/dev ## Resolve the version ranges again and lock the result with has
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/litellm.lock tests/emulate/sdks/litellm.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/others.lock tests/emulate/sdks/others.in
 	$(subst --group build,,$(LOCK)) --output-file tests/providers/kserve/server/kserve.lock tests/providers/kserve/server/kserve.in
+	$(subst --group build,,$(LOCK)) --output-file bench/speed/litellm.lock bench/speed/litellm.in
 	$(subst --group build,,$(LOCK)) --output-file $(TINY)/make.lock $(TINY)/make.in
+
+# The first run installs LiteLLM. `make gateways` builds the compiled gateways, which takes long.
+bench: .venv/dev .venv-litellm-proxy/ready ## Measure speed and memory beside other gateways, in five minutes
+	$(BIN)/python -m bench.speed short --out out/bench/short.json
+
+bench-full: .venv/dev .venv-litellm-proxy/ready ## Measure the same at length, and write the tables of docs/performance.md
+	$(BIN)/python -m bench.speed full --out bench/results.json
+	$(BIN)/python -m bench.speed page bench/results.json
+
+gateways: .venv-litellm-proxy/ready ## Install the gateways that `make bench` compares with (Go, Cargo)
+	bench/speed/gateways.sh
 
 art: ## Repack the vector art of local/compose from npm
 	$(PYTHON) server/celeste_image/engines/compose/art/pack.py
@@ -162,8 +174,15 @@ clean: ## Remove the environments, out/, and the files of tools
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/litellm.lock
 	touch $@
 
+.venv-litellm-proxy/ready: bench/speed/litellm.lock
+	$(PYTHON) -m venv .venv-litellm-proxy
+	.venv-litellm-proxy/bin/python -m pip install --quiet --no-deps --require-hashes -r bench/speed/litellm.lock
+	.venv-litellm-proxy/bin/python -c "from importlib.metadata import version; print(version('litellm'))" > .venv-litellm-proxy/version
+	touch $@
+
 # celeste-ai needs Python 3.12; with an older one its test is skipped.
-OTHERS_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3) $(shell command -v python3.13 python3.12) $(PYTHON))
+OTHERS_PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3 $(PYTHON); \
+	do "$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
 .venv-others/ready: tests/emulate/sdks/others.lock
 	$(OTHERS_PYTHON) -m venv .venv-others
 	.venv-others/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/emulate/sdks/others.lock

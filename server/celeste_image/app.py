@@ -89,7 +89,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     closing.push_async_callback(tools.pixels.close)
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
-    guard = Guard(decoders, _limits(settings.images))
+    guard = Guard(decoders, _limits(settings.images), large=max(1, settings.images.decoders - 1))
     uris = _open_uris(settings)
     closing.push_async_callback(uris.close)
 
@@ -130,12 +130,32 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
 
 
 def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
-    """Returns the store. Uploads of a store without a folder are in a temporary one, which `closing` removes.
-
-    If the default place can't be written, the store is a temporary folder, and the log says so.
+    """Returns the store. `closing` removes its temporary folders.
 
     Raises:
         ValueError: The place that the settings name can't be used.
+    """
+    url, spool = _places(settings, closing)
+    try:
+        return open_store(
+            url,
+            spool,
+            options={name: value.reveal() for name, value in settings.options.items()},
+            retention_seconds=settings.retention_hours * 3600,
+            reserve_bytes=settings.reserve_bytes,
+        )
+    except OSError as error:
+        place = Path(error.filename or url)
+        of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        key = "store.spool" if of_spool else "store.url"
+        raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
+
+
+def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path]:
+    """Returns the URL of the store and the folder of its unfinished uploads.
+
+    If the default place can't be written, the store is a temporary folder, and the log says so. Uploads of a store
+    without a folder are in a temporary one.
     """
 
     def temporary(kind: str) -> Path:
@@ -160,19 +180,7 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
     if url.startswith("s3:"):
         text = "unfinished uploads are on this server only; other servers of the store have their own: see docs/rest.md"
         store_log.info(text, spool=str(spool))
-    try:
-        return open_store(
-            url,
-            spool,
-            options={name: value.reveal() for name, value in settings.options.items()},
-            retention_seconds=settings.retention_hours * 3600,
-            reserve_bytes=settings.reserve_bytes,
-        )
-    except OSError as error:
-        place = Path(error.filename or url)
-        of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
-        key = "store.spool" if of_spool else "store.url"
-        raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
+    return url, spool
 
 
 def _folder_of(url: str) -> Path:
@@ -183,7 +191,13 @@ def open_tools(settings: Settings) -> Tools:
     """Returns what the providers of a server work with."""
     workers = Workers(settings.sandbox.required)
     images = settings.images
-    pixels = Pixels("pipeline", size=images.decoders, seconds=images.decoder_seconds, workers=workers)
+    pixels = Pixels(
+        "pipeline",
+        size=images.decoders,
+        seconds=images.decoder_seconds,
+        decode_outputs=images.decode_outputs,
+        workers=workers,
+    )
     return Tools(pixels, workers=workers)
 
 

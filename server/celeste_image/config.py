@@ -7,14 +7,11 @@ A variable without `__` is no setting: Kubernetes sets `CELESTE_PORT`, `CELESTE_
 when a Service has the name `celeste`, and `CELESTE_SERVER_PORT` when it has the name `celeste-server`.
 """
 
-import difflib
-import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_origin
+from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_data_path
 from pydantic import (
@@ -29,20 +26,14 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import core_schema
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from celeste_image.config_sources import PREFIX, Environment, File, check_variables, configuration_file, place
 from celeste_image.core.address import address_problem
+from celeste_image.core.nearest import nearest
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret
-from celeste_image.core.textfile import read_text
 
 __all__ = [
     "ImageRule",
@@ -61,9 +52,6 @@ __all__ = [
 
 MIB = 1 << 20
 MOST_HOURS = 24 * 365 * 1000
-PREFIX = "CELESTE_"
-FILE_VARIABLE = "CELESTE_CONFIG"
-"""Names the configuration file."""
 SENTENCES = {
     "string_pattern_mismatch": "has characters, or a length, that are not allowed here",
     "model_type": "must be a table",
@@ -77,8 +65,6 @@ SENTENCES = {
 }
 """What pydantic says in terms of Python, for an operator."""
 ALIAS_SENTENCE = "must have 1 to 63 of a-z, 0-9, '.', '_' and '-', and begin with a letter or a digit"
-NEAR = 0.6
-"""Least likeness of a name that is suggested."""
 
 
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -127,7 +113,7 @@ def explain(error: ValidationError, table: str = "", model: type[BaseModel] | No
             said = _unknown(parts, model or (None if table else Settings))
         elif path[:1] == ("aliases",) and problem["type"] == "string_pattern_mismatch":
             said = ALIAS_SENTENCE
-        lines.append(f"{_place(path)}: {said}" if path else said)
+        lines.append(f"{place(path)}: {said}" if path else said)
     return "\n".join(lines)
 
 
@@ -137,37 +123,9 @@ def _unknown(path: tuple[str, ...], model: Any) -> str:
         fields = getattr(model, "model_fields", {})
         model = fields[part].annotation if part in fields else None
     keys = list(getattr(model, "model_fields", {}))
-    near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=NEAR)
-    if near:
-        return f"there is no such key; did you mean {near[0]!r}?"
+    if near := nearest(path[-1], keys):
+        return f"there is no such key; did you mean {near!r}?"
     return "there is no such key" + (f"; the keys are {', '.join(keys)}" if keys else "")
-
-
-def _place(path: tuple[str, ...]) -> str:
-    """Returns where a setting comes from: `VARIABLE (a.b)`, `FILE: a.b`, or `a.b` for an argument."""
-    dotted = ".".join(path)
-    lower = tuple(part.lower() for part in path)
-    for name in os.environ:
-        parts = tuple(name.upper().removeprefix(PREFIX).lower().split("__"))
-        if name.upper().startswith(PREFIX) and len(parts) > 1 and parts == lower[: len(parts)]:
-            return f"{name} ({dotted})"
-    file = _file()
-    try:
-        value: Any = tomllib.loads(read_text(file)) if file.is_file() else {}
-    except (OSError, ValueError):
-        return dotted
-    for part in path:
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return dotted
-    return f"{file}: {dotted}"
-
-
-def _file() -> Path:
-    return Path(os.environ.get(FILE_VARIABLE) or "celeste.toml")
 
 
 class Section(BaseModel):
@@ -250,6 +208,9 @@ class ImageSettings(Section):
     """Whether the metadata of generated images is kept or stripped, unless the request sets it."""
     embed_recipe: bool = False
     """Whether the recipe is written into generated images, unless the request sets it."""
+    decode_outputs: bool = False
+    """Whether every image of a vendor is decoded before it is stored. Else the structure of its file is read, and it is
+    decoded if that leaves a doubt."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode foreign images, and as many that change pixels, for all providers together."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
@@ -342,7 +303,7 @@ class Settings(BaseSettings):
     """All settings of a server."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CELESTE_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -393,67 +354,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns arguments, environment, file. Raises ValueError for an unknown variable and a bad file."""
-        for name in os.environ:
-            table, *keys = name.upper().removeprefix(PREFIX).lower().split("__")
-            if name.upper().startswith(PREFIX) and keys and table not in cls.model_fields:
-                near = difflib.get_close_matches(table, cls.model_fields, n=1, cutoff=NEAR)
-                meant = PREFIX + "__".join([*near, *keys]).upper()
-                tables = f"the tables are {', '.join(cls.model_fields)}"
-                raise ValueError(f"{name}: there is no table {table!r}; {f'did you mean {meant}?' if near else tables}")
-        file = _file()
-        if os.environ.get(FILE_VARIABLE) and not os.path.isfile(file):  # unlike Path's, bears names that are too long
-            raise ValueError(f"{FILE_VARIABLE}: there is no file {file}")
-        return init_settings, _Environment(settings_cls), _File(settings_cls, file)
-
-
-class _Environment(EnvSettingsSource):
-    """Variables with `__`."""
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        found = super()._load_env_vars()
-        for table in self.settings_cls.model_fields:
-            name = f"{PREFIX}{table}".upper()
-            if (found.get(name.lower()) or "").lstrip().startswith("{"):  # Kubernetes sets no such value
-                raise ValueError(f"{name}: a table is set by the variables of its keys, such as {name}__KEY")
-        return {name: value for name, value in found.items() if "__" in name}
-
-    def __call__(self) -> dict[str, Any]:
-        """Returns the values. Raises ValueError for a list or a table that is not JSON."""
-        try:
-            return super().__call__()
-        except SettingsError as error:
-            odd = sorted(name.upper() for name, value in self.env_vars.items() if not self._is_json(name, value or ""))
-            raise ValueError(f'{", ".join(odd)}: lists and tables are JSON, such as ["a", "b"]') from error
-
-    def _is_json(self, name: str, value: str) -> bool:
-        """Returns False for a list or a table that is not JSON."""
-        kind: Any = self.settings_cls
-        for part in name.upper().removeprefix(PREFIX).lower().split("__"):
-            fields = getattr(kind, "model_fields", {})
-            kind = fields[part].annotation if part in fields else None
-        if get_origin(kind) not in (list, dict):
-            return True
-        try:
-            return isinstance(json.loads(value), get_origin(kind))
-        except ValueError:
-            return False
-
-
-class _File(TomlConfigSettingsSource):
-    """The configuration file, whose errors name it."""
-
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        try:
-            return tomllib.loads(read_text(file_path))
-        except OSError as error:
-            raise ValueError(f"{file_path}: can't be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            line = error.object[: error.start].count(b"\n") + 1
-            raise ValueError(f"{file_path}: line {line} is not UTF-8 text") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{file_path}: is not TOML: {error}") from error
-        except RecursionError:
-            raise ValueError(f"{file_path}: has too many levels of lists or tables") from None
+        check_variables(cls.model_fields)
+        return init_settings, Environment(settings_cls), File(settings_cls, configuration_file())
 
 
 def _hidden(value: Any, name: str = "") -> Any:

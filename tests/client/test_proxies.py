@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 
-import grpc
 import pytest
 from tests.support.command import CELESTE
 from tests.support.servers import running
@@ -111,8 +110,3 @@ def test_addresses_of_this_machine(address: str) -> None:
 )
 def test_addresses_of_other_machines(address: str) -> None:
     assert NO_PROXY not in channel_options(address)
-
-
-def test_the_names_of_options_are_grpcs() -> None:
-    for address in ("localhost:1", "images.example.com:1"):
-        grpc.insecure_channel(address, options=channel_options(address)).close()

@@ -93,9 +93,8 @@ async def test_a_decoder_that_cannot_start_blames_no_image() -> None:
 async def test_a_real_decoder_that_is_killed_at_work_is_replaced() -> None:
     pool = WorkerPool("celeste_image.imaging.guard_engine")
     guard = Guard(pool, ImageLimits())
-    data = plain(5000, 4000)
-    await guard.inspect(data)
-    reading = asyncio.create_task(guard.inspect(data))
+    await guard.inspect(plain(50, 40))
+    reading = asyncio.create_task(guard.inspect(plain(5000, 4000)))
     while pool.pids:
         await asyncio.sleep(0)
     for pid in workers("celeste_image.imaging.guard_engine"):

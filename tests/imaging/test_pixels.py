@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -9,13 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 from tests.support import pictures
+from tests.support.mutations import mended
+from tests.support.vendors import InProcess
 
+from celeste_image.app import open_tools
+from celeste_image.config import ImageSettings, Settings
 from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.off_loop import INLINE_BYTES
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.imaging.pixels_engine import run
+from celeste_image.sandbox.frames import Frame
 
 
 def loaded(data: bytes, kind: str = "image/png") -> ImageInput:
@@ -172,6 +179,70 @@ async def test_a_vendors_image_is_measured_and_its_faults_are_the_vendors() -> N
             assert not caught.value.retryable
     finally:
         await work.close()
+
+
+class Counting(InProcess):
+    """Counts the tasks."""
+
+    tasks = 0
+
+    def run(self, task: dict[str, Any], images: Sequence[bytes] = ()) -> AsyncGenerator[Frame, None]:
+        self.tasks += 1
+        return super().run(task, images)
+
+
+def sideways(data: bytes) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return pictures.encoded(pictures.opened(data), "JPEG", exif=exif)
+
+
+async def test_a_vendors_image_whose_structure_is_sound_costs_no_process() -> None:
+    pool = Counting()
+    work = Pixels("somebody", pool=pool)
+    for form in ("PNG", "JPEG", "WEBP", "AVIF"):
+        assert await work.facts(pictures.plain(30, 20, form)) == (f"image/{form.lower()}", 30, 20)
+    assert pool.tasks == 0
+    large = pictures.noise(1000, 900)
+    assert len(large) > INLINE_BYTES
+    assert await work.facts(large) == ("image/png", 1000, 900)
+    assert pool.tasks == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "facts"),
+    [
+        (pictures.plain(30, 20) + b"behind its end", ("image/png", 30, 20)),
+        (pictures.plain(30, 20)[:-12], ("image/png", 30, 20)),
+        (pictures.plain(30, 20, "JPEG")[:-2], ("image/jpeg", 30, 20)),
+        (sideways(pictures.plain(30, 20)), ("image/jpeg", 20, 30)),
+        (pictures.plain(30, 20, "WEBP")[:-1] + b"\x00\x00", ("image/webp", 30, 20)),
+    ],
+    ids=["bytes behind its end", "PNG without its end", "JPEG without its end", "turned", "WebP with bytes behind"],
+)
+async def test_a_doubted_image_is_decoded_and_the_decoders_word_is_final(
+    data: bytes, facts: tuple[str, int, int]
+) -> None:
+    pool = Counting()
+    assert await Pixels("somebody", pool=pool).facts(data) == facts
+    assert pool.tasks == 1
+
+
+async def test_an_operator_may_have_every_image_decoded() -> None:
+    sound = pictures.noise(40, 30)
+    at = sound.index(b"IDAT") + 200
+    damaged = mended(sound[:at] + bytes(40) + sound[at + 40 :])
+    for decodes in (False, True):
+        tools = open_tools(Settings(images=ImageSettings(decode_outputs=decodes)))
+        try:
+            assert await tools.pixels.of("somebody").facts(sound) == ("image/png", 40, 30)
+            if decodes:
+                with pytest.raises(ProviderFailed, match="somebody: its image can't be used"):
+                    await tools.pixels.of("somebody").facts(damaged)
+            else:
+                assert await tools.pixels.facts(damaged) == ("image/png", 40, 30)
+        finally:
+            await tools.pixels.close()
 
 
 async def test_a_preview_is_small() -> None:

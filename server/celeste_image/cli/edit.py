@@ -1,6 +1,5 @@
 """celeste edit KIND IMAGE [PROMPT]: edits an image. Each kind of edit of the contract is a subcommand."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from celeste_image.cli.options import (
 )
 from celeste_image.core import edits
 from celeste_image.core.image import ImageInput
+from celeste_image.core.nearest import nearest
 
 __all__ = ["command"]
 
@@ -37,9 +37,9 @@ class Kinds(click.Group):
         """Takes an unknown word as an image, unless the word resembles a kind and no such file exists."""
         word = args[0]
         if word not in self.commands:
-            near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.7)
+            near = nearest(word, self.commands, 0.7)
             if near and not Path(word).exists():
-                ctx.fail(f"no such edit: {word!r}; did you mean {near[0]!r}?")
+                ctx.fail(f"no such edit: {word!r}; did you mean {near!r}?")
             masked = any(arg == "--mask" or arg.startswith("--mask=") for arg in args)
             args = ["inpaint" if masked else "instruct", *args]
         return super().resolve_command(ctx, args)

@@ -3,7 +3,6 @@
 Paths of images go to standard output, everything else to standard error.
 """
 
-import difflib
 import re
 import shlex
 import sys
@@ -14,6 +13,7 @@ import click
 from celeste_image.cli.reserved import instead_of
 from celeste_image.cli.terminal import OutputLost, drop_output, prepare_streams, say
 from celeste_image.core.errors import CelesteError
+from celeste_image.core.nearest import nearest
 
 __all__ = ["celeste", "main"]
 
@@ -72,12 +72,12 @@ def _refuse_commands(ctx: click.Context, args: list[str]) -> None:
     word = args[0]
     alone = len(args) == 1 or args[1].startswith("-")
     draw = f"To draw it: celeste generate {shlex.join(args)}"
-    near = difflib.get_close_matches(word.casefold(), COMMANDS, n=1, cutoff=0.7)
+    near = nearest(word.casefold(), COMMANDS, 0.7)
     instead = instead_of(word, alone=False) or ("" if near else instead_of(word, alone=alone))
     if instead:
         ctx.fail(f"no such command: {word!r}; instead: {instead}. {draw}")
     if near:
-        ctx.fail(f"no such command: {word!r}; did you mean {near[0]!r}? {draw}")
+        ctx.fail(f"no such command: {word!r}; did you mean {near!r}? {draw}")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=False)

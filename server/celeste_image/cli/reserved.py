@@ -1,6 +1,6 @@
 """Words that look like commands: they are never drawn, and the error says what to type instead."""
 
-import difflib
+from celeste_image.core.nearest import nearest
 
 __all__ = ["instead_of"]
 
@@ -61,5 +61,5 @@ def instead_of(word: str, *, alone: bool) -> str:
         alone: Whether options or nothing follow. Then a slip in a reserved word counts too.
     """
     word = word.casefold()
-    near = difflib.get_close_matches(word, SLIPS, n=1, cutoff=SIMILAR) if alone else []
-    return RESERVED.get(word) or (RESERVED[near[0]] if near else "")
+    near = nearest(word, SLIPS, SIMILAR) if alone else None
+    return RESERVED.get(word) or (RESERVED[near] if near else "")

@@ -1,11 +1,12 @@
 """Unknown keyword arguments of client methods: a TypeError that names the nearest known argument, or all of them."""
 
-import difflib
 import functools
 import inspect
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from celeste_image.core.nearest import nearest
 
 __all__ = ["known_arguments", "refuse_unknown_arguments"]
 
@@ -34,8 +35,8 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         if known is None:
             known = known_arguments(method)
         for name in arguments.keys() - known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=SIMILAR)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
+            near = nearest(name, known, SIMILAR)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(sorted(known)) or 'none'}"
             raise TypeError(f"{method.__name__}() has no argument {name!r}; {hint}")
 
     if inspect.iscoroutinefunction(method):

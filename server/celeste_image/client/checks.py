@@ -3,7 +3,6 @@
 Protobuf and gRPC would refuse the same values later, in words about their own insides.
 """
 
-import difflib
 import numbers
 import sys
 import types
@@ -16,6 +15,7 @@ from typing import Any
 
 from celeste_image.core.address import address_problem
 from celeste_image.core.edits import AnyEdit
+from celeste_image.core.nearest import nearest
 from celeste_image.core.request import ImageRequest
 
 __all__ = ["check_address", "check_request", "check_text", "check_timeout", "check_word", "checked_items", "shown"]
@@ -150,8 +150,8 @@ def check_word(value: Any, words: Sequence[str], path: str) -> None:
     """Checks a word. Raises ValueError with the nearest one, TypeError for no text."""
     _must(isinstance(value, str), value, f"one of {', '.join(words)}", path)
     if value not in words:
-        near = difflib.get_close_matches(value, words, n=1)
-        raise ValueError(f"{path} is one of {', '.join(words)}, not {value!r}" + (f": {near[0]}?" if near else ""))
+        near = nearest(value, words)
+        raise ValueError(f"{path} is one of {', '.join(words)}, not {value!r}" + (f": {near}?" if near else ""))
 
 
 def _check_options(value: Any, path: str) -> None:

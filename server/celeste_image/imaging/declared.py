@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import islice
 
 from celeste_image.core.media import media_type
-from celeste_image.imaging.parts import parts_of
+from celeste_image.imaging.parts import Part, boxes_in, parts_of
 
 __all__ = ["Declared", "declared_in", "depth_of", "profile_of"]
 
@@ -53,6 +53,7 @@ WHITE_NITS, PEAK_NITS = 203.0, 1000.0
 KNEE = 0.7
 """Share of white up to which HDR stays linear; brighter light is compressed, so that highlights keep a shape."""
 SAMPLES = 4096
+MOST_BOXES = 1000
 D50: Row = (0.9642, 1.0, 0.8249)
 BRADFORD: tuple[Row, Row, Row] = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 
@@ -88,9 +89,9 @@ def declared_in(data: bytes, has_profile: bool) -> Declared | None:
         case "image/png":
             return _in_png(data, has_profile)
         case "image/avif" if not has_profile:
-            for kind, start, stop in _properties(data):
-                if kind == b"colr" and data[start : start + 4] == b"nclx" and stop - start >= 8:
-                    return _coded(*struct.unpack_from(">HH", data, start + 4))
+            for box in _properties(data):
+                if box.kind == b"colr" and data[box.body : box.body + 4] == b"nclx" and box.stop - box.body >= 8:
+                    return _coded(*struct.unpack_from(">HH", data, box.body + 4))
     return None
 
 
@@ -100,9 +101,9 @@ def depth_of(data: bytes) -> int:
         case "image/png":
             return data[24] if len(data) > 24 else 8
         case "image/avif":
-            for kind, start, stop in _properties(data):
-                if kind == b"av1C" and stop - start >= 3:  # AV1-ISOBMFF section 2.3.3
-                    return 8 + 2 * bool(data[start + 2] & 0x40) + 2 * bool(data[start + 2] & 0x20)
+            for box in _properties(data):
+                if box.kind == b"av1C" and box.stop - box.body >= 3:  # AV1-ISOBMFF section 2.3.3
+                    return 8 + 2 * bool(data[box.body + 2] & 0x40) + 2 * bool(data[box.body + 2] & 0x20)
     return 8
 
 
@@ -153,34 +154,15 @@ def _coded(primaries: int, transfer: int, is_narrow: bool = False) -> Declared |
     return Declared(points, 0, GAMMAS[transfer], is_narrow) if transfer in GAMMAS else None
 
 
-def _properties(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yields the type, start and end of an AVIF's properties, which are in meta, iprp, ipco."""
+def _properties(data: bytes) -> Iterator[Part]:
+    """Yields an AVIF's properties, which are boxes in meta, iprp, ipco."""
     at, end = 0, len(data)
     for name in (b"meta", b"iprp", b"ipco"):
-        found = next((box for box in _boxes(data, at, end) if box[0] == name), None)
+        found = next((box for box in islice(boxes_in(data, at, end), MOST_BOXES) if box.kind == name), None)
         if found is None:
             return
-        _, at, end = found
-        at += 4 if name == b"meta" else 0  # a full box
-    yield from _boxes(data, at, end)
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yields the type, start and end of the content of each box."""
-
-    def boxes() -> Iterator[tuple[bytes, int, int]]:
-        start = at
-        while start + 8 <= end:
-            size, body = int.from_bytes(data[start : start + 4], "big"), start + 8
-            if size == 1:
-                size, body = int.from_bytes(data[start + 8 : start + 16], "big"), start + 16
-            stop = start + size if size else end
-            if stop > end or stop < body:
-                return
-            yield data[start + 4 : start + 8], body, stop
-            start = stop
-
-    return islice(boxes(), 1000)
+        at, end = found.body + (4 if name == b"meta" else 0), found.stop  # meta is a full box
+    yield from islice(boxes_in(data, at, end), MOST_BOXES)
 
 
 @lru_cache(maxsize=32)

@@ -1,16 +1,19 @@
-"""Guard: validates foreign images by decoding them in sandboxed worker processes, before anything else sees them."""
+"""Guard: validates callers' images by decoding them in sandboxed worker processes, before anything else sees them."""
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from weakref import WeakValueDictionary
 
 from pydantic import TypeAdapter
 
-from celeste_image.core.errors import EngineLost, ImageRefused
+from celeste_image.core.errors import EngineLost, ImageRefused, ImageTooLarge, NotAnImage
 from celeste_image.core.image import ImageFacts
 from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.imaging.inspector import inspect
 from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.off_loop import off_loop
 from celeste_image.sandbox.frames import all_of, reading
 from celeste_image.sandbox.pool import WorkerPool
 
@@ -19,23 +22,37 @@ __all__ = ["Guard", "ImageLimits"]
 FACTS = TypeAdapter(ImageFacts)
 
 REMEMBERED = 1000
-"""How many digests of images that ended a process are kept: the latest."""
+"""How many digests are kept: the latest of images that were decoded, and of those that ended a process."""
 ALLOWED_LOSSES = 1
 """Processes that an image may cost before it is refused; one may have ended for another reason."""
+SMALL_PIXELS = 2048 * 2048
+"""The largest image that has a process kept for it. Its decoding takes a tenth of a second."""
+MOST_TEXT = 4000
+"""Characters of an image's notes and mode. A process that was taken over sends more."""
+
+Outcome = ImageFacts | NotAnImage | ImageTooLarge
 
 
 class Guard:
     """Finds the facts of encoded images, by decoding them where harm is contained.
 
+    The same bytes are decoded once: facts and refusals are remembered by digest. Callers with the same bytes wait for
+    the first of them.
+
     Args:
         pool: Worker processes of `guard_engine`.
         limits: The operator's limits.
-        remembered: Digests of harmful images to keep.
+        large: Most images at a time that say they have more than `SMALL_PIXELS`, or don't say it. The pool's other
+            processes are left for small ones, so that a few large images delay no small one.
+        remembered: Digests to keep.
     """
 
-    def __init__(self, pool: WorkerPool, limits: ImageLimits, remembered: int = REMEMBERED) -> None:
+    def __init__(self, pool: WorkerPool, limits: ImageLimits, *, large: int = 1, remembered: int = REMEMBERED) -> None:
         self._pool = pool
         self._remembered = remembered
+        self._large = asyncio.Semaphore(large)
+        self._at_work = WeakValueDictionary[str, asyncio.Lock]()
+        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
         self.limits = limits
         self.losses: OrderedDict[str, int] = OrderedDict()
         """Processes that each harmful image ended, by its SHA-256; the latest last."""
@@ -53,14 +70,32 @@ class Guard:
             ImageRefused: The image ended two processes, now or before.
         """
         self.limits.check_bytes(len(data))
-        digest = await _digest(data) if self.losses else ""  # most servers never lose a process
+        digest, pixels = await off_loop(len(data), _digest_and_pixels, data, self.limits)
+        async with self._at_work.setdefault(digest, asyncio.Lock()):
+            outcome = self._outcomes.get(digest)
+            if outcome is None:
+                room: AbstractAsyncContextManager[object] = nullcontext() if 0 < pixels <= SMALL_PIXELS else self._large
+                async with room:
+                    outcome = await self._outcome(data, digest)
+            self._outcomes[digest] = outcome
+            self._outcomes.move_to_end(digest)
+            if len(self._outcomes) > self._remembered:
+                self._outcomes.popitem(last=False)
+        if isinstance(outcome, ImageFacts):
+            return outcome
+        raise _again(outcome)
+
+    async def _outcome(self, data: bytes, digest: str) -> Outcome:
+        """Returns the facts, or why there are none for these bytes, whenever they come. Raises as `inspect` does."""
         while self.losses.get(digest, 0) <= ALLOWED_LOSSES:
             try:
-                facts = await self._decode(data)
+                facts = await self._decode(data, digest)
+            except (NotAnImage, ImageTooLarge) as refusal:
+                self.losses.pop(digest, None)
+                return _again(refusal)
             except EngineLost as error:
                 if error.metadata["at"] == "start":  # the process never saw the image
                     raise
-                digest = digest or await _digest(data)
                 self.losses[digest] = self.losses.get(digest, 0) + 1
                 self.losses.move_to_end(digest)
                 if len(self.losses) > self._remembered:
@@ -71,16 +106,24 @@ class Guard:
         self.losses.move_to_end(digest)
         raise ImageRefused("ended two decoders and is not tried again", metadata={"sha256": digest})
 
-    async def _decode(self, data: bytes) -> ImageFacts:
+    async def _decode(self, data: bytes, digest: str) -> ImageFacts:
         async with aclosing(self._pool.run({"limits": self.limits.as_task()}, [data])) as frames:
             with reading():
                 (frame,) = await all_of(frames, 1)
-                facts = FACTS.validate_python(frame.fields)
+                facts = FACTS.validate_python({**frame.fields, "size_bytes": len(data), "sha256": digest})
                 if facts.media_type not in IMAGE_TYPES or min(facts.width, facts.height) < 1:
                     raise ValueError("no facts of an image")
+                if len(facts.mode) + sum(map(len, facts.notes)) > MOST_TEXT:
+                    raise ValueError("too many words")
         return facts
 
 
-async def _digest(data: bytes) -> str:
-    """Returns the SHA-256, computed in a thread: 64 MiB take a tenth of a second."""
-    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
+def _digest_and_pixels(data: bytes, limits: ImageLimits) -> tuple[str, int]:
+    """Returns the SHA-256, and the pixels that decoding will cost by what the file says; 0 if it does not say it."""
+    found = inspect(data, limits)
+    return hashlib.sha256(data).hexdigest(), found.width * found.height
+
+
+def _again(refusal: NotAnImage | ImageTooLarge) -> NotAnImage | ImageTooLarge:
+    """Returns the same refusal without its traceback, which holds the image's bytes."""
+    return type(refusal)(refusal.message, metadata=refusal.metadata)

@@ -9,7 +9,7 @@ from typing import Final
 from celeste_image.core.media import media_type
 from celeste_image.imaging.claims import MAX_PARTS
 
-__all__ = ["Part", "parts_of"]
+__all__ = ["Part", "boxes_in", "parts_of"]
 
 PNG_START: Final = 8
 RIFF_START: Final = 12
@@ -52,7 +52,7 @@ def parts_of(data: bytes) -> Iterator[Part]:
         case "image/webp":
             found = _webp(data)
         case "image/avif":
-            found = _boxes(data)
+            found = boxes_in(data, 0, len(data))
     return islice(found, MAX_PARTS)
 
 
@@ -101,14 +101,14 @@ def _webp(data: bytes) -> Iterator[Part]:
         at = end
 
 
-def _boxes(data: bytes) -> Iterator[Part]:
-    at = 0
-    while at + 8 <= len(data):
+def boxes_in(data: bytes, at: int, end: int) -> Iterator[Part]:
+    """Yields the boxes from byte `at` to `end`, up to a truncated one; those of a file, or of another box."""
+    while at + 8 <= end:
         size, body = int.from_bytes(data[at : at + 4], "big"), at + 8
         if size == 1:
             size, body = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
-        stop = at + size if size else len(data)
-        if stop > len(data) or stop < body:
+        stop = at + size if size else end
+        if stop > end or stop < body:
             return
         yield Part(data[at + 4 : at + 8], at, body, stop, stop)
         at = stop

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
+import structlog
 from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter
 
 from celeste_image.core.edits import Mask, nothing_marked
@@ -19,11 +20,15 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
+from celeste_image.imaging.inspector import inspect
 from celeste_image.imaging.limits import ImageLimits
+from celeste_image.imaging.off_loop import off_loop
 from celeste_image.sandbox.frames import Frame, all_of, reading
 from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Difference", "MaskForm", "Pixels", "Rewritten"]
+
+log = structlog.get_logger("celeste_image.imaging")
 
 MIB = 1 << 20
 
@@ -82,8 +87,8 @@ class Pixels:
     """Works on the pixels of a provider's images. Processes start with the first task; `close` ends them.
 
     The guard has checked the images of requests, so only the loss of a process can fail there, before anything is sent.
-    A vendor's images are decoded here for the first time: a broken one is the vendor's failure, not the caller's, and
-    is not retried, since it may have been paid for.
+    A vendor's broken image is the vendor's failure, not the caller's, and is not retried, since it may have been paid
+    for.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Pixels:
         size: int = 1,
         seconds: float = 120,
         limits: ImageLimits | None = None,
+        decode_outputs: bool = False,
         pool: Pool | None = None,
         workers: Workers | None = None,
     ) -> None:
@@ -103,11 +109,13 @@ class Pixels:
             size: Processes at most; further tasks wait.
             seconds: Longest time that a process may take for a task.
             limits: Largest image that a vendor may send.
+            decode_outputs: Whether `facts` decodes every image, also one whose structure leaves no doubt.
             pool: Runs the tasks; None means worker processes of its own.
             workers: Makes these processes.
         """
         self._provider = provider
         self._limits = limits or ImageLimits()
+        self._decode_outputs = decode_outputs
         self._pool: Pool = pool or (workers or Workers()).pool(
             "pixels",
             "celeste_image.imaging.pixels_engine",
@@ -156,11 +164,19 @@ class Pixels:
         return frame.payload
 
     async def facts(self, data: bytes) -> tuple[str, int, int]:
-        """Returns media type, width and height of a vendor's image after decoding every pixel.
+        """Returns media type, width and height of a vendor's image.
+
+        The structure of the file says them: see `inspector`. If it leaves a doubt, or the operator wants it for all
+        images, a process decodes every pixel and has the last word.
 
         Raises:
             ProviderFailed: The bytes are no image, are damaged, or exceed the limits.
         """
+        if not self._decode_outputs:
+            found = await off_loop(len(data), inspect, data, self._limits)
+            if not found.doubt:
+                return found.media_type, found.width, found.height
+            log.debug("a vendor's image is decoded", provider=self._provider, why=found.doubt)
         frame = await self._answered({"do": "measure"}, data)
         return _facts(frame)
 

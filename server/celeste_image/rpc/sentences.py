@@ -1,6 +1,5 @@
 """Sentences for broken rules of the contract: what the field must be, and what was given."""
 
-import difflib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ import protovalidate
 from google.protobuf.message import Message
 
 from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.core.nearest import nearest
 
 __all__ = ["sentence"]
 
@@ -70,8 +70,8 @@ def _given(violation: protovalidate.Violation) -> str:
 
 def _pattern(found: re.Match[str], violation: protovalidate.Violation) -> str:
     form, given = FORMS.get(found[1], f"a text of the form {found[1]}"), violation.field_value
-    near = difflib.get_close_matches(f"image/{given}", IMAGE_TYPES, n=1) if "media type" in form else []
-    return f"must be {form}{_given(violation)}" + (f"; did you mean {near[0]}?" if near else "")
+    near = nearest(f"image/{given}", IMAGE_TYPES) if "media type" in form else None
+    return f"must be {form}{_given(violation)}" + (f"; did you mean {near}?" if near else "")
 
 
 TEXTS: tuple[tuple[str, Text], ...] = (

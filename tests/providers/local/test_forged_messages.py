@@ -13,18 +13,25 @@ from celeste_image.imaging.pixels import Pixels
 from celeste_image.providers.local.findings import analysis_of
 from celeste_image.sandbox.frames import BadFrame, Frame, decode_frame, reading
 from celeste_image.sandbox.pool import WorkerPool, _error_of
+from celeste_image.wire.analysis import analysis_to_proto
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 MADE = {"media_type": "image/png", "width": 1, "height": 1}
 QUALITY = dict.fromkeys(
     ("sharpness", "laplacian_variance", "brightness", "contrast", "clipped_shadows", "clipped_highlights", "noise"), 0.5
 )
+FILE = {
+    **{"media_type": "image/png", "width": 1, "height": 1, "size_bytes": 1, "sha256": "0" * 64, "color_mode": "rgb"},
+    **{"has_alpha": False, "entries": [{"group": "png", "name": "n", "value": 1 << 40}], "credentials": None},
+    "generation": {"tool": "x", "seed": (1 << 64) - 1, "more": {"n": 1 << 40}},
+}
 
 
 def test_good_messages_pass() -> None:
     assert event_of(Frame("picture", MADE | {"seed": 5}, PNG))
     assert event_of(Frame("progress", {"fraction": 1, "phase": "load"}))
     assert analysis_of("quality", QUALITY).quality
+    assert analysis_to_proto(analysis_of("metadata", FILE)).metadata.generation.seed == (1 << 64) - 1
 
 
 @pytest.mark.parametrize(
@@ -64,6 +71,8 @@ def test_a_forged_message_is_a_lost_engine(kind: str, fields: dict[str, Any], pa
         ("quality", QUALITY | {"noise": "loud"}),
         ("quality", {}),
         ("quality", QUALITY | {"more": 1}),
+        *[("metadata", FILE | {"width": number}) for number in (1 << 31, (1 << 63) - 1, -(1 << 31) - 1)],
+        *[("metadata", FILE | {"generation": {"tool": "x", "seed": seed}}) for seed in (-1, 1 << 64)],
         ("safety", {"scores": 5}),
         ("safety", {"scores": [5]}),
         ("content", {"tags": [{"name": 5, "score": "x"}]}),
@@ -138,17 +147,18 @@ FACTS = {"size_bytes": 1, "sha256": "", "mode": "RGB", "has_alpha": False, **MAD
         (FACTS | {"width": "wide"}, 1),
         (FACTS | {"media_type": "text/html"}, 1),
         (FACTS | {"notes": 5}, 1),
+        (FACTS | {"notes": ["n" * 5000]}, 1),
     ],
 )
 async def test_the_guard_believes_no_forged_facts(fields: dict[str, Any], times: int) -> None:
     forger = Forger(Frame("facts", fields), times)
     with pytest.raises(EngineLost):
-        await Guard(forger, ImageLimits())._decode(b"x")
+        await Guard(forger, ImageLimits())._decode(b"x", "0" * 64)
     assert forger.sent <= 2, "no more is held in memory"
 
 
 async def test_the_guard_believes_good_facts() -> None:
-    assert isinstance(await Guard(Forger(Frame("facts", FACTS), 1), ImageLimits())._decode(b"x"), ImageFacts)
+    assert isinstance(await Guard(Forger(Frame("facts", FACTS), 1), ImageLimits())._decode(b"x", "0" * 64), ImageFacts)
 
 
 @pytest.mark.parametrize("times", [0, 1000])

@@ -8,7 +8,6 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from celeste_image.core.call import Candidate
 from celeste_image.core.events import CandidateRun, Event, Fidelity, Saved, Warned
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.nearest import nearest
 from celeste_image.core.request import ImageRequest
 from celeste_image.pipeline.fidelity.measure import MEASURED
 from celeste_image.pipeline.fidelity.operations import fit_operation
@@ -104,9 +104,9 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
             path = ".".join([base, *(str(part) for part in problem["loc"])])
             if problem["type"] == "extra_forbidden":
                 allowed = ", ".join(sorted(options.model_fields)) or "none"
-                near = get_close_matches(str(problem["loc"][-1]), options.model_fields, n=1)
-                nearest = f"; did you mean {near[0]}?" if near else ""
-                report.violate(path, f"is not an option of {card.provider}{nearest}; the options are: {allowed}")
+                near = nearest(str(problem["loc"][-1]), options.model_fields)
+                hint = f"; did you mean {near}?" if near else ""
+                report.violate(path, f"is not an option of {card.provider}{hint}; the options are: {allowed}")
             else:
                 report.violate(path, _sentence(problem["msg"], own, problem["loc"]))
         return

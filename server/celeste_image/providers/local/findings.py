@@ -29,13 +29,34 @@ __all__ = ["analysis_of"]
 ANALYSIS = TypeAdapter(Analysis)
 """Checks the types of all findings: an engine that was taken over sends any."""
 
+JSON_FIELDS = ("value", "more")
+"""Findings that are JSON values of any kind."""
+
 
 def analysis_of(kind: str, found: Mapping[str, Any]) -> Analysis:
     """Returns the analysis for an engine's JSON values.
 
-    Raises LookupError, TypeError or ValueError for values of other names or types.
+    Raises LookupError, TypeError or ValueError for values of other names, types or sizes.
     """
-    return ANALYSIS.validate_python(asdict(_analysis(kind, found)))
+    values = asdict(_analysis(kind, found))
+    _check_numbers(values)
+    return ANALYSIS.validate_python(values)
+
+
+def _check_numbers(value: Any, name: str = "") -> None:
+    """Raises ValueError for a whole number that `analysis.proto` has no room for."""
+    match value:
+        case int():
+            least, most = (0, 1 << 64) if name == "seed" else (-(1 << 31), 1 << 31)
+            if not least <= value < most:
+                raise ValueError(f"{name} is {value}")
+        case dict():
+            for key, item in value.items():
+                if key not in JSON_FIELDS:
+                    _check_numbers(item, key)
+        case list() | tuple():
+            for item in value:
+                _check_numbers(item, name)
 
 
 def _analysis(kind: str, found: Mapping[str, Any]) -> Analysis:

@@ -1,0 +1,201 @@
+"""Results of a measurement: medians of rounds, ratios to a reference, spreads, and whether they are fit to quote.
+
+A ratio is taken within a round, since other work on the machine moves both of its sides; the median of these is quoted
+with the least and the largest. A run says that it is too noisy to quote if other processes took more than a tenth of
+the machine, or if the ratios of one cell are further apart than a third of their median.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.speed.machine import Load, described
+
+__all__ = ["Figure", "Results", "agreement", "read", "write"]
+
+MOST_OTHERS = 0.10
+"""Part of the machine's processors that other processes may take in a run that is quoted."""
+MOST_SPREAD = 0.33
+"""Distance between the least and the largest ratio of a cell, as a part of the median, in a run that is quoted."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column: its name with the unit, digits after the point, and whether ratios to the reference are quoted."""
+
+    name: str
+    digits: int = 1
+    ratio: bool = False
+
+
+Rounds = list[dict[str, float]]
+
+
+@dataclass
+class Results:
+    """The rounds of one measurement, by load and target.
+
+    Attributes:
+        command: The measurement's name.
+        title: What was measured, a heading.
+        reference: The target that ratios refer to.
+        figures: The columns.
+        settings: The arguments of the run.
+        absent: Targets that were left out, with the reason.
+        errors: What went wrong, by load and target, with the number of times.
+    """
+
+    command: str
+    title: str
+    reference: str
+    figures: Sequence[Figure]
+    settings: dict[str, Any] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    rounds: dict[str, dict[str, Rounds]] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=described)
+    began: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    load_average: float = 0.0
+    others: float = 0.0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._load, self._clock = Load(), time.monotonic()
+
+    def add(self, load: str, target: str, figures: dict[str, float]) -> None:
+        """Adds a round; `load` names what all targets were given alike."""
+        self.rounds.setdefault(load, {}).setdefault(target, []).append(figures)
+
+    def failed(self, load: str, target: str, errors: dict[str, int]) -> None:
+        """Notes errors. A run with errors is not quoted."""
+        for error, number in errors.items():
+            key = f"{load}, {target}: {error}"
+            self.errors[key] = self.errors.get(key, 0) + number
+
+    def close(self) -> "Results":
+        """Notes how long the run took, and what other processes took of the machine."""
+        self.load_average, self.others = round(self._load.average, 2), round(self._load.others(), 3)
+        self.seconds = round(time.monotonic() - self._clock, 1)
+        return self
+
+    def value(self, load: str, target: str, figure: str) -> float:
+        """Returns the median of a figure."""
+        return median(each[figure] for each in self.rounds[load][target])
+
+    def ratios(self, load: str, target: str, figure: str) -> list[float]:
+        """Returns a figure's ratio to the reference in each round, in ascending order; empty without a reference."""
+        theirs = self.rounds[load].get(self.reference, [])
+        pairs = zip(self.rounds[load][target], theirs, strict=False)
+        return sorted(ours[figure] / base[figure] for ours, base in pairs if base.get(figure) and figure in ours)
+
+    def spreads(self) -> dict[str, float]:
+        """Returns the distance between the least and the largest ratio as a part of the median, by cell and figure."""
+        found = {}
+        for load, targets in self.rounds.items():
+            for target in targets:
+                for figure in self.figures:
+                    ratios = self.ratios(load, target, figure.name) if figure.ratio else []
+                    if len(ratios) > 1 and target != self.reference and (middle := median(ratios)):
+                        found[f"{load}, {target}, {figure.name}"] = (ratios[-1] - ratios[0]) / abs(middle)
+        return found
+
+    def doubts(self) -> list[str]:
+        """Returns why the run is not fit to quote; empty if it is."""
+        found = []
+        if self.others > MOST_OTHERS:
+            found.append(f"other processes took {self.others:.0%} of the machine")
+        wide = {cell: spread for cell, spread in self.spreads().items() if spread > MOST_SPREAD}
+        if wide:
+            worst = max(wide, key=wide.__getitem__)
+            found.append(f"{len(wide)} of the ratios spread over more than {MOST_SPREAD:.0%}, most of all {worst}")
+        if self.errors:
+            found.append(f"{sum(self.errors.values())} errors")
+        return found
+
+    def table(self) -> str:
+        """Returns the medians and ratios as a table in Markdown, with a verdict below."""
+        shown = [figure for figure in self.figures if any(self._has(figure.name))]
+        lines = [
+            "| " + " | ".join(["load", "target", *(figure.name for figure in shown)]) + " |",
+            "| --- | --- |" + " --- |" * len(shown),
+        ]
+        for load, targets in self.rounds.items():
+            for target in targets:
+                cells = [self._cell(load, target, figure) for figure in shown]
+                lines.append("| " + " | ".join([load, target, *cells]) + " |")
+        return "\n".join([*lines, "", *self.notes()])
+
+    def notes(self) -> Iterable[str]:
+        """Yields the lines below the table: the verdict, errors and absent targets."""
+        rounds = max((len(each) for targets in self.rounds.values() for each in targets.values()), default=0)
+        yield (
+            f"{self.began}, {rounds} rounds, {self.seconds:.0f} s; Celeste at {self.machine['celeste']}; load average "
+            f"{self.load_average:g} at the start; other processes took {self.others:.0%} of the machine."
+        )
+        doubts = self.doubts()
+        yield f"**Too noisy to quote**: {'; '.join(doubts)}." if doubts else "Fit to quote."
+        for error, number in self.errors.items():
+            yield f"* {number} x {error}"
+        for name, reason in self.absent.items():
+            yield f"* {name} is absent: {reason}"
+
+    def saved(self) -> dict[str, Any]:
+        """Returns everything as JSON values."""
+        values = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return values | {"figures": [vars(figure) for figure in self.figures], "doubts": self.doubts()}
+
+    def _has(self, figure: str) -> Iterable[bool]:
+        return (figure in each for targets in self.rounds.values() for rounds in targets.values() for each in rounds)
+
+    def _cell(self, load: str, target: str, figure: Figure) -> str:
+        rounds = self.rounds[load][target]
+        if not all(figure.name in each for each in rounds):
+            return ""
+        text = f"{self.value(load, target, figure.name):,.{figure.digits}f}"
+        ratios = self.ratios(load, target, figure.name) if figure.ratio and target != self.reference else []
+        if not ratios:
+            return text
+        spread = f" [{ratios[0]:.2f}-{ratios[-1]:.2f}]" if len(ratios) > 1 else ""
+        return f"{text} (x{median(ratios):.2f}{spread})"
+
+
+def loaded(saved: dict[str, Any]) -> Results:
+    """Returns results that `saved` wrote."""
+    values = {name: value for name, value in saved.items() if name not in ("figures", "doubts")}
+    return Results(figures=[Figure(**each) for each in saved["figures"]], **values)
+
+
+def agreement(first: Sequence[Results], second: Sequence[Results]) -> list[tuple[str, float, float, bool]]:
+    """Compares the ratios of two runs.
+
+    Returns the cell, both medians, and whether the spreads of the two meet, for each ratio that both runs have.
+    """
+    found = []
+    theirs = {each.command: each for each in second}
+    for ours in first:
+        other = theirs.get(ours.command)
+        for load, targets in ours.rounds.items():
+            for target in targets:
+                if other is None or target not in other.rounds.get(load, {}) or target == ours.reference:
+                    continue
+                for figure in (each.name for each in ours.figures if each.ratio):
+                    one, two = (run.ratios(load, target, figure) for run in (ours, other))
+                    if one and two:
+                        meet = one[0] <= two[-1] and two[0] <= one[-1]
+                        found.append((f"{ours.command}: {load}, {target}, {figure}", median(one), median(two), meet))
+    return found
+
+
+def write(file: Path, results: Sequence[Results]) -> None:
+    """Writes results as JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([each.saved() for each in results], indent=1) + "\n")
+
+
+def read(file: Path) -> list[Results]:
+    """Reads results that `write` wrote."""
+    return [loaded(each) for each in json.loads(file.read_text())]

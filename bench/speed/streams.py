@@ -1,0 +1,171 @@
+"""Many calls at once: 5,000 `Stream`s or `Generate`s, 100 to a connection. How did each end, and at what memory?
+
+Callers are processes of their own, 5,000 calls each. A call is `completed`, `refused` with RetryInfo, or `lost`: ended
+in any other way. `logged` counts the lines in the server's log that have the status of a refusal or of a lost call; a
+gateway that sheds calls in silence logs fewer than it lost.
+"""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+from bench.speed.load import percentile
+from bench.speed.machine import Peak, resident_mib
+from bench.speed.results import Figure, Results
+from bench.speed.targets import ROOT, Running, provider, running
+
+__all__ = ["measure"]
+
+FIGURES = (
+    Figure("completed", 0),
+    Figure("refused", 0),
+    Figure("lost", 0),
+    Figure("logged", 0),
+    Figure("seconds", 1, ratio=True),
+    Figure("KiB a call", 0, ratio=True),
+    Figure("health p99 ms", 0),
+)
+EACH_CONNECTION, EACH_PROCESS = 100, 5000
+DEADLINE = 500
+PROBE_SECONDS = 0.05
+PLACES = 64
+"""Calls that may be at the provider at a time. The others wait in the queue."""
+
+
+def measure(*, targets: Sequence[str], kinds: Sequence[str], calls: Sequence[int], rounds: int, delay: int) -> Results:
+    """Opens so many calls at once at each target, in a fresh server each time.
+
+    Args:
+        targets: `minimal`, `celeste`, `celeste-file`.
+        kinds: `Stream`, `Generate`.
+        calls: Numbers of calls.
+        rounds: How often.
+        delay: Milliseconds that the provider takes for an image.
+    """
+    settings = {"kinds": list(kinds), "calls": list(calls), "delay": delay, "places": PLACES, "ended": {}}
+    results = Results("streams", "Many calls at once", targets[0], FIGURES, settings)
+    with provider() as upstream:
+        for kind in kinds:
+            for number in calls:
+                for _ in range(rounds):
+                    for name in targets:
+                        with running(name, upstream.base, PLACES) as server:
+                            _round(results, f"{number:,} x {kind}", server, kind, number, delay)
+    return results.close()
+
+
+def _round(results: Results, load: str, server: Running, kind: str, calls: int, delay: int) -> None:
+    command = [sys.executable, "-m", "bench.speed.streams", server.base, kind, str(delay)]
+    one = subprocess.run([*command, "1"], cwd=ROOT, capture_output=True, text=True, check=True, input="\n")
+    if json.loads(one.stdout)["outcomes"] != {"completed": 1}:
+        raise RuntimeError(f"{server.name}: the first call failed: {one.stdout}")
+    idle = resident_mib(server.pid)
+    counts = [min(EACH_PROCESS, calls - begun) for begun in range(0, calls, EACH_PROCESS)]
+    callers = [
+        subprocess.Popen([*command, str(count)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for count in counts
+    ]
+    for process in callers:  # each says a line when its connections are open
+        assert process.stdin and process.stdout
+        process.stdout.readline()
+    with Peak(server.pid, 0.1) as peak:
+        began = time.monotonic()
+        for process in callers:
+            assert process.stdin
+            process.stdin.write("\n")
+            process.stdin.flush()
+        health = asyncio.run(_health(server.base, callers)) if server.name != "minimal" else []
+        told = [json.loads(process.communicate()[0]) for process in callers]
+        seconds = time.monotonic() - began
+    outcomes: Counter[str] = sum((Counter(each["outcomes"]) for each in told), Counter())
+    lost = outcomes.total() - outcomes["completed"] - outcomes["refused"]
+    figures = {
+        "completed": float(outcomes["completed"]),
+        "refused": float(outcomes["refused"]),
+        "lost": float(lost),
+        "logged": float(_logged(server.log)),
+        "seconds": seconds,
+        "KiB a call": (peak.mib - idle) * 1024 / calls,
+    }
+    if health:
+        figures["health p99 ms"] = 1000 * percentile(sorted(health), 0.99)
+    results.add(load, server.name, figures)
+    ended = {what: number for what, number in outcomes.items() if what not in ("completed", "refused")}
+    results.settings["ended"][f"{load}, {server.name}"] = ended
+    if server.name != "minimal":  # which has no other way
+        results.failed(load, server.name, ended)
+
+
+def _logged(log: Path) -> int:
+    """Returns how many calls the log says were refused or ended otherwise than well."""
+    count = 0
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            count += "rpc" in line and "outcome=" in line and "outcome=OK" not in line
+    return count
+
+
+async def _health(base: str, callers: Sequence[subprocess.Popen[str]]) -> list[float]:
+    """Asks for the server's health until the callers have ended; returns the seconds that each answer took."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    took = []
+    async with grpc.aio.insecure_channel(urlsplit(base).netloc) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while any(process.poll() is None for process in callers):
+            began = time.perf_counter()
+            with contextlib.suppress(grpc.aio.AioRpcError):  # its time shows
+                await stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
+            took.append(time.perf_counter() - began)
+            await asyncio.sleep(PROBE_SECONDS)
+    return took
+
+
+async def caller(base: str, kind: str, delay: int, calls: int) -> dict[str, object]:
+    """Opens the connections, waits for a line on standard input, and makes all calls at once."""
+    from celeste_image import v1
+
+    generate = v1.GenerateRequest(prompt=f"small-{delay} a red fox", model="bench/image")
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [
+        grpc.aio.insecure_channel(urlsplit(base).netloc, options=options) for _ in range(-(-calls // EACH_CONNECTION))
+    ]
+    await asyncio.gather(*(channel.channel_ready() for channel in channels))
+    stubs = [v1.ImageServiceStub(channel) for channel in channels]
+    print(flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    outcomes: Counter[str] = Counter()
+
+    async def one(stub: v1.ImageServiceStub) -> None:
+        try:
+            if kind == "Generate":
+                done = len((await stub.Generate(generate, timeout=DEADLINE)).result.images) == 1
+            else:
+                done = False
+                request = v1.StreamRequest(operation=v1.Operation(generate=generate))
+                async for response in stub.Stream(request, timeout=DEADLINE):
+                    done = len(response.event.completed.result.images) == 1
+            outcomes["completed" if done else "ended without an image"] += 1
+        except grpc.aio.AioRpcError as error:
+            refused = b"google.rpc.RetryInfo" in dict(error.trailing_metadata() or ()).get(
+                "grpc-status-details-bin", b""
+            )
+            outcomes["refused" if refused else f"{error.code().name} {(error.details() or '')[:80]}"] += 1
+
+    await asyncio.gather(*(one(stubs[number % len(stubs)]) for number in range(calls)))
+    for channel in channels:
+        await channel.close()
+    return {"outcomes": outcomes}
+
+
+if __name__ == "__main__":
+    at, how, milliseconds, count = sys.argv[1:]
+    print(json.dumps(asyncio.run(caller(at, how, int(milliseconds), int(count)))))
