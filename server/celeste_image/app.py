@@ -63,6 +63,10 @@ class App:
     workers: Workers
     closing: AsyncExitStack
 
+    def held_bytes(self) -> int:
+        """Returns how many bytes calls hold now."""
+        return self.budget.held_bytes + self.chunks.held_bytes
+
     async def close(self) -> None:
         """Frees everything; all calls must have ended."""
         await self.closing.aclose()

@@ -1,16 +1,26 @@
-"""Memory of the server that glibc's allocator would keep: after a storm of calls it held twice what was in use."""
+"""Memory of the server: gives back what glibc's allocator would keep, and spares lasting objects from the collector."""
 
 import asyncio
 import ctypes
+import gc
+import os
 import sys
+from collections.abc import Callable
 
-__all__ = ["limit_arenas", "trim_always"]
+__all__ = ["limit_arenas", "settle", "trim_always"]
 
 M_ARENA_MAX = -8
 """In glibc's malloc.h."""
 ARENAS = 2
 """Heaps that threads allocate from. By default there are eight for each CPU, and each keeps what was freed in it."""
+YOUNG_OBJECTS = 10_000
+"""New objects after which the garbage collector looks for cycles among them; Python's default is 700 or 2,000."""
+LOOK_SECONDS = 1.0
+"""Time between two looks at the memory of the process."""
 TRIM_SECONDS = 30.0
+"""Longest time between two trims, under load as well."""
+BURST_BYTES = 32 << 20
+"""Growth since the last trim after which memory is given back once calls no longer hold it."""
 
 
 def limit_arenas() -> None:
@@ -19,12 +29,44 @@ def limit_arenas() -> None:
         libc.mallopt(M_ARENA_MAX, ARENAS)
 
 
-async def trim_always() -> None:
-    """Gives freed memory back to the system periodically, in a thread; without end."""
+def settle() -> None:
+    """Exempts the objects that exist now from garbage collections, and makes collections rarer.
+
+    Call it once the server is up: these are its modules and classes, and they stay. A full collection looked at all of
+    them, and no call went on meanwhile.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
+async def trim_always(held: Callable[[], int] = lambda: 0) -> None:
+    """Gives freed memory back to the system, in a thread; without end.
+
+    After a burst of calls it does so within LOOK_SECONDS. Under load it does so every TRIM_SECONDS: the calls would
+    take the same memory from the system again.
+
+    Args:
+        held: Returns how many bytes calls hold now.
+    """
     libc = _glibc()
+    base, waited = _resident_bytes(), 0.0
     while libc:
-        await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(libc.malloc_trim, 0)
+        await asyncio.sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS
+        grown = _resident_bytes() - base
+        if waited >= TRIM_SECONDS or (grown > BURST_BYTES and held() < grown // 2):
+            await asyncio.to_thread(libc.malloc_trim, 0)
+            base, waited = _resident_bytes(), 0.0
+
+
+def _resident_bytes() -> int:
+    """Returns the memory of this process that is in RAM; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -25,6 +26,7 @@ from celeste_image.engines.compose.vocabulary import (
     SIDES,
     SIZES,
     art,
+    drawing,
 )
 
 Sent = list[tuple[str, dict[str, Any], bytes]]
@@ -427,10 +429,11 @@ def test_hostile_words_do_not_reach_the_svg() -> None:
 def test_every_drawing_and_name_is_whole() -> None:
     things, words = art()["things"], art()["words"]
     assert {*words.values()} <= {*things}
-    for thing in things.values():
+    for name, thing in things.items():
         left, top, right, bottom = thing["box"]
         assert left < right
         assert top < bottom
+        assert ElementTree.fromstring(f'<svg xmlns:xlink="x">{drawing(name)}</svg>').find(".//*[@fill]") is not None
 
 
 def test_an_empty_room_has_its_furniture() -> None:

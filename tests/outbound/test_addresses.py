@@ -21,7 +21,7 @@ from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.outbound.addresses import AddressForbidden, check_address
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.connections import Connections
-from celeste_image.outbound.exchange import OriginRefused, Reply
+from celeste_image.outbound.exchange import OriginRefused, Reply, Request
 from celeste_image.outbound.origins import Hosts, Origin, parse_url
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
@@ -279,13 +279,15 @@ async def test_hostile_urls_make_no_connection(url: str, trap: Host) -> None:
 async def test_the_sockets_refuse_them_even_if_the_url_was_not_read(url: str, trap: Host) -> None:
     """Skips `parse_url` and the rule, so only the check of the address remains."""
     try:
-        request = httpx.Request("GET", with_port(url, trap.port))
+        read = httpx.URL(with_port(url, trap.port))
     except httpx.InvalidURL:
         return
+    target = f"{read.scheme}://{read.netloc.decode('ascii')}{read.raw_path.decode('ascii')}"
+    request = Request("GET", target, Origin("http", "any.example", 80), {})
     connections = Connections(resolver=names())
     try:
         with pytest.raises((AddressForbidden, httpx.ConnectError, KeyError, ValueError)):
-            await connections.handle_async_request(request)
+            await connections.send(request)
     finally:
         await connections.aclose()
     assert trap.connections == 0

@@ -161,6 +161,33 @@ async def test_proxies_and_passwords_of_the_environment_are_not_used(monkeypatch
     assert not {"authorization", "proxy-authorization"} & {name for asked in host.asked for name in asked.headers}
 
 
+async def test_a_usual_exchange_makes_no_object_of_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost more CPU than the rest of a small exchange."""
+    host = Host()
+
+    def made(*_: Any, **__: Any) -> None:
+        raise AssertionError("an object of httpx was made")
+
+    async with speaking(host) as http:
+        await send(http, "POST", host.url + "/images", json={"a": 1})
+        for name in ("Request", "Response", "URL", "Headers"):
+            monkeypatch.setattr(httpx, name, made)
+        reply = await send(http, "POST", host.url + "/images", json={"a": 2}, headers={"X-A": "1"})
+    assert (reply.body, host.asked[1].body, host.connections) == (b"hi", b'{"a":2}', 1)
+
+
+@pytest.mark.parametrize(
+    "named", [b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", b"Content-Encoding: gzip\r\n"]
+)
+async def test_a_second_header_that_names_a_compression_counts(named: bytes) -> None:
+    packed = gzip.compress(b"hi")
+    host = Host(OK + named + b"Content-Length: %d\r\n\r\n" % len(packed) + packed)
+    async with speaking(host) as http:
+        with pytest.raises(UriFailed, match="compressed"):
+            await http.download(host.url, deadline=soon())
+        assert (await send(http, "GET", host.url)).body == b"hi"
+
+
 # Limits.
 
 

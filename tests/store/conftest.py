@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,3 +32,13 @@ def setup(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetup:
 @pytest.fixture
 def on_disk(tmp_path: Path) -> StoreSetup:
     return setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+
+
+@pytest.fixture
+def on_two_disks(tmp_path: Path) -> Iterator[StoreSetup]:
+    """A store on disk, whose unfinished uploads are on another disk."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        yield setup_at(open_backend((tmp_path / "store").as_uri(), {}), Path(folder) / "spool")

@@ -69,15 +69,24 @@ async def test_a_full_store_takes_nothing_leaves_nothing_and_heals(on_disk: Stor
     assert await store.get(OWNER, name_of(LARGE)) == LARGE
 
 
-async def test_a_store_that_is_full_when_an_upload_ends_leaves_the_upload(on_disk: StoreSetup) -> None:
-    store, name = on_disk.store, name_of(LARGE)
+async def test_a_store_that_is_full_when_an_upload_ends_leaves_the_upload(on_two_disks: StoreSetup) -> None:
+    store, name = on_two_disks.store, name_of(LARGE)
     await begin(store, len(LARGE), LARGE, name)
     with full_at(ROOM):
         with pytest.raises(StorageFull):
             await send(store, LARGE, name, start=len(LARGE))
-        assert files(on_disk) == []
+        assert files(on_two_disks) == []
     assert await store.committed(OWNER, name) == (len(LARGE), None)
     await send(store, LARGE, name, start=len(LARGE))
+    assert await store.get(OWNER, name) == LARGE
+    assert on_two_disks.parts() == []
+
+
+async def test_an_upload_on_the_disk_of_the_store_needs_no_room_there_when_it_ends(on_disk: StoreSetup) -> None:
+    store, name = on_disk.store, name_of(LARGE)
+    await begin(store, len(LARGE), LARGE, name)
+    with full_at(ROOM):
+        await send(store, LARGE, name, start=len(LARGE))
     assert await store.get(OWNER, name) == LARGE
     assert on_disk.parts() == []
 

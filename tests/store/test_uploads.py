@@ -5,12 +5,15 @@ import errno
 import fcntl
 import hashlib
 import os
+import random
+import stat
 import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from tests.support.stores import OTHER, OWNER, StoreSetup, name_of
+from tests.support.changing_objects import meddled
+from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of
 from tests.support.uploads import DATA, NAME, begin, send
 
 from celeste_image.core.artifact import Artifact
@@ -363,3 +366,140 @@ async def test_a_writer_does_not_wait_for_ever(on_disk: StoreSetup, monkeypatch:
         assert caught.value.retry_after
         await on_disk.store.write(upload, len(DATA), 1000, DATA[1000:])
         await on_disk.store.finish(OWNER, NAME, len(DATA), upload)
+
+
+# Bytes are written once, and read as little as can be
+
+
+LARGE = random.Random(12).randbytes(2 << 20)
+LARGE_NAME = name_of(LARGE)
+
+
+async def test_bytes_are_hashed_as_they_arrive(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread, read = os.pread, 0
+
+    def counting(file: int, size: int, offset: int) -> bytes:
+        nonlocal read
+        data = pread(file, size, offset)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(os, "pread", counting)
+    await send(on_disk.store, LARGE, LARGE_NAME)
+    assert read == 16, "the first bytes, for the media type"
+    await on_disk.store.delete(OWNER, LARGE_NAME)
+    await begin(on_disk.store, len(LARGE) // 2, LARGE, LARGE_NAME)
+    await send(on_disk.store, LARGE, LARGE_NAME, start=len(LARGE) // 2)
+    assert read == 32 + len(LARGE), "a resumed upload is read once, at its end"
+
+
+async def test_an_upload_on_the_disk_of_the_store_is_moved_and_not_copied(on_disk: StoreSetup) -> None:
+    await begin(on_disk.store, len(LARGE), LARGE, LARGE_NAME)
+    (part,) = on_disk.parts()
+    before = part.stat()
+    await send(on_disk.store, LARGE, LARGE_NAME, start=len(LARGE))
+    assert on_disk.backend.folder
+    assert (on_disk.backend.folder / path_of(LARGE_NAME)).stat().st_ino == before.st_ino
+    assert on_disk.parts() == []
+    assert await on_disk.store.get(OWNER, LARGE_NAME) == LARGE
+
+
+async def test_an_upload_is_as_readable_as_the_folder_of_the_store(on_disk: StoreSetup) -> None:
+    folder = on_disk.backend.folder
+    assert folder
+    for number, mode in enumerate((0o700, 0o750)):
+        folder.chmod(mode)
+        data = LARGE + bytes([number])
+        await send(on_disk.store, data, name_of(data))
+        assert (folder / path_of(name_of(data))).stat().st_mode & 0o777 == mode & 0o666
+
+
+async def test_an_upload_on_another_disk_is_copied(on_two_disks: StoreSetup) -> None:
+    await send(on_two_disks.store, LARGE, LARGE_NAME)
+    assert on_two_disks.parts() == []
+    assert await on_two_disks.store.get(OWNER, LARGE_NAME) == LARGE
+
+
+@pytest.mark.parametrize("then", ["stored", "longer", "discarded", "deleted"])
+async def test_an_artifact_that_an_upload_became_is_not_changed_by_its_other_writers(
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """The file is in its place, and then the flush of its folder fails: the upload stays, with the same bytes."""
+    store, folder, fsync = on_disk.store, on_disk.backend.folder, os.fsync
+    assert folder
+
+    def fails(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    blob = folder / path_of(LARGE_NAME)
+    async with store.upload(OWNER, LARGE_NAME) as one, store.upload(OWNER, LARGE_NAME) as other:
+        await store.write(one, len(LARGE), 0, LARGE)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fails)
+            with pytest.raises(StorageUnavailable):
+                await store.finish(OWNER, LARGE_NAME, len(LARGE), one)
+        assert blob.read_bytes() == LARGE
+        assert await store.committed(OWNER, LARGE_NAME) == (len(LARGE), None)
+        if then == "longer":
+            await store.write(other, len(LARGE) + 4, len(LARGE), b"more")
+            with pytest.raises(DigestMismatch):
+                await store.finish(OWNER, LARGE_NAME, len(LARGE) + 4, other)
+        elif then == "discarded":
+            with pytest.raises(DigestMismatch):
+                await store.write(other, 1, 0, b"too long")
+        elif then == "deleted":
+            await store.delete(OWNER, LARGE_NAME)
+        assert blob.read_bytes() == LARGE
+        if then != "stored":
+            assert await store.committed(OWNER, LARGE_NAME) == (0, None)
+            await store.write(other, len(LARGE), 0, LARGE)
+        await store.finish(OWNER, LARGE_NAME, len(LARGE), other)
+    assert await store.get(OWNER, LARGE_NAME) == LARGE
+    assert on_disk.parts() == []
+
+
+async def test_an_upload_that_was_stored_when_its_server_was_killed_goes_on_with_a_copy(on_disk: StoreSetup) -> None:
+    await begin(on_disk.store, len(LARGE), LARGE, LARGE_NAME)
+    (part,) = on_disk.parts()
+    assert on_disk.backend.folder
+    blob = on_disk.backend.folder / path_of(LARGE_NAME)
+    blob.parent.mkdir(parents=True)
+    blob.hardlink_to(part)
+    with pytest.raises(DigestMismatch):
+        await send(on_disk.store, LARGE + b"more", LARGE_NAME, start=len(LARGE))
+    assert blob.read_bytes() == LARGE
+    assert on_disk.parts() == []
+
+
+async def test_a_file_that_another_server_has_just_moved_into_the_store_is_not_written(
+    on_disk: StoreSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was opened before, and is locked after: the other server has ended the upload in between."""
+    await begin(on_disk.store, len(LARGE), LARGE, LARGE_NAME)
+    (part,) = on_disk.parts()
+    lock, stored = fcntl.flock, tmp_path / "stored"
+
+    def late(file: int, how: int) -> None:
+        if not stored.exists():
+            part.rename(stored)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    await begin(on_disk.store, 10, bytes(len(LARGE)), LARGE_NAME)
+    assert stored.read_bytes() == LARGE
+    assert part.read_bytes() == bytes(10)
+
+
+async def test_an_uploaded_artifact_is_not_read_again_before_its_download(setup: StoreSetup) -> None:
+    read = False
+
+    async def noted() -> None:
+        nonlocal read
+        read = True
+
+    store = meddled(setup, path_of(LARGE_NAME), after_read=noted)
+    await send(store, LARGE, LARGE_NAME)
+    assert (await store.open(OWNER, LARGE_NAME)).size_bytes == len(LARGE)
+    assert not read

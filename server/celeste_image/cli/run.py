@@ -1,26 +1,21 @@
 """Runs an operation for a command: progress on standard error, paths or JSON on standard output."""
 
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import click
 from google.protobuf import json_format
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from celeste_image.cli.exit import PARTLY_DONE
 from celeste_image.cli.output import Output
+from celeste_image.cli.progress import progress_shown
 from celeste_image.cli.terminal import say, say_json
 from celeste_image.client import Client, connect
 from celeste_image.client.checks import check_request, check_text
 from celeste_image.core import events
 from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.result import OperationResult
-from celeste_image.core.text import escaped
 from celeste_image.wire.results import result_to_proto
 
 __all__ = ["make_images", "print_result", "show"]
@@ -56,49 +51,27 @@ def show(
         check_text(common["request_id"], "--request-id")
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
-    on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    console = Console(stderr=True, force_terminal=on_terminal)
-    on_terminal = on_terminal and not console.is_dumb_terminal
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     result: OperationResult | None = None
-
-    def tell(line: str, style: str = "") -> None:
-        if on_terminal:
-            console.print(Text(escaped(line), style=style), soft_wrap=True)  # the terminal wraps, so a copy is whole
-        else:
-            say(line, err=True)
-
-    with ExitStack() as shown:
-        bar = shown.enter_context(Progress(*columns, console=console, disable=not on_terminal))
-        task = bar.add_task("starting", total=1.0)
-        told = -1
+    with progress_shown() as shown:
         for event in client.stream(request, request_id=common["request_id"], timeout=common["timeout"]):
             match event:
                 case events.Queued():
-                    place = f"queued, position {event.position}"
-                    bar.update(task, description=place)
-                    if not on_terminal:
-                        tell(place)
+                    shown.queued(event.position)
                 case events.Started():
-                    bar.update(task, description=escaped(event.model))
-                    if not on_terminal:
-                        tell(event.model)
+                    shown.started(event.model)
                 case events.Progress():
-                    bar.update(task, completed=event.fraction)
-                    # A log gets a line per tenth, not a bar.
-                    if not on_terminal and int(event.fraction * 10) > told:
-                        told = int(event.fraction * 10)
-                        tell(f"  {event.fraction:4.0%} {event.phase}")
+                    shown.moved(event.fraction, event.phase)
                 case events.Preview() if previewed:
                     try:
-                        tell(f"preview: {previewed(event)}")
+                        shown.tell(f"preview: {previewed(event)}")
                     except OSError as error:
-                        tell(f"warning: a preview was not saved: {error.filename}: {error.strerror}", "yellow")
+                        text = f"warning: a preview was not saved: {error.filename}: {error.strerror}"
+                        shown.tell(text, warns=True)
                 case events.Warned() if event.path != implied or not implied:
                     told_of = f"{event.path}: {event.text}" if event.path else event.text
-                    tell(f"warning: {told_of}", "yellow")
+                    shown.tell(f"warning: {told_of}", warns=True)
                 case events.Completed():
-                    bar.update(task, completed=1.0)
+                    shown.done()
                     result = event.result
     if result is None:
         raise click.ClickException("the server ended the stream without a result")

@@ -14,6 +14,9 @@ from celeste_image.core.install import install_hint
 
 __all__ = ["command"]
 
+CONSOLES = ("rich", "pygments")
+"""Packages that structlog and httpx import, where they are installed, for consoles that a server does not have."""
+
 
 @click.command(name="serve")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; repeatable.")
@@ -25,6 +28,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         end_with_client(folder)
     # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+    for name in CONSOLES:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None makes Python's import fail
     try:
         from pydantic import ValidationError
 
@@ -80,7 +85,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         except OSError as error:
             log.error("start", error=str(error))
             return 1
-        always = asyncio.gather(reap_orphans(), trim_always())
+        always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
         always.cancel()

@@ -19,12 +19,14 @@ class Call:
         caller: Who asks, and so who owns the artifacts. Without authentication every caller is ANONYMOUS.
         deadline: When the caller stops waiting, by `time.monotonic()`; None means never.
         ticket: The provider's name for a job that an earlier call submitted. The first candidate resumes that job.
+        previews: Whether the caller can see previews. A unary call can't, so none are made for it.
     """
 
     request_id: str
     caller: str = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
+    previews: bool = True
 
 
 @dataclass(frozen=True, slots=True)

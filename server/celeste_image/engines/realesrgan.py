@@ -87,7 +87,13 @@ def load(model_dir: str, threads: int, half: bool) -> Network:
             code, made = extractor.extract("output")
         if code:
             raise EngineMemory(f"A tile of {width} x {height} pixels does not fit in memory; try a smaller tile.")
-        colors = np.asarray(made).transpose(1, 2, 0) * 255 + 0.5
-        return np.ascontiguousarray(colors.clip(0, 255).astype(np.uint8))
+        colors = np.asarray(made)  # the memory of `made`, color by color; changing it in place halves the time
+        colors *= 255
+        colors += 0.5
+        np.clip(colors, 0, 255, out=colors)
+        grown = np.empty((*colors.shape[1:], 3), np.uint8)
+        for channel in range(3):
+            grown[..., channel] = colors[channel]
+        return grown
 
     return network

@@ -8,33 +8,38 @@ say which origins may be asked. The network address is checked when the connecti
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import httpx
 import orjson
 
 from celeste_image.core.errors import UriFailed, UriRefused
 from celeste_image.outbound.addresses import AddressForbidden
-from celeste_image.outbound.connections import Connections
 from celeste_image.outbound.exchange import (
+    Arriving,
     ExchangeFailed,
     Limits,
     OriginRefused,
     Reply,
     Request,
     SecretHeader,
+    Sender,
     Stage,
     Streamed,
 )
+from celeste_image.outbound.httpx_transports import HttpxTransport
 from celeste_image.outbound.inflate import Damaged, inflated, layers_of
-from celeste_image.outbound.origins import Origin, Rule, parse_url
+from celeste_image.outbound.origins import Origin, Rule, target_of
 
 __all__ = ["IMAGE_TYPES", "Http", "Transport"]
 
-Transport = httpx.AsyncBaseTransport
+Transport = Sender | httpx.AsyncBaseTransport
 """Sends requests; tests pass their own."""
+
+Result = TypeVar("Result")
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 IMAGE_TYPES: Final = ("image/", "application/octet-stream", "binary/octet-stream", "")
@@ -73,7 +78,9 @@ class Http:
         self._allowed: Rule = allowed if callable(allowed) else frozenset(allowed).__contains__
         self._private = frozenset(private)
         self._limits = limits or Limits()
-        self._transport = transport or Connections(private=self._private, connect_seconds=self._limits.connect_seconds)
+        self._sender: Sender | None = (
+            HttpxTransport(transport) if isinstance(transport, httpx.AsyncBaseTransport) else transport
+        )
         self._clock = clock
         self._slots = asyncio.Semaphore(self._limits.exchanges)
 
@@ -105,10 +112,9 @@ class Http:
             OriginRefused: The origin is not allowed, or a key is not meant for it.
         """
         try:
-            target = parse_url(url)
+            target, origin = target_of(url)
         except ValueError as error:
             raise OriginRefused(f"the URL {error}") from None
-        origin = Origin.of(target)
         if origin not in self._private and not self._allowed(origin):
             raise OriginRefused("the scheme, host or port of the URL is not allowed")
         sent = {name.lower(): value for name, value in (headers or {}).items()} | OWN_HEADERS
@@ -117,16 +123,17 @@ class Http:
             sent["content-type"] = "application/json"
         for secret in secrets:
             if origin not in secret.origins:
-                raise OriginRefused(f"the key in {secret.header} is not for {target.host}")
+                raise OriginRefused(f"the key in {secret.header} is not for {origin.host}")
             sent[secret.header.lower()] = secret.value.reveal()
-        request = httpx.Request(method, target, headers=sent, content=content, data=data, files=files)
-        request.read()
-        return Request(request)
+        if data or files:
+            form = httpx.Request(method, target, headers=sent, data=data, files=files)
+            content = form.read()
+            sent["content-type"] = form.headers["content-type"]
+        return Request(method.upper(), target, origin, sent, content or b"")
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self, request: Request, *, deadline: float | None, max_bytes: int | None = None
-    ) -> AsyncGenerator[Streamed, None]:
+    ) -> AbstractAsyncContextManager[Streamed]:
         """Sends a request and yields the answer as it arrives, of any status but a redirect.
 
         The connection is closed when the block ends, unless the body was read to its end.
@@ -139,11 +146,7 @@ class Http:
         Raises:
             ExchangeFailed: The answer is missing or not usable; `stage` says how far the exchange came.
         """
-        async with self._open(request, self._end(deadline), max_bytes) as answer:
-            status = answer.head.status
-            if 300 <= status < 400:
-                raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, status)
-            yield answer
+        return self._open(request, self._end(deadline), max_bytes)
 
     async def send(self, request: Request, *, deadline: float | None, max_bytes: int | None = None) -> Reply:
         """Sends a request and returns the complete answer. Arguments and errors are those of `stream`."""
@@ -195,7 +198,7 @@ class Http:
         """
         request, end = self.request("GET", url, headers=DOWNLOAD_HEADERS), self._end(deadline)
         for _ in range(self._limits.redirects + 1):
-            async with self._open(request, end, max_bytes, inflates=inflates) as answer:
+            async with self._open(request, end, max_bytes, redirects=True, inflates=inflates) as answer:
                 head = answer.head
                 if 200 <= head.status < 300:
                     if types is not None and not head.is_of(types):
@@ -206,7 +209,16 @@ class Http:
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._transport.aclose()
+        if self._sender:
+            await self._sender.aclose()
+
+    def _connected(self) -> Sender:
+        """Returns what sends the requests. Only the first request loads aiohttp: a third of a server's start."""
+        if self._sender is None:
+            from celeste_image.outbound.connections import Connections
+
+            self._sender = Connections(private=self._private, connect_seconds=self._limits.connect_seconds)
+        return self._sender
 
     def _end(self, deadline: float | None) -> float:
         """Returns the time, by the clock, at which an exchange that starts now is ended."""
@@ -219,97 +231,102 @@ class Http:
             raise ExchangeFailed(f"the answer is HTTP status {head.status}", Stage.ANSWERED, head.status)
         try:
             # A new request: no header for one host is sent to the next.
-            target = str(request.url.join(head.headers["location"]))
+            target = str(httpx.URL(request.url).join(head.headers["location"]))
             onward = self.request("GET", target, headers=DOWNLOAD_HEADERS)
         except (OriginRefused, httpx.InvalidURL, ValueError):
             raise OriginRefused("it redirects to a URL that is not allowed") from None
-        if request.url.scheme == "https" and onward.url.scheme != "https":
+        if request.origin.scheme == "https" and onward.origin.scheme != "https":
             raise OriginRefused("it redirects from https to http")
         return onward
 
     @asynccontextmanager
     async def _open(
-        self, request: Request, end: float, max_bytes: int | None, *, inflates: bool = True
+        self, request: Request, end: float, max_bytes: int | None, *, redirects: bool = False, inflates: bool = True
     ) -> AsyncGenerator[Streamed, None]:
-        """Sends a request and yields the answer, of any status. Raises ExchangeFailed."""
+        """Sends a request and yields the answer, of any status, but a redirect only with `redirects`.
+
+        Raises:
+            ExchangeFailed: See `stream`.
+        """
         if end <= self._clock():
             raise ExchangeFailed("the deadline passed before the request was sent", Stage.NOT_SENT)
-        async with self._step(request, Stage.NOT_SENT, end):
+        waits = _Waits(request, end, self._clock)
+        if self._slots.locked():
+            await waits.take(self._slots.acquire(), Stage.NOT_SENT)
+        else:
             await self._slots.acquire()
         try:
-            async with self._step(request, Stage.NOT_ANSWERED, end):
-                response = await self._transport.handle_async_request(request)
+            answer = await waits.take(self._connected().send(request), Stage.NOT_ANSWERED)
             try:
-                most = self._limits.body_bytes if max_bytes is None else max_bytes
-                head, body = self._head(response), self._body(response, request, end, most)
-                encoding = head.headers.get("content-encoding", "")
-                if inflates:
-                    body = self._inflated(body, encoding, most, head.status)
-                elif encoding.strip().lower() not in ("", "identity"):
+                head = self._head(answer)
+                if 300 <= head.status < 400 and not redirects:
+                    raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, head.status)
+                if not inflates and answer.encoding.strip().lower() not in ("", "identity"):
                     raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
-                yield Streamed(head, body)
+                most = self._limits.body_bytes if max_bytes is None else max_bytes
+                body = _received(answer, waits, most)
+                yield Streamed(head, _inflated(body, answer, most) if inflates else body)
             finally:
                 # A body that is not read to its end by now takes the connection with it.
-                await response.aclose()
+                await answer.aclose()
         finally:
             self._slots.release()
 
-    def _head(self, response: httpx.Response) -> Reply:
+    def _head(self, answer: Arriving) -> Reply:
         """Returns an answer without its body. Raises ExchangeFailed if its status or headers are not usable."""
-        status, headers = response.status_code, response.headers
+        status = answer.status
         if status < 200:
             raise ExchangeFailed(f"the answer is HTTP status {status}", Stage.ANSWERED, status)
-        # As on the wire: name, colon, space, value, end of line.
-        if sum(len(name) + len(value) + 4 for name, value in headers.raw) > self._limits.header_bytes:
+        if answer.header_bytes > self._limits.header_bytes:
             text = f"the answer's headers are over {self._limits.header_bytes} bytes"
             raise ExchangeFailed(text, Stage.ANSWERED, status)
-        return Reply(status, headers)
+        return Reply(status, answer.headers)
 
-    async def _body(
-        self, response: httpx.Response, request: Request, end: float, most: int
-    ) -> AsyncGenerator[bytes, None]:
-        """Yields the body of an answer, at most `most` bytes, as it arrives. Raises ExchangeFailed."""
-        status = response.status_code
-        too_large = ExchangeFailed(f"the answer is over {most} bytes", Stage.ANSWERED, status)
-        announced = response.headers.get("content-length", "")
-        if re.fullmatch(r"[0-9]{1,18}", announced) and int(announced) > most:
-            raise too_large
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        pieces, size = aiter(response.stream), 0
-        while True:
-            async with self._step(request, Stage.ANSWERED, end, status):
-                piece = await anext(pieces, None)
-            if piece is None:
-                return
-            size += len(piece)
-            if size > most:
-                raise too_large
-            yield piece
 
-    async def _inflated(
-        self, body: AsyncGenerator[bytes, None], encoding: str, most: int, status: int
-    ) -> AsyncGenerator[bytes, None]:
-        """Yields a compressed body as it was before, at most `most` bytes. Raises ExchangeFailed."""
+async def _received(answer: Arriving, waits: "_Waits", most: int) -> AsyncGenerator[bytes, None]:
+    """Yields the body of an answer, at most `most` bytes, as it arrives. Raises ExchangeFailed."""
+    size, announced = 0, answer.headers.get("content-length", "")
+    if re.fullmatch(r"[0-9]{1,18}", announced) and int(announced) > most:
+        raise _too_large(most, answer)
+    while piece := answer.ready() or await waits.take(answer.more(), Stage.ANSWERED, answer.status):
+        size += len(piece)
+        if size > most:
+            raise _too_large(most, answer)
+        yield piece
+
+
+def _too_large(most: int, answer: Arriving) -> ExchangeFailed:
+    return ExchangeFailed(f"the answer is over {most} bytes", Stage.ANSWERED, answer.status)
+
+
+async def _inflated(body: AsyncGenerator[bytes, None], answer: Arriving, most: int) -> AsyncGenerator[bytes, None]:
+    """Yields a body as it was before its compression, at most `most` bytes. Raises ExchangeFailed."""
+    try:
+        async with aclosing(inflated(body, layers_of(answer.encoding), most)) as pieces:
+            async for piece in pieces:
+                yield piece
+    except Damaged as error:
+        raise ExchangeFailed(str(error), Stage.ANSWERED, answer.status) from error
+
+
+@dataclass(slots=True)
+class _Waits:
+    """The waits of one exchange: each ends at `end`, by `clock`, and raises ExchangeFailed for errors of the network.
+
+    No wait goes on while a caller works: its time and its errors would count as the network's.
+    """
+
+    request: Request
+    end: float
+    clock: Callable[[], float]
+
+    async def take(self, work: Awaitable[Result], stage: Stage, status: int | None = None) -> Result:
+        """Returns the result of a step of the exchange."""
         try:
-            async with aclosing(inflated(body, layers_of(encoding), most)) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except Damaged as error:
-            raise ExchangeFailed(str(error), Stage.ANSWERED, status) from error
-
-    @asynccontextmanager
-    async def _step(
-        self, request: Request, stage: Stage, end: float, status: int | None = None
-    ) -> AsyncGenerator[None, None]:
-        """Ends one wait of an exchange at `end`, and raises ExchangeFailed for errors of the network.
-
-        The block must not yield to a caller: its time and its errors would count as the network's.
-        """
-        try:
-            async with asyncio.timeout(max(0.0, end - self._clock())):
-                yield
+            async with asyncio.timeout(max(0.0, self.end - self.clock())):
+                return await work
         except (TimeoutError, AddressForbidden, httpx.TransportError) as error:
-            if stage is Stage.NOT_ANSWERED and request.extensions.get("sent") is False:
+            if stage is Stage.NOT_ANSWERED and not self.request.sent:
                 stage = Stage.NOT_SENT
             raise _failure(error, stage, status) from error
 

@@ -1,4 +1,4 @@
-"""HTTP transport: aiohttp behind httpx's transport interface, with the address check in its sockets.
+"""HTTP connections: aiohttp, with the address check in its sockets.
 
 The package `httpx-aiohttp` is not used: it quotes the path and the query of a URL again (which breaks signatures),
 reports a connection lost after the request as a failed connect, and reads in pieces of 16 KiB.
@@ -8,9 +8,10 @@ import asyncio
 import io
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache, partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from celeste_image.outbound.addresses import AddressForbidden, check_address
+from celeste_image.outbound.exchange import Arriving, Request
 from celeste_image.outbound.origins import Origin
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Connections"]
 
 MIB = 1 << 20
+PIECE_BYTES = 64 << 10
+"""A longer body is sent in pieces of this size, so that other calls go on meanwhile."""
 READ_BYTES = MIB
 """aiohttp's buffer for a body. Its default of 64 KiB costs a third more CPU for a large image."""
 FIELD_BYTES = 8 << 10
@@ -37,12 +41,15 @@ FIELDS = 128
 OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 """Headers that aiohttp would add by itself."""
 
+_sending: ContextVar[Request] = ContextVar("_sending")
+"""The request that the current task sends. aiohttp tells its connector nothing of it."""
 
-class Connections(httpx.AsyncBaseTransport):
+
+class Connections:
     """Sends requests and keeps connections alive. Proxies, cookies, redirects and decompression are all off.
 
-    Raises httpx's errors and AddressForbidden. ConnectError and ConnectTimeout mean that nothing was sent. The
-    request's extension `sent` becomes true with its first bytes; it is for callers that stop waiting earlier.
+    Raises httpx's errors and AddressForbidden. ConnectError and ConnectTimeout mean that nothing was sent.
+    `Request.sent` is for callers that stop waiting earlier.
     """
 
     def __init__(
@@ -70,18 +77,18 @@ class Connections(httpx.AsyncBaseTransport):
         self._open_socket = open_socket
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request whose body was read before. Closing the answer early closes its connection."""
-        request.extensions["sent"] = False
-        target = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}{request.url.raw_path.decode('ascii')}"
+    async def send(self, request: Request) -> Arriving:
+        """Sends a request. Closing the answer before the end of its body closes its connection."""
+        request.sent = False
+        token = _sending.set(request)
+        content = request.content
         try:
-            answer = await self._session(private=Origin.of(request.url) in self._private).request(
+            answer = await self._session(private=request.origin in self._private).request(
                 request.method,
-                URL(target, encoded=True),
-                headers=request.headers.multi_items(),
-                data=io.BytesIO(request.content) if request.content else None,
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=io.BytesIO(content) if len(content) > PIECE_BYTES else content or None,
                 allow_redirects=False,
-                trace_request_ctx=request.extensions,
             )
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressForbidden):
@@ -95,7 +102,12 @@ class Connections(httpx.AsyncBaseTransport):
             raise httpx.RemoteProtocolError("the answer is not valid HTTP, or its headers are too large") from error
         except aiohttp.ClientError as error:
             raise httpx.ReadError("the connection was closed before an answer came") from error
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer), request=request)
+        finally:
+            _sending.reset(token)
+        encoding = ", ".join(answer.headers.getall("content-encoding", ()))
+        # As on the wire: name, colon, space, value, end of line.
+        header_bytes = sum(len(name) + len(value) + 4 for name, value in answer.raw_headers)
+        return _Answer(answer.status, answer.headers, header_bytes, encoding, answer)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -112,11 +124,8 @@ class Connections(httpx.AsyncBaseTransport):
                 socket_factory=partial(self._checked_socket, private),
                 ssl=self._tls or _tls(),
             )
-            tracing = aiohttp.TraceConfig()
-            tracing.on_request_headers_sent.append(_note_sent)
             self._sessions[private] = aiohttp.ClientSession(
                 connector=connector,
-                trace_configs=[tracing],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
                 trust_env=False,
@@ -148,35 +157,28 @@ class _Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
                 connection.add_callback(partial(_drop_unsent, connection.transport))
+                _sending.get().sent = True  # aiohttp writes next, without waiting
                 return connection
             connection.close()
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer, as received. Closing it before its end closes the connection."""
+@dataclass(slots=True)
+class _Answer(Arriving):
+    _answer: aiohttp.ClientResponse
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
+    def ready(self) -> bytes:
+        content = self._answer.content
+        return b"" if content.exception() else content.read_nowait()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
+    async def more(self) -> bytes:
         try:
-            chunk = await self._answer.content.readany()
+            return await self._answer.content.readany()
         except aiohttp.ClientError as error:
             raise httpx.ReadError("the connection was closed in the middle of the answer") from error
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
 
     async def aclose(self) -> None:
         # After the end of the body this has no effect: the connection was returned already.
         self._answer.close()
-
-
-async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
-    context.trace_request_ctx["sent"] = True
 
 
 def _drop_unsent(transport: asyncio.Transport | None) -> None:

@@ -1,22 +1,91 @@
 """Values of an HTTP exchange: its limits, secret headers, request, answer and failure."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, NewType
-
-import httpx
+from typing import Any, Protocol
 
 from celeste_image.core.secret import Secret
 from celeste_image.outbound.json_values import json_values
 from celeste_image.outbound.origins import Origin
 
-__all__ = ["ExchangeFailed", "Limits", "OriginRefused", "Reply", "Request", "SecretHeader", "Stage", "Streamed"]
+__all__ = [
+    "Arriving",
+    "ExchangeFailed",
+    "Limits",
+    "OriginRefused",
+    "Reply",
+    "Request",
+    "SecretHeader",
+    "Sender",
+    "Stage",
+    "Streamed",
+]
 
 MIB = 1 << 20
 
-Request = NewType("Request", httpx.Request)
-"""A request that `Http.request` has checked; nothing else makes one."""
+
+@dataclass(slots=True)
+class Request:
+    """A request that `Http.request` has checked; nothing else makes one.
+
+    Attributes:
+        method: The HTTP method.
+        url: The URL as it is sent.
+        origin: The URL's origin.
+        headers: The headers, by names in lower case. The transport adds `host` and `content-length`.
+        content: The body.
+        sent: Whether a byte may have been sent. A transport that can tell sets it to False first.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    origin: Origin
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(default=b"", repr=False)
+    sent: bool = True
+
+
+@dataclass(slots=True)
+class Arriving(ABC):
+    """An answer whose body is still to be read; each transport has its own.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; names in any case find them.
+        header_bytes: Size of the headers on the wire.
+        encoding: The header `content-encoding`, several of them joined by commas; empty if there is none.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    header_bytes: int
+    encoding: str
+
+    @abstractmethod
+    def ready(self) -> bytes:
+        """Returns the bytes of the body that have arrived, without waiting; empty if there are none."""
+
+    @abstractmethod
+    async def more(self) -> bytes:
+        """Waits for more of the body and returns it; empty at the end. Raises httpx's errors."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Ends the exchange. The connection is closed unless the body was read to its end."""
+
+
+class Sender(Protocol):
+    """Sends the requests of `Http`: `Connections`, or an adapter."""
+
+    async def send(self, request: Request) -> Arriving:
+        """Sends a request. Raises httpx's errors and AddressForbidden."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

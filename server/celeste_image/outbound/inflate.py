@@ -40,8 +40,8 @@ def layers_of(encoding: str) -> list[str]:
     return [NAMES.get(word, word) for word in words] or [UNSAID]
 
 
-async def inflated(pieces: AsyncGenerator[bytes, None], layers: list[str], most: int) -> AsyncGenerator[bytes, None]:
-    """Yields a body without its compressions, at most `most` bytes in each layer.
+def inflated(pieces: AsyncGenerator[bytes, None], layers: list[str], most: int) -> AsyncGenerator[bytes, None]:
+    """Returns the pieces of a body without its compressions, at most `most` bytes in each layer.
 
     The first bytes count, not the name: a body that is not compressed after all is passed on as it is. Bytes behind the
     end of the data are dropped.
@@ -52,9 +52,7 @@ async def inflated(pieces: AsyncGenerator[bytes, None], layers: list[str], most:
     """
     for layer in reversed(layers):
         pieces = _inflated(pieces, layer, most)
-    async with aclosing(pieces):
-        async for piece in pieces:
-            yield piece
+    return pieces
 
 
 async def _inflated(pieces: AsyncGenerator[bytes, None], layer: str, most: int) -> AsyncGenerator[bytes, None]:
@@ -62,14 +60,17 @@ async def _inflated(pieces: AsyncGenerator[bytes, None], layer: str, most: int) 
     size = 0
     async with aclosing(pieces):
         async for piece in pieces:
+            if inflater.is_plain:
+                yield piece  # its size was counted before
+                continue
             inflater.feed(piece)
             while more := inflater.read():
-                size += len(more)
-                if size > most:
-                    raise Damaged(f"the answer is over {most} bytes after it is inflated")
-                yield more
                 if not inflater.is_plain:
+                    size += len(more)
+                    if size > most:
+                        raise Damaged(f"the answer is over {most} bytes after it is inflated")
                     await asyncio.sleep(0)  # other calls go on between two steps
+                yield more
         if rest := inflater.rest():
             yield rest
     if not inflater.is_complete:

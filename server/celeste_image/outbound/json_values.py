@@ -13,6 +13,8 @@ from typing import Any, Final
 import orjson
 from pydantic_core import from_json
 
+from celeste_image.outbound.packed import unpacked, with_images
+
 __all__ = ["json_values"]
 
 MARKS: Final = "\ufeff\u200b\0 \t\r\n"
@@ -44,7 +46,9 @@ DECODER: Final = json.JSONDecoder(strict=False, parse_int=_integer, parse_consta
 """Reads NaN and Infinity as None: no field of an answer means one."""
 
 
-def json_values(body: bytes, *, max_values: int = 100_000, max_depth: int = 64, cut: bool = False) -> list[Any]:
+def json_values(
+    body: bytes, *, max_values: int = 100_000, max_depth: int = 64, cut: bool = False, images: bool = False
+) -> list[Any]:
     """Returns the values in a body, at least one.
 
     Args:
@@ -52,10 +56,14 @@ def json_values(body: bytes, *, max_values: int = 100_000, max_depth: int = 64, 
         max_values: Most values together: 64 MiB of `[],` would become 1.5 GB of objects.
         max_depth: Deepest nesting.
         cut: Whether the end of the body was lost: then what is complete in its only value is returned.
+        images: Whether a long text that is the base64 of an image, or a `data:` URL of it, is returned as its bytes.
 
     Raises:
         ValueError: The body is not JSON, or has more or deeper values than allowed.
     """
+    found: list[bytes] = []
+    if images:
+        body, found = unpacked(body)
     nested = body.count(b"[") + body.count(b"{")
     # Counted before any object exists. Brackets inside strings count too, so the limit is generous.
     if nested + body.count(b",") > max_values:
@@ -70,7 +78,8 @@ def json_values(body: bytes, *, max_values: int = 100_000, max_depth: int = 64, 
         values, lenient = _leniently(values[0].encode(errors="replace"), max_values, cut=cut), True
     if nested > max_depth and any(_is_deeper(value, max_depth) for value in values):
         raise ValueError("the JSON is nested too deep")
-    return [_encodable(value) for value in values] if lenient else values
+    values = [_encodable(value) for value in values] if lenient else values
+    return [with_images(value, found) for value in values] if found else values
 
 
 def _leniently(body: bytes, max_values: int, *, cut: bool) -> list[Any]:

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import httpx
 
-__all__ = ["Hosts", "Origin", "Rule", "parse_url"]
+__all__ = ["Hosts", "Origin", "Rule", "parse_url", "target_of"]
 
 URL_BYTES = 16 << 10
+KNOWN_CHARACTERS = 256
+"""Longest URL whose target is remembered: that of an API's call, not a signed one."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
 NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
@@ -56,6 +59,19 @@ class Hosts:
         labels = origin.host.split(".")
         above = {"*." + ".".join(labels[i:]) for i in range(1, len(labels))}
         return not self.names.isdisjoint({"*", origin.host} | above)
+
+
+def target_of(url: str) -> tuple[str, Origin]:
+    """Returns a URL as it is sent, without a fragment, and its origin. Raises ValueError where `parse_url` does."""
+    return _known_target(url) if len(url) <= KNOWN_CHARACTERS and "?" not in url else _target(url)
+
+
+def _target(text: str) -> tuple[str, Origin]:
+    url = parse_url(text)
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}", Origin.of(url)
+
+
+_known_target = lru_cache(maxsize=256)(_target)
 
 
 def parse_url(text: str) -> httpx.URL:

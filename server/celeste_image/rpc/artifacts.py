@@ -7,10 +7,12 @@ from typing import Any
 import grpc
 
 from celeste_image.core.errors import InvalidRequest, Violation
+from celeste_image.rpc.chunks import ARTIFACT_CHUNK, Chunk
 from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
-from celeste_image.rpc.transfers import Transfers, first_of
+from celeste_image.rpc.transfers import Transfers, checked_data, first_of
 from celeste_image.rpc.validate import check_strictly
+from celeste_image.store import Data
 from celeste_image.v1 import artifact_service_pb2 as pb
 from celeste_image.v1 import artifact_service_pb2_grpc
 from celeste_image.wire.artifacts import artifact_to_proto
@@ -33,23 +35,23 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self._store = transfers.store
 
     async def WriteArtifact(
-        self, requests: AsyncIterator[pb.WriteArtifactRequest], context: Context
+        self, requests: AsyncIterator[pb.WriteArtifactRequest | Chunk], context: Context
     ) -> pb.WriteArtifactResponse:
         """Begins or resumes an upload."""
-        first = await first_of(requests, pb.WriteArtifactRequest())
-        committed, artifact = await self._write(caller_of(context), first, _chunks(first, requests))
+        first, data = await first_of(requests, pb.WriteArtifactRequest(), "chunk")
+        committed, artifact = await self._write(caller_of(context), first, _chunks(first, data, requests))
         return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact)
 
     async def WriteArtifactChunk(
         self, request: pb.WriteArtifactChunkRequest, context: Context
     ) -> pb.WriteArtifactChunkResponse:
         """Writes one chunk of an upload."""
-        check_strictly(request)
-        committed, artifact = await self._write(caller_of(context), request, _chunks(request))
+        data = checked_data(request, "chunk")
+        committed, artifact = await self._write(caller_of(context), request, _chunks(request, data))
         return pb.WriteArtifactChunkResponse(committed_size_bytes=committed, artifact=artifact)
 
     async def _write(
-        self, caller: str, first: FirstRequest, chunks: AsyncGenerator[tuple[int, bytes], None]
+        self, caller: str, first: FirstRequest, chunks: AsyncGenerator[tuple[int, Data], None]
     ) -> tuple[int, pb.Artifact | None]:
         self._transfers.check_size(first.size_bytes, "size_bytes")
         committed, artifact = await self._transfers.write(caller, first.name, first.size_bytes, chunks)
@@ -67,13 +69,13 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         """Streams an artifact from an offset. The first message has its facts."""
         check_strictly(request)
         artifact = await self._store.open(caller_of(context), request.name)
-        response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False))
+        response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False)).SerializeToString()
         async with aclosing(self._transfers.read(artifact, request.offset, request.limit)) as pieces:
             async for offset, data in pieces:
-                response.chunk.offset, response.chunk.data = offset, data
+                response += ARTIFACT_CHUNK.write(data, offset)
                 await context.write(response)
-                response = pb.ReadArtifactResponse()
-        if response.HasField("artifact"):  # nothing was read
+                response = b""
+        if response:  # nothing was read
             await context.write(response)
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
@@ -114,13 +116,22 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
 
 
 async def _chunks(
-    first: FirstRequest, later: AsyncIterator[pb.WriteArtifactRequest] | None = None
-) -> AsyncGenerator[tuple[int, bytes], None]:
-    """Yields the chunks of an upload, in order of arrival. A message without a chunk has an empty chunk."""
-    yield first.chunk.offset, first.chunk.data
+    first: FirstRequest, data: bytes, later: AsyncIterator[pb.WriteArtifactRequest | Chunk] | None = None
+) -> AsyncGenerator[tuple[int, Data], None]:
+    """Yields the chunks of an upload, in order of arrival. A message without a chunk has an empty chunk.
+
+    Args:
+        first: The first message, checked.
+        data: Its bytes.
+        later: The messages after it.
+    """
+    yield first.chunk.offset, data
     if later:
         async for request in later:
-            check_strictly(request)
+            if isinstance(request, Chunk):
+                yield request.offset, request.data
+                continue
+            data = checked_data(request, "chunk")
             if request.name not in ("", first.name) or request.size_bytes not in (0, first.size_bytes):
                 raise InvalidRequest.of([Violation("name", "must be that of the first message, or be left out")])
-            yield request.chunk.offset, request.chunk.data
+            yield request.chunk.offset, data

@@ -15,8 +15,9 @@ from celeste_image.core.request import ImageRequest
 from celeste_image.rpc.identity import caller_of, request_id_of
 from celeste_image.rpc.validate import check_message, unknown_fields
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
+from celeste_image.wire.encoded import completed_bytes, response_bytes
 from celeste_image.wire.requests import Request, request_from_proto
-from celeste_image.wire.results import event_to_proto, result_to_proto
+from celeste_image.wire.results import event_to_proto
 from celeste_image.wire.status import status_from_error
 
 __all__ = ["ImageServicer"]
@@ -39,19 +40,19 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
         """Generates images from words."""
-        return image_service_pb2.GenerateResponse(result=await self._collect(request, context))
+        return await self._collect(request, context)
 
     async def Edit(self, request: operation_pb2.EditRequest, context: Context) -> Any:
         """Edits an image."""
-        return image_service_pb2.EditResponse(result=await self._collect(request, context))
+        return await self._collect(request, context)
 
     async def Upscale(self, request: operation_pb2.UpscaleRequest, context: Context) -> Any:
         """Enlarges an image."""
-        return image_service_pb2.UpscaleResponse(result=await self._collect(request, context))
+        return await self._collect(request, context)
 
     async def Analyze(self, request: operation_pb2.AnalyzeRequest, context: Context) -> Any:
         """Analyzes an image."""
-        return image_service_pb2.AnalyzeResponse(result=await self._collect(request, context))
+        return await self._collect(request, context)
 
     async def Stream(self, request: image_service_pb2.StreamRequest, context: Context) -> None:  # type: ignore[override]
         """Runs one operation and streams its events. A failure is the event `failed`, then the status of the call."""
@@ -70,7 +71,11 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             core, call = self._read(request, request_id, context)
             async with self._in_time(context), aclosing(self._run(core, call)) as events:
                 async for event in events:
-                    if message := event_to_proto(event, sequence):
+                    if isinstance(event, Completed):
+                        sequence += 1
+                        first = request_id if sequence == 1 else ""
+                        await context.write(completed_bytes(event.result, sequence, first))
+                    elif message := event_to_proto(event, sequence):
                         await write(message)
         except CelesteError as error:
             error.request_id = request_id
@@ -79,15 +84,15 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             await write(failed)
             raise
 
-    async def _collect(self, message: Request, context: Context) -> operation_pb2.OperationResult:
-        """Runs an operation and returns its result."""
+    async def _collect(self, message: Request, context: Context) -> bytes:
+        """Runs an operation and returns the response with its result, encoded."""
         request_id = request_id_of(message)
         try:
             core, call = self._read(message, request_id, context)
             async with self._in_time(context), aclosing(self._run(core, call)) as events:
                 async for event in events:
                     if isinstance(event, Completed):
-                        return result_to_proto(event.result)
+                        return response_bytes(event.result)
         except CelesteError as error:
             error.request_id = request_id
             raise
@@ -106,7 +111,9 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
         remaining = context.time_remaining()
         deadline = time.monotonic() + (self._call_seconds if remaining is None else remaining)
-        return request_from_proto(message, unknown), Call(request_id, caller_of(context), deadline)
+        is_stream = isinstance(request, image_service_pb2.StreamRequest)
+        call = Call(request_id, caller_of(context), deadline, previews=is_stream)
+        return request_from_proto(message, unknown), call
 
     @asynccontextmanager
     async def _in_time(self, context: Context) -> AsyncGenerator[None, None]:

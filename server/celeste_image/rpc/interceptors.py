@@ -28,6 +28,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self._handlers: dict[str, Any] = {}
+        """The wrapped handlers by the name of their method. They keep nothing of a call."""
 
     async def intercept_service(
         self,
@@ -35,17 +37,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Returns the wrapped handler. Servicers that stream are coroutines too: they await `context.write`."""
-        handler = await continuation(handler_call_details)
-        if not handler:
-            return handler
-        parse = parser(handler.request_deserializer)
         name = handler_call_details.method
+        handler = self._handlers.get(name)
+        if handler is None and (found := await continuation(handler_call_details)):
+            handler = self._handlers[name] = self._wrapped(name, found)
+        return handler
+
+    def _wrapped(self, name: str, handler: Any) -> Any:
+        parse = parser(handler.request_deserializer)
         if not name.startswith("/celeste."):
             return handler._replace(request_deserializer=parse)
         method = Method(name, name.rpartition("/")[2] in CHUNKED, bool(handler.request_streaming))
         own = handler.stream_unary or handler.unary_unary or handler.unary_stream
         behavior = wrapped(own, method, self._room)
+        serialize = serializer(handler.response_serializer)
         # gRPC reads the first message of a unary request itself; as a stream, the request waits for memory.
         if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(behavior, parse, handler.response_serializer)
-        return grpc.stream_unary_rpc_method_handler(behavior, parse, handler.response_serializer)
+            return grpc.stream_stream_rpc_method_handler(behavior, parse, serialize)
+        return grpc.stream_unary_rpc_method_handler(behavior, parse, serialize)
+
+
+def serializer(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Returns a serializer that takes messages, as `serialize` does, and messages that are bytes already."""
+    return lambda message: message if isinstance(message, bytes) else serialize(message)

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from celeste_image.core.errors import InvalidRequest, Violation
+from celeste_image.rpc.chunks import UPLOADS, Chunk, read_varint
 
 __all__ = ["MAX_ELEMENTS", "parser"]
 
@@ -23,15 +24,19 @@ Children = dict[int, Any]
 
 
 @cache
-def parser(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
+def parser(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | Chunk]:
     """Returns a function that parses a message like `deserialize`, the `FromString` of a class.
 
-    The function raises InvalidRequest for other bytes, and for a message with too many fields before parsing it.
+    The function returns a Chunk for a message of an upload that is nothing else. It raises InvalidRequest for other
+    bytes, and for a message with too many fields before parsing it.
     """
     cls: type[Message] = deserialize.__self__  # type: ignore[attr-defined]
     children = _children(cls.DESCRIPTOR, {})
+    form = UPLOADS.get(cls)
 
-    def parse(data: bytes) -> Message:
+    def parse(data: bytes) -> Message | Chunk:
+        if form and (chunk := form.read(data)):
+            return chunk
         if len(data) > MAX_ELEMENTS and count_elements(data, children) > MAX_ELEMENTS:
             text = f"has more than {MAX_ELEMENTS:,} fields, nested messages included"
             raise InvalidRequest.of([Violation("", f"the request {text}")])
@@ -72,10 +77,10 @@ def count_elements(data: bytes, children: Children) -> int:
                 end, children = outer.pop()
                 continue
             count += 1
-            tag, position = _varint(data, position)
+            tag, position = read_varint(data, position)
             match tag & 7:
                 case 2:
-                    length, position = _varint(data, position)
+                    length, position = read_varint(data, position)
                     child = children.get(tag >> 3)
                     if child is PACKED:
                         count += length
@@ -85,7 +90,7 @@ def count_elements(data: bytes, children: Children) -> int:
                         outer.append((end, children))
                         end, children = position + length, child
                 case 0:
-                    _, position = _varint(data, position)
+                    _, position = read_varint(data, position)
                 case 1:
                     position += 8
                 case 5:
@@ -97,21 +102,3 @@ def count_elements(data: bytes, children: Children) -> int:
     except IndexError:
         pass
     return count
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Returns the number at a position and the position after it."""
-    byte = data[position]
-    position += 1
-    if byte < 128:
-        return byte, position
-    value, shift = byte & 127, 7
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-        shift += 7
-        if shift > 63:  # a number has at most ten bytes
-            raise IndexError

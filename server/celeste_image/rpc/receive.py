@@ -1,18 +1,19 @@
 """Receives requests: reserves memory for a request before reading it, and ends calls whose request stays out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from typing import Any, cast
 
 import grpc
 
 from celeste_image.admission import ByteBudget, Hold
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, Violation
+from celeste_image.rpc.chunks import Chunk
 from celeste_image.rpc.slow_readers import WatchedContext
-from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
+from celeste_image.rpc.wrappers import Behavior, Context, Method, Room, size_of
 
-__all__ = ["receiving"]
+__all__ = ["Ahead", "receiving"]
 
 REQUEST_COPIES = 2
 """Copies of a request during its call: the received bytes, shared with the message, and its images in transit."""
@@ -21,7 +22,7 @@ RESPONSE_COPIES = 2
 CALL_BYTES = 64 << 10
 """Least memory of an open call: its tasks, its steps in the pipeline and its parts in gRPC."""
 CHUNKED_BYTES = 2 << 20
-"""Memory of a call that carries chunks: one chunk of 1 MiB in transit, and copies; 2.07 MiB measured."""
+"""Memory of a call that carries chunks: one chunk of 1 MiB in work, and one that is read ahead of it."""
 READ_ON_BYTES = 64 << 20
 READ_ON_SECONDS = 10.0
 """Most that is read and thrown away of a stream of requests after its call has ended."""
@@ -56,7 +57,7 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
         watched = WatchedContext(context, settings.write_seconds, None if method.is_chunked else hold)
         response = await behavior(request, cast(Context, watched))
         if response is not None:
-            hold.resize(hold.size_bytes + RESPONSE_COPIES * response.ByteSize())
+            hold.resize(hold.size_bytes + RESPONSE_COPIES * size_of(response))
         return response
 
     return one
@@ -78,18 +79,21 @@ def _several(behavior: Behavior, room: Room) -> Behavior:
                 finally:
                     uncounted -= 1
             raise
+        messages = Ahead(arriving, hold, room.settings.read_seconds)
         pause = REFUSED_PAUSE_SECONDS
         try:
-            async with aclosing(_in_time(arriving, hold, room.settings.read_seconds)) as messages:
-                response = await behavior(messages, context)
-                pause = DONE_PAUSE_SECONDS
-                return response
+            response = await behavior(messages, context)
+            pause = DONE_PAUSE_SECONDS
+            return response
         except (DeadlineExceeded, asyncio.CancelledError):
             pause = 0.0  # the caller sends nothing, or is gone
             raise
         finally:
-            if pause:
-                await _read_on(arriving, pause)
+            try:
+                if pause:
+                    await _read_on(messages, pause)
+            finally:
+                messages.close()
 
     return several
 
@@ -113,10 +117,58 @@ async def _read_on(messages: AsyncIterator[Any], pause_seconds: float) -> None:
                     paused.reschedule(asyncio.get_running_loop().time() + pause_seconds)
 
 
-async def _in_time(messages: AsyncIterator[Any], hold: Hold, seconds: float) -> AsyncGenerator[Any, None]:
-    while (message := await _arrives(anext(messages, None), seconds)) is not None:
-        hold.resize(max(CHUNKED_BYTES, REQUEST_COPIES * message.ByteSize()))
-        yield message
+class Ahead:
+    """The messages of a stream of requests. Each is read while the consumer works on the one before.
+
+    A read of grpc.aio that is cancelled makes the reads after it fail, so each is a task of its own. It goes on when
+    its consumer is cancelled or fails, and the next consumer gets its message.
+
+    Args:
+        requests: The messages.
+        hold: Memory of the call; it grows with large messages.
+        seconds: Longest wait for a message.
+    """
+
+    def __init__(self, requests: AsyncIterator[Any], hold: Hold, seconds: float) -> None:
+        self._requests = requests
+        self._hold = hold
+        self._seconds = seconds
+        self._before = 0  # bytes of the message in work
+        self._reading: asyncio.Task[Any] | None = None
+
+    def __aiter__(self) -> "Ahead":
+        return self
+
+    async def __anext__(self) -> Any:
+        """Returns the next message.
+
+        Raises:
+            DeadlineExceeded: It did not arrive in time.
+        """
+        message = await asyncio.shield(self._reading or self._read())
+        if message is None:
+            raise StopAsyncIteration
+        self._read()
+        return message
+
+    def close(self) -> None:
+        """Ends the read ahead: it would keep the call open."""
+        reading, self._reading = self._reading, None  # an error of it refers to its consumers, and they to this object
+        if reading and not reading.cancel() and not reading.cancelled():
+            reading.exception()  # retrieved, or asyncio would log it
+
+    def _read(self) -> asyncio.Task[Any]:
+        self._reading = asyncio.create_task(self._next())
+        return self._reading
+
+    async def _next(self) -> Any:
+        """Returns the next message; None at the end. Raises DeadlineExceeded."""
+        message = await _arrives(anext(self._requests, None), self._seconds)
+        if message is not None:
+            size = message.ByteSize() * (1 if isinstance(message, Chunk) else REQUEST_COPIES)
+            self._hold.resize(max(CHUNKED_BYTES, self._before + size))
+            self._before = size
+        return message
 
 
 async def _arrives(message: Awaitable[Any], seconds: float) -> Any:

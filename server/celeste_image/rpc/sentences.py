@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import protovalidate
 from google.protobuf.message import Message
 
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.core.nearest import nearest
+
+if TYPE_CHECKING:
+    from protovalidate import Violation
 
 __all__ = ["sentence"]
 
@@ -23,10 +25,10 @@ FORMS = {
 
 LONGEST_SHOWN = 60
 NUMBER = r"(-?[\d.]+)"
-Text = Callable[[re.Match[str], protovalidate.Violation], str]
+Text: TypeAlias = "Callable[[re.Match[str], Violation], str]"
 
 
-def sentence(violation: protovalidate.Violation, message: Message) -> str:
+def sentence(violation: "Violation", message: Message) -> str:
     """Returns what a field must be and what it is, for people; it continues the field's name.
 
     Args:
@@ -48,7 +50,7 @@ def _many(found: re.Match[str], what: str) -> str:
     return f"{int(found[1]):,} {what}{'' if found[1] == '1' else 's'}"
 
 
-def _number(violation: protovalidate.Violation) -> str:
+def _number(violation: "Violation") -> str:
     """Returns the given number, or an empty string."""
     given = violation.field_value
     if isinstance(given, bool) or not isinstance(given, int | float):
@@ -56,11 +58,11 @@ def _number(violation: protovalidate.Violation) -> str:
     return f", is {given:g}" if isinstance(given, float) else f", is {given}"
 
 
-def _count(violation: protovalidate.Violation) -> str:
+def _count(violation: "Violation") -> str:
     return f", has {len(violation.field_value):,}"
 
 
-def _given(violation: protovalidate.Violation) -> str:
+def _given(violation: "Violation") -> str:
     """Returns a short given text; a map's key is in the path already."""
     given = violation.field_value
     if not isinstance(given, str) or violation.proto.for_key:
@@ -68,7 +70,7 @@ def _given(violation: protovalidate.Violation) -> str:
     return f", is {given if len(given) <= LONGEST_SHOWN else given[:LONGEST_SHOWN] + '...'!r}"
 
 
-def _pattern(found: re.Match[str], violation: protovalidate.Violation) -> str:
+def _pattern(found: re.Match[str], violation: "Violation") -> str:
     form, given = FORMS.get(found[1], f"a text of the form {found[1]}"), violation.field_value
     near = nearest(f"image/{given}", IMAGE_TYPES) if "media type" in form else None
     return f"must be {form}{_given(violation)}" + (f"; did you mean {near}?" if near else "")
@@ -116,7 +118,7 @@ def _listed(words: list[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def _parent(violation: protovalidate.Violation, message: Message) -> tuple[Any, str]:
+def _parent(violation: "Violation", message: Message) -> tuple[Any, str]:
     """Returns the descriptor of the message with a broken field, and the field's or oneof's name."""
     elements: Any = violation.proto.field
     *path, last = elements.elements
@@ -126,12 +128,12 @@ def _parent(violation: protovalidate.Violation, message: Message) -> tuple[Any, 
     return descriptor, last.field_name
 
 
-def _members(violation: protovalidate.Violation, message: Message) -> list[str]:
+def _members(violation: "Violation", message: Message) -> list[str]:
     descriptor, name = _parent(violation, message)
     return [field.name for field in descriptor.oneofs_by_name[name].fields]
 
 
-def _values(violation: protovalidate.Violation, message: Message) -> list[str]:
+def _values(violation: "Violation", message: Message) -> list[str]:
     """Returns the values of an enum's field, except the one for unset."""
     descriptor, name = _parent(violation, message)
     return [value.name for value in descriptor.fields_by_name[name].enum_type.values if value.number]

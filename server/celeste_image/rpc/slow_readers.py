@@ -17,6 +17,7 @@ import structlog
 
 from celeste_image.admission import Hold
 from celeste_image.core.errors import SlowReader
+from celeste_image.rpc.wrappers import size_of
 
 __all__ = ["WatchedContext", "end_within"]
 
@@ -49,7 +50,7 @@ class WatchedContext:
             self._slow = True
             if self._hold:
                 before = self._hold.size_bytes
-                self._hold.resize(before + COPIES * message.ByteSize())
+                self._hold.resize(before + COPIES * size_of(message))
             try:
                 async with asyncio.timeout(self._seconds):
                     if not self._begun:

@@ -5,14 +5,17 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from celeste_image.core.artifact import Artifact
 from celeste_image.core.errors import DigestMismatch, ImageTooLarge, InvalidRequest, Violation
 from celeste_image.imaging.guard import ImageLimits
+from celeste_image.rpc.chunks import Chunk
 from celeste_image.rpc.validate import check_strictly
-from celeste_image.store import ArtifactStore
+from celeste_image.store import CHUNK_BYTES, ArtifactStore, Data
 from celeste_image.v1 import artifact_http_service_pb2, artifact_service_pb2
 
-__all__ = ["Transfers", "first_of"]
+__all__ = ["Transfers", "checked_data", "first_of"]
 
 First = TypeVar("First", artifact_service_pb2.WriteArtifactRequest, artifact_http_service_pb2.UploadArtifactRequest)
 
@@ -20,18 +23,45 @@ MESSAGE_BYTES = 256 << 10
 """Bytes per message of a download. A slow reader costs three copies of a message, and small messages were faster."""
 
 
-async def first_of(requests: AsyncIterator[First], empty: First) -> First:
-    """Returns the first message of an upload, which names the artifact; `empty` stands for a stream without messages.
+async def first_of(requests: AsyncIterator[First | Chunk], empty: First, part: str) -> tuple[First, bytes]:
+    """Returns the first message of an upload, which names the artifact, and its bytes.
+
+    Args:
+        requests: The messages.
+        empty: Stands for a stream without messages.
+        part: Field of the message whose field `data` has the bytes.
 
     Raises:
         InvalidRequest: The message breaks rules of the contract, or has no name.
         UnknownField: The message has fields that this server does not know.
     """
     first = await anext(aiter(requests), empty)
-    check_strictly(first)
+    if isinstance(first, Chunk):
+        first = empty  # it has no name
+    data = checked_data(first, part)
     if not first.name:
         raise InvalidRequest.of([Violation("name", "must be set in the first message")])
-    return first
+    return first, data
+
+
+def checked_data(message: Message, part: str) -> bytes:
+    """Returns the bytes of a message after checking the message. They are no longer in it.
+
+    Args:
+        message: A message of an upload.
+        part: Field of the message whose field `data` has the bytes.
+
+    Raises:
+        InvalidRequest: The message breaks rules of the contract.
+        UnknownField: The message has fields that this server does not know.
+    """
+    carrier = getattr(message, part)
+    data: bytes = carrier.data
+    # The check copies the message. Of the bytes it would only see whether they are longer than a chunk.
+    if 0 < len(data) <= CHUNK_BYTES:
+        carrier.ClearField("data")
+    check_strictly(message)
+    return data
 
 
 @dataclass(frozen=True)
@@ -56,7 +86,7 @@ class Transfers:
             ) from error
 
     async def write(
-        self, caller: str, name: str, size_bytes: int | None, chunks: AsyncGenerator[tuple[int, bytes], None]
+        self, caller: str, name: str, size_bytes: int | None, chunks: AsyncGenerator[tuple[int, Data], None]
     ) -> tuple[int, Artifact | None]:
         """Writes chunks, each with its offset, until the artifact is complete.
 
@@ -94,9 +124,10 @@ class Transfers:
             artifact = await self.store.finish(caller, name, size_bytes, upload)
         return artifact.size_bytes, artifact
 
-    async def read(self, artifact: Artifact, offset: int, limit: int) -> AsyncGenerator[tuple[int, bytes], None]:
+    async def read(self, artifact: Artifact, offset: int, limit: int) -> AsyncGenerator[tuple[int, Data], None]:
         """Yields an opened artifact's bytes in pieces for one message each; see `ArtifactStore.read`."""
         async with aclosing(self.store.read(artifact, offset, limit)) as chunks:
             async for at, data in chunks:
-                for start in range(0, len(data), MESSAGE_BYTES):
-                    yield at + start, data[start : start + MESSAGE_BYTES]
+                view = memoryview(data)
+                for start in range(0, len(view), MESSAGE_BYTES):
+                    yield at + start, view[start : start + MESSAGE_BYTES]

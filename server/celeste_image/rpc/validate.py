@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-import protovalidate
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
@@ -16,6 +16,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from celeste_image.core.errors import InvalidRequest, UnknownField, Violation
 from celeste_image.rpc.sentences import sentence
+
+if TYPE_CHECKING:
+    import protovalidate
 
 __all__ = ["check_message", "check_strictly", "unknown_fields"]
 
@@ -36,7 +39,9 @@ def _pool() -> DescriptorPool:
 
 
 @lru_cache(maxsize=1)
-def _validator() -> protovalidate.Validator:
+def _validator() -> "protovalidate.Validator":
+    import protovalidate  # late: it has a second implementation of protobuf, which an idle server does not need
+
     return protovalidate.Validator()
 
 
@@ -86,7 +91,7 @@ def _has_long_list(message: Message) -> bool:
     return False
 
 
-def _violations(violation: protovalidate.Violation, message: Message, prefix: str) -> Iterator[Violation]:
+def _violations(violation: "protovalidate.Violation", message: Message, prefix: str) -> Iterator[Violation]:
     """Yields a broken rule for each of its fields, in a sentence.
 
     Most rules have one field. A rule about the whole request has no path: its text names the fields.

@@ -14,7 +14,7 @@ from celeste_image.admission import ByteBudget
 from celeste_image.config import ServerSettings
 from celeste_image.rpc.refusals import Refusals
 
-__all__ = ["Behavior", "Context", "Failure", "Method", "Room"]
+__all__ = ["Behavior", "Context", "Failure", "Method", "Room", "size_of"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behavior = Callable[[Any, Context], Awaitable[Any]]
@@ -74,3 +74,8 @@ class Failure:
     reason: str
     fields: int = 0
     is_slow_reader: bool = False
+
+
+def size_of(message: Any) -> int:
+    """Returns the encoded size of a message, which may be bytes already, in bytes."""
+    return len(message) if isinstance(message, bytes) else int(message.ByteSize())

@@ -8,15 +8,17 @@
 A malicious image may have taken over its worker, so the reader checks both lengths before it reads.
 """
 
-import asyncio
 import contextlib
 import json
 import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from celeste_image.core.errors import EngineLost
+
+if TYPE_CHECKING:
+    import asyncio  # worker processes import this module and need no event loop
 
 __all__ = [
     "MAX_JSON_BYTES",
@@ -131,7 +133,7 @@ def read_frame(stream: BinaryIO) -> Frame | None:
     return decode_frame(text, payload)
 
 
-async def receive_frame(stream: asyncio.StreamReader) -> Frame:
+async def receive_frame(stream: "asyncio.StreamReader") -> Frame:
     """Returns the next frame. Raises BadFrame, and asyncio.IncompleteReadError at the pipe's end."""
     json_bytes, payload_bytes = decode_header(await stream.readexactly(HEADER.size))
     return decode_frame(await stream.readexactly(json_bytes), await stream.readexactly(payload_bytes))

@@ -18,6 +18,7 @@ from celeste_image.store.ages import Ages
 from celeste_image.store.backend import Backend
 from celeste_image.store.blobs import Blobs, digest_of
 from celeste_image.store.index import Entry, Index
+from celeste_image.store.reader import Data
 from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]
@@ -114,10 +115,8 @@ class ArtifactStore:
         async with self._present(owner, artifact):
             return replace(artifact, size_bytes=await self._blobs.check(artifact.sha256))
 
-    async def read(
-        self, artifact: Artifact, offset: int = 0, limit: int = 0
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields an opened artifact's bytes as (offset, chunk), from `offset`, at most `limit` bytes (0 means all).
+    async def read(self, artifact: Artifact, offset: int = 0, limit: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yields an opened artifact's bytes as (offset, piece), from `offset`, at most `limit` bytes (0 means all).
 
         Raises:
             RangeExceeded: The offset is beyond the end.
@@ -130,10 +129,10 @@ class ArtifactStore:
             metadata = {"limit": str(size), "value": str(offset)}
             raise RangeExceeded(f"offset {offset} is beyond the artifact's {size} bytes", metadata=metadata)
         end = min(size, offset + limit) if limit else size
-        async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as chunks:
+        async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as pieces:
             try:
-                async for chunk in chunks:
-                    yield chunk
+                async for piece in pieces:
+                    yield piece
             except FileNotFoundError as error:
                 raise _not_found(artifact.name) from error
 
@@ -189,7 +188,7 @@ class ArtifactStore:
         async with self._uploads.open(owner, _sha256(name)) as upload:
             yield upload
 
-    async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
+    async def write(self, upload: Upload, size_bytes: int, offset: int, data: Data) -> None:
         """Writes a chunk at its offset; see `Uploads.write`."""
         await self._uploads.write(upload, size_bytes, offset, data)
 
@@ -207,10 +206,14 @@ class ArtifactStore:
             if upload.done:  # another writer finished it
                 return await self.find(owner, name)
             head = await self._uploads.check(upload, sha256, size_bytes)
-            await self._blobs.put(sha256, upload.path)
-            now = self._ages.now()
-            entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
-            entry = await self._index.put(owner, entry, self._expiry())
+            try:
+                await self._blobs.put(sha256, upload.path)
+                now = self._ages.now()
+                entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
+                entry = await self._index.put(owner, entry, self._expiry())
+            except BaseException:
+                upload.let_go()
+                raise
             self._uploads.finish(upload)
         return self._artifact(entry)
 

@@ -59,7 +59,9 @@ class Backend:
             await self.put("probe", PROBE)
 
     async def put(self, path: str, content: bytes | Path) -> None:
-        """Stores an object durably; a file is streamed. A failed put leaves the earlier object.
+        """Stores an object durably. A failed put leaves the earlier object.
+
+        A file must not change afterwards: a folder on the same disk has no copy. Others stream it.
 
         Raises:
             StorageFull: The store has no room.

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -13,15 +14,16 @@ from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
 from celeste_image.store.ages import Ages
 from celeste_image.store.backend import ORPHAN_AGE, Backend
+from celeste_image.store.reader import Data, Reader
 
 __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
 
 log = structlog.get_logger("celeste_image.store")
 
 CHUNK_BYTES = 1 << 20
-"""Largest chunk, in reads and in messages."""
-NEAR_CHUNK_BYTES = 256 << 10
-"""Largest chunk of a local store, where reads are cheap: memory holds a chunk until its caller has read it."""
+"""Largest chunk in a message, and bytes per read of a remote store, where each is a round trip."""
+NEAR_PIECE_BYTES = 512 << 10
+"""Bytes per read of a local store. Memory holds two pieces: one until its caller has read it, and the next."""
 
 HASH_INLINE_BYTES = 1 << 20
 VERIFIED_ENTRIES = 10_000
@@ -62,6 +64,9 @@ class Blobs:
                 await self._backend.sync(path)
             else:
                 await self._backend.put(path, content)
+                if isinstance(content, Path):  # large, and hashed as it arrived: a download need not read it twice
+                    with suppress(CelesteError, FileNotFoundError), self._backend.failures():
+                        self._note_good(path, (await self._objects.head_async(path))["e_tag"])
             self._doubtful.discard(path)
 
     async def get(self, sha256: str) -> bytes:
@@ -100,25 +105,31 @@ class Blobs:
             raise await self._quarantine(sha256)
         return int(meta["size"])
 
-    async def read(
-        self, sha256: str, offset: int, end: int, size_bytes: int
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields checked bytes from `offset` up to `end`, as (offset, chunk).
+    async def read(self, sha256: str, offset: int, end: int, size_bytes: int) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yields checked bytes from `offset` up to `end`, as (offset, piece). Each is read ahead of its consumer.
 
-        A read of all bytes checks the digest again, since a decaying disk changes no entity tag. The last chunk is
+        A read of all bytes checks the digest again, since a decaying disk changes no entity tag. The last piece is
         withheld if the digest does not match. Raises as `get` does.
         """
         digest = hashlib.sha256() if (offset, end) == (0, size_bytes) else None
-        step = CHUNK_BYTES if self._backend.far else NEAR_CHUNK_BYTES
-        while offset < end:
-            upto = min(end, offset + step)
-            chunk = await self._part(path_of(sha256), offset, upto)
-            if digest:
-                await asyncio.to_thread(digest.update, chunk)
-            if len(chunk) < upto - offset or (digest and upto == end and digest.hexdigest() != sha256):
-                raise await self._quarantine(sha256)
-            yield offset, chunk
-            offset = upto
+        step = CHUNK_BYTES if self._backend.far else NEAR_PIECE_BYTES
+        reader = Reader(self._backend, path_of(sha256))
+        reading: asyncio.Task[Data] | None = None
+        try:
+            while offset < end:
+                upto = min(end, offset + step)
+                piece = await (reading or reader.read(offset, upto, digest))
+                if len(piece) < upto - offset or (digest and upto == end and digest.hexdigest() != sha256):
+                    raise await self._quarantine(sha256)
+                if upto < end:
+                    reading = asyncio.create_task(reader.read(upto, min(end, upto + step), digest))
+                yield offset, piece
+                offset = upto
+        finally:
+            if reading:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+            reader.close()
 
     async def sweep(self, owned: set[str]) -> int:
         """Deletes blobs without an owner that are older than an hour; returns how many. Raises StorageUnavailable."""
@@ -166,21 +177,14 @@ class Blobs:
             await asyncio.to_thread(digest.update, chunk)
         if digest.hexdigest() != sha256:
             return False
-        self._verified[path] = found.meta["e_tag"]
-        if len(self._verified) > VERIFIED_ENTRIES:
-            self._verified.popitem(last=False)
+        self._note_good(path, found.meta["e_tag"])
         return True
 
-    async def _part(self, path: str, start: int, end: int) -> bytes:
-        """Returns a range of bytes; it is shorter if the bytes end early."""
-        try:
-            with self._backend.failures():
-                return bytes(await self._objects.get_range_async(path, start=start, end=end))
-        except StorageUnavailable:  # stores have no separate error for a range beyond the end
-            with self._backend.failures():
-                if (await self._objects.head_async(path))["size"] <= start:
-                    return b""
-            raise
+    def _note_good(self, path: str, tag: str | None) -> None:
+        """Notes that the bytes at a path match their digest, until their entity tag changes."""
+        self._verified[path] = tag
+        if len(self._verified) > VERIFIED_ENTRIES:
+            self._verified.popitem(last=False)
 
     async def _quarantine(self, sha256: str) -> CelesteError:
         """Moves damaged bytes to `quarantine/` for the operator to examine, and returns their error."""

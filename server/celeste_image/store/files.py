@@ -111,22 +111,21 @@ def write(root: Path, path: Path, content: bytes | Path) -> None:
     The bytes are flushed under a temporary name, then the file is renamed, then its folders are flushed. In any other
     order, a power failure could replace a good file by an empty one.
 
+    Args:
+        root: A folder.
+        path: The file.
+        content: Bytes, or a file. On the same disk the two files are one, so its bytes must not change afterwards.
+
     Raises:
         FileNotFoundError: `root` is absent.
         OSError: A disk error occurred.
     """
-    root.stat()
+    mode = root.stat().st_mode & 0o666
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}#{secrets.randbits(63)}")
     try:
-        with temporary.open("xb") as file:
-            if isinstance(content, Path):
-                with content.open("rb") as source:
-                    shutil.copyfileobj(source, file, COPY_BYTES)
-            else:
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        if not (isinstance(content, Path) and _link(content, temporary, mode)):
+            _write_new(temporary, content)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -134,6 +133,38 @@ def write(root: Path, path: Path, content: bytes | Path) -> None:
     for folder in path.parents:
         if folder.is_relative_to(root):
             _flush(folder)
+
+
+def _write_new(path: Path, content: bytes | Path) -> None:
+    with path.open("xb") as file:
+        if isinstance(content, Path):
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, file, COPY_BYTES)
+        else:
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(source: Path, path: Path, mode: int) -> bool:
+    """Gives a file a second name, and flushes it; returns False if the disks differ, or have no second names.
+
+    Args:
+        source: The file.
+        path: Its second name.
+        mode: Who may read it.
+
+    Raises:
+        OSError: A disk error occurred.
+    """
+    try:
+        path.hardlink_to(source)
+    except OSError:
+        return False
+    if source.stat().st_mode & 0o777 != mode:
+        source.chmod(mode)
+    _flush(path)
+    return True
 
 
 def sync(root: Path, path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from celeste_image.core.errors import DigestMismatch, InvalidRequest, UploadBusy
 from celeste_image.store.ages import Ages
 from celeste_image.store.files import check_room, file_failures, in_thread
 from celeste_image.store.index import check_owner
+from celeste_image.store.reader import Data
 
 __all__ = ["Upload", "Uploads"]
 
@@ -28,6 +30,8 @@ UNFINISHED_AGE = timedelta(hours=24)
 
 class Upload:
     """The bytes of an artifact that have arrived so far. Concurrent writers of the same artifact share one upload.
+
+    The bytes are hashed as they arrive. Bytes of earlier connections are hashed at the end.
 
     Attributes:
         path: The file.
@@ -45,6 +49,7 @@ class Upload:
         self.done = self.waited = False
         self.lock = asyncio.Lock()
         self._file = -1
+        self._digest, self._hashed = hashlib.sha256(), 0  # of the first bytes, and their number
 
     def load(self) -> None:
         """Opens the file with the bytes of earlier connections; does nothing when it is open.
@@ -56,14 +61,22 @@ class Upload:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(file).st_nlink:  # 0 means that another server has just finished it
-                    self._file, self.size = file, os.fstat(file).st_size
+                if not _leads_to(self.path, file):
+                    continue  # another server has just finished it
+                found = os.fstat(file)
+                if found.st_nlink > 1:  # an artifact has the file too, so nothing may change it
+                    _copy(self.path)
+                    continue
+                if found.st_size != self.size:
+                    self._forget_bytes()
+                self._file, self.size = file, found.st_size
             finally:
                 if self._file != file:
                     os.close(file)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: Data) -> None:
         """Appends bytes; a failure leaves the size unchanged. Raises OSError."""
+        self.load()
         at, rest = self.size, memoryview(data)
         try:
             while rest:
@@ -73,22 +86,33 @@ class Upload:
             with suppress(OSError):
                 os.ftruncate(self._file, self.size)
             raise
+        if self._hashed == self.size:
+            self._digest.update(data)
+            self._hashed = at
         self.size = at
 
     def digest(self) -> tuple[str, bytes]:
         """Returns the SHA-256 of the file and its first 16 bytes. Raises OSError."""
+        self.load()
         os.ftruncate(self._file, self.size)  # a failed write may have left more bytes
-        digest, at = hashlib.sha256(), 0
-        while chunk := os.pread(self._file, HASH_CHUNK_BYTES, at):
-            digest.update(chunk)
-            at += len(chunk)
-        return digest.hexdigest(), os.pread(self._file, HEAD_BYTES, 0)
+        while chunk := os.pread(self._file, HASH_CHUNK_BYTES, self._hashed):
+            self._digest.update(chunk)
+            self._hashed += len(chunk)
+        return self._digest.hexdigest(), os.pread(self._file, HEAD_BYTES, 0)
 
     def discard(self) -> None:
         """Discards the bytes, so that writers may start over. Raises OSError."""
-        self.size = 0
+        self._forget_bytes()
         if self._file >= 0:
             os.ftruncate(self._file, 0)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        """Closes the file if an artifact has it too: the next writer gets a copy."""
+        if self._file >= 0 and os.fstat(self._file).st_nlink > 1:
+            os.close(self._file)
+            self._file = -1
 
     def close(self) -> None:
         """Closes the file, and removes an empty one. Raises OSError."""
@@ -100,6 +124,10 @@ class Upload:
         finally:
             os.close(self._file)
             self._file = -1
+
+    def _forget_bytes(self) -> None:
+        self.size = self._hashed = 0
+        self._digest = hashlib.sha256()
 
 
 class Uploads:
@@ -162,7 +190,7 @@ class Uploads:
                     raise UploadBusy(text, retry_after=LOCK_SECONDS / 4) from error
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def write(self, upload: Upload, size_bytes: int, offset: int, data: bytes) -> None:
+    async def write(self, upload: Upload, size_bytes: int, offset: int, data: Data) -> None:
         """Writes a chunk at its offset; bytes that have arrived already are ignored.
 
         Raises:
@@ -243,3 +271,23 @@ class Uploads:
 
     def _path(self, owner: str, sha256: str) -> Path:
         return self._folder / f"{check_owner(owner)}-{sha256}.part"
+
+
+def _copy(path: Path) -> None:
+    """Replaces a file by a copy. Raises OSError."""
+    copy = path.with_name(f"{path.name}.copy.part")  # a sweep knows the suffix
+    try:
+        shutil.copyfile(path, copy)
+        copy.chmod(0o600)
+        copy.replace(path)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
+
+
+def _leads_to(path: Path, file: int) -> bool:
+    """Returns whether a path leads to an open file. Raises OSError."""
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(file))
+    except FileNotFoundError:
+        return False

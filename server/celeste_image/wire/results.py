@@ -25,7 +25,7 @@ from celeste_image.wire.safety import verdict_from_proto, verdict_to_proto
 from celeste_image.wire.status import error_from_status, status_from_error
 from celeste_image.wire.values import enum_number, enum_word, value_from_proto, value_to_proto
 
-__all__ = ["event_from_proto", "event_to_proto", "result_from_proto", "result_to_proto"]
+__all__ = ["event_from_proto", "event_to_proto", "output_to_proto", "result_from_proto", "result_to_proto"]
 
 
 def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | None:
@@ -59,7 +59,7 @@ def event_to_proto(event: Event, sequence: int) -> event_pb2.OperationEvent | No
                 )
             )
         case Saved():
-            message.image.output.CopyFrom(_output_proto(event.image))
+            message.image.output.CopyFrom(output_to_proto(event.image))
         case Warned():
             message.warning.CopyFrom(event_pb2.WarningEvent(path=event.path, message=event.text, reason=event.reason))
         case Fidelity(line) if line.outcome not in (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED):
@@ -109,7 +109,7 @@ def result_to_proto(result: OperationResult) -> operation_pb2.OperationResult:
     message = operation_pb2.OperationResult(
         request_id=result.request_id,
         model=result.model,
-        images=[_output_proto(image) for image in result.images],
+        images=[output_to_proto(image) for image in result.images],
         failures=[
             operation_pb2.ImageFailure(index=index, status=status_from_error(error))
             for index, error in result.failures.items()
@@ -145,7 +145,8 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
     )
 
 
-def _output_proto(image: ImageOutput) -> image_pb2.ImageOutput:
+def output_to_proto(image: ImageOutput) -> image_pb2.ImageOutput:
+    """Returns the message of an image."""
     message = image_pb2.ImageOutput(
         artifact=image.artifact,
         media_type=image.media_type,

@@ -4,6 +4,7 @@ The word of an enum value is its name in the contract without the prefix, in low
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -25,10 +26,33 @@ def whole_numbers(value: Any) -> Any:
 
 
 def value_to_proto(value: Any) -> struct_pb2.Value:
-    """Returns the message of a JSON value."""
+    """Returns the message of a JSON value. Raises TypeError for any other value."""
     message = struct_pb2.Value()
-    json_format.ParseDict(dict(value) if isinstance(value, Mapping) else value, message)
+    _fill(message, value)
     return message
+
+
+def _fill(message: struct_pb2.Value, value: Any) -> None:
+    """Sets a message to a JSON value; `json_format` does the same in ten times the time."""
+    match value:
+        case None:
+            message.null_value = struct_pb2.NULL_VALUE
+        case bool():
+            message.bool_value = value
+        case int() | float():
+            message.number_value = value
+        case str():
+            message.string_value = value
+        case Mapping():
+            message.struct_value.Clear()  # also one without fields is set
+            for name, item in value.items():
+                _fill(message.struct_value.fields[name], item)
+        case list() | tuple():
+            message.list_value.Clear()
+            for item in value:
+                _fill(message.list_value.values.add(), item)
+        case _:
+            raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def value_from_proto(message: struct_pb2.Value) -> Any:
@@ -36,6 +60,7 @@ def value_from_proto(message: struct_pb2.Value) -> Any:
     return whole_numbers(json_format.MessageToDict(message))
 
 
+@lru_cache(maxsize=1024)
 def enum_number(enum: Any, word: str) -> Any:
     """Returns the number of the enum value with this word."""
     return enum.Value(_prefix(enum) + word.upper())

@@ -30,6 +30,22 @@ def test_base64_in_any_form_is_the_same_bytes(data: bytes, encode: Any, padded: 
     assert data_in(head + spaced(text, 19, end)) == data
 
 
+@given(
+    st.binary(max_size=40),
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from("=-_+/ A\n")), max_size=3),
+)
+def test_what_is_base64_is_told_as_the_standard_library_tells_it(data: bytes, changes: list[tuple[int, str]]) -> None:
+    text = base64.b64encode(data).decode()
+    for place, letter in changes:
+        text = text[:place] + letter + text[place:]
+    plain = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        expected = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True) if plain else None
+    except ValueError:
+        expected = None
+    assert data_in(text) == expected
+
+
 @given(st.text(max_size=60))
 def test_no_text_breaks_it(text: str) -> None:
     found = data_in(text)

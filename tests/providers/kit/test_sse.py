@@ -1,13 +1,17 @@
 """Server-sent events: the decoded events do not depend on how the network splits the stream."""
 
+import base64
+import tracemalloc
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeste_image.outbound.exchange import ExchangeFailed
-from celeste_image.providers.kit.sse import Decoder, ServerSentEvent
+from celeste_image.outbound.exchange import ExchangeFailed, Reply, Streamed
+from celeste_image.providers.kit.sse import MIB, Decoder, ServerSentEvent, json_values_of
 
 STREAMS = [
     (b"event: a\ndata: one\n\ndata: two\n\n", [("a", b"one"), ("message", b"two")]),
@@ -57,3 +61,24 @@ def test_any_cutting_gives_the_same_events(parts: list[tuple[list[bytes], bytes]
 def test_what_is_too_long_is_refused_before_it_ends(stream: bytes) -> None:
     with pytest.raises(ExchangeFailed, match="over 100 bytes"):
         list(Decoder(max_bytes=100).feed(stream))
+
+
+async def test_a_body_is_gone_while_its_image_is_worked_on() -> None:
+    image = b"\x89PNG\r\n\x1a\n" + bytes(3 * MIB)
+    body = b'{"data": [{"b64_json": "' + base64.b64encode(image) + b'"}]}'
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(body), MIB):
+            yield body[start : start + MIB]
+
+    tracemalloc.start()
+    try:
+        answer = Streamed(Reply(200, {"content-type": "application/json"}), pieces())
+        async with aclosing(json_values_of(answer)) as values:
+            async for name, value in values:
+                held, most = tracemalloc.get_traced_memory()
+                assert (name, value) == ("", {"data": [{"b64_json": image}]})
+    finally:
+        tracemalloc.stop()
+    assert held < 1.1 * len(image), "the image alone"
+    assert most < len(image) + 2.2 * len(body), "the pieces, the body and the image"

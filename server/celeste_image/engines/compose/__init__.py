@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import resvg_py
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from celeste_image.sandbox.engine import Emit
 
@@ -113,6 +113,8 @@ def encoded(picture: Image.Image, kind: str) -> bytes:
 
 def title(picture: Image.Image, prompt: str) -> None:
     """Writes the prompt at the bottom in Pillow's Latin font, up to 60 characters; skips prompts in other scripts."""
+    from PIL import ImageDraw, ImageFont  # only abstract images have a title
+
     text = " ".join(prompt.split())[:60]
     size = picture.width // max(24, len(text))
     if not text or size < 7 or any(ord(letter) > 0xFF for letter in text):

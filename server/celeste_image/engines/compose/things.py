@@ -8,7 +8,7 @@ from .canvas import blend, lighted, path, recolored
 from .grammar import Subject
 from .layout import place
 from .scene import Scene
-from .vocabulary import art
+from .vocabulary import art, drawing
 
 __all__ = ["paint"]
 
@@ -39,7 +39,7 @@ def define(scene: Scene, subject: Subject) -> str:
     """Returns the id of a thing's drawing, and adds the drawing to the SVG definitions at the first call."""
     name = re.sub(r"\W", "-", subject.name + subject.color)
     if not any(text.startswith(f'<g id="{name}">') for text in scene.defs):
-        body = str(art()["things"][subject.name]["body"])
+        body = drawing(subject.name)
         if subject.color:
             body = recolored(body, subject.color, grays=art()["things"][subject.name]["grey"])
         if scene.light != (1, 1, 1) and subject.name not in nature.LUMINOUS:

@@ -1,7 +1,7 @@
 """The vocabulary of prompts: words for things, settings, colors, materials, numbers, sizes and relations."""
 
-import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -25,8 +25,11 @@ __all__ = [
     "SIZES",
     "STOPPED",
     "art",
+    "drawing",
     "listed",
 ]
+
+ART = Path(__file__).parent / "art"
 
 
 def listed(names: str, mark: str = ", ") -> frozenset[str]:
@@ -340,7 +343,15 @@ ALIASES: dict[str, str] = {word: name for name, words in WORDS_BY_THING.items() 
 
 @cache
 def art() -> Mapping[str, Any]:
-    """Returns the drawings ("things": name to kind, body, box, grey) and their index ("words": word to name)."""
-    data = (Path(__file__).parent / "art" / "art.json.gz").read_bytes()
-    loaded: dict[str, Any] = json.loads(gzip.decompress(data))
+    """Returns the index of the drawings: "things" (name to kind, box, grey, at) and "words" (word to name)."""
+    loaded: dict[str, Any] = json.loads((ART / "index.json").read_bytes())
     return loaded
+
+
+@cache
+def drawing(name: str) -> str:
+    """Returns a drawing as SVG without its outer tag. Each is compressed alone, since a scene needs a few of 830."""
+    start, end = art()["things"][name]["at"]
+    with (ART / "drawings.bin").open("rb") as file:
+        file.seek(start)
+        return zlib.decompress(file.read(end - start)).decode()

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,6 +54,8 @@ def fitting(
         concrete, lines = metadata.concrete(concrete)
         report.extend(lines)
         report.check()
+        if concrete.options.preview_count and not candidate.call.previews:
+            concrete = replace(concrete, options=replace(concrete.options, preview_count=0))
         if report.treated_like:
             yield Warned("model", report.treated_like)
         for line in report.early_lines():

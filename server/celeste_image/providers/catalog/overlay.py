@@ -21,7 +21,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from celeste_image.config import explain
 from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
@@ -30,6 +38,7 @@ from celeste_image.providers.catalog import LOADER, contract_path
 
 __all__ = ["Overlay", "load_overlay", "overlaid"]
 
+MOST_CHARACTERS = 150
 FACTS = ("title", "summary", "max_count", "previews", "wire_id", "stage", "replacement")
 BOUNDS = (("minimum", "maximum"), ("minimum_side", "maximum_side"), ("minimum_megapixels", "maximum_megapixels"))
 
@@ -64,10 +73,16 @@ class OverlayParameter(BaseModel):
 UNCHANGED = OverlayParameter()
 
 
+def _with_a_short_name(model: str) -> str:
+    if len(model.partition("/")[2]) > MOST_CHARACTERS:
+        raise ValueError(f"has more than {MOST_CHARACTERS} characters after the provider's name")
+    return model
+
+
 class OverlayModel(_Section):
     """Changes of one model. Unset fields keep the values of the catalog, or of the model that a new one is `like`."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.:/-]{1,150}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.:/-]+$"), AfterValidator(_with_a_short_name)]
     like: str = ""
     title: str | None = None
     summary: str | None = None

@@ -220,14 +220,14 @@ def _listed(envelopes: Sequence[Mapping[str, Any]], name: str) -> Iterator[Any]:
         yield from _list(envelope.get(name))
 
 
-def _places(part: Any) -> tuple[str, ...]:
-    """Returns where the image of a part may be: base64 or a URL. Files of another type are no image."""
+def _places(part: Any) -> tuple[str | bytes, ...]:
+    """Returns where the image of a part may be: base64, bytes or a URL. Files of another type are no image."""
     for holder in (at(part, "inline_data"), at(part, "file_data"), part):
         kind = at(holder, "mime_type")
         if isinstance(kind, str) and kind and not kind.lower().startswith("image/"):
             continue
         values = (at(holder, name) for name in ("data", "file_uri", "uri"))
-        if places := tuple(value for value in values if isinstance(value, str) and value.strip()):
+        if places := tuple(value for value in values if isinstance(value, str | bytes) and value.strip()):
             return places
     return ()
 

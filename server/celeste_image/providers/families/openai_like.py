@@ -111,13 +111,14 @@ class OpenAILike(Vendor):
             path = f'options.provider_options["{self.name}"].{name}'
             yield Warned(path, "is not read with references, which use the API's path for edits")
         order = await self._order(request, card)
+        fields = self._fields(request, order, card, previews)
         found = image_events(
             self,
-            self._answers(request, order, card, previews, call),
+            self._answers(order, card, fields, call),
             count=request.count,
             seed=request.seed if request.count <= 1 else None,
             deadline=call.deadline,
-            asked=self._fields(request, order, card, previews),
+            asked=fields,
             previews=previews,
         )
         async with aclosing(found) as events:
@@ -223,10 +224,9 @@ class OpenAILike(Vendor):
                 return {"size": f"{size.width}x{size.height}" if size.width else ""}
 
     async def _answers(
-        self, request: Generate | Edit, order: Order, card: ModelCard, previews: int, call: Call
+        self, order: Order, card: ModelCard, fields: Mapping[str, Any], call: Call
     ) -> AsyncGenerator[Answer, None]:
         """Sends the request; yields what its answer says. Raises ExchangeFailed and CelesteError."""
-        fields = self._fields(request, order, card, previews)
         is_drawn = self._is_drawn_by_tool(card)
         path = self.profile.responses_path if is_drawn else order.path
         url = self.url + path.format(model=quote(card.name_on_wire, safe=""))
@@ -264,7 +264,7 @@ class OpenAILike(Vendor):
         """Returns what the body says, or one event of a stream: a preview, an image, a whole answer or an error."""
         if kind.endswith(".partial_image"):
             preview = at(value, "b64_json") or at(value, "url")
-            return Answer(preview=preview if isinstance(preview, str) else "")
+            return Answer(preview=preview if isinstance(preview, str | bytes) else "")
         answer = self.answer_in(head, value)
         if kind.endswith(".partial_failed"):
             return replace(answer, found=(Found(error=answer.error),), error=None)

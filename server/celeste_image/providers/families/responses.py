@@ -73,7 +73,7 @@ async def answers_to(vendor: Vendor, answer: Streamed) -> AsyncGenerator[Answer,
             async for kind, value in values:
                 if kind.endswith(".partial_image"):
                     preview = at(value, "partial_image_b64")
-                    yield Answer(preview=preview if isinstance(preview, str) else "")
+                    yield Answer(preview=preview if isinstance(preview, str | bytes) else "")
                 elif kind == "response.output_item.done":
                     items.append(at(value, "item"))
                 elif kind == "error" and not items:

@@ -11,8 +11,9 @@ How an answer becomes images, reasons and usage, in one place for all vendors:
   is no image, it raises the failure that the answer tells. It ends once all images are there.
 * `failure_in` finds the failure in a body, an event or an item. `Vendor.failed` makes it an error, by one table of
   codes. A code of a status counts where the answer's own status says less, as 200 does.
-* JSON is read leniently (`Reply.json`), and so is base64 (`data_in`). `answers_of` reads a body or stream of any form.
-  Bytes are an image only if the pixel work says so: `picture_of` measures each.
+* JSON is read leniently (`Reply.json`), and so is base64 (`data_in`). `answers_of` reads a body or stream of any form,
+  and a long base64 text of an image as bytes. Bytes are an image only if the pixel work says so: `picture_of` measures
+  each.
 * `owed` in an error's metadata says who pays: `true` if an image was made and is lost, `unknown` if nobody can say,
   `false` if nothing has to be paid although something was made. Without `owed`, nothing was made. The kit sets it:
   `lost` for an image that can't be fetched or read, `found_in` for an image that was refused after it was made, and

@@ -4,13 +4,13 @@
 itself, or names its own fields.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
+
+import pybase64
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import media_type
@@ -32,7 +32,7 @@ FIELDS: Final = (
     *("b64_json", "b64", "base64", "image_base64", "bytesBase64Encoded", "result", "image", "data", "url", "image_url"),
     *("imageUrl", "uri", "sample"),
 )
-"""Fields of an item that may hold its image, as base64, a `data:` URL, a URL, or an object with one of these."""
+"""Fields of an item that may hold its image, as base64, bytes, a `data:` URL, a URL, or an object with one of these."""
 FINISHES: Final = ("finish_reason", "finishReason")
 FLAGS: Final = ("filtered", "nsfw", "blocked", "moderated", "flagged")
 """Fields that are true for an image which a safety system withheld."""
@@ -69,7 +69,7 @@ class Answer:
         billed: What the vendor counted for its bill, by unit, such as `output_image_token`: see `PriceRule.unit`.
         facts: What the vendor says it used, by the path of the request's field: `quality`, `background`.
         words: Text that came in the place of an image, cleaned.
-        preview: A preview, as base64 or URL; empty for none.
+        preview: A preview, as base64, bytes or URL; empty for none.
     """
 
     found: tuple[Found, ...] = ()
@@ -77,7 +77,7 @@ class Answer:
     billed: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     words: str = ""
-    preview: str = field(default="", repr=False)
+    preview: str | bytes = field(default="", repr=False)
 
     @property
     def has_image(self) -> bool:
@@ -106,7 +106,8 @@ def answer_in(
     found: tuple[Found, ...] = ()
     for name in lists:
         listed = value.get(name)
-        items = listed if isinstance(listed, list) else [listed] if isinstance(listed, dict | str) and listed else []
+        is_one = isinstance(listed, dict | str | bytes) and bool(listed)
+        items = listed if isinstance(listed, list) else [listed] if is_one else []
         here = tuple(found_in(item, error_of, fields) for item in items)
         if any(each.images for each in here):
             found = here
@@ -140,7 +141,7 @@ def found_in(item: Any, error_of: ErrorOf, fields: Sequence[str] = FIELDS, *, is
         return Found((item,) if item.strip() else ())
     if not isinstance(item, dict):
         return Found()
-    images = tuple(dict.fromkeys(_images(item, fields)))
+    images = tuple(_images(item, fields))
     seed, words = seed_in(item.get("seed")), item.get("revised_prompt")
     revised = words[:REVISED_CHARACTERS] if isinstance(words, str) else ""
     refusal = next((word for name in FINISHES if is_refusal(word := item.get(name))), None)
@@ -168,6 +169,12 @@ def data_in(text: str) -> bytes | None:
     Read are line ends and spaces, both alphabets, missing and surplus padding, percent-encoding, quotes around the
     text, and `data:` in any case with parameters, with base64 or without. Whether it is an image is for the guard.
     """
+    # The usual form, decoded without a copy. The steps below change nothing in it.
+    try:
+        if decoded := pybase64.b64decode(text, validate=True):
+            return decoded
+    except ValueError:
+        pass
     text = text.strip().removeprefix("b'").removeprefix("base64,").strip("\"'").strip()
     is_url = text[:5].lower() == "data:"
     if is_url or ";base64," in text[:200].lower():
@@ -184,8 +191,8 @@ def data_in(text: str) -> bytes | None:
     if not packed or len(packed) % 4 == 1:
         return None
     try:
-        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except (ValueError, binascii.Error):
+        return pybase64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+    except ValueError:
         return None
 
 
@@ -236,10 +243,11 @@ def _images(item: Mapping[str, Any], fields: Sequence[str], depth: int = 0) -> l
         value = item.get(name)
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
-        if isinstance(value, str) and value.strip():
-            found.append(value)
-        elif isinstance(value, dict) and depth < 2:
-            found += _images(value, fields, depth + 1)
+        if isinstance(value, str | bytes) and value.strip():
+            places: list[str | bytes] = [value]
+        else:
+            places = _images(value, fields, depth + 1) if isinstance(value, dict) and depth < 2 else []
+        found += [place for place in places if place not in found]
     return found
 
 

@@ -169,10 +169,10 @@ class Polling:
             return None
         return min(1.0, max(0.0, told / self.progress_whole))
 
-    def preview_in(self, answer: Any) -> str:
-        """Returns the URL or base64 text of a preview; empty if the answer has none."""
+    def preview_in(self, answer: Any) -> str | bytes:
+        """Returns the URL, the base64 text or the bytes of a preview; empty if the answer has none."""
         values = (at(answer, *path) for path in self.previews)
-        return next((value for value in values if isinstance(value, str) and value), "")
+        return next((value for value in values if isinstance(value, str | bytes) and value), "")
 
 
 def _is_image(reply: Reply) -> bool:

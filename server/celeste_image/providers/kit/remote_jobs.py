@@ -226,7 +226,8 @@ class RemoteJobs:
     ) -> AsyncGenerator[Event, None]:
         """Polls a job and yields its events up to its images. Raises _TimeUp and the errors of `run`."""
         pauses = Pauses(self._interval)
-        last, fraction, seen = "", -1.0, ""
+        last, fraction = "", -1.0
+        seen: str | bytes = ""
         if not resumed:  # a resumed job may be over already
             await self._wait(pauses, until, last)
         while True:

@@ -152,7 +152,6 @@ class _Reading:
         self._count = max(1, count)
         self._places: list[Found] = []
         self._waiting: list[int] = []
-        self._seen: set[tuple[str | bytes, ...]] = set()
         self._made: set[int] = set()
         self._errors: dict[int, CelesteError] = {}
         self._error: CelesteError | None = None
@@ -164,10 +163,9 @@ class _Reading:
         self._error = self._error or answer.error
         again = bool(self._places)
         for found in answer.found:
-            if again and found.images and found.images in self._seen:
+            if again and found.images and any(found.images == place.images for place in self._places):
                 continue
             if len(self._places) < MOST_IMAGES:
-                self._seen.add(found.images)
                 self._waiting.append(len(self._places))
                 self._places.append(found)
 
@@ -281,8 +279,8 @@ async def picture_at_once(
     raise AssertionError("the last try returns or raises")
 
 
-async def preview_of(vendor: Vendor, value: str, deadline: float | None) -> Preview | None:
-    """Returns the preview of a base64 text or a URL; None if it can't be fetched or read."""
+async def preview_of(vendor: Vendor, value: str | bytes, deadline: float | None) -> Preview | None:
+    """Returns the preview of bytes, a base64 text or a URL; None if it can't be fetched or read."""
     try:
         return Preview(*await vendor.pixels.preview(await _bytes_of(vendor, value, deadline)))
     except (CelesteError, TryAgain):

@@ -3,7 +3,6 @@
 `json_values_of` reads an answer whatever its form is: a stream of events, one JSON value or several, or an image.
 """
 
-import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from celeste_image.outbound.json_values import json_values
 __all__ = ["Decoder", "ServerSentEvent", "any_event", "json_values_of", "server_sent_events", "values_in"]
 
 MIB = 1 << 20
-LINE_END = re.compile(rb"\r\n?|\n")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BLANKS = b"\xef\xbb\xbf\r\n\t "
 MOST_LINES, MOST_EVENTS = 500_000, 20_000
@@ -77,10 +75,14 @@ class Decoder:
             yield event
 
     def _lines(self) -> Iterator[bytes]:
-        start, search = 0, self._searched
-        while found := LINE_END.search(self._rest, search):
-            line = bytes(self._rest[start : found.start()])
-            start = search = found.end()
+        rest, start = self._rest, 0
+        feed, back = rest.find(b"\n", self._searched), rest.find(b"\r", self._searched)
+        while feed >= 0 or back >= 0:
+            end = min(place for place in (feed, back) if place >= 0)
+            line = bytes(rest[start:end])
+            start = end + (2 if end == back and feed == end + 1 else 1)
+            feed = rest.find(b"\n", start) if 0 <= feed < start else feed
+            back = rest.find(b"\r", start) if 0 <= back < start else back
             self._lines_left -= 1
             if self._lines_left < 0:
                 raise ExchangeFailed(f"the answer has over {MOST_LINES} lines", Stage.ANSWERED)
@@ -144,8 +146,8 @@ async def json_values_of(
     """Yields the JSON values of an answer with the names of their events; the name is empty outside a stream.
 
     The form is seen by the first bytes, since some servers name another one. A body that is an image is yielded as
-    bytes. Of a stream, data that is no JSON is skipped, and `[DONE]` ends it. Of a body that was cut off, what is
-    complete is yielded before the failure is raised.
+    bytes, and so is a long base64 text of an image in a value: see `json_values`. Of a stream, data that is no JSON is
+    skipped, and `[DONE]` ends it. Of a body that was cut off, what is complete is yielded before the failure is raised.
 
     Args:
         answer: The answer, which was not read yet.
@@ -163,7 +165,7 @@ async def json_values_of(
                 if event.event != "message" and not matters(event.event):
                     continue
                 try:
-                    values = json_values(event.data, cut=True)
+                    values = json_values(event.data, cut=True, images=True)
                 except ValueError:
                     if not event.event.endswith("error"):
                         continue
@@ -172,28 +174,24 @@ async def json_values_of(
                     name = value.get("type") if isinstance(value, dict) else None
                     yield (name if isinstance(name, str) and name else event.event), value
         return
-    body, failure = bytearray(), None
-    try:
-        async for piece in pieces.all():
-            body += piece
-    except ExchangeFailed as error:
-        failure = error
-    named_image = answer.head.media_type.startswith("image/") and bytes(body[:64]).strip()[:1] not in (b"{", b"[", b"")
-    if named_image or media_type(bytes(body[:16])) != "application/octet-stream":
-        yield "", bytes(body)
+    body, failure = await pieces.whole()
+    whole: list[Any] = []
+    named_image = answer.head.media_type.startswith("image/") and body[:64].strip()[:1] not in (b"{", b"[", b"")
+    if named_image or media_type(body[:16]) != "application/octet-stream":
+        whole = [body]
     else:
-        whole: list[Any] = []
         try:
-            whole = json_values(bytes(body))
+            whole = json_values(body, images=True)
         except ValueError:
             # The end may be missing although the connection was not cut, where `content-length` is too small.
             failure = failure or ExchangeFailed(
                 "the answer is not JSON, or too much of it", Stage.ANSWERED, answer.head.status
             )
             with suppress(ValueError):
-                whole = json_values(bytes(body), cut=True)
-        for value in whole:
-            yield "", value
+                whole = json_values(body, cut=True, images=True)
+    del body  # its images were taken out, and work on them may take a while
+    for value in whole:
+        yield "", value
     if failure:
         raise failure
 
@@ -232,9 +230,21 @@ class _Peeked:
             return False
         return media_type == "text/event-stream" or start.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
 
+    async def whole(self) -> tuple[bytes, ExchangeFailed | None]:
+        """Returns all pieces together, and the failure that ended the reading."""
+        pieces: list[bytes] = []
+        try:
+            async for piece in self.all():
+                pieces.append(piece)
+        except ExchangeFailed as failure:
+            return b"".join(pieces), failure
+        return b"".join(pieces), None
+
     async def all(self) -> AsyncGenerator[bytes, None]:
         """Yields all pieces. Raises ExchangeFailed."""
-        yield self._first
+        first, self._first = self._first, b""
+        yield first
+        del first
         if self._failure:
             raise self._failure
         async with aclosing(self._pieces):

@@ -40,7 +40,7 @@ SCHEMES = {"grpc": "http", "grpcs": "https"}
 HEADER = re.compile(r"(?!grpc-)[a-z0-9_.-]{1,100}(?<!-bin)")
 OWN_HEADERS = ("authorization", "host", "te", "content-type", "user-agent")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[\w.:/-]+$", max_length=150)]
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Above0 = Annotated[float, Field(gt=0)]
 Triple = tuple[float, ...]

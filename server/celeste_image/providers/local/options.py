@@ -10,18 +10,24 @@ from celeste_image.providers.base import Options, ProviderSettings
 __all__ = ["LocalOptions", "LocalSettings"]
 
 
+def _cores() -> int:
+    """Returns the CPUs that this process may use; a container may have fewer than its machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class LocalSettings(ProviderSettings):
     """The section `[providers.local]`.
 
     Attributes:
-        concurrency: Processes per engine that may work at a time; half the CPUs by default.
-        small_concurrency: Calls of small work that may run beside `concurrency`, in processes of their own.
+        concurrency: Calls that may run at a time; half the CPUs by default.
+        small_concurrency: Calls of small work that may run beside `concurrency`, in processes of their own; the other
+            CPUs by default, since most small work has one thread.
         threads: CPU threads of one engine.
         engine_seconds: Longest time that an engine may work for one call.
     """
 
-    concurrency: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2))
-    small_concurrency: Annotated[int, Field(ge=0)] = 1
+    concurrency: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: max(1, _cores() // 2))
+    small_concurrency: Annotated[int, Field(ge=0)] = Field(default_factory=lambda: max(1, _cores() - _cores() // 2))
     threads: Annotated[int, Field(ge=1)] = 2
     engine_seconds: Annotated[float, Field(gt=0)] = 1800
 

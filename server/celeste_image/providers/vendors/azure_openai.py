@@ -48,9 +48,9 @@ class Deployment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")]
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$", max_length=100)]
     model: str
-    image_deployment: Annotated[str, StringConstraints(pattern=r"^[\w.-]{0,100}$")] = ""
+    image_deployment: Annotated[str, StringConstraints(pattern=r"^[\w.-]*$", max_length=100)] = ""
 
     @field_validator("model")
     @classmethod

@@ -71,7 +71,7 @@ class CompatibleModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]{1,150}$")] = Field(
+    id: Annotated[str, StringConstraints(pattern=r"^[\w.:/-]+$", max_length=150)] = Field(
         description="The model's id in requests, after the provider's name."
     )
     wire_id: str = Field(default="", description="The model's name on the server; empty means its id.")

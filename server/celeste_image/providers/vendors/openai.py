@@ -26,7 +26,7 @@ class OpenAIOptions(Options):
     input_fidelity: Literal["low", "high"] | None = None
     action: Literal["auto", "generate", "edit"] | None = None
     tool_choice: Literal["image_generation", "auto"] | None = None
-    image_model: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")] | None = None
+    image_model: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$", max_length=100)] | None = None
 
 
 class OpenAISettings(VendorSettings):

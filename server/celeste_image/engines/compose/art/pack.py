@@ -1,9 +1,8 @@
-"""Makes art.json.gz: selects drawings from two pinned npm packages, adds our own, and indexes them by word.
+"""Makes index.json and drawings.bin: drawings from two pinned npm packages and our own, indexed by word.
 
-`make art` runs this script. It needs `npm` and a network. The engine reads only the resulting file.
+`make art` runs this script. It needs `npm` and a network. The engine reads only the two files.
 """
 
-import gzip
 import hashlib
 import io
 import json
@@ -12,6 +11,7 @@ import subprocess
 import tarfile
 import tempfile
 import tomllib
+import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -170,8 +170,20 @@ def framed(body: str) -> str:
     return f'{frame}<g clip-path="url(#frame)">{body}</g>'
 
 
+def write(folder: Path, things: dict[str, dict[str, Any]], words: dict[str, str]) -> None:
+    """Writes the drawings, each compressed alone, and the index, which has the place of each in their file."""
+    at, packed = 0, []
+    for _, thing in sorted(things.items()):
+        packed.append(zlib.compress(thing.pop("body").encode(), 9))
+        thing["at"] = [at, at := at + len(packed[-1])]
+    (folder / "drawings.bin").write_bytes(b"".join(packed))
+    index = json.dumps({"things": things, "words": words}, sort_keys=True, separators=(",", ":"))
+    (folder / "index.json").write_text(index + "\n")
+    print(f"{len(things)} things, {len(words)} words, {at} bytes")
+
+
 def main() -> None:
-    """Writes art.json.gz beside this script."""
+    """Writes both files beside this script."""
     files: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         for spec, digest in PACKAGES.items():
@@ -219,10 +231,7 @@ def main() -> None:
     words |= {" ".join(re.findall(r"\w+", name)): name for name in things}
     for thing in things.values():
         thing["box"], thing["grey"] = measured(thing["body"])
-    data = json.dumps({"things": things, "words": words}, sort_keys=True, separators=(",", ":"))
-    packed = gzip.compress(data.encode(), 9, mtime=0)
-    (HERE / "art.json.gz").write_bytes(packed)
-    print(f"{len(things)} things, {len(words)} words, {len(packed)} bytes")
+    write(HERE, things, words)
 
 
 if __name__ == "__main__":
