@@ -141,18 +141,21 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
     """
     url, spool = _places(settings, closing)
     try:
-        return open_store(
+        store = open_store(
             url,
             spool,
             options={name: value.reveal() for name, value in settings.options.items()},
             retention_seconds=settings.retention_hours * 3600,
             reserve_bytes=settings.reserve_bytes,
+            memory_bytes=settings.memory_bytes,
         )
     except OSError as error:
         place = Path(error.filename or url)
         of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
         key = "store.spool" if of_spool else "store.url"
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
+    closing.push_async_callback(store.close)
+    return store
 
 
 def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path]:
