@@ -145,7 +145,7 @@ FULL, AWAY, LOST = "RESOURCE_EXHAUSTED STORAGE_FULL", "UNAVAILABLE STORAGE_UNAVA
 
 async def run(address: str, store: Disk, spool: Disk) -> bool:
     chance = random.Random(6)
-    photo, large, larger = pictures.photo(128), chance.randbytes(3 * MIB), chance.randbytes(3 * MIB)
+    photo, large, larger = pictures.noise(400, 300), chance.randbytes(3 * MIB), chance.randbytes(3 * MIB)
     async with grpc.aio.insecure_channel(address) as channel:
         caller = Caller(channel)
         see = caller.see

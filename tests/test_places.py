@@ -71,7 +71,7 @@ async def test_a_home_that_can_be_written_is_used(tmp_path: Path, monkeypatch: p
     assert not [line for line in logs if "temporary" in line["event"]]
     await app.store.put("ann", b"kept")
     await app.close()
-    assert list((tmp_path / "ä #?%20 b").rglob("records"))
+    assert list((tmp_path / "ä #?%20 b").rglob("database.sqlite3"))
 
 
 @pytest.mark.parametrize(

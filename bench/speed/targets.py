@@ -45,6 +45,8 @@ START_SECONDS = 180
 STOP_SECONDS = 20
 QUEUE = 100_000
 """Calls that may wait for a place at the provider: no load here is refused for being many."""
+MEMORY_BYTES = 16 << 30
+"""Room for all images of a run in memory; the default is full after some seconds of large ones."""
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 LEAST_BYTES = {"small": 20_000, "big": 1_000_000}
 WISHES = {"small": "30 KB", "big": "1.6 MB"}
@@ -107,7 +109,7 @@ def _celeste(store: str) -> Callable[[Place], Sequence[str]]:
     def command(place: Place) -> Sequence[str]:
         url = "memory:///" if store == "memory" else (place.folder / "store").as_uri()
         (place.folder / "celeste.toml").write_text(
-            f'[store]\nurl = "{url}"\n'
+            f'[store]\nurl = "{url}"\nmemory_bytes = {MEMORY_BYTES}\n'
             f'[providers.bench]\nkind = "compatible"\nbase_url = "{place.provider}/v1"\nallow_private = true\n'
             f'concurrency = {place.calls}\nqueue = {QUEUE}\nmodels = [{{ id = "image" }}]\n'
         )

@@ -32,10 +32,6 @@ from celeste_image.store.files import unwritable
 
 __all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
-PIXEL_PROCESSES = 4
-"""Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
-
-
 store_log = structlog.get_logger("celeste_image.store")
 
 
@@ -145,18 +141,21 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
     """
     url, spool = _places(settings, closing)
     try:
-        return open_store(
+        store = open_store(
             url,
             spool,
             options={name: value.reveal() for name, value in settings.options.items()},
             retention_seconds=settings.retention_hours * 3600,
             reserve_bytes=settings.reserve_bytes,
+            memory_bytes=settings.memory_bytes,
         )
     except OSError as error:
         place = Path(error.filename or url)
         of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
         key = "store.spool" if of_spool else "store.url"
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
+    closing.push_async_callback(store.close)
+    return store
 
 
 def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path]:
@@ -198,11 +197,12 @@ def _folder_of(url: str) -> Path:
 def open_tools(settings: Settings) -> Tools:
     """Returns what the providers of a server work with."""
     workers = Workers(settings.sandbox.required)
+    images = settings.images
     pixels = Pixels(
         "pipeline",
-        size=PIXEL_PROCESSES,
-        seconds=settings.images.decoder_seconds,
-        decode_outputs=settings.images.decode_outputs,
+        size=images.decoders,
+        seconds=images.decoder_seconds,
+        decode_outputs=images.decode_outputs,
         workers=workers,
     )
     return Tools(pixels, workers=workers)

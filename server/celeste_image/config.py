@@ -188,8 +188,10 @@ class StoreSettings(Section):
     store's folder, or a temporary folder for a store without one."""
     retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
+    memory_bytes: Annotated[int, Field(ge=MIB)] = 1024 * MIB
+    """Most bytes of a store in memory."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
-    """Free space that must remain on a disk; with less, nothing is stored and no work begins."""
+    """Room that must remain on a disk, or of `memory_bytes`; with less, nothing is stored and no work begins."""
     sweep_minutes: Annotated[float, Field(gt=0)] = 10
     """How often expired artifacts, bytes without an owner and idle uploads are removed."""
 
@@ -212,7 +214,7 @@ class ImageSettings(Section):
     """Whether every image of a vendor is decoded before it is stored. Else the structure of its file is read, and it is
     decoded if that leaves a doubt."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
-    """Processes that decode foreign images."""
+    """Processes that decode foreign images, and as many that change pixels, for all providers together."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
     decoder_seconds: Annotated[float, Field(gt=0)] = 120

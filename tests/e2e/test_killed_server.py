@@ -19,6 +19,8 @@ from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Saved
 from celeste_image.core.request import Generate
+from celeste_image.store.open import DATABASE
+from celeste_image.v1 import ArtifactServiceStub, ListArtifactsRequest
 
 KILLS = 60
 SMALL = 30_000
@@ -96,10 +98,27 @@ async def test_sixty_kills_lose_and_damage_nothing_that_was_acknowledged(tmp_pat
     async with AsyncClient(killed.address) as client:
         for name in set(killed.acknowledged):
             assert name_of(await client.read(name)) == name
+    async with grpc.aio.insecure_channel(killed.address) as channel:
+        listed = await all_names(ArtifactServiceStub(channel))
+    assert set(killed.acknowledged) <= set(listed)
+    async with AsyncClient(killed.address) as client:
+        for name in set(listed) - set(killed.acknowledged):  # saved, and killed before its caller was told
+            assert name_of(await client.read(name)) == name, "a half one can be read"
     await killed.kill(signal.SIGTERM)
     assert len(set(killed.acknowledged)) >= KILLS
     assert not list((tmp_path / "store" / "quarantine").glob("*")), "damaged"
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+async def all_names(stub: ArtifactServiceStub) -> list[str]:
+    names: list[str] = []
+    token = ""
+    while True:
+        page = await stub.ListArtifacts(ListArtifactsRequest(page_size=1000, page_token=token))
+        names += [artifact.name for artifact in page.artifacts]
+        token = page.next_page_token
+        if not token:
+            return names
 
 
 # The order of flushes and renames
@@ -107,8 +126,12 @@ async def test_sixty_kills_lose_and_damage_nothing_that_was_acknowledged(tmp_pat
 AT = r"(?:AT_FDCWD(?:<[^>]*>)?, )?"
 CALL = re.compile(
     r"(?:fsync|fdatasync)\(\d+<(?P<path>[^>]*)>\)\s*= 0|"
-    rf'rename(?:at2?)?\({AT}"(?P<old>[^"]+)", {AT}"(?P<new>[^"]+)".*= 0'
+    rf'rename(?:at2?)?\({AT}"(?P<old>[^"]+)", {AT}"(?P<new>[^"]+)".*= 0|'
+    r"pwrite64\(\d+<(?P<written>[^>]*)>|"
+    r"(?:sendmsg|sendto|write|writev)\(\d+<(?:UNIX|socket|unix)[^>]*>(?P<sent>.*)"
 )
+SENDING = ("sendmsg(", "sendto(", "write(", "writev(")
+SENT = re.compile(r"artifacts/sha256-([0-9a-f]{64})")
 
 
 def children(pid: int) -> list[int]:
@@ -117,12 +140,13 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.faults
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-async def test_each_file_is_flushed_before_it_is_renamed_and_its_folder_after(tmp_path: Path) -> None:
-    """As the kernel sees it, for an upload, for saved images, and for entries that are renewed."""
+async def test_each_acknowledgement_comes_after_its_flushes(tmp_path: Path) -> None:
+    """As the kernel sees it, for uploads in files and in the database, for saved images, and for renewed entries."""
     folder, trace = tmp_path, tmp_path / "trace"
     store, address = folder / "store", f"unix:{folder}/s"
     command = [*CELESTE, "serve", "--listen", address, "--store", store.as_uri()]
-    traced = ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,pwrite64,sendmsg,sendto,write,writev"
+    traced = ["strace", "-f", "-y", "-s", "20000", "-o", str(trace), "-e", calls]
     environment = os.environ | {"CELESTE_STORE__RESERVE_BYTES": "0"}
     with (tmp_path / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*traced, *command, stdout=log, stderr=log, env=environment)
@@ -131,7 +155,7 @@ async def test_each_file_is_flushed_before_it_is_renamed_and_its_folder_after(tm
             await channel.channel_ready()
         async with AsyncClient(address) as client:
             data = random.randbytes(3_000_000)
-            names = [(await client.upload(data)).name]
+            names = [(await client.upload(data)).name, (await client.upload(data[:SMALL])).name]
             for _ in range(2):  # the same image again: its entry is renewed
                 result = await client.generate("a red boat", model="local/compose", seed=7)
                 names += [image.artifact for image in result.images]
@@ -140,30 +164,55 @@ async def test_each_file_is_flushed_before_it_is_renamed_and_its_folder_after(tm
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGTERM)
         await process.wait()
+    log = str(store / f"{DATABASE}-wal")
     flushed: list[str] = []
     renamed: list[tuple[int, str, str]] = []
+    commits = 0
+    is_flushed = True  # whether all that was written to the database's log is on the disk
+    told: dict[str, int] = {}
     for line in joined(trace.read_text(errors="replace").splitlines()):
-        if match := CALL.search(line):
-            if match["path"]:
-                flushed.append(match["path"])
-            elif match["new"].startswith(str(store)):
-                renamed.append((len(flushed), match["old"], match["new"]))
+        match = CALL.search(line)
+        if match is None:
+            continue
+        if match["path"]:
+            flushed.append(match["path"])
+            if match["path"] == log and not is_flushed:
+                commits, is_flushed = commits + 1, True
+        elif match["written"] == log:
+            is_flushed = False
+        elif match["sent"]:
+            for digest in SENT.findall(match["sent"]):
+                if f"artifacts/sha256-{digest}" in names and digest not in told:
+                    assert is_flushed, "it was acknowledged before its entry was on the disk"
+                    told[digest] = commits
+        elif match["new"] and match["new"].startswith(str(store)):
+            renamed.append((len(flushed), match["old"], match["new"]))
     for at, old, new in renamed:
         assert old in flushed[:at], f"{new} was renamed before it was flushed"
-        assert str(Path(new).parent) in flushed[at:], f"the folder of {new} was not flushed"
-    finals = {Path(new).name.removesuffix(".json") for _, _, new in renamed}
-    assert {name.rpartition("-")[2] for name in names} <= finals
-    assert len([new for _, _, new in renamed if new.endswith(".json")]) == 3
+        after = flushed[at:]
+        assert str(Path(new).parent) in after, f"the folder of {new} was not flushed"
+        assert log in after[after.index(str(Path(new).parent)) :], "its entry is written after that"
+    assert set(told) == {name.rpartition("-")[2] for name in names}, "every acknowledgement was seen"
+    assert len(set(told.values())) == len(told), "each after a commit of its own"
+    assert commits >= len(names), "a renewed entry is a commit too"
+    large = {Path(new).name for _, _, new in renamed}
+    assert names[0].rpartition("-")[2] in large
+    assert names[1].rpartition("-")[2] not in large
 
 
 def joined(lines: list[str]) -> list[str]:
-    """Returns the lines of a trace with calls in one piece, at their end: strace splits those of several threads."""
+    """Returns the lines of a trace with calls in one piece: strace splits those of several threads.
+
+    A call is at its end, when a flush is done, but what is sent is at its beginning.
+    """
     begun: dict[str, str] = {}
     whole = []
     for line in lines:
         thread, _, rest = line.partition(" ")
         if "<unfinished ...>" in rest:
             begun[thread] = rest.partition("<unfinished ...>")[0]
+            if rest.lstrip().startswith(SENDING):
+                whole.append(begun.pop(thread))
         elif match := re.search(r"<\.\.\. \w+ resumed>(.*)", rest):
             whole.append(begun.pop(thread, "") + match[1])
         else:

@@ -1,7 +1,9 @@
 """A clock that steps while the server runs: acknowledged uploads stay, and expiry goes on afterwards."""
 
 import hashlib
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.support.stores import name_of
 from tests.support.waiting import until
 
 from celeste_image.store import ages
+from celeste_image.store.open import DATABASE
 from celeste_image.v1 import (
     ArtifactServiceStub,
     FindMissingArtifactsRequest,
@@ -95,6 +98,7 @@ async def test_acknowledged_uploads_stay(
             await sweeping(4)
             assert await missing(stub) == NAMES
             if kind == "folder":
-                await until(lambda: not [path for path in (tmp_path / "store").rglob("*") if path.is_file()])
+                with closing(sqlite3.connect(tmp_path / "store" / DATABASE)) as db:
+                    await until(lambda: db.execute("SELECT count(*) FROM small_blobs").fetchone() == (0,))
     told = [line["seconds"] for line in logs if line["event"].startswith("the wall clock stepped")]
     assert told[0] == pytest.approx(errors[0].total_seconds(), abs=2)

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import os
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from tests.support.proxies import CuttingProxy
 from tests.support.servers import Running, running
 
 from celeste_image.core.errors import CelesteError
+from celeste_image.store.database_index import SMALL_BYTES
+from celeste_image.store.open import DATABASE
 from celeste_image.v1 import (
     ArtifactServiceStub,
     GenerateRequest,
@@ -227,7 +231,9 @@ async def test_two_writers_of_the_same_bytes_make_one_artifact(
     both = await asyncio.gather(upload(stub, data, step=10_000), upload(stub, data, step=7_000))
     assert {artifact.name for artifact in both} == {name_of(data)}
     sha256 = name_of(data)[17:]
-    assert sorted(set(on_disk.files()) - set(before)) == [sha256, f"{sha256}.json"]
+    assert sorted(set(on_disk.files()) - set(before)) == [sha256]
+    listed = (await stub.ListArtifacts(ListArtifactsRequest(page_size=1000))).artifacts
+    assert [artifact.name for artifact in listed].count(name_of(data)) == 1
     assert on_disk.parts() == []
     assert await read(stub, name_of(data)) == data
 
@@ -561,21 +567,34 @@ def damaged(data: bytes) -> Iterator[bytes]:
     yield b""
 
 
-async def test_damaged_bytes_are_data_loss_and_an_upload_heals_them(
-    stub: ArtifactServiceStub, on_disk: ServerOnDisk
-) -> None:
-    sha256 = name_of(PICTURE)[17:]
-    blob = on_disk.folder / "sha256" / sha256[:2] / sha256
-    for content in (*damaged(PICTURE), None):
-        await upload(stub, PICTURE)
-        if content is None:
-            os.unlink(blob)
-        else:
+def spoil(folder: Path, data: bytes, content: bytes | None) -> None:
+    """Replaces stored bytes behind the server's back; None deletes them."""
+    digest = hashlib.sha256(data)
+    if len(data) < SMALL_BYTES:
+        with closing(sqlite3.connect(folder / DATABASE)) as db, db:
+            if content is None:
+                changed = db.execute("DELETE FROM small_blobs WHERE sha256 = ?", (digest.digest(),))
+            else:
+                changed = db.execute("UPDATE small_blobs SET data = ? WHERE sha256 = ?", (content, digest.digest()))
+            assert changed.rowcount == 1
+    else:
+        blob = folder / "sha256" / digest.hexdigest()[:2] / digest.hexdigest()
+        blob.unlink()
+        if content is not None:
             blob.write_bytes(content)
-        code, error = await refusal(read(stub, name_of(PICTURE)))
+
+
+@pytest.mark.parametrize("data", [PICTURE, pictures.noise(400, 300)], ids=["in the database", "in a file"])
+async def test_damaged_bytes_are_data_loss_and_an_upload_heals_them(
+    stub: ArtifactServiceStub, on_disk: ServerOnDisk, data: bytes
+) -> None:
+    for content in (*damaged(data), None):
+        await upload(stub, data)
+        spoil(on_disk.folder, data, content)
+        code, error = await refusal(read(stub, name_of(data)))
         assert (code, error.reason) == ("DATA_LOSS", "ARTIFACT_DAMAGED")
-        missing = (await stub.FindMissingArtifacts(FindMissingArtifactsRequest(names=[name_of(PICTURE)]))).missing
-        assert list(missing) == [name_of(PICTURE)]
-        assert await committed(stub, name_of(PICTURE)) == (0, False)
-        await upload(stub, PICTURE)
-        assert await read(stub, name_of(PICTURE)) == PICTURE
+        missing = (await stub.FindMissingArtifacts(FindMissingArtifactsRequest(names=[name_of(data)]))).missing
+        assert list(missing) == [name_of(data)]
+        assert await committed(stub, name_of(data)) == (0, False)
+        await upload(stub, data)
+        assert await read(stub, name_of(data)) == data

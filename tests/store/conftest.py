@@ -6,7 +6,7 @@ import pytest
 from tests.support.s3 import S3, serving
 from tests.support.stores import StoreSetup, setup_at
 
-from celeste_image.store.backend import open_backend
+from celeste_image.store.open import open_backend
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @pytest.fixture(params=["memory", "disk", "s3"])
-def setup(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetup:
+def setup(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSetup]:
     """An empty store of each kind."""
     options: dict[str, str] = {}
     if request.param == "memory":
@@ -26,12 +26,16 @@ def setup(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSetup:
     else:
         s3: S3 = request.getfixturevalue("s3")
         url, options = s3.url(f"{tmp_path.parent.name}-{tmp_path.name}"), s3.options()
-    return setup_at(open_backend(url, options), tmp_path / "spool")
+    setup = setup_at(open_backend(url, options), tmp_path / "spool")
+    yield setup
+    setup.close()
 
 
 @pytest.fixture
-def on_disk(tmp_path: Path) -> StoreSetup:
-    return setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+def on_disk(tmp_path: Path) -> Iterator[StoreSetup]:
+    setup = setup_at(open_backend((tmp_path / "store").as_uri(), {}), tmp_path / "spool")
+    yield setup
+    setup.close()
 
 
 @pytest.fixture
@@ -41,4 +45,6 @@ def on_two_disks(tmp_path: Path) -> Iterator[StoreSetup]:
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second disk")
     with tempfile.TemporaryDirectory(dir=other) as folder:
-        yield setup_at(open_backend((tmp_path / "store").as_uri(), {}), Path(folder) / "spool")
+        setup = setup_at(open_backend((tmp_path / "store").as_uri(), {}), Path(folder) / "spool")
+        yield setup
+        setup.close()

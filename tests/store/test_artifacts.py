@@ -13,7 +13,7 @@ from tests.support import stores
 from tests.support.stores import OTHER, OWNER, StoreSetup
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name
-from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
+from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.store import CHUNK_BYTES, ArtifactStore, open_store
 from celeste_image.store.index import LINEAGES
 
@@ -65,9 +65,9 @@ async def test_the_same_bytes_are_one_artifact(setup: StoreSetup) -> None:
     several = await asyncio.gather(*(setup.store.put(OWNER, b"at once") for _ in range(10)))
     assert len({artifact.name for artifact in several}) == 1
     assert len({artifact.created for artifact in several}) == 1, "the first store sets the creation time"
-    assert len(await setup.paths("sha256/")) == 1
+    assert len(await setup.blobs()) == 1
     await setup.store.put(OWNER, b"others")
-    assert len(await setup.paths("sha256/")) == 2
+    assert len(await setup.blobs()) == 2
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ async def test_each_owner_has_an_artifact_of_the_same_bytes(setup: StoreSetup) -
     his = await store.put(OTHER, PNG)
     assert mine.name == his.name
     assert (await store.find(OTHER, his.name)).lineages == ()
-    assert len(await setup.paths("sha256/")) == 1
+    assert len(await setup.blobs()) == 1
     await store.delete(OWNER, mine.name)
     assert await store.get(OTHER, his.name) == PNG
     with pytest.raises(ArtifactNotFound):
@@ -212,7 +212,7 @@ async def test_each_owner_has_an_artifact_of_the_same_bytes(setup: StoreSetup) -
 
 async def test_missing_names_are_those_without_bytes(setup: StoreSetup) -> None:
     names = [(await setup.store.put(OWNER, bytes([n]))).name for n in range(40)]
-    await setup.backend.objects.delete_async(f"sha256/{names[7][17:19]}/{names[7][17:]}")
+    await setup.lose(names[7])
     asked = [MISSING, *names, artifact_name("1" * 64)]
     assert await setup.store.missing(OWNER, asked) == [MISSING, names[7], artifact_name("1" * 64)]
 
@@ -287,6 +287,16 @@ def test_an_unknown_option_is_named_without_its_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="secret_acess_key") as caught:
         open_store("s3://bucket/", tmp_path, options={"secret_acess_key": "hush"})
     assert "hush" not in str(caught.value)
+
+
+async def test_a_digest_that_the_caller_has_is_not_computed_again(setup: StoreSetup) -> None:
+    sha256 = hashlib.sha256(PNG).hexdigest()
+    assert (await setup.store.put(OWNER, PNG, sha256=sha256)).sha256 == sha256
+    assert await setup.store.get(OWNER, artifact_name(sha256)) == PNG
+    wrong = "1" * 64
+    await setup.store.put(OWNER, PNG, sha256=wrong)
+    with pytest.raises(ArtifactDamaged):
+        await setup.store.get(OWNER, artifact_name(wrong))
 
 
 def test_folders_are_created_with_parents_and_private(tmp_path: Path) -> None:

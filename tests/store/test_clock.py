@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from tests.support.stores import OWNER, StoreSetup, name_of, path_of, swept
+from tests.support.stores import LARGE_BYTES, OWNER, StoreSetup, name_of, swept
 
 from celeste_image.core.errors import ArtifactNotFound
 from celeste_image.store import ArtifactStore
 from celeste_image.store.ages import Ages
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
-DATAS = [bytes([n]) * 50 for n in range(6)]
+DATAS = [bytes([n]) * (LARGE_BYTES if n % 2 else 50) for n in range(6)]
+LARGES = [bytes([n]) * LARGE_BYTES for n in range(6)]
 PART = b"part" * 100
 
 STEPS = {
@@ -90,7 +91,7 @@ async def test_what_is_stored_while_the_clock_is_behind_lives_its_time(on_disk: 
 
 async def test_a_step_is_said_and_ends_what_was_found(setup: StoreSetup) -> None:
     store = setup.again(retention_hours=24)
-    await store.put(OWNER, PART)
+    await store.put(OWNER, LARGES[0])
     setup.clock.ahead = 25 * HOUR
     with capture_logs() as logs:
         assert await store.sweep() == (0, 0, 0), "found"
@@ -109,7 +110,7 @@ async def test_a_step_is_said_and_ends_what_was_found(setup: StoreSetup) -> None
 @pytest.mark.parametrize("error", [8 * DAY, 400 * DAY])
 async def test_after_a_restart_two_sweeps_an_interval_apart_decide(setup: StoreSetup, error: timedelta) -> None:
     """No clock tells how long the server was down. The operator has an interval to read the warning."""
-    for data in DATAS:
+    for data in LARGES:
         await setup.again(retention_hours=168).put(OWNER, data)
     setup.clock.error = error
     store = setup.again(retention_hours=168)
@@ -121,7 +122,7 @@ async def test_after_a_restart_two_sweeps_an_interval_apart_decide(setup: StoreS
     setup.clock.ahead = HOUR
     for _ in range(3):
         assert await store.sweep(apart_seconds=600) == (0, 0, 0), "corrected in time"
-    assert [await store.get(OWNER, name_of(data)) for data in DATAS] == DATAS
+    assert [await store.get(OWNER, name_of(data)) for data in LARGES] == LARGES
 
     setup.clock.error = error
     store = setup.again(retention_hours=168)
@@ -131,15 +132,13 @@ async def test_after_a_restart_two_sweeps_an_interval_apart_decide(setup: StoreS
     setup.clock.ahead = HOUR + 11 * MINUTE
     assert await store.sweep(apart_seconds=600) == (6, 0, 0)
     with pytest.raises(ArtifactNotFound):
-        await store.get(OWNER, name_of(DATAS[0]))
+        await store.get(OWNER, name_of(LARGES[0]))
 
 
 async def test_what_is_stored_again_between_two_sweeps_is_new(on_disk: StoreSetup) -> None:
-    store, folder = on_disk.again(retention_hours=24), on_disk.backend.folder
-    assert folder
+    store = on_disk.again(retention_hours=24)
     await store.put(OWNER, PART)
-    for path in (folder / path_of(name_of(PART)), folder / f"records/{OWNER}/{name_of(PART)[17:]}.json"):
-        os.utime(path, (path.stat().st_mtime - 90000,) * 2)
+    on_disk.clock.ahead = 25 * HOUR
     assert await store.sweep() == (0, 0, 0)
     await store.put(OWNER, PART)
     assert await swept(store) == (0, 0, 0)

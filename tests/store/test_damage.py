@@ -4,13 +4,16 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.changing_objects import meddled
+from tests.support.full_disks import full_at
 from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of
 
 from celeste_image.core.artifact import Artifact
-from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable
+from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, StorageFull, StorageUnavailable
+from celeste_image.database import Database
 from celeste_image.store import CHUNK_BYTES, ArtifactStore, open_store
 
 LONG = bytes(range(256)) * (CHUNK_BYTES // 256 * 2) + b"tail"
@@ -91,8 +94,7 @@ async def test_a_damaged_entry_is_data_loss_and_heals(setup: StoreSetup, content
     store = setup.store
     await store.put(OWNER, b"one")
     await store.put(OWNER, LONG)
-    record = f"records/{OWNER}/{NAME[17:]}.json"
-    await setup.write(record, content)
+    await setup.change_entry(NAME, lambda written: b"!" + content if setup.backend.database else content)
     for ask in (store.get, store.open, store.find):
         with pytest.raises(ArtifactDamaged):
             await ask(OWNER, NAME)
@@ -104,10 +106,10 @@ async def test_a_damaged_entry_is_data_loss_and_heals(setup: StoreSetup, content
 
 async def test_an_entry_with_a_wrong_size_is_not_believed(setup: StoreSetup) -> None:
     await setup.store.put(OWNER, LONG)
-    record = f"records/{OWNER}/{NAME[17:]}.json"
-    found = await setup.backend.objects.get_async(record)
-    text = bytes(await found.bytes_async()).replace(str(len(LONG)).encode(), b"7777777")
-    await setup.write(record, text)
+    if setup.backend.database:
+        await setup.rows("UPDATE entries SET size_bytes = 7777777")
+    else:
+        await setup.change_entry(NAME, lambda written: written.replace(str(len(LONG)).encode(), b"7777777"))
     opened = await setup.store.open(OWNER, NAME)
     assert opened.size_bytes == len(LONG)
     assert await read(setup.store, opened) == LONG
@@ -160,11 +162,14 @@ async def test_bytes_that_are_replaced_during_a_read_are_not_quarantined(setup: 
 # Durability
 
 
+COMMIT = ("commit", Path("database"), b"")
+
+
 @dataclass
 class Disk:
     """What was flushed and renamed, in order: the final name of a file with its content at that moment, or a folder.
 
-    A test can't observe the flush itself.
+    A test can't observe the flush itself. The database flushes at its commits.
     """
 
     steps: list[tuple[str, Path, bytes]] = field(default_factory=list)
@@ -185,6 +190,13 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     monkeypatch.setattr(os, "fsync", disk.fsync)
     for name in ("replace", "rename"):
         monkeypatch.setattr(Path, name, lambda path, target: disk.replace(path, target))  # noqa: PLW0108
+    commit = Database.write
+
+    async def write(database: Database, work: Any) -> Any:
+        disk.steps.append(COMMIT)
+        return await commit(database, work)
+
+    monkeypatch.setattr(Database, "write", write)
     return disk
 
 
@@ -199,33 +211,32 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 async def test_a_put_is_on_the_disk_before_it_is_renamed_and_acknowledged(on_disk: StoreSetup, disk: Disk) -> None:
     folder = on_disk.backend.folder
     assert folder
-    blob, record = folder / BLOB, folder / f"records/{OWNER}/{NAME[17:]}.json"
-    for data in (LONG, LONG):  # a renewed entry replaces an acknowledged one
-        disk.steps.clear()
-        await on_disk.store.put(OWNER, data)
-        steps = [(what, final(path), content) for what, path, content in disk.steps]
-        written = [record] if steps[0][1] == blob and "#" not in disk.steps[0][1].name else [blob, record]
-        for path in written:
-            first = steps.index(("flush", path, path.read_bytes()))
-            assert "#" in disk.steps[first][1].name, "under another name"
-            assert steps[first + 1][:2] == ("rename", path)
-            rest = [place for what, place, _ in steps[first + 2 :] if what == "flush folder"]
-            assert rest[: len(path.parents) - len(folder.parents)] == list(path.parents)[: -len(folder.parents)]
-    assert written == [record]
+    blob = folder / BLOB
+    await on_disk.store.put(OWNER, LONG)
+    steps = [(what, final(path), content) for what, path, content in disk.steps]
+    assert steps[:3] == [("flush", blob, LONG), ("rename", blob, LONG), ("flush folder", blob.parent, b"")]
+    assert "#" in disk.steps[0][1].name, "under another name"
+    above = [path for path in blob.parent.parents if path.is_relative_to(folder)]
+    assert steps[3:] == [*(("flush folder", path, b"") for path in above), COMMIT], "the entry comes last"
     disk.steps.clear()
     await on_disk.again().put(OTHER, LONG)
-    assert disk.steps[0] == ("flush", blob, LONG), "earlier bytes may never have been flushed"
+    assert disk.steps == [("flush", blob, LONG), ("flush folder", blob.parent, b""), COMMIT], (
+        "it may not be flushed yet"
+    )
+    disk.steps.clear()
+    await on_disk.store.put(OWNER, b"few bytes")
+    assert disk.steps == [COMMIT], "one step"
     disk.steps.clear()
     await on_disk.store.delete(OWNER, NAME)
-    assert ("flush folder", record.parent, b"") in disk.steps, "a deleted entry must not come back"
+    assert disk.steps == [COMMIT], "a deleted entry must not come back"
 
 
 @needs_proc
 async def test_the_folders_of_a_new_store_are_on_the_disk_too(tmp_path: Path, disk: Disk) -> None:
     new = tmp_path / "a" / "b" / "store"
-    open_store(new.as_uri(), tmp_path / "c" / "spool")
+    await open_store(new.as_uri(), tmp_path / "c" / "spool").close()
     flushed = {path for _, path, _ in disk.steps}
-    assert {new.parent, new.parent.parent, tmp_path, tmp_path / "c"} <= flushed
+    assert {new, new.parent, new.parent.parent, tmp_path, tmp_path / "c"} <= flushed
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -258,24 +269,13 @@ async def test_bytes_of_a_failed_flush_are_written_again(
     assert await on_disk.store.get(OWNER, NAME) == LONG
 
 
-async def test_an_entry_whose_renewal_fails_stays(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_entry_whose_renewal_fails_stays(on_disk: StoreSetup) -> None:
     """The acknowledged entry is not touched before the new one is on the disk."""
-    first = await on_disk.store.put(OWNER, LONG, width=3, height=4)
-    assert on_disk.backend.folder
-    record = on_disk.backend.folder / f"records/{OWNER}/{NAME[17:]}.json"
-    before = record.read_bytes()
-
-    def fails(descriptor: int) -> None:
-        if "records" in os.readlink(f"/proc/self/fd/{descriptor}") and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fails)
-        with pytest.raises(StorageUnavailable):
-            await on_disk.store.put(OWNER, LONG)
-    assert record.read_bytes() == before
-    assert await on_disk.store.find(OWNER, NAME) == first
-    assert [path.name for path in record.parent.iterdir()] == [record.name], "no temporary file is left"
+    first = await on_disk.store.put(OWNER, b"few bytes", width=3, height=4)
+    with full_at(2000), pytest.raises(StorageFull):
+        await on_disk.store.put(OWNER, b"few bytes", width=5, height=6)
+    assert await on_disk.store.find(OWNER, first.name) == first
+    assert await on_disk.again().get(OWNER, first.name) == b"few bytes"
 
 
 async def test_known_bytes_are_not_written_again(on_disk: StoreSetup) -> None:

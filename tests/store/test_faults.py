@@ -1,6 +1,5 @@
 """Stores that are full, read-only or down: refused before work begins, and healed without a restart.
 
-A file-size limit stands for the full disk: the kernel ends a write in its middle, and that needs no root.
 `bench/disk_faults.py` does the same with real disks that are full.
 """
 
@@ -8,7 +7,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import resource
 import shutil
 import tempfile
 import time
@@ -18,15 +16,17 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tests.support.full_disks import full_at
 from tests.support.proxies import FaultyProxy
 from tests.support.s3 import S3
 from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, path_of, setup_at
 from tests.support.uploads import begin, send
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
-from celeste_image.store import CHUNK_BYTES, backend
+from celeste_image.store import CHUNK_BYTES
+from celeste_image.store import open as opening
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import open_backend
+from celeste_image.store.open import DATABASE, open_backend
 from celeste_image.store.uploads import Uploads
 
 SMALL = b"small"
@@ -34,20 +34,10 @@ LARGE = os.urandom(3 * CHUNK_BYTES)
 ROOM = CHUNK_BYTES + 1000
 
 
-@contextlib.contextmanager
-def full_at(size_bytes: int) -> Iterator[None]:
-    """Limits the size of this process's files, so that writes fail in the middle."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def files(setup: StoreSetup) -> list[str]:
+    """Returns the files of the store's folder, without the database's."""
     assert setup.backend.folder
-    return [str(path) for path in setup.backend.folder.rglob("*") if path.is_file()]
+    return [str(p) for p in setup.backend.folder.rglob("*") if p.is_file() and not p.name.startswith(DATABASE)]
 
 
 # Full
@@ -112,8 +102,24 @@ async def test_every_error_of_a_full_disk_is_storage_full(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails)
         with pytest.raises(StorageFull):
-            await on_disk.store.put(OWNER, SMALL)
-    await on_disk.store.put(OWNER, SMALL)
+            await on_disk.store.put(OWNER, LARGE)
+    await on_disk.store.put(OWNER, LARGE)
+
+
+async def test_a_full_disk_under_the_database_is_storage_full_and_heals(on_disk: StoreSetup) -> None:
+    store = on_disk.store
+    first = await store.put(OWNER, b"first")
+    with full_at(2000):
+        for _ in range(2):
+            with pytest.raises(StorageFull):
+                await store.put(OWNER, SMALL)
+            with pytest.raises(StorageFull):
+                await store.check_room()
+        assert await store.get(OWNER, first.name) == b"first"
+        assert await store.missing(OWNER, [name_of(SMALL)])
+    await store.check_room()
+    await store.put(OWNER, SMALL)
+    assert await on_disk.again().get(OWNER, name_of(SMALL)) == SMALL
 
 
 async def test_below_the_reserve_nothing_begins(on_disk: StoreSetup) -> None:
@@ -144,7 +150,8 @@ def ordinary_user(*folders: Path) -> Iterator[None]:
         yield
         return
     for folder in folders:
-        os.chown(folder, 65534, 65534)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, 65534, 65534)
     os.setresuid(65534, 65534, 0)
     try:
         yield
@@ -206,14 +213,14 @@ async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(folder: Path)
     (folder / "store").mkdir()
     setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
     with ordinary_user(folder / "store", folder / "spool"):
-        await setup.store.put(OWNER, SMALL)
-        blob = folder / "store" / path_of(name_of(SMALL))
+        await setup.store.put(OWNER, LARGE)
+        blob = folder / "store" / path_of(name_of(LARGE))
         blob.chmod(0)
         for ask in (setup.store.get, setup.store.open):
             with pytest.raises(StorageUnavailable):
-                await ask(OWNER, name_of(SMALL))
+                await ask(OWNER, name_of(LARGE))
         blob.chmod(0o600)
-        assert await setup.store.get(OWNER, name_of(SMALL)) == SMALL
+        assert await setup.store.get(OWNER, name_of(LARGE)) == LARGE
         assert setup.store.damaged == 0
 
 
@@ -243,7 +250,7 @@ async def test_after_a_failed_write_a_probe_precedes_work(on_disk: StoreSetup, m
         patch.setattr(os, "fsync", fails)
         await store.check_room()
         with pytest.raises(StorageUnavailable):
-            await store.put(OWNER, SMALL)
+            await store.put(OWNER, LARGE)
         for _ in range(2):
             with pytest.raises(StorageUnavailable):
                 await store.check_room()
@@ -268,7 +275,7 @@ def behind(
 ) -> StoreSetup:
     """A store on S3 behind the proxy, with long timeouts for a busy machine, except where no answer comes."""
     monkeypatch.setattr(
-        backend,
+        opening,
         "REQUEST_SECONDS",
         0.4 if "fault" in request.fixturenames and request.getfixturevalue("fault") == "stall" else 5,
     )

@@ -139,8 +139,8 @@ async def assert_nothing_left(setup: StoreSetup) -> None:
 async def test_writers_of_the_same_bytes_make_one_artifact(setup: StoreSetup) -> None:
     artifacts = await asyncio.gather(*(send(setup.store, step=step) for step in (1 << 14, 10_000, 1 << 16, 7777)))
     assert len({artifact.name for artifact in artifacts}) == 1
-    assert await setup.paths("sha256/") == [f"sha256/{NAME[17:19]}/{NAME[17:]}"]
-    assert len(await setup.paths("records/")) == 1
+    assert await setup.blobs() == [NAME]
+    assert [artifact.name async for artifact in setup.store.owned(OWNER)] == [NAME]
     assert setup.parts() == []
     assert await setup.store.get(OWNER, NAME) == DATA
 
@@ -265,13 +265,12 @@ async def test_an_upload_that_is_deleted_during_a_write_starts_over(on_disk: Sto
 async def test_damaged_bytes_can_be_uploaded_again(setup: StoreSetup, damage: str) -> None:
     store = setup.store
     await send(store)
-    blob = f"sha256/{NAME[17:19]}/{NAME[17:]}"
     if damage == "flipped":
-        await setup.write(blob, DATA[:-1] + b"x")
+        await setup.overwrite(NAME, DATA[:-1] + b"x")
     elif damage == "lost":
-        await setup.backend.objects.delete_async(blob)
+        await setup.lose(NAME)
     else:
-        await setup.write((await setup.paths("records/"))[0], b"")
+        await setup.change_entry(NAME, lambda written: b"")
     assert await store.committed(OWNER, NAME) == (0, None)
     assert await store.missing(OWNER, [NAME]) == [NAME]
     await send(store)

@@ -58,7 +58,7 @@ def meddled(
     backend = setup.backend
     objects = _Meddled(backend.objects, path, before_read, after_read)
     return ArtifactStore(
-        Backend(objects, backend.folder, backend.far),  # type: ignore[arg-type]
+        Backend(objects, backend.folder, backend.database, backend.far),  # type: ignore[arg-type]
         Uploads(setup.spool, 0),
         ages=setup.clock.ages(),
     )

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from celeste_image.core.artifact import artifact_name
 from celeste_image.store.ages import Ages
 from celeste_image.store.artifacts import ArtifactStore
-from celeste_image.store.backend import Backend, open_backend
+from celeste_image.store.backend import Backend
+from celeste_image.store.database_index import SMALL_BYTES
+from celeste_image.store.open import DATABASE, open_backend
 from celeste_image.store.uploads import Uploads
 
 OWNER, OTHER = "ann", "ben"
+LARGE_BYTES = SMALL_BYTES + 1
+"""Size of an artifact whose bytes are an object on every kind of store; a folder has small ones in its database."""
 
 
 def name_of(data: bytes) -> str:
@@ -60,10 +65,55 @@ class StoreSetup:
         return self.open(retention_hours * 3600)
 
     async def paths(self, prefix: str = "") -> list[str]:
-        return sorted([str(meta["path"]) async for meta in self.backend.list(prefix)])
+        """Returns the paths of the objects, without the database's files."""
+        paths = [str(meta["path"]) async for meta in self.backend.list(prefix)]
+        return sorted(path for path in paths if not path.startswith(DATABASE))
+
+    async def blobs(self) -> list[str]:
+        """Returns the names of all bytes, with and without an owner, in objects and in the database."""
+        digests = [path.rpartition("/")[2] for path in await self.paths("sha256/")]
+        if self.backend.database:
+            rows = await self.rows("SELECT sha256 FROM small_blobs")
+            digests += [digest.hex() for (digest,) in rows]
+        return sorted(map(artifact_name, digests))
+
+    async def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Runs a query on the database of a folder."""
+        return await self.backend.write_rows(lambda db: db.execute(query, values).fetchall())
 
     async def write(self, path: str, data: bytes) -> None:
         await self.backend.objects.put_async(path, data)
+
+    async def overwrite(self, name: str, data: bytes) -> None:
+        """Puts other bytes in the place of an artifact's, behind the store's back."""
+        digest = bytes.fromhex(name.rpartition("-")[2])
+        query = "UPDATE small_blobs SET data = ? WHERE sha256 = ? RETURNING 1"
+        if not (self.backend.database and await self.rows(query, data, digest)):
+            await self.write(path_of(name), data)
+
+    async def lose(self, name: str) -> None:
+        """Deletes bytes behind the store's back, wherever they are."""
+        digest = bytes.fromhex(name.rpartition("-")[2])
+        if self.backend.database and await self.rows("DELETE FROM small_blobs WHERE sha256 = ? RETURNING 1", digest):
+            return
+        await self.backend.objects.delete_async(path_of(name))
+
+    async def change_entry(self, name: str, change: Callable[[bytes], bytes]) -> None:
+        """Changes what is written in OWNER's entry of an artifact: its JSON object, or the lineages in its row."""
+        sha256 = name.rpartition("-")[2]
+        if self.backend.database:
+            where = "WHERE owner = ? AND sha256 = ?"
+            key = (OWNER, bytes.fromhex(sha256))
+            ((lineages,),) = await self.rows(f"SELECT lineages FROM entries {where}", *key)
+            await self.rows(f"UPDATE entries SET lineages = ? {where}", change(lineages.encode()), *key)
+        else:
+            path = f"records/{OWNER}/{sha256}.json"
+            found = await self.backend.objects.get_async(path)
+            await self.write(path, change(bytes(await found.bytes_async())))
+
+    def close(self) -> None:
+        if self.backend.database:
+            self.backend.database.close()
 
     def parts(self) -> list[Path]:
         return list(self.spool.iterdir())

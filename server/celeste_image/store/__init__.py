@@ -2,13 +2,17 @@
 
 artifacts.py   the store that callers use: an owner's artifacts, with expiry and lineage
 blobs.py       the bytes, checked on write and read
-index.py       who owns which bytes, with media type, size and lineage
+index.py       who owns which bytes, with media type, size and lineage: the interface
+  database_index.py   ... in the database of a folder, with the bytes of small artifacts
+  object_index.py     ... as small objects, in memory and on S3
 uploads.py     resumable uploads
 reader.py      reads the parts of one object
 ages.py        what is old enough to be deleted, whatever the wall clock does
+backend.py     what is under all this: folder, memory or S3, its errors and its free space
 files.py       durable writes of files, file errors and free space
-backend.py     disk, memory or S3, by a URL
+memory.py      objects in memory, up to a number of bytes
 open.py        opens the store of a URL
+earlier.py     takes over the index of earlier versions
 """
 
 from celeste_image.store.artifacts import ArtifactStore

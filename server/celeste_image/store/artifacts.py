@@ -5,40 +5,38 @@ are two artifacts.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from pathlib import Path
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
 from celeste_image.store.ages import Ages
-from celeste_image.store.backend import Backend
+from celeste_image.store.backend import AT_ONCE, Backend
 from celeste_image.store.blobs import Blobs, digest_of
+from celeste_image.store.database_index import DatabaseIndex
+from celeste_image.store.files import in_thread
 from celeste_image.store.index import Entry, Index
+from celeste_image.store.object_index import ObjectIndex
 from celeste_image.store.reader import Data
 from celeste_image.store.uploads import Upload, Uploads
 
 __all__ = ["ArtifactStore"]
 
-Read = TypeVar("Read")
-
 HEAD_BYTES = 16
-AT_ONCE = 16
-"""Entries that all listings together read concurrently: on a remote store each read is a round trip, and on a local
-one obstore takes a thread for each."""
 
 
 class ArtifactStore:
     """Stores artifacts and returns them by name.
 
     Args:
-        backend: Where bytes and index are kept.
+        backend: Where bytes and index are kept. `close` closes it.
         uploads: The uploads that are not complete.
         retention_seconds: How long artifacts are kept after they were last stored; 0 means forever.
-        reserve_bytes: Free space that must remain on a disk.
+        reserve_bytes: Room that must remain on a disk or in memory.
         ages: The clocks.
     """
 
@@ -53,11 +51,10 @@ class ArtifactStore:
         self._backend = backend
         self._ages = ages or Ages()
         self._blobs = Blobs(backend, self._ages)
-        self._index = Index(backend)
+        self._index: Index = DatabaseIndex(backend) if backend.database else ObjectIndex(backend)
         self._uploads = uploads
         self._retention = timedelta(seconds=retention_seconds) if retention_seconds else None
         self._reserve_bytes = reserve_bytes
-        self._reading = asyncio.Semaphore(AT_ONCE)
 
     @property
     def damaged(self) -> int:
@@ -69,20 +66,34 @@ class ArtifactStore:
         await self._backend.check_room(self._reserve_bytes)
 
     async def put(
-        self, owner: str, data: bytes, *, width: int = 0, height: int = 0, lineage: Lineage | None = None
+        self,
+        owner: str,
+        data: bytes,
+        *,
+        sha256: str | None = None,
+        width: int = 0,
+        height: int = 0,
+        lineage: Lineage | None = None,
     ) -> Artifact:
         """Stores bytes durably and returns their artifact.
+
+        Args:
+            owner: The artifact's owner.
+            data: The bytes.
+            sha256: Their digest, 64 hex digits, if the caller has computed it.
+            width: In pixels; 0 means unknown.
+            height: In pixels; 0 means unknown.
+            lineage: How the bytes were made.
 
         Raises:
             StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
-        sha256 = await digest_of(data)
-        await self._blobs.put(sha256, data)
+        sha256 = sha256 or await digest_of(data)
         now = self._ages.now()
         lineages = (lineage,) if lineage else ()
         entry = Entry(sha256, media_type(data[:HEAD_BYTES]), len(data), width, height, now, now, lineages)
-        return self._artifact(await self._index.put(owner, entry, self._expiry()))
+        return self._artifact(await self._put(owner, entry, data))
 
     async def get(self, owner: str, name: str) -> bytes:
         """Returns an artifact's bytes.
@@ -129,6 +140,10 @@ class ArtifactStore:
             metadata = {"limit": str(size), "value": str(offset)}
             raise RangeExceeded(f"offset {offset} is beyond the artifact's {size} bytes", metadata=metadata)
         end = min(size, offset + limit) if limit else size
+        if size < self._index.small_bytes and (small := await self._blobs.small(artifact.sha256)) is not None:
+            if offset < end:
+                yield offset, small[offset:end]
+            return
         async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as pieces:
             try:
                 async for piece in pieces:
@@ -141,21 +156,15 @@ class ArtifactStore:
         had: list[bool] = []
         for first in range(0, len(names), AT_ONCE):
             some = names[first : first + AT_ONCE]
-            had += await asyncio.gather(*(self._in_turn(self._has, owner, name) for name in some))
+            had += await asyncio.gather(*(self._backend.in_turn(self._has, owner, name) for name in some))
         return [name for name, has in zip(names, had, strict=True) if not has]
-
-    async def _in_turn(self, read: Callable[[str, str], Awaitable[Read]], owner: str, name: str) -> Read:
-        async with self._reading:
-            return await read(owner, name)
 
     async def owned(self, owner: str, after: str = "") -> AsyncGenerator[Artifact, None]:
         """Yields an owner's artifacts after the name `after`, by name, without lineages. Raises StorageUnavailable."""
-        digests = await self._index.digests(owner, _sha256(after) if after else "")
-        for first in range(0, len(digests), AT_ONCE):
-            some = digests[first : first + AT_ONCE]
-            for artifact in await asyncio.gather(*(self._in_turn(self._known, owner, digest) for digest in some)):
-                if artifact is not None:
-                    yield replace(artifact, lineages=())
+        async with aclosing(self._index.entries(owner, _sha256(after) if after else "")) as entries:
+            async for entry in entries:
+                if not self._expired(entry):
+                    yield self._artifact(replace(entry, lineages=()))
 
     async def delete(self, owner: str, name: str) -> None:
         """Deletes an owner's artifact and its upload; a sweep deletes the bytes once they have no owner.
@@ -207,10 +216,9 @@ class ArtifactStore:
                 return await self.find(owner, name)
             head = await self._uploads.check(upload, sha256, size_bytes)
             try:
-                await self._blobs.put(sha256, upload.path)
                 now = self._ages.now()
                 entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
-                entry = await self._index.put(owner, entry, self._expiry())
+                entry = await self._put(owner, entry, upload.path)
             except BaseException:
                 upload.let_go()
                 raise
@@ -234,10 +242,23 @@ class ArtifactStore:
             return 0, 0, 0
         uploads = self._uploads.sweep(self._ages)
         staged = await self._backend.sweep(self._ages)
-        owned, entries = await self._index.sweep(self._ages, self._retention)
+        owned, entries, small = await self._index.sweep(self._ages, self._retention)
         blobs = await self._blobs.sweep(owned)
         self._ages.end_sweep()
-        return entries, staged + blobs, uploads
+        return entries, staged + small + blobs, uploads
+
+    async def close(self) -> None:
+        """Closes the store; all calls must have ended."""
+        await self._backend.close()
+
+    async def _put(self, owner: str, entry: Entry, content: bytes | Path) -> Entry:
+        """Stores bytes and their entry: few bytes in one step, others before the entry. Raises as `put` does."""
+        if entry.size_bytes < self._index.small_bytes:
+            with self._backend.writing():
+                small = content if isinstance(content, bytes) else await in_thread(content.read_bytes)
+            return await self._index.put(owner, entry, self._expiry(), small)
+        await self._blobs.put(entry.sha256, content)
+        return await self._index.put(owner, entry, self._expiry())
 
     @asynccontextmanager
     async def _present(self, owner: str, artifact: Artifact) -> AsyncGenerator[None, None]:
@@ -249,15 +270,13 @@ class ArtifactStore:
                 raise _not_found(artifact.name) from error
             raise self._blobs.lost(artifact.sha256) from error
 
-    async def _known(self, owner: str, sha256: str) -> Artifact | None:
-        try:
-            return await self.find(owner, artifact_name(sha256))
-        except (ArtifactNotFound, ArtifactDamaged):
-            return None
-
     async def _has(self, owner: str, name: str) -> bool:
-        artifact = await self._known(owner, _sha256(name))
-        return artifact is not None and await self._blobs.holds(artifact.sha256, artifact.size_bytes)
+        sha256 = _sha256(name)
+        try:
+            artifact = await self.find(owner, artifact_name(sha256))
+        except (ArtifactNotFound, ArtifactDamaged):
+            return False
+        return await self._blobs.holds(sha256, artifact.size_bytes)
 
     def _expiry(self) -> datetime | None:
         """Returns the time at or before which expired artifacts were last stored; None without expiry."""

@@ -1,51 +1,68 @@
-"""Backend: the object store under the artifacts (a folder, memory or S3), its errors and its free space."""
+"""Backend: what is under the artifacts (a folder, memory or S3), its errors and its free space."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import TYPE_CHECKING, TypeVar
 
-from obstore.exceptions import BaseError, UnknownConfigurationKeyError
-from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
 
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import CelesteError, StorageUnavailable
+from celeste_image.database import Database, Work, probe
 from celeste_image.store.ages import Ages
-from celeste_image.store.files import check_room, failed, file_failures, in_thread, make_folder, staged, sync, write
+from celeste_image.store.files import (
+    check_room,
+    failed,
+    file_failures,
+    full,
+    in_thread,
+    staged,
+    sync,
+    write,
+)
+from celeste_image.store.memory import MemoryObjects
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-__all__ = ["ORPHAN_AGE", "Backend", "open_backend"]
+__all__ = ["AT_ONCE", "ORPHAN_AGE", "Backend"]
+
+Read = TypeVar("Read")
+T = TypeVar("T")
 
 ORPHAN_AGE = timedelta(hours=1)
 """How long bytes without an owner are kept: their writer may be about to add the index entry."""
 
+AT_ONCE = 16
+"""Objects that all callers together read concurrently when they look at many: on S3 each read is a round trip."""
 PART_BYTES = 5 << 20
 """Part of a multipart upload: S3's minimum. One part at a time limits the memory of a put."""
 PROBE = bytes(4096)
-REQUEST_SECONDS = 30
-"""Timeout of a request to S3, with its body."""
 
 
 @dataclass(slots=True)
 class Backend:
-    """An object store.
+    """Where a store keeps its bytes.
 
     Attributes:
-        objects: obstore's client.
+        objects: obstore's client, or objects in memory.
         folder: The store's folder on this machine; None for memory and S3.
+        database: The index of a folder, and its small artifacts; None for memory and S3.
         far: Whether each read is a round trip over a network.
         failing: Whether an operation has failed since the last successful write.
     """
 
-    objects: ObjectStore
+    objects: ObjectStore | MemoryObjects
     folder: Path | None = None
+    database: Database | None = None
     far: bool = False
     failing: bool = False
+    _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def check_room(self, reserve_bytes: int) -> None:
         """Raises StorageFull or StorageUnavailable when nothing can be stored.
@@ -55,7 +72,11 @@ class Backend:
         """
         if self.folder:
             check_room(self.folder, reserve_bytes)
+        if isinstance(self.objects, MemoryObjects) and self.objects.free_bytes < reserve_bytes:
+            raise full()
         if self.failing:
+            if self.database:
+                await self.write_rows(probe)
             await self.put("probe", PROBE)
 
     async def put(self, path: str, content: bytes | Path) -> None:
@@ -70,6 +91,8 @@ class Backend:
         with self.writing():
             if self.folder:  # obstore renames a file before it is on the disk
                 await in_thread(write, self.folder, self.folder / path, content)
+            elif isinstance(self.objects, MemoryObjects):
+                await self.objects.put_async(path, content)
             else:
                 await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
         self.failing = False
@@ -95,6 +118,35 @@ class Backend:
             async for page in self.objects.list(prefix, offset=offset):
                 for meta in page:
                     yield meta
+
+    async def in_turn(self, read: Callable[..., Awaitable[Read]], *arguments: object) -> Read:
+        """Reads an object, at most AT_ONCE of them at a time."""
+        async with self._reading:
+            return await read(*arguments)
+
+    async def read_rows(self, work: Work[T]) -> T:
+        """Reads the database; see `Database.read`. Raises StorageUnavailable."""
+        assert self.database
+        with self.failures():
+            return await self.database.read(work)
+
+    async def write_rows(self, work: Work[T]) -> T:
+        """Writes the database durably; see `Database.write`. Raises StorageFull or StorageUnavailable."""
+        assert self.database and self.folder
+        try:
+            with self.writing():
+                result = await self.database.write(work)
+        except StorageUnavailable:
+            with self.writing():  # SQLite does not tell a full quota from a broken disk
+                await in_thread(write, self.folder, self.folder / "probe", PROBE)
+            raise
+        self.failing = False
+        return result
+
+    async def close(self) -> None:
+        """Closes the database."""
+        if self.database:
+            await in_thread(self.database.close)
 
     async def changed(self, path: str) -> datetime | None:
         """Returns when an object was last written; None when it is absent. Raises StorageUnavailable."""
@@ -131,7 +183,7 @@ class Backend:
         except CelesteError:
             self.failing = True
             raise
-        except BaseError as error:
+        except (BaseError, sqlite3.Error) as error:
             self.failing = True
             raise failed(error) from error
 
@@ -143,57 +195,3 @@ class Backend:
                 yield
         except FileNotFoundError as error:
             raise failed(error) from error
-
-
-def open_backend(url: str, options: Mapping[str, str]) -> Backend:
-    """Returns the backend at a URL.
-
-    Args:
-        url: `memory:///`, `file:///FOLDER` (created if absent) or `s3://BUCKET/PREFIX`.
-        options: For S3, obstore's keys: `endpoint`, `region`, `aws_access_key_id` and so on. The usual AWS variables
-            supply missing ones.
-
-    Raises:
-        ValueError: The URL has another form, or an option is unknown.
-        OSError: The folder can't be created.
-    """
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query:  # the log shows the URL
-        raise ValueError("a store URL holds no keys and no options; they are in [store.options] or the AWS variables")
-    if parts.scheme == "memory":
-        return Backend(MemoryStore())
-    if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
-        folder = Path(url2pathname(parts.path))
-        make_folder(folder)
-        return Backend(LocalStore(folder), folder)
-    if parts.scheme == "s3" and parts.netloc:
-        return Backend(_open_s3(url, options), far=True)
-    raise ValueError(f"a store URL is memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not {url!r}")
-
-
-def _open_s3(url: str, options: Mapping[str, str]) -> ObjectStore:
-    plain = options.get("endpoint", "").startswith("http://")
-    try:
-        return S3Store.from_url(
-            url,
-            config=dict(options),  # type: ignore[arg-type]
-            client_options={
-                "allow_http": plain,
-                "connect_timeout": "5s",
-                "timeout": timedelta(seconds=REQUEST_SECONDS),
-            },
-            # obstore's defaults let a call hang for three minutes while the store is down.
-            retry_config={
-                "max_retries": 3,
-                "retry_timeout": timedelta(seconds=20),
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=100),
-                    "max_backoff": timedelta(seconds=2),
-                    "base": 2,
-                },
-            },
-        )
-    except UnknownConfigurationKeyError as error:  # the text names the key, never its value
-        raise ValueError(str(error).partition("\n")[0]) from error
-    except BaseError as error:
-        raise ValueError("the S3 store rejected its URL or options") from error

@@ -1,4 +1,7 @@
-"""Blobs: bytes by SHA-256 on any object store. Acknowledged writes are durable, and every read is checked."""
+"""Blobs: bytes by SHA-256. Acknowledged writes are durable, and every read is checked.
+
+Large ones are objects. A folder has small ones in its database, where `DatabaseIndex` puts them with their entries.
+"""
 
 import asyncio
 import hashlib
@@ -14,6 +17,7 @@ from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
 from celeste_image.store.ages import Ages
 from celeste_image.store.backend import ORPHAN_AGE, Backend
+from celeste_image.store.database_index import SmallBlobs
 from celeste_image.store.reader import Data, Reader
 
 __all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
@@ -41,6 +45,7 @@ class Blobs:
     def __init__(self, backend: Backend, ages: Ages) -> None:
         self._backend = backend
         self._objects = backend.objects
+        self._small = SmallBlobs(backend) if backend.database else None
         self._ages = ages
         self._verified: OrderedDict[str, str | None] = OrderedDict()  # path -> entity tag at its last good check
         self._doubtful: set[str] = set()  # Linux reports a failed fsync only once, so these are written again
@@ -77,6 +82,9 @@ class Blobs:
             ArtifactDamaged: The bytes no longer match the digest; they were quarantined.
             StorageUnavailable: The store can't be read.
         """
+        small = await self.small(sha256)
+        if small is not None:
+            return small
         with self._backend.failures():
             found = await self._objects.get_async(path_of(sha256))
             data = bytes(await found.bytes_async())
@@ -84,8 +92,18 @@ class Blobs:
             raise await self._quarantine(sha256)
         return data
 
+    async def small(self, sha256: str) -> bytes | None:
+        """Returns the bytes of a digest if they are in the database, else None. Raises as `get` does."""
+        data = await self._small.get(sha256) if self._small else None
+        if data is not None and await digest_of(data) != sha256:
+            raise await self._quarantine_small(sha256, data)
+        return data
+
     async def holds(self, sha256: str, size_bytes: int) -> bool:
         """Returns whether bytes of this size are stored, without reading them. Raises StorageUnavailable."""
+        size = await self._small.size(sha256) if self._small else None
+        if size is not None:
+            return size == size_bytes
         try:
             with self._backend.failures():
                 return bool((await self._objects.head_async(path_of(sha256)))["size"] == size_bytes)
@@ -97,6 +115,9 @@ class Blobs:
 
         The bytes are read only if their entity tag has changed since the last check. Raises as `get` does.
         """
+        small = await self.small(sha256)
+        if small is not None:
+            return len(small)
         path = path_of(sha256)
         with self._backend.failures():
             meta = await self._objects.head_async(path)
@@ -189,13 +210,13 @@ class Blobs:
     async def _quarantine(self, sha256: str) -> CelesteError:
         """Moves damaged bytes to `quarantine/` for the operator to examine, and returns their error."""
         name, path = artifact_name(sha256), path_of(sha256)
-        damaged = ArtifactDamaged(f"the stored bytes of {name} are damaged", resource=name)
+        damaged = _damaged(name)
         async with self._lock(sha256):
             self._verified.pop(path, None)
             try:
                 with self._backend.failures():
                     if await self._fits(path, sha256, None):  # another caller stored them again
-                        return StorageUnavailable(f"the bytes of {name} were replaced during the read", retry_after=0)
+                        return _replaced(name)
                     self.damaged += 1
                     log.error("artifact damaged", artifact=name)
                     await self._objects.rename_async(path, f"quarantine/{sha256}")
@@ -204,6 +225,28 @@ class Blobs:
             except CelesteError as error:  # they stay and are found again
                 log.warning("not quarantined", artifact=name, error=type(error).__name__)
         return damaged
+
+    async def _quarantine_small(self, sha256: str, data: bytes) -> CelesteError:
+        """Moves damaged bytes out of the database; see `_quarantine`."""
+        name = artifact_name(sha256)
+        try:
+            assert self._small
+            if not await self._small.remove(sha256, data):  # another caller stored them again, or found them damaged
+                return _replaced(name)
+            self.damaged += 1
+            log.error("artifact damaged", artifact=name)
+            await self._backend.put(f"quarantine/{sha256}", data)
+        except CelesteError as error:
+            log.warning("not quarantined", artifact=name, error=type(error).__name__)
+        return _damaged(name)
+
+
+def _damaged(name: str) -> ArtifactDamaged:
+    return ArtifactDamaged(f"the stored bytes of {name} are damaged", resource=name)
+
+
+def _replaced(name: str) -> StorageUnavailable:
+    return StorageUnavailable(f"the bytes of {name} were replaced during the read", retry_after=0)
 
 
 def path_of(sha256: str) -> str:

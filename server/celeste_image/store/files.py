@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,7 +18,19 @@ import structlog
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 
-__all__ = ["check_room", "failed", "file_failures", "in_thread", "make_folder", "staged", "sync", "unwritable", "write"]
+__all__ = [
+    "check_room",
+    "failed",
+    "file_failures",
+    "flush",
+    "full",
+    "in_thread",
+    "make_folder",
+    "staged",
+    "sync",
+    "unwritable",
+    "write",
+]
 
 T = TypeVar("T")
 
@@ -32,6 +45,9 @@ STAGED = re.compile(r"([0-9a-f]{64}(\.json)?|probe)#\d+")
 """Names of temporary files, which are renamed when they are complete. obstore's listings leave such names out."""
 COPY_BYTES = 1 << 20
 
+_known_folders: set[Path] = set()
+"""Folders whose own names this process has flushed."""
+
 
 @contextlib.contextmanager
 def file_failures() -> Iterator[None]:
@@ -45,10 +61,11 @@ def file_failures() -> Iterator[None]:
 
 
 def failed(error: Exception) -> StorageFull | StorageUnavailable:
-    """Logs an error of a file or of obstore, and returns the error for callers."""
+    """Logs an error of a file, of obstore or of SQLite, and returns the error for callers."""
     text = str(error).partition("\n")[0]
     log.warning("storage failed", error=text)
-    if getattr(error, "errno", None) in FULL or any(words in text for words in FULL_TEXTS):
+    is_full = getattr(error, "errno", None) in FULL or any(words in text for words in FULL_TEXTS)
+    if is_full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return full()
     return StorageUnavailable("the artifact store can't be used", retry_after=RETRY_SECONDS)
 
@@ -92,7 +109,7 @@ def make_folder(folder: Path) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in missing:
-        _flush(path.parent)
+        flush(path.parent)
 
 
 def unwritable(folder: Path) -> str:
@@ -108,8 +125,9 @@ def unwritable(folder: Path) -> str:
 def write(root: Path, path: Path, content: bytes | Path) -> None:
     """Writes a file below `root` durably, with its folders, or leaves the earlier file.
 
-    The bytes are flushed under a temporary name, then the file is renamed, then its folders are flushed. In any other
-    order, a power failure could replace a good file by an empty one.
+    The bytes are flushed under a temporary name, then the file is renamed, then its folder is flushed, and those above
+    it when this process uses the folder for the first time. In any other order, a power failure could replace a good
+    file by an empty one.
 
     Args:
         root: A folder.
@@ -121,7 +139,9 @@ def write(root: Path, path: Path, content: bytes | Path) -> None:
         OSError: A disk error occurred.
     """
     mode = root.stat().st_mode & 0o666
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        _known_folders.discard(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}#{secrets.randbits(63)}")
     try:
         if not (isinstance(content, Path) and _link(content, temporary, mode)):
@@ -130,9 +150,7 @@ def write(root: Path, path: Path, content: bytes | Path) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    for folder in path.parents:
-        if folder.is_relative_to(root):
-            _flush(folder)
+    _flush_names(root, path)
 
 
 def _write_new(path: Path, content: bytes | Path) -> None:
@@ -163,17 +181,29 @@ def _link(source: Path, path: Path, mode: int) -> bool:
         return False
     if source.stat().st_mode & 0o777 != mode:
         source.chmod(mode)
-    _flush(path)
+    flush(path)
     return True
 
 
 def sync(root: Path, path: Path) -> None:
-    """Flushes a file and its folders, up to `root`, to the disk. Raises OSError."""
-    for target in (path, *(p for p in path.parents if p.is_relative_to(root))):
-        _flush(target)
+    """Flushes a file below `root`, and its folders as `write` does. Raises OSError."""
+    flush(path)
+    _flush_names(root, path)
 
 
-def _flush(path: Path) -> None:
+def _flush_names(root: Path, path: Path) -> None:
+    """Flushes the folder of a file, and once in this process those above it, up to `root`."""
+    folder = path.parent
+    flush(folder)
+    if folder not in _known_folders:
+        for parent in folder.parents:
+            if parent.is_relative_to(root):
+                flush(parent)
+        _known_folders.add(folder)
+
+
+def flush(path: Path) -> None:
+    """Flushes one file or folder to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,9 @@
+"""The database: one SQLite file with what must survive the server, written by one thread.
+
+database.py   the file, its writer thread and its readers
+schema.py     the tables, and the steps from one version to the next
+"""
+
+from celeste_image.database.database import Database, Work, probe
+
+__all__ = ["Database", "Work", "probe"]

@@ -1,0 +1,106 @@
+"""MemoryObjects: objects in this process's memory, up to a number of bytes."""
+
+import asyncio
+import errno
+import itertools
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+__all__ = ["MemoryObjects"]
+
+OBJECT_BYTES = 512
+"""What an object takes beside its bytes: its path, its times, its places in a dictionary and a list."""
+PAGE_OBJECTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    data: bytes
+    meta: "ObjectMeta"
+
+    async def bytes_async(self) -> bytes:
+        return self.data
+
+    async def stream(self, *, min_chunk_size: int) -> AsyncGenerator[bytes, None]:
+        for first in range(0, len(self.data), min_chunk_size):
+            yield self.data[first : first + min_chunk_size]
+
+
+class MemoryObjects:
+    """What the store uses of obstore's stores, without a copy and without a thread. Paths are listed in order.
+
+    Args:
+        most_bytes: Most bytes of all objects together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._free_bytes = most_bytes
+        self._objects: dict[str, _Object] = {}
+        self._paths: list[str] = []
+        self._tags = itertools.count()
+
+    @property
+    def free_bytes(self) -> int:
+        """How many bytes there is room for."""
+        return self._free_bytes
+
+    async def put_async(self, path: str, content: bytes | Path) -> None:
+        """Stores an object in place of an earlier one. Raises OSError with ENOSPC when there is no room."""
+        data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
+        earlier = self._objects.get(path)
+        more = len(data) - len(earlier.data) if earlier else len(data) + OBJECT_BYTES
+        if more > self._free_bytes:
+            raise OSError(errno.ENOSPC, "store.memory_bytes is reached")
+        self._free_bytes -= more
+        if not earlier:
+            insort(self._paths, path)
+        tag = str(next(self._tags))
+        meta: ObjectMeta = {
+            "path": path,
+            "last_modified": datetime.now(UTC),
+            "size": len(data),
+            "e_tag": tag,
+            "version": None,
+        }
+        self._objects[path] = _Object(data, meta)
+
+    async def get_async(self, path: str) -> _Object:
+        """Returns an object. Raises FileNotFoundError."""
+        try:
+            return self._objects[path]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    async def get_range_async(self, path: str, *, start: int, end: int) -> bytes:
+        """Returns a range of an object's bytes; it is shorter if the bytes end early. Raises FileNotFoundError."""
+        return (await self.get_async(path)).data[start:end]
+
+    async def head_async(self, path: str) -> "ObjectMeta":
+        """Returns the facts of an object. Raises FileNotFoundError."""
+        return (await self.get_async(path)).meta
+
+    async def delete_async(self, path: str) -> None:
+        """Deletes an object. Raises FileNotFoundError."""
+        self._free_bytes += len((await self.get_async(path)).data) + OBJECT_BYTES
+        del self._objects[path]
+        del self._paths[bisect_left(self._paths, path)]
+
+    async def rename_async(self, path: str, target: str) -> None:
+        """Renames an object. Raises FileNotFoundError."""
+        found = await self.get_async(path)
+        await self.delete_async(path)
+        await self.put_async(target, found.data)
+
+    async def list(self, prefix: str, *, offset: str | None = None) -> AsyncGenerator[list["ObjectMeta"], None]:
+        """Yields the facts of the objects whose paths begin with a prefix, after `offset`, a few at a time."""
+        at = bisect_right(self._paths, offset) if offset else bisect_left(self._paths, prefix)
+        while paths := [path for path in self._paths[at : at + PAGE_OBJECTS] if path.startswith(prefix)]:
+            yield [self._objects[path].meta for path in paths]
+            at = bisect_right(self._paths, paths[-1])
