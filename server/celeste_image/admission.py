@@ -1,15 +1,21 @@
 """Admission: hands out memory and slots to calls in order of arrival, and refuses calls when too many wait."""
 
 import asyncio
-from collections import deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
 
 from celeste_image.core.errors import MemoryBudget, QueueFull
 
-__all__ = ["ByteBudget", "Hold", "Slots", "Turn"]
+__all__ = ["UNLIMITED", "ByteBudget", "Hold", "Slots", "Turn"]
 
 MOST_WAITING = 1000
 """Most reservations that wait. A waiting call holds some memory, so one more is refused at once."""
 RETRY_SECONDS = 1.0
+TELL_SECONDS, AGAIN_SECONDS = 0.05, 0.1
+"""A call hears of a new position at most every TELL_SECONDS times the position. The others are looked at again after
+AGAIN_SECONDS."""
+WALK_SECONDS = 20e-6
+"""Pause for each place in the queue between two walks through it. A walk takes 0.2 us a place."""
 UNLIMITED = 1 << 62
 
 
@@ -125,81 +131,163 @@ class Turn:
     """A call's way to a slot.
 
     Attributes:
-        small: Whether its work is small.
-        own: Whether it holds a slot of small work, not one for all.
-        moved: Set when the queue moves.
+        operation: What the calls of one operation have in common, by identity.
+        small: Whether the call is small work.
+        has_slot: Whether the call has its slot.
+        is_own: Whether its slot is one of small work, not one for all.
+        position: The position in the queue that was told last, from 1; 0 if none was.
+        tell_at: When a new position may be told, by the clock of the event loop.
     """
 
-    def __init__(self, *, small: bool) -> None:
-        self.small, self.own = small, False
-        self.moved = asyncio.Event()
+    def __init__(self, operation: object, *, small: bool) -> None:
+        self.operation, self.small = operation, small
+        self.has_slot = self.is_own = False
+        self.position, self.tell_at = 0, 0.0
+        self._news = asyncio.Event()
+
+    @property
+    def line(self) -> "Line":
+        """The place in the queue that the call shares with the other calls of its operation."""
+        return self.operation, self.small
+
+    async def news(self) -> int:
+        """Waits for the slot or for another position. Returns the position in the queue; 0 with the slot."""
+        await self._news.wait()
+        self._news.clear()
+        return 0 if self.has_slot else self.position
+
+    def tell(self, position: int) -> None:
+        """Tells the call its position; for Slots."""
+        self.position = position
+        self._news.set()
+
+    def give(self, *, own: bool) -> None:
+        """Gives the call its slot; for Slots."""
+        self.has_slot, self.is_own = True, own
+        self._news.set()
+
+
+Line = tuple[object, bool]
 
 
 class Slots:
     """Slots for running calls, with a queue of limited length.
 
+    A free slot goes to the first in the queue, and nobody else is woken. Several calls of one operation, as of a
+    request for several images, have one place in the queue; after each slot, that place is the last one. An operation
+    that has a slot or waits is never refused.
+
     Small work has slots of its own beside those for all. So it waits for other small work at most, never for large.
+
+    Positions are told as the queue moves, but at most every 50 ms times the position: with thousands of waiting calls,
+    each move would otherwise be thousands of messages. So 5,000 calls are told 200 positions a second in all. An
+    operation with a slot is told none.
 
     Args:
         slots: Most calls that run at a time.
-        queue: Most calls that wait, and as many of small work.
+        queue: Most operations that wait, and as many of small work.
         small: Most calls of small work that run beside them.
     """
 
     def __init__(self, slots: int, queue: int, small: int = 0) -> None:
         self._free, self._free_small = slots, small
         self._queue = queue
-        self._waiting: list[Turn] = []
+        self._waiting: OrderedDict[Line, deque[Turn]] = OrderedDict()
+        self._small: OrderedDict[Line, None] = OrderedDict()
+        """The lines of small work among those that wait, in the same order."""
+        self._running: Counter[object] = Counter()
+        """Slots by operation; operations without one are not in it."""
+        self._telling: asyncio.TimerHandle | None = None
+        self._walk_at = 0.0
 
-    def enter(self, *, small: bool = False) -> Turn:
-        """Returns a turn, which joins the queue; `position` takes its slot as soon as there is one.
+    def enter(self, operation: object, *, small: bool = False) -> Turn:
+        """Returns a turn, which has its slot or joins the queue.
 
         Raises:
-            QueueFull: The queue has its full length, and there is no slot.
+            QueueFull: The queue has its full length, there is no slot, and the operation is not here yet.
         """
-        turn = Turn(small=small)
-        waiting = sum(other.small is small for other in self._waiting)
-        self._waiting.append(turn)
-        if waiting >= self._queue and not self._can_run(turn):
-            self._waiting.remove(turn)
-            raise QueueFull(f"{waiting} calls wait already", retry_after=RETRY_SECONDS)
+        turn = Turn(operation, small=small)
+        waiting = len(self._small) if small else len(self._waiting) - len(self._small)
+        is_first = turn.line not in self._waiting and operation not in self._running
+        self._join(turn)
+        self._give()
+        if is_first and not turn.has_slot:
+            if waiting >= self._queue:
+                self._leave_queue(turn)
+                raise QueueFull(f"{waiting} calls wait already", retry_after=RETRY_SECONDS)
+            turn.tell(len(self._small) if small else len(self._waiting))
         return turn
-
-    def position(self, turn: Turn) -> int:
-        """Returns the position in the queue, from 1; 0 once the call has taken a slot.
-
-        Small work counts only small work before it.
-        """
-        if not self._can_run(turn):
-            return 1 + sum(other.small or not turn.small for other in self._before(turn))
-        turn.own = self._has_own(turn)
-        if turn.own:
-            self._free_small -= 1
-        else:
-            self._free -= 1
-        self._waiting.remove(turn)
-        self._move()
-        return 0
 
     def leave(self, turn: Turn) -> None:
         """Leaves the queue, or gives the slot back."""
-        if turn in self._waiting:
-            self._waiting.remove(turn)
-        elif turn.own:
-            self._free_small += 1
+        if not turn.has_slot:
+            self._leave_queue(turn)
         else:
-            self._free += 1
-        self._move()
+            self._running[turn.operation] -= 1
+            if not self._running[turn.operation]:
+                del self._running[turn.operation]
+            if turn.is_own:
+                self._free_small += 1
+            else:
+                self._free += 1
+        self._give()
+        if self._waiting and not self._telling:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_at(max(loop.time(), self._walk_at), self._tell)
 
-    def _can_run(self, turn: Turn) -> bool:
-        return self._has_own(turn) or (self._free > 0 and not self._before(turn))
+    def _join(self, turn: Turn) -> None:
+        self._waiting.setdefault(turn.line, deque()).append(turn)
+        if turn.small:
+            self._small.setdefault(turn.line)
 
-    def _has_own(self, turn: Turn) -> bool:
-        return turn.small and self._free_small > 0 and not any(other.small for other in self._before(turn))
+    def _leave_queue(self, turn: Turn) -> None:
+        turns = self._waiting[turn.line]
+        turns.remove(turn)
+        if not turns:
+            del self._waiting[turn.line]
+            self._small.pop(turn.line, None)
 
-    def _before(self, turn: Turn) -> list[Turn]:
-        return self._waiting[: self._waiting.index(turn)]
+    def _give(self) -> None:
+        """Gives free slots to the first in the queue."""
+        while self._free_small and self._small:
+            self._free_small -= 1
+            self._give_to(next(iter(self._small)), own=True)
+        while self._free and self._waiting:
+            self._free -= 1
+            self._give_to(next(iter(self._waiting)), own=False)
 
-    def _move(self) -> None:
-        for turn in self._waiting:
-            turn.moved.set()
+    def _give_to(self, line: Line, *, own: bool) -> None:
+        turn = self._waiting[line][0]
+        self._running[turn.operation] += 1
+        turn.give(own=own)
+        self._leave_queue(turn)
+        if line in self._waiting:
+            self._waiting.move_to_end(line)
+            if turn.small:
+                self._small.move_to_end(line)
+
+    def _tell(self) -> None:
+        """Tells new positions to those who may be told again, and comes back for the others."""
+        loop, is_behind = asyncio.get_running_loop(), False
+        now = loop.time()
+        for position, turn in self._positions():
+            if position == turn.position:
+                continue
+            if now >= turn.tell_at:
+                turn.tell_at = now + position * TELL_SECONDS
+                turn.tell(position)
+            else:
+                is_behind = True
+        self._walk_at = now + len(self._waiting) * WALK_SECONDS
+        self._telling = loop.call_at(max(now + AGAIN_SECONDS, self._walk_at), self._tell) if is_behind else None
+
+    def _positions(self) -> Iterator[tuple[int, Turn]]:
+        """Yields the positions in the queue with the calls that may be told of them: the first of each operation.
+
+        Small work counts only small work before it.
+        """
+        small = large = 0
+        for (operation, is_small), turns in self._waiting.items():
+            small, large = small + is_small, large + (not is_small)
+            if operation not in self._running:
+                yield (small if is_small else small + large), turns[0]

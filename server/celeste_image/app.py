@@ -32,10 +32,6 @@ from celeste_image.store.files import unwritable
 
 __all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
-PIXEL_PROCESSES = 4
-"""Processes that change pixels, for all providers together. Each starts when it is needed, and has at most 2 GiB."""
-
-
 store_log = structlog.get_logger("celeste_image.store")
 
 
@@ -201,11 +197,12 @@ def _folder_of(url: str) -> Path:
 def open_tools(settings: Settings) -> Tools:
     """Returns what the providers of a server work with."""
     workers = Workers(settings.sandbox.required)
+    images = settings.images
     pixels = Pixels(
         "pipeline",
-        size=PIXEL_PROCESSES,
-        seconds=settings.images.decoder_seconds,
-        decode_outputs=settings.images.decode_outputs,
+        size=images.decoders,
+        seconds=images.decoder_seconds,
+        decode_outputs=images.decode_outputs,
         workers=workers,
     )
     return Tools(pixels, workers=workers)

@@ -214,7 +214,7 @@ class ImageSettings(Section):
     """Whether every image of a vendor is decoded before it is stored. Else the structure of its file is read, and it is
     decoded if that leaves a doubt."""
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
-    """Processes that decode foreign images."""
+    """Processes that decode foreign images, and as many that change pixels, for all providers together."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
     decoder_seconds: Annotated[float, Field(gt=0)] = 120

@@ -25,6 +25,7 @@ from tests.support.hostile_images import (
 )
 from tests.support.mutations import (
     LIMITS,
+    PIXELS,
     READ,
     XMP,
     Judge,
@@ -196,6 +197,7 @@ DOUBTS: dict[str, tuple[Callable[[], bytes], str]] = {
     # WebP
     "WebP of 36 bytes that claims 16,000 x 16,000": (lambda: small_webp(16_000), "256,000,000 pixels"),
     "WebP whose frame has another size": (lambda: changed(WEBP, 24, b"\x10"), "another size"),
+    "WebP with unknown flags": (lambda: changed(WEBP, 20, bytes([WEBP[20] | 0x80])), "header of a rare kind"),
     "WebP without its frame": (lambda: without(WEBP, b"VP8 "), "no frame"),
     "WebP with an unknown chunk": (lambda: mended(WEBP + b"ABCD" + bytes(4)), "unknown kind"),
     "WebP with chunks behind its frame": (lambda: mended(sources()["webp"] + b"EXIF" + bytes(4)), "behind its frame"),
@@ -208,7 +210,15 @@ DOUBTS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: changed(AVIF, AVIF.index(b"ispe") + 8, struct.pack(">I", 99)),
         "differs from that of its pixels",
     ),
-    "AVIF whose pixels are not there": (lambda: without(AVIF, b"mdat") + box(b"mdat", bytes(9)), "is not there"),
+    "AVIF whose pixels are not there": (lambda: without(AVIF, b"mdat") + box(b"mdat", bytes(9)), "is cut: a piece"),
+    "AVIF with pixels of no item": (
+        lambda: AVIF[: AVIF.index(b"mdat") - 4] + box(b"mdat", pixels_of(AVIF) + b"\0"),
+        "not where it should be",
+    ),
+    "AVIF whose depth is not that of its pixels": (
+        lambda: changed(AVIF, AVIF.index(b"pixi") + 9, b"\x0a\x0a\x0a"),
+        "property of a rare kind",
+    ),
     "AVIF with a rotation": (lambda: AVIF.replace(b"pixi", b"irot"), "turned or cut out"),
     "AVIF with an unknown box": (lambda: AVIF + box(b"moov", bytes(9)), "unknown boxes"),
     "AVIF without boxes": (lambda: AVIF[:12], "header"),
@@ -268,6 +278,22 @@ async def test_no_mutated_file_makes_it_say_more_than_it_knows(seed: int) -> Non
             assert facts[1:] == loaded.size, "what Pillow reads is never lost"
         verdicts[why] += 1
     assert len(verdicts) >= 3, verdicts
+
+
+@pytest.mark.faults
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "name",
+    ["jpeg with metadata", "progressive jpeg", "webp with metadata", "webp with alpha", "avif", "avif with alpha"],
+)
+def test_every_bit_of_a_header_counts(name: str) -> None:
+    data, judge = sources()[name], Judge(sources())
+    headers = [place for part in parts_of(data) if part.kind not in PIXELS for place in range(part.start, part.end)]
+    for place, bit in itertools.product([*range(12), *headers], range(8)):
+        flipped = changed(data, place, bytes([data[place] ^ 1 << bit]))
+        found = inspect(flipped, LIMITS)
+        if not found.doubt:
+            assert judge.verdict(flipped, found, load(flipped))[0], (place, bit)
 
 
 async def test_what_is_passed_without_being_read() -> None:

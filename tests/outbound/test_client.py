@@ -20,7 +20,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.hosts import Asked, Host, listening, reset
-from tests.support.transport import FakeTransport
+from tests.support.transport import FakeTransport, answer
 from tests.support.waiting import until
 
 from celeste_image.core.errors import UriFailed, UriRefused
@@ -403,6 +403,20 @@ async def test_only_so_many_exchanges_at_a_time() -> None:
         failed = await asyncio.gather(*(failing(http, host.url, soon(0.3)) for _ in range(5)))
     assert host.connections == 2
     assert [error.stage for error in failed].count(Stage.NOT_SENT) == 3
+
+
+async def test_the_number_of_exchanges_has_no_limit_of_its_own() -> None:
+    """A provider with `concurrency = 200` has 200 exchanges at a time: they only end together here."""
+    together = asyncio.Barrier(200)
+
+    async def reply(request: httpx.Request) -> httpx.Response:
+        await together.wait()
+        return answer({})
+
+    http = Http(lambda origin: True, transport=FakeTransport(reply, repeat=True))
+    replies = await asyncio.gather(*(send(http, "GET", "https://a.example", soon(20)) for _ in range(200)))
+    assert {reply.status for reply in replies} == {200}
+    await http.close()
 
 
 # Stages of failures.

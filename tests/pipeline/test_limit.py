@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
-from tests.support.fake_provider import CALL, REQUEST, Fake, collect, routed
+from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, collect, routed
 
 from celeste_image.admission import Slots
-from celeste_image.core.call import Candidate
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import NotAnImage, QueueFull
-from celeste_image.core.events import Event, Progress, Queued, Run
+from celeste_image.core.events import CandidateRun, Event, Progress, Queued, Run
 from celeste_image.core.request import Generate, ImageRequest
 from celeste_image.pipeline.limit import limiting
 
@@ -198,7 +198,7 @@ async def test_a_newcomer_does_not_overtake_who_waits() -> None:
     assert gate.begun == list("abc")
 
 
-async def test_who_is_slow_to_take_its_place_lets_the_next_know() -> None:
+async def test_who_is_slow_to_take_its_place_holds_up_nobody() -> None:
     gate = Gate()
     run = routed(limiting(gate, Slots(2, 10)))
     first = [Reader(run, name) for name in "ab"]
@@ -210,10 +210,10 @@ async def test_who_is_slow_to_take_its_place_lets_the_next_know() -> None:
     gate.end("a", "b")
     await asyncio.gather(*(reader.task for reader in first))
     await settle()
-    assert gate.running == []
+    assert gate.running == ["d"], "the other free place is kept for who came first"
     taking = asyncio.ensure_future(anext(slow))
     await settle()
-    assert gate.running == ["c", "d"], "both free places are taken"
+    assert gate.running == ["d", "c"], "both free places are taken"
     assert following[1].positions[-1] == 1
     gate.end("c", "d", "e")
     assert await taking == DONE
@@ -362,4 +362,127 @@ async def test_no_slot_of_either_kind_is_ever_lost(seed: int) -> None:
     await settle()
     assert len(gate.running) == 4
     gate.end("large a", "large b", "small a", "small b")
+    await asyncio.gather(*(reader.task for reader in last))
+
+
+def of_one_operation(run: CandidateRun) -> Run:
+    """Returns a run whose calls are all of one operation, as when a request is split."""
+    candidate = Candidate(CALL, PAINTER)
+
+    def start(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        return run(request, candidate)
+
+    return start
+
+
+async def test_calls_of_one_operation_share_a_place_in_the_queue() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(2, 2))
+    several = of_one_operation(run)
+    names = ["a1", "a2", "a3", "a4", "a5"]
+    readers = {name: Reader(several, name) for name in names}
+    await settle()
+    assert gate.running == ["a1", "a2"]
+    readers["b"] = Reader(routed(run), "b")
+    await settle()
+    with pytest.raises(QueueFull, match="2 calls wait already"):
+        await collect(routed(run))
+    gate.end("a1")
+    await settle()
+    assert gate.running == ["a2", "a3"], "the operation was the first in the queue, and is the last one now"
+    gate.end("a2", "a3")
+    await settle()
+    assert gate.running == ["b", "a4"]
+    gate.end("b", "a4", "a5")
+    await asyncio.gather(*(reader.task for reader in readers.values()))
+    assert readers["b"].positions == [2, 1]
+    assert [readers[name].positions for name in names] == [[]] * 5, "it has a slot, so it waits for none"
+    assert gate.most == 2
+
+
+async def test_an_operation_that_is_here_already_is_not_refused() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 0))
+    several = of_one_operation(run)
+    readers = [Reader(several, name) for name in ("a1", "a2", "a3")]
+    await settle()
+    assert gate.running == ["a1"]
+    with pytest.raises(QueueFull):
+        await collect(routed(run))
+    gate.end("a1", "a2", "a3")
+    await asyncio.gather(*(reader.task for reader in readers))
+    assert gate.begun == ["a1", "a2", "a3"]
+
+
+async def test_an_operation_without_a_slot_is_told_its_position_once() -> None:
+    gate = Gate()
+    run = limiting(gate, Slots(1, 10))
+    first, second = Reader(routed(run), "a"), Reader(routed(run), "b")
+    await settle()
+    several = of_one_operation(run)
+    readers = [Reader(several, name) for name in ("c1", "c2")]
+    await settle()
+    gate.end("a")
+    await settle()
+    assert [reader.positions for reader in readers] == [[2, 1], []]
+    readers[0].task.cancel()
+    await settle()
+    assert [reader.positions for reader in readers] == [[2, 1], [1]], "another of its calls is the next one now"
+    gate.end("b", "c2")
+    await asyncio.gather(first.task, second.task, readers[1].task)
+
+
+async def test_positions_of_a_queue_that_moves_fast_are_told_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time stands still here, so who was told of a move hears of no other before the time goes on."""
+    gate = Gate()
+    run = routed(limiting(gate, Slots(1, 10)))
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    readers = {name: Reader(run, name) for name in "abcdef"}
+    await settle()
+    gate.end("a")
+    await settle()
+    assert [readers[name].positions for name in "cdef"] == [[2, 1], [3, 2], [4, 3], [5, 4]]
+    gate.end("b")
+    await settle()
+    assert gate.running == ["c"], "slots are given at once"
+    assert [readers[name].positions for name in "def"] == [[3, 2], [4, 3], [5, 4]]
+    now += 0.12
+    await settle()
+    assert [readers[name].positions for name in "def"] == [[3, 2, 1], [4, 3], [5, 4]], "the first ones sooner"
+    gate.end("c")
+    await settle()
+    now += 0.2
+    await settle()
+    assert [readers[name].positions for name in "ef"] == [[4, 3, 1], [5, 4, 2]], "never a position that is past"
+    gate.end(*"def")
+    await asyncio.gather(*(reader.task for reader in readers.values()))
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_no_slot_of_an_operation_of_several_calls_is_ever_lost(seed: int) -> None:
+    """Operations of one to five calls, some small, end and leave by chance; positions only fall."""
+    dice = random.Random(seed)
+    gate, slots = Gate(), Slots(2, 4, small=1)
+    run = limiting(gate, slots, is_small)
+    readers: list[Reader] = []
+    for number in range(40):
+        several, kind = of_one_operation(run), dice.choice(["small", "large"])
+        readers += [Reader(several, f"{kind} {number}.{part}") for part in range(dice.randint(1, 5))]
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        if dice.random() < 0.5:
+            dice.choice(readers).task.cancel()
+        if gate.running and dice.random() < 0.7:
+            gate.end(dice.choice(gate.running))
+    gate.end(*(f"{kind} {number}.{part}" for number in range(40) for part in range(5) for kind in ("small", "large")))
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(*(reader.task for reader in readers), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} <= {type(None), QueueFull, asyncio.CancelledError}
+    assert gate.most <= 3
+    last = [Reader(routed(run), name) for name in ("large a", "large b", "small a")]
+    await settle()
+    assert len(gate.running) == 3
+    gate.end("large a", "large b", "small a")
     await asyncio.gather(*(reader.task for reader in last))

@@ -1,5 +1,6 @@
 """`owed`: every error after an image was made says whether it has to be paid, and no image is made and paid again."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from celeste_image.core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from celeste_image.core.events import Event
+from celeste_image.core.events import Event, Progress
 from celeste_image.pipeline.attempts import may_try_another
 from celeste_image.pipeline.per_image import per_image
 from celeste_image.pipeline.retry import RetryPolicy, retrying
@@ -94,3 +95,18 @@ async def test_what_may_be_owed_is_not_made_again(error: type[CelesteError], owe
     policy = RetryPolicy(tries={"PROVIDER_RATE_LIMITED": 3, "PROVIDER_UNAVAILABLE": 3})
     await collect_until_error(routed(retrying(fake, policy, sleep=no_pause), [PAID]))
     assert len(fake.asked) == tries
+
+
+@pytest.mark.parametrize(("card", "owed"), [(PAID, "unknown"), (OURS, "false"), (UNPRICED, "unknown")])
+async def test_calls_that_are_stopped_may_have_made_an_image(card: ModelCard, owed: str) -> None:
+    """Nothing was saved, but a call beside the late one was at work."""
+
+    async def late(request: Any, candidate: Any) -> Any:
+        if request.seed == 1:
+            raise DeadlineExceeded("late")
+        yield Progress(0.5)
+        await asyncio.Event().wait()
+
+    run = routed(splitting(late, lambda _: 2), [card])
+    _, raised = await collect_until_error(run, replace(REQUEST, count=2, seed=0))
+    assert isinstance(raised, DeadlineExceeded) and raised.metadata["owed"] == owed

@@ -1,6 +1,8 @@
 """splitting: `count` images are as many calls as the model needs for them, and are counted when they come."""
 
 import asyncio
+import random
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -23,7 +25,7 @@ from tests.support.fake_provider import (
 )
 
 from celeste_image.core.analysis import Analysis, ImageMetadata
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import (
     Cancelled,
     CelesteError,
@@ -42,12 +44,14 @@ from celeste_image.core.events import (
     ImageFailed,
     Preview,
     Progress,
+    SafetyJudged,
     Saved,
 )
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.image import ImageInput
 from celeste_image.core.request import Analyze, Generate, Upscale
 from celeste_image.core.result import OperationResult
+from celeste_image.core.safety import SafetyVerdict
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.split import splitting
 
@@ -282,3 +286,156 @@ async def test_fewer_are_a_warning_too() -> None:
     provider = FakeProvider([replace(PAINTER, max_count=4)])
     events = await collect(fitted(splitting(Fake(saved())), provider), asked(4))
     assert [e.line.outcome for e in events if isinstance(e, Fidelity) and e.line.path == "count"] == ["adjusted"]
+
+
+def four_at_a_time(_: object) -> int:
+    return 4
+
+
+class Together:
+    """A run whose calls wait for one another: it only ends if `many` calls are at work at a time.
+
+    Attributes:
+        most: The most calls that were at work at a time.
+        begun: The seeds of the calls.
+        ended: How many calls have ended, one way or another.
+    """
+
+    def __init__(self, many: int) -> None:
+        self.most = self.ended = 0
+        self.begun: list[int | None] = []
+        self._barrier = asyncio.Barrier(many)
+
+    async def __call__(self, request, call) -> AsyncGenerator[Event, None]:
+        self.begun.append(request.seed)
+        self.most = max(self.most, len(self.begun) - self.ended)
+        try:
+            yield Progress(0.0)
+            await self._barrier.wait()
+            async for event in painting(request, call):
+                yield event
+        finally:
+            self.ended += 1
+
+
+async def test_calls_run_side_by_side_in_as_many_rounds_as_the_places_need() -> None:
+    run = Together(4)
+    async with asyncio.timeout(10):
+        events = await collect(routed(splitting(run, four_at_a_time), cards()), asked(8, 100))
+    assert run.begun == [100, 101, 102, 103, 104, 105, 106, 107]
+    assert (run.most, run.ended) == (4, 8)
+    assert sorted(indexes(events)) == list(range(8))
+    assert all(event.image.seed == 100 + event.image.index for event in events if isinstance(event, Saved))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 3), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_side_by_side_all_is_as_one_after_another(count: int, most: int, places: int, chance: random.Random) -> None:
+    """But the order of the events."""
+
+    async def in_any_order(request, call: Call):
+        async with aclosing(painting(request, call)) as events:
+            async for event in events:
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+                yield event
+        if request.seed % 5 == 4:
+            raise EngineLost(f"lost after {request.seed}")
+
+    def of(events: list[Event], kind: type[Event]) -> list[str]:
+        return sorted(map(repr, (event for event in events if isinstance(event, kind))))
+
+    alone = asyncio.run(collect(routed(splitting(in_any_order), cards(most)), asked(count, 0)))
+    beside = asyncio.run(collect(routed(splitting(in_any_order, lambda _: places), cards(most)), asked(count, 0)))
+    for kind in (Saved, Preview, ComputeUsed, Fidelity):
+        assert of(beside, kind) == of(alone, kind)
+    fractions = [event.fraction for event in beside if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1.0)
+
+
+async def test_a_call_goes_on_once_its_event_is_dealt_with() -> None:
+    """So what counts the bytes of an image counts them until the next step has them."""
+    held: set[int] = set()
+
+    async def holding(request, call: Call):
+        held.add(request.seed)
+        yield saved()
+        held.remove(request.seed)
+
+    async with aclosing(splitting(holding, four_at_a_time)(asked(8, 0), Candidate(CALL, cards()[0]))) as events:
+        async for event in events:
+            if isinstance(event, Saved):
+                await asyncio.sleep(0)
+                assert event.image.index in held
+    assert not held
+
+
+async def test_failures_side_by_side_are_in_order_and_the_first_one_counts() -> None:
+    async def backwards(request, call: Call):
+        for _ in range(10 * (8 - request.seed)):
+            await asyncio.sleep(0)
+        if request.seed != 5:
+            raise EngineLost(f"lost {request.seed}")
+        yield saved()
+
+    events = await collect(routed(splitting(backwards, four_at_a_time), cards()), asked(8, 0))
+    assert [event.index for event in events if isinstance(event, ImageFailed)] == [0, 1, 2, 3, 4, 6, 7]
+    _, error = await collect_until_error(routed(splitting(backwards, four_at_a_time), cards()), asked(4, 0))
+    assert isinstance(error, EngineLost)
+    assert error.message == "lost 0"
+
+
+@pytest.mark.parametrize("error", [Cancelled("left"), DeadlineExceeded("late"), RuntimeError("a bug")])
+async def test_what_ends_one_call_ends_those_beside_it(error: Exception) -> None:
+    closed: list[int] = []
+
+    async def running(request, call: Call):
+        try:
+            if request.seed == 2:
+                raise error
+            yield Progress(0.5)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # as when a process is ended
+            closed.append(request.seed)
+
+    seen, raised = await collect_until_error(routed(splitting(running, four_at_a_time), cards()), asked(8, 0))
+    assert raised is error
+    assert sorted(closed) == [0, 1, 2, 3], "their work has stopped, and no other began"
+    assert not [event for event in seen if isinstance(event, ImageFailed)]
+
+
+async def test_closing_stops_all_calls_at_work() -> None:
+    fake = Fake(Progress(0.1), saved())
+    async with aclosing(routed(splitting(fake, four_at_a_time), cards())(asked(8), CALL)) as events:
+        await anext(events)
+    assert (len(fake.asked), fake.closed) == (4, 4)
+
+
+async def test_a_caller_who_leaves_stops_all_calls_at_work() -> None:
+    run = Together(5)  # a fifth never comes
+    reading = asyncio.create_task(collect(routed(splitting(run, four_at_a_time), cards()), asked(8)))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (run.most, run.ended) == (4, 0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert run.ended == 4
+
+
+async def test_a_result_is_in_the_order_of_the_images_whichever_came_first() -> None:
+    async def backwards(request, call: Call):
+        for _ in range(10 * (4 - request.seed)):
+            await asyncio.sleep(0)
+        yield SafetyJudged(SafetyVerdict("output", "drawing", "flag", image_index=0))
+        yield saved(width=64 + request.seed)
+
+    provider = FakeProvider([replace(PAINTER, max_count=1)])
+    road = completing(fitted(splitting(backwards, four_at_a_time), provider))
+    result = (await collect(road, asked(4, 0)))[-1].result
+    assert [image.index for image in result.images] == [0, 1, 2, 3]
+    assert [verdict.image_index for verdict in result.safety] == [0, 1, 2, 3]
+    sizes = [line for line in result.fidelity if line.path == "size"]
+    assert [(line.image_index, line.measured["width"]) for line in sizes] == [(0, 64), (1, 65), (2, 66), (3, 67)]

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from tests.support import pictures
-from tests.support.grpc_calls import GENERATE, READ, calls, healthy, status_of, stored
+from tests.support.grpc_calls import GENERATE, READ, calls, healthy, reason, status_of, stored
 from tests.support.raw_http2 import RawCalls
 from tests.support.servers import running
 from tests.support.waiting import until
@@ -31,16 +31,6 @@ MIB = 1 << 20
 IMAGES = {"max_bytes": MIB}
 ANALYZE = AnalyzeRequest(kinds=[ANALYSIS_KIND_METADATA], image=ImageInput(data=pictures.plain(8, 8)))
 WRITE = "/celeste.image.v1.ArtifactService/WriteArtifact"
-
-
-def reason(error: grpc.aio.AioRpcError) -> tuple[str, str, bool]:
-    """Returns code, reason, and whether it says when to come back."""
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    again = False
-    for detail in status_of(error).details:
-        detail.Unpack(info)
-        again |= detail.Unpack(retry)
-    return error.code().name, info.reason, again and retry.retry_delay.ToMilliseconds() > 0
 
 
 @pytest.mark.alone

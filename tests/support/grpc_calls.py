@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import grpc
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support import pictures
 from tests.support.servers import Running
@@ -39,6 +39,16 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
             assert isinstance(value, bytes)
             return status_pb2.Status.FromString(value)
     raise AssertionError(f"no details: {error}")
+
+
+def reason(error: grpc.aio.AioRpcError) -> tuple[str, str, bool]:
+    """Returns code, reason, and whether it says when to come back."""
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    again = False
+    for detail in status_of(error).details:
+        detail.Unpack(info)
+        again |= detail.Unpack(retry)
+    return error.code().name, info.reason, again and retry.retry_delay.ToMilliseconds() > 0
 
 
 def calls() -> list[asyncio.Task[Any]]:

@@ -1,6 +1,6 @@
 """Call and Candidate: who asks and until when, and the model that is tried for the call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celeste_image.core.card import ModelCard
 
@@ -39,9 +39,12 @@ class Candidate:
         has_fallback: Whether another candidate follows. Then a long pause before the next try is not worth it.
         ticket: The provider's name for a job that was submitted before. With a ticket, the provider resumes the job
             and submits nothing.
+        operation: What the calls of one operation have in common, by identity: a request for several images may need
+            several calls. They have one place in the provider's queue.
     """
 
     call: Call
     card: ModelCard
     has_fallback: bool = False
     ticket: str | None = None
+    operation: object = field(default_factory=object, repr=False, compare=False)

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from celeste_image.core.media import media_type
 from celeste_image.imaging.claims import MAX_PARTS
@@ -19,8 +18,7 @@ BARE: Final = (0x01, *range(0xD0, 0xDA))
 EOI: Final = 0xD9
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One part of a file.
 
     Attributes:

@@ -90,14 +90,17 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one exchange; `exchanges` is the number of exchanges at a time, further ones wait."""
+    """Limits of one exchange; `exchanges` is the number of exchanges at a time, further ones wait.
+
+    By default that number is no limit: a provider's `concurrency` limits its calls, where a caller sees the queue.
+    """
 
     exchange_seconds: float = 300.0
     connect_seconds: float = 5.0
     header_bytes: int = 32 << 10
     body_bytes: int = 64 * MIB
     redirects: int = 3
-    exchanges: int = 64
+    exchanges: int = 1 << 20
 
 
 class Stage(Enum):

@@ -63,21 +63,14 @@ def build_pipeline(parts: Parts) -> Run:
 
 def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     """Returns the road of a candidate to its provider."""
-    pixels = parts.pixels.of(provider.name)
+    settings, pixels = provider.settings, parts.pixels.of(provider.name)
+    sorts = provider if isinstance(provider, SortsWork) else None
+    slots = Slots(settings.concurrency, settings.queue, sorts.small_concurrency if sorts else 0)
     run = pixel_locking(provider.run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = _limited(run, provider)  # no slot while waiting to retry
-    run = retrying(run, RetryPolicy.of(provider.settings))  # until something was saved; carries the ticket
-    run = splitting(run)  # `count` -> calls of what the model makes at once
+    run = limiting(run, slots, sorts.is_small if sorts else None)  # no slot while waiting to retry
+    run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
+    run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference
-
-
-def _limited(run: CandidateRun, provider: Provider) -> CandidateRun:
-    """Returns the road behind the provider's slots."""
-    settings = provider.settings
-    if isinstance(provider, SortsWork):
-        slots = Slots(settings.concurrency, settings.queue, provider.small_concurrency)
-        return limiting(run, slots, provider.is_small)
-    return limiting(run, Slots(settings.concurrency, settings.queue))

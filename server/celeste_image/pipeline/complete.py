@@ -72,6 +72,7 @@ class Outcome:
     def result(self, request_id: str) -> OperationResult:
         """Returns the result of the events so far."""
         images = tuple(sorted(self.images, key=lambda image: image.index))
+        safety = sorted(self.safety, key=lambda verdict: -1 if verdict.image_index is None else verdict.image_index)
         megapixels = sum(image.width * image.height for image in images) / 1e6
         return OperationResult(
             request_id=request_id,
@@ -81,7 +82,7 @@ class Outcome:
             analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
             usage=Usage(len(images), megapixels, self.compute_seconds, self.billed),
-            safety=tuple(self.safety),
+            safety=tuple(safety),
         )
 
 

@@ -18,14 +18,10 @@ def limiting(run: CandidateRun, slots: Slots, is_small: Callable[[ImageRequest],
     """
 
     async def limited(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        turn = slots.enter(small=is_small is not None and is_small(request))
+        turn = slots.enter(candidate.operation, small=is_small is not None and is_small(request))
         try:
-            told = 0
-            while position := slots.position(turn):
-                if position != told:
-                    yield Queued(told := position)
-                await turn.moved.wait()
-                turn.moved.clear()
+            while position := await turn.news():
+                yield Queued(position)
             async with aclosing(run(request, candidate)) as events:
                 async for event in events:
                     yield event

@@ -1,6 +1,6 @@
 """Splitting: makes `count` images in calls of as many as the model makes at once, and reports those that failed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -21,15 +21,20 @@ from celeste_image.core.events import (
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import Edit, Generate, ImageRequest
 from celeste_image.pipeline.attempts import may_try_another
+from celeste_image.pipeline.side_by_side import side_by_side
 
 __all__ = ["splitting"]
 
 
-def splitting(run: CandidateRun) -> CandidateRun:
-    """Makes the images one call after another. A call that fails does not stop the others.
+def splitting(run: CandidateRun, places: Callable[[ImageRequest], int] = lambda _: 1) -> CandidateRun:
+    """Makes the images in calls that run side by side. A call that fails does not stop the others.
 
     If no image was saved, the operation fails: with the first error after which no other model may be tried, else with
     the first error. Images beyond those asked for are paid for like the others and kept; their indexes come last.
+
+    Args:
+        run: The rest of the pipeline.
+        places: Returns the most calls of a request that run at a time.
 
     Raises:
         ProviderFailed: The provider made nothing and raised no error.
@@ -37,7 +42,7 @@ def splitting(run: CandidateRun) -> CandidateRun:
 
     def split(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         if isinstance(request, Generate | Edit):
-            return _several(run, request, candidate)
+            return _several(run, request, candidate, places(request))
         return _single(run, request, candidate)
 
     return split
@@ -66,61 +71,82 @@ async def _single(run: CandidateRun, request: ImageRequest, candidate: Candidate
         yield failure
 
 
-async def _several(run: CandidateRun, request: Generate | Edit, candidate: Candidate) -> AsyncGenerator[Event, None]:
-    """Makes `count` images in one call or more."""
+async def _several(
+    run: CandidateRun, request: Generate | Edit, candidate: Candidate, places: int
+) -> AsyncGenerator[Event, None]:
+    """Makes `count` images in one call or more, `places` calls at a time."""
     card, count = candidate.card, max(1, request.count)
-    tally = _Tally(count)
-    for start in range(0, count, card.max_count):
-        part = range(start, min(start + card.max_count, count))
-        error: CelesteError | None = None
-        try:
-            async with aclosing(run(_request_for(part, count, request), candidate)) as events:
-                async for event in events:
-                    if (placed := tally.place(event, part)) is not None:
-                        yield placed
-        except CelesteError as raised:
-            if count == 1 or isinstance(raised, Cancelled | DeadlineExceeded):
-                if tally.saved:
-                    raised.metadata.setdefault("owed", card.owed)
-                raise
-            error = raised
-        tally.end(part, error, card)
+    parts = [range(start, min(start + card.max_count, count)) for start in range(0, count, card.max_count)]
+    tally, left = _Tally(count), iter(parts)
+    calls = [_calls(run, request, candidate, left, tally) for _ in parts[:places]]
+    async with aclosing(calls[0] if len(calls) == 1 else side_by_side(calls)) as events:
+        async for event in events:
+            yield event
     if not tally.saved:
         raise tally.error()
-    for index, failure in tally.failures.items():
+    for index, failure in sorted(tally.failures.items()):
         yield ImageFailed(index, failure)
     made = len(tally.saved)
     yield Fidelity(FidelityLine.found("count", made, problem="" if made == count else f"{made} were made"))
 
 
-def _request_for(part: range, count: int, request: Generate | Edit) -> Generate | Edit:
-    """Returns the request of the call that makes the images with the indexes of `part`."""
-    if count == 1:
-        return request
-    seed = None if request.seed is None else (request.seed + part.start) % (1 << 64)
-    return replace(request, count=len(part), seed=seed)
+async def _calls(
+    run: CandidateRun, request: Generate | Edit, candidate: Candidate, parts: Iterator[range], tally: "_Tally"
+) -> AsyncGenerator[Event, None]:
+    """Makes calls one after another, each for the next of the parts that are left."""
+    for part in parts:
+        error: CelesteError | None = None
+        tally.begin(part)
+        try:
+            async with aclosing(run(tally.request_for(part, request), candidate)) as events:
+                async for event in events:
+                    if (placed := tally.place(event, part)) is not None:
+                        yield placed
+        except CelesteError as raised:
+            if tally.count == 1 or isinstance(raised, Cancelled | DeadlineExceeded):
+                if owed := tally.owed(part, candidate.card):
+                    raised.metadata.setdefault("owed", owed)
+                raise
+            error = raised
+        tally.end(part, error, candidate.card)
 
 
 class _Tally:
     """Numbers the images of one request across its provider calls, and moves each event to its number.
 
     Attributes:
+        count: Images of the request.
         saved: Indexes of the saved images.
         failures: Errors of the failed images, by index.
     """
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self.saved: set[int] = set()
         self.failures: dict[int, CelesteError] = {}
-        self._count = count
+        self._at_work: set[int] = set()
+        self._done: dict[int, float] = {}
+        """The share of each call, by its first index: 0 to its number of images."""
         self._refused: dict[int, CelesteError] = {}
         self._beyond: dict[tuple[int, int], int] = {}
+
+    def request_for(self, part: range, request: Generate | Edit) -> Generate | Edit:
+        """Returns the request of the call that makes the images with the indexes of `part`."""
+        if self.count == 1:
+            return request
+        seed = None if request.seed is None else (request.seed + part.start) % (1 << 64)
+        return replace(request, count=len(part), seed=seed)
+
+    def begin(self, part: range) -> None:
+        """Begins a call."""
+        self._at_work.add(part.start)
 
     def place(self, event: Event, part: range) -> Event | None:
         """Returns an event of a call as an event of the operation; None for a failure, which is reported at the end."""
         match event:
             case Progress(fraction=fraction):
-                return replace(event, fraction=min(1.0, (part.start + fraction * len(part)) / self._count))
+                self._done[part.start] = fraction * len(part)
+                return replace(event, fraction=min(1.0, sum(self._done.values()) / self.count))
             case Preview(index=index):
                 return replace(event, index=self._index(index, part))
             case Fidelity(FidelityLine(image_index=int(index)) as line):
@@ -139,23 +165,36 @@ class _Tally:
 
     def end(self, part: range, error: CelesteError | None, card: ModelCard) -> None:
         """Ends a call: those of its images that were not saved failed, with the call's error if there was one."""
+        self._at_work.remove(part.start)
+        self._done[part.start] = len(part)
         missing = [index for index in part if index not in self.saved]
         short = error or _failed(card, f"made {len(part) - len(missing)} of {len(part)} images")
         self.failures |= {index: self._refused.get(index, short) for index in missing}
+
+    def owed(self, part: range, card: ModelCard) -> str:
+        """Returns metadata `owed` of an error that ends the operation in the call of `part`; empty if nothing was made.
+
+        Other calls at work are stopped, so nobody can say what they have made.
+        """
+        if self.saved:
+            return card.owed
+        if self._at_work == {part.start}:
+            return ""
+        return "unknown" if card.is_paid else card.owed
 
     def error(self) -> CelesteError:
         """Returns the error of the operation if no image was saved.
 
         An error after which no other model may be tried comes before the others: something may be paid for.
         """
-        errors = list(self.failures.values())
+        errors = [self.failures[index] for index in sorted(self.failures)]
         return next((error for error in errors if not may_try_another(error)), errors[0])
 
     def _index(self, index: int, part: range) -> int:
         """Returns the index of a call's image among all; one beyond the call's size comes after all asked for."""
         if index < len(part):
             return part[index]
-        return self._beyond.setdefault((part.start, index), self._count + len(self._beyond))
+        return self._beyond.setdefault((part.start, index), self.count + len(self._beyond))
 
 
 def _failed(card: ModelCard, text: str) -> ProviderFailed:

@@ -119,11 +119,15 @@ class Provider(Protocol):
 
 @runtime_checkable
 class SortsWork(Protocol):
-    """A provider whose small work never waits for its large work."""
+    """A provider whose calls differ: small work never waits for large work, and some models run in few processes."""
 
     small_concurrency: int
     """Most calls of small work that run beside `settings.concurrency`."""
 
     def is_small(self, request: ImageRequest) -> bool:
         """Returns whether a concrete request is small work: a matter of seconds."""
+        ...
+
+    def places(self, request: ImageRequest) -> int:
+        """Returns the most calls of a concrete request that run at a time."""
         ...

@@ -19,7 +19,7 @@ def wrapped(behavior: Behavior, method: Method, room: Room) -> Behavior:
     """Returns a behavior inside all wrappers. Innermost first; a call passes the last line first."""
     behavior = receiving(behavior, method, room)  # memory, then the request
     behavior = reporting(behavior)  # errors become statuses
-    behavior = logging(behavior, method)  # one line per call
+    behavior = logging(behavior, method, room)  # one line per call
     return ending(behavior, room)  # the response, or the status, in time
 
 

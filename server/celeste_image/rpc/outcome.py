@@ -46,15 +46,18 @@ def _failure(error: CelesteError) -> Failure:
     )
 
 
-def logging(behavior: Behavior, method: Method) -> Behavior:
-    """Writes one line per call: the access log."""
+def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
+    """Writes one line per call: the access log. Counts the calls that found no room."""
 
     async def logged(request: Any, context: Context) -> Any:
         began, outcome, fields = time.monotonic(), "CANCELLED", 0
         try:
             response = await behavior(request, context)
-            failed = isinstance(response, Failure)
-            outcome, fields = (response.reason, response.fields) if failed else ("OK", 0)
+            if isinstance(response, Failure):
+                outcome, fields = response.reason, response.fields
+                room.refusals.add(outcome)
+            else:
+                outcome = "OK"
             return response
         finally:
             facts = {"fields": fields} if fields else {}

@@ -19,6 +19,8 @@ REQUEST_COPIES = 2
 """Copies of a request during its call: the received bytes, shared with the message, and its images in transit."""
 RESPONSE_COPIES = 2
 """Copies of a unary response until the caller has read it: the message, and its bytes on the wire."""
+CALL_BYTES = 64 << 10
+"""Least memory of an open call: its tasks, its steps in the pipeline and its parts in gRPC."""
 CHUNKED_BYTES = 2 << 20
 """Memory of a call that carries chunks: one chunk of 1 MiB in work, and one that is read ahead of it."""
 READ_ON_BYTES = 64 << 20
@@ -42,10 +44,12 @@ def receiving(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
 def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
     settings = room.settings
-    budget, least = (room.chunks, CHUNKED_BYTES) if method.is_chunked else (room.budget, 0)
+    budget, least, most = room.budget, CALL_BYTES, settings.request_bytes
+    if method.is_chunked:
+        budget, least, most = room.chunks, CHUNKED_BYTES, CHUNKED_BYTES
 
     async def one(_: Any, context: Context) -> Any:
-        hold = await _reserve(budget, least or settings.request_bytes)
+        hold = await _reserve(budget, most)
         request = await _arrives(context.read(), settings.read_seconds)
         if request is grpc.aio.EOF:
             raise InvalidRequest.of([Violation("", "the call has no request message")])

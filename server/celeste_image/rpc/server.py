@@ -37,6 +37,10 @@ log = structlog.get_logger("celeste_image.server")
 SERVICES = tuple(
     f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService")
 )
+PENDING_CALLS, PENDING_SECONDS = 1 << 20, 1 << 20
+"""Calls that gRPC keeps until this server takes them, and how long. Practically no limits: by default gRPC cancels some
+of more than 1,000 calls, and all that are older than 30 s, without a word to the caller or in the log. The queues and
+budgets of this server refuse calls, with both."""
 GOAWAY_SECONDS = 1.0
 """Time between NOT_SERVING and the refusal of new calls, for load balancers to notice."""
 
@@ -53,6 +57,9 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),
                 ("grpc.max_concurrent_streams", settings.concurrent_streams),
+                ("grpc.server.max_pending_requests", PENDING_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
+                ("grpc.server_max_unrequested_time_in_server", PENDING_SECONDS),
                 ("grpc.max_metadata_size", 8 << 10),
                 ("grpc.absolute_max_metadata_size", 16 << 10),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -86,6 +93,7 @@ class Server:
         Raises:
             OSError: The server cannot listen on an address.
         """
+        _allow_files()
         bound = []
         for address in addresses:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
@@ -116,6 +124,15 @@ class Server:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._app.close()
+
+
+def _allow_files() -> None:
+    """Raises the limit of open files as far as the system allows: a connection to a caller or a vendor is a file."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _is_served(path: str) -> bool:

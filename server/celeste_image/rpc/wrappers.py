@@ -4,7 +4,7 @@ A wrapper takes a behavior and returns a behavior. Authentication, tracing and m
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from google.rpc import status_pb2
 
 from celeste_image.admission import ByteBudget
 from celeste_image.config import ServerSettings
+from celeste_image.rpc.refusals import Refusals
 
 __all__ = ["Behavior", "Context", "Failure", "Method", "Room", "size_of"]
 
@@ -47,11 +48,13 @@ class Room:
         chunks: Memory for calls that carry chunks of artifacts. It is separate, so that transfers and other calls
             cannot block each other.
         settings: Settings of the server.
+        refusals: Counts the calls that find no room.
     """
 
     budget: ByteBudget
     chunks: ByteBudget
     settings: ServerSettings
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(frozen=True, slots=True)

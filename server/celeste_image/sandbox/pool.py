@@ -98,7 +98,6 @@ class WorkerPool:
             "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime reports each loaded model to its maker by default
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        self._size, self._tasks = size, 0
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
         self._seconds = seconds
@@ -112,11 +111,6 @@ class WorkerPool:
         """Process ids of the idle workers."""
         return [worker.pid for worker in self._idle if worker.alive]
 
-    @property
-    def waiting(self) -> int:
-        """The position in the queue that a further task would have, from 1; 0 if it would run at once."""
-        return self._tasks - self._size + 1 if self._tasks >= self._size else 0
-
     async def run(self, task: dict[str, Any], pictures: Sequence[bytes] = ()) -> AsyncGenerator[Frame, Frame | None]:
         """Runs a task and yields the frames that the engine emits.
 
@@ -129,7 +123,7 @@ class WorkerPool:
             EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
                 Metadata `at` is "start" before the process saw the task, else "work".
         """
-        async with self._place():
+        async with self._free:
             worker = await self._take() or await self._start()
             done = False
             try:
@@ -150,15 +144,6 @@ class WorkerPool:
             finally:
                 if not done:
                     await worker.kill()
-
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None, None]:
-        self._tasks += 1
-        try:
-            async with self._free:
-                yield
-        finally:
-            self._tasks -= 1
 
     def _note(self, controls: dict[str, str]) -> None:
         if self.controls != controls:

@@ -4,6 +4,8 @@ Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (items and their properties)
 specification, sections 5.3 and 5.5 (the header of the sequence).
 """
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -20,8 +22,16 @@ TOP: Final = frozenset((b"ftyp", b"meta", b"mdat", b"free", b"uuid"))
 OF_META: Final = frozenset((b"hdlr", b"pitm", b"iinf", b"iloc", b"iprp", b"iref", b"free"))
 PROPERTIES: Final = frozenset((b"ispe", b"pixi", b"av1C", b"colr", b"auxC"))
 """Properties that neither turn nor cut an image, nor make it of others."""
-REFERENCES: Final = frozenset((b"auxl", b"prem"))
-AV1C: Final = b"\x81"
+PLAIN: Final = bytes(4)
+"""Version and flags of a box."""
+HANDLER: Final = re.compile(rb"\0{8}pict.{12}[^\0]*\0", re.DOTALL)
+ALPHA: Final = (
+    PLAIN + b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0",
+    PLAIN + b"urn:mpeg:hevc:2015:auxid:1\0",
+)
+MATRICES: Final = (1, 2, 5, 6, 9)
+"""Codes of H.273 for the conversion to RGB that every decoder has."""
+AV1C: Final = 0x81
 SEQUENCE_HEADER: Final = 1
 HEAD_BYTES: Final = 64
 
@@ -52,7 +62,8 @@ class Item:
 def read(data: bytes, limits: ImageLimits, found: Inspected) -> None:
     """Reads an AVIF into `found`. Raises Doubt."""
     boxes = parts_within(data)
-    inside = _children(data, _one(boxes, b"meta"), 4)
+    meta = _one(boxes, b"meta")
+    inside = _children(data, meta, len(PLAIN))
     described = _children(data, _one(inside, b"iprp"))
     properties = _children(data, _one(described, b"ipco"))
     sizes = [_size(data, part) for part in properties if part.kind == b"ispe"]
@@ -60,18 +71,21 @@ def read(data: bytes, limits: ImageLimits, found: Inspected) -> None:
     found.depth = depth_of(data)
     if boxes[-1].end != len(data) or not TOP.issuperset(box.kind for box in boxes) or data[8:12] != b"avif":
         raise Doubt("is cut, is a sequence, or has unknown boxes")
-    handler = _one(inside, b"hdlr").body
-    if not OF_META.issuperset(box.kind for box in inside) or data[handler + 8 : handler + 12] != b"pict":
+    handler = _one(inside, b"hdlr")
+    if not OF_META.issuperset(box.kind for box in inside) or not data.startswith(PLAIN, meta.body):
         raise Doubt("has items of a rare kind")
-    for box in inside:
-        if box.kind == b"iref" and not REFERENCES.issuperset(each.kind for each in _children(data, box, 4)):
-            raise Doubt("has items that refer to others")
+    if not HANDLER.fullmatch(data, handler.body, handler.stop):
+        raise Doubt("has no handler of images")
     items = _items(data, inside, properties, _associated(data, _one(described, b"ipma")))
     main = items.get(_main(data, _one(inside, b"pitm")))
     if main is None or main.of(b"auxC") or any(item is not main and not item.of(b"auxC") for item in items.values()):
         raise Doubt("has several images, or none")
+    for box in inside:
+        if box.kind == b"iref":
+            _check_references(data, box, items, main)
+    _check_places([box for box in boxes if box.kind == b"mdat"], items.values())
     for item in items.values():
-        _check_item(data, item, (found.width, found.height), [box for box in boxes if box.kind == b"mdat"])
+        _check_item(data, item, (found.width, found.height))
     if any(part.stop - part.body > limits.max_profile_bytes for part in properties if part.kind == b"colr"):
         raise Doubt("has a large color profile")
 
@@ -101,9 +115,10 @@ def _items(
         raise Doubt("has items without a place, or without properties")
     found = {}
     for key, kind in kinds.items():
-        if any(not 1 <= index <= len(properties) for index in associated[key]):
-            raise Doubt("has an item with a property that is not there")
-        found[key] = Item(kind, extents[key], [properties[index - 1] for index in associated[key]])
+        numbers = associated[key]
+        if len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(1, len(properties) + 1)):
+            raise Doubt("has an item with a property that is not there, or with one twice")
+        found[key] = Item(kind, extents[key], [properties[number - 1] for number in numbers])
     return found
 
 
@@ -126,6 +141,8 @@ def _kinds(data: bytes, box: Part) -> dict[int, bytes]:
         version, _, key, protection, kind = (inner.number(size) for size in (1, 3, 2, 2, 4))
         if entry.kind != b"infe" or version != 2 or protection or key in found:
             raise Doubt("has items of a rare kind")
+        if data[entry.stop - 1]:
+            raise Doubt("has an item whose name has no end")
         found[key] = kind.to_bytes(4, "big")
     if len(found) != count:
         raise Doubt("has another number of items than it says")
@@ -171,21 +188,62 @@ def _associated(data: bytes, box: Part) -> dict[int, list[int]]:
     return found
 
 
-def _check_item(data: bytes, item: Item, size: Size, stored: list[Part]) -> None:
-    """Checks that an item is an AV1 image of a size whose bytes are there. Raises Doubt."""
+def _check_references(data: bytes, box: Part, items: dict[int, Item], main: Item) -> None:
+    """Checks that the only references are those between an image and its opacity. Raises Doubt."""
+    if not data.startswith(PLAIN, box.body):
+        raise Doubt("has items that refer to others")
+    for each in _children(data, box, len(PLAIN)):
+        fields = Fields(data, each.body, each.stop)
+        source, count, target = items.get(fields.number(2)), fields.number(2), items.get(fields.number(2))
+        fields.end()
+        ends = {b"auxl": target, b"prem": source}
+        if count != 1 or source is None or target is None or source is target or ends.get(each.kind) is not main:
+            raise Doubt("has items that refer to others")
+
+
+def _check_places(stored: list[Part], items: Collection[Item]) -> None:
+    """Checks that the pieces of items fill the boxes of encoded pixels. Raises Doubt."""
+    pieces = sorted(extent for item in items for extent in item.extents)
+    for box in stored:
+        at = box.body
+        while pieces and pieces[0][0] == at and 0 < pieces[0][1] <= box.stop - at:
+            at += pieces.pop(0)[1]
+        if at != box.stop:
+            raise Doubt("is cut: a piece is not where it should be")
+    if pieces:
+        raise Doubt("is cut: a piece is not there")
+
+
+def _check_item(data: bytes, item: Item, size: Size) -> None:
+    """Checks that an item is an AV1 image of a size. Raises Doubt."""
     kinds = [part.kind for part in item.properties]
     if item.kind != b"av01" or not PROPERTIES.issuperset(kinds):
         raise Doubt("is turned or cut out, or made of several images")
     if kinds.count(b"av1C") != 1 or [_size(data, part) for part in item.of(b"ispe")] != [size]:
         raise Doubt("has an item without a size, or of another one")
     (setup,) = item.of(b"av1C")
-    if setup.stop - setup.body < 4 or data[setup.body : setup.body + 1] != AV1C:
-        raise Doubt("has a configuration of a rare kind")
-    for start, length in item.extents:
-        if not length or not any(box.body <= start and start + length <= box.stop for box in stored):
-            raise Doubt("is cut: a piece is not there")
+    fields = Fields(data, setup.body, setup.stop)
+    marker, _, bits, _ = (fields.number(1) for _ in range(4))
+    depth = 8 + 2 * (bits >> 6 & 1) + 2 * (bits >> 5 & 1)
+    if marker != AV1C or not all(_is_plain(data, part, depth) for part in item.properties):
+        raise Doubt("has a property of a rare kind")
     if not item.extents or _coded_size(data, *item.extents[0]) != size:
         raise Doubt("has a size that differs from that of its pixels")
+
+
+def _is_plain(data: bytes, part: Part, depth: int) -> bool:
+    """Returns whether a property is as every decoder reads it."""
+    body = data[part.body : min(part.stop, part.body + HEAD_BYTES)]
+    match part.kind:
+        case b"ispe":
+            return body.startswith(PLAIN) and len(body) == 12
+        case b"pixi":
+            return body in (PLAIN + b"\x01" + bytes([depth]), PLAIN + b"\x03" + 3 * bytes([depth]))
+        case b"auxC":
+            return body in ALPHA
+        case b"colr" if body.startswith(b"nclx"):
+            return len(body) == 11 and int.from_bytes(body[8:10], "big") in MATRICES and not body[10] & 0x7F
+    return True
 
 
 def _size(data: bytes, part: Part) -> Size:

@@ -7,7 +7,7 @@ from celeste_image.imaging.parts import Part, parts_of
 
 __all__ = ["Doubt", "Fields", "Inspected", "parts_within"]
 
-FEW_PARTS, PART_BYTES = 256, 4096
+FEW_PARTS, PART_BYTES = 256, 8192
 """A file may have FEW_PARTS, and one more for each PART_BYTES: a part costs two microseconds, however small it is."""
 
 

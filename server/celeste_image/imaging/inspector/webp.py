@@ -12,8 +12,8 @@ __all__ = ["read"]
 LOSSY, LOSSLESS, EXTENDED = b"VP8 ", b"VP8L", b"VP8X"
 OF_EXTENDED: Final = frozenset((LOSSY, LOSSLESS, EXTENDED, b"ICCP", b"ALPH", b"EXIF", b"XMP ", b"C2PA"))
 FRAME: Final = b"ANMF"
-ANIMATED: Final = 0x02
-"""Flag of VP8X."""
+ANIMATED, UNKNOWN = 0x02, 0xC1
+"""Flags of VP8X."""
 EXTENDED_BYTES: Final = 10
 EXIF_HEAD: Final = b"Exif\x00\x00"
 LOSSY_START, LOSSLESS_START = b"\x9d\x01\x2a", b"\x2f"
@@ -33,7 +33,7 @@ def read(data: bytes, limits: ImageLimits, found: Inspected) -> None:
         raise Doubt("is cut, or has bytes behind its end")
     if any(part.end - part.stop != part.stop % 2 for part in parts):
         raise Doubt("lacks the fill behind a chunk")
-    _check_chunks(parts, kinds)
+    _check_chunks(data, parts, kinds)
     chunks = {part.kind: part for part in parts}
     frame = chunks.get(LOSSY) or chunks[LOSSLESS]
     if _size(data, frame.kind, frame.body) != size:
@@ -64,7 +64,7 @@ def _size(data: bytes, kind: bytes, body: int) -> tuple[int, int]:
     raise Doubt("has no header of a WebP")
 
 
-def _check_chunks(parts: list[Part], kinds: list[bytes]) -> None:
+def _check_chunks(data: bytes, parts: list[Part], kinds: list[bytes]) -> None:
     """Checks that there is one frame, and that each other chunk is known and there once."""
     if kinds[0] != EXTENDED:
         if len(kinds) > 1:
@@ -75,8 +75,10 @@ def _check_chunks(parts: list[Part], kinds: list[bytes]) -> None:
     frames = [at for at, kind in enumerate(kinds) if kind in (LOSSY, LOSSLESS)]
     if len(frames) != 1 or (b"ALPH" in kinds and kinds[frames[0] - 1 : frames[0] + 1] != [b"ALPH", LOSSY]):
         raise Doubt("has no frame, or several")
-    if parts[0].stop - parts[0].body != EXTENDED_BYTES or b"ICCP" in kinds[frames[0] :]:
-        raise Doubt("has a header of another size, or its color profile behind its frame")
+    if parts[0].stop - parts[0].body != EXTENDED_BYTES or data[parts[0].body] & UNKNOWN:
+        raise Doubt("has a header of a rare kind")
+    if b"ICCP" in kinds[frames[0] :]:
+        raise Doubt("has its color profile behind its frame")
 
 
 def _check_frame(data: bytes, frame: Part) -> None:

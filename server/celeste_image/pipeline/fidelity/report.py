@@ -124,8 +124,10 @@ class Report:
         self._found.append(line)
 
     def late_lines(self) -> list[FidelityLine]:
-        """Returns the lines that only the result completes."""
-        return measure(self._lines, self._images, self._found)
+        """Returns the lines that only the result completes, in the order of the images."""
+        images = sorted(self._images, key=lambda image: image.index)
+        found = sorted(self._found, key=lambda line: -1 if line.image_index is None else line.image_index)
+        return measure(self._lines, images, found)
 
 
 def _difference(line: FidelityLine) -> Violation:

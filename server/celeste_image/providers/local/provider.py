@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from celeste_image.admission import UNLIMITED, Slots
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import EngineLost, EngineMemory, WeightsMissing
@@ -61,18 +62,20 @@ class LocalProvider:
         models = all_models()
         self.cards = tuple(model.card for model in models)
         self._models: Mapping[str, LocalModel] = {model.card.id: model for model in models}
+        stages = {(stage.card.id, stage.engine): stage for model in models for stage in model.stages()}
+        most = settings.concurrency + settings.small_concurrency
+        self._slots = {key: Slots(stage.processes or most, UNLIMITED) for key, stage in stages.items()}
         self.pools = {
-            (stage.card.id, stage.engine): tools.workers.pool(
+            key: tools.workers.pool(
                 f"{stage.card.id} ({stage.engine})",
                 f"celeste_image.engines.{stage.engine}",
-                size=stage.processes or settings.concurrency + settings.small_concurrency,
+                size=stage.processes or most,
                 memory_bytes=stage.memory_bytes,
                 threads=settings.threads,
                 weights=stage.weights(),
                 seconds=settings.engine_seconds,
             )
-            for model in models
-            for stage in model.stages()
+            for key, stage in stages.items()
         }
 
     def ready(self, card: ModelCard) -> bool:
@@ -82,6 +85,11 @@ class LocalProvider:
     def is_small(self, request: ImageRequest) -> bool:
         """Returns whether the request takes some seconds at most."""
         return all(stage.is_small(request) for stage in self._models[request.model].stages(request))
+
+    def places(self, request: ImageRequest) -> int:
+        """Returns the most calls of a request that run at a time: a model with large weights has one process."""
+        most = self.settings.concurrency + (self.small_concurrency if self.is_small(request) else 0)
+        return min(most, *(stage.processes or most for stage in self._models[request.model].stages(request)))
 
     async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         """Runs the model's engines, one after the other, and yields their events."""
@@ -96,11 +104,12 @@ class LocalProvider:
         left.update(dict.fromkeys((Analyzed, Fidelity, Preview, Warned), MESSAGES))
         for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
-            pool = self.pools[stage.card.id, stage.engine]
-            if waiting := pool.waiting:  # for the only process of a model with large weights
-                yield Queued(waiting)
+            key = stage.card.id, stage.engine
+            turn = self._slots[key].enter(candidate.operation)
             try:
-                async with aclosing(pool.run(task, pictures)) as frames:
+                while position := await turn.news():  # for the only process of a model with large weights
+                    yield Queued(position)
+                async with aclosing(self.pools[key].run(task, pictures)) as frames:
                     async for frame in frames:
                         with reading():
                             event = _event(frame)
@@ -114,6 +123,8 @@ class LocalProvider:
                 if left_out is None or len(failures) == len(stages):
                     raise failures[0] from error
                 yield left_out
+            finally:
+                self._slots[key].leave(turn)
         yield ComputeUsed(self._clock() - began)
 
     async def close(self) -> None:
