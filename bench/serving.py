@@ -39,7 +39,7 @@ def celeste(port: int, *, program: Sequence[str] = PROGRAM, **variables: str) ->
             command = [*program, "serve", "--listen", address]
             server = subprocess.Popen(command, stderr=log, stdout=log, cwd=folder, env=environment)
         try:
-            waiting = [*PROGRAM, "health", "--address", address, "--wait", "30"]
+            waiting = [*PROGRAM, "health", "--address", address, "--wait", "120"]
             subprocess.run(waiting, check=True, stdout=subprocess.DEVNULL)
             yield Process(address, server.pid)
         finally:

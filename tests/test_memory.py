@@ -75,3 +75,20 @@ async def test_listings_share_a_bounded_number_of_threads(tmp_path: Path) -> Non
     assert [task.result() for task in watched] == [STORED] * LISTINGS
     await store.close()
     assert most <= before + READERS
+
+
+def test_the_objects_of_a_settled_server_are_no_longer_looked_at() -> None:
+    program = """
+import gc
+import celeste_image.core.request
+from celeste_image import memory
+before = len(gc.get_objects())
+memory.settle()
+kept = [[] for _ in range(1000)]
+print(before, gc.get_freeze_count(), len(gc.get_objects()), gc.get_threshold()[0])
+"""
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    before, frozen, looked_at, threshold = map(int, made.stdout.split())
+    assert frozen > 0.8 * before > 1000
+    assert 1000 <= looked_at < 1200, "new ones alone"
+    assert threshold == 10_000

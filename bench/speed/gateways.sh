@@ -38,7 +38,7 @@ litellm_rs() {
 	local folder=$PWD/.venv-litellm-rs
 	mkdir -p "$folder/bin"
 	command -v cargo > /dev/null || { absent "$folder" "Cargo is not installed"; return; }
-	if cargo install litellm-rs --version "$LITELLM_RS" --locked --bin gateway --features sqlite --root "$folder" \
+	if cargo install litellm-rs --version "$LITELLM_RS" --locked --bin gateway --features sqlite --root "$folder" --target-dir "$folder/target" \
 		2> "$folder/build.log"; then
 		rm -f "$folder/absent"
 		echo "$LITELLM_RS" > "$folder/version"

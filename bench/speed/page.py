@@ -6,9 +6,11 @@ from bench.speed.results import Results
 from bench.speed.targets import ROOT
 from bench.speed.throughput import within
 
-__all__ = ["PAGE", "shown", "tables", "write_page"]
+__all__ = ["PAGE", "RUN", "shown", "tables", "write_page"]
 
 PAGE = ROOT / "docs" / "performance.md"
+RUN = ROOT / "bench" / "results.json"
+"""The last full run, which `make bench-full` writes."""
 BEGIN, END = "<!-- measured: begin, by `python -m bench.speed page` -->", "<!-- measured: end -->"
 
 
@@ -35,7 +37,9 @@ def versions(run: Sequence[Results]) -> str:
 
 
 def tables(run: Sequence[Results]) -> str:
-    """Returns the part of the page that a run prints."""
+    """Returns the part of the page that a run prints, or that says that there is none yet."""
+    if not run:
+        return "\n".join([BEGIN, "", "No full run has been made yet: `make bench-full` makes one.", "", END])
     return "\n".join([BEGIN, "", versions(run), "", *(shown(each) + "\n" for each in run), END])
 
 

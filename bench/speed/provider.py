@@ -10,6 +10,7 @@ many requests came, and how many were open at once. The first line on standard o
 import argparse
 import asyncio
 import base64
+import functools
 import io
 import json
 import random
@@ -32,6 +33,7 @@ NUMBER_BYTES = 30
 USAGE = b'"usage":{"input_tokens":10,"output_tokens":1056,"total_tokens":1066}}'
 
 
+@functools.cache
 def png(kind: str) -> bytes:
     """Returns a PNG of noise, which hardly compresses, like a photograph: `small` has 256 pixels a side, `big` 1024."""
     # Two levels, the brighter one rarer, make 30 KB; sixteen levels make 1.6 MB.

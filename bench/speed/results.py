@@ -133,7 +133,7 @@ class Results:
         """Yields the lines below the table: the verdict, errors and absent targets."""
         rounds = max((len(each) for targets in self.rounds.values() for each in targets.values()), default=0)
         yield (
-            f"{self.began}, {rounds} rounds, {self.seconds:.0f} s; Celeste at {self.machine['celeste']}; load average "
+            f"{self.began}, rounds: {rounds}, {self.seconds:.0f} s; Celeste at {self.machine['celeste']}; load average "
             f"{self.load_average:g} at the start; other processes took {self.others:.0%} of the machine."
         )
         doubts = self.doubts()

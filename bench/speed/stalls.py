@@ -30,6 +30,8 @@ FIGURES = (Figure("longest ms", 2), Figure("p99.9 ms", 2), Figure("over 5 ms", 0
 BOUND_SECONDS = 0.005
 SLOWEST = 5
 WRITE_SECONDS = 30
+AWAITED = ("cr_await", "ag_await", "gi_yieldfrom")
+"""Attributes with what a coroutine, an asynchronous generator or a generator waits for."""
 
 
 def measure(*, targets: Sequence[str], callers: Sequence[int], requests: int) -> Results:
@@ -118,12 +120,17 @@ class Recorder:
 
 
 def _name(handle: Any) -> str:
-    """Returns the name of a callback; for a step of a task, that of its coroutine."""
+    """Returns the name of a callback; for a step of a task, where its coroutines wait after the step."""
     callback = handle._callback
     task = getattr(callback, "__self__", None)
-    if isinstance(task, asyncio.Task):
-        return f"{getattr(task.get_coro(), '__qualname__', task)}"
-    return f"{getattr(callback, '__qualname__', callback)}"
+    if not isinstance(task, asyncio.Task):
+        return f"{getattr(callback, '__qualname__', callback)}"
+    names, waiting = [], task.get_coro()
+    while waiting is not None:
+        if name := getattr(waiting, "__qualname__", ""):
+            names.append(name)
+        waiting = next((found for each in AWAITED if (found := getattr(waiting, each, None)) is not None), None)
+    return " > ".join([*names[:1], *names[1:][-2:]])
 
 
 def main(notes: str, flag: str, module: str, *arguments: str) -> None:

@@ -42,51 +42,42 @@ def measure(*, targets: Sequence[str], mib: int, rounds: int) -> Results:
     with side_by_side(targets, 1) as (_, started, without):
         results = Results("transfers", "Transfers", started[0].name, FIGURES, settings, without)
         for target in started:  # lazy imports and the first growth of memory are not the transfer's
-            asyncio.run(_transfer(target.base, os.urandom(4 * MIB)))
+            asyncio.run(_transfer(target, os.urandom(4 * MIB)))
         for order in turns(started, rounds):
             for target in order:
-                data = os.urandom(mib * MIB)
-                before = cpu_seconds(target.pid)
-                took = {}
-                for way, seconds in asyncio.run(_transfer(target.base, data)).items():
-                    took[way] = seconds
-                _add(results, target, mib, took, cpu_seconds(target.pid) - before)
+                for way, (seconds, cpu) in asyncio.run(_transfer(target, os.urandom(mib * MIB))).items():
+                    figures = {"MiB/s": mib / seconds, "CPU s/GiB": cpu * 1024 / mib}
+                    results.add(f"{mib} MiB {way}", target.name, figures)
     return results.close()
 
 
-def _add(results: Results, target: Running, mib: int, took: dict[str, float], cpu: float) -> None:
-    for way, seconds in took.items():
-        results.add(f"{mib} MiB {way}", target.name, {"MiB/s": mib / seconds})
-    results.add(f"{mib} MiB both ways", target.name, {"CPU s/GiB": cpu * 1024 / (2 * mib)})
+async def _transfer(target: Running, data: bytes) -> dict[str, tuple[float, float]]:
+    """Uploads the data, then downloads it; returns the seconds and the server's CPU seconds of each.
 
-
-async def _transfer(base: str, data: bytes) -> dict[str, float]:
-    """Uploads the data, then downloads it; returns the seconds of each. Raises ValueError if other bytes come back."""
+    Raises:
+        ValueError: Other bytes came back.
+    """
     name = f"artifacts/sha256-{hashlib.sha256(data).hexdigest()}"
     requests = [v1.WriteArtifactRequest(name=name, size_bytes=len(data)).SerializeToString()]
     for offset in range(0, len(data), CHUNK):
         chunk = v1.ArtifactChunk(offset=offset, data=data[offset : offset + CHUNK])
         requests.append(v1.WriteArtifactRequest(chunk=chunk).SerializeToString())
-    async with grpc.aio.insecure_channel(urlsplit(base).netloc, options=[("grpc.use_local_subchannel_pool", 1)]) as to:
-        await to.channel_ready()
-        began = time.perf_counter()
-        answer = await to.stream_unary(f"{SERVICE}WriteArtifact")(iter(requests))
-        up = time.perf_counter() - began
-        committed = v1.WriteArtifactResponse.FromString(answer).committed_size_bytes
-        began = time.perf_counter()
-        parts = [
-            part
-            async for part in to.unary_stream(f"{SERVICE}ReadArtifact")(
-                v1.ReadArtifactRequest(name=name).SerializeToString()
-            )
-        ]
-        down = time.perf_counter() - began
-    digest = hashlib.sha256()
+    asked = v1.ReadArtifactRequest(name=name).SerializeToString()
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(urlsplit(target.base).netloc, options=options) as channel:
+        await channel.channel_ready()
+        clocks = [(time.perf_counter(), cpu_seconds(target.pid))]
+        answer = await channel.stream_unary(f"{SERVICE}WriteArtifact")(iter(requests))
+        clocks.append((time.perf_counter(), cpu_seconds(target.pid)))
+        parts = [part async for part in channel.unary_stream(f"{SERVICE}ReadArtifact")(asked)]
+        clocks.append((time.perf_counter(), cpu_seconds(target.pid)))
+    committed, digest = v1.WriteArtifactResponse.FromString(answer).committed_size_bytes, hashlib.sha256()
     for part in parts:
         digest.update(v1.ReadArtifactResponse.FromString(part).chunk.data)
     if committed != len(data) or not name.endswith(digest.hexdigest()):
-        raise ValueError(f"{base}: {committed} of {len(data)} bytes were committed, or other bytes came back")
-    return {"up": up, "down": down}
+        raise ValueError(f"{target.name}: {committed} of {len(data)} bytes were committed, or other bytes came back")
+    (start, start_cpu), (between, between_cpu), (end, end_cpu) = clocks
+    return {"up": (between - start, between_cpu - start_cpu), "down": (end - between, end_cpu - between_cpu)}
 
 
 def lists(*, targets: Sequence[str], artifacts: int, sizes: Sequence[int]) -> Results:

@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 
-__all__ = ["limit_arenas", "settle", "trim_always"]
+__all__ = ["SETTLE_SECONDS", "limit_arenas", "settle", "trim_always"]
 
 M_ARENA_MAX = -8
 """In glibc's malloc.h."""
 ARENAS = 2
 """Heaps that threads allocate from. By default there are eight for each CPU, and each keeps what was freed in it."""
+SETTLE_SECONDS = 2.0
+"""Time between the start of a server and `settle`: a server that serves one command has ended by then."""
 YOUNG_OBJECTS = 10_000
 """New objects after which the garbage collector looks for cycles among them; Python's default is 700 or 2,000."""
 LOOK_SECONDS = 1.0
@@ -32,8 +34,8 @@ def limit_arenas() -> None:
 def settle() -> None:
     """Exempts the objects that exist now from garbage collections, and makes collections rarer.
 
-    Call it once the server is up: these are its modules and classes, and they stay. A full collection looked at all of
-    them, and no call went on meanwhile.
+    Call it once the server is up: these are its modules and classes, and they stay. Each full collection looked at all
+    of them, for 40 to 80 ms in which no call went on.
     """
     gc.collect()
     gc.freeze()

@@ -14,6 +14,7 @@ import pytest
 from bench.speed import provider
 from bench.speed.load import Call, checked, parsed
 from bench.speed.minimal import Artifacts, Images, client
+from bench.speed.page import PAGE, RUN, tables
 from bench.speed.profile import counted
 from bench.speed.results import Figure, Results, agreement, read, write
 from bench.speed.targets import TARGETS
@@ -195,6 +196,10 @@ def test_the_curve_tells_the_requests_within_a_bound() -> None:
     lines = within(curve).splitlines()
     assert lines[2] == "| minimal | none | 100 | 100 | 120 | 120 | 120 |"
     assert lines[3] == "| celeste | none | none | 200 | 200 | 200 | 260 |"
+
+
+def test_the_page_shows_what_the_last_full_run_printed() -> None:
+    assert tables(read(RUN) if RUN.exists() else []) in PAGE.read_text()
 
 
 def test_a_profile_counts_packages_and_functions_by_self_and_with_callees() -> None:

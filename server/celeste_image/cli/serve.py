@@ -35,7 +35,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
 
         from celeste_image.app import build_app
         from celeste_image.config import Settings, explain
-        from celeste_image.memory import limit_arenas, trim_always
+        from celeste_image.memory import SETTLE_SECONDS, limit_arenas, settle, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
@@ -86,6 +86,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
             log.error("start", error=str(error))
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
+        loop.call_later(SETTLE_SECONDS, settle)
         log.info("serving", addresses=addresses, store=settings.store.url)
         await stopping.wait()
         always.cancel()

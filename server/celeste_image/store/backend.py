@@ -91,8 +91,6 @@ class Backend:
         with self.writing():
             if self.folder:  # obstore renames a file before it is on the disk
                 await in_thread(write, self.folder, self.folder / path, content)
-            elif isinstance(self.objects, MemoryObjects):
-                await self.objects.put_async(path, content)
             else:
                 await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
         self.failing = False

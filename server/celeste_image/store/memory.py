@@ -51,7 +51,9 @@ class MemoryObjects:
         """How many bytes there is room for."""
         return self._free_bytes
 
-    async def put_async(self, path: str, content: bytes | Path) -> None:
+    async def put_async(
+        self, path: str, content: bytes | Path, *, chunk_size: int = 0, max_concurrency: int = 0
+    ) -> None:
         """Stores an object in place of an earlier one. Raises OSError with ENOSPC when there is no room."""
         data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
         earlier = self._objects.get(path)
