@@ -7,6 +7,7 @@ from tests.support.stores import StoreSetup
 
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import Backend
+from celeste_image.store.memory import MemoryObjects
 from celeste_image.store.uploads import Uploads
 
 Meanwhile = Callable[[], Awaitable[None]]
@@ -31,6 +32,10 @@ class _Meddled:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objects, name)
+
+    async def put_async(self, path: str, content: Any, **options: Any) -> Any:
+        memory = isinstance(self._objects, MemoryObjects)  # has no parts, so it takes no options of them
+        return await self._objects.put_async(path, content, **({} if memory else options))
 
     async def head_async(self, path: str) -> Any:
         await self._before(path)

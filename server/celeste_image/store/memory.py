@@ -80,9 +80,9 @@ class MemoryObjects:
         except KeyError:
             raise FileNotFoundError(path) from None
 
-    async def get_range_async(self, path: str, *, start: int, end: int) -> bytes:
-        """Returns a range of an object's bytes; it is shorter if the bytes end early. Raises FileNotFoundError."""
-        return (await self.get_async(path)).data[start:end]
+    async def get_range_async(self, path: str, *, start: int, end: int) -> memoryview:
+        """Returns a view of an object's bytes; it is shorter if they end early. Raises FileNotFoundError."""
+        return memoryview((await self.get_async(path)).data)[start:end]
 
     async def head_async(self, path: str) -> "ObjectMeta":
         """Returns the facts of an object. Raises FileNotFoundError."""
