@@ -108,7 +108,7 @@ def many_scans() -> bytes:
 
 
 ORIENTED = XMP.replace(b"<rdf:RDF/>", b'<rdf:RDF tiff:Orientation="6"/>')
-JPEG_FRAME = JPEG.index(b"\xff\xc0")
+JPEG_FRAME, JPEG_SCAN = JPEG.index(b"\xff\xc0"), JPEG.index(b"\xff\xda")
 DOUBTS: dict[str, tuple[Callable[[], bytes], str]] = {
     # Of any format
     "no byte": (lambda: b"", "is not PNG, JPEG, WebP or AVIF"),
@@ -182,6 +182,10 @@ DOUBTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "JPEG without its quantization": (lambda: without(JPEG, b"\xdb"), "before its tables"),
     "JPEG whose codes are too many": (lambda: changed(JPEG, JPEG.index(b"\xff\xc4") + 5, b"\x03"), "wrong codes"),
     "JPEG whose scan is of another color": (lambda: changed(JPEG, JPEG.index(b"\xff\xda") + 5, b"\x09"), "no color"),
+    "JPEG that lacks two colors": (
+        lambda: JPEG[:JPEG_SCAN] + bytes.fromhex("ffda 0008 01 0100 003f00") + JPEG[JPEG_SCAN + 14 :],
+        "lacks the scan of a color",
+    ),
     "JPEG with bytes between its segments": (
         lambda: JPEG.replace(b"\xff\xdb", b"\0\xff\xdb", 1),
         "between its segments",
