@@ -220,6 +220,7 @@ def main() -> int:
     arguments.add_argument("times", nargs="?", type=int, default=50)
     arguments.add_argument("--strace", action="store_true")
     chosen = arguments.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends, too
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name, provider() as upstream:
         folder, config = Path(name), Path(name, "celeste.toml")

@@ -12,6 +12,7 @@ disturbed says so.
 """
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -138,6 +139,7 @@ def agreed(files: Sequence[Path]) -> int:
 
 def main() -> int:
     """Runs the command; returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the gateways end, too
     chosen = arguments().parse_args()
     if chosen.name == "agree":
         return agreed(chosen.files)
