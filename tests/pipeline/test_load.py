@@ -27,6 +27,7 @@ from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.store import ArtifactStore, open_store
+from celeste_image.store.database_index import DatabaseIndex
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -110,7 +111,8 @@ async def test_a_digest_that_does_not_fit_is_refused_with_the_right_one(guard: G
     assert caught.value.metadata["value"] == DIGEST
 
 
-async def test_damaged_artifacts_are_not_the_callers_fault(guard: Guard, tmp_path) -> None:
+async def test_damaged_artifacts_are_not_the_callers_fault(guard: Guard, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(DatabaseIndex, "small_bytes", 0)  # its bytes are a file
     store = open_store((tmp_path / "store").as_uri(), tmp_path / "spool")
     artifact = await store.put(ANONYMOUS, PICTURE)
     (blob,) = (path for path in (tmp_path / "store" / "sha256").rglob("*") if path.is_file())
