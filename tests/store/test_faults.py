@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -159,18 +159,24 @@ def ordinary_user(*folders: Path) -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that other users can reach; pytest's own are private."""
+@pytest_asyncio.fixture
+async def setup_for_others() -> AsyncGenerator[StoreSetup, None]:
+    """A store in a folder that other users can reach; pytest's own are private."""
     folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
+    os.chmod(folder, 0o755)
+    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+    yield setup
+    await setup.store.close()
     shutil.rmtree(folder)
 
 
-async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: Path) -> None:
-    (folder / "store").mkdir()
-    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+def parent_of(setup: StoreSetup) -> Path:
+    assert setup.backend.folder
+    return setup.backend.folder.parent
+
+
+async def test_a_read_only_store_is_refused_before_work_and_still_read(setup_for_others: StoreSetup) -> None:
+    setup, folder = setup_for_others, parent_of(setup_for_others)
     store = setup.store
     with ordinary_user(folder / "store", folder / "spool"):
         await store.put(OWNER, SMALL)
@@ -195,9 +201,8 @@ async def test_a_read_only_store_is_refused_before_work_and_still_read(folder: P
         await store.put(OTHER, SMALL)
 
 
-async def test_a_read_only_spool_stops_uploads_alone(folder: Path) -> None:
-    (folder / "store").mkdir()
-    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+async def test_a_read_only_spool_stops_uploads_alone(setup_for_others: StoreSetup) -> None:
+    setup, folder = setup_for_others, parent_of(setup_for_others)
     with ordinary_user(folder / "store", folder / "spool"):
         (folder / "spool").chmod(0o500)
         await setup.store.check_room()
@@ -209,9 +214,8 @@ async def test_a_read_only_spool_stops_uploads_alone(folder: Path) -> None:
         await send(setup.store)
 
 
-async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(folder: Path) -> None:
-    (folder / "store").mkdir()
-    setup = setup_at(open_backend((folder / "store").as_uri(), {}), folder / "spool")
+async def test_bytes_that_may_not_be_read_are_unavailable_not_lost(setup_for_others: StoreSetup) -> None:
+    setup, folder = setup_for_others, parent_of(setup_for_others)
     with ordinary_user(folder / "store", folder / "spool"):
         await setup.store.put(OWNER, LARGE)
         blob = folder / "store" / path_of(name_of(LARGE))
