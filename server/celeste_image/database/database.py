@@ -144,7 +144,7 @@ class _Writer:
         self._connection.close()
 
     def _serve(self, tasks: list[_Task]) -> bool:
-        """Commits some tasks and wakes their callers; returns False if there are none, which is the end."""
+        """Commits some tasks and wakes their callers; returns False at the end, when no task is left."""
         self._commit(tasks)
         for loop, some in groupby(tasks, lambda task: task.loop):
             with contextlib.suppress(RuntimeError):  # the loop is closed

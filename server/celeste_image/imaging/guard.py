@@ -86,7 +86,7 @@ class Guard:
         raise _again(outcome)
 
     async def _outcome(self, data: bytes, digest: str) -> Outcome:
-        """Returns the facts, or why there are none for these bytes, whenever they come. Raises as `inspect` does."""
+        """Returns the facts or the refusal of these bytes, which stay the same. Raises as `inspect` does."""
         while self.losses.get(digest, 0) <= ALLOWED_LOSSES:
             try:
                 facts = await self._decode(data, digest)

@@ -55,7 +55,7 @@ class Arriving(ABC):
         status: The HTTP status.
         headers: The headers; names in any case find them.
         header_bytes: Size of the headers on the wire.
-        encoding: The header `content-encoding`, several of them joined by commas; empty if there is none.
+        encoding: The header `content-encoding`, several of them joined by commas; empty without one.
     """
 
     status: int
@@ -65,7 +65,7 @@ class Arriving(ABC):
 
     @abstractmethod
     def ready(self) -> bytes:
-        """Returns the bytes of the body that have arrived, without waiting; empty if there are none."""
+        """Returns the bytes of the body that have arrived, without waiting; empty before the next arrives."""
 
     @abstractmethod
     async def more(self) -> bytes:

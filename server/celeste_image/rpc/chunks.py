@@ -12,12 +12,11 @@ from google.protobuf.message import Message
 from celeste_image.store import CHUNK_BYTES, Data
 from celeste_image.v1 import artifact_http_service_pb2 as http
 from celeste_image.v1 import artifact_service_pb2 as pb
+from celeste_image.wire.encoded import LENGTH_PREFIXED, varint
 
 __all__ = ["ARTIFACT_BODY", "ARTIFACT_CHUNK", "UPLOADS", "Chunk", "Form", "read_varint"]
 
 LARGEST_OFFSET: Final = (1 << 63) - 1
-LENGTH_PREFIXED: Final = 2
-"""The wire type of bytes and of messages; that of an offset is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +85,10 @@ class Form:
 
     def _head(self, offset: int, size_bytes: int) -> bytes:
         """Returns everything before the bytes."""
-        inner = bytes((self.data,)) + _varint(size_bytes)
+        inner = bytes((self.data,)) + varint(size_bytes)
         if offset and self.offset is not None:
-            inner = bytes((self.offset,)) + _varint(offset) + inner
-        return bytes((self.chunk,)) + _varint(len(inner) + size_bytes) + inner
+            inner = bytes((self.offset,)) + varint(offset) + inner
+        return bytes((self.chunk,)) + varint(len(inner) + size_bytes) + inner
 
 
 UPLOADS: Final[dict[type[Message], Form]] = {
@@ -121,12 +120,3 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:  # a number has at most ten bytes
             raise IndexError
-
-
-def _varint(number: int) -> bytes:
-    digits = bytearray()
-    while number > 127:
-        digits.append(number & 127 | 128)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)

@@ -324,5 +324,5 @@ def _error_of(frame: Frame) -> Exception:
 def _text(value: object) -> str:
     """Returns a text of an error, without its end if it is long."""
     if not isinstance(value, str):
-        raise TypeError("a text is none")
+        raise TypeError("the value is not a text")
     return value[:MAX_TEXT]

@@ -171,7 +171,7 @@ def insert_damaged(db: sqlite3.Connection, owner: str, sha256: str, touched: dat
 
 
 def touched(db: sqlite3.Connection, owner: str, sha256: str) -> datetime | None:
-    """Returns when an owner's artifact was last stored; None if there is none."""
+    """Returns when an owner's artifact was last stored; None without an entry."""
     row = _find(db, owner, sha256)
     return _time(row[6]) if row else None
 

@@ -118,7 +118,7 @@ def merged(entry: Entry, known: Entry | None, expired: datetime | None) -> Entry
 
     Args:
         entry: The new entry.
-        known: The owner's earlier entry of the same digest; None if there is none.
+        known: The owner's earlier entry of the same digest, or None.
         expired: See `Index.put`.
     """
     if known is None or (expired and known.touched <= expired):

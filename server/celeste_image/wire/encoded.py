@@ -11,7 +11,7 @@ from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.v1 import event_pb2, image_pb2, image_service_pb2, operation_pb2
 from celeste_image.wire.results import output_to_proto, result_to_proto
 
-__all__ = ["completed_bytes", "response_bytes"]
+__all__ = ["LENGTH_PREFIXED", "completed_bytes", "response_bytes", "varint"]
 
 LENGTH_PREFIXED = 2
 """Wire type of a field with its length before it."""
@@ -59,10 +59,11 @@ def _image(image: ImageOutput) -> list[bytes]:
 
 def _field(number: int, parts: list[bytes]) -> list[bytes]:
     """Returns a field whose value is in parts: protobuf's encoding, "Length-Delimited Records"."""
-    return [_varint(number << 3 | LENGTH_PREFIXED), _varint(sum(map(len, parts))), *parts]
+    return [varint(number << 3 | LENGTH_PREFIXED), varint(sum(map(len, parts))), *parts]
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Returns a number of 0 or more in protobuf's encoding, "Base 128 Varints"."""
     encoded = bytearray()
     while number > 127:
         encoded.append(number & 127 | 128)
