@@ -20,9 +20,9 @@ from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.off_loop import INLINE_BYTES
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.imaging.pixels_engine import run
+from celeste_image.off_loop import INLINE_BYTES
 from celeste_image.sandbox.frames import Frame
 
 
