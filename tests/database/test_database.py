@@ -226,6 +226,21 @@ def test_a_file_that_is_no_database_is_an_error_of_the_disk(path: Path, content:
     assert caught.value.filename == str(path)
 
 
+def test_a_server_that_starts_waits_for_another_that_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (a)")
+        other.execute("BEGIN IMMEDIATE")
+
+        def ends(seconds: float) -> None:
+            waits.append(seconds)
+            other.execute("COMMIT")
+
+        monkeypatch.setattr("celeste_image.database.database.time.sleep", ends)
+        Database(path).close()
+    assert len(waits) == 1
+
+
 def test_servers_that_start_together_make_one_new_file(path: Path) -> None:
     errors: list[BaseException] = []
     start = threading.Barrier(4)
