@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.hosts import Host, listening
 from yarl import URL
@@ -433,6 +433,9 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(LABELS | PIECES | st.text(max_size=3), max_size=8).map("".join))
+@example("a.example.:443/")
+@example("me@a.example")
+@example("ß.example")
 def test_every_text_is_a_request_or_a_refusal(text: str) -> None:
     """Nothing else is raised: not by the parsers, not by IDNA, not when httpx builds the request or a redirect."""
     http = Http(Hosts(frozenset({"*"})))
@@ -452,7 +455,7 @@ def check_target(request: Request) -> None:
     assert (ours.scheme, theirs.scheme, again.scheme) == ("https", "https", "https")
     assert ours.host.strip("[]") == theirs.raw_host.decode() == again.hostname != ""
     assert ours.port == (theirs.port or 443) == (again.port or 443)
-    assert not theirs.userinfo
+    assert not (theirs.userinfo or ours.host.endswith("."))
 
 
 @pytest.mark.parametrize("host", ODD_HOSTS)

@@ -25,9 +25,9 @@ def test_any_value_in_any_encoding(value: Any, encoding: str) -> None:
     assert json_values(json.dumps(value).encode(encoding)) == [value]
 
 
-PIECES = st.sampled_from([bytes([each]) for each in b'[]{}",:\\ 10a\n'] + [b'"a":', b"\xef\xbb\xbf"]) | st.binary(
-    max_size=3
-)
+PIECES = st.sampled_from(
+    [bytes([each]) for each in b'[]{}",:\\ 10a\n'] + [b'"a":', b'["\\ud800"]', b"\xef\xbb\xbf"]
+) | st.binary(max_size=3)
 
 
 def fits(number: int) -> int | float:
@@ -46,7 +46,8 @@ def test_no_bytes_break_it(body: bytes, cut: bool) -> None:
     except ValueError:
         values = []
     assert json.loads(json.dumps(values, ensure_ascii=False).encode()) == values, "what is read can be passed on"
-    assert values == expected or not isinstance(next(iter(expected), None), dict | list), "JSON itself is always read"
+    if expected and isinstance(expected[0], dict | list) and b"ud800" not in body:
+        assert values == expected, "JSON itself is always read"
 
 
 @given(st.integers(1, 60))
