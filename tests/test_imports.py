@@ -81,6 +81,23 @@ def test_nothing_is_loaded_that_is_not_needed(code: str, unwanted: set[str]) -> 
     assert not loaded(code) & unwanted
 
 
+def test_the_garbage_collector_does_not_look_at_modules_while_they_load() -> None:
+    program = """
+import atexit, gc, sys
+from celeste_image.cli.main import main
+before = gc.get_stats()
+looked = lambda: sum(now["collections"] - then["collections"] for now, then in zip(gc.get_stats(), before))
+atexit.register(lambda: print(looked(), len(gc.get_objects())))
+sys.argv = ["celeste", "serve", "--store", "ftp://nowhere"]
+main()
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    looked, objects = map(int, answer.stdout.split())
+    assert "ftp://nowhere" in answer.stderr, "all else was built"
+    assert objects > 50_000
+    assert looked <= 1
+
+
 def test_the_package_offers_the_client_and_nothing_else() -> None:
     import celeste_image
 
