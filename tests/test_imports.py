@@ -8,6 +8,7 @@ import pytest
 
 SERVER = {"numpy", "obstore", "pydantic", "pydantic_settings", "PIL", "protovalidate", "ncnn", "uvloop"}
 ALL = SERVER | {"grpc", "google.protobuf", "structlog", "rich"}
+OVERLAY, KSERVE = "celeste_image.providers.catalog.overlay", "celeste_image.providers.kserve.provider"
 
 
 def loaded(code: str) -> set[str]:
@@ -46,6 +47,11 @@ ENGINE = """
 import celeste_image.engines.metadata, celeste_image.sandbox.main, celeste_image.imaging.guard_engine
 import celeste_image.providers.kserve.engine
 """
+COMPOSE = """
+from celeste_image.engines.compose import run
+task = {"prompt": "a fox", "width": 64, "height": 64, "seed": 1}
+run(task, [], lambda kind, fields=None, payload=b"": None)
+"""
 
 
 @pytest.mark.parametrize(
@@ -59,9 +65,9 @@ import celeste_image.providers.kserve.engine
         ("from celeste_image import AsyncClient, connect", SERVER | {"structlog", "click", "rich"}),
         ("import celeste_image.sandbox.main", ALL | {"click", "asyncio"}),
         (ENGINE, {"grpc", "google.protobuf", "obstore", "pydantic", "structlog", "asyncio"}),
-        ("import celeste_image.engines.compose", {"asyncio", "numpy", "PIL.ImageFont"}),
-        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate"}),
-        (GENERATE, SERVER | {"structlog", "rich"}),
+        (COMPOSE, {"asyncio", "numpy", "PIL.ImageFont", "PIL.GifImagePlugin"}),
+        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE}),
+        (GENERATE, SERVER | {"structlog", "rich", "celeste_image.client.aio", "celeste_image.core.card"}),
     ],
     ids=[
         "package",
