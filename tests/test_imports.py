@@ -1,8 +1,10 @@
 """What is imported when: a command answers at once, and a client needs nothing of the server."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +13,15 @@ ALL = SERVER | {"grpc", "google.protobuf", "structlog", "rich"}
 OVERLAY, KSERVE = "celeste_image.providers.catalog.overlay", "celeste_image.providers.kserve.provider"
 
 
-def loaded(code: str) -> set[str]:
-    """Returns the names of the modules that a fresh Python has after some code."""
+def loaded(code: str, folder: Path | None = None) -> set[str]:
+    """Returns the names of the modules that a fresh Python has after some code, with those of a folder to import."""
     program = (
         f"{code}\nimport json, sys\nprint('\\n' + json.dumps([name for name, module in sys.modules.items() if module]))"
     )
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    paths = [str(folder or ""), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
     return set(json.loads(answer.stdout.splitlines()[-1]))
 
 
@@ -85,6 +90,17 @@ run(task, [], lambda kind, fields=None, payload=b"": None)
 )
 def test_nothing_is_loaded_that_is_not_needed(code: str, unwanted: set[str]) -> None:
     assert not loaded(code) & unwanted
+
+
+def test_a_server_runs_no_plugin_of_pydantic(tmp_path: Path) -> None:
+    text = "class plugin:\n    new_schema_validator = staticmethod(lambda *_, **__: (None, None, None))\n"
+    (tmp_path / "spy.py").write_text(text)
+    facts = tmp_path / "spy-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n")
+    assert "spy" in loaded("import pydantic; pydantic.TypeAdapter(int)", tmp_path)
+    assert "spy" not in loaded(SERVE, tmp_path)
 
 
 def test_the_garbage_collector_does_not_look_at_modules_while_they_load() -> None:
