@@ -23,9 +23,10 @@ from bench.speed import engines, latency, memory, stalls, startup, streams, thro
 from bench.speed.page import shown, write_page
 from bench.speed.profile import profiled
 from bench.speed.results import Results, agreement, read, write
-from bench.speed.targets import TARGETS
+from bench.speed.targets import RUNNABLE, TARGETS
 
 GRPC = ("minimal", "celeste", "celeste-file")
+TRANSFERS = ("minimal", "storing", "celeste", "celeste-file")
 BOTH = ("small", "big")
 Measurement = Callable[[], Results]
 
@@ -34,7 +35,7 @@ SHORT: Sequence[Measurement] = (
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=8),
     lambda: memory.measure(targets=GRPC[:2], images=256, rounds=1),
     lambda: streams.measure(targets=GRPC[:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0),
-    lambda: transfers.measure(targets=GRPC, mib=64, rounds=3),
+    lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=3),
     lambda: stalls.measure(targets=GRPC[:2], callers=(16,), requests=150),
     lambda: startup.measure(targets=GRPC[:2], rounds=3),
     lambda: startup.command(rounds=1),
@@ -46,7 +47,7 @@ FULL: Sequence[Measurement] = (
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=5, requests=25),
     lambda: memory.measure(targets=(*GRPC, "litellm"), images=256, rounds=3),
     lambda: streams.measure(targets=GRPC[:2], kinds=("Stream", "Generate"), calls=(5000, 20_000), rounds=1, delay=0),
-    lambda: transfers.measure(targets=GRPC, mib=64, rounds=5),
+    lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=5),
     lambda: transfers.lists(targets=GRPC[1:], artifacts=50_000, sizes=(1, 100)),
     lambda: stalls.measure(targets=GRPC, callers=(1, 16, 64), requests=500),
     lambda: startup.measure(targets=(*GRPC[:2], "litellm"), rounds=5),
@@ -68,8 +69,8 @@ def numbers(text: str) -> list[int]:
 
 def targets(text: str) -> list[str]:
     """Returns names of targets. Raises argparse.ArgumentTypeError for another name."""
-    if unknown := [name for name in words(text) if name not in TARGETS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(TARGETS)}")
+    if unknown := [name for name in words(text) if name not in RUNNABLE]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(RUNNABLE)}")
     return words(text)
 
 
@@ -99,7 +100,7 @@ def arguments() -> argparse.ArgumentParser:
     command("memory", "many images at once", memory.measure, targets=GRPC, images=256, rounds=2)
     many = {"kinds": ("Stream", "Generate"), "calls": (5000,), "rounds": 1, "delay": 0}
     command("streams", "thousands of calls at once", streams.measure, targets=GRPC[:2], **many)
-    command("transfers", "up and down", transfers.measure, targets=GRPC, mib=64, rounds=5)
+    command("transfers", "up and down", transfers.measure, targets=TRANSFERS, mib=64, rounds=5)
     page = {"artifacts": 50_000, "sizes": (1, 100)}
     command("lists", "pages among many artifacts", transfers.lists, targets=GRPC[1:], **page)
     command("stalls", "long callbacks of the event loop", stalls.measure, targets=GRPC[:2], callers=(16,), requests=300)

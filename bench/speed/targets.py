@@ -28,6 +28,7 @@ __all__ = [
     "OURS",
     "PROVIDER",
     "ROOT",
+    "RUNNABLE",
     "TARGETS",
     "WISHES",
     "Running",
@@ -173,6 +174,10 @@ def _litellm_rs(place: Place) -> Sequence[str]:
     return [str(LITELLM_RS.program), "--config", "gateway.yaml"]
 
 
+def _storing(place: Place) -> Sequence[str]:
+    return [sys.executable, "-m", "bench.speed.storing", "--port", str(place.port), "--folder", str(place.folder)]
+
+
 OURS = {"PYTHONPATH": str(ROOT)}
 LITELLM = Target(
     "litellm",
@@ -207,6 +212,9 @@ TARGETS = {
         LITELLM_RS,
     )
 }
+STORING = Target("storing", "bare chunks with digest, file and flush", _storing, _grpc, variables=OURS)
+"""No gateway: the floor under a transfer that is checked and stored."""
+RUNNABLE = TARGETS | {STORING.name: STORING}
 PROVIDER = Target("provider", "the fake provider itself", lambda _: (), _http("image"))
 """Asked directly, without a gateway: what the others add their latency to."""
 
@@ -236,7 +244,7 @@ class Running:
 
 def absent(names: Sequence[str]) -> dict[str, str]:
     """Returns those of the named targets that can't run here, with the reason."""
-    return {name: reason for name in names if (reason := TARGETS[name].missing())}
+    return {name: reason for name in names if (reason := RUNNABLE[name].missing())}
 
 
 @contextlib.contextmanager
@@ -254,7 +262,7 @@ def running(name: str, origin: str, calls: int, *, program: Sequence[str] = ()) 
     """Runs a gateway in front of a provider.
 
     Args:
-        name: A key of TARGETS.
+        name: A key of RUNNABLE.
         origin: The provider's.
         calls: Calls that may be at the provider at a time, where the gateway has such a limit.
         program: What goes before the gateway's arguments in the place of the interpreter, to run it instrumented.
@@ -262,7 +270,7 @@ def running(name: str, origin: str, calls: int, *, program: Sequence[str] = ()) 
     Raises:
         RuntimeError: It did not start; the message has the end of its log.
     """
-    target = TARGETS[name]
+    target = RUNNABLE[name]
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         place = Place(Path(folder), free_port(), origin, calls)
         command = list(target.command(place))
