@@ -14,7 +14,7 @@ from bench.speed.targets import TARGETS, WISHES, Running, requests_seen, side_by
 __all__ = ["measure", "within"]
 
 FIGURES = (
-    Figure("req/s", 1, ratio=True),
+    Figure("req/s", 1, ratio=True, better="more"),
     Figure("CPU s/1000", 2, ratio=True),
     Figure("p50 ms", 1),
     Figure("p99 ms", 1),
