@@ -2,17 +2,20 @@
 
 While a callback runs, no other call moves. The server runs on asyncio's own loop here, whose callbacks can be timed one
 by one; uvloop runs the same callbacks. Processor time leaves out what other processes take. A garbage collection counts
-with the callback that it interrupts.
+with the callback that it interrupts. A server has been up for some seconds before it is measured: Celeste's exempts its
+modules from garbage collections once, two seconds after its start, and that is a long callback.
 """
 
 import asyncio
 import functools
+import gc
 import heapq
 import json
 import os
 import runpy
 import signal
 import sys
+import threading
 import time
 from array import array
 from collections.abc import Sequence
@@ -24,7 +27,9 @@ from bench.speed.load import drive, engine, percentile
 from bench.speed.results import Figure, Results
 from bench.speed.targets import TARGETS, WISHES, provider, running
 
-__all__ = ["measure"]
+from celeste_image.memory import SETTLE_SECONDS
+
+__all__ = ["longest", "measure"]
 
 FIGURES = (
     Figure("longest ms", 2, worst=True),
@@ -60,8 +65,10 @@ def measure(*, targets: Sequence[str], callers: Sequence[int], rounds: int, requ
                 notes = Path(folder, f"{name}-{number}")
                 recorder = [sys.executable, "-m", "bench.speed.stalls", str(notes)]
                 with running(name, upstream.base, number, program=recorder) as server:
+                    settled = time.monotonic() + SETTLE_SECONDS + 1
                     call = TARGETS[name].call("big-0")
                     drive(server.base, call, max(20, 2 * number), number)
+                    time.sleep(max(0.0, settled - time.monotonic()))
                     _told(server.pid, notes)
                     sample = drive(server.base, call, requests, number)
                     told = _told(server.pid, notes)
@@ -102,16 +109,26 @@ class Recorder:
         """Wraps the call of each callback."""
         plain = asyncio.events.Handle._run
 
+        loop, collecting = threading.get_ident(), [0.0, 0.0]
+
+        def collected(phase: str, _: dict[str, int]) -> None:
+            if threading.get_ident() == loop:
+                collecting[0] += time.thread_time() - collecting[1] if phase == "stop" else 0
+                collecting[1] = time.thread_time()
+
         @functools.wraps(plain)
         def timed(handle: Any) -> None:
+            collecting[0] = 0
             began = time.thread_time()
             plain(handle)
             took = time.thread_time() - began
             self._took.append(took)
             if took > BOUND_SECONDS / 5:
-                self._slowest.append((took, _name(handle)))
+                garbage = f", {1000 * collecting[0]:.1f} ms of it in garbage collection" if collecting[0] else ""
+                self._slowest.append((took, _name(handle) + garbage))
                 self._slowest = heapq.nlargest(SLOWEST, self._slowest)
 
+        gc.callbacks.append(collected)
         asyncio.events.Handle._run = timed
         signal.signal(signal.SIGUSR1, lambda *_: self._write())
 

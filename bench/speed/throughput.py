@@ -56,7 +56,7 @@ def measure(
 
 def _pilot(target: Running, size: str, callers: int, seconds: float) -> int:
     """Warms a target up, and returns about how many requests it answers in that time."""
-    sample = drive(target.base, target.target.call(f"{size}-0"), max(FEWEST_EACH * callers, FEWEST), callers)
+    sample = drive(target.base, target.target.call(f"{size}-0"), max(callers, FEWEST), callers)
     return min(MOST, max(FEWEST_EACH * callers, FEWEST, int(sample.figures()["req/s"] * seconds)))
 
 
