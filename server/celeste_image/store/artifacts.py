@@ -14,9 +14,10 @@ from pathlib import Path
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
+from celeste_image.off_loop import sha256_of
 from celeste_image.store.ages import Ages
 from celeste_image.store.backend import AT_ONCE, Backend
-from celeste_image.store.blobs import Blobs, digest_of
+from celeste_image.store.blobs import Blobs
 from celeste_image.store.database_index import DatabaseIndex
 from celeste_image.store.files import in_thread
 from celeste_image.store.index import Entry, Index
@@ -70,7 +71,6 @@ class ArtifactStore:
         owner: str,
         data: bytes,
         *,
-        sha256: str | None = None,
         width: int = 0,
         height: int = 0,
         lineage: Lineage | None = None,
@@ -80,7 +80,6 @@ class ArtifactStore:
         Args:
             owner: The artifact's owner.
             data: The bytes.
-            sha256: Their digest, 64 hex digits, if the caller has computed it.
             width: In pixels; 0 means unknown.
             height: In pixels; 0 means unknown.
             lineage: How the bytes were made.
@@ -89,8 +88,7 @@ class ArtifactStore:
             StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
-        sha256 = sha256 or await digest_of(data)
-        now = self._ages.now()
+        sha256, now = await sha256_of(data), self._ages.now()
         lineages = (lineage,) if lineage else ()
         entry = Entry(sha256, media_type(data[:HEAD_BYTES]), len(data), width, height, now, now, lineages)
         return self._artifact(await self._put(owner, entry, data))

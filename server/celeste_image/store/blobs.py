@@ -15,12 +15,13 @@ import structlog
 
 from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
+from celeste_image.off_loop import sha256_of
 from celeste_image.store.ages import Ages
 from celeste_image.store.backend import ORPHAN_AGE, Backend
 from celeste_image.store.database_index import SmallBlobs
 from celeste_image.store.reader import Data, Reader
 
-__all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
+__all__ = ["CHUNK_BYTES", "Blobs"]
 
 log = structlog.get_logger("celeste_image.store")
 
@@ -29,7 +30,6 @@ CHUNK_BYTES = 1 << 20
 NEAR_PIECE_BYTES = 512 << 10
 """Bytes per read of a local store. Memory holds two pieces: one until its caller has read it, and the next."""
 
-HASH_INLINE_BYTES = 1 << 20
 VERIFIED_ENTRIES = 10_000
 
 
@@ -88,14 +88,14 @@ class Blobs:
         with self._backend.failures():
             found = await self._objects.get_async(path_of(sha256))
             data = bytes(await found.bytes_async())
-        if await digest_of(data) != sha256:
+        if await sha256_of(data) != sha256:
             raise await self._quarantine(sha256)
         return data
 
     async def small(self, sha256: str) -> bytes | None:
         """Returns the bytes of a digest if they are in the database, else None. Raises as `get` does."""
         data = await self._small.get(sha256) if self._small else None
-        if data is not None and await digest_of(data) != sha256:
+        if data is not None and await sha256_of(data) != sha256:
             raise await self._quarantine_small(sha256, data)
         return data
 
@@ -252,11 +252,3 @@ def _replaced(name: str) -> StorageUnavailable:
 def path_of(sha256: str) -> str:
     """Returns the path of the bytes of a digest."""
     return f"sha256/{sha256[:2]}/{sha256}"
-
-
-async def digest_of(data: bytes) -> str:
-    """Returns the SHA-256 of bytes as 64 hex digits."""
-    # Hashing releases the GIL. Below a megabyte, a thread costs more than the hashing.
-    if len(data) < HASH_INLINE_BYTES:
-        return hashlib.sha256(data).hexdigest()
-    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
