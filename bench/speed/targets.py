@@ -31,6 +31,7 @@ __all__ = [
     "RUNNABLE",
     "TARGETS",
     "WISHES",
+    "NotStarted",
     "Running",
     "Target",
     "absent",
@@ -219,6 +220,10 @@ PROVIDER = Target("provider", "the fake provider itself", lambda _: (), _http("i
 """Asked directly, without a gateway: what the others add their latency to."""
 
 
+class NotStarted(RuntimeError):
+    """A gateway did not start; the message has the last line of its log."""
+
+
 @dataclass
 class Running:
     """A running gateway.
@@ -268,7 +273,7 @@ def running(name: str, origin: str, calls: int, *, program: Sequence[str] = ()) 
         program: What goes before the gateway's arguments in the place of the interpreter, to run it instrumented.
 
     Raises:
-        RuntimeError: It did not start; the message has the end of its log.
+        NotStarted: It did not start.
     """
     target = RUNNABLE[name]
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
@@ -294,7 +299,8 @@ def _process(
     try:
         while not _accepts(target, port):
             if started.poll() is not None or time.monotonic() - began > START_SECONDS:
-                raise RuntimeError(f"{target.name} did not start: {log.read_text(errors='replace')[-2000:]}")
+                last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+                raise NotStarted(f"it did not start: {last[-500:]}")
             time.sleep(0.01)
         yield Running(target, f"http://127.0.0.1:{port}", started.pid, time.monotonic() - began, log)
     finally:
@@ -349,8 +355,8 @@ def side_by_side(names: Sequence[str], calls: int) -> Iterator[tuple[Running, li
             if name not in without:
                 try:
                     started.append(stack.enter_context(running(name, upstream.base, calls)))
-                except RuntimeError as error:
-                    without[name] = str(error).strip().splitlines()[-1]
+                except NotStarted as error:
+                    without[name] = str(error)
         if not started:
             raise RuntimeError(f"no gateway started: {without}")
         yield upstream, started, without

@@ -24,7 +24,7 @@ __all__ = ["lists", "measure"]
 
 MIB = 1 << 20
 CHUNK = MIB
-FIGURES = (Figure("MiB/s", 0, ratio=True), Figure("CPU s/GiB", 2, ratio=True))
+FIGURES = (Figure("MiB/s", 0, ratio=True, better="more"), Figure("CPU s/GiB", 2, ratio=True))
 LIST_FIGURES = (Figure("ms", 2),)
 SERVICE = "/celeste.image.v1.ArtifactService/"
 AT_ONCE = 64

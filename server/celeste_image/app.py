@@ -204,6 +204,7 @@ def open_tools(settings: Settings) -> Tools:
         "pipeline",
         size=images.decoders,
         seconds=images.decoder_seconds,
+        limits=_limits(images),
         decode_outputs=images.decode_outputs,
         workers=workers,
     )
