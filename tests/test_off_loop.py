@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from celeste_image.imaging.off_loop import TURN_BYTES, off_loop
+from celeste_image.off_loop import TURN_BYTES, off_loop
 
 
 @pytest.mark.parametrize(("size", "order"), [(TURN_BYTES + 1, ["other", "work"]), (TURN_BYTES, ["work", "other"])])
