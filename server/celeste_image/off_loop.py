@@ -10,9 +10,6 @@ __all__ = ["off_loop", "sha256_of"]
 INLINE_BYTES = 1 << 20
 """Bytes up to which the work is done at once: to hash or to inspect them takes 1 ms. A thread costs 0.1 ms."""
 
-TURN_BYTES = 1 << 20
-"""Bytes from which the work is a turn of the event loop of its own."""
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -20,8 +17,6 @@ R = TypeVar("R")
 async def off_loop(size_bytes: int, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R:
     """Returns the result of `work`, which takes about a millisecond for each megabyte of `size_bytes`."""
     if size_bytes <= INLINE_BYTES:
-        if size_bytes > TURN_BYTES:
-            await asyncio.sleep(0)  # what came before it, such as decoding the bytes, took a millisecond, too
         return work(*args, **more)
     return await asyncio.to_thread(work, *args, **more)
 
