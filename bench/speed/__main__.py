@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.speed import engines, latency, memory, stalls, startup, streams, throughput, transfers
 from bench.speed.page import shown, write_page
@@ -27,13 +28,20 @@ from bench.speed.targets import TARGETS
 
 GRPC = ("minimal", "celeste", "celeste-file")
 BOTH = ("small", "big")
+MANY: dict[str, Any] = {
+    "kinds": ("Stream", "Generate"),
+    "calls": (5000, 20_000),
+    "rounds": 1,
+    "delay": 0,
+    "places": 64,
+}
 Measurement = Callable[[], Results]
 
 SHORT: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=3, seconds=1.5),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=8),
     lambda: memory.measure(targets=GRPC[:2], images=256, rounds=1),
-    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0),
+    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
     lambda: transfers.measure(targets=GRPC, mib=64, rounds=3),
     lambda: stalls.measure(targets=GRPC[:2], callers=(16,), requests=150),
     lambda: startup.measure(targets=GRPC[:2], rounds=3),
@@ -45,7 +53,7 @@ FULL: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(1, 4, 16, 64, 256), rounds=3, seconds=3),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=5, requests=25),
     lambda: memory.measure(targets=(*GRPC, "litellm"), images=256, rounds=3),
-    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream", "Generate"), calls=(5000, 20_000), rounds=1, delay=0),
+    lambda: streams.measure(targets=GRPC[:2], **MANY),
     lambda: transfers.measure(targets=GRPC, mib=64, rounds=5),
     lambda: transfers.lists(targets=GRPC[1:], artifacts=50_000, sizes=(1, 100)),
     lambda: stalls.measure(targets=GRPC, callers=(1, 16, 64), requests=500),
@@ -97,8 +105,7 @@ def arguments() -> argparse.ArgumentParser:
     alone = {"sizes": BOTH, "rounds": 3, "requests": 20}
     command("latency", "what a gateway adds for one caller", latency.measure, targets=everyone, **alone)
     command("memory", "many images at once", memory.measure, targets=GRPC, images=256, rounds=2)
-    many = {"kinds": ("Stream", "Generate"), "calls": (5000,), "rounds": 1, "delay": 0}
-    command("streams", "thousands of calls at once", streams.measure, targets=GRPC[:2], **many)
+    command("streams", "thousands of calls at once", streams.measure, targets=GRPC[1:2], **MANY)
     command("transfers", "up and down", transfers.measure, targets=GRPC, mib=64, rounds=5)
     page = {"artifacts": 50_000, "sizes": (1, 100)}
     command("lists", "pages among many artifacts", transfers.lists, targets=GRPC[1:], **page)
