@@ -14,7 +14,7 @@ from bench.speed.targets import TARGETS, WISHES, Running, side_by_side, stats, t
 __all__ = ["measure", "within"]
 
 FIGURES = (
-    Figure("req/s", 1, ratio=True),
+    Figure("req/s", 1, ratio=True, better="more"),
     Figure("CPU s/1000", 2, ratio=True),
     Figure("p50 ms", 1),
     Figure("p99 ms", 1),
@@ -56,7 +56,7 @@ def measure(
 
 def _pilot(target: Running, size: str, callers: int, seconds: float) -> int:
     """Warms a target up, and returns about how many requests it answers in that time."""
-    sample = drive(target.base, target.target.call(f"{size}-0"), max(FEWEST_EACH * callers, FEWEST), callers)
+    sample = drive(target.base, target.target.call(f"{size}-0"), max(callers, FEWEST), callers)
     return min(MOST, max(FEWEST_EACH * callers, FEWEST, int(sample.figures()["req/s"] * seconds)))
 
 

@@ -186,7 +186,7 @@ class StoreSettings(Section):
     """For S3: `endpoint`, `region`, `aws_access_key_id` ...; the usual AWS variables supply missing ones."""
     spool: Path | None = None
     """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
-    store's folder, or a temporary folder for a store without one."""
+    store's folder, the memory of a store in memory, or a temporary folder for S3."""
     retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
     memory_bytes: Annotated[int, Field(ge=MIB)] = 1024 * MIB
