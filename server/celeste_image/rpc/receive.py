@@ -22,7 +22,8 @@ RESPONSE_COPIES = 2
 TURN_BYTES = 1 << 20
 """Size of a response from which its sending is a turn of the event loop of its own: both take a millisecond or more."""
 CALL_BYTES = 64 << 10
-"""Least memory of an open call: its tasks, its steps in the pipeline and its parts in gRPC."""
+"""Least memory of an open call: its tasks, its steps in the pipeline and its parts in gRPC. Of thousands that wait in a
+queue, a stream holds 41 KiB and a unary call 23 KiB (decision 0024); the rest is for one at work."""
 CHUNKED_BYTES = 2 << 20
 """Memory of a call that carries chunks: one chunk of 1 MiB in work, and one that is read ahead of it."""
 READ_ON_BYTES = 64 << 20
