@@ -28,6 +28,7 @@ __all__ = [
     "OURS",
     "PROVIDER",
     "ROOT",
+    "RUNNABLE",
     "TARGETS",
     "WISHES",
     "NotStarted",
@@ -35,9 +36,9 @@ __all__ = [
     "Target",
     "absent",
     "provider",
-    "requests_seen",
     "running",
     "side_by_side",
+    "stats",
     "turns",
 ]
 
@@ -174,6 +175,10 @@ def _litellm_rs(place: Place) -> Sequence[str]:
     return [str(LITELLM_RS.program), "--config", "gateway.yaml"]
 
 
+def _storing(place: Place) -> Sequence[str]:
+    return [sys.executable, "-m", "bench.speed.storing", "--port", str(place.port), "--folder", str(place.folder)]
+
+
 OURS = {"PYTHONPATH": str(ROOT)}
 LITELLM = Target(
     "litellm",
@@ -208,14 +213,15 @@ TARGETS = {
         LITELLM_RS,
     )
 }
+STORING = Target("storing", "bare chunks with digest, file and flush", _storing, _grpc, variables=OURS)
+"""No gateway: the floor under a transfer that is checked and stored."""
+RUNNABLE = TARGETS | {STORING.name: STORING}
+PROVIDER = Target("provider", "the fake provider itself", lambda _: (), _http("image"))
+"""Asked directly, without a gateway: what the others add their latency to."""
 
 
 class NotStarted(RuntimeError):
     """A gateway did not start; the message has the last line of its log."""
-
-
-PROVIDER = Target("provider", "the fake provider itself", lambda _: (), _http("image"))
-"""Asked directly, without a gateway: what the others add their latency to."""
 
 
 @dataclass
@@ -243,7 +249,7 @@ class Running:
 
 def absent(names: Sequence[str]) -> dict[str, str]:
     """Returns those of the named targets that can't run here, with the reason."""
-    return {name: reason for name in names if (reason := TARGETS[name].missing())}
+    return {name: reason for name in names if (reason := RUNNABLE[name].missing())}
 
 
 @contextlib.contextmanager
@@ -261,7 +267,7 @@ def running(name: str, origin: str, calls: int, *, program: Sequence[str] = ()) 
     """Runs a gateway in front of a provider.
 
     Args:
-        name: A key of TARGETS.
+        name: A key of RUNNABLE.
         origin: The provider's.
         calls: Calls that may be at the provider at a time, where the gateway has such a limit.
         program: What goes before the gateway's arguments in the place of the interpreter, to run it instrumented.
@@ -269,7 +275,7 @@ def running(name: str, origin: str, calls: int, *, program: Sequence[str] = ()) 
     Raises:
         NotStarted: It did not start.
     """
-    target = TARGETS[name]
+    target = RUNNABLE[name]
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         place = Place(Path(folder), free_port(), origin, calls)
         command = list(target.command(place))
@@ -323,15 +329,16 @@ def _accepts(target: Target, port: int) -> bool:
     return True
 
 
-def requests_seen(origin: str) -> int:
-    """Returns how many requests the provider has answered or is answering."""
+def stats(origin: str) -> dict[str, int]:
+    """Returns how many `requests` the provider has answered or is answering, and the `most_open` at a time."""
     place = urlsplit(origin)
     with socket.create_connection((place.hostname, place.port), 10) as connection:
         connection.sendall(b"GET /stats HTTP/1.1\r\n\r\n")
         answer = b""
         while not answer.endswith(b"}"):
             answer += connection.recv(4096)
-    return int(json.loads(answer.partition(b"\r\n\r\n")[2])["requests"])
+    found: dict[str, int] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """Transfers: 64 MiB up and down beside bare grpc.aio chunks, and pages of a list among many artifacts.
 
 The client sends and reads serialized messages of 1 MiB without parsing them, so that its own work is small and alike
-for all. `minimal` keeps the chunks in memory and neither checks nor stores anything. Each upload has bytes that the
-server has not seen. It answers a download with chunks as large as those that it got.
+for all. `minimal` keeps the chunks in memory and neither checks nor stores anything. It answers a download with chunks
+as large as those that it got. `storing` adds to it what an upload to a disk can't do without: the digest, the file and
+its flush. Each upload has bytes that the server has not seen.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ def measure(*, targets: Sequence[str], mib: int, rounds: int) -> Results:
     """Uploads and downloads at each target in turn.
 
     Args:
-        targets: `minimal`, `celeste`, `celeste-file`; the first is the reference.
+        targets: `minimal`, `storing`, `celeste`, `celeste-file`; the first is the reference.
         mib: Size of the artifact in MiB.
         rounds: How often.
     """

@@ -151,18 +151,18 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
         )
     except OSError as error:
         place = Path(error.filename or url)
-        of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        of_spool = settings.spool and settings.spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
         key = "store.spool" if of_spool else "store.url"
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
 
 
-def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path]:
-    """Returns the URL of the store and the folder of its unfinished uploads.
+def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path | None]:
+    """Returns the URL of the store and the folder of its unfinished uploads; None if they are in memory, too.
 
-    If the default place can't be written, the store is a temporary folder, and the log says so. Uploads of a store
-    without a folder are in a temporary one.
+    If the default place can't be written, the store is a temporary folder, and the log says so. Unfinished uploads to
+    S3 are in a temporary folder.
     """
 
     def temporary(kind: str) -> Path:
@@ -182,8 +182,10 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
         text = "artifacts are in a temporary folder, and gone when the server ends; set store.url to keep them"
         store_log.warning(text, default=settings.url, why=why)
     spool = settings.spool
-    if spool is None:
-        spool = _folder_of(url) / "uploads" if url.startswith("file:") else temporary("uploads")
+    if spool is None and url.startswith("file:"):
+        spool = _folder_of(url) / "uploads"
+    elif spool is None and url.startswith("s3:"):
+        spool = temporary("uploads")
     if url.startswith("s3:"):
         text = "unfinished uploads are on this server only; other servers of the store have their own: see docs/rest.md"
         store_log.info(text, spool=str(spool))

@@ -157,9 +157,9 @@ async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, 
             raise AssertionError(f"{attribute} was used")
 
     from celeste_image.store.backend import Backend
-    from celeste_image.store.uploads import Uploads
+    from celeste_image.store.file_uploads import FileUploads
 
-    store = ArtifactStore(Backend(Untouched()), Uploads(tmp_path, 0))  # type: ignore[arg-type]
+    store = ArtifactStore(Backend(Untouched()), FileUploads(tmp_path, 0))  # type: ignore[arg-type]
     for ask in (store.get, store.open, store.find, store.delete, store.committed):
         with pytest.raises(ArtifactNotFound) as caught:
             await ask(OWNER, name)

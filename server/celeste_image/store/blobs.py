@@ -8,7 +8,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 import structlog
@@ -17,7 +16,7 @@ from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
 from celeste_image.off_loop import sha256_of
 from celeste_image.store.ages import Ages
-from celeste_image.store.backend import ORPHAN_AGE, Backend
+from celeste_image.store.backend import ORPHAN_AGE, Backend, Content
 from celeste_image.store.database_index import SmallBlobs
 from celeste_image.store.reader import Data, Reader
 
@@ -52,8 +51,8 @@ class Blobs:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.damaged = 0
 
-    async def put(self, sha256: str, content: bytes | Path) -> None:
-        """Stores bytes, or a file's bytes, of this digest durably.
+    async def put(self, sha256: str, content: Content) -> None:
+        """Stores the bytes of this digest durably.
 
         Stored bytes are written again only if they are damaged, or old enough for a sweep to delete them.
 
@@ -69,7 +68,7 @@ class Blobs:
                 await self._backend.sync(path)
             else:
                 await self._backend.put(path, content)
-                if isinstance(content, Path):  # large, and hashed as it arrived: a download need not read it twice
+                if not isinstance(content, bytes):  # large, and hashed as it arrived: a download need not read it twice
                     with suppress(CelesteError, FileNotFoundError), self._backend.failures():
                         self._note_good(path, (await self._objects.head_async(path))["e_tag"])
             self._doubtful.discard(path)
