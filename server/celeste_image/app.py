@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -23,12 +24,14 @@ from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
-from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import Registry, build_providers
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.store.files import unwritable
+
+if TYPE_CHECKING:
+    from celeste_image.providers.catalog.overlay import Overlay
 
 __all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
@@ -102,7 +105,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         closing.push_async_callback(provider.close)
     registry = Registry(
         providers,
-        overlay=load_overlay(settings.catalog.file) if settings.catalog.file else None,
+        overlay=_overlay(settings.catalog.file) if settings.catalog.file else None,
         defaults=settings.defaults,
         aliases=settings.aliases,
         allow_unknown=settings.catalog.allow_unknown,
@@ -131,6 +134,12 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         workers=tools.workers,
         closing=closing,
     )
+
+
+def _overlay(file: Path) -> "Overlay":
+    from celeste_image.providers.catalog.overlay import load_overlay  # late: few operators have one
+
+    return load_overlay(file)
 
 
 def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
