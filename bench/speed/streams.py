@@ -29,15 +29,15 @@ from bench.speed.targets import ROOT, Running, provider, running, stats
 __all__ = ["count_failures", "count_refusals", "measure"]
 
 FIGURES = (
-    Figure("completed", 0),
+    Figure("completed", 0, better="more"),
     Figure("refused with RetryInfo", 0),
     Figure("lost", 0),
-    Figure("counted", 0),
-    Figure("logged", 0),
+    Figure("counted", 0, better=""),
+    Figure("logged", 0, better=""),
     Figure("KiB a call", 0, ratio=True),
     Figure("health p50 ms", 0),
     Figure("health p99 ms", 0),
-    Figure("at work", 0),
+    Figure("at work", 0, better=""),
     Figure("seconds", 1, ratio=True),
     Figure("CPU s", 1, ratio=True),
 )
