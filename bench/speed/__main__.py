@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.speed import engines, latency, memory, stalls, startup, streams, throughput, transfers
 from bench.speed.page import shown, write_page
@@ -29,13 +30,20 @@ from bench.speed.targets import RUNNABLE, TARGETS
 GRPC = ("minimal", "celeste", "celeste-file")
 TRANSFERS = ("minimal", "storing", "celeste", "celeste-file")
 BOTH = ("small", "big")
+MANY: dict[str, Any] = {
+    "kinds": ("Stream", "Generate"),
+    "calls": (5000, 20_000),
+    "rounds": 1,
+    "delay": 0,
+    "places": 64,
+}
 Measurement = Callable[[], Results]
 
 SHORT: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=3, seconds=1),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=6),
     lambda: memory.measure(targets=GRPC, images=96, rounds=1),
-    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0),
+    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
     lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=2),
     lambda: stalls.measure(targets=GRPC[:2], callers=(16,), rounds=1, requests=100),
     lambda: startup.measure(targets=GRPC[:2], rounds=1),
@@ -47,7 +55,7 @@ FULL: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(1, 4, 16, 64, 256), rounds=3, seconds=2.5),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=5, requests=15),
     lambda: memory.measure(targets=tuple(TARGETS), images=256, rounds=2),
-    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream", "Generate"), calls=(5000, 20_000), rounds=1, delay=0),
+    lambda: streams.measure(targets=GRPC[:2], **MANY),
     lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=5),
     lambda: transfers.lists(targets=GRPC[1:], artifacts=50_000, sizes=(1, 100)),
     lambda: stalls.measure(targets=GRPC, callers=(1, 16, 64), rounds=2, requests=300),
@@ -99,8 +107,7 @@ def arguments() -> argparse.ArgumentParser:
     alone = {"sizes": BOTH, "rounds": 3, "requests": 20}
     command("latency", "what a gateway adds for one caller", latency.measure, targets=everyone, **alone)
     command("memory", "many images at once", memory.measure, targets=GRPC, images=256, rounds=2)
-    many = {"kinds": ("Stream", "Generate"), "calls": (5000,), "rounds": 1, "delay": 0}
-    command("streams", "thousands of calls at once", streams.measure, targets=GRPC[:2], **many)
+    command("streams", "thousands of calls at once", streams.measure, targets=GRPC[1:2], **MANY)
     command("transfers", "up and down", transfers.measure, targets=TRANSFERS, mib=64, rounds=5)
     page = {"artifacts": 50_000, "sizes": (1, 100)}
     command("lists", "pages among many artifacts", transfers.lists, targets=GRPC[1:], **page)

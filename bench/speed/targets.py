@@ -36,9 +36,9 @@ __all__ = [
     "Target",
     "absent",
     "provider",
-    "requests_seen",
     "running",
     "side_by_side",
+    "stats",
     "turns",
 ]
 
@@ -329,15 +329,16 @@ def _accepts(target: Target, port: int) -> bool:
     return True
 
 
-def requests_seen(origin: str) -> int:
-    """Returns how many requests the provider has answered or is answering."""
+def stats(origin: str) -> dict[str, int]:
+    """Returns how many `requests` the provider has answered or is answering, and the `most_open` at a time."""
     place = urlsplit(origin)
     with socket.create_connection((place.hostname, place.port), 10) as connection:
         connection.sendall(b"GET /stats HTTP/1.1\r\n\r\n")
         answer = b""
         while not answer.endswith(b"}"):
             answer += connection.recv(4096)
-    return int(json.loads(answer.partition(b"\r\n\r\n")[2])["requests"])
+    found: dict[str, int] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found
 
 
 @contextlib.contextmanager

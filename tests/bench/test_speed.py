@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from bench.speed import provider
 from bench.speed.load import Call, checked, parsed
 from bench.speed.minimal import Artifacts, Images, client
 from bench.speed.profile import counted
+from bench.speed.streams import count_failures, count_refusals
 from bench.speed.targets import TARGETS
 from PIL import Image
 
@@ -97,6 +99,24 @@ async def test_the_minimal_gateway_streams_and_keeps_bytes() -> None:
         assert (await artifacts.WriteArtifact(iter(requests))).committed_size_bytes == len(data)
         read_back = [each.chunk.data async for each in artifacts.ReadArtifact(v1.ReadArtifactRequest(name="a"))]
         assert b"".join(read_back) == data
+
+
+LOG = """
+2026-11-30T15:44:00Z [info     ] rpc      method=/celeste.image.v1.ImageService/Stream outcome=OK seconds=0.1
+2026-11-30T15:44:01Z [info     ] rpc      method=/celeste.image.v1.ImageService/Stream outcome=QUEUE_FULL seconds=0.1
+2026-11-30T15:44:01Z [warning  ] refused  calls={'QUEUE_FULL': 12} since_start={'QUEUE_FULL': 12}
+2026-11-30T15:44:02Z [info     ] rpc      method=/celeste.image.v1.ImageService/Stream outcome=CANCELLED seconds=0.1
+2026-11-30T15:44:02Z [info     ] call     images=1 operation=generate outcome=OK
+2026-11-30T15:44:03Z [warning  ] refused  calls={'MEMORY_BUDGET': 5} since_start={'QUEUE_FULL': 12, 'MEMORY_BUDGET': 5}
+"""
+
+
+def test_what_the_server_counted_and_logged_is_read_from_its_log(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(LOG)
+    assert count_refusals(tmp_path / "log") == 17
+    assert count_failures(tmp_path / "log") == 2
+    (tmp_path / "log").write_text("")
+    assert count_refusals(tmp_path / "log") == count_failures(tmp_path / "log") == 0
 
 
 async def test_an_answer_without_an_image_is_an_error() -> None:
