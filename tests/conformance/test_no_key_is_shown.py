@@ -40,7 +40,7 @@ from celeste_image.emulate.base import Refusal
 from celeste_image.providers.base import Tools
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
-from celeste_image.telemetry import configure_logs
+from celeste_image.telemetry.logs import configure_logs
 from celeste_image.v1 import ImageServiceStub, StreamRequest
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.status import error_from_trailers

@@ -9,8 +9,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeste_image import telemetry
 from celeste_image.core.text import escaped, json_text
+from celeste_image.telemetry import logs
 
 OBEYED = (
     *("\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x90q\x9c", "a\rb", "a\nb", "\x08\x08", "\x7f", "\0", "\t"),
@@ -42,16 +42,16 @@ def test_json_stays_valid_and_has_no_control_character(text: str, ascii_only: bo
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_log_line_can_not_be_forged_or_obeyed(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
-    monkeypatch.setattr(telemetry.sys, "stderr", log)
+    monkeypatch.setattr(logs.sys, "stderr", log)
     before = structlog.get_config()
     try:
-        telemetry.configure_logs("info", form)  # type: ignore[arg-type]
+        logs.configure_logs("info", form)  # type: ignore[arg-type]
         evil = "".join(OBEYED) + "\n2026-01-01 [info] forged"
         structlog.get_logger("x").info("rpc", model=evil, models=[evil])
         try:
             raise ValueError(evil)
         except ValueError:
-            telemetry.log_bug(path=evil)
+            logs.log_bug(path=evil)
     finally:
         structlog.configure(**before)
     lines = log.getvalue().removesuffix("\n").split("\n")

@@ -30,7 +30,7 @@ def command(as_json: bool) -> int:
 
         from celeste_image.config import Settings, explain
         from celeste_image.sandbox.server import protect_process
-        from celeste_image.telemetry import configure_logs
+        from celeste_image.telemetry.logs import configure_logs
     except ModuleNotFoundError as error:
         raise click.ClickException(f"celeste doctor needs {error.name}: pip install 'celeste-image[local]'") from error
     configure_logs("error", "console")

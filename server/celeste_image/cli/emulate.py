@@ -39,7 +39,7 @@ def command(providers: tuple[str, ...], port: int, write: Path | None, usual: st
     """
     try:
         from celeste_image.emulate import EMULATED, Behavior, BehaviorUnknown, Entry, Ledger, emulating
-        from celeste_image.telemetry import configure_logs
+        from celeste_image.telemetry.logs import configure_logs
     except ModuleNotFoundError as error:
         text = f"the emulators need {error.name}; get it with: {install_hint('server')}"
         raise click.ClickException(text) from error

@@ -62,7 +62,7 @@ def check(names: tuple[str, ...], offline: bool) -> int:
     from celeste_image.providers.kit.credentials import Verdict
     from celeste_image.providers.kit.vendor import Vendor
     from celeste_image.providers.registry import build_providers
-    from celeste_image.telemetry import configure_logs
+    from celeste_image.telemetry.logs import configure_logs
 
     async def checking(vendor: Vendor | Checks) -> Checked:
         online = not offline

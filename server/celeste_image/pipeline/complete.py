@@ -27,7 +27,7 @@ from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyVerdict
-from celeste_image.telemetry import log_bug
+from celeste_image.telemetry.logs import log_bug
 
 __all__ = ["completing"]
 

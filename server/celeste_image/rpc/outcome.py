@@ -9,7 +9,7 @@ import structlog
 from celeste_image.core.errors import CelesteError, SlowReader
 from celeste_image.rpc.slow_readers import end_within
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
-from celeste_image.telemetry import log_bug
+from celeste_image.telemetry.logs import log_bug
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
 __all__ = ["ending", "logging", "reporting"]
