@@ -10,7 +10,7 @@ import grpc
 from celeste_image.core.errors import Cancelled, DeadlineExceeded
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.instruments import RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
-from celeste_image.telemetry.tracing import attached
+from celeste_image.telemetry.tracing import Value, attached
 
 __all__ = ["counted", "observing"]
 
@@ -29,7 +29,7 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
         nonlocal active
         span = None
         if tracer:
-            facts = {"rpc.system.name": "grpc", "rpc.method": name}
+            facts: dict[str, Value] = {"rpc.system.name": "grpc", "rpc.method": name}
             span = tracer.serve(name, context.invocation_metadata() or (), facts)
         began = time.monotonic()
         code, reason = grpc.StatusCode.CANCELLED.name, Cancelled.reason

@@ -41,11 +41,11 @@ class ObservedTask:
         """Whether the process has to report its phases."""
         return self._span is not None
 
-    def takes(self) -> None:
+    def takes(self, *, has_waited: bool) -> None:
         """Notes that it is the task's turn: a process is idle, or may be started."""
         self._took = time.monotonic_ns()
-        if self._span:
-            self._span.waited("wait", self._asked, self._took)
+        if self._span and has_waited:
+            self._span.past("wait", self._asked, self._took)
 
     def sends(self, *, is_new: bool) -> None:
         """Notes that the process is ready for the task; `is_new` says that it was started for it."""

@@ -127,9 +127,10 @@ class WorkerPool:
             EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
                 Metadata `at` is "start" before the process saw the task, else "work".
         """
+        has_waited = self._free.locked()
         with ObservedTask(self.name) as observed:
             async with self._free:
-                observed.takes()
+                observed.takes(has_waited=has_waited)
                 idle = await self._take()
                 worker = idle or await self._start()
                 done = False

@@ -36,8 +36,8 @@ def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
     for each in (f"{own}PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if protocol := _value(environment, each):
             if protocol != "grpc":
-                text = "this server exports by grpc alone: set it to grpc, and the endpoint to the collector's port for it"
-                raise ValueError(f"{each}: there is no protocol {protocol!r}; {text}, usually 4317")
+                text = "this server has grpc alone; set it to grpc, and the endpoint to the port for it, usually 4317"
+                raise ValueError(f"{each}: there is no protocol {protocol!r}: {text}")
             break
     return True
 
