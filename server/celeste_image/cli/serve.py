@@ -40,7 +40,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry.logs import configure_logs
-        from celeste_image.telemetry.tracing import open_tracer
+        from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
