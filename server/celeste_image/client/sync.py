@@ -51,9 +51,9 @@ from celeste_image.v1 import (
     operation_pb2,
 )
 from celeste_image.wire.artifacts import artifact_from_proto
-from celeste_image.wire.models import KINDS
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.results import event_from_proto
+from celeste_image.wire.values import enum_number
 
 __all__ = ["Client"]
 
@@ -241,7 +241,7 @@ class Client:
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
         if operation:
             check_word(operation, list(OperationKind), "operation")
-        kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
+        kind = enum_number(operation_pb2.OperationKind, operation or "unspecified")
         request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
         while True:
             try:
