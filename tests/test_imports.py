@@ -71,7 +71,10 @@ run(task, [], lambda kind, fields=None, payload=b"": None)
         ("import celeste_image.sandbox.main", ALL | {"click", "asyncio"}),
         (ENGINE, {"grpc", "google.protobuf", "obstore", "pydantic", "structlog", "asyncio"}),
         (COMPOSE, {"asyncio", "numpy", "PIL.ImageFont", "PIL.GifImagePlugin"}),
-        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE}),
+        (
+            SERVE,
+            {"rich", "opentelemetry", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE},
+        ),
         (GENERATE, SERVER | {"structlog", "rich", "celeste_image.client.aio", "celeste_image.core.card"}),
     ],
     ids=[
