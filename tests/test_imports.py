@@ -35,6 +35,8 @@ from celeste_image.cli.main import celeste
 with contextlib.suppress(click.UsageError):
     celeste.main(["generat", "x"], standalone_mode=False)
 """
+SERVED = {"opentelemetry", "prometheus_client"}
+"""What only traces and metrics need, which are off by default."""
 SERVE = """
 import contextlib, click
 from celeste_image.cli.main import celeste
@@ -73,7 +75,7 @@ run(task, [], lambda kind, fields=None, payload=b"": None)
         (COMPOSE, {"asyncio", "numpy", "PIL.ImageFont", "PIL.GifImagePlugin"}),
         (
             SERVE,
-            {"rich", "opentelemetry", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE},
+            SERVED | {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE},
         ),
         (GENERATE, SERVER | {"structlog", "rich", "celeste_image.client.aio", "celeste_image.core.card"}),
     ],

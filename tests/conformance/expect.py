@@ -66,11 +66,10 @@ def trace_problems(expect: Mapping[str, Any], trace: Mapping[str, Any]) -> list[
             caller's span above the call; `state`, its tracestate; `vendor`, the `traceparent` that the vendor got.
         trace: The same of the trace that arrived.
     """
-    found = [
-        f"trace: no span {name!r} among {trace['spans']}" for name in expect["spans"] if name not in trace["spans"]
-    ]
-    if not expect["spans"] and trace["spans"]:
-        found.append(f"trace: expected no span, got {trace['spans']}")
+    names = trace["spans"]
+    found = [f"trace: no span {name!r} among {names}" for name in expect["spans"] if name not in names]
+    if names and not expect["spans"]:
+        found.append(f"trace: expected no span, got {names}")
     for key in ("parent", "state", "vendor"):
         if key in expect:
             found += _differences(expect[key], trace[key], f"trace.{key}")
