@@ -50,6 +50,7 @@ def command(
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry.logs import configure_logs
+        from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
@@ -67,7 +68,8 @@ def command(
     try:
         settings = configuration.valid()
         configure_logs(settings.log.level, settings.log.format)
-        app = build_app(settings)
+        tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
+        app = build_app(settings, tracer=tracer)
     except (ValueError, OSError) as error:
         return refuse(configuration, environment, error, is_one_line=bool(folder))
     forget_environment()  # the providers and the store have their keys

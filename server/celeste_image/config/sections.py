@@ -34,6 +34,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "TracesSettings",
     "default_store",
     "is_secret",
     "revealed",
@@ -242,6 +243,13 @@ class LogSettings(Section):
     format: Literal["console", "json"] = "console"
 
 
+class TracesSettings(Section):
+    """`[traces]`: traces. OpenTelemetry's standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, switch them on."""
+
+    propagate: bool = True
+    """Whether vendors and inference servers get the trace context (`traceparent`, `tracestate`) with each request."""
+
+
 class Settings(BaseModel):
     """All settings of a server."""
 
@@ -253,6 +261,7 @@ class Settings(BaseModel):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
