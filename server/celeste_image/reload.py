@@ -105,7 +105,8 @@ class Reloader:
         tools = replace(open_tools(new), environment=self._environment)
         offered, _ = offer_providers(new.providers, tools)
         for name in names:
-            running, changed = self._app.registry.providers.get(name), offered.get(name)
+            running: object = self._app.registry.providers.get(name)
+            changed: object = offered.get(name)
             if isinstance(running, Vendor) and isinstance(changed, Vendor):
                 running.take_key(changed)
 

@@ -36,7 +36,7 @@ def schema(providers: Mapping[str, type[BaseModel]], kinds: Mapping[str, type[Ba
     """
     made = Settings.model_json_schema(schema_generator=_Described)
     tables: dict[str, Any] = {}
-    for name, model in (providers | kinds).items():
+    for name, model in {**providers, **kinds}.items():
         table = model.model_json_schema(schema_generator=_Described, ref_template=f"#/$defs/{name}.{{model}}")
         for inner, definition in table.pop("$defs", {}).items():
             made["$defs"][f"{name}.{inner}"] = definition

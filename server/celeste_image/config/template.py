@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -25,11 +25,11 @@ EXAMPLES: Mapping[str, Any] = {
 """An example for each table of the operator's own names."""
 
 
-def template(form: Literal["toml", "yaml"], providers: Mapping[str, type[BaseModel]]) -> str:
+def template(form: str, providers: Mapping[str, type[BaseModel]]) -> str:
     """Returns the text of a file in which every setting is a comment.
 
     Args:
-        form: The format.
+        form: `toml` or `yaml`.
         providers: The tables of the providers by name.
     """
     write = _Toml() if form == "toml" else _Yaml()
