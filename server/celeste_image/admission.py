@@ -1,6 +1,7 @@
 """Admission: hands out memory and slots to calls in order of arrival, and refuses calls when too many wait."""
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 
@@ -135,6 +136,7 @@ class Turn:
         small: Whether the call is small work.
         has_slot: Whether the call has its slot.
         is_own: Whether its slot is one of small work, not one for all.
+        since: When the call came, by `time.monotonic`.
         position: The position in the queue that was told last, from 1; 0 if none was.
         tell_at: When a new position may be told, by the clock of the event loop.
     """
@@ -142,6 +144,7 @@ class Turn:
     def __init__(self, operation: object, *, small: bool) -> None:
         self.operation, self.small = operation, small
         self.has_slot = self.is_own = False
+        self.since = time.monotonic()
         self.position, self.tell_at = 0, 0.0
         self._news = asyncio.Event()
 
@@ -190,6 +193,8 @@ class Slots:
     """
 
     def __init__(self, slots: int, queue: int, small: int = 0) -> None:
+        self.total = slots + small
+        """Slots, used and free, with those of small work."""
         self._free, self._free_small = slots, small
         self._queue = queue
         self._waiting: OrderedDict[Line, deque[Turn]] = OrderedDict()
@@ -199,6 +204,21 @@ class Slots:
         """Slots by operation; operations without one are not in it."""
         self._telling: asyncio.TimerHandle | None = None
         self._walk_at = 0.0
+
+    @property
+    def used(self) -> int:
+        """Number of calls that have a slot."""
+        return self.total - self._free - self._free_small
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait for a slot."""
+        return sum(map(len, self._waiting.values()))
+
+    def oldest_seconds(self) -> float:
+        """Returns how long the call that waits longest has waited; 0 if none waits."""
+        since = min((turn.since for turns in self._waiting.values() for turn in turns), default=None)
+        return 0.0 if since is None else time.monotonic() - since
 
     def enter(self, operation: object, *, small: bool = False) -> Turn:
         """Returns a turn, which has its slot or joins the queue.

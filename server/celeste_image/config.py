@@ -39,6 +39,7 @@ __all__ = [
     "ImageRule",
     "ImageSettings",
     "LogSettings",
+    "MetricsSettings",
     "SafetySettings",
     "SandboxSettings",
     "SecretText",
@@ -301,6 +302,23 @@ class LogSettings(Section):
     format: Literal["console", "json"] = "console"
 
 
+def _host_and_port(address: str) -> str:
+    problem = address_problem(address, least_port=0) if address else ""
+    if not problem and re.match(r"[a-z-]+:(?![0-9]+$)", address):
+        problem = "it must be host:port"
+    if problem:
+        raise ValueError(f"{address!r} is no address: {problem}")
+    return address
+
+
+class MetricsSettings(Section):
+    """`[metrics]`: metrics for Prometheus. OpenTelemetry's variables switch on their export by OTLP: see metrics.md."""
+
+    listen: Annotated[str, AfterValidator(_host_and_port)] = ""
+    """Address of the endpoint `/metrics` of this process, such as `127.0.0.1:9464`, which has no password. With port 0
+    the system chooses; the log has the port. Empty means that there is none."""
+
+
 class Settings(BaseSettings):
     """All settings of a server."""
 
@@ -319,6 +337,7 @@ class Settings(BaseSettings):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}

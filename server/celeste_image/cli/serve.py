@@ -40,6 +40,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry.logs import configure_logs
+        from celeste_image.telemetry.metrics import open_metrics
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
@@ -56,6 +57,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
     try:
         settings = Settings(**given)
         configure_logs(settings.log.level, settings.log.format)
+        metrics = open_metrics(settings.metrics.listen, os.environ)
         app = build_app(settings)
     except ValidationError as error:
         raise click.UsageError("; ".join(explain(error).splitlines())) from error
@@ -80,14 +82,17 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         except NotSealed as error:
             log.error("start", error=str(error))
             return 1
+        facts = {}
         try:
+            if metrics and (endpoint := await metrics.start()):
+                facts["metrics"] = f"http://{endpoint}/metrics"
             addresses = await server.start(settings.server.listen)
         except OSError as error:
             log.error("start", error=str(error))
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         loop.call_later(SETTLE_SECONDS, settle)
-        log.info("serving", addresses=addresses, store=settings.store.url)
+        log.info("serving", addresses=addresses, store=settings.store.url, **facts)
         await stopping.wait()
         always.cancel()
         await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
@@ -95,6 +100,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
         await server.stop(settings.server.drain_seconds)
+        if metrics:
+            await metrics.close()
         log.info("stopped")
         return 0
 

@@ -1,5 +1,6 @@
 """The pipeline of a request: one step a file, put together here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celeste_image.admission import ByteBudget, Slots
@@ -31,6 +32,7 @@ class Parts:
 
     Attributes:
         registry: The providers and models.
+        slots: The slots of each provider, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         memory: Counts the bytes that calls hold.
@@ -41,6 +43,7 @@ class Parts:
     """
 
     registry: Registry
+    slots: Mapping[str, Slots]
     images_in: ImagesIn
     store: ArtifactStore
     memory: ByteBudget
@@ -65,12 +68,11 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     """Returns the road of a candidate to its provider."""
     settings, pixels = provider.settings, parts.pixels.of(provider.name)
     sorts = provider if isinstance(provider, SortsWork) else None
-    slots = Slots(settings.concurrency, settings.queue, sorts.small_concurrency if sorts else 0)
     run = pixel_locking(provider.run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = limiting(run, slots, sorts.is_small if sorts else None)  # no slot while waiting to retry
+    run = limiting(run, parts.slots[provider.name], sorts.is_small if sorts else None)  # no slot while waiting to retry
     run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
     run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference
