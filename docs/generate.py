@@ -1,7 +1,7 @@
-"""Writes docs/metrics.md from the instruments, and docs/providers.md and docs/providers/ from the catalog and the
-recordings that hold (`make docs`).
+"""Writes the generated pages of docs/ (`make docs`).
 
-With `--check` (`make check-docs`) it names stale pages and writes nothing.
+`metrics.md` comes from the instruments; `providers.md` and `providers/` come from the catalog and from the recordings
+that hold. With `--check` (`make check-docs`) it names stale pages and writes nothing.
 """
 
 import logging

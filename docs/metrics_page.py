@@ -64,8 +64,8 @@ configuration; any other value is `_OTHER`. Prompts, keys, URLs, request ids and
 
 A combination of label values appears with its first value. In Prometheus, a counter or a gauge has one time series for
 each combination; a histogram has one for each range, one for values over all ranges, a sum and a count. The table has
-the product of the sizes of the labels. Beyond {MOST_SERIES:,} combinations of one metric, further ones are counted
-where all labels are `_OTHER`, so a counter has at most {MOST_SERIES + 1:,} time series.
+the product of the sizes of the labels. Beyond {MOST_SERIES:,} combinations of one counter or histogram, further ones
+are counted where all labels are `_OTHER`, so a counter has at most {MOST_SERIES + 1:,} time series.
 """
 PROCESS = """## The process
 

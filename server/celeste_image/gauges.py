@@ -43,6 +43,7 @@ def watch_models(registry: Registry, now: Callable[[], datetime] = lambda: datet
 
     A model ends with its last day, at midnight UTC.
     """
+    of.PROVIDER.allow(registry.providers)
     of.MODEL.allow(registry.cards)
 
     def shutdowns() -> Reading:
