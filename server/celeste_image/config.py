@@ -46,6 +46,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "TracesSettings",
     "default_store",
     "explain",
     "revealed",
@@ -319,6 +320,13 @@ class MetricsSettings(Section):
     the system chooses; the log has the port. Empty means that there is none."""
 
 
+class TracesSettings(Section):
+    """`[traces]`: traces. OpenTelemetry's standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, switch them on."""
+
+    propagate: bool = True
+    """Whether vendors and inference servers get the trace context (`traceparent`, `tracestate`) with each request."""
+
+
 class Settings(BaseSettings):
     """All settings of a server."""
 
@@ -338,6 +346,7 @@ class Settings(BaseSettings):
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TracesSettings = TracesSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}

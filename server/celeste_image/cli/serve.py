@@ -41,6 +41,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry.logs import configure_logs
         from celeste_image.telemetry.metrics import open_metrics
+        from celeste_image.telemetry.tracing import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
@@ -58,7 +59,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         settings = Settings(**given)
         configure_logs(settings.log.level, settings.log.format)
         metrics = open_metrics(settings.metrics.listen, os.environ)
-        app = build_app(settings)
+        tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
+        app = build_app(settings, tracer=tracer)
     except ValidationError as error:
         raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:

@@ -15,6 +15,9 @@ __all__ = ["Signal", "exports", "number", "resource"]
 
 Signal = Literal["traces", "metrics"]
 
+INSTANCE = str(uuid.uuid4())
+"""Id of this process, the same in traces and metrics."""
+
 
 def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
     """Returns whether a signal is exported by OTLP: a variable names the exporter, or the endpoint.
@@ -36,10 +39,8 @@ def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
     for each in (f"{own}PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if protocol := _value(environment, each):
             if protocol != "grpc":
-                text = (
-                    "this server exports by grpc alone: set it to grpc, and the endpoint to the collector's port for it"
-                )
-                raise ValueError(f"{each}: there is no protocol {protocol!r}; {text}, usually 4317")
+                text = "this server has grpc alone; set it to grpc, and the endpoint to the port for it, usually 4317"
+                raise ValueError(f"{each}: there is no protocol {protocol!r}: {text}")
             break
     return True
 
@@ -66,7 +67,7 @@ def resource() -> "Resource":
     own = {
         "service.name": "celeste",
         "service.version": version("celeste-image"),
-        "service.instance.id": str(uuid.uuid4()),
+        "service.instance.id": INSTANCE,
     }
     given = OTELResourceDetector().detect().attributes
     return Resource.create({name: value for name, value in own.items() if name not in given})
