@@ -2,16 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from concurrent import futures
 
 import aiohttp
-import grpc
 import pytest
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as service
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from tests.support.otlp import Receiver, receiving
 from tests.support.ports import free_port
 
 from celeste_image.telemetry import instruments as of
@@ -23,36 +20,17 @@ OPENMETRICS = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;
 NAME = "celeste.image.v1.ImageService/Generate"
 
 
-class Receiver(metrics_service_pb2_grpc.MetricsServiceServicer):
-    """An OTLP receiver. Keeps what it gets, with the headers."""
-
-    def __init__(self) -> None:
-        self.requests: list[service.ExportMetricsServiceRequest] = []
-        self.headers: list[dict[str, str]] = []
-
-    def Export(
-        self, request: service.ExportMetricsServiceRequest, context: grpc.ServicerContext
-    ) -> service.ExportMetricsServiceResponse:
-        self.requests.append(request)
-        self.headers.append(dict(context.invocation_metadata()))  # type: ignore[arg-type]
-        return service.ExportMetricsServiceResponse()
-
-    def metrics(self) -> dict[str, metrics_pb2.Metric]:
-        """Returns the metrics of the last message by name."""
-        (resource,) = self.requests[-1].resource_metrics
-        (scope,) = resource.scope_metrics
-        return {metric.name: metric for metric in scope.metrics}
+def last(receiver: Receiver) -> dict[str, metrics_pb2.Metric]:
+    """Returns the metrics of the last message by name."""
+    (resource,) = receiver.metrics[-1].resource_metrics
+    (scope,) = resource.scope_metrics
+    return {metric.name: metric for metric in scope.metrics}
 
 
 @pytest.fixture
-def receiver() -> Iterator[tuple[Receiver, str]]:
-    """A receiver, and its endpoint."""
-    servicer, server = Receiver(), grpc.server(futures.ThreadPoolExecutor(2))
-    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield servicer, f"http://127.0.0.1:{port}"
-    server.stop(0).wait()
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
 
 
 def record() -> None:
@@ -111,12 +89,9 @@ async def test_prometheus_reads_openmetrics_with_exemplars() -> None:
     assert not is_recording()
 
 
-async def test_otlp_has_the_values_that_prometheus_has(
-    receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    servicer, endpoint = receiver
+async def test_otlp_has_the_values_that_prometheus_has(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
         "OTEL_EXPORTER_OTLP_HEADERS": "api-key=secret",
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
         "OTEL_SERVICE_NAME": "images",
@@ -128,10 +103,10 @@ async def test_otlp_has_the_values_that_prometheus_has(
     text, *_ = await scrape(address, OPENMETRICS)
     await metrics.close()
     families = {family.name: family for family in parse_openmetrics(text)}
-    found = servicer.metrics()
-    assert servicer.headers[-1]["api-key"] == "secret"
+    found = last(receiver)
+    assert receiver.headers[-1]["api-key"] == "secret"
     resource = {
-        pair.key: pair.value.string_value for pair in servicer.requests[-1].resource_metrics[0].resource.attributes
+        pair.key: pair.value.string_value for pair in receiver.metrics[-1].resource_metrics[0].resource.attributes
     }
     assert resource["service.name"] == "images"
     assert resource["deployment.environment.name"] == "test"
@@ -162,17 +137,12 @@ async def test_otlp_has_the_values_that_prometheus_has(
     assert "celeste.images" not in found, "a metric without values is not sent"
 
 
-async def test_metrics_are_exported_at_the_interval(
-    receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    servicer, endpoint = receiver
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint)
-    variables = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "10"}
+async def test_metrics_are_exported_at_the_interval(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", receiver.endpoint)
+    variables = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": receiver.endpoint, "OTEL_METRIC_EXPORT_INTERVAL": "10"}
     metrics, address = await started(variables)
     assert address == ""
-    async with asyncio.timeout(30):
-        while len(servicer.requests) < 3:
-            await asyncio.sleep(0.01)
+    await asyncio.to_thread(receiver.wait_for, lambda: len(receiver.metrics) >= 3)
     await metrics.close()
 
 
