@@ -7,6 +7,7 @@ import sys
 import pytest
 
 SERVER = {"numpy", "obstore", "pydantic", "pydantic_settings", "PIL", "protovalidate", "ncnn", "uvloop"}
+TELEMETRY = {"opentelemetry", "prometheus_client"}
 ALL = SERVER | {"grpc", "google.protobuf", "structlog", "rich"}
 
 
@@ -60,7 +61,7 @@ import celeste_image.providers.kserve.engine
         ("import celeste_image.sandbox.main", ALL | {"click", "asyncio"}),
         (ENGINE, {"grpc", "google.protobuf", "obstore", "pydantic", "structlog", "asyncio"}),
         ("import celeste_image.engines.compose", {"asyncio", "numpy", "PIL.ImageFont"}),
-        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate"}),
+        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", *TELEMETRY}),
         (GENERATE, SERVER | {"structlog", "rich"}),
     ],
     ids=[

@@ -189,7 +189,7 @@ async def test_an_address_in_use_is_an_error() -> None:
     second = open_metrics(address, {})
     assert second
     try:
-        with pytest.raises(OSError, match=r"in use"):
+        with pytest.raises(OSError, match=rf"metrics.listen: can.t listen on {address}: Address already in use"):
             await second.start()
     finally:
         await second.close()

@@ -61,6 +61,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         metrics = open_metrics(settings.metrics.listen, os.environ)
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
+        if metrics:
+            app.closing.push_async_callback(metrics.close)  # before the parts that gauges read
     except ValidationError as error:
         raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
@@ -102,8 +104,6 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
         await server.stop(settings.server.drain_seconds)
-        if metrics:
-            await metrics.close()
         log.info("stopped")
         return 0
 

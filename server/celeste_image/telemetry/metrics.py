@@ -9,6 +9,7 @@ While metrics are off, neither prometheus_client nor OpenTelemetry is imported.
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -101,7 +102,11 @@ class Metrics:
 
             endpoint = Endpoint(partial(self._page, self._exposition))
             self._closing.push_async_callback(endpoint.close)
-            address = await endpoint.start(self._listen)
+            try:
+                address = await endpoint.start(self._listen)
+            except OSError as error:
+                why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                raise OSError(f"metrics.listen: can't listen on {self._listen}: {why}") from error
         delay = LoopDelay()
         self._closing.callback(LOOP_DELAY.watch(delay.read))
         self._run(delay.watch())
