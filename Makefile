@@ -125,8 +125,8 @@ bench: .venv/dev .venv-litellm-proxy/ready ## Measure speed and memory beside ot
 	$(BIN)/python -m bench.speed short --out out/bench/short.json
 
 bench-full: .venv/dev .venv-litellm-proxy/ready ## Measure the same at length, and write the tables of docs/performance.md
-	$(BIN)/python -m bench.speed full --out bench/results.json
-	$(BIN)/python -m bench.speed page bench/results.json
+	$(BIN)/python -m bench.speed full --out bench/results.json; code=$$?; \
+		$(BIN)/python -m bench.speed page bench/results.json && exit $$code  # the page tells what went wrong, too
 
 gateways: .venv-litellm-proxy/ready ## Install the gateways that `make bench` compares with (Go, Cargo)
 	bench/speed/gateways.sh

@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from bench.serving import PROGRAM, Process, celeste
 from bench.speed.machine import tree
 from bench.speed.targets import provider
 from tests.support.ports import free_port
+from tests.support.traces import joined, strace
 
 from celeste_image import v1
 
@@ -41,6 +41,8 @@ CALLERS = 12
 START_SECONDS = 120
 TRACED = 20
 ANSWER_BYTES = 20_000
+LOG = "-wal"
+"""End of the name of SQLite's log, whose sync is a commit."""
 REBUILT = "-shm"
 """End of the name of SQLite's shared memory, which is made anew after a crash and so needs no sync."""
 OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
@@ -131,21 +133,23 @@ def killed(folder: Path, config: Path, times: int) -> bool:
     """Kills a server so many times; prints a line for each tenth, and returns whether all was good."""
     chance = random.Random(SEED)
     known: dict[str, str] = {}
+    fresh: dict[str, str] = {}
     found: Counter[str] = Counter()
     under_way = 0
     settings = {"CONFIG": str(config), "STORE__URL": (folder / "store").as_uri(), "STORE__SWEEP_MINUTES": "0.05"}
-    for number in range(1, times + 1):
-        fresh: dict[str, str] = {}
+    for number in range(times + 1):
         with celeste(free_port(), **settings) as server:
-            under_way += asyncio.run(saving(server.address, chance, fresh, server, chance.uniform(0.1, 1.5)))
-        known |= fresh
-        with celeste(free_port(), **settings) as server:
-            wrong = asyncio.run(looked(server.address, known if number % 10 == 0 or number == times else fresh))
-        found += wrong
-        if wrong or number % 10 == 0 or number == times:
-            said = ", ".join(f"{count} {what}" for what, count in wrong.items()) or "none lost, none half"
-            print(f"{number:3} kills, {len(known)} acknowledged, {under_way} under way: {said}", flush=True)
-    good = not found and bool(known)
+            is_full = number % 10 == 0 or number == times  # else what was acknowledged before the last kill
+            wrong = asyncio.run(looked(server.address, known if is_full else fresh))
+            found += wrong
+            if number and (wrong or is_full):
+                said = ", ".join(f"{count} {what}" for what, count in wrong.items()) or "none lost, none half"
+                print(f"{number:3} kills, {len(known)} acknowledged, {under_way} under way: {said}", flush=True)
+            if number < times:
+                fresh = {}
+                under_way += asyncio.run(saving(server.address, chance, fresh, server, chance.uniform(0.1, 1.5)))
+                known |= fresh
+    good = not found and len(known) >= times
     print(f"{times} kills: {'good' if good else f'NOT GOOD {dict(found)}'}; seed {SEED}")
     return good
 
@@ -157,11 +161,12 @@ def traced(folder: Path, config: Path) -> bool:
         return True
     trace, store = folder / "trace", folder / "traced"
     # -D: the tracer is no parent of the server, which so gets its signals.
-    strace = ["strace", "-D", "-f", "-y", "-qq", "-s", "300", "-o", str(trace), "-e", f"trace={SYSCALLS}"]
+    program = [*strace(str(trace), SYSCALLS, "-D", "-s", "300"), *PROGRAM]
     settings = {"CONFIG": str(config), "STORE__URL": store.as_uri()}
-    with celeste(free_port(), program=[*strace, *PROGRAM], **settings) as server:
+    with celeste(free_port(), program=program, **settings) as server:
+        started = len(trace.read_text(errors="replace").splitlines())
         asyncio.run(one_by_one(server.address))
-    good, answers = judged(trace.read_text(errors="replace").splitlines(), str(store))
+    good, answers = judged(joined(trace.read_text(errors="replace").splitlines()[started:]), str(store))
     print(f"{answers} acknowledgements traced: {'each after the sync of its writes' if good else 'NOT GOOD'}")
     return good
 
@@ -173,46 +178,33 @@ async def one_by_one(address: str) -> None:
             await v1.ImageServiceStub(channel).Generate(request)
 
 
-def joined(lines: list[str]) -> Iterator[str]:
-    """Yields a trace's calls as they ended: those that another thread interrupted are on two lines."""
-    begun: dict[str, str] = {}
-    for line in lines:
-        pid = line.split(maxsplit=1)[0]
-        if line.endswith("<unfinished ...>"):
-            begun[pid] = line.removesuffix("<unfinished ...>")
-        elif found := re.match(r"\d+ +<\.\.\. \w+ resumed>(.*)", line):
-            yield begun.pop(pid, "") + found[1]
-        else:
-            yield line
+def judged(calls: list[str], store: str) -> tuple[bool, int]:
+    """Returns whether each answer left after a commit of its own with nothing unsynced, and the number of answers.
 
-
-def judged(lines: list[str], store: str) -> tuple[bool, int]:
-    """Returns whether no answer left while a write to the store was unsynced, and the number of answers after writes.
-
-    A file that was written must be synced, and so must the folder that got a new name by a rename or a link. An answer
-    is a message of `ANSWER_BYTES` or more, which holds the image.
+    A file that was written must be synced, and so must the folder that got a new name by a rename or a link. The calls
+    of the client are one by one, so the third answer needs three commits. An answer is a message of `ANSWER_BYTES` or
+    more, which holds the image.
     """
     unsynced: set[str] = set()
-    good, answers, wrote = True, 0, False
-    for line in joined(lines):
-        if found := re.search(r"\b(fsync|fdatasync|msync|sync_file_range)\(\d+<([^>]+)>", line):
-            unsynced.discard(found[2])
-        elif found := re.search(r"\b(?:write|pwrite64|writev|pwritev)\(\d+<([^>]+)>", line):
+    good, answers, commits = True, 0, 0
+    for call in calls:
+        if found := re.match(r"(?:fsync|fdatasync|msync|sync_file_range)\(\d+<([^>]+)>.*= 0$", call):
+            commits += found[1] in unsynced and found[1].endswith(LOG)
+            unsynced.discard(found[1])
+        elif found := re.match(r"(?:write|pwrite64|writev|pwritev)\(\d+<([^>]+)>", call):
             if found[1].startswith(store) and not found[1].endswith(REBUILT):
                 unsynced.add(found[1])
-                wrote = True
-        elif found := re.search(r'\b(?:rename|renameat2?|link|linkat)\(.*"([^"]+)"[^"]*\) = 0$', line):
+        elif found := re.match(r'(?:rename|renameat2?|link|linkat)\(.*"([^"]+)"[^"]*\) = 0$', call):
             if found[1].startswith(store):
                 unsynced.add(os.path.dirname(found[1]))
-        elif found := re.search(r"\bsend(?:msg|to)\(\d+<(?:TCP|socket)[^>]*>.*= (\d+)$", line):
-            if not wrote or int(found[1]) < ANSWER_BYTES:
+        elif re.match(r"send(?:msg|to)\(\d+<(?:TCP|socket)", call):
+            if sum(map(int, re.findall(r"iov_len=(\d+)", call))) < ANSWER_BYTES:
                 continue
             answers += 1
-            good = good and not unsynced
-            if unsynced:
-                print(f"  sent before the sync of {sorted(unsynced)}: {line[:120]}")
-            wrote = False
-    return good and answers > 0, answers
+            if unsynced or commits < answers:
+                good = False
+                print(f"  answer {answers} after {commits} commits, not synced: {sorted(unsynced)}")
+    return good and answers == TRACED, answers
 
 
 def main() -> int:

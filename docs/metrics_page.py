@@ -50,7 +50,7 @@ Sums go up from the start of the process (cumulative). The last export is at the
 
 ## Exemplars
 
-With [traces](traces.md) on, a histogram keeps for each of its ranges the last value that came from a recorded trace,
+With [traces](tracing.md) on, a histogram keeps for each of its ranges the last value that came from a recorded trace,
 with the trace's id. So a slow call on a dashboard leads to its trace.
 
 ## Names

@@ -244,7 +244,10 @@ def test_an_unreadable_file_is_named(tmp_path: Path, data: bytes, words: str) ->
             "celeste.toml: server.listen: '127.0.0.1:99999' is no address: the port",
         ),
         ("[metrics]\nlisten = '9464'", "celeste.toml: metrics.listen: '9464' is no address: the port is missing"),
-        ("[metrics]\nlisten = 'unix:/x'", "celeste.toml: metrics.listen: 'unix:/x' is no address: it must be host:port"),
+        (
+            "[metrics]\nlisten = 'unix:/x'",
+            "celeste.toml: metrics.listen: 'unix:/x' is no address: it must be host:port",
+        ),
         ("[server]\nlisten = ['localhost:-1']", "celeste.toml: server.listen: 'localhost:-1' is no address: the port"),
         (
             "[server]\nlisten = ['127.0.0.1']",

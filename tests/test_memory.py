@@ -54,6 +54,33 @@ def test_freed_memory_goes_back_to_the_system_after_a_burst() -> None:
     assert left < 0.3 * most
 
 
+IMAGES = """
+import resource
+from celeste_image import memory
+
+memory.limit_arenas()
+
+def images():
+    kept = [b"x" * 1_600_000 for _ in range(4)]
+    return len(b"".join(kept))
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+for _ in range(3):
+    images()
+before = faults()
+for _ in range(10):
+    images()
+print(faults() - before)
+"""
+
+
+def test_the_next_images_take_the_pages_of_those_before() -> None:
+    made = subprocess.run([sys.executable, "-c", IMAGES], capture_output=True, text=True, check=True)
+    assert int(made.stdout) < 1000, "each page of each image was taken from the system anew"
+
+
 def threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 

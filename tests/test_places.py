@@ -1,10 +1,13 @@
 """Places that can't be written: a home on a read-only disk, none at all, odd variables."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from tests.support.stores import OWNER
+from tests.support.uploads import NAME, begin
 
 from celeste_image import config
 from celeste_image.app import build_app
@@ -94,6 +97,18 @@ def test_a_user_without_a_home_has_no_weights_and_no_folder_in_the_working_folde
     homeless(monkeypatch)
     assert packages.root().is_absolute()
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_store_in_memory_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a server that is killed leaves none behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    app = build_app(Settings(store={"url": "memory:///", "reserve_bytes": 0}))  # type: ignore[arg-type]
+    try:
+        await begin(app.store, 7)
+        assert await app.store.committed(OWNER, NAME) == (7, None)
+        assert not [name for name in os.listdir(tmp_path) if "uploads" in name]
+    finally:
+        await app.close()
 
 
 @pytest.mark.parametrize(("url", "is_told"), [("s3://bucket/prefix", True), ("memory:///", False)])

@@ -27,7 +27,7 @@ from celeste_image import v1
 
 __all__ = ["compose", "upscale"]
 
-COMPOSE_FIGURES = (Figure("images/s", 2), Figure("cores used", 2), Figure("p50 ms", 0))
+COMPOSE_FIGURES = (Figure("images/s", 2, better="more"), Figure("cores used", 2, better=""), Figure("p50 ms", 0))
 UPSCALE_FIGURES = (Figure("seconds", 2, ratio=True), Figure("CPU s", 2, ratio=True))
 PHOTO = ROOT / "docs" / "images" / "astronaut.jpg"
 MODEL = "local/realesrgan-animevideov3"

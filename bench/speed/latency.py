@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.speed.load import drive, engine
+from bench.speed.load import check, drive, engine
 from bench.speed.results import Figure, Results
 from bench.speed.targets import PROVIDER, WISHES, side_by_side, turns
 
@@ -30,7 +30,8 @@ def measure(*, targets: Sequence[str], sizes: Sequence[str], rounds: int, reques
         for size in sizes:
             wish, load = f"{size}-{DELAY}", f"{WISHES[size]}, 1 caller"
             for target in started:
-                drive(target.base, target.target.call(wish), WARM_UP, 1)
+                errors = check(target.base, target.target.call(wish), WARM_UP, 1)
+                results.failed(f"{load}, each image read", target.name, errors)
             for order in turns(started, rounds):
                 alone = drive(upstream.base, PROVIDER.call(wish), requests, 1).figures()
                 for target in order:

@@ -3,6 +3,9 @@
 A ratio is taken within a round, since other work on the machine moves both of its sides; the median of these is quoted
 with the least and the largest. A run says that it is too noisy to quote if other processes took more than a tenth of
 the machine, or if the ratios of one cell are further apart than a third of their median.
+
+Two runs agree on a ratio if their medians are no further apart than the spread that either prints for it. The rounds of
+a run share the gateways' processes, so they can't show what a fresh start of these changes: 15 % are always allowed.
 """
 
 import json
@@ -11,25 +14,38 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from bench.speed.machine import Load, described
 
-__all__ = ["Figure", "Results", "agreement", "read", "write"]
+__all__ = ["Comparison", "Figure", "Results", "agreement", "read", "write"]
 
 MOST_OTHERS = 0.10
 """Part of the machine's processors that other processes may take in a run that is quoted."""
 MOST_SPREAD = 0.33
 """Distance between the least and the largest ratio of a cell, as a part of the median, in a run that is quoted."""
 
+LEAST_APART = 0.15
+"""Part by which the medians of two runs may always differ."""
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A column: its name with the unit, digits after the point, and whether ratios to the reference are quoted."""
+    """A column.
+
+    Attributes:
+        name: Its name, with the unit.
+        digits: Digits after the point.
+        ratio: Whether ratios to the reference are quoted.
+        better: Whether more or less of it is better; empty if neither is.
+        worst: Whether the largest of the rounds is quoted, in the place of the median.
+    """
 
     name: str
     digits: int = 1
     ratio: bool = False
+    better: Literal["more", "less", ""] = "less"
+    worst: bool = False
 
 
 Rounds = list[dict[str, float]]
@@ -83,32 +99,40 @@ class Results:
         return self
 
     def value(self, load: str, target: str, figure: str) -> float:
-        """Returns the median of a figure."""
-        return median(each[figure] for each in self.rounds[load][target])
+        """Returns what is quoted of a figure: the median of the rounds, or the largest."""
+        quoted = max if any(each.worst for each in self.figures if each.name == figure) else median
+        return quoted(each[figure] for each in self.rounds[load][target])
 
-    def ratios(self, load: str, target: str, figure: str) -> list[float]:
-        """Returns a figure's ratio to the reference in each round, in ascending order; empty without a reference."""
-        theirs = self.rounds[load].get(self.reference, [])
+    def ratios(self, load: str, target: str, figure: str, base: str = "") -> list[float]:
+        """Returns a figure's ratio to that of another target in each round, in ascending order.
+
+        Args:
+            load: The load.
+            target: Whose figure it is.
+            figure: Its name.
+            base: The other target; the reference if empty. Without rounds of it, there are no ratios.
+        """
+        theirs = self.rounds[load].get(base or self.reference, [])
         pairs = zip(self.rounds[load][target], theirs, strict=False)
         return sorted(ours[figure] / base[figure] for ours, base in pairs if base.get(figure) and figure in ours)
 
-    def spreads(self) -> dict[str, float]:
-        """Returns the distance between the least and the largest ratio as a part of the median, by cell and figure."""
-        found = {}
-        for load, targets in self.rounds.items():
-            for target in targets:
-                for figure in self.figures:
-                    ratios = self.ratios(load, target, figure.name) if figure.ratio else []
-                    if len(ratios) > 1 and target != self.reference and (middle := median(ratios)):
-                        found[f"{load}, {target}, {figure.name}"] = (ratios[-1] - ratios[0]) / abs(middle)
-        return found
+    def cells(self) -> dict[str, list[float]]:
+        """Returns the ratios to the reference that are quoted, by load, target and figure."""
+        return {
+            f"{load}, {target}, {figure.name}": ratios
+            for load, targets in self.rounds.items()
+            for target in targets
+            for figure in self.figures
+            if figure.ratio and target != self.reference
+            if (ratios := self.ratios(load, target, figure.name)) and median(ratios)
+        }
 
     def doubts(self) -> list[str]:
         """Returns why the run is not fit to quote; empty if it is."""
         found = []
         if self.others > MOST_OTHERS:
             found.append(f"other processes took {self.others:.0%} of the machine")
-        wide = {cell: spread for cell, spread in self.spreads().items() if spread > MOST_SPREAD}
+        wide = {cell: wide for cell, ratios in self.cells().items() if (wide := spread(ratios)) > MOST_SPREAD}
         if wide:
             worst = max(wide, key=wide.__getitem__)
             found.append(f"{len(wide)} of the ratios spread over more than {MOST_SPREAD:.0%}, most of all {worst}")
@@ -132,9 +156,10 @@ class Results:
     def notes(self) -> Iterable[str]:
         """Yields the lines below the table: the verdict, errors and absent targets."""
         rounds = max((len(each) for targets in self.rounds.values() for each in targets.values()), default=0)
+        load = f", load by {self.settings['load']}" if "load" in self.settings else ""
         yield (
-            f"{self.began}, rounds: {rounds}, {self.seconds:.0f} s; Celeste at {self.machine['celeste']}; load average "
-            f"{self.load_average:g} at the start; other processes took {self.others:.0%} of the machine."
+            f"{self.began}, rounds: {rounds}, {self.seconds:.0f} s{load}; Celeste at {self.machine['celeste']}; load "
+            f"average {self.load_average:g} at the start; other processes took {self.others:.0%} of the machine."
         )
         doubts = self.doubts()
         yield f"**Too noisy to quote**: {'; '.join(doubts)}." if doubts else "Fit to quote."
@@ -169,24 +194,41 @@ def loaded(saved: dict[str, Any]) -> Results:
     return Results(figures=[Figure(**each) for each in saved["figures"]], **values)
 
 
-def agreement(first: Sequence[Results], second: Sequence[Results]) -> list[tuple[str, float, float, bool]]:
-    """Compares the ratios of two runs.
+def spread(ratios: Sequence[float]) -> float:
+    """Returns the distance between the least and the largest of ascending ratios, as a part of their median."""
+    return (ratios[-1] - ratios[0]) / abs(median(ratios))
 
-    Returns the cell, both medians, and whether the spreads of the two meet, for each ratio that both runs have.
-    """
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ratio in two runs: the medians, and how far apart these may be, as a part of the first."""
+
+    cell: str
+    first: float
+    second: float
+    allowed: float
+
+    @property
+    def apart(self) -> float:
+        """How far the second median is from the first, as a part of it."""
+        return (self.second - self.first) / abs(self.first)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the medians are no further apart than they may be."""
+        return abs(self.apart) <= self.allowed
+
+
+def agreement(first: Sequence[Results], second: Sequence[Results]) -> list[Comparison]:
+    """Compares each ratio that two runs have in common."""
     found = []
-    theirs = {each.command: each for each in second}
-    for ours in first:
-        other = theirs.get(ours.command)
-        for load, targets in ours.rounds.items():
-            for target in targets:
-                if other is None or target not in other.rounds.get(load, {}) or target == ours.reference:
-                    continue
-                for figure in (each.name for each in ours.figures if each.ratio):
-                    one, two = (run.ratios(load, target, figure) for run in (ours, other))
-                    if one and two:
-                        meet = one[0] <= two[-1] and two[0] <= one[-1]
-                        found.append((f"{ours.command}: {load}, {target}, {figure}", median(one), median(two), meet))
+    theirs = {each.command: each.cells() for each in second}
+    for run in first:
+        others = theirs.get(run.command, {})
+        for cell, ratios in run.cells().items():
+            if other := others.get(cell):
+                allowed = max(LEAST_APART, spread(ratios), spread(other))
+                found.append(Comparison(f"{run.command}: {cell}", median(ratios), median(other), allowed))
     return found
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.speed.load import check
 from bench.speed.machine import cpu_seconds, resident_mib, tree
 from bench.speed.results import Figure, Results
-from bench.speed.targets import TARGETS, absent, provider, running
+from bench.speed.targets import TARGETS, NotStarted, absent, provider, running
 
 __all__ = ["command", "measure"]
 
@@ -47,9 +47,13 @@ def measure(*, targets: Sequence[str], rounds: int) -> Results:
     there = [name for name in targets if name not in without]
     results = Results("startup", "Start and rest", there[0], FIGURES, {"rounds": rounds}, without)
     with provider() as upstream:
-        for name in there:  # from the disk into the cache
-            with running(name, upstream.base, 4):
-                pass
+        for name in tuple(there):  # from the disk into the cache
+            try:
+                with running(name, upstream.base, 4):
+                    pass
+            except NotStarted as error:
+                without[name] = str(error)
+                there.remove(name)
         for number in range(rounds):
             for name in there[number % len(there) :] + there[: number % len(there)]:
                 with running(name, upstream.base, 4) as server:

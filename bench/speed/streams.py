@@ -1,13 +1,17 @@
-"""Many calls at once: 5,000 `Stream`s or `Generate`s, 100 to a connection. How did each end, and at what memory?
+"""Many calls at once: 5,000 or 20,000 `Stream`s or `Generate`s, 100 to a connection. How did each end?
 
 Callers are processes of their own, 5,000 calls each. A call is `completed`, `refused` with RetryInfo, or `lost`: ended
-in any other way. `logged` counts the lines in the server's log that have the status of a refusal or of a lost call; a
-gateway that sheds calls in silence logs fewer than it lost.
+in any other way. `counted` is the server's own number of refusals, from its last line about them; `logged` counts the
+lines of its log about calls that ended otherwise than well. A gateway that sheds calls in silence counts and logs fewer
+than were refused or lost. `at work` is the most that the provider had open at a time; `KiB a call` is the growth of the
+server's memory until its peak, for each call that was made.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
+import re
 import subprocess
 import sys
 import time
@@ -18,29 +22,35 @@ from urllib.parse import urlsplit
 
 import grpc
 from bench.speed.load import percentile
-from bench.speed.machine import Peak, resident_mib
+from bench.speed.machine import Peak, cpu_seconds, resident_mib
 from bench.speed.results import Figure, Results
-from bench.speed.targets import ROOT, Running, provider, running
+from bench.speed.targets import ROOT, Running, provider, running, stats
 
-__all__ = ["measure"]
+__all__ = ["count_failures", "count_refusals", "measure"]
 
 FIGURES = (
-    Figure("completed", 0),
-    Figure("refused", 0),
+    Figure("completed", 0, better="more"),
+    Figure("refused with RetryInfo", 0),
     Figure("lost", 0),
-    Figure("logged", 0),
-    Figure("seconds", 1, ratio=True),
+    Figure("counted", 0, better=""),
+    Figure("logged", 0, better=""),
     Figure("KiB a call", 0, ratio=True),
+    Figure("health p50 ms", 0),
     Figure("health p99 ms", 0),
+    Figure("at work", 0, better=""),
+    Figure("seconds", 1, ratio=True),
+    Figure("CPU s", 1, ratio=True),
 )
 EACH_CONNECTION, EACH_PROCESS = 100, 5000
 DEADLINE = 500
 PROBE_SECONDS = 0.05
-PLACES = 64
-"""Calls that may be at the provider at a time. The others wait in the queue."""
+LOG_SECONDS = 1.5
+COUNTED = re.compile(r"\brefused\b.*since_start=(\{.*?\})")
 
 
-def measure(*, targets: Sequence[str], kinds: Sequence[str], calls: Sequence[int], rounds: int, delay: int) -> Results:
+def measure(
+    *, targets: Sequence[str], kinds: Sequence[str], calls: Sequence[int], rounds: int, delay: int, places: int
+) -> Results:
     """Opens so many calls at once at each target, in a fresh server each time.
 
     Args:
@@ -49,25 +59,22 @@ def measure(*, targets: Sequence[str], kinds: Sequence[str], calls: Sequence[int
         calls: Numbers of calls.
         rounds: How often.
         delay: Milliseconds that the provider takes for an image.
+        places: Calls that may be at the provider at a time. The others wait in the queue, which has room for them all.
     """
-    settings = {"kinds": list(kinds), "calls": list(calls), "delay": delay, "places": PLACES, "ended": {}}
+    settings = {"kinds": list(kinds), "calls": list(calls), "delay": delay, "places": places, "ended": {}}
     results = Results("streams", "Many calls at once", targets[0], FIGURES, settings)
-    with provider() as upstream:
-        for kind in kinds:
-            for number in calls:
-                for _ in range(rounds):
-                    for name in targets:
-                        with running(name, upstream.base, PLACES) as server:
-                            _round(results, f"{number:,} x {kind}", server, kind, number, delay)
+    for number, kind, _, name in itertools.product(calls, kinds, range(rounds), targets):
+        with provider() as upstream, running(name, upstream.base, places) as server:
+            _round(results, f"{number:,} x {kind}", server, upstream, kind, number, delay)
     return results.close()
 
 
-def _round(results: Results, load: str, server: Running, kind: str, calls: int, delay: int) -> None:
+def _round(results: Results, load: str, server: Running, upstream: Running, kind: str, calls: int, delay: int) -> None:
     command = [sys.executable, "-m", "bench.speed.streams", server.base, kind, str(delay)]
     one = subprocess.run([*command, "1"], cwd=ROOT, capture_output=True, text=True, check=True, input="\n")
     if json.loads(one.stdout)["outcomes"] != {"completed": 1}:
         raise RuntimeError(f"{server.name}: the first call failed: {one.stdout}")
-    idle = resident_mib(server.pid)
+    idle, spent = resident_mib(server.pid), cpu_seconds(server.pid)
     counts = [min(EACH_PROCESS, calls - begun) for begun in range(0, calls, EACH_PROCESS)]
     callers = [
         subprocess.Popen([*command, str(count)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -85,18 +92,23 @@ def _round(results: Results, load: str, server: Running, kind: str, calls: int, 
         health = asyncio.run(_health(server.base, callers)) if server.name != "minimal" else []
         told = [json.loads(process.communicate()[0]) for process in callers]
         seconds = time.monotonic() - began
+    time.sleep(LOG_SECONDS)  # the server says its number of refusals a little later
     outcomes: Counter[str] = sum((Counter(each["outcomes"]) for each in told), Counter())
     lost = outcomes.total() - outcomes["completed"] - outcomes["refused"]
     figures = {
         "completed": float(outcomes["completed"]),
-        "refused": float(outcomes["refused"]),
+        "refused with RetryInfo": float(outcomes["refused"]),
         "lost": float(lost),
-        "logged": float(_logged(server.log)),
-        "seconds": seconds,
+        "counted": float(count_refusals(server.log)),
+        "logged": float(count_failures(server.log)),
         "KiB a call": (peak.mib - idle) * 1024 / calls,
+        "at work": float(stats(upstream.base)["most_open"]),
+        "seconds": seconds,
+        "CPU s": cpu_seconds(server.pid) - spent,
     }
     if health:
-        figures["health p99 ms"] = 1000 * percentile(sorted(health), 0.99)
+        health.sort()
+        figures |= {f"health p{part} ms": 1000 * percentile(health, part / 100) for part in (50, 99)}
     results.add(load, server.name, figures)
     ended = {what: number for what, number in outcomes.items() if what not in ("completed", "refused")}
     results.settings["ended"][f"{load}, {server.name}"] = ended
@@ -104,7 +116,17 @@ def _round(results: Results, load: str, server: Running, kind: str, calls: int, 
         results.failed(load, server.name, ended)
 
 
-def _logged(log: Path) -> int:
+def count_refusals(log: Path) -> int:
+    """Returns the number of refusals that the server counted since its start."""
+    counts = [0]
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            if found := COUNTED.search(line):
+                counts.append(sum(map(int, re.findall(r": (\d+)", found[1]))))
+    return max(counts)
+
+
+def count_failures(log: Path) -> int:
     """Returns how many calls the log says were refused or ended otherwise than well."""
     count = 0
     with log.open(errors="replace") as lines:

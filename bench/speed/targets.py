@@ -28,15 +28,17 @@ __all__ = [
     "OURS",
     "PROVIDER",
     "ROOT",
+    "RUNNABLE",
     "TARGETS",
     "WISHES",
+    "NotStarted",
     "Running",
     "Target",
     "absent",
     "provider",
-    "requests_seen",
     "running",
     "side_by_side",
+    "stats",
     "turns",
 ]
 
@@ -173,6 +175,10 @@ def _litellm_rs(place: Place) -> Sequence[str]:
     return [str(LITELLM_RS.program), "--config", "gateway.yaml"]
 
 
+def _storing(place: Place) -> Sequence[str]:
+    return [sys.executable, "-m", "bench.speed.storing", "--port", str(place.port), "--folder", str(place.folder)]
+
+
 OURS = {"PYTHONPATH": str(ROOT)}
 LITELLM = Target(
     "litellm",
@@ -207,8 +213,15 @@ TARGETS = {
         LITELLM_RS,
     )
 }
+STORING = Target("storing", "bare chunks with digest, file and flush", _storing, _grpc, variables=OURS)
+"""No gateway: the floor under a transfer that is checked and stored."""
+RUNNABLE = TARGETS | {STORING.name: STORING}
 PROVIDER = Target("provider", "the fake provider itself", lambda _: (), _http("image"))
 """Asked directly, without a gateway: what the others add their latency to."""
+
+
+class NotStarted(RuntimeError):
+    """A gateway did not start; the message has the last line of its log."""
 
 
 @dataclass
@@ -236,7 +249,7 @@ class Running:
 
 def absent(names: Sequence[str]) -> dict[str, str]:
     """Returns those of the named targets that can't run here, with the reason."""
-    return {name: reason for name in names if (reason := TARGETS[name].missing())}
+    return {name: reason for name in names if (reason := RUNNABLE[name].missing())}
 
 
 @contextlib.contextmanager
@@ -254,15 +267,15 @@ def running(name: str, origin: str, calls: int, *, program: Sequence[str] = ()) 
     """Runs a gateway in front of a provider.
 
     Args:
-        name: A key of TARGETS.
+        name: A key of RUNNABLE.
         origin: The provider's.
         calls: Calls that may be at the provider at a time, where the gateway has such a limit.
         program: What goes before the gateway's arguments in the place of the interpreter, to run it instrumented.
 
     Raises:
-        RuntimeError: It did not start; the message has the end of its log.
+        NotStarted: It did not start.
     """
-    target = TARGETS[name]
+    target = RUNNABLE[name]
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         place = Place(Path(folder), free_port(), origin, calls)
         command = list(target.command(place))
@@ -286,7 +299,8 @@ def _process(
     try:
         while not _accepts(target, port):
             if started.poll() is not None or time.monotonic() - began > START_SECONDS:
-                raise RuntimeError(f"{target.name} did not start: {log.read_text(errors='replace')[-2000:]}")
+                last = log.read_text(errors="replace").strip().rpartition("\n")[2]
+                raise NotStarted(f"it did not start: {last[-500:]}")
             time.sleep(0.01)
         yield Running(target, f"http://127.0.0.1:{port}", started.pid, time.monotonic() - began, log)
     finally:
@@ -315,15 +329,16 @@ def _accepts(target: Target, port: int) -> bool:
     return True
 
 
-def requests_seen(origin: str) -> int:
-    """Returns how many requests the provider has answered or is answering."""
+def stats(origin: str) -> dict[str, int]:
+    """Returns how many `requests` the provider has answered or is answering, and the `most_open` at a time."""
     place = urlsplit(origin)
     with socket.create_connection((place.hostname, place.port), 10) as connection:
         connection.sendall(b"GET /stats HTTP/1.1\r\n\r\n")
         answer = b""
         while not answer.endswith(b"}"):
             answer += connection.recv(4096)
-    return int(json.loads(answer.partition(b"\r\n\r\n")[2])["requests"])
+    found: dict[str, int] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found
 
 
 @contextlib.contextmanager
@@ -341,8 +356,8 @@ def side_by_side(names: Sequence[str], calls: int) -> Iterator[tuple[Running, li
             if name not in without:
                 try:
                     started.append(stack.enter_context(running(name, upstream.base, calls)))
-                except RuntimeError as error:
-                    without[name] = str(error).strip().splitlines()[-1]
+                except NotStarted as error:
+                    without[name] = str(error)
         if not started:
             raise RuntimeError(f"no gateway started: {without}")
         yield upstream, started, without

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from bench.speed.load import check, drive, engine
 from bench.speed.machine import cpu_seconds
 from bench.speed.results import Figure, Results
-from bench.speed.targets import TARGETS, WISHES, Running, requests_seen, side_by_side, turns
+from bench.speed.targets import TARGETS, WISHES, Running, side_by_side, stats, turns
 
 __all__ = ["measure", "within"]
 
 FIGURES = (
-    Figure("req/s", 1, ratio=True),
+    Figure("req/s", 1, ratio=True, better="more"),
     Figure("CPU s/1000", 2, ratio=True),
     Figure("p50 ms", 1),
     Figure("p99 ms", 1),
@@ -56,17 +56,17 @@ def measure(
 
 def _pilot(target: Running, size: str, callers: int, seconds: float) -> int:
     """Warms a target up, and returns about how many requests it answers in that time."""
-    sample = drive(target.base, target.target.call(f"{size}-0"), max(FEWEST_EACH * callers, FEWEST), callers)
+    sample = drive(target.base, target.target.call(f"{size}-0"), max(callers, FEWEST), callers)
     return min(MOST, max(FEWEST_EACH * callers, FEWEST, int(sample.figures()["req/s"] * seconds)))
 
 
 def _turn(
     results: Results, load: str, target: Running, size: str, callers: int, requests: int, upstream: Running
 ) -> None:
-    seen, before = requests_seen(upstream.base), cpu_seconds(target.pid)
+    seen, before = stats(upstream.base)["requests"], cpu_seconds(target.pid)
     sample = drive(target.base, target.target.call(f"{size}-0"), requests, callers)
     cpu = cpu_seconds(target.pid) - before
-    if (asked := requests_seen(upstream.base) - seen) < requests:
+    if (asked := stats(upstream.base)["requests"] - seen) < requests:
         sample.errors["answered without the provider"] += requests - asked
     results.add(load, target.name, sample.figures() | {"CPU s/1000": 1000 * cpu / requests})
     results.failed(load, target.name, sample.errors)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -26,7 +27,6 @@ from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipe
 from celeste_image.pipeline.limit import slots_of
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
-from celeste_image.providers.catalog.overlay import load_overlay
 from celeste_image.providers.registry import Registry, build_providers
 from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.sandbox.workers import Workers
@@ -35,6 +35,9 @@ from celeste_image.store.files import unwritable
 from celeste_image.telemetry.instruments import CATEGORY
 from celeste_image.telemetry.series import is_recording
 from celeste_image.telemetry.tracing import Tracer
+
+if TYPE_CHECKING:
+    from celeste_image.providers.catalog.overlay import Overlay
 
 __all__ = ["App", "build_app", "open_decoders", "open_tools"]
 
@@ -120,7 +123,7 @@ def build_app(
         closing.push_async_callback(provider.close)
     registry = Registry(
         providers,
-        overlay=load_overlay(settings.catalog.file) if settings.catalog.file else None,
+        overlay=_overlay(settings.catalog.file) if settings.catalog.file else None,
         defaults=settings.defaults,
         aliases=settings.aliases,
         allow_unknown=settings.catalog.allow_unknown,
@@ -162,6 +165,12 @@ def build_app(
     )
 
 
+def _overlay(file: Path) -> "Overlay":
+    from celeste_image.providers.catalog.overlay import load_overlay  # late: few operators have one
+
+    return load_overlay(file)
+
+
 def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
     """Returns the store. `closing` removes its temporary folders.
 
@@ -180,18 +189,18 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
         )
     except OSError as error:
         place = Path(error.filename or url)
-        of_spool = settings.spool and spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        of_spool = settings.spool and settings.spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
         key = "store.spool" if of_spool else "store.url"
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
 
 
-def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path]:
-    """Returns the URL of the store and the folder of its unfinished uploads.
+def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path | None]:
+    """Returns the URL of the store and the folder of its unfinished uploads; None if they are in memory, too.
 
-    If the default place can't be written, the store is a temporary folder, and the log says so. Uploads of a store
-    without a folder are in a temporary one.
+    If the default place can't be written, the store is a temporary folder, and the log says so. Unfinished uploads to
+    S3 are in a temporary folder.
     """
 
     def temporary(kind: str) -> Path:
@@ -211,8 +220,10 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
         text = "artifacts are in a temporary folder, and gone when the server ends; set store.url to keep them"
         store_log.warning(text, default=settings.url, why=why)
     spool = settings.spool
-    if spool is None:
-        spool = _folder_of(url) / "uploads" if url.startswith("file:") else temporary("uploads")
+    if spool is None and url.startswith("file:"):
+        spool = _folder_of(url) / "uploads"
+    elif spool is None and url.startswith("s3:"):
+        spool = temporary("uploads")
     if url.startswith("s3:"):
         text = "unfinished uploads are on this server only; other servers of the store have their own: see docs/rest.md"
         store_log.info(text, spool=str(spool))
@@ -231,6 +242,7 @@ def open_tools(settings: Settings) -> Tools:
         "pipeline",
         size=images.decoders,
         seconds=images.decoder_seconds,
+        limits=_limits(images),
         decode_outputs=images.decode_outputs,
         workers=workers,
     )

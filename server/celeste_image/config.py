@@ -153,7 +153,8 @@ class ServerSettings(Section):
     inline_default_bytes: Annotated[int, Field(ge=0, le=3 * MIB)] = 2 * MIB
     """Images of up to this size in total are inside the response, unless the request sets its own limit."""
     concurrent_streams: Annotated[int, Field(ge=1)] = 100
-    """Concurrent calls per connection."""
+    """Concurrent calls per connection. Times the connections, it is the only bound of the calls that gRPC keeps
+    until the server takes them, at most 100 KiB each with the first 64 KiB of the request."""
     drain_seconds: Annotated[float, Field(ge=0)] = 30
     """Time for running calls to finish after SIGTERM."""
     budget_bytes: Annotated[int, Field(ge=MIB)] = 512 * MIB
@@ -187,7 +188,7 @@ class StoreSettings(Section):
     """For S3: `endpoint`, `region`, `aws_access_key_id` ...; the usual AWS variables supply missing ones."""
     spool: Path | None = None
     """Local folder for uploads that are not complete; each server needs its own. Unset means `uploads` in the
-    store's folder, or a temporary folder for a store without one."""
+    store's folder, the memory of a store in memory, or a temporary folder for S3."""
     retention_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 168
     """How long artifacts are kept after they were last stored; 0 means forever."""
     memory_bytes: Annotated[int, Field(ge=MIB)] = 1024 * MIB

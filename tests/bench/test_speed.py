@@ -1,4 +1,4 @@
-"""The benches of speed: the fake provider, the minimal gateway, how load is read, and what a result says of itself."""
+"""The benches of speed: the fake provider, the minimal gateway, how load is read, and how a profile is counted."""
 
 import hashlib
 import io
@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,16 +15,12 @@ import pytest
 from bench.speed import provider
 from bench.speed.load import Call, checked, parsed
 from bench.speed.minimal import Artifacts, Images, client
-from bench.speed.page import PAGE, RUN, tables
 from bench.speed.profile import counted
-from bench.speed.results import Figure, Results, agreement, read, write
+from bench.speed.streams import count_failures, count_refusals
 from bench.speed.targets import TARGETS
-from bench.speed.throughput import within
 from PIL import Image
 
 from celeste_image import v1
-
-MACHINE: dict[str, Any] = {"celeste": "0000000"}
 
 
 @asynccontextmanager
@@ -104,6 +101,24 @@ async def test_the_minimal_gateway_streams_and_keeps_bytes() -> None:
         assert b"".join(read_back) == data
 
 
+LOG = """
+2026-11-30T15:44:00Z [info     ] rpc      method=/celeste.image.v1.ImageService/Stream outcome=OK seconds=0.1
+2026-11-30T15:44:01Z [info     ] rpc      method=/celeste.image.v1.ImageService/Stream outcome=QUEUE_FULL seconds=0.1
+2026-11-30T15:44:01Z [warning  ] refused  calls={'QUEUE_FULL': 12} since_start={'QUEUE_FULL': 12}
+2026-11-30T15:44:02Z [info     ] rpc      method=/celeste.image.v1.ImageService/Stream outcome=CANCELLED seconds=0.1
+2026-11-30T15:44:02Z [info     ] call     images=1 operation=generate outcome=OK
+2026-11-30T15:44:03Z [warning  ] refused  calls={'MEMORY_BUDGET': 5} since_start={'QUEUE_FULL': 12, 'MEMORY_BUDGET': 5}
+"""
+
+
+def test_what_the_server_counted_and_logged_is_read_from_its_log(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(LOG)
+    assert count_refusals(tmp_path / "log") == 17
+    assert count_failures(tmp_path / "log") == 2
+    (tmp_path / "log").write_text("")
+    assert count_refusals(tmp_path / "log") == count_failures(tmp_path / "log") == 0
+
+
 async def test_an_answer_without_an_image_is_an_error() -> None:
     async with serving() as url:
         body = json.dumps({"prompt": "no size and no delay"}).encode()
@@ -139,71 +154,8 @@ def test_h2load_without_a_result_is_an_error() -> None:
         parsed("could not connect", [], 4, 1)
 
 
-def results(*rounds: tuple[float, float], others: float = 0.0) -> Results:
-    """Returns results of a gateway beside the minimal one, with their requests a second."""
-    figures = (Figure("req/s", ratio=True), Figure("p99 ms"))
-    made = Results(
-        "throughput", "Throughput", "minimal", figures, {"sizes": ["small"], "callers": [64]}, machine=MACHINE
-    )
-    for base, ours in rounds:
-        made.add("30 KB, 64 callers", "minimal", {"req/s": base, "p99 ms": 90})
-        made.add("30 KB, 64 callers", "celeste", {"req/s": ours, "p99 ms": 150})
-    made.others = others
-    return made
-
-
-def test_ratios_are_taken_within_a_round() -> None:
-    quiet = results((100, 200), (50, 105), (80, 152))
-    assert quiet.ratios("30 KB, 64 callers", "celeste", "req/s") == [1.9, 2.0, 2.1]
-    assert "| 30 KB, 64 callers | celeste | 152.0 (x2.00 [1.90-2.10]) | 150.0 |" in quiet.table()
-    assert "Fit to quote." in quiet.table()
-
-
-@pytest.mark.parametrize(
-    ("noisy", "why"),
-    [
-        (results((100, 200), (100, 201), others=0.2), "other processes took 20% of the machine"),
-        (results((100, 150), (100, 250), (100, 200)), "1 of the ratios spread over more than 33%"),
-    ],
-)
-def test_a_run_that_is_too_noisy_to_quote_says_so(noisy: Results, why: str) -> None:
-    assert why in noisy.doubts()[0]
-    assert "**Too noisy to quote**" in noisy.table()
-
-
-def test_errors_and_absent_targets_are_told() -> None:
-    wrong = results((100, 200))
-    wrong.failed("30 KB, 64 callers", "celeste", {"UNAVAILABLE": 2})
-    wrong.absent["bifrost"] = "not installed: make gateways"
-    assert wrong.doubts() == ["2 errors"]
-    assert "* 2 x 30 KB, 64 callers, celeste: UNAVAILABLE" in wrong.table()
-    assert "* bifrost is absent: not installed: make gateways" in wrong.table()
-
-
-def test_two_runs_agree_if_their_spreads_meet(tmp_path: Any) -> None:
-    first, near, far = results((100, 190), (100, 210)), results((100, 205), (100, 230)), results((100, 300), (100, 310))
-    write(tmp_path / "near.json", [near])
-    (again,) = read(tmp_path / "near.json")
-    assert again.table() == near.table()
-    assert agreement([first], [again]) == [("throughput: 30 KB, 64 callers, celeste, req/s", 2.0, 2.175, True)]
-    assert [meet for *_, meet in agreement([first], [far])] == [False]
-
-
-def test_the_curve_tells_the_requests_within_a_bound() -> None:
-    curve = results((100, 200))
-    curve.add("30 KB, 256 callers", "minimal", {"req/s": 120, "p99 ms": 400})
-    curve.add("30 KB, 256 callers", "celeste", {"req/s": 260, "p99 ms": 1800})
-    lines = within(curve).splitlines()
-    assert lines[2] == "| minimal | none | 100 | 100 | 120 | 120 | 120 |"
-    assert lines[3] == "| celeste | none | none | 200 | 200 | 200 | 260 |"
-
-
-def test_the_page_shows_what_the_last_full_run_printed() -> None:
-    assert tables(read(RUN) if RUN.exists() else []) in PAGE.read_text()
-
-
 def test_a_profile_counts_packages_and_functions_by_self_and_with_callees() -> None:
-    ours, python = "/work/server/celeste_image", "/lib/python3.11"
+    ours, python = "/checkout/server/celeste_image", "/lib/python3.11"
     rpc, store = f"generate ({ours}/rpc/images.py:3)", f"put ({ours}/store/blobs.py:5)"
     packages, functions = counted(
         [

@@ -55,7 +55,11 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "% render" not in text
 
 
-def test_a_closed_standard_error_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_error_shows_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing goes to standard output instead, which may be the image."""
     monkeypatch.setattr(sys, "stderr", None)
     with progress_shown() as shown:
         work(shown)
+    assert capsys.readouterr().out == ""

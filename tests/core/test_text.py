@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from celeste_image.core.text import escaped, json_text
 from celeste_image.telemetry import logs
+from celeste_image.telemetry.lines import plain_line
 
 OBEYED = (
     *("\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x90q\x9c", "a\rb", "a\nb", "\x08\x08", "\x7f", "\0", "\t"),
@@ -59,3 +60,17 @@ def test_a_log_line_can_not_be_forged_or_obeyed(form: str, monkeypatch: pytest.M
     if form == "json":
         assert [json.loads(line)["event"] for line in lines] == ["rpc", "bug"]
         assert json.loads(lines[0])["model"] == json.loads(json.dumps(evil))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"event": "a b", "model": "bench/image", "seconds": 0.25, "images": 1},
+        {"event": "x" * 40, "peer": "ipv4:127.0.0.1:5", "text": "two words", "empty": "", "quote": "it's", "a": "b=c"},
+        {"level": "warning", "none": None, "list": ["a b"], "Zeta": True, "é": "日本"},
+    ],
+)
+def test_a_plain_line_is_the_console_renderers(facts: dict[str, object]) -> None:
+    event = {"event": "call", "level": "info", "timestamp": "2026-11-30T12:00:00.000000Z"} | facts
+    assert plain_line(dict(event)) == structlog.dev.ConsoleRenderer(colors=False)(None, "info", dict(event))

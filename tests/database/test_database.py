@@ -13,7 +13,7 @@ import pytest
 from tests.support.waiting import until
 
 from celeste_image.database import Database, probe
-from celeste_image.database.database import TOGETHER
+from celeste_image.database.database import READERS, TOGETHER
 from celeste_image.database.schema import STEPS
 
 INSERT = "INSERT INTO small_blobs (sha256, data) VALUES (?, ?)"
@@ -38,6 +38,16 @@ async def put(database: Database, number: int) -> None:
 async def count(database: Database) -> int:
     (rows,) = await database.read(lambda db: db.execute("SELECT count(*) FROM small_blobs").fetchone())
     return int(rows)
+
+
+async def count_by_all_readers(database: Database) -> list[int]:
+    together = threading.Barrier(READERS)
+
+    def work(db: sqlite3.Connection) -> int:
+        together.wait(10)
+        return int(db.execute("SELECT count(*) FROM small_blobs").fetchone()[0])
+
+    return await asyncio.gather(*(database.read(work) for _ in range(READERS)))
 
 
 class Held:
@@ -168,13 +178,12 @@ async def test_a_database_that_nobody_closes_ends_its_thread(path: Path) -> None
 async def test_a_file_that_is_no_longer_in_its_place_takes_no_writes(path: Path, database: Database, how: str) -> None:
     """What is written into a deleted file would be gone with the process."""
     await put(database, 1)
-    assert await count(database) == 1
     os.rename(path, path.with_name("away"))
     if how == "replaced":
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
     with pytest.raises(OSError):  # noqa: PT011  # any kind
         await put(database, 2)
-    assert await count(database) == 1
+    assert await count_by_all_readers(database) == [1] * READERS, "a reader has the file open from the beginning"
     os.rename(path.with_name("away"), path)
     await put(database, 2)
     assert await count(database) == 2
@@ -215,6 +224,21 @@ def test_a_file_that_is_no_database_is_an_error_of_the_disk(path: Path, content:
     with pytest.raises(OSError, match="database") as caught:
         Database(path)
     assert caught.value.filename == str(path)
+
+
+def test_a_server_that_starts_waits_for_another_that_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (a)")
+        other.execute("BEGIN IMMEDIATE")
+
+        def ends(seconds: float) -> None:
+            waits.append(seconds)
+            other.execute("COMMIT")
+
+        monkeypatch.setattr("celeste_image.database.database.time.sleep", ends)
+        Database(path).close()
+    assert len(waits) == 1
 
 
 def test_servers_that_start_together_make_one_new_file(path: Path) -> None:

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from tests.support.command import CELESTE
 from tests.support.stores import name_of
+from tests.support.traces import joined, strace
 
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError
@@ -130,7 +131,6 @@ CALL = re.compile(
     r"pwrite64\(\d+<(?P<written>[^>]*)>|"
     r"(?:sendmsg|sendto|write|writev)\(\d+<(?:UNIX|socket|unix)[^>]*>(?P<sent>.*)"
 )
-SENDING = ("sendmsg(", "sendto(", "write(", "writev(")
 SENT = re.compile(r"artifacts/sha256-([0-9a-f]{64})")
 
 
@@ -145,14 +145,15 @@ async def test_each_acknowledgement_comes_after_its_flushes(tmp_path: Path) -> N
     folder, trace = tmp_path, tmp_path / "trace"
     store, address = folder / "store", f"unix:{folder}/s"
     command = [*CELESTE, "serve", "--listen", address, "--store", store.as_uri()]
-    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,pwrite64,sendmsg,sendto,write,writev"
-    traced = ["strace", "-f", "-y", "-s", "20000", "-o", str(trace), "-e", calls]
+    calls = "fsync,fdatasync,rename,renameat,renameat2,pwrite64,sendmsg,sendto,write,writev"
+    traced = strace(str(trace), calls, "-s", "20000")
     environment = os.environ | {"CELESTE_STORE__RESERVE_BYTES": "0"}
     with (tmp_path / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*traced, *command, stdout=log, stderr=log, env=environment)
     try:
         async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(100):
             await channel.channel_ready()
+        started = len(trace.read_text(errors="replace").splitlines())
         async with AsyncClient(address) as client:
             data = random.randbytes(3_000_000)
             names = [(await client.upload(data)).name, (await client.upload(data[:SMALL])).name]
@@ -170,7 +171,7 @@ async def test_each_acknowledgement_comes_after_its_flushes(tmp_path: Path) -> N
     commits = 0
     is_flushed = True  # whether all that was written to the database's log is on the disk
     told: dict[str, int] = {}
-    for line in joined(trace.read_text(errors="replace").splitlines()):
+    for line in joined(trace.read_text(errors="replace").splitlines()[started:]):
         match = CALL.search(line)
         if match is None:
             continue
@@ -184,6 +185,7 @@ async def test_each_acknowledgement_comes_after_its_flushes(tmp_path: Path) -> N
             for digest in SENT.findall(match["sent"]):
                 if f"artifacts/sha256-{digest}" in names and digest not in told:
                     assert is_flushed, "it was acknowledged before its entry was on the disk"
+                    assert commits > len(told), "it was acknowledged before its entry was written"
                     told[digest] = commits
         elif match["new"] and match["new"].startswith(str(store)):
             renamed.append((len(flushed), match["old"], match["new"]))
@@ -198,23 +200,3 @@ async def test_each_acknowledgement_comes_after_its_flushes(tmp_path: Path) -> N
     large = {Path(new).name for _, _, new in renamed}
     assert names[0].rpartition("-")[2] in large
     assert names[1].rpartition("-")[2] not in large
-
-
-def joined(lines: list[str]) -> list[str]:
-    """Returns the lines of a trace with calls in one piece: strace splits those of several threads.
-
-    A call is at its end, when a flush is done, but what is sent is at its beginning.
-    """
-    begun: dict[str, str] = {}
-    whole = []
-    for line in lines:
-        thread, _, rest = line.partition(" ")
-        if "<unfinished ...>" in rest:
-            begun[thread] = rest.partition("<unfinished ...>")[0]
-            if rest.lstrip().startswith(SENDING):
-                whole.append(begun.pop(thread))
-        elif match := re.search(r"<\.\.\. \w+ resumed>(.*)", rest):
-            whole.append(begun.pop(thread, "") + match[1])
-        else:
-            whole.append(rest)
-    return whole

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
+from PIL.PngImagePlugin import PngInfo
 from tests.support import pictures
 from tests.support.mutations import mended
 from tests.support.vendors import InProcess
@@ -19,9 +20,9 @@ from celeste_image.core.edits import Mask, Polarity
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.off_loop import INLINE_BYTES
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.imaging.pixels_engine import run
+from celeste_image.off_loop import INLINE_BYTES
 from celeste_image.sandbox.frames import Frame
 
 
@@ -243,6 +244,26 @@ async def test_an_operator_may_have_every_image_decoded() -> None:
                 assert await tools.pixels.facts(damaged) == ("image/png", 40, 30)
         finally:
             await tools.pixels.close()
+
+
+@pytest.mark.parametrize(
+    "narrow", [{}, {"max_bytes": 1024}, {"max_pixels": 4096}, {"max_side": 64}, {"max_text_bytes": 100}], ids=str
+)
+async def test_the_operators_limits_hold_for_images_of_vendors(narrow: dict[str, int]) -> None:
+    texts = PngInfo()
+    texts.add_text("a", "b" * 200)
+    image = pictures.encoded(Image.effect_noise((80, 60), 50), pnginfo=texts)
+    tools = open_tools(Settings(images=ImageSettings(**narrow)))
+    work = tools.pixels.of("somebody")
+    try:
+        if not narrow:
+            assert await work.facts(image) == ("image/png", 80, 60)
+            return
+        for call in (work.facts(image), work.preview(image)):
+            with pytest.raises(ProviderFailed, match=r"used: has .* are allowed"):
+                await call
+    finally:
+        await work.close()
 
 
 async def test_a_preview_is_small() -> None:

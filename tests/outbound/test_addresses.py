@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.hosts import Host, listening
 from yarl import URL
@@ -432,16 +433,29 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(LABELS | PIECES | st.text(max_size=3), max_size=8).map("".join))
+@example("a.example.:443/")
+@example("me@a.example")
+@example("ß.example")
 def test_every_text_is_a_request_or_a_refusal(text: str) -> None:
     """Nothing else is raised: not by the parsers, not by IDNA, not when httpx builds the request or a redirect."""
     http = Http(Hosts(frozenset({"*"})))
     for url in (text, "https://" + text, f"https://a.example/{text}"):
-        try:
-            request = http.request("GET", url)
-        except OriginRefused:
-            continue
         with contextlib.suppress(OriginRefused):
-            http._redirected(request, Reply(302, httpx.Headers({"location": text.encode("utf-8", "replace")})))
+            request = http.request("GET", url)
+            check_target(request)
+            check_target(
+                http._redirected(request, Reply(302, httpx.Headers({"location": text.encode("utf-8", "replace")})))
+            )
+
+
+def check_target(request: Request) -> None:
+    """Holds what is sent against httpx's and the standard library's own reading of the URL."""
+    ours, theirs, again = request.origin, httpx.URL(request.url), urlsplit(request.url)
+    assert request.url.isascii()
+    assert (ours.scheme, theirs.scheme, again.scheme) == ("https", "https", "https")
+    assert ours.host.strip("[]") == theirs.raw_host.decode() == again.hostname != ""
+    assert ours.port == (theirs.port or 443) == (again.port or 443)
+    assert not (theirs.userinfo or ours.host.endswith("."))
 
 
 @pytest.mark.parametrize("host", ODD_HOSTS)

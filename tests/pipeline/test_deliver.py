@@ -43,12 +43,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bytes that the store made digests of."""
     seen: list[bytes] = []
 
-    async def digest_of(data: bytes) -> str:
+    async def sha256_of(data: bytes) -> str:
         seen.append(data)
         return hashlib.sha256(data).hexdigest()
 
-    monkeypatch.setattr(blobs, "digest_of", digest_of)
-    monkeypatch.setattr("celeste_image.store.artifacts.digest_of", digest_of)
+    monkeypatch.setattr(blobs, "sha256_of", sha256_of)
+    monkeypatch.setattr("celeste_image.store.artifacts.sha256_of", sha256_of)
     return seen
 
 

@@ -20,9 +20,17 @@ from tests.support.waiting import until
 from celeste_image.core.events import Event, Picture
 from celeste_image.rpc import refusals
 from celeste_image.rpc.receive import CALL_BYTES
-from celeste_image.v1 import GenerateRequest, GetServerInfoRequest, ImageServiceStub, ModelServiceStub, StreamRequest
+from celeste_image.v1 import (
+    GenerateRequest,
+    GetServerInfoRequest,
+    ImageServiceStub,
+    ModelServiceStub,
+    Operation,
+    StreamRequest,
+)
 
 MIB = 1 << 20
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 IMAGES = {"max_bytes": MIB}
 NO_MEMORY = ("RESOURCE_EXHAUSTED", "MEMORY_BUDGET", True)
 
@@ -89,6 +97,58 @@ async def test_calls_that_find_no_room_are_counted_and_logged(monkeypatch: pytes
                 await ImageServiceStub(channel).Generate(GenerateRequest(model="nobody/nothing", prompt="a fox"))
             await asyncio.sleep(0)
             assert not refused(logs), "other errors are no refusals"
+
+
+class Held(FakeProvider):
+    """A provider whose calls wait until they are let go."""
+
+    def __init__(self, concurrency: int, queue: int) -> None:
+        super().__init__([PAINTER], run=self._paint)
+        self.settings = self.Settings(concurrency=concurrency, queue=queue)
+        self.go = asyncio.Event()
+
+    async def _paint(self, request: Any, candidate: Any) -> AsyncGenerator[Event, None]:
+        await self.go.wait()
+        yield Picture(pictures.plain(8, 8), "image/png", 8, 8)
+
+
+@pytest.mark.parametrize("kind", ["Stream", "Generate"])
+async def test_each_of_many_calls_is_completed_or_refused_with_a_time_to_retry(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """With 4 places and 20 in the queue, 24 of 200 calls are answered. The others are refused, counted and logged."""
+    monkeypatch.setattr(refusals, "LOG_SECONDS", 0.05)
+    provider = Held(concurrency=4, queue=20)
+    generate = GenerateRequest(model="fake/one", prompt="a fox")
+    ended: Counter[object] = Counter()
+
+    async def call(channel: grpc.aio.Channel) -> None:
+        stub = ImageServiceStub(channel)
+        try:
+            if kind == "Generate":
+                images = (await stub.Generate(generate)).result.images
+            else:
+                request = StreamRequest(operation=Operation(generate=generate))
+                images = [each async for each in stub.Stream(request)][-1].event.completed.result.images
+            ended[len(images)] += 1
+        except grpc.aio.AioRpcError as error:
+            ended[reason(error)] += 1
+
+    async with running([provider], server={"request_bytes": 64 << 10}) as server:
+        with capture_logs() as logs:
+            async with (
+                grpc.aio.insecure_channel(server.address, options=OWN_CONNECTION) as one,
+                grpc.aio.insecure_channel(server.address, options=OWN_CONNECTION) as other,
+                asyncio.TaskGroup() as calls,
+            ):
+                for _ in range(100):
+                    calls.create_task(call(one))
+                    calls.create_task(call(other))
+                await until(lambda: ended.total() == 176)
+                provider.go.set()
+            await until(lambda: refused(logs) and refused(logs)[-1]["since_start"] == {"QUEUE_FULL": 176})
+    assert ended == {1: 24, ("RESOURCE_EXHAUSTED", "QUEUE_FULL", True): 176}
+    assert Counter(line["outcome"] for line in logs if line["event"] == "rpc") == {"OK": 24, "QUEUE_FULL": 176}
 
 
 def refused(logs: list[Any]) -> list[Any]:

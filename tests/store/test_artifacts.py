@@ -13,7 +13,7 @@ from tests.support import stores
 from tests.support.stores import OTHER, OWNER, StoreSetup
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name
-from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
+from celeste_image.core.errors import ArtifactNotFound, RangeExceeded
 from celeste_image.store import CHUNK_BYTES, ArtifactStore, open_store
 from celeste_image.store.index import LINEAGES
 
@@ -157,9 +157,9 @@ async def test_names_that_no_artifact_can_have_never_reach_the_store(name: str, 
             raise AssertionError(f"{attribute} was used")
 
     from celeste_image.store.backend import Backend
-    from celeste_image.store.uploads import Uploads
+    from celeste_image.store.file_uploads import FileUploads
 
-    store = ArtifactStore(Backend(Untouched()), Uploads(tmp_path, 0))  # type: ignore[arg-type]
+    store = ArtifactStore(Backend(Untouched()), FileUploads(tmp_path, 0))  # type: ignore[arg-type]
     for ask in (store.get, store.open, store.find, store.delete, store.committed):
         with pytest.raises(ArtifactNotFound) as caught:
             await ask(OWNER, name)
@@ -287,16 +287,6 @@ def test_an_unknown_option_is_named_without_its_value(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="secret_acess_key") as caught:
         open_store("s3://bucket/", tmp_path, options={"secret_acess_key": "hush"})
     assert "hush" not in str(caught.value)
-
-
-async def test_a_digest_that_the_caller_has_is_not_computed_again(setup: StoreSetup) -> None:
-    sha256 = hashlib.sha256(PNG).hexdigest()
-    assert (await setup.store.put(OWNER, PNG, sha256=sha256)).sha256 == sha256
-    assert await setup.store.get(OWNER, artifact_name(sha256)) == PNG
-    wrong = "1" * 64
-    await setup.store.put(OWNER, PNG, sha256=wrong)
-    with pytest.raises(ArtifactDamaged):
-        await setup.store.get(OWNER, artifact_name(wrong))
 
 
 def test_folders_are_created_with_parents_and_private(tmp_path: Path) -> None:

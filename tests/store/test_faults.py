@@ -26,8 +26,8 @@ from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.store import CHUNK_BYTES
 from celeste_image.store import open as opening
 from celeste_image.store.artifacts import ArtifactStore
+from celeste_image.store.file_uploads import FileUploads
 from celeste_image.store.open import DATABASE, open_backend
-from celeste_image.store.uploads import Uploads
 
 SMALL = b"small"
 LARGE = os.urandom(3 * CHUNK_BYTES)
@@ -123,7 +123,7 @@ async def test_a_full_disk_under_the_database_is_storage_full_and_heals(on_disk:
 
 
 async def test_below_the_reserve_nothing_begins(on_disk: StoreSetup) -> None:
-    store = ArtifactStore(on_disk.backend, Uploads(on_disk.spool, 0), 0, reserve_bytes=1 << 60)
+    store = ArtifactStore(on_disk.backend, FileUploads(on_disk.spool, 0), 0, reserve_bytes=1 << 60)
     with pytest.raises(StorageFull):
         await store.check_room()
     with pytest.raises(StorageFull):
@@ -132,7 +132,7 @@ async def test_below_the_reserve_nothing_begins(on_disk: StoreSetup) -> None:
 
 
 async def test_below_the_reserve_of_the_spool_only_uploads_stop(on_disk: StoreSetup) -> None:
-    store = ArtifactStore(on_disk.backend, Uploads(on_disk.spool, 1 << 60))
+    store = ArtifactStore(on_disk.backend, FileUploads(on_disk.spool, 1 << 60))
     await store.check_room()
     await store.put(OWNER, SMALL)
     with pytest.raises(StorageFull):

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.stores import OWNER, StoreSetup, name_of, setup_at, swept
-from tests.support.uploads import send
+from tests.support.stores import OTHER, OWNER, StoreSetup, name_of, setup_at, swept
+from tests.support.uploads import begin, send
 
-from celeste_image.core.errors import StorageFull
+from celeste_image.core.errors import DigestMismatch, StorageFull, StorageUnavailable
 from celeste_image.store import ArtifactStore, open_store
+from celeste_image.store.file_uploads import FileUploads
 from celeste_image.store.memory import OBJECT_BYTES, MemoryObjects
+from celeste_image.store.object_index import ObjectIndex
 from celeste_image.store.open import open_backend
-from celeste_image.store.uploads import Uploads
 
 MIB = 1 << 20
 DATAS = [bytes([n]) * (MIB // 2) for n in range(4)]
@@ -24,6 +25,11 @@ DATAS = [bytes([n]) * (MIB // 2) for n in range(4)]
 def small(tmp_path: Path) -> StoreSetup:
     """Room for three of the four."""
     return setup_at(open_backend("memory:///", {}, 2 * MIB), tmp_path / "spool")
+
+
+def free_of(setup: StoreSetup) -> int:
+    assert isinstance(setup.backend.objects, MemoryObjects)
+    return setup.backend.objects.free_bytes
 
 
 async def test_a_full_memory_says_so_and_keeps_what_it_has(small: StoreSetup) -> None:
@@ -41,22 +47,96 @@ async def test_a_full_memory_says_so_and_keeps_what_it_has(small: StoreSetup) ->
     await store.put(OWNER, b"few")
 
 
-async def test_an_upload_waits_for_room(small: StoreSetup) -> None:
-    store, last = small.store, DATAS[3]
+@pytest.mark.parametrize("in_files", [True, False], ids=["in files", "in memory"])
+async def test_an_upload_waits_for_room(tmp_path: Path, in_files: bool) -> None:
+    setup = setup_at(open_backend("memory:///", {}, 2 * MIB), tmp_path / "spool", in_files)
+    store, last = setup.store, DATAS[3]
     for data in DATAS[:3]:
         await store.put(OWNER, data)
     with pytest.raises(StorageFull):
         await send(store, last, name_of(last))
-    assert await store.committed(OWNER, name_of(last)) == (len(last), None)
+    size, artifact = await store.committed(OWNER, name_of(last))
+    assert (size == len(last)) == in_files, "those in memory have no room of their own"
+    assert size
+    assert not artifact
     await store.delete(OWNER, name_of(DATAS[0]))
-    small.clock.ahead = timedelta(hours=2)
+    setup.clock.ahead = timedelta(hours=2)
     assert await swept(store) == (0, 1, 0)
-    await send(store, last, name_of(last), start=len(last))
+    await send(store, last, name_of(last), start=size)
     assert await store.get(OWNER, name_of(last)) == last
 
 
+async def test_the_bytes_of_an_upload_are_counted_once(small: StoreSetup) -> None:
+    """Until it is complete they are the upload's, and then the artifact's: there would be no room for both."""
+    data, records = bytes(range(256)) * 4 * 1300, 2 * 1024
+    free = free_of(small)
+    await begin(small.store, len(data), data, name_of(data))
+    assert free_of(small) == free - len(data)
+    await send(small.store, data, name_of(data), start=len(data))
+    assert free - len(data) - records < free_of(small) < free - len(data)
+    assert await small.store.get(OWNER, name_of(data)) == data
+    for owner in (OWNER, OTHER):
+        await small.store.delete(owner, name_of(data))
+    small.clock.ahead = timedelta(hours=2)
+    assert await swept(small.store) == (0, 1, 0)
+    assert free_of(small) == free
+
+
+@pytest.mark.parametrize("end", ["deleted", "deleted while open", "wrong", "too long", "idle", "known"])
+async def test_an_upload_that_ends_gives_its_room_back(small: StoreSetup, end: str) -> None:
+    store, data = small.store, DATAS[0]
+    if end == "known":
+        await store.put(OTHER, data)
+    free = free_of(small)
+    await begin(store, len(data), data, name_of(data))
+    assert free_of(small) == free - len(data)
+    if end == "deleted":
+        await store.delete(OWNER, name_of(data))
+    elif end == "deleted while open":
+        async with store.upload(OWNER, name_of(data)):
+            await store.delete(OWNER, name_of(data))
+    elif end == "wrong":
+        with pytest.raises(DigestMismatch):
+            await send(store, data + b"more", name_of(data), start=len(data))
+    elif end == "too long":
+        with pytest.raises(DigestMismatch):
+            await send(store, data + b"more", name_of(data), start=len(data), size=len(data))
+    elif end == "idle":
+        small.clock.ahead = timedelta(hours=23)
+        assert await swept(store) == (0, 0, 0)
+        small.clock.ahead = timedelta(hours=25)
+        assert await swept(store) == (0, 0, 1)
+    else:
+        await send(store, data, name_of(data), start=len(data))
+        await store.delete(OWNER, name_of(data))
+    assert free_of(small) == free
+    assert small.parts() == []
+
+
+async def test_an_artifact_keeps_its_bytes_when_its_upload_goes_on(
+    small: StoreSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes are stored, and then the index fails: the upload stays, with the same bytes."""
+    store, data, free = small.store, DATAS[0], free_of(small)
+
+    async def fails(*_: object) -> None:
+        raise StorageUnavailable("gone")
+
+    async with store.upload(OWNER, name_of(data)) as upload:
+        await store.write(upload, len(data), 0, data)
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectIndex, "put", fails)
+            with pytest.raises(StorageUnavailable):
+                await store.finish(OWNER, name_of(data), len(data), upload)
+        await small.lose(name_of(data))
+        assert free_of(small) == free
+        assert (await store.finish(OWNER, name_of(data), len(data), upload)).size_bytes == len(data)
+    await store.write(upload, 2 * len(data), len(data), data)
+    assert await store.get(OWNER, name_of(data)) == data
+
+
 async def test_below_the_reserve_no_work_begins_but_begun_work_is_stored(tmp_path: Path) -> None:
-    store = ArtifactStore(open_backend("memory:///", {}, 2 * MIB), Uploads(tmp_path, 0), reserve_bytes=MIB)
+    store = ArtifactStore(open_backend("memory:///", {}, 2 * MIB), FileUploads(tmp_path, 0), reserve_bytes=MIB)
     await store.check_room()
     await store.put(OWNER, DATAS[0])
     await store.check_room()

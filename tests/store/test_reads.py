@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import random
+import threading
 from contextlib import aclosing
 
 import pytest
@@ -44,31 +45,38 @@ async def test_a_read_that_is_given_up_leaves_no_file_open(on_disk: StoreSetup, 
     assert os.listdir("/proc/self/fd") == before
 
 
+@pytest.mark.parametrize("at", [0, PIECE], ids=["the piece", "the piece ahead"])
 async def test_a_read_that_is_cancelled_ends_after_its_thread(
-    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
+    on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     """Else the thread would read a file that is closed, or the next one with its number."""
     artifact = await on_disk.store.put(OWNER, DATA)
     pread, open_at = os.pread, list[bool]()
+    begun, release = threading.Event(), threading.Event()
 
     def noted(file: int, size: int, offset: int) -> bytes:
-        data = pread(file, size, offset)
+        if offset == at:
+            begun.set()
+            assert release.wait(10)
         open_at.append(os.path.exists(f"/proc/self/fd/{file}"))
-        return data
+        return pread(file, size, offset)
 
     monkeypatch.setattr(os, "pread", noted)
 
     async def read() -> None:
         async with aclosing(on_disk.store.read(artifact)) as pieces:
             async for _ in pieces:
-                pass
+                await asyncio.Event().wait()
 
-    for rounds in range(20):
-        reading = asyncio.create_task(read())
-        for _ in range(rounds):
-            await asyncio.sleep(0)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+    reading = asyncio.create_task(read())
+    await asyncio.to_thread(begun.wait, 10)
+    reading.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not reading.done()
+    release.set()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert open_at
     assert all(open_at)
 
 

@@ -27,8 +27,8 @@ from celeste_image.core.errors import (
 )
 from celeste_image.imaging.limits import ImageLimits
 from celeste_image.rpc.transfers import Transfers
-from celeste_image.store import uploads
-from celeste_image.store.uploads import Upload
+from celeste_image.store import file_uploads
+from celeste_image.store.file_uploads import FileUpload
 
 HALF = len(DATA) // 2
 
@@ -201,19 +201,19 @@ async def test_a_cancelled_write_ends_before_the_next_begins(
     on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread outlives its cancelled call; without the lock, two threads would write at one offset."""
-    store, append = on_disk.store, Upload.append
+    store, append = on_disk.store, FileUpload.append
     within, go_on = threading.Event(), threading.Event()
 
-    def slow(upload: Upload, data: bytes) -> None:
+    def slow(upload: FileUpload, data: bytes) -> None:
         within.set()
         assert go_on.wait(10)
         append(upload, data)
 
-    monkeypatch.setattr(Upload, "append", slow)
+    monkeypatch.setattr(FileUpload, "append", slow)
     dropped = asyncio.create_task(begin(store, HALF))
     while not within.is_set():
         await asyncio.sleep(0.001)
-    monkeypatch.setattr(Upload, "append", append)
+    monkeypatch.setattr(FileUpload, "append", append)
     dropped.cancel()
     resumed = asyncio.create_task(send(store))
     await asyncio.sleep(0.02)
@@ -230,7 +230,7 @@ async def test_a_cancelled_write_ends_before_the_next_begins(
 async def test_a_file_that_another_server_writes_is_untouched(
     on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(file_uploads, "LOCK_SECONDS", 0.1)
     other = on_disk.again()
     async with on_disk.store.upload(OWNER, NAME):
         with pytest.raises(UploadBusy):
@@ -356,7 +356,7 @@ async def test_a_writer_waits_for_another_server(on_disk: StoreSetup, first_ends
 
 
 async def test_a_writer_does_not_wait_for_ever(on_disk: StoreSetup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(file_uploads, "LOCK_SECONDS", 0.1)
     async with on_disk.store.upload(OWNER, NAME) as upload:
         await on_disk.store.write(upload, len(DATA), 0, DATA[:1000])
         with pytest.raises(UploadBusy, match="another server has had this upload open") as caught:

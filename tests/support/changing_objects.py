@@ -8,7 +8,6 @@ from tests.support.stores import StoreSetup
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import Backend
 from celeste_image.store.memory import MemoryObjects
-from celeste_image.store.uploads import Uploads
 
 Meanwhile = Callable[[], Awaitable[None]]
 
@@ -64,6 +63,6 @@ def meddled(
     objects = _Meddled(backend.objects, path, before_read, after_read)
     return ArtifactStore(
         Backend(objects, backend.folder, backend.database, backend.far),  # type: ignore[arg-type]
-        Uploads(setup.spool, 0),
+        setup.uploads(),
         ages=setup.clock.ages(),
     )

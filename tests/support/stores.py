@@ -13,7 +13,10 @@ from celeste_image.store.ages import Ages
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import Backend
 from celeste_image.store.database_index import SMALL_BYTES
-from celeste_image.store.open import DATABASE, open_backend
+from celeste_image.store.file_uploads import FileUploads
+from celeste_image.store.memory import MemoryObjects
+from celeste_image.store.memory_uploads import MemoryUploads
+from celeste_image.store.open import DATABASE, open_store
 from celeste_image.store.uploads import Uploads
 
 OWNER, OTHER = "ann", "ben"
@@ -50,19 +53,24 @@ class Clock:
 
 @dataclass
 class StoreSetup:
-    """A store, its backend and its folder; `again` opens the store as a restarted server would."""
+    """A store, its backend and its folder; `again` opens the store as a restarted server would.
+
+    Attributes:
+        spool: The folder of the uploads, unless they are in memory.
+        memory: The uploads to a store in memory; like its objects, they survive `again`.
+    """
 
     backend: Backend
     spool: Path
+    memory: MemoryUploads | None
     clock: Clock
-    open: Callable[[float], ArtifactStore]
     store: ArtifactStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = self.open(0)
+        self.store = self.again()
 
     def again(self, retention_hours: float = 0) -> ArtifactStore:
-        return self.open(retention_hours * 3600)
+        return ArtifactStore(self.backend, self.uploads(), retention_hours * 3600, 0, self.clock.ages())
 
     async def paths(self, prefix: str = "") -> list[str]:
         """Returns the paths of the objects, without the database's files."""
@@ -115,18 +123,27 @@ class StoreSetup:
         if self.backend.database:
             self.backend.database.close()
 
+    def uploads(self) -> Uploads[Any]:
+        """Returns what a server makes of the uploads."""
+        return self.memory or FileUploads(self.spool, 0)
+
     def parts(self) -> list[Path]:
-        return list(self.spool.iterdir())
+        """Returns the unfinished uploads."""
+        return list(map(Path, self.memory._open)) if self.memory else list(self.spool.iterdir())
 
 
-def setup_at(backend: Backend, spool: Path) -> StoreSetup:
+def setup_at(backend: Backend, spool: Path, in_files: bool = False) -> StoreSetup:
+    """Returns an empty store.
+
+    Args:
+        backend: Where it is.
+        spool: Folder of the uploads.
+        in_files: Whether the uploads to a store in memory are there, too.
+    """
     spool.mkdir()
-    clock = Clock()
-
-    def opened(retention_seconds: float) -> ArtifactStore:
-        return ArtifactStore(backend, Uploads(spool, 0), retention_seconds, 0, clock.ages())
-
-    return StoreSetup(backend, spool, clock, opened)
+    objects = backend.objects
+    memory = MemoryUploads(objects, 0) if isinstance(objects, MemoryObjects) and not in_files else None
+    return StoreSetup(backend, spool, memory, Clock())
 
 
 async def swept(store: ArtifactStore) -> tuple[int, int, int]:
@@ -138,4 +155,4 @@ async def swept(store: ArtifactStore) -> tuple[int, int, int]:
 
 def memory() -> ArtifactStore:
     """Returns an empty store in memory, without uploads."""
-    return ArtifactStore(open_backend("memory:///", {}), Uploads(Path("nowhere"), 0))
+    return open_store("memory:///", None)

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from celeste_image.telemetry.otlp import exports
 from celeste_image.telemetry.span_export import SpanExport, encoded, sampling_of
-from celeste_image.telemetry.tracing import CLIENT, INTERNAL, SERVER, Span, Tracer, open_tracer
+from celeste_image.telemetry.traces import open_tracer
+from celeste_image.telemetry.tracing import CLIENT, INTERNAL, SERVER, Span, Tracer
 
 KINDS = {INTERNAL: SpanKind.INTERNAL, SERVER: SpanKind.SERVER, CLIENT: SpanKind.CLIENT}
 HEADERS = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", "a=1,b=x y")]

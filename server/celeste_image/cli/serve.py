@@ -28,6 +28,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         end_with_client(folder)
     # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+    # Pydantic would read the files of every installed package to find plugins, and run those that it finds.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     for name in CONSOLES:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None makes Python's import fail
     try:
@@ -41,7 +43,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry.logs import configure_logs
         from celeste_image.telemetry.metrics import open_metrics
-        from celeste_image.telemetry.tracing import open_tracer
+        from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error

@@ -35,6 +35,7 @@ from celeste_image.client.calls import (
 from celeste_image.client.channels import CLOSED, channel_options, check_channel
 from celeste_image.client.checks import check_address, check_request, check_text, check_timeout, check_word
 from celeste_image.client.saving import checked_place, write_image
+from celeste_image.client.traces import trace_metadata
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
@@ -51,9 +52,9 @@ from celeste_image.v1 import (
     operation_pb2,
 )
 from celeste_image.wire.artifacts import artifact_from_proto
-from celeste_image.wire.models import KINDS
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.results import event_from_proto
+from celeste_image.wire.values import enum_number
 
 __all__ = ["Client"]
 
@@ -147,7 +148,7 @@ class Client:
         request_id = request_id or new_request_id()
         check_text(request_id, "request_id")
         message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
-        call = self._images.Stream(message, timeout=timeout)
+        call = self._images.Stream(message, timeout=timeout, metadata=trace_metadata())
         try:
             for response in call:
                 if event := event_from_proto(response.event):
@@ -241,7 +242,7 @@ class Client:
         view = model_service_pb2.MODEL_VIEW_FULL if full else model_service_pb2.MODEL_VIEW_BASIC
         if operation:
             check_word(operation, list(OperationKind), "operation")
-        kind = KINDS[operation] if operation else operation_pb2.OPERATION_KIND_UNSPECIFIED
+        kind = enum_number(operation_pb2.OperationKind, operation or "unspecified")
         request = model_service_pb2.ListModelsRequest(view=view, operation=kind, edit=edit)
         while True:
             try:

@@ -1,8 +1,10 @@
 """Call and Candidate: who asks and until when, and the model that is tried for the call."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from celeste_image.core.card import ModelCard
+if TYPE_CHECKING:
+    from celeste_image.core.card import ModelCard  # a client has no cards
 
 __all__ = ["ANONYMOUS", "Call", "Candidate"]
 
@@ -44,7 +46,7 @@ class Candidate:
     """
 
     call: Call
-    card: ModelCard
+    card: "ModelCard"
     has_fallback: bool = False
     ticket: str | None = None
     operation: object = field(default_factory=object, repr=False, compare=False)

@@ -51,10 +51,10 @@ class Database:
     """
 
     def __init__(self, path: Path, first: Work[None] | None = None) -> None:
-        self._path = path
         connection = _connect(path, "rwc")
         try:
             _prepare(connection, first)
+            readers = [_connect(path, "rw") for _ in range(READERS)]  # now: the path may lead elsewhere later
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
@@ -62,9 +62,11 @@ class Database:
             raise
         self._writer = _Writer(path, connection)
         self._readers = ThreadPoolExecutor(READERS, "celeste-database")
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._end = weakref.finalize(self, _end, self._writer, self._connections)  # if nobody closes it
+        self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        for reader in readers:
+            reader.execute("PRAGMA query_only = ON")
+            self._idle.put(reader)
+        self._end = weakref.finalize(self, _end, self._writer, readers)  # if nobody closes it
 
     async def write(self, work: Work[T]) -> T:
         """Runs work in a transaction of the writer's thread, and returns its result once it is on the disk.
@@ -89,12 +91,11 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Work[T]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = _connect(self._path, "rw")  # never makes a new file
-            self._connections.append(connection)
-            connection.execute("PRAGMA query_only = ON")
-        return work(connection)
+        connection = self._idle.get()  # there are as many as threads
+        try:
+            return work(connection)
+        finally:
+            self._idle.put(connection)
 
     def close(self) -> None:
         """Waits for all writes, and closes the file. Calls of `read` must have ended."""

@@ -13,7 +13,7 @@ from celeste_image.core.image import ImageFacts
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.imaging.inspector import inspect
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.off_loop import off_loop
+from celeste_image.off_loop import off_loop
 from celeste_image.sandbox.frames import all_of, reading
 from celeste_image.sandbox.pool import WorkerPool
 

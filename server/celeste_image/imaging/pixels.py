@@ -22,7 +22,7 @@ from celeste_image.core.image import ImageInput
 from celeste_image.core.recipe import RecipeTexts
 from celeste_image.imaging.inspector import inspect
 from celeste_image.imaging.limits import ImageLimits
-from celeste_image.imaging.off_loop import off_loop
+from celeste_image.off_loop import off_loop
 from celeste_image.sandbox.frames import Frame, all_of, reading
 from celeste_image.sandbox.workers import Workers
 

@@ -1,6 +1,6 @@
 """Loading: reads the images of a request, from bytes, artifacts and URIs, and inspects them in a limited process."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -93,8 +93,13 @@ def loading(run: Run, images_in: ImagesIn) -> Run:
     never waits for more.
     """
 
-    async def loaded(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+    def load(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         given = list(request.images())
+        return loaded(request, call, given) if given else run(request, call)
+
+    async def loaded(
+        request: ImageRequest, call: Call, given: Sequence[tuple[str, ImageInput]]
+    ) -> AsyncGenerator[Event, None]:
         sizes = [await images_in.size(path, image, call) for path, image in given]
         with await images_in.memory.reserve(COPIES * sum(sizes)) as hold:
             images = {path: await images_in.load(path, image, call) for path, image in given}
@@ -105,7 +110,7 @@ def loading(run: Run, images_in: ImagesIn) -> Run:
                 async for event in events:
                     yield event
 
-    return loaded
+    return load
 
 
 def _at(path: str, error: CelesteError) -> CelesteError:

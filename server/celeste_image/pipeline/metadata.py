@@ -42,7 +42,7 @@ class MetadataDefaults:
             elif default and makes_images:
                 lines.append(FidelityLine(path, FidelityOutcome.DEFAULTED, sent=default))
                 options = replace(options, **{name: default})
-        return replace(request, options=options), lines
+        return request if options is request.options else replace(request, options=options), lines
 
 
 AS_MADE = MetadataDefaults()

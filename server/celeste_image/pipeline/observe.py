@@ -43,6 +43,7 @@ from celeste_image.telemetry.tracing import CLIENT, Value, attached, child, curr
 __all__ = ["observing", "observing_provider", "observing_wait"]
 
 NANO = 1e-9
+AS_ASKED = (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED)
 
 
 def observing(run: Run, models: Collection[str]) -> Run:
@@ -163,10 +164,10 @@ def _told(event: Event, model: str) -> tuple[str, dict[str, Value]] | None:
         case Retrying():
             after: Value = round(event.after_seconds, 3)
             return "retrying", {"error.type": event.reason, "celeste.after": after, "celeste.try": event.next_try}
-        case Fidelity(line=line) if line.outcome is not FidelityOutcome.HONORED:
+        case Fidelity(line=line) if line.outcome not in AS_ASKED:
             return "fidelity", {"celeste.outcome": line.outcome.value}
         case Warned():
-            return "warned", {"celeste.reason": event.reason}
+            return "warned", {}
         case Saved(image=image):
             made: dict[str, Value] = {"celeste.index": image.index, "celeste.media_type": image.media_type}
             return "saved", made | {

@@ -167,8 +167,13 @@ def check_able(card: ModelCard, request: ImageRequest, registry: Registry) -> No
 
 def _for_candidate(request: ImageRequest, card: ModelCard) -> ImageRequest:
     """Returns a request for one model, without the options of other providers."""
-    own = {name: given for name, given in request.options.provider_options.items() if name == card.provider}
-    return replace(request, model=card.id, options=replace(request.options, provider_options=own))
+    options = request.options
+    if options.provider_options.keys() - {card.provider}:
+        own = {name: given for name, given in options.provider_options.items() if name == card.provider}
+        options = replace(options, provider_options=own)
+    if request.model == card.id and options is request.options:
+        return request
+    return replace(request, model=card.id, options=options)
 
 
 def _not_offered(text: str, models: list[str]) -> OperationNotOffered:

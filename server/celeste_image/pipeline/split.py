@@ -159,7 +159,7 @@ class _Tally:
             case Saved(image):
                 index = self._index(image.index, part)
                 self.saved.add(index)
-                return replace(event, image=replace(image, index=index))
+                return event if index == image.index else replace(event, image=replace(image, index=index))
             case _:
                 return event
 

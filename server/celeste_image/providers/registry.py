@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,7 +17,9 @@ from celeste_image.core.errors import ModelNotFound, Violation
 from celeste_image.core.request import OperationKind
 from celeste_image.providers import vendors
 from celeste_image.providers.base import Provider, Tools
-from celeste_image.providers.catalog.overlay import Overlay, overlaid
+
+if TYPE_CHECKING:
+    from celeste_image.providers.catalog.overlay import Overlay
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -30,7 +32,7 @@ __all__ = [
 
 ENTRY_POINT_GROUP = "celeste_image.providers"
 FIRST = "local"
-FOLDERS = ("celeste_image.providers.kserve.provider", "celeste_image.providers.local.provider")
+FOLDERS = {"PROVIDER": "celeste_image.providers.local.provider", "KIND": "celeste_image.providers.kserve.provider"}
 """Modules with the class of a provider that is a folder, so that its engine does not import the class."""
 
 
@@ -69,7 +71,9 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]], tools: Tools | None
     Raises:
         ValueError: A table has a wrong value or name, or two providers have the same name.
     """
-    classes, kinds = discover(), discover_kinds()
+    classes = discover()
+    named = tables.keys() - classes.keys() or any("kind" in table for table in tables.values())
+    kinds = discover_kinds() if named else {}  # late: few operators have one
     tools = tools or Tools()
     providers: dict[str, Provider] = {}
     for name in [*classes, *(name for name in tables if name not in classes)]:
@@ -101,7 +105,7 @@ class Registry:
         self,
         providers: Mapping[str, Provider],
         *,
-        overlay: Overlay | None = None,
+        overlay: "Overlay | None" = None,
         defaults: Mapping[OperationKind, Sequence[str]] | None = None,
         aliases: Mapping[str, Sequence[str]] | None = None,
         allow_unknown: Collection[str] = (),
@@ -222,7 +226,7 @@ def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
     )
 
 
-def _cards_by_id(providers: Mapping[str, Provider], overlay: Overlay | None) -> dict[str, ModelCard]:
+def _cards_by_id(providers: Mapping[str, Provider], overlay: "Overlay | None") -> dict[str, ModelCard]:
     """Returns the cards of all providers by id, with the operator's changes. Raises ValueError."""
     cards = [card for provider in providers.values() for card in provider.cards]
     for model in overlay.models if overlay else ():
@@ -230,7 +234,11 @@ def _cards_by_id(providers: Mapping[str, Provider], overlay: Overlay | None) -> 
             raise ValueError(
                 f"catalog: {model.id}: there is no provider {name!r}; the providers are {', '.join(providers)}"
             )
-    return {card.id: card for card in (overlaid(overlay, cards) if overlay else cards)}
+    if overlay:
+        from celeste_image.providers.catalog.overlay import overlaid
+
+        cards = [*overlaid(overlay, cards)]
+    return {card.id: card for card in cards}
 
 
 def _unknown_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
@@ -260,6 +268,6 @@ def _built_in() -> Iterator[type[Provider]]:
 
 def _offered(word: str) -> Iterator[Any]:
     names = (module.name for module in pkgutil.iter_modules(vendors.__path__, vendors.__name__ + "."))
-    for name in (*names, *FOLDERS):
+    for name in (*names, FOLDERS[word]):
         if provider := getattr(import_module(name), word, None):
             yield provider

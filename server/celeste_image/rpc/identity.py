@@ -18,6 +18,8 @@ def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
 def request_id_of(message: Any) -> str:
     """Returns the id of a request in lower case, or a new one when the request has none or an invalid one."""
     given = getattr(message, "request_id", "")
+    if not given:
+        return str(uuid.uuid4())
     try:
         id_ = uuid.UUID(given)
     except ValueError:

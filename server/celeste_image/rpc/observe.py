@@ -10,6 +10,7 @@ import grpc
 from celeste_image.core.errors import Cancelled, DeadlineExceeded
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.instruments import METHOD, RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
+from celeste_image.telemetry.series import is_recording
 from celeste_image.telemetry.tracing import Value, attached
 
 __all__ = ["counted", "observing"]
@@ -24,7 +25,8 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
     def reading() -> Iterator[tuple[float, tuple[str, ...]]]:
         yield active, (name,)
 
-    RPC_ACTIVE.watch(reading)
+    if is_recording():
+        RPC_ACTIVE.watch(reading)
 
     async def observed(request: Any, context: Context) -> Any:
         nonlocal active

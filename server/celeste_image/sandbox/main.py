@@ -9,6 +9,7 @@ with CPU_SECONDS above 0 also the CPU time of each task. The process ends with i
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -96,7 +97,10 @@ def main() -> None:
     controls = confine(memory_bytes)
 
     emit = _Pipe(sys.stdin.buffer, out)
+    gc.disable()  # among new modules and classes it would look for cycles again and again, and find none
     engine = cast(Engine, importlib.import_module(module))
+    gc.freeze()
+    gc.enable()
     controls |= seal(weights)
     if controls["ends_with_parent"]:  # the system can't
         threading.Thread(target=end_with, args=(parent,), daemon=True).start()

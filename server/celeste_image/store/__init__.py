@@ -5,7 +5,9 @@ blobs.py       the bytes, checked on write and read
 index.py       who owns which bytes, with media type, size and lineage: the interface
   database_index.py   ... in the database of a folder, with the bytes of small artifacts
   object_index.py     ... as small objects, in memory and on S3
-uploads.py     resumable uploads
+uploads.py     resumable uploads: the interface, and what the kinds have in common
+  file_uploads.py     ... in files, for folders and S3
+  memory_uploads.py   ... in memory, for a store in memory
 reader.py      reads the parts of one object
 ages.py        what is old enough to be deleted, whatever the wall clock does
 backend.py     what is under all this: folder, memory or S3, its errors and its free space

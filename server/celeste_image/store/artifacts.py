@@ -9,14 +9,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 from celeste_image.core.artifact import Artifact, Lineage, artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, ArtifactNotFound, RangeExceeded
 from celeste_image.core.media import media_type
+from celeste_image.off_loop import sha256_of
 from celeste_image.store.ages import Ages
-from celeste_image.store.backend import AT_ONCE, Backend
-from celeste_image.store.blobs import Blobs, digest_of
+from celeste_image.store.backend import AT_ONCE, Backend, Content
+from celeste_image.store.blobs import Blobs
 from celeste_image.store.database_index import DatabaseIndex
 from celeste_image.store.files import in_thread
 from celeste_image.store.index import Entry, Index
@@ -44,7 +45,7 @@ class ArtifactStore:
     def __init__(
         self,
         backend: Backend,
-        uploads: Uploads,
+        uploads: Uploads[Any],
         retention_seconds: float = 0.0,
         reserve_bytes: int = 0,
         ages: Ages | None = None,
@@ -77,7 +78,6 @@ class ArtifactStore:
         owner: str,
         data: bytes,
         *,
-        sha256: str | None = None,
         width: int = 0,
         height: int = 0,
         lineage: Lineage | None = None,
@@ -87,7 +87,6 @@ class ArtifactStore:
         Args:
             owner: The artifact's owner.
             data: The bytes.
-            sha256: Their digest, 64 hex digits, if the caller has computed it.
             width: In pixels; 0 means unknown.
             height: In pixels; 0 means unknown.
             lineage: How the bytes were made.
@@ -96,8 +95,7 @@ class ArtifactStore:
             StorageFull: The store has no room.
             StorageUnavailable: The store can't be written.
         """
-        sha256 = sha256 or await digest_of(data)
-        now = self._ages.now()
+        sha256, now = await sha256_of(data), self._ages.now()
         lineages = (lineage,) if lineage else ()
         entry = Entry(sha256, media_type(data[:HEAD_BYTES]), len(data), width, height, now, now, lineages)
         return self._artifact(await self._put(owner, entry, data))
@@ -228,7 +226,7 @@ class ArtifactStore:
             try:
                 now = self._ages.now()
                 entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)
-                entry = await self._put(owner, entry, upload.path)
+                entry = await self._put(owner, entry, upload.content)
             except BaseException:
                 upload.let_go()
                 raise
@@ -268,7 +266,7 @@ class ArtifactStore:
             raise _not_found(name)
         return self._artifact(entry)
 
-    async def _put(self, owner: str, entry: Entry, content: bytes | Path) -> Entry:
+    async def _put(self, owner: str, entry: Entry, content: Content) -> Entry:
         """Stores bytes and their entry: few bytes in one step, others before the entry. Raises as `put` does."""
         if entry.size_bytes < self._index.small_bytes:
             with self._backend.writing():

@@ -26,15 +26,17 @@ from celeste_image.store.files import (
     sync,
     write,
 )
-from celeste_image.store.memory import MemoryObjects
+from celeste_image.store.memory import Growing, MemoryObjects
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-__all__ = ["AT_ONCE", "ORPHAN_AGE", "Backend"]
+__all__ = ["AT_ONCE", "ORPHAN_AGE", "Backend", "Content"]
 
 Read = TypeVar("Read")
 T = TypeVar("T")
+Content = bytes | Path | Growing
+"""What is stored: bytes, those of a file, or those of an upload to a store in memory."""
 
 ORPHAN_AGE = timedelta(hours=1)
 """How long bytes without an owner are kept: their writer may be about to add the index entry."""
@@ -86,7 +88,7 @@ class Backend:
                 await self.write_rows(probe)
             await self.put("probe", PROBE)
 
-    async def put(self, path: str, content: bytes | Path) -> None:
+    async def put(self, path: str, content: Content) -> None:
         """Stores an object durably. A failed put leaves the earlier object.
 
         A file must not change afterwards: a folder on the same disk has no copy. Others stream it.
@@ -99,7 +101,8 @@ class Backend:
             if self.folder:  # obstore renames a file before it is on the disk
                 await in_thread(write, self.folder, self.folder / path, content)
             else:
-                await self.objects.put_async(path, content, chunk_size=PART_BYTES, max_concurrency=1)
+                part = {"chunk_size": PART_BYTES, "max_concurrency": 1}
+                await self.objects.put_async(path, content, **part)  # type: ignore[arg-type]  # Growing: of memory only
         self.failing = False
 
     async def sync(self, path: str) -> None:

@@ -8,19 +8,19 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 import structlog
 
 from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged, CelesteError, StorageUnavailable
+from celeste_image.off_loop import sha256_of
 from celeste_image.store.ages import Ages
-from celeste_image.store.backend import ORPHAN_AGE, Backend
+from celeste_image.store.backend import ORPHAN_AGE, Backend, Content
 from celeste_image.store.database_index import SmallBlobs
 from celeste_image.store.reader import Data, Reader
 
-__all__ = ["CHUNK_BYTES", "Blobs", "digest_of"]
+__all__ = ["CHUNK_BYTES", "Blobs"]
 
 log = structlog.get_logger("celeste_image.store")
 
@@ -29,7 +29,6 @@ CHUNK_BYTES = 1 << 20
 NEAR_PIECE_BYTES = 512 << 10
 """Bytes per read of a local store. Memory holds two pieces: one until its caller has read it, and the next."""
 
-HASH_INLINE_BYTES = 1 << 20
 VERIFIED_ENTRIES = 10_000
 
 
@@ -52,8 +51,8 @@ class Blobs:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.damaged = 0
 
-    async def put(self, sha256: str, content: bytes | Path) -> None:
-        """Stores bytes, or a file's bytes, of this digest durably.
+    async def put(self, sha256: str, content: Content) -> None:
+        """Stores the bytes of this digest durably.
 
         Stored bytes are written again only if they are damaged, or old enough for a sweep to delete them.
 
@@ -69,7 +68,7 @@ class Blobs:
                 await self._backend.sync(path)
             else:
                 await self._backend.put(path, content)
-                if isinstance(content, Path):  # large, and hashed as it arrived: a download need not read it twice
+                if not isinstance(content, bytes):  # large, and hashed as it arrived: a download need not read it twice
                     with suppress(CelesteError, FileNotFoundError), self._backend.failures():
                         self._note_good(path, (await self._objects.head_async(path))["e_tag"])
             self._doubtful.discard(path)
@@ -88,14 +87,14 @@ class Blobs:
         with self._backend.failures():
             found = await self._objects.get_async(path_of(sha256))
             data = bytes(await found.bytes_async())
-        if await digest_of(data) != sha256:
+        if await sha256_of(data) != sha256:
             raise await self._quarantine(sha256)
         return data
 
     async def small(self, sha256: str) -> bytes | None:
         """Returns the bytes of a digest if they are in the database, else None. Raises as `get` does."""
         data = await self._small.get(sha256) if self._small else None
-        if data is not None and await digest_of(data) != sha256:
+        if data is not None and await sha256_of(data) != sha256:
             raise await self._quarantine_small(sha256, data)
         return data
 
@@ -252,11 +251,3 @@ def _replaced(name: str) -> StorageUnavailable:
 def path_of(sha256: str) -> str:
     """Returns the path of the bytes of a digest."""
     return f"sha256/{sha256[:2]}/{sha256}"
-
-
-async def digest_of(data: bytes) -> str:
-    """Returns the SHA-256 of bytes as 64 hex digits."""
-    # Hashing releases the GIL. Below a megabyte, a thread costs more than the hashing.
-    if len(data) < HASH_INLINE_BYTES:
-        return hashlib.sha256(data).hexdigest()
-    return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import io
 import itertools
+import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-__all__ = ["MemoryObjects"]
+__all__ = ["Growing", "MemoryObjects"]
 
 OBJECT_BYTES = 512
 """What an object takes beside its bytes: its path, its times, its places in a dictionary and a list."""
@@ -42,6 +44,7 @@ class MemoryObjects:
 
     def __init__(self, most_bytes: int) -> None:
         self._free_bytes = most_bytes
+        self._counting = threading.Lock()  # uploads grow in threads
         self._objects: dict[str, _Object] = {}
         self._paths: list[str] = []
         self._tags = itertools.count()
@@ -51,16 +54,24 @@ class MemoryObjects:
         """How many bytes there is room for."""
         return self._free_bytes
 
+    def take(self, size_bytes: int) -> None:
+        """Counts so many bytes as taken; a negative number gives them back. Raises OSError with ENOSPC."""
+        with self._counting:
+            if 0 < size_bytes > self._free_bytes:
+                raise OSError(errno.ENOSPC, "store.memory_bytes is reached")
+            self._free_bytes -= size_bytes
+
     async def put_async(
-        self, path: str, content: bytes | Path, *, chunk_size: int = 0, max_concurrency: int = 0
+        self, path: str, content: "bytes | Path | Growing", *, chunk_size: int = 0, max_concurrency: int = 0
     ) -> None:
         """Stores an object in place of an earlier one. Raises OSError with ENOSPC when there is no room."""
         data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
+        counted = content.counted if isinstance(content, Growing) else 0
         earlier = self._objects.get(path)
         more = len(data) - len(earlier.data) if earlier else len(data) + OBJECT_BYTES
-        if more > self._free_bytes:
-            raise OSError(errno.ENOSPC, "store.memory_bytes is reached")
-        self._free_bytes -= more
+        self.take(more - counted)
+        if isinstance(content, Growing):
+            content.counted = 0
         if not earlier:
             insort(self._paths, path)
         tag = str(next(self._tags))
@@ -90,7 +101,7 @@ class MemoryObjects:
 
     async def delete_async(self, path: str) -> None:
         """Deletes an object. Raises FileNotFoundError."""
-        self._free_bytes += len((await self.get_async(path)).data) + OBJECT_BYTES
+        self.take(-len((await self.get_async(path)).data) - OBJECT_BYTES)
         del self._objects[path]
         del self._paths[bisect_left(self._paths, path)]
 
@@ -106,3 +117,38 @@ class MemoryObjects:
         while paths := [path for path in self._paths[at : at + PAGE_OBJECTS] if path.startswith(prefix)]:
             yield [self._objects[path].meta for path in paths]
             at = bisect_right(self._paths, paths[-1])
+
+
+class Growing:
+    """Bytes that arrive in pieces, in the memory of a store. `MemoryObjects.put_async` stores them without a copy.
+
+    Args:
+        objects: What counts them.
+
+    Attributes:
+        counted: How many of them are counted; 0 once an object has them.
+    """
+
+    def __init__(self, objects: MemoryObjects) -> None:
+        self._objects = objects
+        self._buffer = io.BytesIO()
+        self.counted = 0
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Appends bytes. Raises OSError with ENOSPC when there is no room."""
+        self._objects.take(len(data))
+        self.counted += len(data)
+        self._buffer.write(data)
+
+    def head(self, size_bytes: int) -> bytes:
+        """Returns the first bytes."""
+        return bytes(self._buffer.getbuffer()[:size_bytes])
+
+    def read_bytes(self) -> bytes:
+        """Returns all bytes. BytesIO shares them until it is written again."""
+        return self._buffer.getvalue()
+
+    def clear(self) -> None:
+        """Forgets the bytes, and gives their room back unless an object has them."""
+        self._objects.take(-self.counted)
+        self._buffer, self.counted = io.BytesIO(), 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -14,8 +15,10 @@ from celeste_image.database import Database
 from celeste_image.store.artifacts import ArtifactStore
 from celeste_image.store.backend import Backend
 from celeste_image.store.earlier import take_over_records
+from celeste_image.store.file_uploads import FileUploads
 from celeste_image.store.files import flush, make_folder
 from celeste_image.store.memory import MemoryObjects
+from celeste_image.store.memory_uploads import MemoryUploads
 from celeste_image.store.uploads import Uploads
 
 __all__ = ["DATABASE", "open_backend", "open_store"]
@@ -29,7 +32,7 @@ REQUEST_SECONDS = 30
 
 def open_store(
     url: str,
-    spool: Path,
+    spool: Path | None,
     *,
     options: Mapping[str, str] | None = None,
     retention_seconds: float = 0.0,
@@ -40,7 +43,7 @@ def open_store(
 
     Args:
         url: See `open_backend`.
-        spool: Folder for uploads that are not complete; created if absent.
+        spool: Folder for uploads that are not complete; created if absent. None keeps those of a store in memory there.
         options: See `open_backend`.
         retention_seconds: How long artifacts are kept; 0 means forever.
         reserve_bytes: Room that must remain: on a disk, or of `memory_bytes`.
@@ -53,8 +56,13 @@ def open_store(
     if url.startswith("memory:") and memory_bytes <= reserve_bytes:
         raise ValueError("store.memory_bytes must be above store.reserve_bytes, or nothing can be stored")
     backend = open_backend(url, options or {}, memory_bytes)
-    make_folder(spool)
-    return ArtifactStore(backend, Uploads(spool, reserve_bytes), retention_seconds, reserve_bytes)
+    if spool:
+        make_folder(spool)
+        uploads: Uploads[Any] = FileUploads(spool, reserve_bytes)
+    else:
+        assert isinstance(backend.objects, MemoryObjects)
+        uploads = MemoryUploads(backend.objects, reserve_bytes)
+    return ArtifactStore(backend, uploads, retention_seconds, reserve_bytes)
 
 
 def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMORY_BYTES) -> Backend:

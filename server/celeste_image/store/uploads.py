@@ -1,42 +1,37 @@
-"""Resumable uploads: each is a file, so a dropped connection loses nothing."""
+"""Resumable uploads, so a dropped connection loses nothing: what those in files and those in memory have in common."""
 
 import asyncio
-import fcntl
 import hashlib
-import os
-import shutil
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Generic, TypeVar
 
 from celeste_image.core.artifact import artifact_name
-from celeste_image.core.errors import DigestMismatch, InvalidRequest, UploadBusy
+from celeste_image.core.errors import DigestMismatch, InvalidRequest
 from celeste_image.store.ages import Ages
-from celeste_image.store.files import check_room, file_failures, in_thread
+from celeste_image.store.backend import Content
+from celeste_image.store.files import file_failures, in_thread
 from celeste_image.store.index import check_owner
 from celeste_image.store.reader import Data
 
-__all__ = ["Upload", "Uploads"]
+__all__ = ["HEAD_BYTES", "UNFINISHED_AGE", "Upload", "Uploads"]
 
 HEAD_BYTES = 16
-HASH_CHUNK_BYTES = 1 << 20
-WRITE_BACK_BYTES = 8 << 20
-"""Bytes after which the disk begins to write them: the flush of 64 MiB then takes 15 ms, not 110 (2026-11-30)."""
-LOCK_SECONDS = 20.0
-"""How long a writer waits for another server that has the upload open, in the same spool."""
-LOOK_SECONDS = 0.05
 UNFINISHED_AGE = timedelta(hours=24)
 """How long an upload may be idle before a sweep removes it."""
 
 
-class Upload:
+class Upload(ABC):
     """The bytes of an artifact that have arrived so far. Concurrent writers of the same artifact share one upload.
 
-    The bytes are hashed as they arrive. Bytes of earlier connections are hashed at the end.
+    Args:
+        key: Its name among the uploads.
 
     Attributes:
-        path: The file.
+        key: See above.
+        content: What the store gets when the upload is complete.
         size: Bytes that have arrived.
         writers: Writers that have the upload open.
         done: Whether the bytes are stored as an artifact; then the other writers are finished too.
@@ -44,132 +39,58 @@ class Upload:
         lock: Held during every change of the bytes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    content: Content
+
+    def __init__(self, key: str) -> None:
+        self.key = key
         self.size = 0
         self.writers = 0
         self.done = self.waited = False
         self.lock = asyncio.Lock()
-        self._file = -1
-        self._digest, self._hashed = hashlib.sha256(), 0  # of the first bytes, and their number
-        self._on_its_way = 0  # bytes that the disk writes already
-
-    def load(self) -> None:
-        """Opens the file with the bytes of earlier connections; does nothing when it is open.
-
-        Raises:
-            OSError: The file can't be opened; BlockingIOError when another server has locked it.
-        """
-        while self._file < 0:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not _leads_to(self.path, file):
-                    continue  # another server has just finished it
-                found = os.fstat(file)
-                if found.st_nlink > 1:  # an artifact has the file too, so nothing may change it
-                    _copy(self.path)
-                    continue
-                if found.st_size != self.size:
-                    self._forget_bytes()
-                self._file, self.size = file, found.st_size
-            finally:
-                if self._file != file:
-                    os.close(file)
-
-    def append(self, data: Data) -> None:
-        """Appends bytes; a failure leaves the size unchanged. Raises OSError."""
-        self.load()
-        at, rest = self.size, memoryview(data)
-        try:
-            while rest:
-                written = os.pwrite(self._file, rest, at)
-                at, rest = at + written, rest[written:]
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._file, self.size)
-            raise
-        if self._hashed == self.size:
-            self._digest.update(data)
-            self._hashed = at
-        self.size = at
-        if at - self._on_its_way >= WRITE_BACK_BYTES:
-            _write_back(self._file, self._on_its_way, at)
-            self._on_its_way = at
-
-    def digest(self) -> tuple[str, bytes]:
-        """Returns the SHA-256 of the file and its first 16 bytes. Raises OSError."""
-        self.load()
-        os.ftruncate(self._file, self.size)  # a failed write may have left more bytes
-        while chunk := os.pread(self._file, HASH_CHUNK_BYTES, self._hashed):
-            self._digest.update(chunk)
-            self._hashed += len(chunk)
-        return self._digest.hexdigest(), os.pread(self._file, HEAD_BYTES, 0)
-
-    def discard(self) -> None:
-        """Discards the bytes, so that writers may start over. Raises OSError."""
-        self._forget_bytes()
-        if self._file >= 0:
-            os.ftruncate(self._file, 0)
-        else:
-            self.path.unlink(missing_ok=True)
-
-    def let_go(self) -> None:
-        """Closes the file if an artifact has it too: the next writer gets a copy."""
-        if self._file >= 0 and os.fstat(self._file).st_nlink > 1:
-            os.close(self._file)
-            self._file = -1
-
-    def close(self) -> None:
-        """Closes the file, and removes an empty one. Raises OSError."""
-        if self._file < 0:
-            return
-        try:
-            if not self.size and not self.done:  # a new upload may have the path of a finished one
-                self.path.unlink(missing_ok=True)
-        finally:
-            os.close(self._file)
-            self._file = -1
-
-    def _forget_bytes(self) -> None:
-        self.size = self._hashed = self._on_its_way = 0
         self._digest = hashlib.sha256()
 
+    @abstractmethod
+    def append(self, data: Data) -> None:
+        """Appends bytes; a failure leaves the size unchanged. Raises OSError."""
 
-class Uploads:
-    """The uploads in a local folder.
+    @abstractmethod
+    def digest(self) -> tuple[str, bytes]:
+        """Returns the SHA-256 of the bytes, and the first 16 of them. Raises OSError."""
 
-    Args:
-        folder: The folder.
-        reserve_bytes: Free space that must remain on its disk.
-    """
+    @abstractmethod
+    def discard(self) -> None:
+        """Discards the bytes, so that writers may start over. Raises OSError."""
 
-    def __init__(self, folder: Path, reserve_bytes: int) -> None:
-        self._folder = folder
-        self._reserve_bytes = reserve_bytes
-        self._open: dict[Path, Upload] = {}
+    @abstractmethod
+    def let_go(self) -> None:
+        """Keeps later writers away from a file that an artifact may have too."""
 
+
+U = TypeVar("U", bound=Upload)
+
+
+class Uploads(ABC, Generic[U]):
+    """The uploads that are not complete."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, U] = {}
+
+    @abstractmethod
     async def committed(self, owner: str, sha256: str) -> int:
         """Returns how many bytes have arrived. Raises StorageUnavailable."""
-        path = self._path(owner, sha256)
-        if (upload := self._open.get(path)) and upload.size:
-            return upload.size
-        with suppress(FileNotFoundError), file_failures():
-            return path.stat().st_size
-        return 0
 
     @asynccontextmanager
-    async def open(self, owner: str, sha256: str) -> AsyncGenerator[Upload, None]:
+    async def open(self, owner: str, sha256: str) -> AsyncGenerator[U, None]:
         """Opens an artifact's upload for one more writer, after waiting for another server that has it open.
 
         Raises:
-            StorageFull: The disk has no room for uploads.
-            StorageUnavailable: The file can't be written.
+            StorageFull: There is no room for uploads.
+            StorageUnavailable: The upload can't be written.
             UploadBusy: Another server keeps it open.
         """
-        check_room(self._folder, self._reserve_bytes)
-        path = self._path(owner, sha256)
-        upload = self._open.setdefault(path, Upload(path))
+        self._check_room()
+        key = self._key(owner, sha256)
+        upload = self._open.setdefault(key, self._new(key))
         upload.writers += 1
         try:
             async with upload.lock:
@@ -179,31 +100,16 @@ class Uploads:
         finally:
             upload.writers -= 1
             if not upload.writers:
-                self._forget(upload)
-                with suppress(OSError):  # a sweep removes it later
-                    upload.close()
+                self._leave(upload)
 
-    async def _load(self, upload: Upload) -> None:
-        """Opens an upload's file. Raises OSError, and UploadBusy when another server keeps it open."""
-        give_up = asyncio.get_running_loop().time() + LOCK_SECONDS
-        while True:
-            try:
-                return await in_thread(upload.load)
-            except BlockingIOError as error:
-                upload.waited = True
-                if asyncio.get_running_loop().time() >= give_up:
-                    text = f"another server has had this upload open for {LOCK_SECONDS:g} s"
-                    raise UploadBusy(text, retry_after=LOCK_SECONDS / 4) from error
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def write(self, upload: Upload, size_bytes: int, offset: int, data: Data) -> None:
+    async def write(self, upload: U, size_bytes: int, offset: int, data: Data) -> None:
         """Writes a chunk at its offset; bytes that have arrived already are ignored.
 
         Raises:
             InvalidRequest: The chunk begins beyond the bytes that have arrived.
             DigestMismatch: The chunk ends beyond the declared size; the upload is discarded.
-            StorageFull: The disk has no room; earlier bytes stay.
-            StorageUnavailable: The file can't be written; earlier bytes stay.
+            StorageFull: There is no room; earlier bytes stay.
+            StorageUnavailable: The upload can't be written; earlier bytes stay.
         """
         async with upload.lock:
             if upload.done:  # another writer finished it
@@ -217,17 +123,17 @@ class Uploads:
                 raise DigestMismatch.at("chunk.data", f"ends beyond the declared size of {size_bytes:,} bytes")
             new = data[upload.size - offset :]
             if new:
-                check_room(self._folder, self._reserve_bytes)
+                self._check_room()
                 with file_failures():
                     await in_thread(upload.append, new)
 
-    async def check(self, upload: Upload, sha256: str, size_bytes: int) -> bytes:
+    async def check(self, upload: U, sha256: str, size_bytes: int) -> bytes:
         """Returns the first 16 bytes of a complete upload after checking its digest. The caller holds the lock.
 
         Raises:
             InvalidRequest: Another writer's bytes were wrong, so all bytes were discarded.
             DigestMismatch: The bytes have another digest or size; they are discarded.
-            StorageUnavailable: The file can't be read.
+            StorageUnavailable: The bytes can't be read.
         """
         if upload.size < size_bytes:
             text = "must start over: other calls uploaded wrong bytes for this artifact, so all were discarded"
@@ -242,64 +148,38 @@ class Uploads:
             raise DigestMismatch.at("name", f"does not match the bytes, which are {artifact_name(found)}")
         raise DigestMismatch.at("size_bytes", f"does not match the bytes, which are {size:,}")
 
-    def finish(self, upload: Upload) -> None:
+    @abstractmethod
+    def finish(self, upload: U) -> None:
         """Ends an upload whose bytes are stored; the next writer starts a new one."""
-        upload.done = True
-        self._forget(upload)
-        with suppress(OSError):  # a sweep removes it later
-            upload.path.unlink(missing_ok=True)
 
+    @abstractmethod
     async def delete(self, owner: str, sha256: str) -> None:
         """Removes an artifact's upload; its writers must start over. Raises StorageUnavailable."""
-        path = self._path(owner, sha256)
-        with file_failures():
-            if upload := self._open.get(path):
-                async with upload.lock:
-                    await in_thread(upload.discard)
-            else:
-                path.unlink(missing_ok=True)
 
+    @abstractmethod
     def sweep(self, ages: Ages) -> int:
         """Removes uploads that were idle for a day; returns how many. Raises StorageUnavailable."""
-        deleted = 0
-        with file_failures():
-            for path in self._folder.glob("*.part"):
-                with suppress(FileNotFoundError):
-                    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                    if path not in self._open and ages.is_old(str(path), changed, UNFINISHED_AGE):
-                        path.unlink()
-                        deleted += 1
-        return deleted
 
-    def _forget(self, upload: Upload) -> None:
-        if self._open.get(upload.path) is upload:
-            del self._open[upload.path]
+    @abstractmethod
+    def _check_room(self) -> None:
+        """Raises StorageFull or StorageUnavailable when no bytes can be added."""
 
-    def _path(self, owner: str, sha256: str) -> Path:
-        return self._folder / f"{check_owner(owner)}-{sha256}.part"
+    @abstractmethod
+    def _new(self, key: str) -> U:
+        """Returns an upload without bytes."""
 
+    @abstractmethod
+    async def _load(self, upload: U) -> None:
+        """Finds the bytes of earlier connections. Raises OSError, and UploadBusy."""
 
-def _write_back(file: int, start: int, end: int) -> None:
-    """Makes the disk begin to write a range of a file, without waiting for it, where the system can."""
-    with suppress(OSError, AttributeError):  # Linux drops what is on the disk already, and begins to write the rest
-        os.posix_fadvise(file, start, end - start, os.POSIX_FADV_DONTNEED)
+    @abstractmethod
+    def _leave(self, upload: U) -> None:
+        """Is called after the last writer."""
 
+    def _forget(self, upload: U) -> None:
+        if self._open.get(upload.key) is upload:
+            del self._open[upload.key]
 
-def _copy(path: Path) -> None:
-    """Replaces a file by a copy. Raises OSError."""
-    copy = path.with_name(f"{path.name}.copy.part")  # a sweep knows the suffix
-    try:
-        shutil.copyfile(path, copy)
-        copy.chmod(0o600)
-        copy.replace(path)
-    except OSError:
-        copy.unlink(missing_ok=True)
-        raise
-
-
-def _leads_to(path: Path, file: int) -> bool:
-    """Returns whether a path leads to an open file. Raises OSError."""
-    try:
-        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(file))
-    except FileNotFoundError:
-        return False
+    @staticmethod
+    def _key(owner: str, sha256: str) -> str:
+        return f"{check_owner(owner)}-{sha256}"

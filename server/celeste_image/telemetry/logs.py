@@ -11,20 +11,22 @@ import structlog
 
 from celeste_image.core.errors import InternalError
 from celeste_image.core.text import escaped, escaped_json
+from celeste_image.telemetry.lines import plain_line
 
 __all__ = ["configure_logs", "log_bug"]
 
 log = structlog.get_logger("celeste_image.bugs")
+
+TRACEBACK = frozenset(("exc_info", "exception", "stack"))
+"""Names of an event's values that are no text of their own."""
 
 
 def configure_logs(level: str, form: Literal["console", "json"]) -> None:
     """Configures structlog for this process; our log lines never contain prompts, images or keys."""
     renderers: list[Any] = [structlog.processors.JSONRenderer(), _escape_line]
     if form == "console":
-        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_escaped_traceback)
-        renderers = [_escape_values, console]
+        renderers = [_escape_values, _Console(colors=sys.stderr.isatty())]
     processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -38,6 +40,19 @@ def configure_logs(level: str, form: Literal["console", "json"]) -> None:
     )
 
 
+class _Console:
+    """Writes an event for people. structlog's renderer writes those with colors or with an exception."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._colors = colors
+        self._full = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_escaped_traceback)
+
+    def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+        if self._colors or not TRACEBACK.isdisjoint(event):
+            return self._full(logger, method, event)
+        return plain_line(event)
+
+
 def _escape_line(logger: object, method: str, line: str) -> str:
     """Escapes a line of JSON, which stays valid JSON."""
     return escaped_json(line)
@@ -46,7 +61,7 @@ def _escape_line(logger: object, method: str, line: str) -> str:
 def _escape_values(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Escapes the values of an event, which may be of any origin."""
     for key, value in event.items():
-        if key not in ("exc_info", "exception", "stack"):
+        if key not in TRACEBACK:
             plain = value if isinstance(value, str) else repr(value)
             if (shown := escaped(plain)) != plain:
                 event[key] = shown

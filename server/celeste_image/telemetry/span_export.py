@@ -59,17 +59,20 @@ class SpanExport:
         self._spans: deque[Span] = deque()
         self._wake = threading.Event()
         self._ending = False
-        self.dropped = 0
-        """Number of spans that found no room, or did not arrive."""
-        self._told = 0
+        self._crowded = self._lost = self._told = 0  # each is counted by one thread
         self._thread = threading.Thread(target=self._run, name="celeste-spans", daemon=True)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Number of spans that found no room, or did not arrive."""
+        return self._crowded + self._lost
 
     def add(self, span: Span) -> None:
         """Takes a span that has ended."""
         waiting = len(self._spans)
         if waiting >= self._most:
-            self.dropped += 1
+            self._crowded += 1
             return
         self._spans.append(span)
         if waiting + 1 == self._batch:
@@ -89,10 +92,10 @@ class SpanExport:
             self._wake.clear()
             some = [self._spans.popleft() for _ in range(min(self._batch, len(self._spans)))]
             if some and not self._send(some):
-                self.dropped += len(some)
-            if self.dropped > self._told:
-                log.warning("spans dropped", spans=self.dropped - self._told, since_start=self.dropped)
-                self._told = self.dropped
+                self._lost += len(some)
+            if (dropped := self.dropped) > self._told:
+                log.warning("spans dropped", spans=dropped - self._told, since_start=dropped)
+                self._told = dropped
             if self._ending and not self._spans:
                 return
 

@@ -1,7 +1,7 @@
 """Tracing: the spans of a call, from the RPC to the vendor.
 
 A span here is a small object, and costs a few microseconds; `span_export.py` encodes and sends the spans that have
-ended. Spans of OpenTelemetry's SDK cost ten times as much: see server/decisions/0023-own-spans.md.
+ended. Spans of OpenTelemetry's SDK cost ten times as much: see server/decisions/0026-own-spans.md.
 
     with child("store put", {"celeste.store.operation": "put"}) as span:
         ...
@@ -21,8 +21,6 @@ from types import TracebackType
 from typing import Final, Literal
 
 from celeste_image.core.errors import reason_of
-from celeste_image.telemetry.otlp import exports
-from celeste_image.telemetry.series import take_exemplars
 from celeste_image.telemetry.trace_context import SAMPLED, TRACEPARENT, TRACESTATE, read_context
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "child",
     "current",
     "exemplar",
-    "open_tracer",
     "trace_headers",
 ]
 
@@ -306,17 +303,3 @@ class Tracer:
         trace = Trace(trace_id, caller.state if caller else "", self, is_recorded=takes)
         parent_id = caller.span_id if caller else b""
         return Span(trace, name, SERVER, attributes or {}, parent_id, is_remote=caller is not None)
-
-
-def open_tracer(environment: Mapping[str, str], *, propagates: bool = True) -> Tracer | None:
-    """Returns the tracer that OpenTelemetry's standard variables describe; None if no traces are exported.
-
-    Raises:
-        ValueError: A variable is wrong; the text names it.
-    """
-    if not exports("traces", environment):
-        return None
-    from celeste_image.telemetry.span_export import otlp_tracer  # imports OpenTelemetry
-
-    take_exemplars(exemplar)
-    return otlp_tracer(environment, propagates=propagates)

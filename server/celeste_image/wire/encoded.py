@@ -3,8 +3,6 @@
 A message of protobuf would hold a copy, and its serialization another.
 """
 
-from dataclasses import replace
-
 from google.protobuf.message import Message
 
 from celeste_image.core.result import ImageOutput, OperationResult
@@ -45,7 +43,7 @@ def completed_bytes(result: OperationResult, sequence: int, request_id: str = ""
 
 def _result(result: OperationResult) -> list[bytes]:
     """Returns the bytes of an OperationResult, in parts."""
-    parts = [result_to_proto(replace(result, images=())).SerializeToString()]
+    parts = [result_to_proto(result, with_images=False).SerializeToString()]
     for image in result.images:
         parts += _field(IMAGES, _image(image))
     return parts
@@ -53,7 +51,7 @@ def _result(result: OperationResult) -> list[bytes]:
 
 def _image(image: ImageOutput) -> list[bytes]:
     """Returns the bytes of an ImageOutput, in parts."""
-    facts = output_to_proto(replace(image, data=b"")).SerializeToString()
+    facts = output_to_proto(image, with_data=False).SerializeToString()
     return [facts, *_field(DATA, [image.data])] if image.data else [facts]
 
 

@@ -104,12 +104,12 @@ def event_from_proto(message: event_pb2.OperationEvent) -> Event | None:
             return None
 
 
-def result_to_proto(result: OperationResult) -> operation_pb2.OperationResult:
-    """Returns the message of a result."""
+def result_to_proto(result: OperationResult, *, with_images: bool = True) -> operation_pb2.OperationResult:
+    """Returns the message of a result, on request without its images."""
     message = operation_pb2.OperationResult(
         request_id=result.request_id,
         model=result.model,
-        images=[output_to_proto(image) for image in result.images],
+        images=[output_to_proto(image) for image in result.images] if with_images else (),
         failures=[
             operation_pb2.ImageFailure(index=index, status=status_from_error(error))
             for index, error in result.failures.items()
@@ -145,8 +145,8 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
     )
 
 
-def output_to_proto(image: ImageOutput) -> image_pb2.ImageOutput:
-    """Returns the message of an image."""
+def output_to_proto(image: ImageOutput, *, with_data: bool = True) -> image_pb2.ImageOutput:
+    """Returns the message of an image, on request without its bytes."""
     message = image_pb2.ImageOutput(
         artifact=image.artifact,
         media_type=image.media_type,
@@ -154,7 +154,7 @@ def output_to_proto(image: ImageOutput) -> image_pb2.ImageOutput:
         height=image.height,
         size_bytes=image.size_bytes,
         sha256=image.sha256,
-        data=image.data,
+        data=image.data if with_data else b"",
         index=image.index,
         parents=image.parents,
         revised_prompt=image.revised_prompt,

@@ -10,6 +10,7 @@ from typing import Any
 
 import resvg_py
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from celeste_image.sandbox.engine import Emit
 
@@ -86,7 +87,8 @@ def run(task: dict[str, Any], pictures: Sequence[bytes], emit: Emit) -> None:
 def rendered(scene: Scene, width: int, height: int) -> Image.Image:
     """Returns the scene as painted so far, at a size in pixels. System fonts are ignored."""
     png = resvg_py.svg_to_bytes(svg_string=scene.svg(width, height), skip_system_fonts=True)
-    return Image.open(io.BytesIO(bytes(png))).convert("RGB")
+    # Image.open, and a save by format, would load the plugins of four other formats first.
+    return PngImageFile(io.BytesIO(png)).convert("RGB")
 
 
 def styled(picture: Image.Image, style: dict[str, Any], threads: int, emit: Emit) -> Image.Image:
@@ -104,10 +106,11 @@ def styled(picture: Image.Image, style: dict[str, Any], threads: int, emit: Emit
 def encoded(picture: Image.Image, kind: str) -> bytes:
     """Returns an image as PNG or JPEG; the bytes are always the same."""
     out = io.BytesIO()
+    out.name = f"image.{kind.lower()}"
     if kind == "PNG":
-        picture.save(out, "PNG", compress_level=6)
+        picture.save(out, compress_level=6)
     else:
-        picture.save(out, "JPEG", quality=80)
+        picture.save(out, quality=80)
     return out.getvalue()
 
 

@@ -305,6 +305,17 @@ def paint_weather(scene: Scene) -> None:
             x, y, r = draw.uniform(0, wide), draw.uniform(0, high), 1.5 + 5 * draw.random() ** 3
             scene.ellipse(x, y, r, r, "#fff", opacity=draw.uniform(0.5, 0.9))
         scene.drawn.append("snow")
-    dark, where = "#000020", 'cx=".5" cy=".5" r=".78"'
-    edge = scene.gradient(dark, dark, dark, opacity=(0, 0, 0.26), radial=True, where=where, middle=0.62)
-    scene.band(0, high, edge)
+    paint_vignette(scene)
+
+
+def paint_vignette(scene: Scene) -> None:
+    """Darkens the corners. The clear middle is left out: a radial gradient is the dearest fill of all."""
+    dark, reach, clear = "#000020", 0.78, 0.62
+    where = f'cx=".5" cy=".5" r="{reach}"'
+    edge = scene.gradient(dark, dark, dark, opacity=(0, 0, 0.26), radial=True, where=where, middle=clear)
+    left, right, bottom = -5, scene.wide + 5, scene.high
+    across, along = (side * reach * clear for side in (right - left, bottom))
+    frame = path("M", left, 0, "H", right, "V", bottom, "H", left, "z")
+    start = path("M", scene.wide / 2 - across, bottom / 2)
+    hole = path("a", across, along, "0 1 0", 2 * across, 0, "a", across, along, "0 1 0", -2 * across, "0z")
+    scene.shape(frame + start + hole, edge, fill_rule="evenodd")

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -90,6 +91,16 @@ def _sentence(said: str, given: Any, place: Sequence[int | str]) -> str:
     return f"{said}, is {given!r}" if isinstance(given, int | float | str) and len(repr(given)) <= 60 else said
 
 
+@cache
+def _may_be_empty(options: type[Options]) -> bool:
+    """Returns whether a request without options of the provider is valid. Asked for most requests, so it is cached."""
+    try:
+        options.model_validate({})
+    except ValidationError:
+        return False
+    return True
+
+
 def _check_options(request: ImageRequest, report: Report, options: type[Options]) -> None:
     """Checks the options that all models share, and the options of the provider."""
     given, card = request.options, report.card
@@ -99,6 +110,8 @@ def _check_options(request: ImageRequest, report: Report, options: type[Options]
     if given.end_user:
         report.read("options.end_user", given.end_user)
     own = given.provider_options.get(card.provider, {})
+    if not own and _may_be_empty(options):
+        return
     base = f'options.provider_options["{card.provider}"]'
     try:
         options.model_validate(own)

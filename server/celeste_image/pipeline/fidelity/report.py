@@ -46,7 +46,7 @@ class Report:
 
     def range_of(self, path: str) -> ParameterRange | None:
         """Returns the range of the model's parameter at a path; None if the model does not read the field."""
-        known = self.card.parameter(self._request.kind, re.sub(r"\[\d+\]", "", path))
+        known = self.card.parameter(self._request.kind, re.sub(r"\[\d+\]", "", path) if "[" in path else path)
         return known.range if known else None
 
     def add(self, path: str, outcome: FidelityOutcome, asked: Any = None, sent: Any = None, message: str = "") -> None:

@@ -9,7 +9,6 @@ an ImageFailed, and the other images are delivered. An empty policy adds no step
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -32,6 +31,7 @@ from celeste_image.core.events import (
 from celeste_image.core.image import ImageFacts, ImageInput
 from celeste_image.core.request import Analyze, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
+from celeste_image.off_loop import sha256_of
 from celeste_image.pipeline.per_image import per_image
 from celeste_image.pipeline.safety.policy import SafetyPolicy, strongest
 
@@ -157,8 +157,9 @@ async def _judge_output(
 async def _blurred_input(policy: SafetyPolicy, image: ImageInput) -> ImageInput:
     assert image.facts is not None
     data = await policy.pixels.blurred(image)
-    digest = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
-    facts = replace(image.facts, media_type="image/png", size_bytes=len(data), sha256=digest, orientation=1)
+    facts = replace(
+        image.facts, media_type="image/png", size_bytes=len(data), sha256=await sha256_of(data), orientation=1
+    )
     return ImageInput(data, facts=facts)
 
 

@@ -232,13 +232,16 @@ class _Peeked:
 
     async def whole(self) -> tuple[bytes, ExchangeFailed | None]:
         """Returns all pieces together, and the failure that ended the reading."""
-        pieces: list[bytes] = []
-        try:
-            async for piece in self.all():
-                pieces.append(piece)
-        except ExchangeFailed as failure:
-            return b"".join(pieces), failure
-        return b"".join(pieces), None
+        pieces, self._first = [self._first], b""
+        failure = self._failure
+        if not failure:
+            try:
+                async with aclosing(self._pieces):
+                    async for piece in self._pieces:
+                        pieces.append(piece)
+            except ExchangeFailed as error:
+                failure = error
+        return b"".join(pieces), failure
 
     async def all(self) -> AsyncGenerator[bytes, None]:
         """Yields all pieces. Raises ExchangeFailed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -229,7 +230,12 @@ class Vendor:
 
     def options(self, given: Mapping[str, Mapping[str, Any]]) -> Any:
         """Returns the request's options for this provider; the pipeline has checked them."""
-        return self.Options.model_validate(given.get(self.name, {}))
+        own = given.get(self.name)
+        return self.Options.model_validate(own) if own else self._no_options
+
+    @cached_property
+    def _no_options(self) -> Any:
+        return self.Options.model_validate({})
 
     async def close(self) -> None:
         """Closes its connections."""
