@@ -253,6 +253,11 @@ def test_an_unreadable_file_is_named(tmp_path: Path, data: bytes, words: str) ->
             "[server]\nlisten = ['localhost:-1']",
             "celeste.toml:2: server.listen: 'localhost:-1' is no address: the port",
         ),
+        ("[metrics]\nlisten = '9464'", "celeste.toml:2: metrics.listen: '9464' is no address: the port is missing"),
+        (
+            "[metrics]\nlisten = 'unix:/x'",
+            "celeste.toml:2: metrics.listen: 'unix:/x' is no address: it must be host:port",
+        ),
         (
             "[server]\nlisten = ['127.0.0.1']",
             "celeste.toml:2: server.listen: '127.0.0.1' is no address: the port is missing",

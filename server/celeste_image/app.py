@@ -25,12 +25,14 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
+from celeste_image.gauges import watch_budgets, watch_models, watch_providers, watch_store, watch_workers
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
+from celeste_image.pipeline.limit import slots_of
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.registry import Registry, build_providers
@@ -39,6 +41,7 @@ from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.store.files import unwritable
 from celeste_image.store.open import check_room, open_backend
+from celeste_image.telemetry.instruments import CATEGORY
 from celeste_image.telemetry.series import is_recording
 from celeste_image.telemetry.tracing import Tracer
 
@@ -136,8 +139,17 @@ def build_app(
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
+    slots = {name: slots_of(provider) for name, provider in providers.items()}
+    if is_recording():
+        closing.callback(watch_providers(registry, slots))
+        closing.callback(watch_models(registry))
+        closing.callback(watch_workers(tools.workers))
+        closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
+        closing.callback(watch_store(store))
+        CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
     parts = Parts(
         registry=registry,
+        slots=slots,
         images_in=ImagesIn(store, guard, budget, uris),
         store=store,
         memory=budget,

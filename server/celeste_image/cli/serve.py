@@ -50,6 +50,7 @@ def command(
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
         from celeste_image.telemetry.logs import configure_logs
+        from celeste_image.telemetry.metrics import open_metrics
         from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
@@ -68,8 +69,11 @@ def command(
     try:
         settings = configuration.valid()
         configure_logs(settings.log.level, settings.log.format)
+        metrics = open_metrics(settings.metrics.listen, os.environ)
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
+        if metrics:
+            app.closing.push_async_callback(metrics.close)  # before the parts that gauges read
     except (ValueError, OSError) as error:
         return refuse(configuration, environment, error, is_one_line=bool(folder))
     forget_environment()  # the providers and the store have their keys
@@ -101,14 +105,17 @@ def command(
         except NotSealed as error:
             log.error("start", error=str(error))
             return 1
+        facts = {}
         try:
+            if metrics and (endpoint := await metrics.start()):
+                facts["metrics"] = f"http://{endpoint}/metrics"
             addresses = await server.start(settings.server.listen)
         except OSError as error:
             log.error("start", error=str(error))
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         loop.call_later(SETTLE_SECONDS, settle)
-        log.info("serving", addresses=addresses, store=settings.store.url)
+        log.info("serving", addresses=addresses, store=settings.store.url, **facts)
         await stopping.wait()
         always.cancel()
         await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback

@@ -28,6 +28,7 @@ __all__ = [
     "ImageRule",
     "ImageSettings",
     "LogSettings",
+    "MetricsSettings",
     "SafetySettings",
     "SandboxSettings",
     "SecretText",
@@ -243,6 +244,23 @@ class LogSettings(Section):
     format: Literal["console", "json"] = "console"
 
 
+def _host_and_port(address: str) -> str:
+    problem = address_problem(address, least_port=0) if address else ""
+    if not problem and re.match(r"[a-z-]+:(?![0-9]+$)", address):
+        problem = "it must be host:port"
+    if problem:
+        raise ValueError(f"{address!r} is no address: {problem}")
+    return address
+
+
+class MetricsSettings(Section):
+    """`[metrics]`: metrics for Prometheus. OpenTelemetry's variables switch on their export by OTLP: see metrics.md."""
+
+    listen: Annotated[str, AfterValidator(_host_and_port)] = ""
+    """Address of the endpoint `/metrics` of this process, such as `127.0.0.1:9464`, which has no password. With port 0
+    the system chooses; the log has the port. Empty means that there is none."""
+
+
 class TracesSettings(Section):
     """`[traces]`: traces. OpenTelemetry's standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, switch them on."""
 
@@ -261,6 +279,7 @@ class Settings(BaseModel):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()

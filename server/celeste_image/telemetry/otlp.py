@@ -15,6 +15,9 @@ __all__ = ["Signal", "exports", "number", "resource"]
 
 Signal = Literal["traces", "metrics"]
 
+INSTANCE = str(uuid.uuid4())
+"""Id of this process, the same in traces and metrics."""
+
 
 def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
     """Returns whether a signal is exported by OTLP: a variable names the exporter, or the endpoint.
@@ -64,7 +67,7 @@ def resource() -> "Resource":
     own = {
         "service.name": "celeste",
         "service.version": version("celeste-image"),
-        "service.instance.id": str(uuid.uuid4()),
+        "service.instance.id": INSTANCE,
     }
     given = OTELResourceDetector().detect().attributes
     return Resource.create({name: value for name, value in own.items() if name not in given})
