@@ -1,7 +1,8 @@
 """App: builds the server's parts from the settings. Composition only; no other module names concrete classes."""
 
+import asyncio
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,15 +14,25 @@ from urllib.request import url2pathname
 import structlog
 
 from celeste_image.admission import ByteBudget
-from celeste_image.config import ImageSettings, Settings, StoreSettings, default_store
+from celeste_image.config import (
+    ConfigurationInvalid,
+    ImageSettings,
+    Problem,
+    Settings,
+    StoreSettings,
+    default_store,
+)
+from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
+from celeste_image.gauges import watch_budgets, watch_models, watch_providers, watch_store, watch_workers
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
+from celeste_image.pipeline.limit import slots_of
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.registry import Registry, build_providers
@@ -29,11 +40,15 @@ from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.store.files import unwritable
+from celeste_image.store.open import check_room, open_backend
+from celeste_image.telemetry.instruments import CATEGORY
+from celeste_image.telemetry.series import is_recording
+from celeste_image.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
     from celeste_image.providers.catalog.overlay import Overlay
 
-__all__ = ["App", "build_app", "open_decoders", "open_tools"]
+__all__ = ["App", "build_app", "check_store", "open_decoders", "open_tools", "open_uris"]
 
 store_log = structlog.get_logger("celeste_image.store")
 
@@ -52,6 +67,7 @@ class App:
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
         workers: The processes of all engines.
+        tracer: Makes the spans of calls; None without traces.
         closing: Frees everything, in the opposite order of opening.
     """
 
@@ -64,7 +80,13 @@ class App:
     budget: ByteBudget
     chunks: ByteBudget
     workers: Workers
+    tracer: Tracer | None
     closing: AsyncExitStack
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether traces or metrics are on. If not, calls pass no step of theirs."""
+        return self.tracer is not None or is_recording()
 
     def held_bytes(self) -> int:
         """Returns how many bytes calls hold now."""
@@ -75,19 +97,24 @@ class App:
         await self.closing.aclose()
 
 
-def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools | None = None) -> App:
+def build_app(
+    settings: Settings, extra: Collection[Provider] = (), tools: Tools | None = None, tracer: Tracer | None = None
+) -> App:
     """Returns the App for some settings.
 
     Args:
         settings: The configuration.
         extra: More providers than the configuration has, for tests.
         tools: What providers work with; None means the real ones. The app closes their pixel work.
+        tracer: Makes the spans of calls; None without traces. The app closes it.
 
     Raises:
         ValueError: A setting is wrong; the text says which and how.
         OSError: The store's folder can't be made.
     """
     closing = AsyncExitStack()
+    if tracer:
+        closing.push_async_callback(asyncio.to_thread, tracer.close)
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
@@ -97,7 +124,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
     guard = Guard(decoders, _limits(settings.images), large=max(1, settings.images.decoders - 1))
-    uris = _open_uris(settings)
+    uris = open_uris(settings)
     closing.push_async_callback(uris.close)
 
     providers = build_providers(settings.providers, tools) | {provider.name: provider for provider in extra}
@@ -111,9 +138,18 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         allow_unknown=settings.catalog.allow_unknown,
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
-    store = _open_store(settings.store, closing)  # after what may be refused, which closes nothing
+    store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
+    slots = {name: slots_of(provider) for name, provider in providers.items()}
+    if is_recording():
+        closing.callback(watch_providers(registry, slots))
+        closing.callback(watch_models(registry))
+        closing.callback(watch_workers(tools.workers))
+        closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
+        closing.callback(watch_store(store))
+        CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
     parts = Parts(
         registry=registry,
+        slots=slots,
         images_in=ImagesIn(store, guard, budget, uris),
         store=store,
         memory=budget,
@@ -121,6 +157,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         safety=safety,
         metadata=_metadata(settings.images),
         inline_default_bytes=server.inline_default_bytes,
+        is_observed=tracer is not None or is_recording(),
     )
     return App(
         settings=settings,
@@ -132,6 +169,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         budget=budget,
         chunks=chunks,
         workers=tools.workers,
+        tracer=tracer,
         closing=closing,
     )
 
@@ -142,7 +180,7 @@ def _overlay(file: Path) -> "Overlay":
     return load_overlay(file)
 
 
-def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
+def _open_store(settings: StoreSettings, closing: AsyncExitStack, environment: Mapping[str, str]) -> ArtifactStore:
     """Returns the store. `closing` removes its temporary folders.
 
     Raises:
@@ -153,7 +191,7 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
         store = open_store(
             url,
             spool,
-            options={name: value.reveal() for name, value in settings.options.items()},
+            options=_options(settings, environment),
             retention_seconds=settings.retention_hours * 3600,
             reserve_bytes=settings.reserve_bytes,
             memory_bytes=settings.memory_bytes,
@@ -165,6 +203,27 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
+
+
+def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:
+    """Raises ValueError for settings that name no store; no folder is made."""
+    options = _options(settings, environment)
+    check_room(settings.url, settings.memory_bytes, settings.reserve_bytes)
+    if settings.url and not settings.url.startswith("file:"):
+        open_backend(settings.url, options)
+
+
+def _options(settings: StoreSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the options as text. Raises ConfigurationInvalid for references to secrets that lead nowhere."""
+    options, problems = {}, []
+    for name, value in settings.options.items():
+        try:
+            options[name] = secret_of(value, environment).reveal()
+        except ValueError as error:
+            problems.append(Problem(("store", "options", name), str(error)))
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return options
 
 
 def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path | None]:
@@ -250,13 +309,17 @@ def _metadata(images: ImageSettings) -> MetadataDefaults:
     )
 
 
-def _open_uris(settings: Settings) -> Http:
-    """Returns the client that fetches the URIs of requests. Raises ValueError for an invalid origin."""
+def open_uris(settings: Settings) -> Http:
+    """Returns the client that fetches the URIs of requests. Raises ConfigurationInvalid for invalid origins."""
     uris = settings.uris
     schemes = frozenset({"https", "http"} if uris.http else {"https"})
     limits = Limits(exchange_seconds=uris.seconds, body_bytes=settings.images.max_bytes, exchanges=8)
-    try:
-        private = [Origin.of(origin) for origin in uris.private]
-    except ValueError as error:
-        raise ValueError(f"uris.private: {error}") from error
+    private, problems = [], []
+    for origin in uris.private:
+        try:
+            private.append(Origin.of(origin))
+        except ValueError as error:
+            problems.append(Problem(("uris", "private"), f"{origin!r} {error}"))
+    if problems:
+        raise ConfigurationInvalid(problems)
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)

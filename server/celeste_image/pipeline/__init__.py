@@ -1,5 +1,6 @@
 """The pipeline of a request: one step a file, put together here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celeste_image.admission import ByteBudget, Slots
@@ -11,6 +12,7 @@ from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
+from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import routing
@@ -31,6 +33,7 @@ class Parts:
 
     Attributes:
         registry: The providers and models.
+        slots: The slots of each provider, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         memory: Counts the bytes that calls hold.
@@ -38,9 +41,11 @@ class Parts:
         safety: The operator's safety policy.
         metadata: The operator's choices about the metadata of images.
         inline_default_bytes: Image bytes inside an answer, if the request sets no limit.
+        is_observed: Whether traces or metrics are on.
     """
 
     registry: Registry
+    slots: Mapping[str, Slots]
     images_in: ImagesIn
     store: ArtifactStore
     memory: ByteBudget
@@ -48,6 +53,7 @@ class Parts:
     safety: SafetyPolicy
     metadata: MetadataDefaults
     inline_default_bytes: int
+    is_observed: bool = False
 
 
 def build_pipeline(parts: Parts) -> Run:
@@ -58,6 +64,8 @@ def build_pipeline(parts: Parts) -> Run:
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     run = completing(run)  # one result, one log line, also for refusals
+    if parts.is_observed:
+        run = observing(run, parts.registry.cards)  # events -> span events and metrics
     return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer
 
 
@@ -65,12 +73,16 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     """Returns the road of a candidate to its provider."""
     settings, pixels = provider.settings, parts.pixels.of(provider.name)
     sorts = provider if isinstance(provider, SortsWork) else None
-    slots = Slots(settings.concurrency, settings.queue, sorts.small_concurrency if sorts else 0)
-    run = pixel_locking(provider.run, pixels)  # pixels outside a mask stay as they were
+    slots, small = parts.slots[provider.name], sorts.is_small if sorts else None
+    run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
+    run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = limiting(run, slots, sorts.is_small if sorts else None)  # no slot while waiting to retry
+    if parts.is_observed:
+        run = observing_wait(run, lambda run: limiting(run, slots, small), provider.name)
+    else:
+        run = limiting(run, slots, small)  # no slot while waiting to retry
     run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
     run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference

@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from celeste_image.rpc.observe import counted, observing
 from celeste_image.rpc.outcome import ending, logging, reporting
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.receive import receiving
@@ -20,6 +21,8 @@ def wrapped(behavior: Behavior, method: Method, room: Room) -> Behavior:
     behavior = receiving(behavior, method, room)  # memory, then the request
     behavior = reporting(behavior)  # errors become statuses
     behavior = logging(behavior, method, room)  # one line per call
+    if room.is_observed:
+        behavior = observing(behavior, method, room)  # one span, with the trace of the caller, and metrics
     return ending(behavior, room)  # the response, or the status, in time
 
 
@@ -51,6 +54,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         own = handler.stream_unary or handler.unary_unary or handler.unary_stream
         behavior = wrapped(own, method, self._room)
         serialize = serializer(handler.response_serializer)
+        if self._room.is_observed:
+            parse, serialize = counted(name, parse, serialize)
         # gRPC reads the first message of a unary request itself; as a stream, the request waits for memory.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(behavior, parse, serialize)

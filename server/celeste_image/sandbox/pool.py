@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from celeste_image.core.errors import (
 from celeste_image.core.protection import Protection
 from celeste_image.sandbox.frames import BadFrame, Frame, reading, receive_frame, task_frame
 from celeste_image.sandbox.lines import pass_on_lines
+from celeste_image.sandbox.observe import ObservedTask
 from celeste_image.sandbox.protections import unprotected
 from celeste_image.sandbox.watch import Watch
+from celeste_image.telemetry.instruments import WORKER_ENDS
 
 __all__ = ["WorkerPool"]
 
@@ -58,6 +61,7 @@ class WorkerPool:
 
     Args:
         module: Name of the engine's module.
+        name: Name of the pool in traces and metrics; None means the module's.
         size: Processes at most; further tasks wait.
         memory_bytes: Limit of a process's address space; 0 means no limit.
         cpu_seconds: Limit of a task's CPU time; 0 means no limit.
@@ -74,6 +78,7 @@ class WorkerPool:
         self,
         module: str,
         *,
+        name: str | None = None,
         size: int = 1,
         memory_bytes: int = 0,
         cpu_seconds: int = 0,
@@ -85,6 +90,7 @@ class WorkerPool:
         **facts: str,
     ) -> None:
         self.module = module
+        self.name = name or module
         self._weights = tuple(weights)
         self._command = [
             *(sys.executable, "-P", "-m", "celeste_image.sandbox.main", module),  # -P: the working folder has no code
@@ -99,6 +105,10 @@ class WorkerPool:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._free = asyncio.Semaphore(size)
+        self.waiting = 0
+        """Number of tasks that wait for a process."""
+        self.busy = 0
+        """Number of processes with a task, or that start for one."""
         self._idle: list[_Worker] = []
         self._seconds = seconds
         self._on_log = on_log or (lambda line: engine_log.warning("engine", engine=module, line=line, **facts))
@@ -123,27 +133,52 @@ class WorkerPool:
             EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
                 Metadata `at` is "start" before the process saw the task, else "work".
         """
-        async with self._free:
-            worker = await self._take() or await self._start()
-            done = False
-            try:
-                self._note(await worker.ready())
-                async with contextlib.aclosing(worker.run(task, pictures, self._seconds)) as frames:
-                    async for frame in frames:
-                        if frame.kind in ("done", "error"):
-                            with reading():
-                                error = _error_of(frame) if frame.kind == "error" else None
-                            done = True
-                            self._idle.append(worker)
-                            worker.rest()
-                            if error:
-                                raise error
-                            break
-                        if (answer := (yield frame)) is not None:
-                            await worker.send(answer)
-            finally:
-                if not done:
-                    await worker.kill()
+        has_waited = self._free.locked()
+        with ObservedTask(self.name) as observed:
+            async with self._turn():
+                observed.takes(has_waited=has_waited)
+                idle = await self._take()
+                worker = idle or await self._start()
+                done = False
+                try:
+                    self._note(await worker.ready())
+                    observed.sends(is_new=idle is None)
+                    work = worker.run(task, pictures, self._seconds, is_timed=observed.is_traced)
+                    async with contextlib.aclosing(work) as frames:
+                        async for frame in frames:
+                            if frame.kind in ("done", "error"):
+                                with reading():
+                                    error = _error_of(frame) if frame.kind == "error" else None
+                                    observed.reads(frame)
+                                done = True
+                                self._idle.append(worker)
+                                worker.rest()
+                                if error:
+                                    raise error
+                                break
+                            if (answer := (yield frame)) is not None:
+                                await worker.send(answer)
+                except EngineLost:
+                    await worker.kill("malformed")  # the process itself may still run
+                    raise
+                finally:
+                    if not done:
+                        await worker.kill("cancelled")
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None, None]:
+        """Waits until a process is idle or may be started."""
+        self.waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
+            self._free.release()
 
     def _note(self, controls: dict[str, str]) -> None:
         if self.controls != controls:
@@ -156,12 +191,12 @@ class WorkerPool:
 
     async def inspect(self) -> dict[str, str]:
         """Starts a process if none is idle, and returns its controls; see `controls`. Raises EngineLost."""
-        async with self._free:
+        async with self._turn():
             worker = await self._take() or await self._start()
             try:
                 self._note(controls := await worker.ready())
             finally:
-                await worker.kill()
+                await worker.kill("closed")
         return controls
 
     async def _take(self) -> "_Worker | None":
@@ -174,17 +209,17 @@ class WorkerPool:
             worker.wake()
             if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
-            await worker.kill()
+            await worker.kill("weights")
         return None
 
     async def _start(self) -> "_Worker":
         weights = [_state(path) for path in self._weights]
-        return await _Worker.start(self._command, self._environment, self._on_log, weights)
+        return await _Worker.start(self._command, self._environment, self._on_log, weights, self.name)
 
     async def close(self) -> None:
         """Ends the idle workers; a busy worker ends with the generator that holds it."""
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(worker.kill() for worker in idle))
+        await asyncio.gather(*(worker.kill("closed") for worker in idle))
 
 
 _State = tuple[int, int, int] | None
@@ -203,27 +238,33 @@ class _Worker:
     """A worker process."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State]
+        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State], pool: str
     ) -> None:
         self._process = process
+        self._pool = pool
         self.weights = weights
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
-        self._watch = Watch(process.pid, self._end)
+        self._watch = Watch(process.pid, partial(self._end, "late"))
         self._ended = False
         self._rest: asyncio.TimerHandle | None = None
         self._controls: dict[str, str] | None = None
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None], weights: list[_State]
+        cls,
+        command: Sequence[str],
+        environment: dict[str, str],
+        on_log: Callable[[str], None],
+        weights: list[_State],
+        pool: str,
     ) -> "_Worker":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, limit=1 << 20
         )
-        return cls(process, on_log, weights)
+        return cls(process, on_log, weights, pool)
 
     @property
     def pid(self) -> int:
@@ -244,9 +285,11 @@ class _Worker:
                 self._controls = {str(name): str(why) for name, why in dict(frame.fields["controls"]).items()}
         return self._controls
 
-    async def run(self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float) -> AsyncGenerator[Frame, None]:
+    async def run(
+        self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float, *, is_timed: bool
+    ) -> AsyncGenerator[Frame, None]:
         self._watch.limit(seconds)
-        await self.send(task_frame(task, pictures))
+        await self.send(task_frame(task, pictures, is_timed=is_timed))
         while True:
             async with self._or_lost(at="work"):
                 frame = await receive_frame(self._out)
@@ -268,7 +311,7 @@ class _Worker:
             if not isinstance(error, BadFrame):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
-            self._end()
+            self._end("malformed" if isinstance(error, BadFrame) else "crashed")
             status = await self._process.wait()
             malformed = "sent a malformed message" if isinstance(error, BadFrame) else ""
             cause = self._watch.verdict or malformed or f"ended early ({_ending(status)})"
@@ -276,22 +319,25 @@ class _Worker:
 
     def rest(self) -> None:
         """Ends the process after IDLE_SECONDS, unless it is woken before."""
-        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
+        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end, "idle")
 
     def wake(self) -> None:
         """Keeps an idle process for a task."""
         if self._rest:
             self._rest.cancel()
 
-    def _end(self) -> None:
+    def _end(self, reason: str) -> None:
+        """Kills the process; `reason` is a value of WORKER_END, for a process that still runs."""
+        if not self._ended:
+            WORKER_ENDS.add(1, self._pool, reason if self._process.returncode is None else "crashed")
         self._ended = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def kill(self) -> None:
-        """Kills the process and waits until it has ended, and a moment for its last lines."""
+    async def kill(self, reason: str) -> None:
+        """Kills the process and waits until it has ended, and a moment for its last lines; see `_end`."""
         self.wake()
-        self._end()
+        self._end(reason)
         await self._process.wait()
         await asyncio.wait([self._log], timeout=EXIT_SECONDS)
         self._log.cancel()

@@ -117,6 +117,7 @@ class Vendor:
         self.http = Http(
             lambda target: target in self._origins or self._own(target) or self._is_result(target),
             private=private,
+            named=self._origins,
             limits=Limits(),
             transport=tools.transport,
             clock=tools.clock,
@@ -136,6 +137,10 @@ class Vendor:
     def form_of_key(self) -> tuple[Verdict, str]:
         """Returns the verdict on the key's form and the problem: see `form_problem`."""
         return self._key.verdict()
+
+    def take_key(self, other: "Vendor") -> None:
+        """Uses the key of another object of this provider from now on: that of a changed configuration."""
+        self._key.take_over(other._key)
 
     @property
     def secrets(self) -> tuple[SecretHeader, ...]:
