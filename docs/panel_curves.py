@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -23,8 +24,8 @@ for name, panel in measured["panels"].items():
     lines = {legend: points for legend, points in panel["lines"].items() if any(value > 0 for _, value in points)}
     if "stacked" in panel["unit"]:
         seconds = sorted({at for points in lines.values() for at, _ in points})
-        heights = [[max(0.0, dict(map(tuple, points)).get(at, 0.0)) for at in seconds] for points in lines.values()]
-        heights = [[0.0 if height != height else height for height in each] for each in heights]  # NaN
+        heights = [[dict(map(tuple, points)).get(at, 0.0) for at in seconds] for points in lines.values()]
+        heights = [[0.0 if math.isnan(height) else height for height in each] for each in heights]
         axis.stackplot(seconds, heights, labels=list(lines), alpha=0.7)
     else:
         for legend, points in lines.items():

@@ -17,8 +17,8 @@ TRAFFIC = Board(
                     "Availability, 28 days",
                     [Query(f"1 - sum({FAILED}) / sum({ACCEPTED})")],
                     "percentunit",
-                    "Share of the accepted calls that did not fail by a fault of the server. Providers' faults, callers' "
-                    "faults, refusals and deadlines are left out. It needs 28 days of storage in Prometheus.",
+                    "Share of the accepted calls that did not fail by a fault of the server. Faults of providers and "
+                    "callers, refusals and deadlines are left out. It needs 28 days of storage in Prometheus.",
                     "stat",
                     6,
                     warn=0.999,
@@ -53,7 +53,7 @@ TRAFFIC = Board(
                     "Calls by outcome",
                     [Query('sum by (outcome) (job:celeste_calls:rate5m{job=~"$job"})', "{{outcome}}")],
                     "reqps",
-                    "`provider` shows the faults of providers apart from those of the server. recording.yml has the reasons of each.",
+                    "`provider` shows the faults of providers apart. recording.yml has the reasons of each outcome.",
                     width=12,
                     stacked=True,
                 ),

@@ -16,9 +16,9 @@ from celeste_image.telemetry.series import Histogram, Label
 PAGE = (ROOT / "docs" / "operate.md").read_text()
 TARGET = {"job", "instance"}
 """What Prometheus adds to each time series of a server."""
-FROM_LIBRARY = ("celeste_build_info", "process_open_fds", "process_max_fds", "process_start_time_seconds") + (
-    "process_resident_memory_bytes",
-    "process_cpu_seconds_total",
+FROM_LIBRARY = (
+    *("celeste_build_info", "process_open_fds", "process_max_fds", "process_start_time_seconds"),
+    *("process_resident_memory_bytes", "process_cpu_seconds_total"),
 )
 QUERIES = {
     **{name: target["expr"] for name, target in panel_queries().items()},

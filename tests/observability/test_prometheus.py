@@ -53,7 +53,7 @@ async def site() -> AsyncIterator[Site]:
             await server.damage()
             await scraped(scraping)
         await server.reload("")
-        await server.reload("[server]\nno_such_key = 1\n")
+        await server.reload("\n[log]\nno_such_key = 1\n")
         await server.work()
         await scraped(scraping)
         yield Site(server, scraping)

@@ -35,7 +35,7 @@ VARIABLES = {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*", "$provid
 
 @dataclass(frozen=True)
 class Matcher:
-    """One condition of a selector: `error_type=~"A|B"` of a metric. `label` is empty for a metric without conditions."""
+    """One condition of a selector, `error_type=~"A|B"`. `label` is empty for a metric without conditions."""
 
     metric: str
     label: str = ""

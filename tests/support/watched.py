@@ -32,6 +32,9 @@ __all__ = ["GOOD", "Watched", "watched"]
 START_SECONDS = 60
 GOOD = "openai/gpt-image-2"
 SETTINGS = """
+[server]
+call_seconds = 4
+
 [safety.prompts.weapons]
 action = "flag"
 words = ["cannon*"]
@@ -88,8 +91,8 @@ class Watched:
         await self.client.generate("a boat [emulate: status=429 retry_after=0 times=1]", model=GOOD)
         await self.client.generate("a boat [emulate: image=fewer]", model=GOOD, count=2)
         await self.call("a boat", model="openai/unheard-of")
-        await self.call("a boat [emulate: latency=5]", model=GOOD, timeout=1)
-        crowd = [self.call("a boat [emulate: latency=1]", model=GOOD) for _ in range(6)]
+        await self.call("a boat [emulate: latency=9]", model=GOOD)  # `call_seconds`
+        crowd = [self.call("a boat [emulate: latency=0.5]", model=GOOD) for _ in range(6)]
         await asyncio.gather(*crowd)  # two slots, two that wait, two refusals
 
     async def kill_workers(self) -> None:
@@ -105,7 +108,8 @@ class Watched:
 
     async def damage(self) -> None:
         """Changes the bytes of an artifact and reads it."""
-        name = (await self.client.upload(os.urandom(1000))).name
+        # Smaller ones are in the database.
+        name = (await self.client.upload(os.urandom(300_000))).name
         path = self.folder / "store" / path_of(name)
         path.chmod(0o600)
         path.write_bytes(b"other bytes")
