@@ -32,9 +32,6 @@ __all__ = ["GOOD", "Watched", "watched"]
 START_SECONDS = 60
 GOOD = "openai/gpt-image-2"
 SETTINGS = """
-[server]
-call_seconds = 4
-
 [safety.prompts.weapons]
 action = "flag"
 words = ["cannon*"]
@@ -87,11 +84,12 @@ class Watched:
 
     async def fail(self) -> None:
         """Makes calls that end badly, each in its own way."""
-        await self.call("a boat [emulate: status=500]", model=GOOD)
+        for _ in range(6):
+            await self.call("a boat [emulate: status=500]", model=GOOD)
         await self.client.generate("a boat [emulate: status=429 retry_after=0 times=1]", model=GOOD)
         await self.client.generate("a boat [emulate: image=fewer]", model=GOOD, count=2)
         await self.call("a boat", model="openai/unheard-of")
-        await self.call("a boat [emulate: latency=9]", model=GOOD)  # `call_seconds`
+        await self.call("a boat [emulate: latency=5]", model=GOOD, timeout=1)
         crowd = [self.call("a boat [emulate: latency=0.5]", model=GOOD) for _ in range(6)]
         await asyncio.gather(*crowd)  # two slots, two that wait, two refusals
 
