@@ -43,6 +43,11 @@ class ByteBudget:
         """Number of reservations that wait."""
         return len(self._waiting)
 
+    def change_limit(self, total_bytes: int, wait_seconds: float) -> None:
+        """Sets the limit and the longest wait. What is held stays, also beyond the limit."""
+        self.total_bytes, self._wait_seconds = total_bytes, wait_seconds
+        self._move()
+
     async def reserve(self, size_bytes: int) -> "Hold":
         """Returns a hold of bytes that are still to come, once earlier reservations are admitted and there is room.
 

@@ -4,10 +4,13 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 import click
 
+from celeste_image.cli.configuration import configuration_options, refuse
+from celeste_image.cli.hang_up import HangUp
 from celeste_image.cli.one_client import end_with_client
 from celeste_image.cli.process_one import reap_orphans
 from celeste_image.core.install import install_hint
@@ -21,9 +24,16 @@ CONSOLES = ("rich", "pygments")
 @click.command(name="serve")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; repeatable.")
 @click.option("--store", metavar="URL", help="file:///FOLDER or memory:///.")
+@configuration_options
 @click.option("--for-client", "folder", metavar="FOLDER", hidden=True, help="Listen in FOLDER; end with stdin.")
-def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> int:
-    """Start the gRPC server. Settings come from celeste.toml and CELESTE_ variables; see the docs."""
+def command(
+    listen: tuple[str, ...], store: str | None, file: str | None, assignments: tuple[str, ...], folder: str | None
+) -> int:
+    """Start the gRPC server.
+
+    Settings come from a file (celeste.toml, .yaml or .json), CELESTE_ variables and flags: see celeste config --help.
+    SIGHUP reads them again.
+    """
     if folder:
         end_with_client(folder)
     # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
@@ -33,10 +43,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
     for name in CONSOLES:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None makes Python's import fail
     try:
-        from pydantic import ValidationError
-
         from celeste_image.app import build_app
-        from celeste_image.config import Settings, explain
+        from celeste_image.config import Flag, load
         from celeste_image.memory import SETTLE_SECONDS, limit_arenas, settle, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
@@ -50,25 +58,24 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
 
     protect_process()
     limit_arenas()
-    given: dict[str, Any] = {}
-    if listen:
-        given["server"] = {"listen": list(listen)}
+    flags = [Flag("--listen", ("server", "listen"), list(listen))] if listen else []
     if folder:  # the only client has ended when the server stops
-        given["server"] = {"listen": [f"unix:{folder}/celeste.sock"], "drain_seconds": 0}
+        socket = Flag("--for-client", ("server", "listen"), [f"unix:{folder}/celeste.sock"])
+        flags = [socket, Flag("--for-client", ("server", "drain_seconds"), 0)]
     if store:
-        given["store"] = {"url": store}
+        flags.append(Flag("--store", ("store", "url"), store))
+    environment = dict(os.environ)
+    configuration = load(flags, assignments=assignments, file=file, environment=environment)
     try:
-        settings = Settings(**given)
+        settings = configuration.valid()
         configure_logs(settings.log.level, settings.log.format)
         metrics = open_metrics("" if folder else settings.metrics.listen, os.environ)  # a command needs no port
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
         if metrics:
             app.closing.push_async_callback(metrics.close)  # before the parts that gauges read
-    except ValidationError as error:
-        raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+        return refuse(configuration, environment, error, is_one_line=bool(folder))
     forget_environment()  # the providers and the store have their keys
 
     async def serve() -> int:
@@ -78,11 +85,21 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         server = Server(app)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
+        reloaders: list[Any] = []
+
+        async def reload() -> None:
+            if not reloaders:
+                from celeste_image.reload import Reloader  # late: few servers reload
+
+                again = partial(load, flags, assignments=assignments, file=file, environment=environment)
+                reloaders.append(Reloader(app, again, environment))
+            if not stopping.is_set():
+                await reloaders[0].reload()
+
         signals = [signal.SIGINT, signal.SIGTERM]
-        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
-            signals.append(signal.SIGHUP)
         for number in signals:
             loop.add_signal_handler(number, stopping.set)
+        HangUp(reload, stopping.set, only_stops=bool(folder))
         try:
             await app.workers.check()
         except NotSealed as error:
@@ -105,7 +122,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         log.info("stopping")
         for number in signals:
             loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
-        await server.stop(settings.server.drain_seconds)
+        await server.stop((reloaders[0] if reloaders else app).settings.server.drain_seconds)
         log.info("stopped")
         return 0
 
