@@ -40,13 +40,14 @@ OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 celeste serve
 
 | variable | default | meaning |
 | --- | --- | --- |
-| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | none | where the collector listens for gRPC. One of them switches the export on |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | none | where the collector listens for gRPC; it switches the export on |
+| `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | none | the same for metrics alone |
 | `OTEL_METRICS_EXPORTER` | `otlp` with an endpoint, else `none` | `otlp` or `none`. `none` leaves traces alone |
 | `OTEL_METRIC_EXPORT_INTERVAL` | 60000 | time between two exports, in milliseconds |
 
 The others are those of [traces](tracing.md#switch-traces-on), also with `METRICS_` in their names. Sums begin with the
-process (cumulative); a variable that asks for differences (delta) is an error at the start. The server exports once more
-when it stops. A collector that is slow or absent delays no call; the log says `metrics not exported`, and the next
+process (cumulative); a variable that asks for differences (delta) is an error at the start. The server exports once
+more when it stops. A collector that is slow or absent delays no call; the log says `metrics not exported`, and the next
 export has everything.
 
 ## Exemplars
