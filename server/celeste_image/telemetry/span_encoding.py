@@ -28,7 +28,9 @@ def encoded(spans: Sequence[Span], resource: bytes = b"") -> bytes:
 
 def encoded_resource(attributes: Mapping[str, object]) -> bytes:
     """Returns the message Resource; a value that no span's attribute can have becomes text."""
-    pairs = [(name, value if isinstance(value, str | int | float) else str(value)) for name, value in attributes.items()]
+    pairs = [
+        (name, value if isinstance(value, str | int | float) else str(value)) for name, value in attributes.items()
+    ]
     return b"".join([b"\x0a" + _pair(name, value) for name, value in pairs])
 
 
