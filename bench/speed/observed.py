@@ -1,7 +1,7 @@
 """Observed: throughput with traces and metrics on, beside both off, with a collector that takes everything.
 
-Each call is recorded, since no caller here has a `traceparent`. `traces` in the settings of the results is the number of
-traces that arrived: as many as calls of the targets with traces, unless the queue of spans had no room.
+Each call is recorded, since no caller here has a `traceparent`. `traces` in the settings of the results is the number
+of traces that arrived: as many as calls of the targets with traces, unless the queue of spans had no room.
 """
 
 import contextlib

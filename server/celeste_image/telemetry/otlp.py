@@ -18,7 +18,7 @@ __all__ = ["Signal", "exports", "number", "resource"]
 Signal = Literal["traces", "metrics"]
 
 HEADER = re.compile(r"[\w.-]+[ \t]*=[ !#-+\--:<-\[\]-~]*", re.ASCII)
-"""One header, of the characters that OpenTelemetry takes; it would write any other header into the log, with its value."""
+"""One header, of the characters that OpenTelemetry takes. It would write any other header into the log."""
 
 INSTANCE = str(uuid.uuid4())
 """Id of this process, the same in traces and metrics."""

@@ -1,7 +1,7 @@
 """Encodes spans for OTLP by hand: texts and attributes repeat from span to span, so most come from a cache.
 
-That takes a third of the time of protobuf's own objects. The numbers of the fields are in trace.proto and common.proto of
-opentelemetry/proto. A test compares the bytes with those of OpenTelemetry's SDK.
+That takes a third of the time of protobuf's own objects. The numbers of the fields are in `trace.proto` and
+`common.proto` of opentelemetry/proto. A test compares the bytes with those of OpenTelemetry's SDK.
 """
 
 import struct
