@@ -109,13 +109,16 @@ def test_the_objects_of_a_settled_server_are_no_longer_looked_at() -> None:
 import gc
 import celeste_image.core.request
 from celeste_image import memory
-before = len(gc.get_objects())
+before, collections = len(gc.get_objects()), []
+gc.callbacks.append(lambda phase, facts: collections.append(facts["generation"]))
 memory.settle()
+full = collections.count(2)
 kept = [[] for _ in range(1000)]
-print(before, gc.get_freeze_count(), len(gc.get_objects()), gc.get_threshold()[0])
+print(before, gc.get_freeze_count(), len(gc.get_objects()), gc.get_threshold()[0], full)
 """
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    before, frozen, looked_at, threshold = map(int, made.stdout.split())
+    before, frozen, looked_at, threshold, full = map(int, made.stdout.split())
     assert frozen > 0.8 * before > 1000
     assert 1000 <= looked_at < 1200, "new ones alone"
     assert threshold == 10_000
+    assert full == 0, "calls waited for a collection that looks at everything"

@@ -42,9 +42,8 @@ def settle() -> None:
     """Exempts the objects that exist now from garbage collections, and makes collections rarer.
 
     Call it once the server is up: these are its modules and classes, and they stay. Each full collection looked at all
-    of them, for 40 to 80 ms in which no call went on.
+    of them, for 40 to 100 ms in which no call went on. So none is made here first: of 73,000 objects it freed 20.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 
