@@ -22,6 +22,12 @@ from celeste_image import memory
 def rss():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
+async def falls(is_low):
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if is_low():
+            return
+
 async def main():
     memory.limit_arenas()
     memory.LOOK_SECONDS = 0.02
@@ -32,14 +38,15 @@ async def main():
     held = [bytes(3000) for _ in range(50_000)]
     most = rss()
     calls[0] = most - before
-    held = held[::500]  # pieces that stay keep the heap's end where it is
+    late, early = held[:20_000], held[20_000::500]  # pieces that stay keep the heap's end where it is
+    del held
     await asyncio.sleep(0.3)
     kept = rss()  # calls hold memory: under load nothing is given back
+    calls[0] = int(0.4 * (most - before))
+    await falls(lambda: rss() - before < 0.6 * (most - before))
+    late = late[::500]
     calls[0] = 0
-    for _ in range(200):
-        await asyncio.sleep(0.02)
-        if rss() - before < 0.3 * (most - before):
-            break
+    await falls(lambda: rss() - before < 0.3 * (most - before))
     trimming.cancel()
     print(most - before, kept - before, rss() - before)
 
