@@ -315,11 +315,11 @@ def open_uris(settings: Settings) -> Http:
     schemes = frozenset({"https", "http"} if uris.http else {"https"})
     limits = Limits(exchange_seconds=uris.seconds, body_bytes=settings.images.max_bytes, exchanges=8)
     private, problems = [], []
-    for origin in uris.private:
+    for index, origin in enumerate(uris.private):
         try:
             private.append(Origin.of(origin))
         except ValueError as error:
-            problems.append(Problem(("uris", "private"), f"{origin!r} {error}"))
+            problems.append(Problem(("uris", "private", str(index)), str(error)))
     if problems:
         raise ConfigurationInvalid(problems)
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)

@@ -37,6 +37,7 @@ __all__ = [
     "StoreSettings",
     "TracesSettings",
     "default_store",
+    "hidden",
     "is_secret",
     "revealed",
 ]
@@ -143,8 +144,11 @@ class ImageSettings(Section):
     """`[images]`: limits of images from callers and vendors, and of the processes that decode them."""
 
     max_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 64 * MIB
+    """Encoded size."""
     max_pixels: Annotated[int, Field(ge=4096)] = 40_000_000
+    """Width times height."""
     max_side: Annotated[int, Field(ge=64)] = 16_384
+    """Longer side in pixels."""
     max_text_bytes: Annotated[int, Field(ge=0)] = 1 * MIB
     """Limit for each of three: EXIF, XMP, and all text chunks of a PNG together."""
     max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
@@ -159,7 +163,9 @@ class ImageSettings(Section):
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode foreign images, and as many that change pixels, for all providers together."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
+    """Address space of each of these processes (Linux)."""
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+    """CPU time of a process for an image."""
     decoder_seconds: Annotated[float, Field(gt=0)] = 120
     """Longest time that a process may take to decode an image, or to change its pixels or its metadata."""
 
@@ -284,7 +290,7 @@ class Settings(BaseModel):
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
-    """`[providers.NAME]`: each provider validates its own table. Secret values are Secret objects: see `revealed`."""
+    """`[providers.NAME]`: keys, addresses and limits of each provider."""
     defaults: dict[OperationKind, list[str]] = {}
     """Models for requests without one, by operation: the first ready one is used. Unset means the providers' order."""
     aliases: dict[AliasName, Annotated[list[str], Field(min_length=1, max_length=8)]] = {}
@@ -293,9 +299,9 @@ class Settings(BaseModel):
     @field_validator("providers")
     @classmethod
     def _hide(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Returns the tables with texts under secret names as Secret objects."""
-        hidden: dict[str, dict[str, Any]] = _hidden(tables)
-        return hidden
+        """Returns the tables with texts under secret names as Secret objects: see `revealed`. Providers check the rest."""
+        shown: dict[str, dict[str, Any]] = hidden(tables)
+        return shown
 
     @model_validator(mode="after")
     def _one_call_fits(self) -> Self:
@@ -314,14 +320,15 @@ def is_secret(path: Sequence[str]) -> bool:
     return any(SECRET_NAME.fullmatch(part) for part in path)
 
 
-def _hidden(value: Any, name: str = "") -> Any:
+def hidden(value: Any, name: str = "") -> Any:
+    """Returns a value with each text under the name of a secret as a Secret; `name` is the name of the value itself."""
     match value:
         case dict():
             return {
-                key: _hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()
+                key: hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()
             }
         case list():
-            return [_hidden(item, name) for item in value]
+            return [hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):
             return Secret(value)
     return value
