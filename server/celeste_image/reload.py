@@ -96,9 +96,7 @@ class Reloader:
         providers: Mapping[str, object] = self._app.registry.providers
         tables = {path[:2] for path in waiting if path[0] == "providers"}
         tables |= {
-            path[:2]
-            for path in changed
-            if path[0] == "providers" and not isinstance(providers.get(path[1]), Vendor)
+            path[:2] for path in changed if path[0] == "providers" and not isinstance(providers.get(path[1]), Vendor)
         }
         return waiting | {path for path in changed if path[:2] in tables}
 

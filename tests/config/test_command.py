@@ -300,7 +300,8 @@ def test_a_key_file_that_everyone_may_write_is_refused(config: Config) -> None:
     done = config("check", "--set", "providers.openai.key=file:key")
     assert done.code == 0
     assert done.err == (
-        "warning: key has the secret of providers.openai.key, and every user of this machine may read it; chmod o-r helps\n"
+        "warning: key has the secret of providers.openai.key, and every user of this machine may read it; "
+        "chmod o-r helps\n"
     )
     Path("key").chmod(0o440)
     assert config("check", "--set", "providers.openai.key=file:key").err == ""
@@ -363,4 +364,3 @@ def test_the_schema_names_every_key_provider_and_kind(config: Config) -> None:
     assert made["$defs"]["providers.openai"]["properties"]["key"]["description"]
     references = re.findall(r'"\$ref": "#/\$defs/([^"]+)"', json.dumps(made))
     assert set(references) <= made["$defs"].keys()
-

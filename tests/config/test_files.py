@@ -98,7 +98,12 @@ def refusal(read: Read, name: str, text: str) -> str:
 
 @pytest.mark.parametrize(
     ("name", "text", "lines"),
-    [("a.toml", TOML, TOML_LINES), ("a.yaml", YAML, YAML_LINES), ("a.YML", YAML, YAML_LINES), ("a.json", JSON, JSON_LINES)],
+    [
+        ("a.toml", TOML, TOML_LINES),
+        ("a.yaml", YAML, YAML_LINES),
+        ("a.YML", YAML, YAML_LINES),
+        ("a.json", JSON, JSON_LINES),
+    ],
 )
 def test_each_key_has_its_line(read: Read, name: str, text: str, lines: dict[str, int]) -> None:
     found = {".".join(path): line for path, line in read(name, text).lines.items()}
@@ -179,7 +184,8 @@ def test_what_can_not_be_read_is_said_with_its_line(read: Read, name: str, text:
 
 
 @pytest.mark.parametrize(
-    "text", ["key: sk-canary: [\n", "key: 'sk-canary\n", "key: sk-canary\n\tx: 1\n", '{"key": "sk-canary" 1}', "sk-canary"]
+    "text",
+    ["key: sk-canary: [\n", "key: 'sk-canary\n", "key: sk-canary\n\tx: 1\n", '{"key": "sk-canary" 1}', "sk-canary"],
 )
 @pytest.mark.parametrize("name", ["a.toml", "a.yaml", "a.json"])
 def test_no_message_quotes_the_file(read: Read, name: str, text: str) -> None:

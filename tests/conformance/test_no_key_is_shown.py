@@ -156,7 +156,12 @@ class Operated:
     """A server as an operator runs it: with the vendors' keys from wherever keys may come from."""
 
     def __init__(
-        self, folder: Path, emulator: Emulator, canaries: dict[str, MarkedKey], others: dict[str, MarkedKey], collector: str
+        self,
+        folder: Path,
+        emulator: Emulator,
+        canaries: dict[str, MarkedKey],
+        others: dict[str, MarkedKey],
+        collector: str,
     ) -> None:
         self.folder, self.store, self.log = folder, folder / "store", folder / "log"
         tables = {name: {k: v for k, v in t.items() if k != "key"} for name, t in emulator.tables.items()}

@@ -299,7 +299,7 @@ class Settings(BaseModel):
     @field_validator("providers")
     @classmethod
     def _hide(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Returns the tables with texts under secret names as Secret objects: see `revealed`. Providers check the rest."""
+        """Returns the tables with texts under secret names as Secret objects: see `revealed`."""
         shown: dict[str, dict[str, Any]] = hidden(tables)
         return shown
 
@@ -324,9 +324,7 @@ def hidden(value: Any, name: str = "") -> Any:
     """Returns a value with each text under the name of a secret as a Secret; `name` is the name of the value itself."""
     match value:
         case dict():
-            return {
-                key: hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()
-            }
+            return {key: hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()}
         case list():
             return [hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):
