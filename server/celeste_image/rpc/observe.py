@@ -10,10 +10,10 @@ import grpc
 from celeste_image.core.errors import Cancelled, DeadlineExceeded
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.instruments import METHOD, RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
-from celeste_image.telemetry.series import is_recording
+from celeste_image.telemetry.series import OTHER, is_recording
 from celeste_image.telemetry.tracing import Value, attached
 
-__all__ = ["counted", "observing"]
+__all__ = ["count_unknown", "counted", "observing"]
 
 
 def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -65,6 +65,11 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
                 span.end()
 
     return observed
+
+
+def count_unknown() -> None:
+    """Counts a call of a method that the server does not have. gRPC answers it."""
+    RPC_DURATION.record(0.0, OTHER, grpc.StatusCode.UNIMPLEMENTED.name)
 
 
 def counted(
