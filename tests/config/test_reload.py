@@ -68,7 +68,7 @@ def _counted() -> Any:
 
 
 def reloads() -> dict[str, float]:
-    return {labels[0]: total.value for labels, total in CONFIG_RELOADS.series()}
+    return {labels[0]: total for labels, total in CONFIG_RELOADS.read()}
 
 
 def key_of(app: App, name: str) -> str:
