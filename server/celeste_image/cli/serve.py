@@ -69,7 +69,7 @@ def command(
     try:
         settings = configuration.valid()
         configure_logs(settings.log.level, settings.log.format)
-        metrics = open_metrics(settings.metrics.listen, os.environ)
+        metrics = open_metrics("" if folder else settings.metrics.listen, os.environ)  # a command needs no port
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
         if metrics:

@@ -76,14 +76,14 @@ OUTCOME = Label("outcome", "`applied` or `refused`", ("applied", "refused"))
 RPC_DURATION = Histogram(
     "rpc.server.call.duration",
     "s",
-    "Time from the arrival of a call to its last byte",
+    "Time of a call, from its arrival until gRPC has its response",
     (METHOD, CODE),
     CALL_SECONDS,
 )
 RPC_ACTIVE = Gauge("celeste.rpc.active", "", "Calls that are being handled", (METHOD,))
 RPC_RECEIVED = Counter("celeste.rpc.received", "By", "Size of the messages that callers sent", (METHOD,))
 RPC_SENT = Counter("celeste.rpc.sent", "By", "Size of the messages that callers were sent", (METHOD,))
-RPC_ERRORS = Counter("celeste.rpc.errors", "", "Calls that failed, refusals among them", (METHOD, REASON))
+RPC_ERRORS = Counter("celeste.rpc.errors", "", "Calls that failed, with those that were refused", (METHOD, REASON))
 
 # Providers
 
