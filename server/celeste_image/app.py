@@ -121,6 +121,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         safety=safety,
         metadata=_metadata(settings.images),
         inline_default_bytes=server.inline_default_bytes,
+        logs_prompts=settings.log.prompts,
     )
     return App(
         settings=settings,

@@ -9,7 +9,7 @@ when a Service has the name `celeste`, and `CELESTE_SERVER_PORT` when it has the
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +17,7 @@ from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetPydanticSchema,
@@ -30,10 +31,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from celeste_image.config_sources import PREFIX, Environment, File, check_variables, configuration_file, place
 from celeste_image.core.address import address_problem
+from celeste_image.core.loggers import logger_problem
 from celeste_image.core.nearest import nearest
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
-from celeste_image.core.secret import Secret
+from celeste_image.core.secret import Secret, hide
 
 __all__ = [
     "ImageRule",
@@ -78,7 +80,9 @@ SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)|headers", re.IGNORE
 def _secret(value: Any) -> Secret:
     if not isinstance(value, str | Secret):
         raise ValueError("must be text")
-    return Secret(value) if isinstance(value, str) else value
+    secret = Secret(value) if isinstance(value, str) else value
+    hide(secret)
+    return secret
 
 
 SecretText = Annotated[
@@ -295,11 +299,48 @@ class SandboxSettings(Section):
         return tuple(dict.fromkeys(self.require))
 
 
-class LogSettings(Section):
-    """`[log]`: level and format of the log on standard error."""
+LogLevel = Literal["debug", "info", "warning", "error"]
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+
+def _flat(levels: Any) -> Any:
+    """Returns levels by dotted names: TOML reads the key `celeste_image.rpc` without quotes as two tables."""
+
+    def entries(value: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, item in value.items():
+            if isinstance(item, dict):
+                yield from entries(item, f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}", item
+
+    return dict(entries(levels, "")) if isinstance(levels, dict) else levels
+
+
+def _logging(levels: dict[str, LogLevel]) -> dict[str, LogLevel]:
+    if problems := [problem for name in levels if (problem := logger_problem(name))]:
+        raise ValueError("; ".join(problems))
+    return levels
+
+
+class LogSettings(Section):
+    """`[log]`: the log. See docs/logging.md."""
+
+    level: LogLevel = "info"
+    """Least level of the lines. Lines of libraries below `warning` need an entry in `levels`."""
+    levels: Annotated[dict[str, LogLevel], BeforeValidator(_flat), AfterValidator(_logging)] = {}
+    """Levels by the name of a logger, which stands for all names below it: `"celeste_image.rpc" = "warning"`."""
     format: Literal["console", "json"] = "console"
+    file: Path | None = None
+    """File for the lines; each server needs its own. Unset means standard error."""
+    rotate_bytes: Annotated[int, Field(ge=0)] = 100 * MIB
+    """Size of the file from which a new one is begun; 0 means any size."""
+    rotate_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 24
+    """How often a new file is begun, counted from midnight UTC; 0 means never by time."""
+    keep_files: Annotated[int, Field(ge=1, le=10_000)] = 14
+    """Files that are kept beside the current one; the oldest are deleted."""
+    compress: bool = False
+    """Whether those files are compressed by gzip."""
+    prompts: bool = False
+    """Whether the line of an operation has its prompts, and the digests of its images."""
 
 
 class Settings(BaseSettings):
@@ -370,7 +411,10 @@ def _hidden(value: Any, name: str = "") -> Any:
         case list():
             return [_hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):
-            return Secret(value)
+            secret = Secret(value)
+            if not value.startswith(("env:", "file:")):  # which tell where the secret is
+                hide(secret)
+            return secret
     return value
 
 

@@ -17,6 +17,9 @@ __all__ = ["command"]
 CONSOLES = ("rich", "pygments")
 """Packages that structlog and httpx import, where they are installed, for consoles that a server does not have."""
 
+LAST_LINES_SECONDS = 1.0
+"""Time for the log at a second signal."""
+
 
 @click.command(name="serve")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; repeatable.")
@@ -36,12 +39,12 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from pydantic import ValidationError
 
         from celeste_image.app import build_app
+        from celeste_image.cli.logs import open_logs
         from celeste_image.config import Settings, explain
         from celeste_image.memory import SETTLE_SECONDS, limit_arenas, settle, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
-        from celeste_image.telemetry.logs import configure_logs
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
@@ -57,13 +60,18 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         given["store"] = {"url": store}
     try:
         settings = Settings(**given)
-        configure_logs(settings.log.level, settings.log.format)
+        logs = open_logs(settings.log)
         app = build_app(settings)
     except ValidationError as error:
         raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     forget_environment()  # the providers and the store have their keys
+
+    def exit_now() -> None:
+        """Exits at a second signal; workers end with their parent."""
+        logs.close(LAST_LINES_SECONDS)
+        os._exit(1)
 
     async def serve() -> int:
         import structlog
@@ -79,13 +87,11 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
             loop.add_signal_handler(number, stopping.set)
         try:
             await app.workers.check()
-        except NotSealed as error:
-            log.error("start", error=str(error))
-            return 1
-        try:
             addresses = await server.start(settings.server.listen)
-        except OSError as error:
+        except (NotSealed, OSError) as error:
             log.error("start", error=str(error))
+            if settings.log.file:
+                click.echo(f"Error: {error}", err=True)
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         loop.call_later(SETTLE_SECONDS, settle)
@@ -95,13 +101,16 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
         log.info("stopping")
         for number in signals:
-            loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
+            loop.add_signal_handler(number, exit_now)
         await server.stop(settings.server.drain_seconds)
         log.info("stopped")
         return 0
 
-    if sys.platform == "win32":
-        return asyncio.run(serve())
-    import uvloop
+    try:
+        if sys.platform == "win32":
+            return asyncio.run(serve())
+        import uvloop
 
-    return uvloop.run(serve())
+        return uvloop.run(serve())
+    finally:
+        logs.close()

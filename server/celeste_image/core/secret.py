@@ -1,12 +1,20 @@
 """Secret: a key or password that logs, messages and tracebacks cannot show by accident."""
 
 import hmac
+import json
 from typing import Any, NoReturn, Self
+from urllib.parse import quote
 
-__all__ = ["HIDDEN", "Secret"]
+__all__ = ["HIDDEN", "Secret", "hide", "without_secrets"]
 
 HIDDEN = "**********"
 """Replaces a secret wherever one is printed."""
+HIDDEN_CHARACTERS = 8
+"""Shortest secret that `without_secrets` looks for: a shorter one is part of ordinary words."""
+MOST_HIDDEN = 256
+"""Most texts that `without_secrets` looks for, at 40 ns each for a line of a log."""
+
+_hidden: dict[str, None] = {}
 
 
 class Secret:
@@ -62,3 +70,26 @@ class Secret:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Raises TypeError: a secret stays in its process."""
         raise TypeError("a secret can't be pickled")
+
+
+def hide(secret: Secret) -> None:
+    """Makes `without_secrets` hide a secret from now on; with more than MOST_HIDDEN, the oldest are forgotten."""
+    text = secret.reveal()
+    if len(text) < HIDDEN_CHARACTERS:
+        return
+    for form in (text, json.dumps(text)[1:-1], repr(text)[1:-1], quote(text, safe="")):
+        _hidden.pop(form, None)
+        _hidden[form] = None
+    while len(_hidden) > MOST_HIDDEN:
+        del _hidden[next(iter(_hidden))]
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text in which HIDDEN replaces each secret that `hide` was told, also as JSON or in a URL.
+
+    This is the last line of defense: nothing should try to write a secret at all.
+    """
+    for secret in tuple(_hidden):
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    return text

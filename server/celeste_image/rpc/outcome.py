@@ -1,13 +1,16 @@
 """Outcomes of calls: errors become statuses, each call becomes one line in the access log, and a call ends in time."""
 
+import re
 import time
 from typing import Any
 
 import grpc
 import structlog
 
-from celeste_image.core.errors import CelesteError, SlowReader
+from celeste_image.core.errors import CelesteError, DeadlineExceeded, SlowReader
+from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.slow_readers import end_within
+from celeste_image.rpc.traffic import Traffic, traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.logs import log_bug
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
@@ -16,6 +19,9 @@ __all__ = ["ending", "logging", "reporting"]
 
 log = structlog.get_logger("celeste_image.rpc")
 
+OK, CANCELLED = "OK", "CANCELLED"
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)")
+"""W3C's header; group 1 is the id of the trace."""
 TELL_SECONDS = 1.0
 """Time for a slow reader that reads again, to learn why its call ended."""
 
@@ -50,21 +56,45 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
     """Writes one line per call: the access log. Counts the calls that found no room."""
 
     async def logged(request: Any, context: Context) -> Any:
-        began, outcome, fields = time.monotonic(), "CANCELLED", 0
+        began, bytes_ = time.monotonic(), Traffic()
+        traffic.set(bytes_)
+        code, outcome, fields = CANCELLED, CANCELLED, 0
         try:
             response = await behavior(request, context)
             if isinstance(response, Failure):
-                outcome, fields = response.reason, response.fields
+                code, outcome, fields = response.code.name, response.reason, response.fields
                 room.refusals.add(outcome)
             else:
-                outcome = "OK"
+                code = outcome = OK
             return response
         finally:
-            facts = {"fields": fields} if fields else {}
-            seconds = round(time.monotonic() - began, 3)
-            log.info("rpc", method=method.name, outcome=outcome, seconds=seconds, peer=context.peer(), **facts)
+            if code is CANCELLED and context.time_remaining() == 0:
+                code = outcome = DeadlineExceeded.reason
+            facts: dict[str, object] = {"fields": fields} if fields else {}
+            if trace_id := trace_id_of(context):
+                facts["trace_id"] = trace_id
+            log.info(
+                "rpc",
+                method=method.name,
+                code=code,
+                outcome=outcome,
+                caller=caller_of(context),
+                seconds=round(time.monotonic() - began, 3),
+                received=bytes_.received,
+                sent=bytes_.sent,
+                peer=context.peer(),
+                **facts,
+            )
 
     return logged
+
+
+def trace_id_of(context: Context) -> str:
+    """Returns the id of the caller's trace, 32 hex digits; empty without a valid `traceparent`."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "traceparent" and (found := TRACEPARENT.match(str(value))):
+            return found[1]
+    return ""
 
 
 def ending(behavior: Behavior, room: Room) -> Behavior:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from celeste_image.core.secret import Secret
+from celeste_image.core.secret import Secret, hide
 from celeste_image.core.textfile import read_text
 
 __all__ = ["Credential", "Verdict", "form_problem"]
@@ -152,6 +152,7 @@ class Credential:
         text = text.strip()
         verdict, problem = form_problem(text, self._form)
         self._keys = [*self._keys[-1:], Secret(text)]
+        hide(self._keys[-1])
         self.problem = problem if text and verdict is Verdict.FAILED else ""
         if text and verdict is not Verdict.OK:
             log.warning("key", provider=self._provider, verdict=verdict.value, why=problem)
