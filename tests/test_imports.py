@@ -35,6 +35,8 @@ from celeste_image.cli.main import celeste
 with contextlib.suppress(click.UsageError):
     celeste.main(["generat", "x"], standalone_mode=False)
 """
+SERVED = {"opentelemetry", "prometheus_client"}
+"""What only traces and metrics need, which are off by default."""
 SERVE = """
 import contextlib, click
 from celeste_image.cli.main import celeste
@@ -71,7 +73,10 @@ run(task, [], lambda kind, fields=None, payload=b"": None)
         ("import celeste_image.sandbox.main", ALL | {"click", "asyncio"}),
         (ENGINE, {"grpc", "google.protobuf", "obstore", "pydantic", "structlog", "asyncio"}),
         (COMPOSE, {"asyncio", "numpy", "PIL.ImageFont", "PIL.GifImagePlugin"}),
-        (SERVE, {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE}),
+        (
+            SERVE,
+            SERVED | {"rich", "pygments", "PIL", "numpy", "ncnn", "aiohttp", "protovalidate", OVERLAY, KSERVE},
+        ),
         (GENERATE, SERVER | {"structlog", "rich", "celeste_image.client.aio", "celeste_image.core.card"}),
     ],
     ids=[

@@ -1,5 +1,6 @@
 """App: builds the server's parts from the settings. Composition only; no other module names concrete classes."""
 
+import asyncio
 import tempfile
 from collections.abc import Collection
 from contextlib import AsyncExitStack
@@ -29,6 +30,8 @@ from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.store.files import unwritable
+from celeste_image.telemetry.series import is_recording
+from celeste_image.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
     from celeste_image.providers.catalog.overlay import Overlay
@@ -52,6 +55,7 @@ class App:
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
         workers: The processes of all engines.
+        tracer: Makes the spans of calls; None without traces.
         closing: Frees everything, in the opposite order of opening.
     """
 
@@ -64,7 +68,13 @@ class App:
     budget: ByteBudget
     chunks: ByteBudget
     workers: Workers
+    tracer: Tracer | None
     closing: AsyncExitStack
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether traces or metrics are on. If not, calls pass no step of theirs."""
+        return self.tracer is not None or is_recording()
 
     def held_bytes(self) -> int:
         """Returns how many bytes calls hold now."""
@@ -75,19 +85,24 @@ class App:
         await self.closing.aclose()
 
 
-def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools | None = None) -> App:
+def build_app(
+    settings: Settings, extra: Collection[Provider] = (), tools: Tools | None = None, tracer: Tracer | None = None
+) -> App:
     """Returns the App for some settings.
 
     Args:
         settings: The configuration.
         extra: More providers than the configuration has, for tests.
         tools: What providers work with; None means the real ones. The app closes their pixel work.
+        tracer: Makes the spans of calls; None without traces. The app closes it.
 
     Raises:
         ValueError: A setting is wrong; the text says which and how.
         OSError: The store's folder can't be made.
     """
     closing = AsyncExitStack()
+    if tracer:
+        closing.push_async_callback(asyncio.to_thread, tracer.close)
     server = settings.server
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
@@ -122,6 +137,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         metadata=_metadata(settings.images),
         inline_default_bytes=server.inline_default_bytes,
         logs_prompts=settings.log.prompts,
+        is_observed=tracer is not None or is_recording(),
     )
     return App(
         settings=settings,
@@ -133,6 +149,7 @@ def build_app(settings: Settings, extra: Collection[Provider] = (), tools: Tools
         budget=budget,
         chunks=chunks,
         workers=tools.workers,
+        tracer=tracer,
         closing=closing,
     )
 

@@ -47,6 +47,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "StoreSettings",
+    "TracesSettings",
     "default_store",
     "explain",
     "revealed",
@@ -343,6 +344,13 @@ class LogSettings(Section):
     """Whether the line of an operation has its prompts, and the digests of its images."""
 
 
+class TracesSettings(Section):
+    """`[traces]`: traces. OpenTelemetry's standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, switch them on."""
+
+    propagate: bool = True
+    """Whether vendors and inference servers get the trace context (`traceparent`, `tracestate`) with each request."""
+
+
 class Settings(BaseSettings):
     """All settings of a server."""
 
@@ -361,6 +369,7 @@ class Settings(BaseSettings):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}

@@ -51,6 +51,7 @@ class Concrete:
     plan: dict[str, Any]
     expect: dict[str, Any]
     request_id: str
+    trace_id: str
 
 
 def read_cases() -> list[Case]:
@@ -93,10 +94,12 @@ def make(cases: list[Case], addresses: Mapping[str, str], folder: Path, client: 
     made = []
     for case in cases:
         request_id = str(uuid.uuid4())
-        values = {"uuid": request_id, "upload": f"artifacts/sha256-{digest}", "sha256": digest, "path": str(path)}
+        trace = uuid.uuid4().hex
+        values = {"uuid": request_id, "trace": trace, "path": str(path)}
+        values |= {"upload": f"artifacts/sha256-{digest}", "sha256": digest}
         plan = _fill(dict(case.given), values)
         plan["address"] = addresses[plan.pop("server", "celeste")]
-        made.append(Concrete(case, plan, _fill(dict(case.expect), values), request_id))
+        made.append(Concrete(case, plan, _fill(dict(case.expect), values), request_id, trace))
     return made
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["problems"]
+__all__ = ["problems", "trace_problems"]
 
 
 def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]:
@@ -21,7 +21,7 @@ def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]
     Fields of `expect`, all optional: `code` (OK if missing), `message`, `response` (the only message), `first` and
     `last` (messages), `each` (every message), `kinds` (regular expression for the kinds of a stream's events, joined by
     spaces), `details` (by the last part of their type, `ErrorInfo`; others may stand beside them), `headers`,
-    `trailers`, `download`, `sent_bytes`, `seconds`. `log` and `idle` are for the server; see `run.py`.
+    `trailers`, `download`, `sent_bytes`, `seconds`. `log`, `idle` and `trace` are for the server; see `run.py`.
     """
     found: list[str] = []
     code = expect.get("code", "OK")
@@ -49,12 +49,30 @@ def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]
                 found += _details(value, outcome.get("details", []))
             case "message" | "headers" | "trailers" | "download" | "sent_bytes" | "seconds":
                 found += _differences(value, outcome.get(key), key)
-            case "code" | "log" | "idle":
+            case "code" | "log" | "idle" | "trace":
                 pass
             case _:
                 raise ValueError(f"unknown expectation {key!r}")
     if messages and "event" in messages[0]:
         found += list(_stream_problems(messages))
+    return found
+
+
+def trace_problems(expect: Mapping[str, Any], trace: Mapping[str, Any]) -> list[str]:
+    """Returns what is wrong with the trace of a call.
+
+    Args:
+        expect: `spans`, names that must be there, or an empty list for a trace without spans; `parent`, the id of the
+            caller's span above the call; `state`, its tracestate; `vendor`, the `traceparent` that the vendor got.
+        trace: The same of the trace that arrived.
+    """
+    names = trace["spans"]
+    found = [f"trace: no span {name!r} among {names}" for name in expect["spans"] if name not in names]
+    if names and not expect["spans"]:
+        found.append(f"trace: expected no span, got {names}")
+    for key in ("parent", "state", "vendor"):
+        if key in expect:
+            found += _differences(expect[key], trace[key], f"trace.{key}")
     return found
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from tests.conformance import matrix, pages
 from tests.conformance.cases import Case, Concrete, make, read_cases
 from tests.conformance.clients import CLIENTS, ROOT, Client
-from tests.conformance.expect import problems
+from tests.conformance.expect import problems, trace_problems
 from tests.conformance.server import Serving, serving
 
 RUN_SECONDS = 300
@@ -89,6 +89,8 @@ def judge(each: Concrete, outcome: dict[str, Any] | None, server: Serving) -> li
             found.append(f"the server logged {logged or 'nothing'}, expected {log}")
     if (engine := each.expect.get("idle")) and not server.becomes_idle(engine):
         found.append(f"{engine} goes on working")
+    if trace := each.expect.get("trace"):
+        found += trace_problems(trace, server.trace_of(each.trace_id, trace["spans"]))
     return found
 
 

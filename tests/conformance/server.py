@@ -2,25 +2,31 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 from tests.conformance.newer import newer_server
 from tests.support import processes
 from tests.support.command import CELESTE
 from tests.support.envoy import envoy
+from tests.support.otlp import Receiver, receiving
 from tests.support.ports import free_ports
 from tests.support.servers import workers
 from tests.support.waiting import until
 
 from celeste_image.providers.local.weights import packages
+from celeste_image.v1 import ListProvidersRequest, ModelServiceStub
 
 __all__ = ["METADATA", "PAGE_ADDRESS", "Serving", "serving"]
 
@@ -42,12 +48,16 @@ class Serving:
     Attributes:
         direct: Address of each server that a case may name.
         through_envoy: Address of an Envoy in front of each of them.
+        receiver: Receives the server's traces.
+        ledger: URL of the ledger of the emulated vendors.
     """
 
     direct: Mapping[str, str]
     through_envoy: Mapping[str, str]
     pid: int
     log: Path
+    receiver: Receiver
+    ledger: str
 
     def outcome_of(self, request_id: str) -> str:
         """Waits for the log line of a call and returns its outcome; empty if none comes."""
@@ -59,6 +69,32 @@ class Serving:
                     return found[1] if found else ""
             time.sleep(0.05)
         return ""
+
+    def trace_of(self, trace_id: str, names: Sequence[str]) -> dict[str, Any]:
+        """Returns a trace, once spans of some names arrived; without names, once a later span did.
+
+        The result has the names of the `spans`, `parent` and `state` of the first span, and the `traceparent` that the
+        `vendor` got.
+        """
+        if names:
+            with contextlib.suppress(AssertionError):
+                self.receiver.wait_for(lambda: set(names) <= {span.name for span in self.receiver.trace(trace_id)})
+        else:  # spans are sent in the order in which they end
+            count = len(self.receiver.spans)
+            with grpc.insecure_channel(self.direct["celeste"]) as channel:
+                ModelServiceStub(channel).ListProviders(ListProvidersRequest(), timeout=WAIT_SECONDS)
+            self.receiver.wait_for(lambda: len(self.receiver.spans) > count)
+        spans = self.receiver.trace(trace_id)
+        first = next((span for span in spans if span.parent_id not in {each.span_id for each in spans}), None)
+        with urllib.request.urlopen(self.ledger, timeout=WAIT_SECONDS) as answer:
+            entries = json.load(answer)["entries"]
+        given = [entry["traceparent"] for entry in entries if trace_id in entry["traceparent"]]
+        return {
+            "spans": [span.name for span in spans],
+            "parent": first.parent_id if first else None,
+            "state": first.state if first else None,
+            "vendor": given[0] if given else None,
+        }
 
     def becomes_idle(self, engine: str) -> bool:
         """Returns whether the worker processes of an engine stop using the CPU within 10 s."""
@@ -93,14 +129,23 @@ async def serving(folder: Path) -> AsyncIterator[Serving]:
         stack.enter_context(_process(emulate, folder / "emulate.log", {}))
         await until(lambda: vendors.exists() and vendors.read_text().count("[providers.") == 2, 2 * WAIT_SECONDS)
         await until(lambda: _is_free(PAGE_ADDRESS), PORT_SECONDS)
-        server = stack.enter_context(_process(serve, log, {"CELESTE_CONFIG": str(vendors)}))
+        receiver = stack.enter_context(receiving())
+        variables = {
+            "CELESTE_CONFIG": str(vendors),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        server = stack.enter_context(_process(serve, log, variables))
         health = [*CELESTE, "health", "--address", address, "--wait", "30"]
         if (await asyncio.to_thread(subprocess.run, health, stdout=subprocess.DEVNULL, check=False)).returncode:
             raise RuntimeError(f"the server did not start:\n{log.read_text()}")
         async with newer_server(address, newer_port) as newer, envoy(address, METADATA) as outer:
             async with envoy(newer, METADATA) as outer_newer:
                 direct = {"celeste": address, "newer": newer}
-                yield Serving(direct, {"celeste": outer, "newer": outer_newer}, server.pid, log)
+                ledger = f"http://127.0.0.1:{vendor_port}/_emulator/ledger"
+                outside = {"celeste": outer, "newer": outer_newer}
+                yield Serving(direct, outside, server.pid, log, receiver, ledger)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conformance.cases import read_cases
 from tests.conformance.clients import CLIENTS
-from tests.conformance.expect import problems
+from tests.conformance.expect import problems, trace_problems
 from tests.conformance.matrix import Column, report
 
 from celeste_image import v1
@@ -85,3 +85,17 @@ def test_a_skip_is_named_and_does_not_pass() -> None:
 def test_clients_have_different_names() -> None:
     names = [client.name for client in CLIENTS]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("expect", "wrong"),
+    [
+        ({"spans": ["call", "POST"]}, {"spans": ["call"]}),
+        ({"spans": []}, {"spans": ["call"]}),
+        ({"spans": ["call"], "parent": "00f067aa0ba902b7"}, {"spans": ["call"], "parent": "10f067aa0ba902b7"}),
+        ({"spans": [], "vendor": "~00-.*-00"}, {"spans": [], "vendor": None}),
+    ],
+)
+def test_a_wrong_trace_is_seen(expect: dict[str, Any], wrong: dict[str, Any]) -> None:
+    assert trace_problems(expect, wrong)
+    assert not trace_problems({"spans": wrong["spans"]}, wrong)

@@ -29,8 +29,10 @@ from celeste_image.outbound.client import Http
 from celeste_image.outbound.connections import Connections
 from celeste_image.outbound.exchange import ExchangeFailed, Limits, OriginRefused, Reply, SecretHeader, Stage
 from celeste_image.outbound.origins import Origin
+from celeste_image.telemetry.tracing import Span, Tracer, attached
 
 MIB = 1 << 20
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"
 
 
@@ -906,3 +908,63 @@ def test_json_as_deep_and_wide_as_allowed() -> None:
     assert Reply(200, {}, b"[" * 64 + b"1" + b"]" * 64).json()
     assert len(Reply(200, {}, b"[" + b"[]," * 40_000 + b"1]").json()) == 40_001
     assert Reply(200, {}, b'{"b64": "' + b"a" * (8 * MIB) + b'"}').json()["b64"]
+
+
+async def test_a_request_is_a_span_and_carries_the_trace() -> None:
+    kept: list[Span] = []
+    call = Tracer(kept.append).serve("call", [("traceparent", PARENT), ("tracestate", "a=1")])
+    host = Host(answer=OK + b"Content-Length: 2\r\n\r\nhi")
+    async with speaking(host) as http:
+        with attached(call):
+            await send(http, "POST", f"{host.url}/v1/secret?key=secret")
+    (span,) = kept
+    assert host.asked[0].headers["traceparent"] == f"00-{call.trace_id}-{span.id.hex()}-01"
+    assert host.asked[0].headers["tracestate"] == "a=1"
+    assert span.attributes == {
+        "http.request.method": "POST",
+        "server.address": "127.0.0.1",
+        "server.port": host.port,
+        "http.response.status_code": 200,
+    }
+    assert "secret" not in repr([span.name, span.attributes, span.events])
+
+
+async def test_a_download_carries_no_trace() -> None:
+    kept: list[Span] = []
+    call = Tracer(kept.append).serve("call", [("traceparent", PARENT)])
+    host = Host(answer=OK + b"Content-Length: 2\r\n\r\nhi")
+    async with speaking(host) as http:
+        with attached(call):
+            await http.download(f"{host.url}/a", deadline=soon())
+            await http.follow(f"{host.url}/b", deadline=soon())
+    assert [span.attributes["http.response.status_code"] for span in kept] == [200, 200]
+    assert not any("traceparent" in asked.headers for asked in host.asked)
+
+
+async def test_a_host_that_nobody_configured_is_not_shown() -> None:
+    kept: list[Span] = []
+    call = Tracer(kept.append).serve("call", [("traceparent", PARENT)])
+    transport = FakeTransport(answer(status=404), repeat=True)
+    http = Http(lambda origin: True, named=[Origin.of("https://api.vendor.test")], transport=transport)
+    with attached(call):
+        for host in ("api.vendor.test", "alice-secret.example.com"):
+            await send(http, "GET", f"https://{host}/")
+    hosts = [(span.attributes["server.address"], span.attributes.get("server.port")) for span in kept]
+    assert hosts == [("api.vendor.test", 443), ("_OTHER", None)]
+    assert [span.error for span in kept] == ["404", "404"]
+
+
+async def test_a_request_without_an_answer_says_how_far_it_came() -> None:
+    kept: list[Span] = []
+    call = Tracer(kept.append).serve("call", [("traceparent", PARENT)])
+
+    async def drop(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        reset(writer)
+
+    host = Host(answer=drop)
+    async with speaking(host) as http:
+        with attached(call), pytest.raises(ExchangeFailed):
+            await send(http, "POST", f"{host.url}/")
+    (span,) = kept
+    assert span.error == "not_answered"
+    assert "http.response.status_code" not in span.attributes

@@ -10,6 +10,7 @@ from celeste_image.app import App, build_app
 from celeste_image.config import Settings
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.rpc.server import Server
+from celeste_image.telemetry.tracing import Tracer
 
 
 @dataclass
@@ -22,11 +23,11 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    extra: Sequence[Provider] = (), tools: Tools | None = None, **settings: object
+    extra: Sequence[Provider] = (), tools: Tools | None = None, tracer: Tracer | None = None, **settings: object
 ) -> AsyncIterator[Running]:
-    """Runs a server, with more providers than those that are there by themselves, and with other tools."""
+    """Runs a server, with more providers than those that are there by themselves, with other tools, and with traces."""
     store = {"url": "memory:///", "reserve_bytes": 0} | dict(settings.pop("store", {}))  # type: ignore[call-overload]
-    app = build_app(Settings(store=store, **settings), extra, tools)  # type: ignore[arg-type]
+    app = build_app(Settings(store=store, **settings), extra, tools, tracer)  # type: ignore[arg-type]
     server = Server(app)
     (address,) = await server.start(["127.0.0.1:0"])
     try:

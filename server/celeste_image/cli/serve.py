@@ -45,6 +45,7 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
+        from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
         raise click.ClickException(text) from error
@@ -61,7 +62,8 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
     try:
         settings = Settings(**given)
         logs = open_logs(settings.log)
-        app = build_app(settings)
+        tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
+        app = build_app(settings, tracer=tracer)
     except ValidationError as error:
         raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:

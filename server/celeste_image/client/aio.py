@@ -34,6 +34,7 @@ from celeste_image.client.calls import (
 from celeste_image.client.channels import CLOSED, channel_options, check_channel
 from celeste_image.client.checks import check_address, check_request, check_text, check_timeout, check_word
 from celeste_image.client.saving import checked_place, write_image
+from celeste_image.client.traces import trace_metadata
 from celeste_image.core.artifact import Artifact, artifact_name
 from celeste_image.core.edits import AnyEdit
 from celeste_image.core.errors import ServerUnavailable
@@ -143,7 +144,7 @@ class AsyncClient:
         request_id = request_id or new_request_id()
         check_text(request_id, "request_id")
         message = image_service_pb2.StreamRequest(operation=request_to_operation(request, request_id))
-        call = self._images.Stream(message, timeout=timeout)
+        call = self._images.Stream(message, timeout=timeout, metadata=trace_metadata())
         try:
             async for response in call:
                 if event := event_from_proto(response.event):

@@ -90,6 +90,7 @@ __all__ = [
     "UriRefused",
     "Violation",
     "WeightsMissing",
+    "reason_of",
 ]
 
 
@@ -358,3 +359,10 @@ class ProvidersUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
 
 class UploadBusy(CelesteError, code="ABORTED", retryable=True):
     """Another server with the same spool has the upload open; its bytes stay."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the reason of any failure: INTERNAL for a bug, CANCELLED for work that was stopped from outside."""
+    if isinstance(error, CelesteError):
+        return error.reason
+    return InternalError.reason if isinstance(error, Exception) else Cancelled.reason

@@ -166,6 +166,7 @@ class FakeVendor:
     async def serve(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Answers a request according to its behavior."""
         entry = Entry(self.name, request.method, request.path, stage=route.stage)
+        entry.traceparent = request.headers.get("traceparent", "")
         self.ledger.entries.append(entry)
         try:
             return await self._serve(route, request, entry)

@@ -39,6 +39,7 @@ class Entry:
         charged: Price in US dollars.
         behavior: The request's directive.
         ignored: Fields of the request that the vendor ignores.
+        traceparent: The trace that the request belongs to: the header of this name, empty without one.
     """
 
     provider: str
@@ -56,6 +57,7 @@ class Entry:
     charged: Decimal = Decimal(0)
     behavior: str = ""
     ignored: Sequence[str] = ()
+    traceparent: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Returns the entry as JSON values; the price is text."""

@@ -32,6 +32,7 @@ from celeste_image.outbound.exchange import (
 )
 from celeste_image.outbound.httpx_transports import HttpxTransport
 from celeste_image.outbound.inflate import Damaged, inflated, layers_of
+from celeste_image.outbound.observe import ObservedExchange
 from celeste_image.outbound.origins import Origin, Rule, target_of
 
 __all__ = ["IMAGE_TYPES", "Http", "Transport"]
@@ -61,6 +62,7 @@ class Http:
         allowed: Collection[Origin] | Rule,
         *,
         private: Collection[Origin] = (),
+        named: Collection[Origin] = (),
         limits: Limits | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -71,12 +73,15 @@ class Http:
             allowed: The origins, or a rule.
             private: More allowed origins, which may be on this machine or network. They come from the operator's
                 configuration only, never from a caller or an answer.
+            named: Origins whose hosts traces and metrics show, with those in `private`. A vendor or a caller can
+                choose other ones.
             limits: The limits of an exchange.
             transport: Sends the requests; tests pass one that needs no network.
             clock: The clock of all deadlines, in seconds.
         """
         self._allowed: Rule = allowed if callable(allowed) else frozenset(allowed).__contains__
         self._private = frozenset(private)
+        self._named = self._private.union(named)
         self._limits = limits or Limits()
         self._sender: Sender | None = (
             HttpxTransport(transport) if isinstance(transport, httpx.AsyncBaseTransport) else transport
@@ -250,27 +255,31 @@ class Http:
         """
         if end <= self._clock():
             raise ExchangeFailed("the deadline passed before the request was sent", Stage.NOT_SENT)
-        waits = _Waits(request, end, self._clock)
-        if self._slots.locked():
-            await waits.take(self._slots.acquire(), Stage.NOT_SENT)
-        else:
-            await self._slots.acquire()
-        try:
-            answer = await waits.take(self._connected().send(request), Stage.NOT_ANSWERED)
+        named = request.origin in self._named
+        # A redirect is followed for downloads alone, which go anywhere and need no trace.
+        with ObservedExchange(request, is_named=named, propagates=not redirects) as observed:
+            waits = _Waits(request, end, self._clock)
+            if self._slots.locked():
+                await waits.take(self._slots.acquire(), Stage.NOT_SENT)
+            else:
+                await self._slots.acquire()
             try:
-                head = self._head(answer)
-                if 300 <= head.status < 400 and not redirects:
-                    raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, head.status)
-                if not inflates and answer.encoding.strip().lower() not in ("", "identity"):
-                    raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
-                most = self._limits.body_bytes if max_bytes is None else max_bytes
-                body = _received(answer, waits, most)
-                yield Streamed(head, _inflated(body, answer, most) if inflates else body)
+                answer = await waits.take(self._connected().send(request), Stage.NOT_ANSWERED)
+                observed.answers(answer.status)
+                try:
+                    head = self._head(answer)
+                    if 300 <= head.status < 400 and not redirects:
+                        raise ExchangeFailed("the answer is a redirect", Stage.ANSWERED, head.status)
+                    if not inflates and answer.encoding.strip().lower() not in ("", "identity"):
+                        raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
+                    most = self._limits.body_bytes if max_bytes is None else max_bytes
+                    body = _received(answer, waits, most)
+                    yield Streamed(head, _inflated(body, answer, most) if inflates else body)
+                finally:
+                    # A body that is not read to its end by now takes the connection with it.
+                    await answer.aclose()
             finally:
-                # A body that is not read to its end by now takes the connection with it.
-                await answer.aclose()
-        finally:
-            self._slots.release()
+                self._slots.release()
 
     def _head(self, answer: Arriving) -> Reply:
         """Returns an answer without its body. Raises ExchangeFailed if its status or headers are not usable."""

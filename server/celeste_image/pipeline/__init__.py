@@ -11,6 +11,7 @@ from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
+from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import routing
@@ -39,6 +40,7 @@ class Parts:
         metadata: The operator's choices about the metadata of images.
         inline_default_bytes: Image bytes inside an answer, if the request sets no limit.
         logs_prompts: Whether the log has the texts of requests, and the digests of images.
+        is_observed: Whether traces or metrics are on.
     """
 
     registry: Registry
@@ -50,6 +52,7 @@ class Parts:
     metadata: MetadataDefaults
     inline_default_bytes: int
     logs_prompts: bool = False
+    is_observed: bool = False
 
 
 def build_pipeline(parts: Parts) -> Run:
@@ -60,6 +63,8 @@ def build_pipeline(parts: Parts) -> Run:
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
+    if parts.is_observed:
+        run = observing(run, parts.registry.cards)  # events -> span events and metrics
     return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer
 
 
@@ -68,11 +73,16 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     settings, pixels = provider.settings, parts.pixels.of(provider.name)
     sorts = provider if isinstance(provider, SortsWork) else None
     slots = Slots(settings.concurrency, settings.queue, sorts.small_concurrency if sorts else 0)
-    run = pixel_locking(provider.run, pixels)  # pixels outside a mask stay as they were
+    small = sorts.is_small if sorts else None
+    run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
+    run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = limiting(run, slots, sorts.is_small if sorts else None)  # no slot while waiting to retry
+    if parts.is_observed:
+        run = observing_wait(run, lambda run: limiting(run, slots, small), provider.name)
+    else:
+        run = limiting(run, slots, small)  # no slot while waiting to retry
     run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
     run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference

@@ -1,6 +1,5 @@
 """Outcomes of calls: errors become statuses, each call becomes one line in the access log, and a call ends in time."""
 
-import re
 import time
 from typing import Any
 
@@ -13,6 +12,8 @@ from celeste_image.rpc.slow_readers import end_within
 from celeste_image.rpc.traffic import Traffic, traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.logs import log_bug
+from celeste_image.telemetry.trace_context import read_context
+from celeste_image.telemetry.tracing import current
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
 __all__ = ["ending", "logging", "reporting"]
@@ -20,8 +21,6 @@ __all__ = ["ending", "logging", "reporting"]
 log = structlog.get_logger("celeste_image.rpc")
 
 OK, CANCELLED = "OK", "CANCELLED"
-TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)")
-"""W3C's header; group 1 is the id of the trace."""
 TELL_SECONDS = 1.0
 """Time for a slow reader that reads again, to learn why its call ended."""
 
@@ -90,11 +89,14 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
 
 def trace_id_of(context: Context) -> str:
-    """Returns the id of the caller's trace, 32 hex digits; empty without a valid `traceparent`."""
-    for name, value in context.invocation_metadata() or ():
-        if name == "traceparent" and (found := TRACEPARENT.match(str(value))):
-            return found[1]
-    return ""
+    """Returns the id of the call's trace, 32 hex digits: of this server's span, or else of the caller's.
+
+    Empty if there are no traces, and the caller sent no valid `traceparent`.
+    """
+    if span := current():
+        return span.trace_id
+    caller = read_context(context.invocation_metadata() or ())
+    return caller.trace_id.hex() if caller else ""
 
 
 def ending(behavior: Behavior, room: Room) -> Behavior:

@@ -51,8 +51,9 @@ class Server:
     def __init__(self, app: App) -> None:
         settings = app.settings.server
         self._app = app
+        room = Room(app.budget, app.chunks, settings, tracer=app.tracer, is_observed=app.is_observed)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(Room(app.budget, app.chunks, settings))],
+            interceptors=[CallInterceptor(room)],
             compression=grpc.Compression.NoCompression,
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),

@@ -7,7 +7,7 @@ from typing import Any
 
 from celeste_image.rpc.wrappers import size_of
 
-__all__ = ["Traffic", "count_sent", "counted", "traffic"]
+__all__ = ["Traffic", "count_sent", "counting", "traffic"]
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ traffic: ContextVar[Traffic] = ContextVar("celeste_traffic")
 """The traffic of the call that this task works for."""
 
 
-def counted(
+def counting(
     parse: Callable[[bytes], Any], serialize: Callable[[Any], bytes]
 ) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
     """Returns a parser and a serializer that count the bytes of messages."""

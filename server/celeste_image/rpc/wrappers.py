@@ -1,6 +1,6 @@
 """Wrappers around the handlers of calls: the one shape that they have, and the order in which a call passes them.
 
-A wrapper takes a behavior and returns a behavior. Authentication, tracing and metrics join in `wrapped`.
+A wrapper takes a behavior and returns a behavior. Authentication joins in `wrapped`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,7 @@ from google.rpc import status_pb2
 from celeste_image.admission import ByteBudget
 from celeste_image.config import ServerSettings
 from celeste_image.rpc.refusals import Refusals
+from celeste_image.telemetry.tracing import Tracer
 
 __all__ = ["Behavior", "Context", "Failure", "Method", "Room", "size_of"]
 
@@ -41,7 +42,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory and time of calls.
+    """What the calls of a server share: memory, time, and who watches.
 
     Attributes:
         budget: Memory for requests, images and responses.
@@ -49,12 +50,16 @@ class Room:
             cannot block each other.
         settings: Settings of the server.
         refusals: Counts the calls that find no room.
+        tracer: Makes the span of each call; None without traces.
+        is_observed: Whether traces or metrics are on.
     """
 
     budget: ByteBudget
     chunks: ByteBudget
     settings: ServerSettings
     refusals: Refusals = field(default_factory=Refusals)
+    tracer: Tracer | None = None
+    is_observed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,9 +77,10 @@ async def all_of(frames: AsyncIterator[Frame], most: int) -> list[Frame]:
     return found
 
 
-def task_frame(task: dict[str, Any], pictures: Sequence[bytes]) -> Frame:
-    """Returns the frame of a task and its images."""
-    return Frame("task", {"task": task, "lengths": [len(p) for p in pictures]}, b"".join(pictures))
+def task_frame(task: dict[str, Any], pictures: Sequence[bytes], *, is_timed: bool = False) -> Frame:
+    """Returns the frame of a task and its images; `is_timed` asks for the task's phases: see `phases.py`."""
+    fields = {"task": task, "lengths": [len(p) for p in pictures]}
+    return Frame("task", fields | {"timed": True} if is_timed else fields, b"".join(pictures))
 
 
 def split_pictures(frame: Frame) -> list[bytes]:

@@ -26,6 +26,7 @@ from celeste_image.sandbox.confine import confine, seal
 from celeste_image.sandbox.engine import Engine
 from celeste_image.sandbox.frames import Frame, read_frame, split_pictures
 from celeste_image.sandbox.memory import ran_out_of_memory
+from celeste_image.sandbox.phases import Phases
 from celeste_image.sandbox.protections import unprotected
 
 MOST_DESCRIPTORS = 1 << 20
@@ -56,8 +57,19 @@ class _Pipe:
 
     def __init__(self, in_: BinaryIO, out: BinaryIO) -> None:
         self._in, self._out = in_, out
+        self._phases: Phases | None = None
+
+    def begin(self, task: Frame) -> None:
+        """Notes the phases of a task from now on, if the server asks for them."""
+        self._phases = Phases() if task.fields.get("timed") else None
+
+    def end(self, kind: str, fields: dict[str, Any] | None = None) -> None:
+        """Sends the last message of a task."""
+        self(kind, (fields or {}) | (self._phases.fields() if self._phases else {}))
 
     def __call__(self, kind: str, fields: dict[str, Any] | None = None, payload: bytes = b"") -> None:
+        if self._phases and fields and kind == "progress":
+            self._phases.enter(fields.get("phase"))
         frame = Frame(kind, fields or {}, payload)
         self._out.write(frame.encode())
         self._out.write(payload)
@@ -98,21 +110,22 @@ def main() -> None:
     while (frame := read_frame(sys.stdin.buffer)) is not None:
         if cpu_seconds:
             limit_task(cpu_seconds)
+        emit.begin(frame)
         try:
             engine.run(frame.fields["task"], split_pictures(frame), emit)
         except CelesteError as error:
             violations = [[each.field, each.text, each.reason] for each in error.violations]
             fields = {"reason": error.reason, "message": error.message, "metadata": error.metadata}
-            emit("error", fields | {"violations": violations})
+            emit.end("error", fields | {"violations": violations})
         except Exception as error:
             if ran_out_of_memory(error):
                 text = "the engine exceeded its memory limit"
-                emit("error", {"reason": EngineMemory.reason, "message": text})
+                emit.end("error", {"reason": EngineMemory.reason, "message": text})
             else:
                 traceback.print_exc()
-                emit("error", {"reason": "INTERNAL", "message": ""})
+                emit.end("error", {"reason": "INTERNAL", "message": ""})
         else:
-            emit("done")
+            emit.end("done")
 
 
 if __name__ == "__main__":

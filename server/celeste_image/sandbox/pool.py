@@ -25,6 +25,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.protection import Protection
 from celeste_image.sandbox.frames import BadFrame, Frame, reading, receive_frame, task_frame
 from celeste_image.sandbox.lines import pass_on_lines
+from celeste_image.sandbox.observe import ObservedTask
 from celeste_image.sandbox.protections import unprotected
 from celeste_image.sandbox.watch import Watch
 
@@ -58,6 +59,7 @@ class WorkerPool:
 
     Args:
         module: Name of the engine's module.
+        name: Name of the pool in traces and metrics; None means the module's.
         size: Processes at most; further tasks wait.
         memory_bytes: Limit of a process's address space; 0 means no limit.
         cpu_seconds: Limit of a task's CPU time; 0 means no limit.
@@ -74,6 +76,7 @@ class WorkerPool:
         self,
         module: str,
         *,
+        name: str | None = None,
         size: int = 1,
         memory_bytes: int = 0,
         cpu_seconds: int = 0,
@@ -85,6 +88,7 @@ class WorkerPool:
         **facts: str,
     ) -> None:
         self.module = module
+        self.name = name or module
         self._weights = tuple(weights)
         self._command = [
             *(sys.executable, "-P", "-m", "celeste_image.sandbox.main", module),  # -P: the working folder has no code
@@ -123,27 +127,34 @@ class WorkerPool:
             EngineLost: The process ended early, sent a malformed frame, or was ended because it took too long.
                 Metadata `at` is "start" before the process saw the task, else "work".
         """
-        async with self._free:
-            worker = await self._take() or await self._start()
-            done = False
-            try:
-                self._note(await worker.ready())
-                async with contextlib.aclosing(worker.run(task, pictures, self._seconds)) as frames:
-                    async for frame in frames:
-                        if frame.kind in ("done", "error"):
-                            with reading():
-                                error = _error_of(frame) if frame.kind == "error" else None
-                            done = True
-                            self._idle.append(worker)
-                            worker.rest()
-                            if error:
-                                raise error
-                            break
-                        if (answer := (yield frame)) is not None:
-                            await worker.send(answer)
-            finally:
-                if not done:
-                    await worker.kill()
+        has_waited = self._free.locked()
+        with ObservedTask(self.name) as observed:
+            async with self._free:
+                observed.takes(has_waited=has_waited)
+                idle = await self._take()
+                worker = idle or await self._start()
+                done = False
+                try:
+                    self._note(await worker.ready())
+                    observed.sends(is_new=idle is None)
+                    work = worker.run(task, pictures, self._seconds, is_timed=observed.is_traced)
+                    async with contextlib.aclosing(work) as frames:
+                        async for frame in frames:
+                            if frame.kind in ("done", "error"):
+                                with reading():
+                                    error = _error_of(frame) if frame.kind == "error" else None
+                                    observed.reads(frame)
+                                done = True
+                                self._idle.append(worker)
+                                worker.rest()
+                                if error:
+                                    raise error
+                                break
+                            if (answer := (yield frame)) is not None:
+                                await worker.send(answer)
+                finally:
+                    if not done:
+                        await worker.kill()
 
     def _note(self, controls: dict[str, str]) -> None:
         if self.controls != controls:
@@ -244,9 +255,11 @@ class _Worker:
                 self._controls = {str(name): str(why) for name, why in dict(frame.fields["controls"]).items()}
         return self._controls
 
-    async def run(self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float) -> AsyncGenerator[Frame, None]:
+    async def run(
+        self, task: dict[str, Any], pictures: Sequence[bytes], seconds: float, *, is_timed: bool
+    ) -> AsyncGenerator[Frame, None]:
         self._watch.limit(seconds)
-        await self.send(task_frame(task, pictures))
+        await self.send(task_frame(task, pictures, is_timed=is_timed))
         while True:
             async with self._or_lost(at="work"):
                 frame = await receive_frame(self._out)

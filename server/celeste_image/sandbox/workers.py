@@ -33,7 +33,7 @@ class Workers:
 
     def pool(self, name: str, module: str, **given: Any) -> WorkerPool:
         """Returns a new pool, which the caller closes; `given` are the arguments of WorkerPool."""
-        self.pools[name] = WorkerPool(module, required=self.required, **given)
+        self.pools[name] = WorkerPool(module, name=name, required=self.required, **given)
         return self.pools[name]
 
     async def inspect(self) -> dict[str, dict[str, str] | EngineLost]:

@@ -22,6 +22,7 @@ from celeste_image.store.database_index import DatabaseIndex
 from celeste_image.store.files import in_thread
 from celeste_image.store.index import Entry, Index
 from celeste_image.store.object_index import ObjectIndex
+from celeste_image.store.observe import observed, observed_pieces
 from celeste_image.store.reader import Data
 from celeste_image.store.uploads import Upload, Uploads
 
@@ -66,6 +67,7 @@ class ArtifactStore:
         """Raises StorageFull or StorageUnavailable when nothing can be stored. Call it before paid work."""
         await self._backend.check_room(self._reserve_bytes)
 
+    @observed("put")
     async def put(
         self,
         owner: str,
@@ -93,6 +95,7 @@ class ArtifactStore:
         entry = Entry(sha256, media_type(data[:HEAD_BYTES]), len(data), width, height, now, now, lineages)
         return self._artifact(await self._put(owner, entry, data))
 
+    @observed("get")
     async def get(self, owner: str, name: str) -> bytes:
         """Returns an artifact's bytes.
 
@@ -101,10 +104,11 @@ class ArtifactStore:
             ArtifactDamaged: The bytes are lost, or no longer match the digest and were quarantined.
             StorageUnavailable: The store can't be read.
         """
-        artifact = await self.find(owner, name)
+        artifact = await self._find(owner, name)
         async with self._present(owner, artifact):
             return await self._blobs.get(artifact.sha256)
 
+    @observed("find")
     async def find(self, owner: str, name: str) -> Artifact:
         """Returns an artifact with its lineages; its bytes are not read.
 
@@ -113,14 +117,12 @@ class ArtifactStore:
             ArtifactDamaged: The artifact's index entry is damaged.
             StorageUnavailable: The store can't be read.
         """
-        entry = await self._index.get(owner, _sha256(name))
-        if entry is None or self._expired(entry):
-            raise _not_found(name)
-        return self._artifact(entry)
+        return await self._find(owner, name)
 
+    @observed("find")
     async def open(self, owner: str, name: str) -> Artifact:
         """Returns an artifact after checking its digest. Raises as `get` does."""
-        artifact = await self.find(owner, name)
+        artifact = await self._find(owner, name)
         async with self._present(owner, artifact):
             return replace(artifact, size_bytes=await self._blobs.check(artifact.sha256))
 
@@ -142,7 +144,7 @@ class ArtifactStore:
             if offset < end:
                 yield offset, small[offset:end]
             return
-        async with aclosing(self._blobs.read(artifact.sha256, offset, end, size)) as pieces:
+        async with aclosing(observed_pieces(self._blobs.read(artifact.sha256, offset, end, size))) as pieces:
             try:
                 async for piece in pieces:
                     yield piece
@@ -164,6 +166,7 @@ class ArtifactStore:
                 if not self._expired(entry):
                     yield self._artifact(replace(entry, lineages=()))
 
+    @observed("delete")
     async def delete(self, owner: str, name: str) -> None:
         """Deletes an owner's artifact and its upload; a sweep deletes the bytes once they have no owner.
 
@@ -195,10 +198,12 @@ class ArtifactStore:
         async with self._uploads.open(owner, _sha256(name)) as upload:
             yield upload
 
+    @observed("write", is_span=False)
     async def write(self, upload: Upload, size_bytes: int, offset: int, data: Data) -> None:
         """Writes a chunk at its offset; see `Uploads.write`."""
         await self._uploads.write(upload, size_bytes, offset, data)
 
+    @observed("finish")
     async def finish(self, owner: str, name: str, size_bytes: int, upload: Upload) -> Artifact:
         """Stores a complete upload durably and returns its artifact.
 
@@ -211,7 +216,7 @@ class ArtifactStore:
         sha256 = _sha256(name)
         async with upload.lock:
             if upload.done:  # another writer finished it
-                return await self.find(owner, name)
+                return await self._find(owner, name)
             head = await self._uploads.check(upload, sha256, size_bytes)
             try:
                 now = self._ages.now()
@@ -225,6 +230,7 @@ class ArtifactStore:
 
     # Age
 
+    @observed("sweep")
     async def sweep(self, apart_seconds: float = 0.0) -> tuple[int, int, int]:
         """Removes expired artifacts, bytes without an owner, and abandoned uploads, if an earlier sweep found them too.
 
@@ -249,6 +255,12 @@ class ArtifactStore:
         """Closes the store; all calls must have ended."""
         await self._backend.close()
 
+    async def _find(self, owner: str, name: str) -> Artifact:
+        entry = await self._index.get(owner, _sha256(name))
+        if entry is None or self._expired(entry):
+            raise _not_found(name)
+        return self._artifact(entry)
+
     async def _put(self, owner: str, entry: Entry, content: Content) -> Entry:
         """Stores bytes and their entry: few bytes in one step, others before the entry. Raises as `put` does."""
         if entry.size_bytes < self._index.small_bytes:
@@ -271,7 +283,7 @@ class ArtifactStore:
     async def _has(self, owner: str, name: str) -> bool:
         sha256 = _sha256(name)
         try:
-            artifact = await self.find(owner, artifact_name(sha256))
+            artifact = await self._find(owner, artifact_name(sha256))
         except (ArtifactNotFound, ArtifactDamaged):
             return False
         return await self._blobs.holds(sha256, artifact.size_bytes)

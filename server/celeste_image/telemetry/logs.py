@@ -17,6 +17,7 @@ import structlog
 from celeste_image.core.errors import InternalError
 from celeste_image.core.secret import without_secrets
 from celeste_image.telemetry.lines import ColoredLines, json_line, plain_line
+from celeste_image.telemetry.tracing import current
 
 __all__ = ["Output", "configure_logs", "log_bug"]
 
@@ -105,6 +106,8 @@ class _Rendering:
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> str:
         facts = dict(event)
+        if span := current():
+            facts["trace_id"] = span.trace_id
         return without_secrets(self._line(_now(), method, str(facts.pop("event")), facts) + "\n")
 
 

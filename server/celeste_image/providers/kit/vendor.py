@@ -117,6 +117,7 @@ class Vendor:
         self.http = Http(
             lambda target: target in self._origins or self._own(target) or self._is_result(target),
             private=private,
+            named=self._origins,
             limits=Limits(),
             transport=tools.transport,
             clock=tools.clock,

@@ -31,6 +31,7 @@ from celeste_image.providers.kit.answers import vendor_text
 from celeste_image.providers.kserve.settings import KServeSettings
 from celeste_image.providers.kserve.signature import Signature, Tensor
 from celeste_image.providers.kserve.v2 import inference_pb2 as pb
+from celeste_image.telemetry.tracing import CLIENT, child, trace_headers
 
 __all__ = ["Contents", "Inference"]
 
@@ -158,10 +159,15 @@ class Inference:
             response_deserializer=response.FromString,
         )
         timeout = seconds if left is None else min(left, seconds)
-        try:
-            return await stub(request, timeout=timeout, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise self._error(error, is_late=timeout == left) from None
+        name = f"{SERVICE}{method}".lstrip("/")
+        with child(name, {"rpc.system.name": "grpc", "rpc.method": name}, CLIENT) as span:
+            try:
+                metadata = [*self._metadata, *trace_headers(span).items()]
+                return await stub(request, timeout=timeout, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                if span:
+                    span.set("rpc.response.status_code", error.code().name)
+                raise self._error(error, is_late=timeout == left) from None
 
     def _opened(self) -> grpc.aio.Channel:
         if self._channel is None:  # not in the constructor: a channel belongs to the running event loop

@@ -1,0 +1,84 @@
+"""Observing: the span and the metrics of each call. Calls pass it only while traces or metrics are on."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from celeste_image.core.errors import Cancelled, DeadlineExceeded
+from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
+from celeste_image.telemetry.instruments import RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
+from celeste_image.telemetry.series import is_recording
+from celeste_image.telemetry.tracing import Value, attached
+
+__all__ = ["counted", "observing"]
+
+
+def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
+    """Makes each call a span below that of its caller, and measures it."""
+    tracer, name = room.tracer, method.name.lstrip("/")
+    active = 0
+
+    def reading() -> Iterator[tuple[float, tuple[str, ...]]]:
+        yield active, (name,)
+
+    if is_recording():
+        RPC_ACTIVE.watch(reading)
+
+    async def observed(request: Any, context: Context) -> Any:
+        nonlocal active
+        span = None
+        if tracer:
+            facts: dict[str, Value] = {"rpc.system.name": "grpc", "rpc.method": name}
+            span = tracer.serve(name, context.invocation_metadata() or (), facts)
+        began = time.monotonic()
+        code, reason = grpc.StatusCode.CANCELLED.name, Cancelled.reason
+        active += 1
+        try:
+            with attached(span):
+                response = await behavior(request, context)
+            if isinstance(response, Failure):
+                code, reason = response.code.name, response.reason
+            else:
+                code, reason = grpc.StatusCode.OK.name, ""
+            return response
+        except asyncio.CancelledError:
+            if context.time_remaining() == 0:
+                code, reason = DeadlineExceeded.code, DeadlineExceeded.reason
+            raise
+        except Exception:
+            code, reason = grpc.StatusCode.UNKNOWN.name, "INTERNAL"
+            raise
+        finally:
+            active -= 1
+            with attached(span):
+                RPC_DURATION.record(time.monotonic() - began, name, code)
+            if reason:
+                RPC_ERRORS.add(1, name, reason)
+            if span:
+                span.set("rpc.response.status_code", code)
+                if reason:
+                    span.fail(reason)
+                span.end()
+
+    return observed
+
+
+def counted(
+    name: str, parse: Callable[[bytes], Any], serialize: Callable[[Any], bytes]
+) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
+    """Returns the parser and the serializer of a method, which count the bytes of its messages."""
+    method = name.lstrip("/")
+
+    def parsed(data: bytes) -> Any:
+        RPC_RECEIVED.add(len(data), method)
+        return parse(data)
+
+    def serialized(message: Any) -> bytes:
+        data = serialize(message)
+        RPC_SENT.add(len(data), method)
+        return data
+
+    return parsed, serialized
