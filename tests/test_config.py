@@ -338,6 +338,35 @@ def test_bad_values_in_the_environment_name_their_key(monkeypatch: pytest.Monkey
     assert "images.max_side" in refusal()
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("celeste_image.rcp", "; did you mean 'celeste_image.rpc'?"),
+        ("celeste_image.rp", "; did you mean 'celeste_image.rpc'?"),
+        ("gprc", "; did you mean 'grpc'?"),
+        ("no such module", "; see docs/logging.md"),
+        ("", "; see docs/logging.md"),
+    ],
+)
+def test_levels_are_for_loggers_that_exist(name: str, near: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(log={"levels": {name: "warning"}})  # type: ignore[arg-type]
+    assert explain(caught.value).endswith(f"there is no logger {name!r}{near}")
+
+
+def test_levels_are_read_with_and_without_quotes_and_from_the_environment(
+    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        '[log.levels]\n"celeste_image.rpc" = "warning"\ngrpc.aio = "debug"\nceleste_image.store = "error"\nyaml = "info"'
+    )
+    expected = {"celeste_image.rpc": "warning", "grpc.aio": "debug", "celeste_image.store": "error", "yaml": "info"}
+    assert Settings().log.levels == expected
+    write("")
+    monkeypatch.setenv("CELESTE_LOG__LEVELS", '{"celeste_image": "error"}')
+    assert Settings().log.levels == {"celeste_image": "error"}
+
+
 def test_settings_do_not_change() -> None:
     settings = Settings()
     with pytest.raises(ValidationError):

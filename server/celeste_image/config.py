@@ -327,9 +327,9 @@ class LogSettings(Section):
 
     level: LogLevel = "info"
     """Least level of the lines. Lines of libraries below `warning` need an entry in `levels`."""
+    format: Literal["console", "json"] = "console"
     levels: Annotated[dict[str, LogLevel], BeforeValidator(_flat), AfterValidator(_logging)] = {}
     """Levels by the name of a logger, which stands for all names below it: `"celeste_image.rpc" = "warning"`."""
-    format: Literal["console", "json"] = "console"
     file: Path | None = None
     """File for the lines; each server needs its own. Unset means standard error."""
     rotate_bytes: Annotated[int, Field(ge=0)] = 100 * MIB

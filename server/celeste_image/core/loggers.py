@@ -22,6 +22,7 @@ LOGGERS = {
     f"{PACKAGE}.sandbox": "protections of worker processes",
     f"{PACKAGE}.server": "start, stop, sweeps",
     f"{PACKAGE}.store": "the artifact store: damage, failures, clock",
+    f"{PACKAGE}.traces": "spans that could not be sent",
 }
 """What each logger of the server tells. docs/logging.md has their events."""
 LIBRARIES = ("aiohttp", "asyncio", "grpc", "httpcore", "httpx", "opentelemetry", "py.warnings")

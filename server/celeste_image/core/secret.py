@@ -77,7 +77,10 @@ def hide(secret: Secret) -> None:
     text = secret.reveal()
     if len(text) < HIDDEN_CHARACTERS:
         return
-    for form in (text, json.dumps(text)[1:-1], repr(text)[1:-1], quote(text, safe="")):
+    forms = {text}
+    for _ in range(2):  # such as JSON with a text that has the `repr` of a dictionary with the secret
+        forms |= {escape(form)[1:-1] for form in forms for escape in (json.dumps, repr)}
+    for form in (*forms, quote(text, safe="")):
         _hidden.pop(form, None)
         _hidden[form] = None
     while len(_hidden) > MOST_HIDDEN:
