@@ -1,6 +1,7 @@
-"""Writes docs/providers.md and docs/providers/ from the catalog and the recordings that hold (`make docs`).
+"""Writes the generated pages of docs/ (`make docs`).
 
-With `--check` (`make check-docs`) it names stale pages and writes nothing.
+`metrics.md` comes from the instruments; `providers.md` and `providers/` come from the catalog and from the recordings
+that hold. With `--check` (`make check-docs`) it names stale pages and writes nothing.
 """
 
 import logging
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import structlog
+from docs.metrics_page import metrics_page
 from docs.overview import overview
 from docs.vendor_page import vendor_page
 from tests.support.recording_evidence import run_recordings, vendors
@@ -31,13 +33,13 @@ def main() -> int:
     wrong = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
     for path in wrong:
         where = path.relative_to(PAGES.parent)
-        print(f"{where} differs from the catalog or the recordings; run: make docs", file=sys.stderr)
+        print(f"{where} differs from the code, the catalog or the recordings; run: make docs", file=sys.stderr)
     return bool(wrong)
 
 
 def pages() -> dict[Path, str]:
     """Returns the text of each page by its path."""
-    found = {PAGES / "providers.md": overview()}
+    found = {PAGES / "metrics.md": metrics_page(), PAGES / "providers.md": overview()}
     return found | {PAGES / "providers" / f"{name}.md": vendor_page(vendor) for name, vendor in vendors().items()}
 
 

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from celeste_image.app import build_app
-from celeste_image.config import Settings, explain
+from celeste_image.check import find_problems
+from celeste_image.config import ConfigurationInvalid, Flag, Settings, load, problems_in
 from celeste_image.core.request import OperationKind
 from celeste_image.core.secret import Secret
 
@@ -39,14 +40,19 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return write
 
 
+def loaded() -> Settings:
+    return load().valid()
+
+
 def refusal(**arguments: Any) -> str:
-    with pytest.raises(ValidationError) as caught:
-        Settings(**arguments)
+    """Returns what is said about the settings of all sources, with some sections as flags."""
+    with pytest.raises(ConfigurationInvalid) as caught:
+        load([Flag("--flag", (name,), value) for name, value in arguments.items()]).valid()
     return str(caught.value)
 
 
 def test_defaults_work_without_file_and_environment() -> None:
-    settings = Settings()
+    settings = loaded()
     assert settings.server.listen == ["127.0.0.1:50051"], "other machines can't reach it"
     assert settings.store.url.startswith("file:///")
     assert settings.providers == {}
@@ -57,28 +63,28 @@ def test_later_sources_take_precedence(write: Callable[[str], None], monkeypatch
     write("[server]\nrequest_bytes = 1000000\ndrain_seconds = 1\nconcurrent_streams = 5\n[log]\nlevel = 'error'\n")
     monkeypatch.setenv("CELESTE_SERVER__DRAIN_SECONDS", "2")
     monkeypatch.setenv("CELESTE_SERVER__CONCURRENT_STREAMS", "6")
-    server = Settings(server={"concurrent_streams": 7}).server  # type: ignore[arg-type]
+    server = load([Flag("--streams", ("server", "concurrent_streams"), 7)]).valid().server
     assert server.inline_default_bytes == 2 * MIB, "default"
     assert server.request_bytes == 1_000_000, "file"
     assert server.drain_seconds == 2, "environment over file"
     assert server.concurrent_streams == 7, "arguments over environment"
-    assert Settings().log.level == "error"
+    assert loaded().log.level == "error"
 
 
 def test_the_file_is_that_of_the_working_folder_unless_another_is_named(
     write: Callable[[str], None], tmp_path: Path
 ) -> None:
     (tmp_path / "celeste.toml").write_text("[log]\nlevel = 'debug'\n")
-    assert Settings().log.level == "debug"
+    assert loaded().log.level == "debug"
     write("[log]\nlevel = 'warning'\n")
-    assert Settings().log.level == "warning"
+    assert loaded().log.level == "warning"
 
 
 def test_the_environment_reads_lists_and_tables_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_SERVER__LISTEN", '["unix:/run/celeste.sock", "0.0.0.0:1"]')
     monkeypatch.setenv("CELESTE_PROVIDERS__LOCAL__THREADS", "3")
     monkeypatch.setenv("CELESTE_DEFAULTS__UPSCALE", '["local/lanczos"]')
-    settings = Settings()
+    settings = loaded()
     assert settings.server.listen == ["unix:/run/celeste.sock", "0.0.0.0:1"]
     assert int(settings.providers["local"]["threads"]) == 3
     assert settings.defaults == {OperationKind.UPSCALE: ["local/lanczos"]}
@@ -86,7 +92,7 @@ def test_the_environment_reads_lists_and_tables_as_json(monkeypatch: pytest.Monk
 
 def test_each_provider_has_its_own_table(write: Callable[[str], None]) -> None:
     write("[providers.local]\nthreads = 2\n[providers.other]\nkey = 'x'\n[defaults]\ngenerate = ['local/compose']\n")
-    settings = Settings()
+    settings = loaded()
     assert settings.providers == {"local": {"threads": 2}, "other": {"key": Secret("x")}}
     assert settings.defaults == {OperationKind.GENERATE: ["local/compose"]}
 
@@ -126,18 +132,18 @@ def test_unknown_keys_of_the_environment_are_refused(monkeypatch: pytest.MonkeyP
 def test_unknown_tables_of_the_environment_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(ValueError, match=rf"^{name}: there is no table .*; {re.escape(words)}"):
-        Settings()
+        loaded()
 
 
 def test_a_whole_table_in_a_variable_is_not_ignored_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_PROVIDERS", '{"openai": {"tries": 1}}')
     with pytest.raises(ValueError, match=r"^CELESTE_PROVIDERS: .* such as CELESTE_PROVIDERS__KEY"):
-        Settings()
+        loaded()
 
 
 def test_our_variables_that_are_no_settings_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_ADDRESS", "127.0.0.1:1")
-    assert Settings().log.level == "info"
+    assert loaded().log.level == "info"
 
 
 def service_variables(*services: str) -> dict[str, str]:
@@ -170,7 +176,7 @@ def test_variables_of_kubernetes_are_no_settings(monkeypatch: pytest.MonkeyPatch
     for name in ("CELESTE_SERVER", "CELESTE_LOG", "CELESTE", "CELESTE_SERVERS", "CELESTE_LISTEN"):
         monkeypatch.setenv(name, "tcp://10.0.0.7:50051")
     monkeypatch.setenv("CELESTE_LOG__LEVEL", "error")
-    settings = Settings()
+    settings = loaded()
     assert settings.log.level == "error"
     assert settings.server.listen == ["127.0.0.1:50051"]
 
@@ -212,72 +218,77 @@ MARKED = "# für alle\n[log]\nlevel = 'debug'\n"
 def test_a_file_of_any_editor_is_read(tmp_path: Path, encoding: str, line_end: str) -> None:
     text = ("\ufeff" if encoding == "utf-16-be" else "") + MARKED.replace("\n", line_end)
     (tmp_path / "celeste.toml").write_bytes(text.encode(encoding))
-    assert Settings().log.level == "debug"
+    assert loaded().log.level == "debug"
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"[log]\n# caf\xe9\nlevel = 'info'", r"^celeste\.toml: line 2 is not UTF-8 text$"),
-        (b"[server]\nlisten = [", r"^celeste\.toml: is not TOML: .*end of document"),
-        (b"[log]\nlevel = info\n", r"^celeste\.toml: is not TOML: .*line 2"),
-        (b"[log]\n\0", r"^celeste\.toml: is not TOML: .*line 2"),
-        ("[log]".encode("utf-16-le"), r"^celeste\.toml: is not TOML: .*line 1"),
+        (b"[log]\n# caf\xe9\nlevel = 'info'", r"^celeste\.toml:2: is not UTF-8 text$"),
+        (b"[server]\nlisten = [", r"^celeste\.toml:2: is not TOML: .*end of document"),
+        (b"[log]\nlevel = info\n", r"^celeste\.toml:2: is not TOML: .*line 2"),
+        (b"[log]\n\0", r"^celeste\.toml:2: is not TOML: .*line 2"),
+        ("[log]".encode("utf-16-le"), r"^celeste\.toml:1: is not TOML: .*line 1"),
     ],
 )
 def test_an_unreadable_file_is_named(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "celeste.toml").write_bytes(data)
     with pytest.raises(ValueError, match=words):
-        Settings()
+        loaded()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[server]\nlistne = []", "celeste.toml: server.listne: there is no such key; did you mean 'listen'?"),
-        ("[sever]\nlisten = []", "celeste.toml: sever: there is no such key; did you mean 'server'?"),
-        ("[log]\nxyzzy = 1", "celeste.toml: log.xyzzy: there is no such key; the keys are level, format"),
-        ("[safety.prompts.a]\nword = ['x']", "celeste.toml: safety.prompts.a.word: there is no such key"),
-        ("server = 3", "celeste.toml: server: must be a table"),
+        ("[server]\nlistne = []", "celeste.toml:2: server.listne: there is no such key; did you mean 'listen'?"),
+        ("[sever]\nlisten = []", "celeste.toml:1: sever: there is no such key; did you mean 'server'?"),
+        ("[log]\nxyzzy = 1", "celeste.toml:2: log.xyzzy: there is no such key; the keys are level, format"),
+        ("[safety.prompts.a]\nword = ['x']", "celeste.toml:2: safety.prompts.a.word: there is no such key"),
+        ("server = 3", "celeste.toml:1: server: must be a table"),
         (
             "[server]\nlisten = ['127.0.0.1:99999']",
-            "celeste.toml: server.listen: '127.0.0.1:99999' is no address: the port",
+            "celeste.toml:2: server.listen: '127.0.0.1:99999' is no address: the port",
         ),
-        ("[server]\nlisten = ['localhost:-1']", "celeste.toml: server.listen: 'localhost:-1' is no address: the port"),
+        (
+            "[server]\nlisten = ['localhost:-1']",
+            "celeste.toml:2: server.listen: 'localhost:-1' is no address: the port",
+        ),
+        ("[metrics]\nlisten = '9464'", "celeste.toml:2: metrics.listen: '9464' is no address: the port is missing"),
+        (
+            "[metrics]\nlisten = 'unix:/x'",
+            "celeste.toml:2: metrics.listen: 'unix:/x' is no address: it must be host:port",
+        ),
         (
             "[server]\nlisten = ['127.0.0.1']",
-            "celeste.toml: server.listen: '127.0.0.1' is no address: the port is missing",
+            "celeste.toml:2: server.listen: '127.0.0.1' is no address: the port is missing",
         ),
         (
             "[server]\nlisten = ['a:1', 'unix:']",
-            "celeste.toml: server.listen: 'unix:' is no address: the path is missing",
+            "celeste.toml:2: server.listen: 'unix:' is no address: the path is missing",
         ),
-        ("[log]\nlevel = 'loud'", "celeste.toml: log.level: must be 'debug', 'info'"),
-        ("[server]\nlisten = 'x'", "celeste.toml: server.listen: must be a list"),
-        ("[aliases]\n'a b' = ['local/compose']", "celeste.toml: aliases.a b: must have 1 to 63 of a-z"),
+        ("[log]\nlevel = 'loud'", "celeste.toml:2: log.level: must be 'debug', 'info'"),
+        ("[server]\nlisten = 'x'", "celeste.toml:2: server.listen: must be a list"),
+        ("[aliases]\n'a b' = ['local/compose']", "celeste.toml:2: aliases.a b: must have 1 to 63 of a-z"),
     ],
 )
 def test_a_mistake_in_the_file_is_a_sentence(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "celeste.toml").write_text(text)
-    with pytest.raises(ValidationError) as caught:
-        Settings()
-    assert explain(caught.value).startswith(said)
-    assert "Extra inputs" not in explain(caught.value)
+    assert refusal().startswith(said)
+    assert "Extra inputs" not in refusal()
 
 
 def test_a_mistake_in_a_providers_table_names_file_and_nearest_key(tmp_path: Path) -> None:
     (tmp_path / "celeste.toml").write_text("[providers.openai]\nbase_ulr = 'https://a.example'\n")
-    said = "celeste.toml: providers.openai.base_ulr: there is no such key; did you mean 'base_url'?"
-    with pytest.raises(ValueError, match=re.escape(said)):
-        build_app(Settings(store={"url": "memory:///"}))  # type: ignore[arg-type]
+    said = "celeste.toml:2: providers.openai.base_ulr: there is no such key; did you mean 'base_url'?"
+    assert [str(problem) for problem in find_problems(load(), {})] == [said]
+    with pytest.raises(ValueError, match=re.escape(said.partition(": ")[2])):
+        build_app(loaded())
 
 
 def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELESTE_SERVER__LISTNE", "x")
     monkeypatch.setenv("CELESTE_LOG__LEVEL", "loud")
-    with pytest.raises(ValidationError) as caught:
-        Settings()
-    assert set(explain(caught.value).splitlines()) == {
+    assert set(refusal().splitlines()) == {
         "CELESTE_SERVER__LISTNE (server.listne): there is no such key; did you mean 'listen'?",
         "CELESTE_LOG__LEVEL (log.level): must be 'debug', 'info', 'warning' or 'error'",
     }
@@ -289,22 +300,23 @@ def test_a_list_in_the_environment_that_is_not_json_names_the_variable(
 ) -> None:
     monkeypatch.setenv(name, "0.0.0.0:1")
     with pytest.raises(ValueError, match=rf"^{name}: lists and tables are JSON"):
-        Settings()
+        loaded()
 
 
 def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CELESTE_CONFIG", str(tmp_path / "missing.toml"))
     with pytest.raises(ValueError, match=r"CELESTE_CONFIG: .*missing\.toml"):
-        Settings()
+        loaded()
 
 
 def test_problems_are_explained_without_the_value() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(server={"request_bytes": "hunter2"}, log={"level": "hunter2"})  # type: ignore[arg-type]
-    said = explain(caught.value)
-    assert [line.partition(":")[0] for line in said.splitlines()] == ["server.request_bytes", "log.level"]
-    assert "hunter2" not in said
-    assert explain(caught.value, "providers.x").startswith("providers.x.server.request_bytes: ")
+    said = [str(problem) for problem in problems_in(caught.value, model=Settings)]
+    assert [line.partition(":")[0] for line in said] == ["server.request_bytes", "log.level"]
+    assert "hunter2" not in str(said)
+    (first, _) = problems_in(caught.value, ("providers", "x"), Settings)
+    assert str(first).startswith("providers.x.server.request_bytes: ")
 
 
 def test_unknown_keys_of_the_arguments_are_refused() -> None:
@@ -368,7 +380,7 @@ def test_levels_are_read_with_and_without_quotes_and_from_the_environment(
 
 
 def test_settings_do_not_change() -> None:
-    settings = Settings()
+    settings = loaded()
     with pytest.raises(ValidationError):
         settings.server.drain_seconds = 1  # type: ignore[misc]
 
@@ -389,7 +401,7 @@ def test_invalid_aliases_are_refused(aliases: dict[str, list[str]], words: str) 
 def test_aliases_by_file_and_environment(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     write("[aliases]\ndraft = ['local/compose']\n")
     monkeypatch.setenv("CELESTE_ALIASES__FINAL", '["bfl/flux-2-pro", "openai/gpt-image-2"]')
-    assert Settings().aliases == {"draft": ["local/compose"], "final": ["bfl/flux-2-pro", "openai/gpt-image-2"]}
+    assert loaded().aliases == {"draft": ["local/compose"], "final": ["bfl/flux-2-pro", "openai/gpt-image-2"]}
 
 
 def test_an_alias_for_an_unknown_model_is_refused_at_start() -> None:
@@ -400,10 +412,10 @@ def test_an_alias_for_an_unknown_model_is_refused_at_start() -> None:
 def test_a_file_with_many_levels_and_odd_names_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "celeste.toml").write_text("a = " + "[" * 5000 + "]" * 5000)
     with pytest.raises(ValueError, match=r"celeste\.toml: has too many levels"):
-        Settings()
+        loaded()
     monkeypatch.setenv("CELESTE_CONFIG", "/" + "x" * 5000)
     with pytest.raises(ValueError, match="CELESTE_CONFIG: there is no file /xxx"):
-        Settings()
+        loaded()
     (tmp_path / "celeste.toml").write_text("[log]\nlevel = 'debug'\n")
     monkeypatch.setenv("CELESTE_CONFIG", "")
-    assert Settings().log.level == "debug"
+    assert loaded().log.level == "debug"

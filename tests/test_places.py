@@ -9,9 +9,8 @@ from structlog.testing import capture_logs
 from tests.support.stores import OWNER
 from tests.support.uploads import NAME, begin
 
-from celeste_image import config
 from celeste_image.app import build_app
-from celeste_image.config import Settings
+from celeste_image.config import Settings, sections
 from celeste_image.providers.local.weights import packages
 
 
@@ -38,7 +37,7 @@ def variables(kind: str, folder: Path) -> dict[str, str]:
 
 def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this user one whom the system does not know, as a random user id in a container, without HOME."""
-    monkeypatch.setattr(config, "user_data_path", lambda name: Path("~/.local/share") / name)
+    monkeypatch.setattr(sections, "user_data_path", lambda name: Path("~/.local/share") / name)
     monkeypatch.setattr(packages.platformdirs, "user_cache_path", lambda name: Path("~/.cache") / name)
 
 

@@ -1,8 +1,9 @@
 """Admission: hands out memory and slots to calls in order of arrival, and refuses calls when too many wait."""
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from celeste_image.core.errors import MemoryBudget, QueueFull
 
@@ -41,6 +42,11 @@ class ByteBudget:
     def waiting(self) -> int:
         """Number of reservations that wait."""
         return len(self._waiting)
+
+    def change_limit(self, total_bytes: int, wait_seconds: float) -> None:
+        """Sets the limit and the longest wait. What is held stays, also beyond the limit."""
+        self.total_bytes, self._wait_seconds = total_bytes, wait_seconds
+        self._move()
 
     async def reserve(self, size_bytes: int) -> "Hold":
         """Returns a hold of bytes that are still to come, once earlier reservations are admitted and there is room.
@@ -135,13 +141,15 @@ class Turn:
         small: Whether the call is small work.
         has_slot: Whether the call has its slot.
         is_own: Whether its slot is one of small work, not one for all.
+        since: When the call came, by the clock of Slots.
         position: The position in the queue that was told last, from 1; 0 if none was.
         tell_at: When a new position may be told, by the clock of the event loop.
     """
 
-    def __init__(self, operation: object, *, small: bool) -> None:
+    def __init__(self, operation: object, since: float, *, small: bool) -> None:
         self.operation, self.small = operation, small
         self.has_slot = self.is_own = False
+        self.since = since
         self.position, self.tell_at = 0, 0.0
         self._news = asyncio.Event()
 
@@ -187,9 +195,13 @@ class Slots:
         slots: Most calls that run at a time.
         queue: Most operations that wait, and as many of small work.
         small: Most calls of small work that run beside them.
+        clock: The clock of the waits that metrics show, in seconds.
     """
 
-    def __init__(self, slots: int, queue: int, small: int = 0) -> None:
+    def __init__(self, slots: int, queue: int, small: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.total = slots + small
+        """Slots, used and free, with those of small work."""
         self._free, self._free_small = slots, small
         self._queue = queue
         self._waiting: OrderedDict[Line, deque[Turn]] = OrderedDict()
@@ -200,13 +212,28 @@ class Slots:
         self._telling: asyncio.TimerHandle | None = None
         self._walk_at = 0.0
 
+    @property
+    def used(self) -> int:
+        """Number of calls that have a slot."""
+        return self.total - self._free - self._free_small
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait for a slot."""
+        return sum(map(len, self._waiting.values()))
+
+    def oldest_seconds(self) -> float:
+        """Returns how long the call that waits longest has waited; 0 if none waits."""
+        since = min((turn.since for turns in self._waiting.values() for turn in turns), default=None)
+        return 0.0 if since is None else self._clock() - since
+
     def enter(self, operation: object, *, small: bool = False) -> Turn:
         """Returns a turn, which has its slot or joins the queue.
 
         Raises:
             QueueFull: The queue has its full length, there is no slot, and the operation is not here yet.
         """
-        turn = Turn(operation, small=small)
+        turn = Turn(operation, self._clock(), small=small)
         waiting = len(self._small) if small else len(self._waiting) - len(self._small)
         is_first = turn.line not in self._waiting and operation not in self._running
         self._join(turn)

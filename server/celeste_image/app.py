@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,15 +14,25 @@ from urllib.request import url2pathname
 import structlog
 
 from celeste_image.admission import ByteBudget
-from celeste_image.config import ImageSettings, Settings, StoreSettings, default_store
+from celeste_image.config import (
+    ConfigurationInvalid,
+    ImageSettings,
+    Problem,
+    Settings,
+    StoreSettings,
+    default_store,
+)
+from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
+from celeste_image.gauges import watch_budgets, watch_models, watch_providers, watch_store, watch_workers
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
 from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
+from celeste_image.pipeline.limit import slots_of
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
 from celeste_image.providers.registry import Registry, build_providers
@@ -30,13 +40,15 @@ from celeste_image.sandbox.pool import WorkerPool
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore, open_store
 from celeste_image.store.files import unwritable
+from celeste_image.store.open import check_room, open_backend
+from celeste_image.telemetry.instruments import CATEGORY
 from celeste_image.telemetry.series import is_recording
 from celeste_image.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
     from celeste_image.providers.catalog.overlay import Overlay
 
-__all__ = ["App", "build_app", "open_decoders", "open_tools"]
+__all__ = ["App", "build_app", "check_store", "open_decoders", "open_tools", "open_uris"]
 
 store_log = structlog.get_logger("celeste_image.store")
 
@@ -112,7 +124,7 @@ def build_app(
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
     guard = Guard(decoders, _limits(settings.images), large=max(1, settings.images.decoders - 1))
-    uris = _open_uris(settings)
+    uris = open_uris(settings)
     closing.push_async_callback(uris.close)
 
     providers = build_providers(settings.providers, tools) | {provider.name: provider for provider in extra}
@@ -126,9 +138,18 @@ def build_app(
         allow_unknown=settings.catalog.allow_unknown,
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
-    store = _open_store(settings.store, closing)  # after what may be refused, which closes nothing
+    store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
+    slots = {name: slots_of(provider) for name, provider in providers.items()}
+    if is_recording():
+        closing.callback(watch_providers(registry, slots))
+        closing.callback(watch_models(registry))
+        closing.callback(watch_workers(tools.workers))
+        closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
+        closing.callback(watch_store(store))
+        CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
     parts = Parts(
         registry=registry,
+        slots=slots,
         images_in=ImagesIn(store, guard, budget, uris),
         store=store,
         memory=budget,
@@ -160,7 +181,7 @@ def _overlay(file: Path) -> "Overlay":
     return load_overlay(file)
 
 
-def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactStore:
+def _open_store(settings: StoreSettings, closing: AsyncExitStack, environment: Mapping[str, str]) -> ArtifactStore:
     """Returns the store. `closing` removes its temporary folders.
 
     Raises:
@@ -171,7 +192,7 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
         store = open_store(
             url,
             spool,
-            options={name: value.reveal() for name, value in settings.options.items()},
+            options=_options(settings, environment),
             retention_seconds=settings.retention_hours * 3600,
             reserve_bytes=settings.reserve_bytes,
             memory_bytes=settings.memory_bytes,
@@ -183,6 +204,27 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack) -> ArtifactSto
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
+
+
+def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:
+    """Raises ValueError for settings that name no store; no folder is made."""
+    options = _options(settings, environment)
+    check_room(settings.url, settings.memory_bytes, settings.reserve_bytes)
+    if settings.url and not settings.url.startswith("file:"):
+        open_backend(settings.url, options)
+
+
+def _options(settings: StoreSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the options as text. Raises ConfigurationInvalid for references to secrets that lead nowhere."""
+    options, problems = {}, []
+    for name, value in settings.options.items():
+        try:
+            options[name] = secret_of(value, environment).reveal()
+        except ValueError as error:
+            problems.append(Problem(("store", "options", name), str(error)))
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return options
 
 
 def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path | None]:
@@ -273,13 +315,17 @@ def _metadata(images: ImageSettings) -> MetadataDefaults:
     )
 
 
-def _open_uris(settings: Settings) -> Http:
-    """Returns the client that fetches the URIs of requests. Raises ValueError for an invalid origin."""
+def open_uris(settings: Settings) -> Http:
+    """Returns the client that fetches the URIs of requests. Raises ConfigurationInvalid for invalid origins."""
     uris = settings.uris
     schemes = frozenset({"https", "http"} if uris.http else {"https"})
     limits = Limits(exchange_seconds=uris.seconds, body_bytes=settings.images.max_bytes, exchanges=8)
-    try:
-        private = [Origin.of(origin) for origin in uris.private]
-    except ValueError as error:
-        raise ValueError(f"uris.private: {error}") from error
+    private, problems = [], []
+    for origin in uris.private:
+        try:
+            private.append(Origin.of(origin))
+        except ValueError as error:
+            problems.append(Problem(("uris", "private"), f"{origin!r} {error}"))
+    if problems:
+        raise ConfigurationInvalid(problems)
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)

@@ -271,8 +271,8 @@ async def test_calls_are_measured_without_traces() -> None:
         await stub.Generate(GenerateRequest(prompt="a boat", model="local/compose"))
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.Generate(GenerateRequest(prompt="a boat", model="fake/none"))
-    counts = {labels: sum(spread.counts) for labels, spread in RPC_DURATION.series()}
+    counts = {labels: sum(spread.counts) for labels, spread in RPC_DURATION.read()}
     assert counts == {(GENERATE, "OK"): 1, (GENERATE, "NOT_FOUND"): 1}
-    assert [labels for labels, _ in RPC_ERRORS.series()] == [(GENERATE, "MODEL_NOT_FOUND")]
-    tries = {labels: sum(spread.counts) for labels, spread in PROVIDER_DURATION.series()}
+    assert [labels for labels, _ in RPC_ERRORS.read()] == [(GENERATE, "MODEL_NOT_FOUND")]
+    tries = {labels: sum(spread.counts) for labels, spread in PROVIDER_DURATION.read()}
     assert tries == {("generate", "local", "local/compose", ""): 1}

@@ -147,7 +147,7 @@ async def test_below_the_reserve_no_work_begins_but_begun_work_is_stored(tmp_pat
 
 
 def test_a_reserve_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"store.memory_bytes must be above store.reserve_bytes"):
+    with pytest.raises(ValueError, match=r"store.memory_bytes: must be above store.reserve_bytes"):
         open_store("memory:///", tmp_path, reserve_bytes=MIB, memory_bytes=MIB)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from celeste_image.cli.configuration import configuration_options, refused
 from celeste_image.cli.terminal import say, say_json
 
 __all__ = ["command"]
@@ -19,28 +20,26 @@ UNPROTECTED = 1
 
 @click.command(name="doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> int:
+@configuration_options
+def command(as_json: bool, file: str | None, assignments: tuple[str, ...]) -> int:
     """Tell, engine by engine, what protects this machine from foreign bytes.
 
-    Settings come from celeste.toml and CELESTE_ variables, as for celeste serve. The exit code is 0 if every engine
-    starts and has all protections, else 1.
+    Settings come from the same sources as for celeste serve. The exit code is 0 if every engine starts and has all
+    protections, else 1.
     """
     try:
-        from pydantic import ValidationError
-
-        from celeste_image.config import Settings, explain
+        from celeste_image.config import load
         from celeste_image.sandbox.server import protect_process
         from celeste_image.telemetry.logs import configure_logs
     except ModuleNotFoundError as error:
         raise click.ClickException(f"celeste doctor needs {error.name}: pip install 'celeste-image[local]'") from error
     configure_logs("error", "console")
+    configuration = load(assignments=assignments, file=file)
     try:
         found: dict[str, Any] = {"machine": _machine(), "server": protect_process(), "engines": {}}
-        found["engines"] = asyncio.run(_engines(Settings()))
-    except ValidationError as error:
-        raise click.UsageError("; ".join(explain(error).splitlines())) from error
+        found["engines"] = asyncio.run(_engines(configuration.valid()))
     except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+        raise refused(error, configuration) from error
     if as_json:
         say_json(found)
     else:

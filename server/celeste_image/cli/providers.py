@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from celeste_image.cli.configuration import configuration_options, refused
 from celeste_image.cli.options import address_option
 from celeste_image.cli.terminal import say, say_json
 
@@ -51,13 +52,12 @@ def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
 @command.command()
 @click.argument("names", nargs=-1)
 @click.option("--offline", is_flag=True, help="Check only the form of the keys.")
-def check(names: tuple[str, ...], offline: bool) -> int:
+@configuration_options
+def check(names: tuple[str, ...], offline: bool, file: str | None, assignments: tuple[str, ...]) -> int:
     """Check the keys of a server on this machine. Each check is a free call to the vendor."""
     import asyncio
 
-    from pydantic import ValidationError
-
-    from celeste_image.config import Settings, explain
+    from celeste_image.config import load
     from celeste_image.providers.kit.check import Checked, Checks, check_key
     from celeste_image.providers.kit.credentials import Verdict
     from celeste_image.providers.kit.vendor import Vendor
@@ -69,7 +69,7 @@ def check(names: tuple[str, ...], offline: bool) -> int:
         return await (vendor.check(online=online) if isinstance(vendor, Checks) else check_key(vendor, online=online))
 
     async def checked() -> list[Checked]:
-        settings = Settings()
+        settings = configuration.valid()
         configure_logs(settings.log.level, settings.log.format)
         providers: dict[str, Any] = dict(build_providers(settings.providers))
         vendors = {name: each for name, each in providers.items() if isinstance(each, Vendor | Checks)}
@@ -82,12 +82,11 @@ def check(names: tuple[str, ...], offline: bool) -> int:
             for provider in providers.values():
                 await provider.close()
 
+    configuration = load(assignments=assignments, file=file)
     try:
         found = asyncio.run(checked())
-    except ValidationError as error:
-        raise click.UsageError("; ".join(explain(error).splitlines())) from error
     except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+        raise refused(error, configuration) from error
     for outcome in found:
         say(f"{outcome.verdict.value.upper():8} {outcome.provider:16} {outcome.text}")
     if not found:

@@ -6,7 +6,7 @@ __all__ = ["instead_of"]
 
 SIMILAR = 0.75
 """How alike a single word and a reserved one are, 0 to 1 by difflib, for a slip: hlep and help are 0.75."""
-SLIPS = ("help", "version", "config", "configure", "login", "status", "update", "upgrade", "install")
+SLIPS = ("help", "version", "configure", "login", "status", "update", "upgrade", "install")
 """The reserved words whose slips count too; a slip in a shorter one may well be the word of a thing."""
 
 EDITS = (
@@ -16,7 +16,7 @@ EDITS = (
 MODELS = ("pull", "add", "export", "import")
 HELP = "celeste --help, or celeste COMMAND --help"
 KEYS = "keys come from variables such as OPENAI_API_KEY or from celeste.toml; to check them: celeste providers check"
-SETTINGS = "settings are in celeste.toml and in CELESTE_ variables (docs/configuration.md)"
+SETTINGS = "celeste config init, check, show or schema"
 NO_JOBS = "celeste has no jobs: each command waits for its result"
 UPDATE = "celeste has no updater: pull the checkout and run make there, or install the new version with pip"
 LISTS = "celeste models, or celeste providers"
@@ -31,7 +31,7 @@ RESERVED: dict[str, str] = {
     **dict.fromkeys(("version", "ver", "about"), "celeste --version"),
     **dict.fromkeys(("diagnose", "check", "verify", "test"), "celeste doctor, health, or providers check"),
     **dict.fromkeys(("key", "keys", "auth", "login", "logout", "token", "credentials"), KEYS),
-    **dict.fromkeys(("config", "configure", "conf", "settings", "set", "get", "init", "setup", "context"), SETTINGS),
+    **dict.fromkeys(("configure", "conf", "settings", "set", "get", "init", "setup", "context"), SETTINGS),
     **dict.fromkeys(("list", "ls", "show", "search"), LISTS),
     **dict.fromkeys(("install", "download", "weights", "remove", "rm", "delete", "uninstall"), WEIGHTS),
     **dict.fromkeys(("status", "info", "ping", "ps"), STATUS),

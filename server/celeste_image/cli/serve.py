@@ -4,10 +4,13 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 import click
 
+from celeste_image.cli.configuration import configuration_options, refuse
+from celeste_image.cli.hang_up import HangUp
 from celeste_image.cli.one_client import end_with_client
 from celeste_image.cli.process_one import reap_orphans
 from celeste_image.core.install import install_hint
@@ -16,7 +19,6 @@ __all__ = ["command"]
 
 CONSOLES = ("rich", "pygments")
 """Packages that structlog and httpx import, where they are installed, for consoles that a server does not have."""
-
 LAST_LINES_SECONDS = 1.0
 """Time for the log at a second signal."""
 
@@ -24,9 +26,16 @@ LAST_LINES_SECONDS = 1.0
 @click.command(name="serve")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="host:port or unix:PATH; repeatable.")
 @click.option("--store", metavar="URL", help="file:///FOLDER or memory:///.")
+@configuration_options
 @click.option("--for-client", "folder", metavar="FOLDER", hidden=True, help="Listen in FOLDER; end with stdin.")
-def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> int:
-    """Start the gRPC server. Settings come from celeste.toml and CELESTE_ variables; see the docs."""
+def command(
+    listen: tuple[str, ...], store: str | None, file: str | None, assignments: tuple[str, ...], folder: str | None
+) -> int:
+    """Start the gRPC server.
+
+    Settings come from a file (celeste.toml, .yaml or .json), CELESTE_ variables and flags: see celeste config --help.
+    SIGHUP reads them again.
+    """
     if folder:
         end_with_client(folder)
     # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
@@ -36,15 +45,14 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
     for name in CONSOLES:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None makes Python's import fail
     try:
-        from pydantic import ValidationError
-
         from celeste_image.app import build_app
         from celeste_image.cli.logs import open_logs
-        from celeste_image.config import Settings, explain
+        from celeste_image.config import Flag, load
         from celeste_image.memory import SETTLE_SECONDS, limit_arenas, settle, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
+        from celeste_image.telemetry.metrics import open_metrics
         from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
         text = f"the server needs {error.name}; get it with: {install_hint('local')}"
@@ -52,22 +60,24 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
 
     protect_process()
     limit_arenas()
-    given: dict[str, Any] = {}
-    if listen:
-        given["server"] = {"listen": list(listen)}
+    flags = [Flag("--listen", ("server", "listen"), list(listen))] if listen else []
     if folder:  # the only client has ended when the server stops
-        given["server"] = {"listen": [f"unix:{folder}/celeste.sock"], "drain_seconds": 0}
+        socket = Flag("--for-client", ("server", "listen"), [f"unix:{folder}/celeste.sock"])
+        flags = [socket, Flag("--for-client", ("server", "drain_seconds"), 0)]
     if store:
-        given["store"] = {"url": store}
+        flags.append(Flag("--store", ("store", "url"), store))
+    environment = dict(os.environ)
+    configuration = load(flags, assignments=assignments, file=file, environment=environment)
     try:
-        settings = Settings(**given)
+        settings = configuration.valid()
         logs = open_logs(settings.log)
+        metrics = open_metrics(settings.metrics.listen, os.environ)
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
-    except ValidationError as error:
-        raise click.UsageError("; ".join(explain(error).splitlines())) from error
+        if metrics:
+            app.closing.push_async_callback(metrics.close)  # before the parts that gauges read
     except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from error
+        return refuse(configuration, environment, error, is_one_line=bool(folder))
     forget_environment()  # the providers and the store have their keys
 
     def exit_now() -> None:
@@ -82,13 +92,26 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
         server = Server(app)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
+        reloaders: list[Any] = []
+
+        async def reload() -> None:
+            if not reloaders:
+                from celeste_image.reload import Reloader  # late: few servers reload
+
+                again = partial(load, flags, assignments=assignments, file=file, environment=environment)
+                reloaders.append(Reloader(app, again, environment))
+            if not stopping.is_set():
+                await reloaders[0].reload()
+
         signals = [signal.SIGINT, signal.SIGTERM]
-        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
-            signals.append(signal.SIGHUP)
         for number in signals:
             loop.add_signal_handler(number, stopping.set)
+        HangUp(reload, stopping.set, only_stops=bool(folder))
         try:
             await app.workers.check()
+            facts = {}
+            if metrics and (endpoint := await metrics.start()):
+                facts["metrics"] = f"http://{endpoint}/metrics"
             addresses = await server.start(settings.server.listen)
         except (NotSealed, OSError) as error:
             log.error("start", error=str(error))
@@ -97,14 +120,14 @@ def command(listen: tuple[str, ...], store: str | None, folder: str | None) -> i
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         loop.call_later(SETTLE_SECONDS, settle)
-        log.info("serving", addresses=addresses, store=settings.store.url)
+        log.info("serving", addresses=addresses, store=settings.store.url, **facts)
         await stopping.wait()
         always.cancel()
         await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
         log.info("stopping")
         for number in signals:
             loop.add_signal_handler(number, exit_now)
-        await server.stop(settings.server.drain_seconds)
+        await server.stop((reloaders[0] if reloaders else app).settings.server.drain_seconds)
         log.info("stopped")
         return 0
 

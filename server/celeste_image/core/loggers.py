@@ -14,6 +14,8 @@ LOGGERS = {
     f"{PACKAGE}.engines": "what worker processes write to standard error",
     f"{PACKAGE}.imaging": "images of vendors that are decoded",
     f"{PACKAGE}.log": "the log itself: lost lines, files that could not be rotated",
+    f"{PACKAGE}.metrics": "metrics that could not be sent",
+    f"{PACKAGE}.reload": "what a reload of the configuration changed, or why it did not",
     f"{PACKAGE}.remote_jobs": "jobs at vendors: failed polls, abandoned jobs",
     f"{PACKAGE}.results": "errors of a vendor after its images",
     f"{PACKAGE}.routes": "models that failed, before the next one is tried",

@@ -34,6 +34,7 @@ from celeste_image.outbound.httpx_transports import HttpxTransport
 from celeste_image.outbound.inflate import Damaged, inflated, layers_of
 from celeste_image.outbound.observe import ObservedExchange
 from celeste_image.outbound.origins import Origin, Rule, target_of
+from celeste_image.telemetry.instruments import HOST
 
 __all__ = ["IMAGE_TYPES", "Http", "Transport"]
 
@@ -82,6 +83,7 @@ class Http:
         self._allowed: Rule = allowed if callable(allowed) else frozenset(allowed).__contains__
         self._private = frozenset(private)
         self._named = self._private.union(named)
+        HOST.allow(origin.host for origin in self._named)
         self._limits = limits or Limits()
         self._sender: Sender | None = (
             HttpxTransport(transport) if isinstance(transport, httpx.AsyncBaseTransport) else transport

@@ -1,5 +1,6 @@
 """The pipeline of a request: one step a file, put together here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from celeste_image.admission import ByteBudget, Slots
@@ -32,6 +33,7 @@ class Parts:
 
     Attributes:
         registry: The providers and models.
+        slots: The slots of each provider, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         memory: Counts the bytes that calls hold.
@@ -44,6 +46,7 @@ class Parts:
     """
 
     registry: Registry
+    slots: Mapping[str, Slots]
     images_in: ImagesIn
     store: ArtifactStore
     memory: ByteBudget
@@ -72,8 +75,7 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     """Returns the road of a candidate to its provider."""
     settings, pixels = provider.settings, parts.pixels.of(provider.name)
     sorts = provider if isinstance(provider, SortsWork) else None
-    slots = Slots(settings.concurrency, settings.queue, sorts.small_concurrency if sorts else 0)
-    small = sorts.is_small if sorts else None
+    slots, small = parts.slots[provider.name], sorts.is_small if sorts else None
     run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
     run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored

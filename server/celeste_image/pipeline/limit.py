@@ -7,8 +7,17 @@ from celeste_image.admission import Slots
 from celeste_image.core.call import Candidate
 from celeste_image.core.events import CandidateRun, Event, Queued
 from celeste_image.core.request import ImageRequest
+from celeste_image.providers.base import Provider, SortsWork
 
-__all__ = ["limiting"]
+__all__ = ["limiting", "slots_of"]
+
+
+def slots_of(provider: Provider) -> Slots:
+    """Returns the slots of a provider, all of them free."""
+    settings = provider.settings
+    return Slots(
+        settings.concurrency, settings.queue, provider.small_concurrency if isinstance(provider, SortsWork) else 0
+    )
 
 
 def limiting(run: CandidateRun, slots: Slots, is_small: Callable[[ImageRequest], bool] | None = None) -> CandidateRun:

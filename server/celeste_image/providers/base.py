@@ -22,21 +22,18 @@ __all__ = ["Options", "Provider", "ProviderSettings", "SortsWork", "Tools"]
 
 
 class ProviderSettings(BaseModel):
-    """The table `[providers.NAME]`.
-
-    Attributes:
-        concurrency: Most calls that run at a time.
-        queue: Most calls that wait.
-        tries: Most tries of a call while the provider is down or busy; None means the pipeline's default.
-        patience_seconds: Longest pause before another try. If the provider asks for a longer one, the call fails.
-    """
+    """The table `[providers.NAME]`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     concurrency: Annotated[int, Field(ge=1)] = 4
+    """Most calls that run at a time."""
     queue: Annotated[int, Field(ge=0)] = 100
+    """Most calls that wait."""
     tries: Annotated[int, Field(ge=1, le=20)] | None = None
+    """Most tries of a call while the provider is down or busy; unset means the pipeline's default."""
     patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    """Longest pause before another try. If the provider asks for a longer one, the call fails."""
 
 
 class Options(BaseModel):

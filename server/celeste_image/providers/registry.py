@@ -9,11 +9,10 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from celeste_image.config import explain, revealed
+from celeste_image.config import ConfigurationInvalid, Problem, problems_in, revealed
 from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage
 from celeste_image.core.errors import ModelNotFound, Violation
+from celeste_image.core.nearest import nearest
 from celeste_image.core.request import OperationKind
 from celeste_image.providers import vendors
 from celeste_image.providers.base import Provider, Tools
@@ -27,6 +26,7 @@ __all__ = [
     "build_providers",
     "discover",
     "discover_kinds",
+    "offer_providers",
     "stranger_card",
 ]
 
@@ -69,27 +69,38 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]], tools: Tools | None
         tools: What the providers work with; None means the real ones.
 
     Raises:
-        ValueError: A table has a wrong value or name, or two providers have the same name.
+        ConfigurationInvalid: Tables have wrong values or names.
+        ValueError: Two providers have the same name.
     """
+    providers, problems = offer_providers(tables, tools)
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return providers
+
+
+def offer_providers(
+    tables: Mapping[str, Mapping[str, Any]], tools: Tools | None = None
+) -> tuple[dict[str, Provider], list[Problem]]:
+    """Returns the providers as `build_providers` does, and the mistakes of the tables whose providers are left out."""
     classes = discover()
     named = tables.keys() - classes.keys() or any("kind" in table for table in tables.values())
     kinds = discover_kinds() if named else {}  # late: few operators have one
     tools = tools or Tools()
     providers: dict[str, Provider] = {}
+    problems: list[Problem] = []
     for name in [*classes, *(name for name in tables if name not in classes)]:
-        table = revealed(tables.get(name, {}))
+        path, table = ("providers", name), revealed(tables.get(name, {}))
         kind = str(table.pop("kind", "" if name in classes else name))
         if kind and (name in classes or kind not in kinds):
-            raise ValueError(_no_provider(name, kind, classes, kinds))
+            problems.append(Problem(path, _no_provider(name, kind, classes, kinds)))
+            continue
         cls = kinds[kind] if kind else classes[name]
         try:
-            if kind:
-                providers[name] = cls(cls.Settings.model_validate(table), tools, name=name)  # type: ignore[call-arg]
-            else:
-                providers[name] = cls(cls.Settings.model_validate(table), tools)
-        except ValidationError as error:
-            raise ValueError(explain(error, f"providers.{name}", cls.Settings)) from error
-    return providers
+            settings = cls.Settings.model_validate(table)
+            providers[name] = cls(settings, tools, **({"name": name} if kind else {}))
+        except (ValueError, OSError) as error:
+            problems += problems_in(error, path, cls.Settings)
+    return providers, problems
 
 
 class Registry:
@@ -120,14 +131,34 @@ class Registry:
             allow_unknown: Names of providers whose models may be called by ids outside every catalog.
 
         Raises:
-            ValueError: A choice names a provider or a model that is absent, or that can't do what is asked.
+            ConfigurationInvalid: Choices name providers or models that are absent, or that can't do what is asked.
         """
         self.providers = providers
         self.cards = _cards_by_id(providers, overlay)
-        self.aliases = dict(aliases or {})
-        self._defaults = dict(defaults or {})
-        self._unknown_ids = _unknown_ids(providers, allow_unknown)
-        self._check_choices()
+        self.aliases: Mapping[str, Sequence[str]] = {}
+        self._defaults: Mapping[OperationKind, Sequence[str]] = {}
+        self._unknown_ids: Mapping[str, str] = {}
+        self.choose(defaults=defaults, aliases=aliases, allow_unknown=allow_unknown)
+
+    def choose(
+        self,
+        *,
+        defaults: Mapping[OperationKind, Sequence[str]] | None = None,
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        allow_unknown: Collection[str] = (),
+    ) -> None:
+        """Replaces the operator's choices; those before stay if one is wrong.
+
+        Raises:
+            ConfigurationInvalid: As the constructor does.
+        """
+        before = self.aliases, self._defaults, self._unknown_ids
+        self.aliases, self._defaults = dict(aliases or {}), dict(defaults or {})
+        self._unknown_ids, problems = _unknown_ids(self.providers, allow_unknown)
+        problems += self._wrong_choices()
+        if problems:
+            self.aliases, self._defaults, self._unknown_ids = before
+            raise ConfigurationInvalid(problems)
 
     def ready(self, card: ModelCard) -> bool:
         """Returns whether a model can be used now: its key or its weights are here."""
@@ -185,20 +216,20 @@ class Registry:
             resource=model,
         )
 
-    def _check_choices(self) -> None:
-        """Raises ValueError if a default or an alias names a model that is absent or can't do the operation."""
+    def _wrong_choices(self) -> Iterator[Problem]:
+        """Yields the defaults and aliases that name a model that is absent or can't do the operation."""
         for kind, models in self._defaults.items():
             offering = [card.id for card in self.offering(kind)]
             for model in models:
                 if model not in offering:
                     others = ", ".join(offering)
-                    raise ValueError(f"defaults.{kind.value}: {model!r} does not {kind.value}; these do: {others}")
+                    yield Problem(("defaults", kind.value), f"{model!r} does not {kind.value}; these do: {others}")
         for alias, models in self.aliases.items():
             for model in models:
                 try:
                     self.find(model)
                 except ModelNotFound as error:
-                    raise ValueError(f"aliases.{alias}: {error.message}") from error
+                    yield Problem(("aliases", alias), error.message)
 
 
 def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
@@ -227,39 +258,35 @@ def stranger_card(model: str, cards: Sequence[ModelCard]) -> ModelCard:
 
 
 def _cards_by_id(providers: Mapping[str, Provider], overlay: "Overlay | None") -> dict[str, ModelCard]:
-    """Returns the cards of all providers by id, with the operator's changes. Raises ValueError."""
+    """Returns the cards of all providers by id, with the operator's changes. Raises ConfigurationInvalid."""
     cards = [card for provider in providers.values() for card in provider.cards]
-    for model in overlay.models if overlay else ():
-        if (name := model.id.partition("/")[0]) not in providers:
-            raise ValueError(
-                f"catalog: {model.id}: there is no provider {name!r}; the providers are {', '.join(providers)}"
-            )
     if overlay:
         from celeste_image.providers.catalog.overlay import overlaid
 
-        cards = [*overlaid(overlay, cards)]
+        cards = [*overlaid(overlay, cards, providers)]
     return {card.id: card for card in cards}
 
 
-def _unknown_ids(providers: Mapping[str, Provider], names: Collection[str]) -> dict[str, str]:
+def _unknown_ids(providers: Mapping[str, Provider], names: Collection[str]) -> tuple[dict[str, str], list[Problem]]:
     """Returns the pattern of ids outside the catalog, for each provider that may be called by them.
 
-    Raises:
-        ValueError: A provider can't be called by such ids.
+    The mistakes are names of providers that can't be called by such ids.
     """
     forms = {name: form for name, p in providers.items() if p.cards and (form := getattr(p, "model_form", ""))}
-    if wrong := [name for name in names if name not in forms]:
-        raise ValueError(f"catalog.allow_unknown: {wrong[0]!r} takes no unknown ids; these do: {', '.join(forms)}")
-    return {name: forms[name] for name in names}
+    text = f"takes no unknown ids; these do: {', '.join(forms)}"
+    wrong = [Problem(("catalog", "allow_unknown"), f"{name!r} {text}") for name in names if name not in forms]
+    return {name: forms[name] for name in names if name in forms}, wrong
 
 
 def _no_provider(name: str, kind: str, classes: Collection[str], kinds: Collection[str]) -> str:
     known = f"the kinds are {', '.join(sorted(kinds))}"
     if name in classes:
-        return f"[providers.{name}]: is a provider of its own and can't be of another kind"
+        return "is a provider of its own and can't be of another kind"
     if kind != name:
-        return f"[providers.{name}]: there is no kind {kind!r}; {known}"
-    return f"[providers.{name}]: there is no such provider; the providers are {', '.join(sorted(classes))}; {known}"
+        return f"there is no kind {kind!r}; {known}"
+    near = nearest(name, [*classes, *kinds])
+    hint = f"did you mean {near!r}? " if near else ""
+    return f"there is no such provider; {hint}the providers are {', '.join(sorted(classes))}; {known}"
 
 
 def _built_in() -> Iterator[type[Provider]]:

@@ -9,7 +9,7 @@ import grpc
 
 from celeste_image.core.errors import Cancelled, DeadlineExceeded
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
-from celeste_image.telemetry.instruments import RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
+from celeste_image.telemetry.instruments import METHOD, RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
 from celeste_image.telemetry.series import is_recording
 from celeste_image.telemetry.tracing import Value, attached
 
@@ -19,6 +19,7 @@ __all__ = ["counted", "observing"]
 def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
     """Makes each call a span below that of its caller, and measures it."""
     tracer, name = room.tracer, method.name.lstrip("/")
+    METHOD.allow([name])
     active = 0
 
     def reading() -> Iterator[tuple[float, tuple[str, ...]]]:

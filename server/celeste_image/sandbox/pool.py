@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from celeste_image.sandbox.lines import pass_on_lines
 from celeste_image.sandbox.observe import ObservedTask
 from celeste_image.sandbox.protections import unprotected
 from celeste_image.sandbox.watch import Watch
+from celeste_image.telemetry.instruments import WORKER_ENDS
 
 __all__ = ["WorkerPool"]
 
@@ -103,6 +105,10 @@ class WorkerPool:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._free = asyncio.Semaphore(size)
+        self.waiting = 0
+        """Number of tasks that wait for a process."""
+        self.busy = 0
+        """Number of processes with a task, or that start for one."""
         self._idle: list[_Worker] = []
         self._seconds = seconds
         self._on_log = on_log or (lambda line: engine_log.warning("engine", engine=module, line=line, **facts))
@@ -129,7 +135,7 @@ class WorkerPool:
         """
         has_waited = self._free.locked()
         with ObservedTask(self.name) as observed:
-            async with self._free:
+            async with self._turn():
                 observed.takes(has_waited=has_waited)
                 idle = await self._take()
                 worker = idle or await self._start()
@@ -152,9 +158,27 @@ class WorkerPool:
                                 break
                             if (answer := (yield frame)) is not None:
                                 await worker.send(answer)
+                except EngineLost:
+                    await worker.kill("malformed")  # the process itself may still run
+                    raise
                 finally:
                     if not done:
-                        await worker.kill()
+                        await worker.kill("cancelled")
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None, None]:
+        """Waits until a process is idle or may be started."""
+        self.waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
+            self._free.release()
 
     def _note(self, controls: dict[str, str]) -> None:
         if self.controls != controls:
@@ -167,12 +191,12 @@ class WorkerPool:
 
     async def inspect(self) -> dict[str, str]:
         """Starts a process if none is idle, and returns its controls; see `controls`. Raises EngineLost."""
-        async with self._free:
+        async with self._turn():
             worker = await self._take() or await self._start()
             try:
                 self._note(controls := await worker.ready())
             finally:
-                await worker.kill()
+                await worker.kill("closed")
         return controls
 
     async def _take(self) -> "_Worker | None":
@@ -185,17 +209,17 @@ class WorkerPool:
             worker.wake()
             if worker.alive and worker.weights == [_state(path) for path in self._weights]:
                 return worker
-            await worker.kill()
+            await worker.kill("weights")
         return None
 
     async def _start(self) -> "_Worker":
         weights = [_state(path) for path in self._weights]
-        return await _Worker.start(self._command, self._environment, self._on_log, weights)
+        return await _Worker.start(self._command, self._environment, self._on_log, weights, self.name)
 
     async def close(self) -> None:
         """Ends the idle workers; a busy worker ends with the generator that holds it."""
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(worker.kill() for worker in idle))
+        await asyncio.gather(*(worker.kill("closed") for worker in idle))
 
 
 _State = tuple[int, int, int] | None
@@ -214,27 +238,33 @@ class _Worker:
     """A worker process."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State]
+        self, process: asyncio.subprocess.Process, on_log: Callable[[str], None], weights: list[_State], pool: str
     ) -> None:
         self._process = process
+        self._pool = pool
         self.weights = weights
         assert process.stdin and process.stdout and process.stderr
         self._in, self._out = process.stdin, process.stdout
         self._log = asyncio.create_task(pass_on_lines(process.stderr, on_log))
-        self._watch = Watch(process.pid, self._end)
+        self._watch = Watch(process.pid, partial(self._end, "late"))
         self._ended = False
         self._rest: asyncio.TimerHandle | None = None
         self._controls: dict[str, str] | None = None
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], environment: dict[str, str], on_log: Callable[[str], None], weights: list[_State]
+        cls,
+        command: Sequence[str],
+        environment: dict[str, str],
+        on_log: Callable[[str], None],
+        weights: list[_State],
+        pool: str,
     ) -> "_Worker":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, limit=1 << 20
         )
-        return cls(process, on_log, weights)
+        return cls(process, on_log, weights, pool)
 
     @property
     def pid(self) -> int:
@@ -281,7 +311,7 @@ class _Worker:
             if not isinstance(error, BadFrame):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
-            self._end()
+            self._end("malformed" if isinstance(error, BadFrame) else "crashed")
             status = await self._process.wait()
             malformed = "sent a malformed message" if isinstance(error, BadFrame) else ""
             cause = self._watch.verdict or malformed or f"ended early ({_ending(status)})"
@@ -289,22 +319,25 @@ class _Worker:
 
     def rest(self) -> None:
         """Ends the process after IDLE_SECONDS, unless it is woken before."""
-        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
+        self._rest = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end, "idle")
 
     def wake(self) -> None:
         """Keeps an idle process for a task."""
         if self._rest:
             self._rest.cancel()
 
-    def _end(self) -> None:
+    def _end(self, reason: str) -> None:
+        """Kills the process; `reason` is a value of WORKER_END, for a process that still runs."""
+        if not self._ended:
+            WORKER_ENDS.add(1, self._pool, reason if self._process.returncode is None else "crashed")
         self._ended = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def kill(self) -> None:
-        """Kills the process and waits until it has ended, and a moment for its last lines."""
+    async def kill(self, reason: str) -> None:
+        """Kills the process and waits until it has ended, and a moment for its last lines; see `_end`."""
         self.wake()
-        self._end()
+        self._end(reason)
         await self._process.wait()
         await asyncio.wait([self._log], timeout=EXIT_SECONDS)
         self._log.cancel()

@@ -63,6 +63,11 @@ class ArtifactStore:
         """How many artifacts were found damaged or lost since the server started."""
         return self._blobs.damaged
 
+    def free_bytes(self) -> int | None:
+        """Returns how many bytes there is room for, without the reserve; None if the store can't tell."""
+        free = self._backend.free_bytes()
+        return None if free is None else max(0, free - self._reserve_bytes)
+
     async def check_room(self) -> None:
         """Raises StorageFull or StorageUnavailable when nothing can be stored. Call it before paid work."""
         await self._backend.check_room(self._reserve_bytes)

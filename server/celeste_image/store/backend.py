@@ -19,6 +19,7 @@ from celeste_image.store.files import (
     check_room,
     failed,
     file_failures,
+    free_bytes,
     full,
     in_thread,
     staged,
@@ -65,6 +66,12 @@ class Backend:
     far: bool = False
     failing: bool = False
     _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    def free_bytes(self) -> int | None:
+        """Returns the free bytes of the folder's disk, or of a store in memory; None if they are not known."""
+        if self.folder:
+            return free_bytes(self.folder)
+        return self.objects.free_bytes if isinstance(self.objects, MemoryObjects) else None
 
     async def check_room(self, reserve_bytes: int) -> None:
         """Raises StorageFull or StorageUnavailable when nothing can be stored.

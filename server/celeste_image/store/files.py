@@ -23,6 +23,7 @@ __all__ = [
     "failed",
     "file_failures",
     "flush",
+    "free_bytes",
     "full",
     "in_thread",
     "make_folder",
@@ -102,6 +103,15 @@ def check_room(folder: Path, reserve_bytes: int) -> None:
         raise StorageUnavailable("the artifact store can't be written", retry_after=RETRY_SECONDS)
     if disk.f_bavail * disk.f_frsize < reserve_bytes:
         raise full()
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Returns the free bytes of a folder's disk; None if it can't be asked."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def make_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from celeste_image.store.memory import MemoryObjects
 from celeste_image.store.memory_uploads import MemoryUploads
 from celeste_image.store.uploads import Uploads
 
-__all__ = ["DATABASE", "open_backend", "open_store"]
+__all__ = ["DATABASE", "check_room", "open_backend", "open_store"]
 
 DATABASE = "database.sqlite3"
 """Name of the database's file in a store's folder. SQLite keeps two more files beside it, `-wal` and `-shm`."""
@@ -53,8 +53,7 @@ def open_store(
         ValueError: The URL, an option or a size is invalid, or the folder's store is of a later version.
         OSError: A folder can't be created or written.
     """
-    if url.startswith("memory:") and memory_bytes <= reserve_bytes:
-        raise ValueError("store.memory_bytes must be above store.reserve_bytes, or nothing can be stored")
+    check_room(url, memory_bytes, reserve_bytes)
     backend = open_backend(url, options or {}, memory_bytes)
     if spool:
         make_folder(spool)
@@ -63,6 +62,12 @@ def open_store(
         assert isinstance(backend.objects, MemoryObjects)
         uploads = MemoryUploads(backend.objects, reserve_bytes)
     return ArtifactStore(backend, uploads, retention_seconds, reserve_bytes)
+
+
+def check_room(url: str, memory_bytes: int, reserve_bytes: int) -> None:
+    """Raises ValueError if a store in memory would have no room."""
+    if url.startswith("memory:") and memory_bytes <= reserve_bytes:
+        raise ValueError("store.memory_bytes: must be above store.reserve_bytes, or nothing can be stored")
 
 
 def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMORY_BYTES) -> Backend:

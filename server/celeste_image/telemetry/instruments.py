@@ -29,20 +29,22 @@ GRPC_CODES = (
 # Labels
 
 METHOD = Label(
-    "rpc.method", "Full name of the RPC, `celeste.image.v1.ImageService/Generate`; `_OTHER` if unknown", is_open=True
+    "rpc.method",
+    "Full name of the RPC, `celeste.image.v1.ImageService/Generate`; `_OTHER` if unknown",
+    source="methods",
 )
 CODE = Label("rpc.response.status_code", "gRPC code, `OK` or `NOT_FOUND`", GRPC_CODES)
 REASON = Label("error.type", "Reason of the error: see errors.md", ERRORS)
 FAILURE = Label("error.type", "Reason of the error: see errors.md; empty for a success", ("", *ERRORS))
 OPERATION = Label("gen_ai.operation.name", "`generate`, `edit`, `upscale` or `analyze`", OperationKind)
-PROVIDER = Label("gen_ai.provider.name", "Name of a provider of this server", is_open=True)
-MODEL = Label("gen_ai.request.model", "Id of a model in the catalog of this server; else `_OTHER`", is_open=True)
+PROVIDER = Label("gen_ai.provider.name", "Name of a provider of this server", source="providers")
+MODEL = Label("gen_ai.request.model", "Id of a model in the catalog of this server; else `_OTHER`", source="models")
 STAGE = Label("stage", "What was checked: `prompt`, `input` or `output`", SafetyStage)
-CATEGORY = Label("category", "Category of the safety policy; empty when a check failed", ("",), is_open=True)
+CATEGORY = Label("category", "Category of the safety policy; empty when a check failed", ("",), source="categories")
 ACTION = Label("action", "What the policy did: `flag`, `blur` or `block`", SafetyAction)
 HTTP_METHOD = Label("http.request.method", "HTTP method", ("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"))
 HOST = Label(
-    "server.address", "Host of a provider that the configuration or this package names; else `_OTHER`", is_open=True
+    "server.address", "Host of a provider that the configuration or this package names; else `_OTHER`", source="hosts"
 )
 STATUS = Label(
     "http.response.status_code",
@@ -54,13 +56,14 @@ EXCHANGE = Label(
     "Why there is no usable answer: `not_sent`, `not_answered` or `bad_answer`; empty with an answer of any status",
     ("", "not_sent", "not_answered", "bad_answer"),
 )
-POOL = Label("pool", "Name of an engine of this server", is_open=True)
+POOL = Label("pool", "Name of an engine of this server", source="engines")
 WORKER_STATE = Label("state", "`busy` with a task, or `idle`", ("busy", "idle"))
 WORKER_END = Label(
     "reason",
-    "Why the process ended: `idle` too long, `cancelled` with its task, `weights` were replaced, `late`, `stalled`, "
-    "`memory`, `crashed`, or `malformed` messages",
-    ("idle", "cancelled", "weights", "late", "stalled", "memory", "crashed", "malformed"),
+    "Why the process ended: `crashed`, also when the system killed it; `late`: it took too long, or did nothing; "
+    "`malformed`: it sent a malformed message; `cancelled` with its task; `idle` for long; `weights`: there are other "
+    "ones; `closed` by the server",
+    ("crashed", "late", "malformed", "cancelled", "idle", "weights", "closed"),
 )
 BUDGET = Label("budget", "`calls`, or `chunks` for calls that carry chunks of artifacts", ("calls", "chunks"))
 STORE_OPERATION = Label(
@@ -156,8 +159,8 @@ STORE_DURATION = Histogram(
 STORE_FREE = Gauge("celeste.store.free", "By", "Room that the artifact store has left; none for an object store")
 MODEL_SHUTDOWN = Gauge(
     "celeste.model.shutdown",
-    "d",
-    "Days until the vendor ends a model; negative after that day; only models with such a date",
+    "s",
+    "Time until the vendor ends a model, negative from then on; of models with such a date that can be used",
     (PROVIDER, MODEL),
 )
 LOOP_DELAY = Gauge("celeste.loop.delay", "s", "Longest time in the last minute in which the event loop was late")

@@ -19,7 +19,7 @@ from celeste_image.core.secret import without_secrets
 from celeste_image.telemetry.lines import ColoredLines, json_line, plain_line
 from celeste_image.telemetry.tracing import current
 
-__all__ = ["Output", "configure_logs", "log_bug"]
+__all__ = ["Output", "change_logs", "configure_logs", "log_bug"]
 
 log = structlog.get_logger("celeste_image.bugs")
 
@@ -52,6 +52,7 @@ def configure_logs(
     """
     if output is None:
         output, colors = _output_to(sys.stderr), sys.stderr.isatty()
+    _in_use[:] = [(output, colors)]
     line: Line = json_line if form == "json" else ColoredLines() if colors else plain_line
     least = {name: _number(word) for name, word in (levels or {}).items()}
     loggers: dict[str, _Named] = {}
@@ -69,6 +70,16 @@ def configure_logs(
         cache_logger_on_first_use=False,
     )
     _configure_libraries(line, output, max(_number(level), LIBRARY_LEVEL), least)
+
+
+_in_use: list[tuple[Output, bool]] = []
+"""Where the lines go, and whether that is a terminal."""
+
+
+def change_logs(level: str, form: Literal["console", "json"], levels: Mapping[str, str]) -> None:
+    """Changes levels and format of a log that is configured. Its lines go where they went before."""
+    output, colors = _in_use[0] if _in_use else (None, False)
+    configure_logs(level, form, levels, output, colors=colors)
 
 
 def _number(level: str) -> int:

@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
+
+from celeste_image.core.secret import Secret, hide
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Signal", "exports", "number", "resource"]
 
 Signal = Literal["traces", "metrics"]
+
+INSTANCE = str(uuid.uuid4())
+"""Id of this process, the same in traces and metrics."""
 
 
 def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
@@ -39,6 +45,9 @@ def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
                 text = "this server has grpc alone; set it to grpc, and the endpoint to the port for it, usually 4317"
                 raise ValueError(f"{each}: there is no protocol {protocol!r}: {text}")
             break
+    for each in (f"{own}HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        for header in _value(environment, each).split(","):
+            hide(Secret(unquote(header.partition("=")[2]).strip()))
     return True
 
 
@@ -64,7 +73,7 @@ def resource() -> "Resource":
     own = {
         "service.name": "celeste",
         "service.version": version("celeste-image"),
-        "service.instance.id": str(uuid.uuid4()),
+        "service.instance.id": INSTANCE,
     }
     given = OTELResourceDetector().detect().attributes
     return Resource.create({name: value for name, value in own.items() if name not in given})

@@ -8,8 +8,8 @@ No caller can make a time series: a label has a closed set of values, and any ot
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 __all__ = [
     "MOST_SERIES",
@@ -21,12 +21,14 @@ __all__ = [
     "Instrument",
     "Label",
     "Reading",
+    "Snapshot",
     "Spread",
-    "Total",
+    "Values",
     "begin_recording",
     "end_recording",
     "is_recording",
     "take_exemplars",
+    "take_snapshot",
 ]
 
 OTHER = "_OTHER"
@@ -37,12 +39,15 @@ new combination become `_OTHER`."""
 
 Reading = Iterable[tuple[float, tuple[str, ...]]]
 """Values of a gauge now, each with the values of the labels in their order."""
+Values = list[tuple[tuple[str, ...], Any]]
+"""Values of an instrument by the values of its labels: a Spread for a histogram, else a number."""
 
 
 class _State:
     """Whether values are recorded, and the source of exemplars."""
 
     is_on = False
+    since = 0.0
     span: Callable[[], tuple[int, int] | None] | None = None
 
 
@@ -55,7 +60,7 @@ def begin_recording(instruments: Iterable["Instrument"]) -> None:
     """Switches metrics on; every value begins at zero, and labels know the values of the contract alone."""
     for instrument in instruments:
         instrument.clear()
-    _State.is_on = True
+    _State.is_on, _State.since = True, time.time()
 
 
 def end_recording() -> None:
@@ -75,25 +80,22 @@ def take_exemplars(span: Callable[[], tuple[int, int] | None] | None) -> None:
 class Label:
     """A label, which is an attribute in OTLP, with the set of values that it may have.
 
-    Args:
+    Attributes:
         name: OpenTelemetry's name, `rpc.method`.
         text: What a value says, and where the values come from.
-        values: The values that are known in advance; `allow` adds the others at the start of the server.
-
-    Attributes:
         fixed: The values that are known in advance.
-        is_open: Whether the configuration adds values.
+        source: What `allow` adds at the start of the server: `models`; empty for a label with fixed values alone.
     """
 
-    def __init__(self, name: str, text: str, values: Iterable[str] = (), *, is_open: bool = False) -> None:
+    def __init__(self, name: str, text: str, values: Iterable[str] = (), *, source: str = "") -> None:
         self.name, self.text = name, text
         self.fixed = frozenset(values)
-        self.is_open = is_open
+        self.source = source
         self._values = set(self.fixed)
 
     def allow(self, values: Iterable[str]) -> None:
         """Adds values, from the configuration or the contract; never ones that a caller or a vendor chose."""
-        if not self.is_open:
+        if not self.source:
             raise ValueError(f"the values of {self.name} are fixed")
         self._values.update(values)
 
@@ -104,15 +106,6 @@ class Label:
     def clear(self) -> None:
         """Removes the values that were added."""
         self._values = set(self.fixed)
-
-
-class Total:
-    """The value of a counter for one combination of label values."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0.0
 
 
 class Exemplar(NamedTuple):
@@ -140,8 +133,11 @@ class Spread:
         self.sum = 0.0
         self.exemplars: list[Exemplar | None] = [None] * size
 
-
-Value = TypeVar("Value")
+    def copy(self) -> "Spread":
+        """Returns what there is now."""
+        copy = Spread(0)
+        copy.counts, copy.sum, copy.exemplars = self.counts.copy(), self.sum, self.exemplars.copy()
+        return copy
 
 
 class Instrument:
@@ -149,7 +145,7 @@ class Instrument:
 
     Attributes:
         name: OpenTelemetry's name, `celeste.images.failed`.
-        unit: UCUM's code: `s`, `By`, `d`; empty for a count of things.
+        unit: UCUM's code: `s`, `By`; empty for a count of things.
         text: What is measured, in one sentence.
         labels: Its labels, in the order in which values are given.
     """
@@ -157,10 +153,20 @@ class Instrument:
     def __init__(self, name: str, unit: str, text: str, labels: Sequence[Label] = ()) -> None:
         self.name, self.unit, self.text, self.labels = name, unit, text, tuple(labels)
 
+    def read(self) -> Values:
+        """Returns the values now."""
+        raise NotImplementedError
+
     def clear(self) -> None:
-        """Forgets all values."""
+        """Forgets all values, and the values that were added to its labels."""
         for label in self.labels:
             label.clear()
+
+    def _known(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(label.known(value) for label, value in zip(self.labels, labels, strict=True))
+
+
+Value = TypeVar("Value")
 
 
 class _Recorded(Instrument, Generic[Value]):
@@ -169,10 +175,6 @@ class _Recorded(Instrument, Generic[Value]):
     def __init__(self, name: str, unit: str, text: str, labels: Sequence[Label] = ()) -> None:
         super().__init__(name, unit, text, labels)
         self._series: dict[tuple[str, ...], Value] = {}
-
-    def series(self) -> list[tuple[tuple[str, ...], Value]]:
-        """Returns the values by their label values."""
-        return list(self._series.items())
 
     def clear(self) -> None:
         """Forgets all values."""
@@ -184,7 +186,7 @@ class _Recorded(Instrument, Generic[Value]):
 
     def _find(self, labels: tuple[str, ...]) -> Value:
         """Returns the series of label values, with `_OTHER` for those that are not known."""
-        known = tuple(label.known(value) for label, value in zip(self.labels, labels, strict=True))
+        known = self._known(labels)
         if known not in self._series and len(self._series) >= MOST_SERIES:
             known = (OTHER,) * len(labels)
         if (value := self._series.get(known)) is None:
@@ -192,16 +194,20 @@ class _Recorded(Instrument, Generic[Value]):
         return value
 
 
-class Counter(_Recorded[Total]):
+class Counter(_Recorded[list[float]]):
     """A sum that only grows."""
 
-    def _new(self) -> Total:
-        return Total()
+    def _new(self) -> list[float]:
+        return [0.0]
 
     def add(self, amount: float, *labels: str) -> None:
         """Adds an amount, which is not negative."""
         if _State.is_on:
-            (self._series.get(labels) or self._find(labels)).value += amount
+            (self._series.get(labels) or self._find(labels))[0] += amount
+
+    def read(self) -> Values:
+        """Returns the sums."""
+        return [(labels, value) for labels, (value,) in self._series.items()]
 
 
 class Histogram(_Recorded[Spread]):
@@ -229,6 +235,10 @@ class Histogram(_Recorded[Spread]):
         if _State.span and (span := _State.span()):
             spread.exemplars[index] = Exemplar(value, time.time(), *span)
 
+    def read(self) -> Values:
+        """Returns a Spread for each combination of label values."""
+        return [(labels, spread.copy()) for labels, spread in self._series.items()]
+
 
 class Gauge(Instrument):
     """A value that goes up and down, read when somebody asks for it."""
@@ -242,17 +252,35 @@ class Gauge(Instrument):
         self._sources.append(source)
         return lambda: None if source not in self._sources else self._sources.remove(source)
 
-    def read(self) -> Iterator[tuple[float, tuple[str, ...]]]:
-        """Yields the values now; values of unknown labels are added up under `_OTHER`."""
+    def read(self) -> Values:
+        """Returns the values now, in sum if several sources have the same labels, or several labels are `_OTHER`."""
         sums: dict[tuple[str, ...], float] = {}
-        for source in list(self._sources):
+        for source in self._sources:
             for value, labels in source():
-                known = tuple(label.known(each) for label, each in zip(self.labels, labels, strict=True))
+                known = self._known(labels)
                 sums[known] = sums.get(known, 0.0) + value
-        for labels, value in sums.items():
-            yield value, labels
+        return list(sums.items())
 
     def clear(self) -> None:
         """Forgets all sources."""
         super().clear()
         self._sources.clear()
+
+
+class Snapshot(NamedTuple):
+    """The values of all instruments at one moment.
+
+    Attributes:
+        since: When recording began, in seconds since 1970.
+        at: The moment, likewise.
+        values: The instruments with their values.
+    """
+
+    since: float
+    at: float
+    values: list[tuple[Instrument, Values]]
+
+
+def take_snapshot(instruments: Iterable[Instrument]) -> Snapshot:
+    """Returns the values now. Call it in the thread of the event loop; any thread may use the snapshot."""
+    return Snapshot(_State.since, time.time(), [(each, each.read()) for each in instruments])

@@ -79,12 +79,12 @@ async def test_each_resource_of_azure_is_a_table() -> None:
 @pytest.mark.parametrize(
     ("tables", "text"),
     [
-        ({"nobody": {}}, "[providers.nobody]: there is no such provider; the providers are "),
+        ({"nobody": {}}, "providers.nobody: there is no such provider; the providers are "),
         (
             {"studio": {**STUDIO, "kind": "incompatible"}},
             "there is no kind 'incompatible'; the kinds are azure_openai, ",
         ),
-        ({"local": {"kind": "compatible"}}, "[providers.local]: is a provider of its own"),
+        ({"local": {"kind": "compatible"}}, "providers.local: is a provider of its own"),
         ({"studio": {**STUDIO, "base_url": ""}}, "providers.studio.base_url: "),
         ({"studio": {**STUDIO, "models": []}}, "providers.studio.models: "),
         ({"studio": {**STUDIO, "models": [{"id": "a"}, {"id": "a"}]}}, "two models have the same id"),

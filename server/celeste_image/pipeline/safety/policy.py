@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from celeste_image.config import ImageRule, SafetySettings
+from celeste_image.config import ConfigurationInvalid, ImageRule, Problem, SafetySettings, problems_in
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, ProviderFailed
@@ -58,27 +58,40 @@ class SafetyPolicy:
         """Reads the word lists, and finds the model that scores images.
 
         Raises:
-            ValueError: A word list can't be read or is empty; or the model that scores images can't be used, does not
-                score images, or does not know a category.
+            ConfigurationInvalid: Word lists can't be read or are empty; or the model that scores images can't be used,
+                does not score images, or does not know a category.
         """
         self.pixels = pixels
         self.inputs: Rules = _on(settings.inputs)
         self.outputs: Rules = _on(settings.outputs)
         self._fails = SafetyAction(settings.on_error)
-        self._words = {
-            category: (SafetyAction(rule.action), _word_list(f"safety.prompts.{category}", rule.words, rule.files))
-            for category, rule in settings.prompts.items()
-            if rule.action != "off"
-        }
+        self._words: dict[str, tuple[SafetyAction, WordList]] = {}
         self._engine = settings.engine
+        problems: list[Problem] = []
+        for category, rule in settings.prompts.items():
+            if rule.action != "off":
+                path = f"safety.prompts.{category}"
+                try:
+                    self._words[category] = SafetyAction(rule.action), _word_list(path, rule.words, rule.files)
+                except ValueError as error:
+                    problems += problems_in(error)
         if self.inputs or self.outputs:
-            self._provider, self._card = _engine(settings.engine, registry)
-            for name, rules in (("inputs", self.inputs), ("outputs", self.outputs)):
-                for category in rules:
-                    if category not in self._card.safety_categories:
-                        known = ", ".join(self._card.safety_categories)
-                        text = f"{self._card.id} has no such category; it has {known}"
-                        raise ValueError(f"safety.{name}.{category}: {text}")
+            try:
+                self._provider, self._card = _engine(settings.engine, registry)
+                problems += self._unknown_categories()
+            except ValueError as error:
+                problems += problems_in(error)
+        if problems:
+            raise ConfigurationInvalid(problems)
+
+    def _unknown_categories(self) -> Iterator[Problem]:
+        """Yields the rules for categories that the engine does not have."""
+        known = self._card.safety_categories
+        for name, rules in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for category in rules:
+                if category not in known:
+                    text = f"{self._card.id} has no such category; it has {', '.join(known)}"
+                    yield Problem(("safety", name, category), text)
 
     @property
     def checks_prompts(self) -> bool:

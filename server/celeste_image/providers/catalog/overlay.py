@@ -13,28 +13,28 @@ models:
     like: openai/gpt-image-2
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
 )
 
-from celeste_image.config import explain
+from celeste_image.config import ConfigurationInvalid, Problem, problems_in
+from celeste_image.config.files import Document, read_document
 from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
-from celeste_image.core.textfile import read_text
-from celeste_image.providers.catalog import LOADER, contract_path
+from celeste_image.providers.catalog import contract_path
 
 __all__ = ["Overlay", "load_overlay", "overlaid"]
 
@@ -105,56 +105,88 @@ class Overlay(_Section):
     checked_on: date
     models: tuple[OverlayModel, ...]
 
+    _document: Document | None = PrivateAttr(default=None)
+
+    def problem(self, path: tuple[str, ...], text: str) -> Problem:
+        """Returns a mistake at a key of the file."""
+        return _problem(self._document, path, text)
+
+
+def _problem(document: Document | None, path: tuple[str, ...], text: str) -> Problem:
+    place = f"{document.place(path)}: " if document else ""
+    return Problem(("catalog", "file"), text, place + ".".join(path))
+
 
 def load_overlay(path: Path) -> Overlay:
-    """Returns the overlay in an operator's file.
+    """Returns the overlay in an operator's file: YAML, or what its name ends with.
 
     Raises:
-        ValueError: The file can't be read or is not a valid overlay. The message names the place.
+        ConfigurationInvalid: The file can't be read or is not a valid overlay.
     """
     try:
-        return Overlay.model_validate(yaml.load(read_text(path), Loader=LOADER))  # noqa: S506  # a safe loader
-    except OSError as error:
-        raise ValueError(f"catalog.file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"catalog.file {path}: is not YAML: {error}") from error
+        document = read_document(path, ".yaml")
+        if document.problems:
+            raise ConfigurationInvalid(document.problems)
+        overlay = Overlay.model_validate(document.values)
     except ValidationError as error:
-        lines = explain(error, model=Overlay).splitlines()
-        raise ValueError("\n".join(f"catalog.file {path}: {line}" for line in lines)) from error
+        found = problems_in(error, model=Overlay)
+        raise ConfigurationInvalid(_problem(document, each.path, each.text) for each in found) from error
+    except ConfigurationInvalid as error:
+        found = [Problem(("catalog", "file"), each.text, f"catalog.file: {each.place}") for each in error.problems]
+        raise ConfigurationInvalid(found) from error
+    overlay._document = document
+    return overlay
 
 
-def overlaid(overlay: Overlay, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
+def overlaid(
+    overlay: Overlay, cards: Sequence[ModelCard], providers: Collection[str] | None = None
+) -> tuple[ModelCard, ...]:
     """Returns the cards with an overlay applied: changed models keep their places, new ones are at the end.
 
+    Args:
+        overlay: The overlay.
+        cards: The cards of the catalog.
+        providers: Names of the providers; None means those of the cards.
+
     Raises:
-        ValueError: Two entries have the same id, an entry names an unknown model, or a value is not valid.
+        ConfigurationInvalid: Entries have the same id, or name unknown models, or values are not valid.
     """
     made = {card.id: card for card in cards}
+    names = providers if providers is not None else {card.provider for card in cards}
     seen: set[str] = set()
-    for entry in overlay.models:
-        where = f"catalog: {entry.id}"
-        if entry.id in seen:
-            raise ValueError(f"{where}: has two entries")
-        seen.add(entry.id)
-        made[entry.id] = _card(where, overlay, entry, _base(where, entry, made))
-    for entry in overlay.models:
-        if entry.replacement and entry.replacement not in made:
-            raise ValueError(f"catalog: {entry.id}: its replacement {entry.replacement!r} is not in the catalog")
+    problems = []
+    for index, entry in enumerate(overlay.models):
+        try:
+            if entry.id in seen:
+                raise ValueError("has two entries")
+            seen.add(entry.id)
+            if (name := entry.id.partition("/")[0]) not in names:
+                raise ValueError(f"there is no provider {name!r}; the providers are {', '.join(names)}")
+            made[entry.id] = _card(overlay, entry, _base(entry, made))
+        except ValueError as error:
+            where = ("models", str(index))
+            problems += [overlay.problem(where, f"{entry.id}: {found}") for found in problems_in(error)]
+    for index, entry in enumerate(overlay.models):
+        if entry.replacement and entry.replacement not in {*made, *seen}:
+            text = f"{entry.id}: its replacement {entry.replacement!r} is not in the catalog"
+            problems.append(overlay.problem(("models", str(index), "replacement"), text))
+    if problems:
+        raise ConfigurationInvalid(problems)
     return tuple(made.values())
 
 
-def _base(where: str, entry: OverlayModel, made: Mapping[str, ModelCard]) -> ModelCard:
+def _base(entry: OverlayModel, made: Mapping[str, ModelCard]) -> ModelCard:
     """Returns the card that an entry changes, or copies for a new model."""
     known = made.get(entry.id)
     if known and entry.like:
-        raise ValueError(f"{where}: is in the catalog, so `like` can't be set")
+        raise ValueError("is in the catalog, so `like` can't be set")
     if known:
         return known
     if not entry.like:
-        raise ValueError(f"{where}: is not in the catalog; to add it, name a model that it is `like`")
+        raise ValueError("is not in the catalog; to add it, name a model that it is `like`")
     provider = entry.id.partition("/")[0]
     if not (base := made.get(entry.like)) or base.provider != provider:
-        raise ValueError(f"{where}: `like` {entry.like!r} is not a model of {provider}")
+        raise ValueError(f"`like` {entry.like!r} is not a model of {provider}")
     name = entry.id.partition("/")[2]
     return replace(
         base,
@@ -170,7 +202,7 @@ def _base(where: str, entry: OverlayModel, made: Mapping[str, ModelCard]) -> Mod
     )
 
 
-def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) -> ModelCard:
+def _card(overlay: Overlay, entry: OverlayModel, base: ModelCard) -> ModelCard:
     facts: dict[str, Any] = {name: value for name in FACTS if (value := getattr(entry, name)) is not None}
     day = entry.checked_on or overlay.checked_on
     facts |= {"checked_on": str(day), "source": entry.source or overlay.source or base.source}
@@ -185,32 +217,33 @@ def _card(where: str, overlay: Overlay, entry: OverlayModel, base: ModelCard) ->
         )
     changes = {contract_path(base.provider, path): change for path, change in entry.parameters.items()}
     known = {parameter.path for parameters in base.parameters.values() for parameter in parameters}
+    problems = []
     if unknown := changes.keys() - known:
-        raise ValueError(f"{where}: parameters: the model does not have {', '.join(sorted(unknown))}")
-    facts["parameters"] = {
-        kind: tuple(
-            _parameter(where, parameter, change)
-            for parameter in parameters
-            if (change := changes.get(parameter.path, UNCHANGED)) is not None
-        )
-        for kind, parameters in base.parameters.items()
-    }
+        problems.append(Problem(("parameters",), f"the model does not have {', '.join(sorted(unknown))}"))
+
+    def changed(parameters: Sequence[Parameter]) -> Iterator[Parameter]:
+        for parameter in parameters:
+            if (change := changes.get(parameter.path, UNCHANGED)) is not None:
+                try:
+                    yield _parameter(parameter, change)
+                except ValueError as error:
+                    problems.extend(problems_in(error, ("parameters", parameter.path)))
+
+    facts["parameters"] = {kind: tuple(changed(parameters)) for kind, parameters in base.parameters.items()}
+    if problems:
+        raise ConfigurationInvalid(dict.fromkeys(problems))
     return replace(base, **facts)
 
 
-def _parameter(where: str, known: Parameter, change: OverlayParameter) -> Parameter:
+def _parameter(known: Parameter, change: OverlayParameter) -> Parameter:
     """Returns a parameter with the changes applied. Raises ValueError."""
-    where, more, limits = f"{where}: parameters.{known.path}", change.model_extra or {}, asdict(known.range)
+    more, limits = change.model_extra or {}, asdict(known.range)
     words = {name: value for name, value in change.model_dump(exclude_none=True).items() if name not in more}
     if unknown := more.keys() - limits.keys():
-        raise ValueError(f"{where}: does not have {', '.join(sorted(unknown))}; it has {', '.join(limits)}")
-    limits |= more
-    try:
-        made = replace(known, range=TypeAdapter(type(known.range)).validate_python(limits), **words)
-    except ValidationError as error:
-        raise ValueError(explain(error, where)) from error
+        raise ValueError(f"does not have {', '.join(sorted(unknown))}; it has {', '.join(limits)}")
+    made = replace(known, range=TypeAdapter(type(known.range)).validate_python(limits | more), **words)
     for least, most in BOUNDS:
         low, high = getattr(made.range, least, None), getattr(made.range, most, None)
         if low is not None and high is not None and low > high:
-            raise ValueError(f"{where}: {least} {low} is above {most} {high}")
+            raise ValueError(f"{least} {low} is above {most} {high}")
     return made

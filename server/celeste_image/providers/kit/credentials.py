@@ -8,15 +8,13 @@ from pathlib import Path
 
 import structlog
 
+from celeste_image.config.references import FILE, read_secret, secret_of
 from celeste_image.core.secret import Secret, hide
-from celeste_image.core.textfile import read_text
 
 __all__ = ["Credential", "Verdict", "form_problem"]
 
 log = structlog.get_logger("celeste_image.credentials")
 
-ENVIRONMENT, FILE = "env:", "file:"
-"""Prefixes of references, before the name of a variable or the path of a file."""
 CHECK_SECONDS = 1.0
 """Shortest time between two checks of a key file for changes."""
 FOREIGN = {
@@ -78,7 +76,8 @@ class Credential:
         clock: The clock for CHECK_SECONDS.
 
     Raises:
-        ValueError: The variable or file of a reference does not exist. The message begins with the setting's name.
+        ValueError: The variable or file of a reference does not exist, or everyone may write the file. The message
+            begins with the setting's name.
     """
 
     def __init__(
@@ -98,18 +97,16 @@ class Credential:
         self._keys: list[Secret] = []
         self.problem = ""
         """Why the key is not used; empty if it is used, or if there is no key."""
-        text = given.reveal().strip() if given else environment.get(variable, "")
-        if given and text.startswith(ENVIRONMENT):
-            name = text.removeprefix(ENVIRONMENT)
-            if name not in environment:
-                raise ValueError(f"providers.{provider}.key: there is no variable {name}")
-            text = environment[name]
-        elif given and text.startswith(FILE):
-            self._file = Path(text.removeprefix(FILE))
-            try:
+        if given and given.reveal().strip().startswith(FILE):
+            self._file = Path(given.reveal().strip().removeprefix(FILE))
+        try:
+            if self._file:
                 self._state, text = self._read(self._file)
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"providers.{provider}.key: can't read {self._file}: {_why(error)}") from None
+            else:
+                text = secret_of(given, environment).reveal() if given else environment.get(variable, "")
+        except (ValueError, OSError) as error:
+            why = f"can't read {self._file}: {error.strerror}" if isinstance(error, OSError) else error
+            raise ValueError(f"providers.{provider}.key: {why}") from None
         self._take(text)
 
     @property
@@ -135,9 +132,10 @@ class Credential:
             if state == self._state:
                 return
             self._state, text = self._read(file)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             if not self._is_unreadable:
-                log.warning("key file not readable", provider=self._provider, why=_why(error))
+                why = error.strerror if isinstance(error, OSError) else str(error)
+                log.warning("key file not readable", provider=self._provider, why=why)
             self._is_unreadable = True
             return
         self._is_unreadable = False
@@ -146,7 +144,15 @@ class Credential:
 
     @staticmethod
     def _read(file: Path) -> tuple[tuple[int, ...], str]:
-        return _state_of(file), read_text(file)
+        return _state_of(file), read_secret(file)
+
+    def take_over(self, other: "Credential") -> None:
+        """Uses the key of another credential of the same provider from now on, and reads its file."""
+        self._file, self._state = other._file, other._state
+        self._checked, self._is_unreadable = other._checked, other._is_unreadable
+        if self._keys[-1] != other._keys[-1]:
+            self._keys = [self._keys[-1], other._keys[-1]]
+        self.problem = other.problem
 
     def _take(self, text: str) -> None:
         text = text.strip()
@@ -161,7 +167,3 @@ class Credential:
 def _state_of(file: Path) -> tuple[int, ...]:
     facts = file.stat()
     return facts.st_mtime_ns, facts.st_size, facts.st_ino
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or "it can't be read") if isinstance(error, OSError) else "it is not text"

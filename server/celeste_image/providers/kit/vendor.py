@@ -138,6 +138,10 @@ class Vendor:
         """Returns the verdict on the key's form and the problem: see `form_problem`."""
         return self._key.verdict()
 
+    def take_key(self, other: "Vendor") -> None:
+        """Uses the key of another object of this provider from now on: that of a changed configuration."""
+        self._key.take_over(other._key)
+
     @property
     def secrets(self) -> tuple[SecretHeader, ...]:
         """The headers with the key, for the API's own origin only.

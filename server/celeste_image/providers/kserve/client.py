@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from celeste_image.config.references import FILE, secret_of
 from celeste_image.core.errors import (
     CelesteError,
     DeadlineExceeded,
@@ -26,7 +27,7 @@ from celeste_image.core.errors import (
     ProviderRateLimited,
     ProviderUnavailable,
 )
-from celeste_image.core.textfile import read_text
+from celeste_image.core.secret import Secret
 from celeste_image.providers.kit.answers import vendor_text
 from celeste_image.providers.kserve.settings import KServeSettings
 from celeste_image.providers.kserve.signature import Signature, Tensor
@@ -88,11 +89,16 @@ class Inference:
         settings: The provider's table of the configuration.
         most_bytes: Size of the largest expected tensor.
 
+        environment: The variables that secrets may refer to.
+
     Raises:
         OSError: A file in the settings can't be read.
+        ValueError: A secret refers to nothing, or can't be sent. The message begins with the setting's name.
     """
 
-    def __init__(self, provider: str, settings: KServeSettings, most_bytes: int) -> None:
+    def __init__(
+        self, provider: str, settings: KServeSettings, most_bytes: int, environment: Mapping[str, str]
+    ) -> None:
         self._provider, self._seconds = provider, settings.infer_seconds
         origin = settings.origin
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
@@ -102,8 +108,12 @@ class Inference:
         limits = [("grpc.max_send_message_length", limit), ("grpc.max_receive_message_length", limit)]
         self._options = [*OPTIONS, *limits]
         self._credentials = _credentials(settings) if settings.is_tls else None
-        self._token = _token_of(settings)
-        self._metadata = [(name, value.reveal()) for name, value in settings.headers.items()]
+        given: dict[str, Secret] = {f"headers.{name}": value for name, value in settings.headers.items()}
+        if token := settings.token or (settings.token_file and Secret(f"{FILE}{settings.token_file}")):
+            given["token"] = token
+        secrets = {name: _resolved(f"providers.{provider}.{name}", value, environment) for name, value in given.items()}
+        self._token = secrets.pop("token", "")
+        self._metadata = [(name.removeprefix("headers."), value) for name, value in secrets.items()]
         self._secrets = [self._token, *(value for _, value in self._metadata)]
         if self._token:
             self._metadata.append(("authorization", f"Bearer {self._token}"))
@@ -245,7 +255,12 @@ def _credentials(settings: KServeSettings) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
-def _token_of(settings: KServeSettings) -> str:
-    if settings.token:
-        return settings.token.reveal().strip()
-    return read_text(settings.token_file).strip() if settings.token_file else ""
+def _resolved(key: str, given: Secret, environment: Mapping[str, str]) -> str:
+    """Returns a secret of the settings as text. Raises ValueError if it is not there or can't be sent."""
+    try:
+        text = secret_of(given, environment).reveal().strip()
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{key}: is not printable ASCII")
+    return text

@@ -73,11 +73,12 @@ class KServe:
     def __init__(self, settings: KServeSettings, tools: Tools, *, name: str = "") -> None:
         self.name = name or self.name
         if find_spec("numpy") is None:
-            raise ValueError(f"[providers.{self.name}]: needs numpy; get it with: {install_hint('kserve')}")
+            raise ValueError(f"providers.{self.name}: needs numpy; get it with: {install_hint('kserve')}")
         self.settings = settings
         self.cards: Sequence[ModelCard] = [card_of(self.name, model) for model in settings.models]
         self._models = {card.id: model for card, model in zip(self.cards, settings.models, strict=True)}
-        self._server = Inference(self.name, settings, max(model.most_bytes for model in settings.models))
+        most_bytes = max(model.most_bytes for model in settings.models)
+        self._server = Inference(self.name, settings, most_bytes, tools.environment)
         self._labels = {model.id: model.names() for model in settings.models if isinstance(model, ClassifyModel)}
         self._signatures: dict[str, Signature] = {}
         self._pool = tools.workers.pool(

@@ -16,20 +16,17 @@ def _cores() -> int:
 
 
 class LocalSettings(ProviderSettings):
-    """The section `[providers.local]`.
-
-    Attributes:
-        concurrency: Calls that may run at a time; half the CPUs by default.
-        small_concurrency: Calls of small work that may run beside `concurrency`, in processes of their own; the other
-            CPUs by default, since most small work has one thread.
-        threads: CPU threads of one engine.
-        engine_seconds: Longest time that an engine may work for one call.
-    """
+    """`[providers.local]`: the engines of this machine."""
 
     concurrency: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: max(1, _cores() // 2))
+    """Calls that may run at a time; half the CPUs by default."""
     small_concurrency: Annotated[int, Field(ge=0)] = Field(default_factory=lambda: max(1, _cores() - _cores() // 2))
+    """Calls of small work that may run beside `concurrency`, in processes of their own; the other CPUs by default,
+    since most small work has one thread."""
     threads: Annotated[int, Field(ge=1)] = 2
+    """CPU threads of one engine."""
     engine_seconds: Annotated[float, Field(gt=0)] = 1800
+    """Longest time that an engine may work for one call."""
 
 
 class LocalOptions(Options):

@@ -1,15 +1,8 @@
-"""Settings: configuration from a TOML file, environment variables and arguments, validated.
-
-Sources from lowest to highest precedence: defaults; the TOML file named by `CELESTE_CONFIG`, else `celeste.toml` in the
-working folder; environment variables such as `CELESTE_STORE__URL`; arguments. Unknown keys are refused.
-
-A variable without `__` is no setting: Kubernetes sets `CELESTE_PORT`, `CELESTE_SERVICE_HOST` and others in every pod
-when a Service has the name `celeste`, and `CELESTE_SERVER_PORT` when it has the name `celeste-server`.
-"""
+"""Settings: the tables of the configuration with their keys, defaults and ranges. `loading.py` reads their sources."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,17 +15,14 @@ from pydantic import (
     Field,
     GetPydanticSchema,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import core_schema
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from celeste_image.config_sources import PREFIX, Environment, File, check_variables, configuration_file, place
+from celeste_image.config.references import ENVIRONMENT, FILE
 from celeste_image.core.address import address_problem
 from celeste_image.core.loggers import logger_problem
-from celeste_image.core.nearest import nearest
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret, hide
@@ -41,6 +31,7 @@ __all__ = [
     "ImageRule",
     "ImageSettings",
     "LogSettings",
+    "MetricsSettings",
     "SafetySettings",
     "SandboxSettings",
     "SecretText",
@@ -49,27 +40,12 @@ __all__ = [
     "StoreSettings",
     "TracesSettings",
     "default_store",
-    "explain",
+    "is_secret",
     "revealed",
 ]
 
 MIB = 1 << 20
 MOST_HOURS = 24 * 365 * 1000
-SENTENCES = {
-    "string_pattern_mismatch": "has characters, or a length, that are not allowed here",
-    "model_type": "must be a table",
-    "dict_type": "must be a table",
-    "list_type": "must be a list",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "int_parsing": "must be a whole number",
-    "float_parsing": "must be a number",
-}
-"""What pydantic says in terms of Python, for an operator."""
-ALIAS_SENTENCE = "must have 1 to 63 of a-z, 0-9, '.', '_' and '-', and begin with a letter or a digit"
-
-
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """An alias has no slash and a model's id has one, so the two never collide."""
 
@@ -81,56 +57,20 @@ SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)|headers", re.IGNORE
 def _secret(value: Any) -> Secret:
     if not isinstance(value, str | Secret):
         raise ValueError("must be text")
-    secret = Secret(value) if isinstance(value, str) else value
-    hide(secret)
-    return secret
+    return Secret(value) if isinstance(value, str) else value
 
 
 SecretText = Annotated[
     Secret,
     GetPydanticSchema(
         lambda _, __: core_schema.no_info_plain_validator_function(
-            _secret, serialization=core_schema.plain_serializer_function_ser_schema(str)
+            _secret,
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+            json_schema_input_schema=core_schema.str_schema(),
         )
     ),
 ]
-"""A field that takes text and keeps it as a Secret, which dumps of the model do not show."""
-
-
-def explain(error: ValidationError, table: str = "", model: type[BaseModel] | None = None) -> str:
-    """Returns the problems of invalid settings, one a line, without their values, which may be secrets.
-
-    Each line names the variable or the file with the value, the key, and for an unknown key the nearest one.
-
-    Args:
-        error: The problems.
-        table: Path of the table that was validated; empty for all settings.
-        model: What was validated, to find the nearest key; all settings by default.
-    """
-    lines = []
-    for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        parts = tuple(str(part) for part in problem["loc"] if part != "[key]")
-        path = tuple(part for part in (*table.split("."), *parts) if part)
-        said = SENTENCES.get(
-            problem["type"], problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        )
-        if problem["type"] == "extra_forbidden":
-            said = _unknown(parts, model or (None if table else Settings))
-        elif path[:1] == ("aliases",) and problem["type"] == "string_pattern_mismatch":
-            said = ALIAS_SENTENCE
-        lines.append(f"{place(path)}: {said}" if path else said)
-    return "\n".join(lines)
-
-
-def _unknown(path: tuple[str, ...], model: Any) -> str:
-    """Returns the sentence about a key that a model does not have."""
-    for part in path[:-1]:
-        fields = getattr(model, "model_fields", {})
-        model = fields[part].annotation if part in fields else None
-    keys = list(getattr(model, "model_fields", {}))
-    if near := nearest(path[-1], keys):
-        return f"there is no such key; did you mean {near!r}?"
-    return "there is no such key" + (f"; the keys are {', '.join(keys)}" if keys else "")
+"""A field that takes text and keeps it as a Secret, which dumps of the model do not show. See `references.py`."""
 
 
 class Section(BaseModel):
@@ -344,6 +284,23 @@ class LogSettings(Section):
     """Whether the line of an operation has its prompts, and the digests of its images."""
 
 
+def _host_and_port(address: str) -> str:
+    problem = address_problem(address, least_port=0) if address else ""
+    if not problem and re.match(r"[a-z-]+:(?![0-9]+$)", address):
+        problem = "it must be host:port"
+    if problem:
+        raise ValueError(f"{address!r} is no address: {problem}")
+    return address
+
+
+class MetricsSettings(Section):
+    """`[metrics]`: metrics for Prometheus. OpenTelemetry's variables switch on their export by OTLP: see metrics.md."""
+
+    listen: Annotated[str, AfterValidator(_host_and_port)] = ""
+    """Address of the endpoint `/metrics` of this process, such as `127.0.0.1:9464`, which has no password. With port 0
+    the system chooses; the log has the port. Empty means that there is none."""
+
+
 class TracesSettings(Section):
     """`[traces]`: traces. OpenTelemetry's standard variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, switch them on."""
 
@@ -351,17 +308,10 @@ class TracesSettings(Section):
     """Whether vendors and inference servers get the trace context (`traceparent`, `tracestate`) with each request."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of a server."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        nested_model_default_partial_update=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
@@ -369,6 +319,7 @@ class Settings(BaseSettings):
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
@@ -392,23 +343,15 @@ class Settings(BaseSettings):
         least = max(self.server.request_bytes, 4 * self.images.max_bytes)
         if self.server.budget_bytes < least:
             raise ValueError(
-                f"server.budget_bytes must be at least {least:,}: "
+                f"server.budget_bytes: must be at least {least:,}: "
                 "the larger of server.request_bytes and four times images.max_bytes"
             )
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns arguments, environment, file. Raises ValueError for an unknown variable and a bad file."""
-        check_variables(cls.model_fields)
-        return init_settings, Environment(settings_cls), File(settings_cls, configuration_file())
+
+def is_secret(path: Sequence[str]) -> bool:
+    """Returns whether a key of a provider's table is named like a secret, or in a table of secrets."""
+    return any(SECRET_NAME.fullmatch(part) for part in path)
 
 
 def _hidden(value: Any, name: str = "") -> Any:
@@ -421,7 +364,7 @@ def _hidden(value: Any, name: str = "") -> Any:
             return [_hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):
             secret = Secret(value)
-            if not value.startswith(("env:", "file:")):  # which tell where the secret is
+            if not value.startswith((ENVIRONMENT, FILE)):  # which tell where the secret is
                 hide(secret)
             return secret
     return value

@@ -1,0 +1,90 @@
+"""Check: finds every mistake of a configuration at once, without a process, a folder or a connection."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from celeste_image.app import check_store, open_tools, open_uris
+from celeste_image.config import Configuration, Problem, Settings, problems_in
+from celeste_image.pipeline.safety.policy import SafetyPolicy
+from celeste_image.providers.registry import Registry, offer_providers
+
+__all__ = ["find_problems"]
+
+Made = TypeVar("Made")
+
+
+def find_problems(
+    configuration: Configuration, environment: Mapping[str, str], error: Exception | None = None
+) -> list[Problem]:
+    """Returns all mistakes of a configuration, with their places.
+
+    Args:
+        configuration: The settings of all sources.
+        environment: The variables that secrets may refer to.
+        error: Why the server can't be built; listed if nothing else is found.
+    """
+    found = [*configuration.problems, *configuration.located(_Parts(configuration.settings, environment).problems())]
+    if error and not found:
+        found = configuration.located(problems_in(error))
+    return list(dict.fromkeys(found))
+
+
+class _Parts:
+    """Tries to build the parts of a server, one by one."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self._settings, self._environment = settings, environment
+        self._found: list[Problem] = []
+
+    def problems(self) -> list[Problem]:
+        """Returns the mistakes that the parts find."""
+        settings = self._settings
+        tools = replace(open_tools(settings), environment=self._environment)
+        self._try(lambda: open_uris(settings))
+        self._try(lambda: check_store(settings.store, self._environment), ("store",))
+        providers, wrong = offer_providers(settings.providers, tools)
+        self._found += wrong
+        absent = {problem.path[1] for problem in wrong if len(problem.path) > 1} - providers.keys()
+        registry = self._registry(Registry(providers), absent)
+        if settings.safety.engine.partition("/")[0] not in absent:
+            self._try(lambda: SafetyPolicy(settings.safety, registry, tools.pixels))
+        return self._found
+
+    def _registry(self, registry: Registry, absent: set[str]) -> Registry:
+        """Returns the registry with the operator's catalog and choices, as far as they are right.
+
+        Models of a provider whose table is wrong are not looked for: they would be missing for that reason alone.
+        """
+        settings, overlay = self._settings, None
+
+        def known(models: Iterable[str]) -> list[str]:
+            return [model for model in models if model.partition("/")[0] not in absent]
+
+        if file := settings.catalog.file:
+            from celeste_image.providers.catalog.overlay import load_overlay  # late: few operators have one
+
+            overlay = self._try(lambda: load_overlay(file))
+            before = len(self._found)
+            made = overlay and self._try(lambda: Registry(registry.providers, overlay=overlay))
+            missing = tuple(f"{name}/" for name in absent)
+            self._found[before:] = [each for each in self._found[before:] if not each.text.startswith(missing)]
+            if not made:
+                return registry
+            registry = made
+        self._try(
+            lambda: registry.choose(
+                defaults={kind: known(models) for kind, models in settings.defaults.items()},
+                aliases={alias: known(models) for alias, models in settings.aliases.items()},
+                allow_unknown=[name for name in settings.catalog.allow_unknown if name not in absent],
+            )
+        )
+        return registry
+
+    def _try(self, make: Callable[[], Made], table: tuple[str, ...] = ()) -> Made | None:
+        """Returns what a function makes, or notes why it does not."""
+        try:
+            return make()
+        except (ValueError, OSError) as error:
+            self._found += problems_in(error, table)
+            return None
