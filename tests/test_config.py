@@ -361,22 +361,21 @@ def test_bad_values_in_the_environment_name_their_key(monkeypatch: pytest.Monkey
     ],
 )
 def test_levels_are_for_loggers_that_exist(name: str, near: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Settings(log={"levels": {name: "warning"}})  # type: ignore[arg-type]
-    assert explain(caught.value).endswith(f"there is no logger {name!r}{near}")
+    said = refusal(log={"levels": {name: "warning"}})
+    assert said == f"--flag (log.levels.{name}): there is no logger {name!r}{near}"
 
 
-def test_levels_are_read_with_and_without_quotes_and_from_the_environment(
-    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(
-        '[log.levels]\n"celeste_image.rpc" = "warning"\ngrpc.aio = "debug"\nceleste_image.store = "error"\nyaml = "info"'
-    )
-    expected = {"celeste_image.rpc": "warning", "grpc.aio": "debug", "celeste_image.store": "error", "yaml": "info"}
-    assert Settings().log.levels == expected
+def test_levels_are_read_by_the_names_of_loggers(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[log.levels]\n"celeste_image.rpc" = "warning"\ngrpc = "debug"\nyaml = "info"')
+    assert loaded().log.levels == {"celeste_image.rpc": "warning", "grpc": "debug", "yaml": "info"}
     write("")
     monkeypatch.setenv("CELESTE_LOG__LEVELS", '{"celeste_image": "error"}')
-    assert Settings().log.levels == {"celeste_image": "error"}
+    assert loaded().log.levels == {"celeste_image": "error"}
+
+
+def test_a_logger_without_quotes_is_told_what_is_missing(write: Callable[[str], None]) -> None:
+    write('[log.levels]\nceleste_image.rpc = "warning"')
+    assert refusal().endswith(': log.levels.celeste_image: put quotes around the name of a logger: "celeste_image.rpc"')
 
 
 def test_settings_do_not_change() -> None:

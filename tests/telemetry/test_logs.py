@@ -2,7 +2,6 @@
 
 import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import structlog
 
 from celeste_image.core.secret import HIDDEN, Secret, hide
-from celeste_image.telemetry.logs import configure_logs
+from celeste_image.telemetry.logs import change_logs, configure_logs
 
 Log = Callable[..., list[str]]
 
@@ -19,7 +18,6 @@ Log = Callable[..., list[str]]
 def configured() -> Iterator[Log]:
     """Configures the log, and returns its lines."""
     before, root = structlog.get_config(), logging.getLogger()
-    level = root.level
 
     def configure(level: str = "info", form: str = "json", **levels: str) -> list[str]:
         lines: list[str] = []
@@ -32,7 +30,6 @@ def configured() -> Iterator[Log]:
     structlog.configure(**before)
     for handler in own_handlers():
         root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def own_handlers() -> list[logging.Handler]:
@@ -63,6 +60,14 @@ def test_levels_can_change_while_loggers_are_in_use(configured: Log) -> None:
     loud = configured("debug")
     log.debug("two")
     assert (quiet, events(loud)) == ([], ["two"])
+
+
+def test_a_reload_changes_levels_and_format_and_the_lines_go_where_they_went(configured: Log) -> None:
+    lines = configured("error")
+    change_logs("warning", "console", {"celeste_image.rpc": "debug"})
+    structlog.get_logger("celeste_image.rpc").debug("one", a="b c")
+    structlog.get_logger("celeste_image.calls").info("two")
+    assert [line.partition("[")[2] for line in lines] == ["debug    ] one                            a='b c'\n"]
 
 
 def test_libraries_write_the_same_lines_from_warnings_on(configured: Log) -> None:
@@ -114,10 +119,3 @@ def test_a_value_of_any_kind_makes_a_line(configured: Log) -> None:
     assert (value["number"], value["text"], value["keys"]) == (1 << 70, "\ud800\x7f\u202e", {"1": "one"})
     assert "hunter2" not in line
     assert list(value)[:3] == ["timestamp", "level", "event"]
-
-
-def test_warnings_of_python_are_left_alone(configured: Log) -> None:
-    lines = configured()
-    with pytest.warns(UserWarning, match="shown"):
-        warnings.warn("shown", stacklevel=1)
-    assert lines == []

@@ -3,8 +3,7 @@
 import sys
 
 from celeste_image.config import LogSettings
-from celeste_image.telemetry.log_file import LogFile, Rotation
-from celeste_image.telemetry.log_writer import LogWriter, StandardError
+from celeste_image.telemetry.log_writer import LogWriter, Sink, StandardError
 from celeste_image.telemetry.logs import configure_logs
 
 __all__ = ["open_logs"]
@@ -22,9 +21,11 @@ def open_logs(settings: LogSettings) -> LogWriter:
     return writer
 
 
-def _file(settings: LogSettings) -> LogFile | None:
+def _file(settings: LogSettings) -> Sink | None:
     if settings.file is None:
         return None
+    from celeste_image.telemetry.log_file import LogFile, Rotation  # late: few servers have a file
+
     rotation = Rotation(
         settings.rotate_bytes, settings.rotate_hours * 3600, settings.keep_files, compress=settings.compress
     )

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -243,23 +243,16 @@ class SandboxSettings(Section):
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-def _flat(levels: Any) -> Any:
-    """Returns levels by dotted names: TOML reads the key `celeste_image.rpc` without quotes as two tables."""
-
-    def entries(value: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for name, item in value.items():
-            if isinstance(item, dict):
-                yield from entries(item, f"{prefix}{name}.")
-            else:
-                yield f"{prefix}{name}", item
-
-    return dict(entries(levels, "")) if isinstance(levels, dict) else levels
+def _level(value: Any) -> Any:
+    if isinstance(value, dict):  # TOML and YAML read a dot as the border of a table
+        raise ValueError('put quotes around the name of a logger: "celeste_image.rpc"')
+    return value
 
 
-def _logging(levels: dict[str, LogLevel]) -> dict[str, LogLevel]:
-    if problems := [problem for name in levels if (problem := logger_problem(name))]:
-        raise ValueError("; ".join(problems))
-    return levels
+def _logger(name: str) -> str:
+    if problem := logger_problem(name):
+        raise ValueError(problem)
+    return name
 
 
 class LogSettings(Section):
@@ -268,7 +261,7 @@ class LogSettings(Section):
     level: LogLevel = "info"
     """Least level of the lines. Lines of libraries below `warning` need an entry in `levels`."""
     format: Literal["console", "json"] = "console"
-    levels: Annotated[dict[str, LogLevel], BeforeValidator(_flat), AfterValidator(_logging)] = {}
+    levels: dict[Annotated[str, AfterValidator(_logger)], Annotated[LogLevel, BeforeValidator(_level)]] = {}
     """Levels by the name of a logger, which stands for all names below it: `"celeste_image.rpc" = "warning"`."""
     file: Path | None = None
     """File for the lines; each server needs its own. Unset means standard error."""

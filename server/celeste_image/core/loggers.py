@@ -27,7 +27,7 @@ LOGGERS = {
     f"{PACKAGE}.traces": "spans that could not be sent",
 }
 """What each logger of the server tells. docs/logging.md has their events."""
-LIBRARIES = ("aiohttp", "asyncio", "grpc", "httpcore", "httpx", "opentelemetry", "py.warnings")
+LIBRARIES = ("aiohttp", "asyncio", "grpc", "httpcore", "httpx", "opentelemetry")
 """Loggers of libraries that an operator may mean; any other installed module may log too."""
 
 
@@ -38,7 +38,7 @@ def logger_problem(name: str) -> str:
     """
     top = name.partition(".")[0]
     if top == PACKAGE:
-        found = name == PACKAGE or any(known == name or known.startswith(f"{name}.") for known in LOGGERS)
+        found = name == PACKAGE or name in LOGGERS
     else:
         found = name in LIBRARIES or (top.isidentifier() and find_spec(top) is not None)
     if found:

@@ -1,9 +1,7 @@
 """Secret: a key or password that logs, messages and tracebacks cannot show by accident."""
 
 import hmac
-import json
 from typing import Any, NoReturn, Self
-from urllib.parse import quote
 
 __all__ = ["HIDDEN", "Secret", "hide", "without_secrets"]
 
@@ -74,6 +72,9 @@ class Secret:
 
 def hide(secret: Secret) -> None:
     """Makes `without_secrets` hide a secret from now on; with more than MOST_HIDDEN, the oldest are forgotten."""
+    import json  # late: a client hides nothing
+    from urllib.parse import quote
+
     text = secret.reveal()
     if len(text) < HIDDEN_CHARACTERS:
         return

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import structlog
 
-from celeste_image.core.errors import CelesteError, DeadlineExceeded, SlowReader
+from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, SlowReader
 from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.slow_readers import end_within
 from celeste_image.rpc.traffic import Traffic, traffic
@@ -20,7 +20,6 @@ __all__ = ["ending", "logging", "reporting"]
 
 log = structlog.get_logger("celeste_image.rpc")
 
-OK, CANCELLED = "OK", "CANCELLED"
 TELL_SECONDS = 1.0
 """Time for a slow reader that reads again, to learn why its call ended."""
 
@@ -57,18 +56,18 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
     async def logged(request: Any, context: Context) -> Any:
         began, bytes_ = time.monotonic(), Traffic()
         traffic.set(bytes_)
-        code, outcome, fields = CANCELLED, CANCELLED, 0
+        code, outcome, fields = "", "", 0
         try:
             response = await behavior(request, context)
             if isinstance(response, Failure):
                 code, outcome, fields = response.code.name, response.reason, response.fields
                 room.refusals.add(outcome)
             else:
-                code = outcome = OK
+                code = outcome = "OK"
             return response
         finally:
-            if code is CANCELLED and context.time_remaining() == 0:
-                code = outcome = DeadlineExceeded.reason
+            if not code:
+                code = outcome = (DeadlineExceeded if context.time_remaining() == 0 else Cancelled).reason
             facts: dict[str, object] = {"fields": fields} if fields else {}
             if trace_id := trace_id_of(context):
                 facts["trace_id"] = trace_id

@@ -1,4 +1,4 @@
-"""Traffic: counts the bytes of the messages of each call, for its line in the access log."""
+"""Traffic: counts the bytes of the messages of each call, for its line in the access log and for the metrics."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -7,7 +7,7 @@ from typing import Any
 
 from celeste_image.rpc.wrappers import size_of
 
-__all__ = ["Traffic", "count_sent", "counting", "traffic"]
+__all__ = ["Traffic", "count_sent", "counted", "traffic"]
 
 
 @dataclass(slots=True)
@@ -27,10 +27,10 @@ traffic: ContextVar[Traffic] = ContextVar("celeste_traffic")
 """The traffic of the call that this task works for."""
 
 
-def counting(
+def counted(
     parse: Callable[[bytes], Any], serialize: Callable[[Any], bytes]
 ) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
-    """Returns a parser and a serializer that count the bytes of messages."""
+    """Returns the parser and the serializer of a method, which count the bytes of its messages."""
 
     def parsed(data: bytes) -> Any:
         if call := traffic.get(None):
@@ -47,7 +47,7 @@ def counting(
 
 
 def count_sent(response: Any) -> int:
-    """Counts the response of a unary call, which gRPC serializes after the line of the call; returns its size."""
+    """Counts the response of a unary call, which gRPC serializes after the call's line; returns its size in bytes."""
     size = size_of(response)
     if call := traffic.get(None):
         call.sent += size

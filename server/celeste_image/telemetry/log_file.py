@@ -110,8 +110,10 @@ class LogFile:
             raise ValueError(f"{self._path} is no file; without log.file, lines go to standard error")
         self._file, self._place, self._size = file, (found.st_dev, found.st_ino), found.st_size
         self._period = self._period_of(found.st_mtime if found.st_size else self._clock())
-        # A process that is killed may have left half a line.
-        self._is_torn = found.st_size > 0 and (os.lseek(file, -1, os.SEEK_END), os.read(file, 1))[1] != b"\n"
+        self._is_torn = False
+        if found.st_size:  # a process that was killed may have left half a line
+            os.lseek(file, -1, os.SEEK_END)
+            self._is_torn = os.read(file, 1) != b"\n"
 
     def _follow(self) -> None:
         """Opens the file again if another program moved or deleted it."""

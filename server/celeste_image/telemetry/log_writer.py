@@ -50,16 +50,18 @@ class StandardError:
     """Standard error, which may be a terminal, a pipe or a file.
 
     Args:
-        file: Its descriptor.
+        file: Its descriptor, for tests.
     """
 
-    def __init__(self, file: int = 2) -> None:
-        self._file = file
+    def __init__(self, file: int | None = None) -> None:
+        self._file = _standard_error() if file is None else file
         self._torn = b""
         """The rest of a line that was written in part."""
 
     def write(self, lines: Sequence[bytes]) -> int:
         """Writes lines. They are gone if nobody reads them any more."""
+        if self._file < 0:
+            return len(lines)
         data = memoryview(b"".join((self._torn, *lines)))
         done = 0
         try:
@@ -152,15 +154,18 @@ class LogWriter:
                 self._awake.wait()
             self._awake.clear()
             is_last = self._closing.is_set()
-            with self._lock:
-                self._waiting += self._new
-                self._new = []
-            self._write_waiting()
+            self._write_all()
             if is_last:
+                self._write_all()  # what the writing itself told
+                if self._waiting:
+                    _say(f"the last {len(self._waiting)} lines of the log are lost")
                 return
             self._closing.wait(self._retry if self._waiting else self._pause)
 
-    def _write_waiting(self) -> None:
+    def _write_all(self) -> None:
+        with self._lock:
+            self._waiting += self._new
+            self._new = []
         count = 0
         try:
             if self._waiting:
@@ -181,5 +186,11 @@ class LogWriter:
 
 def _say(text: str) -> None:
     """Tells the operator what the log itself can't have."""
-    with contextlib.suppress(Exception):
-        print(f"celeste: {text}", file=sys.stderr, flush=True)
+    if (file := _standard_error()) >= 0:
+        with contextlib.suppress(OSError):
+            os.write(file, f"celeste: {text}\n".encode(errors="backslashreplace"))
+
+
+def _standard_error() -> int:
+    """Returns the descriptor of standard error; -1 if it was closed when the process started."""
+    return sys.__stderr__.fileno() if sys.__stderr__ else -1

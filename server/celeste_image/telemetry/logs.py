@@ -116,10 +116,11 @@ class _Rendering:
         self._line = line
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> str:
-        facts = dict(event)
+        facts: dict[str, Any] = event  # type: ignore[assignment]  # structlog makes a new one for each line
+        name = str(facts.pop("event"))
         if span := current():
             facts["trace_id"] = span.trace_id
-        return without_secrets(self._line(_now(), method, str(facts.pop("event")), facts) + "\n")
+        return without_secrets(self._line(_now(), method, name, facts) + "\n")
 
 
 def _now() -> str:
@@ -140,13 +141,15 @@ def _output_to(stream: TextIO) -> Output:
 class _Libraries(logging.Handler):
     """Takes what libraries tell the standard library's logging."""
 
-    def __init__(self, line: Line, output: Output) -> None:
+    def __init__(self, line: Line, output: Output, least: Mapping[str, int], otherwise: int) -> None:
         super().__init__()
-        self._line = line
-        self._output = output
+        self._line, self._output = line, output
+        self._least, self._otherwise = least, otherwise
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the line of a record."""
+        if record.levelno < _least_of(record.name, self._least, self._otherwise):
+            return
         try:
             event = record.getMessage()
         except Exception:  # a library's mistake; the logging module would print a traceback
@@ -164,8 +167,7 @@ def _configure_libraries(line: Line, output: Output, level: int, least: Mapping[
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Libraries)]:
         root.removeHandler(handler)
-    root.addHandler(_Libraries(line, output))
-    root.setLevel(level)
+    root.addHandler(_Libraries(line, output, least, level))
     for name in _named_levels:
         logging.getLogger(name).setLevel(logging.NOTSET)
     _named_levels[:] = [name for name in least if not f"{name}.".startswith(f"{OWN}.")]
