@@ -181,7 +181,8 @@ class LogWriter:
             lost, self._lost = (0, self._lost) if self._waiting[count:] else (self._lost, 0)
         del self._waiting[:count]
         if lost:
-            log.warning("lines lost", lines=lost)
+            with contextlib.suppress(Exception):
+                log.warning("lines lost", lines=lost)
 
 
 def _say(text: str) -> None:
