@@ -100,9 +100,10 @@ async def test_a_reader_of_standard_error_that_stops_holds_no_call_up(tmp_path: 
 @pytest.mark.faults
 async def test_a_full_disk_of_the_log_ends_no_call(tmp_path: Path) -> None:
     """`/dev/full` fails each write, as a full disk does."""
-    with open("/dev/full", "wb") as full:
-        command = [*CELESTE, "serve", "--listen", f"unix:{tmp_path}/s.sock", "--store", "memory:///"]
-        server = subprocess.Popen(command, stderr=full, cwd=tmp_path)  # noqa: ASYNC220
+    command = [*CELESTE, "serve", "--listen", f"unix:{tmp_path}/s.sock", "--store", "memory:///"]
+    full = os.open("/dev/full", os.O_WRONLY)
+    server = subprocess.Popen(command, stderr=full, cwd=tmp_path)  # noqa: ASYNC220
+    os.close(full)
     await called(tmp_path, 100)
     server.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(server.wait, 20) == 0

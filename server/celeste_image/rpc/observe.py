@@ -69,4 +69,3 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
                 span.end()
 
     return observed
-

@@ -1,6 +1,6 @@
 """Safety policy: the operator's rules for prompts and images, and the verdicts that they give."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
