@@ -1,5 +1,6 @@
 """The page docs/metrics.md: the metrics of a server, their labels, and how many time series there can be."""
 
+from collections.abc import Mapping
 from math import prod
 
 from docs.words import table
@@ -37,16 +38,17 @@ readers that ask for it, as Prometheus does, and Prometheus's text format for ot
 OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 celeste serve
 ```
 
-| variable | meaning |
-| --- | --- |
-| `OTEL_METRICS_EXPORTER` | `otlp`, also without an endpoint; `none` when only traces are exported |
-| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the collector; `http://` is without TLS |
-| `OTEL_EXPORTER_OTLP_HEADERS` and the others of the exporter | headers, certificates, compression, timeout |
-| `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds between two exports; 60000 by default |
-| `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | name and attributes of the server: `target_info` in Prometheus |
-| `OTEL_SDK_DISABLED` | `true` switches OTLP off |
+| variable | default | meaning |
+| --- | --- | --- |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | none | where the collector listens for gRPC; it switches the export on |
+| `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | none | the same for metrics alone |
+| `OTEL_METRICS_EXPORTER` | `otlp` with an endpoint, else `none` | `otlp` or `none`. `none` leaves traces alone |
+| `OTEL_METRIC_EXPORT_INTERVAL` | 60000 | time between two exports, in milliseconds |
 
-Sums go up from the start of the process (cumulative). The last export is at the end of the server.
+The others are those of [traces](tracing.md#switch-traces-on), also with `METRICS_` in their names. Sums begin with the
+process (cumulative); a variable that asks for differences (delta) is an error at the start. The server exports once
+more when it stops. A collector that is slow or absent delays no call; the log says `metrics not exported`, and the next
+export has everything.
 
 ## Exemplars
 
@@ -127,12 +129,33 @@ def _size(label: Label) -> str:
     return f"{label.source} + {len(label.fixed) + 1}" if label.source else str(len(label.fixed) + 1)
 
 
+def most_series(each: Instrument, sizes: Mapping[str, int]) -> int:
+    """Returns the most time series of a metric in Prometheus.
+
+    Args:
+        each: The metric.
+        sizes: How many values the configuration adds to labels, by their `source`.
+    """
+    fixed, added = _factors(each)
+    combinations = fixed * prod(sum(sizes[source] for source in sources) + more for sources, more in added)
+    return _per_combination(each) * (combinations if isinstance(each, Gauge) else min(combinations, MOST_SERIES + 1))
+
+
 def _most(each: Instrument) -> str:
-    """Returns the most time series of an instrument in Prometheus as a product, before its limit."""
+    """Returns the most time series of a metric in Prometheus as a product, before its limit."""
+    fixed, added = _factors(each)
+    fixed *= _per_combination(each)
+    factors = [f"({' + '.join([*sources, str(more)])})" for sources, more in added]
+    return " x ".join(factors + ([f"{fixed:,}"] if fixed > 1 or not factors else []))
+
+
+def _per_combination(each: Instrument) -> int:
+    return len(each.bounds) + 3 if isinstance(each, Histogram) else 1
+
+
+def _factors(each: Instrument) -> tuple[int, list[tuple[tuple[str, ...], int]]]:
+    """Returns the combinations of fixed labels, and the factors of the others: what they add up, and a number more."""
     fixed = prod(len(label.fixed) + 1 for label in each.labels if not label.source)
-    fixed *= len(each.bounds) + 3 if isinstance(each, Histogram) else 1
-    sizes = [_size(label) for label in each.labels if label.source]
     if MODEL in each.labels:  # a model is of one provider; `_OTHER` is one of each
-        sizes = [f"{MODEL.source} + {PROVIDER.source} + 1"]
-    factors = [f"({size})" for size in sizes] + ([f"{fixed:,}"] if fixed > 1 or not sizes else [])
-    return " x ".join(factors)
+        return fixed, [((MODEL.source, PROVIDER.source), 1)]
+    return fixed, [((label.source,), len(label.fixed) + 1) for label in each.labels if label.source]

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.speed import engines, latency, memory, stalls, startup, streams, throughput, transfers
+from bench.speed import engines, latency, memory, observed, stalls, startup, streams, throughput, transfers
 from bench.speed.page import shown, write_page
 from bench.speed.profile import profiled
 from bench.speed.results import Results, agreement, read, write
@@ -104,6 +104,8 @@ def arguments() -> argparse.ArgumentParser:
     command("full", "everything, in about half an hour", None)
     at_once = {"sizes": BOTH, "callers": (64,), "rounds": 3, "seconds": 3.0}
     command("throughput", "requests a second, and CPU time", throughput.measure, targets=everyone, **at_once)
+    small = at_once | {"sizes": ("small",)}
+    command("observed", "what traces and metrics cost", observed.measure, **small)
     alone = {"sizes": BOTH, "rounds": 3, "requests": 20}
     command("latency", "what a gateway adds for one caller", latency.measure, targets=everyone, **alone)
     command("memory", "many images at once", memory.measure, targets=GRPC, images=256, rounds=2)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -68,3 +69,15 @@ def test_an_address_in_use_ends_the_start(tmp_path: Path) -> None:
     assert (second.returncode, line["event"], line["level"]) == (1, "start", "error")
     assert "metrics.listen" in line["error"]
     assert address in line["error"]
+
+
+@pytest.mark.faults
+def test_the_server_of_a_command_opens_no_address(tmp_path: Path) -> None:
+    """Two commands at a time would want the same one."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        environment = {"CELESTE_METRICS__LISTEN": f"127.0.0.1:{taken.getsockname()[1]}", "CELESTE_ADDRESS": ""}
+        done = subprocess.run([*CELESTE, "models"], capture_output=True, env=os.environ | environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"local/compose" in done.stdout

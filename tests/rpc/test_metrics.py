@@ -2,23 +2,30 @@
 
 import asyncio
 import contextlib
+import re
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
 import grpc
 import pytest
+from docs.metrics_page import most_series
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from tests.support import pictures
 from tests.support.fake_provider import PLAIN, FakeProvider
 from tests.support.servers import running
+from tests.support.waiting import until
 
+from celeste_image.app import App
 from celeste_image.core.call import Candidate
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.events import Event, Picture
 from celeste_image.core.request import Generate, ImageRequest
+from celeste_image.telemetry.instruments import INSTRUMENTS
 from celeste_image.telemetry.metrics import open_metrics
+from celeste_image.telemetry.prometheus import prometheus_name
 from celeste_image.telemetry.series import take_exemplars
 from celeste_image.telemetry.tracing import Tracer, exemplar
 from celeste_image.v1 import (
@@ -39,6 +46,7 @@ class Measured:
 
     channel: grpc.aio.Channel
     address: str
+    app: App
 
     async def generate(self, **facts: object) -> str:
         """Returns the gRPC code of a call."""
@@ -90,7 +98,7 @@ async def measured(tracer: Tracer | None = None) -> AsyncIterator[Measured]:
         catalog = {"allow_unknown": ["fake"]}
         async with running([Painter()], tracer=tracer, catalog=catalog) as server:
             async with grpc.aio.insecure_channel(server.address) as channel:
-                yield Measured(channel, address)
+                yield Measured(channel, address, server.app)
     finally:
         await metrics.close()
 
@@ -135,6 +143,7 @@ async def test_a_call_is_counted_with_what_it_made() -> None:
         assert (await at.samples("celeste_provider_places"))["fake",] == Painter().settings.concurrency
         puts = await at.samples("celeste_store_operation_duration_seconds_count")
         assert puts["", "put"] == 3
+        await until(lambda: at.app.budget.held_bytes == 0)  # a moment after the last response
         held = await at.samples("celeste_budget_held_bytes")
         assert held == {("calls",): 0, ("chunks",): 0}
 
@@ -199,7 +208,23 @@ async def test_callers_can_not_make_time_series(calls: int) -> None:
         before = series(await at.scrape())
         await asyncio.gather(*map(one, range(10, 10 + calls // 7)))
         text = await at.scrape()
+        sizes = {
+            "methods": 2,
+            "providers": len(at.app.registry.providers),
+            "models": len(at.app.registry.cards),
+            "categories": 0,
+            "hosts": 0,
+            "engines": len(at.app.workers.pools),
+        }
     assert series(text) == before
+    counts: Counter[str] = Counter()
+    for name, *_ in before:
+        counts[re.sub("_(bucket|sum|count)$", "", name)] += 1
+    for each in INSTRUMENTS:
+        assert counts[prometheus_name(each)] <= most_series(each, sizes)
+    outcomes = 4  # three of Generate, and one of GetServerInfo
+    assert counts["rpc_server_call_duration_seconds"] == outcomes * 18
+    assert counts["celeste_images_total"] == 2, "of the model in the catalog, and of all others"
     for made in ("prompt-", "-4000-8000-", "model-", "strange", "fail-", "Method", "value-"):
         assert made not in text
     codes = {sample.labels["rpc_response_status_code"] for sample in samples(text) if sample.name.startswith("rpc_")}

@@ -261,18 +261,15 @@ def _metrics() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_metrics")
 async def test_calls_are_measured_without_traces() -> None:
-    from celeste_image.telemetry.instruments import METHOD, MODEL, PROVIDER
-
-    METHOD.allow([GENERATE])
-    PROVIDER.allow(["local"])
-    MODEL.allow(["local/compose"])
     async with running() as server, grpc.aio.insecure_channel(server.address) as channel:
         stub = ImageServiceStub(channel)
         await stub.Generate(GenerateRequest(prompt="a boat", model="local/compose"))
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.Generate(GenerateRequest(prompt="a boat", model="fake/none"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary("/celeste.image.v1.ImageService/Alice")(b"")
     counts = {labels: sum(spread.counts) for labels, spread in RPC_DURATION.read()}
-    assert counts == {(GENERATE, "OK"): 1, (GENERATE, "NOT_FOUND"): 1}
+    assert counts == {(GENERATE, "OK"): 1, (GENERATE, "NOT_FOUND"): 1, ("_OTHER", "UNIMPLEMENTED"): 1}
     assert [labels for labels, _ in RPC_ERRORS.read()] == [(GENERATE, "MODEL_NOT_FOUND")]
     tries = {labels: sum(spread.counts) for labels, spread in PROVIDER_DURATION.read()}
     assert tries == {("generate", "local", "local/compose", ""): 1}

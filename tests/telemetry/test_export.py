@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.proto.metrics.v1 import metrics_pb2
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from structlog.testing import capture_logs
 from tests.support.otlp import Receiver, receiving
 from tests.support.ports import free_port
 
@@ -205,3 +206,35 @@ def test_a_delay_of_the_loop_is_shown_for_a_minute() -> None:
         delay.note(late)
         shown += [value for value, _ in delay.read()]
     assert shown == [0.2, 0.5, 0.5, 0.5, 0.1, 0.05]
+
+
+async def test_a_gauge_that_can_not_be_read_costs_itself_alone() -> None:
+    def broken() -> Iterator[tuple[float, tuple[str, ...]]]:
+        raise OSError("the disk is gone")
+
+    metrics, address = await started({}, "127.0.0.1:0")
+    try:
+        record()
+        of.STORE_FREE.watch(broken)
+        with capture_logs() as logs:
+            text, _, status = await scrape(address, OPENMETRICS)
+    finally:
+        await metrics.close()
+    families = {family.name: family for family in parse_openmetrics(text)}
+    assert status == 200
+    assert len(families["celeste_budget_held_bytes"].samples) == 2
+    assert "celeste_store_free_bytes" not in families
+    assert [(line["event"], line["metric"]) for line in logs] == [("gauge", "celeste.store.free")]
+
+
+async def test_attributes_with_other_characters_are_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod-name=a,9/x=b,team_name=c")
+    metrics, address = await started({}, "127.0.0.1:0")
+    try:
+        text, *_ = await scrape(address, OPENMETRICS)
+        plain, *_ = await scrape(address, {"accept": "text/plain"})
+    finally:
+        await metrics.close()
+    for families in (parse_openmetrics(text), parse_text(plain)):
+        (labels,) = [s.labels for family in families for s in family.samples if s.name == "target_info"]
+        assert (labels["k8s_pod_name"], labels["_9_x"], labels["team_name"]) == ("a", "b", "c")

@@ -13,17 +13,20 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from structlog.testing import capture_logs
 
 from celeste_image.telemetry.otlp import exports
-from celeste_image.telemetry.span_export import SpanExport, encoded, sampling_of
+from celeste_image.telemetry.span_encoding import encoded, encoded_resource
+from celeste_image.telemetry.span_export import SpanExport, sampling_of
 from celeste_image.telemetry.traces import open_tracer
-from celeste_image.telemetry.tracing import CLIENT, INTERNAL, SERVER, Span, Tracer
+from celeste_image.telemetry.tracing import CLIENT, INTERNAL, SERVER, Span, Tracer, Value
 
 KINDS = {INTERNAL: SpanKind.INTERNAL, SERVER: SpanKind.SERVER, CLIENT: SpanKind.CLIENT}
+RESOURCE = {"service.name": "größe", "count": 3}
 HEADERS = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", "a=1,b=x y")]
 
 
 def test_the_encoding_is_that_of_the_sdk() -> None:
     spans: list[Span] = []
-    values = {"text": "é" * 200, "yes": True, "no": False, "one": 1, "minus": -7, "large": 1 << 62, "half": 0.5, "": ""}
+    values: dict[str, Value] = {"text": "é" * 200, "yes": True, "no": False, "one": 1, "minus": -7, "large": 1 << 62}
+    values |= {"half": 0.5, "": "", "minus half": -0.5, "zero": 0}
     for headers in ((), HEADERS):
         with Tracer(spans.append).serve("call", headers, dict(values)) as call:
             for number in range(130):
@@ -33,10 +36,8 @@ def test_the_encoding_is_that_of_the_sdk() -> None:
                 assert span
                 span.event("empty")
                 span.fail("QUEUE_FULL")
-    ours = ExportTraceServiceRequest.FromString(encoded(spans))
+    ours = ExportTraceServiceRequest.FromString(encoded(spans, encoded_resource(RESOURCE)))
     sdk = encode_spans([_as_sdk(span) for span in spans])
-    sdk.resource_spans[0].ClearField("resource")
-    ours.resource_spans[0].ClearField("resource")
     for span in sdk.resource_spans[0].scope_spans[0].spans:
         span.flags |= 1  # trace.proto: the lowest byte has the flags of W3C, which the SDK leaves out
         if not span.status.code:
@@ -56,7 +57,7 @@ def _as_sdk(span: Span) -> ReadableSpan:
         span.name,
         SpanContext(trace_id, int.from_bytes(span.id), False, flags, state),
         parent if span.parent_id else None,
-        Resource({}),
+        Resource(RESOURCE),
         span.attributes,
         [Event(name, attributes, began + at) for at, name, attributes in span.events],
         kind=KINDS[span.kind],
@@ -150,6 +151,12 @@ def test_standard_variables_switch_traces_on(variables: dict[str, str], is_on: b
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "usually 4317"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote", "there is no sampler 'jaeger_remote'; the samplers are always_on,"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "must be a number from 0"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=1, canary", "must be NAME=VALUE, with commas between several"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=canary;", "must be NAME=VALUE"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:canary@127.0.0.1:1", "must have no user name or key in it"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "must be a number from 0"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "must be gzip, or unset for none"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "there is no file /nowhere/ca.pem"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-1", "must be a number from 0"),
     ],
 )
@@ -157,6 +164,7 @@ def test_a_variable_that_asks_for_what_is_not_there_is_named(name: str, value: s
     with pytest.raises(ValueError, match=says) as caught:
         open_tracer({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", name: value})
     assert str(caught.value).startswith(f"{name}: ")
+    assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +187,27 @@ def test_the_samplers_are_those_of_the_standard(sampler: str, argument: str, tak
 def test_a_ratio_above_one_is_a_mistake() -> None:
     with pytest.raises(ValueError, match=r"OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1"):
         sampling_of({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10"})
+
+
+def test_headers_that_opentelemetry_takes_are_taken() -> None:
+    headers = "x-team=a%20b, authorization=Bearer abc=,empty="
+    assert exports("traces", {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": headers})
+
+
+def test_an_export_that_breaks_ends_no_later_one() -> None:
+    sent: list[int] = []
+
+    def send(spans: Sequence[Span]) -> bool:
+        sent.append(len(spans))
+        if len(sent) == 1:
+            raise ValueError("a secret")
+        return True
+
+    with capture_logs() as lines:
+        export = SpanExport(send, batch=1, delay_seconds=600)
+        call = Tracer(export.add).serve("call", ())
+        for _ in range(3):
+            call.past("wait", 1, 2)
+        export.close()
+    assert (sent, export.dropped) == ([1, 1, 1], 1)
+    assert "a secret" not in repr(lines)

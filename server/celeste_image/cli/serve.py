@@ -71,7 +71,7 @@ def command(
     try:
         settings = configuration.valid()
         logs = open_logs(settings.log)
-        metrics = open_metrics(settings.metrics.listen, os.environ)
+        metrics = open_metrics("" if folder else settings.metrics.listen, os.environ)  # a command needs no port
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
         if metrics:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from celeste_image.admission import ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
@@ -81,10 +82,8 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    if parts.is_observed:
-        run = observing_wait(run, lambda run: limiting(run, slots, small), provider.name)
-    else:
-        run = limiting(run, slots, small)  # no slot while waiting to retry
+    limit = partial(limiting, slots=slots, is_small=small)  # no slot while waiting to retry
+    run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
     run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
     run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 
-from celeste_image.rpc.observe import observing
+from celeste_image.rpc.observe import count_unknown, observing
 from celeste_image.rpc.outcome import ending, logging, reporting
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.receive import receiving
@@ -43,8 +43,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Returns the wrapped handler. Servicers that stream are coroutines too: they await `context.write`."""
         name = handler_call_details.method
         handler = self._handlers.get(name)
-        if handler is None and (found := await continuation(handler_call_details)):
-            handler = self._handlers[name] = self._wrapped(name, found)
+        if handler is None:
+            if found := await continuation(handler_call_details):
+                handler = self._handlers[name] = self._wrapped(name, found)
+            elif self._room.is_observed:
+                count_unknown()
         return handler
 
     def _wrapped(self, name: str, handler: Any) -> Any:

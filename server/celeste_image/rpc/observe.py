@@ -11,10 +11,10 @@ from celeste_image.core.errors import Cancelled, DeadlineExceeded
 from celeste_image.rpc.traffic import traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.instruments import METHOD, RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
-from celeste_image.telemetry.series import is_recording
+from celeste_image.telemetry.series import OTHER, is_recording
 from celeste_image.telemetry.tracing import Value, attached
 
-__all__ = ["observing"]
+__all__ = ["count_unknown", "observing"]
 
 
 def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -69,3 +69,8 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
                 span.end()
 
     return observed
+
+
+def count_unknown() -> None:
+    """Counts a call of a method that the server does not have. gRPC answers it."""
+    RPC_DURATION.record(0.0, OTHER, grpc.StatusCode.UNIMPLEMENTED.name)

@@ -76,7 +76,7 @@ OUTCOME = Label("outcome", "`applied` or `refused`", ("applied", "refused"))
 RPC_DURATION = Histogram(
     "rpc.server.call.duration",
     "s",
-    "Time from the arrival of a call to its last byte",
+    "Time of a call, from its arrival until gRPC has its response",
     (METHOD, CODE),
     CALL_SECONDS,
 )
@@ -87,7 +87,7 @@ RPC_RECEIVED = Counter(
 RPC_SENT = Counter(
     "celeste.rpc.sent", "By", "Size of the messages that callers were sent, counted when a call ends", (METHOD,)
 )
-RPC_ERRORS = Counter("celeste.rpc.errors", "", "Calls that failed, refusals among them", (METHOD, REASON))
+RPC_ERRORS = Counter("celeste.rpc.errors", "", "Calls that failed, with those that were refused", (METHOD, REASON))
 
 # Providers
 

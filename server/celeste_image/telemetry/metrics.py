@@ -141,8 +141,13 @@ class Metrics:
 
     async def _export(self, exporter: "OtlpExporter", thread: Executor) -> None:
         loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(thread, exporter.send, take_snapshot(INSTRUMENTS)):
-            log.warning("metrics not exported")
+        try:
+            is_sent = await loop.run_in_executor(thread, exporter.send, take_snapshot(INSTRUMENTS))
+        except Exception:
+            log.exception("metrics not exported")
+        else:
+            if not is_sent:
+                log.warning("metrics not exported")
 
     async def _export_last(self, exporter: "OtlpExporter", thread: ThreadPoolExecutor) -> None:
         with contextlib.suppress(TimeoutError):

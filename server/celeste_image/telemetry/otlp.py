@@ -3,6 +3,8 @@
 Imports nothing of OpenTelemetry unless a signal is exported.
 """
 
+import os
+import re
 import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -18,6 +20,9 @@ __all__ = ["Signal", "exports", "number", "resource"]
 
 Signal = Literal["traces", "metrics"]
 
+HEADER = re.compile(r"[\w.-]+[ \t]*=[ !#-+\--:<-\[\]-~]*", re.ASCII)
+"""One header, of the characters that OpenTelemetry takes. It would write any other header into the log."""
+
 INSTANCE = str(uuid.uuid4())
 """Id of this process, the same in traces and metrics."""
 
@@ -26,7 +31,8 @@ def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
     """Returns whether a signal is exported by OTLP: a variable names the exporter, or the endpoint.
 
     Raises:
-        ValueError: A variable asks for another exporter or protocol than this server has.
+        ValueError: A variable asks for another exporter or protocol than this server has, or has
+            a wrong value.
     """
     if _value(environment, "OTEL_SDK_DISABLED").lower() == "true":
         return False
@@ -48,6 +54,7 @@ def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
     for each in (f"{own}HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
         for header in _value(environment, each).split(","):
             hide(Secret(unquote(header.partition("=")[2]).strip()))
+    _check(own, environment)
     return True
 
 
@@ -82,3 +89,20 @@ def resource() -> "Resource":
 def _value(environment: Mapping[str, str], name: str) -> str:
     """Returns a variable without spaces around it; an empty one counts as absent, by OpenTelemetry's rules."""
     return environment.get(name, "").strip()
+
+
+def _check(own: str, environment: Mapping[str, str]) -> None:
+    """Raises ValueError for a wrong option of an exporter; `own` begins the names for one signal."""
+    for start in (own, "OTEL_EXPORTER_OTLP_"):
+        if "@" in _value(environment, f"{start}ENDPOINT"):
+            raise ValueError(f"{start}ENDPOINT: must have no user name or key in it; set {start}HEADERS")
+        headers = [each.strip() for each in _value(environment, f"{start}HEADERS").split(",")]
+        if not all(HEADER.fullmatch(each) for each in headers if each):
+            raise ValueError(f"{start}HEADERS: must be NAME=VALUE, with commas between several, and %-encoded")
+        number(environment, f"{start}TIMEOUT", 10)
+        if _value(environment, f"{start}COMPRESSION") not in ("", "gzip"):
+            raise ValueError(f"{start}COMPRESSION: must be gzip, or unset for none")
+        for kind in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
+            file = _value(environment, f"{start}{kind}")
+            if file and not os.path.isfile(file):
+                raise ValueError(f"{start}{kind}: there is no file {file}")

@@ -3,6 +3,7 @@
 Imported while metrics are on, since it needs prometheus_client.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import accumulate
@@ -24,6 +25,7 @@ from celeste_image.telemetry.series import Counter, Exemplar, Gauge, Histogram, 
 
 __all__ = ["Exposition", "prometheus_labels", "prometheus_name"]
 
+NOT_IN_NAMES = re.compile(r"^(?=[0-9])|[^a-zA-Z0-9_]")
 UNITS = {"s": "seconds", "By": "bytes"}
 
 
@@ -47,7 +49,7 @@ class Exposition:
     """
 
     def __init__(self, target: Mapping[str, str]) -> None:
-        names = {name.replace(".", "_"): value for name, value in target.items()}
+        names = {NOT_IN_NAMES.sub("_", name): value for name, value in target.items()}
         self._facts = [
             InfoMetricFamily("target", "The server, as OpenTelemetry's resource", names),
             InfoMetricFamily("celeste_build", "Version of the server", {"version": version("celeste-image")}),

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import structlog
+
 __all__ = [
     "MOST_SERIES",
     "OTHER",
@@ -30,6 +32,8 @@ __all__ = [
     "take_exemplars",
     "take_snapshot",
 ]
+
+log = structlog.get_logger("celeste_image.metrics")
 
 OTHER = "_OTHER"
 """The value of a label in place of one that it does not know; OpenTelemetry's name for it."""
@@ -282,5 +286,14 @@ class Snapshot(NamedTuple):
 
 
 def take_snapshot(instruments: Iterable[Instrument]) -> Snapshot:
-    """Returns the values now. Call it in the thread of the event loop; any thread may use the snapshot."""
-    return Snapshot(_State.since, time.time(), [(each, each.read()) for each in instruments])
+    """Returns the values now. Call it in the thread of the event loop; any thread may use the snapshot.
+
+    A gauge that can't be read is without values, and the log says why.
+    """
+    values: list[tuple[Instrument, Values]] = []
+    for each in instruments:
+        try:
+            values.append((each, each.read()))
+        except Exception:
+            log.exception("gauge", metric=each.name)
+    return Snapshot(_State.since, time.time(), values)
