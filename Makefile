@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench bench-full gateways test test-faults npm-clients test-clients quick offline check docs pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
+.PHONY: help demo bench bench-full gateways test test-faults test-observability npm-clients test-clients quick offline check docs dashboards panels pictures check-docs format lint types layers buf hadolint stubs check-clients generate baseline lock art nsfwjs tiny-diffusion clean coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run t
 
 test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks
 	$(BIN)/python -m pytest -m faults $(IN_PARALLEL) $(PYTEST_ARGS)
+
+test-observability: .venv/dev ## Run the tests with a real Prometheus (Debian: apt-get install prometheus)
+	@command -v prometheus promtool >/dev/null || { echo "prometheus and promtool are missing: apt-get install prometheus" >&2; exit 1; }
+	$(BIN)/python -m pytest -m observability tests/observability $(PYTEST_ARGS)
 
 NPM := tests/emulate/sdks/npm
 npm-clients: ## Install the npm clients that tests run at the emulators; without Node, do nothing
@@ -96,11 +100,20 @@ check-clients: .venv-generate/ready ## Check that the generated code of other la
 docs: .venv/dev ## Write the generated pages of docs/
 	$(BIN)/python -m docs.generate
 
+dashboards: .venv/dev ## Write the Grafana dashboards
+	$(BIN)/python -m deploy.grafana.make
+
+panels: .venv/dev ## Measure and draw the panels and the trace of docs/operate.md, in three minutes (Prometheus)
+	mkdir -p out
+	$(BIN)/python -m docs.panels out/panels.json
+	$(BIN)/uv run --quiet --no-project --with matplotlib docs/panel_curves.py out/panels.json
+
 pictures: .venv/local ## Remake the images of docs/engines/ with the local engines
 	$(BIN)/python docs/pictures.py
 
-check-docs: .venv/dev ## Check that the generated pages match the catalog and the recordings
+check-docs: .venv/dev ## Check that the generated pages and dashboards match their sources
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m deploy.grafana.make --check
 
 generate: .venv-generate/ready .venv/dev ## Generate code from the contract (LANGUAGES="python go" for some languages)
 	.venv-generate/bin/python -m clients.generate $(LANGUAGES)
