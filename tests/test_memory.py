@@ -22,6 +22,12 @@ from celeste_image import memory
 def rss():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
+async def falls(is_low):
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if is_low():
+            return
+
 async def main():
     memory.limit_arenas()
     memory.LOOK_SECONDS = 0.02
@@ -32,14 +38,15 @@ async def main():
     held = [bytes(3000) for _ in range(50_000)]
     most = rss()
     calls[0] = most - before
-    held = held[::500]  # pieces that stay keep the heap's end where it is
+    late, early = held[:20_000], held[20_000::500]  # pieces that stay keep the heap's end where it is
+    del held
     await asyncio.sleep(0.3)
     kept = rss()  # calls hold memory: under load nothing is given back
+    calls[0] = int(0.4 * (most - before))
+    await falls(lambda: rss() - before < 0.6 * (most - before))
+    late = late[::500]
     calls[0] = 0
-    for _ in range(200):
-        await asyncio.sleep(0.02)
-        if rss() - before < 0.3 * (most - before):
-            break
+    await falls(lambda: rss() - before < 0.3 * (most - before))
     trimming.cancel()
     print(most - before, kept - before, rss() - before)
 
@@ -109,13 +116,16 @@ def test_the_objects_of_a_settled_server_are_no_longer_looked_at() -> None:
 import gc
 import celeste_image.core.request
 from celeste_image import memory
-before = len(gc.get_objects())
+before, collections = len(gc.get_objects()), []
+gc.callbacks.append(lambda phase, facts: collections.append(facts["generation"]))
 memory.settle()
+full = collections.count(2)
 kept = [[] for _ in range(1000)]
-print(before, gc.get_freeze_count(), len(gc.get_objects()), gc.get_threshold()[0])
+print(before, gc.get_freeze_count(), len(gc.get_objects()), gc.get_threshold()[0], full)
 """
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    before, frozen, looked_at, threshold = map(int, made.stdout.split())
+    before, frozen, looked_at, threshold, full = map(int, made.stdout.split())
     assert frozen > 0.8 * before > 1000
     assert 1000 <= looked_at < 1200, "new ones alone"
     assert threshold == 10_000
+    assert full == 0, "calls waited for a collection that looks at everything"

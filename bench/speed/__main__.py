@@ -42,14 +42,13 @@ Measurement = Callable[[], Results]
 SHORT: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=3, seconds=1),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=6),
-    lambda: memory.measure(targets=GRPC, images=96, rounds=1),
-    lambda: streams.measure(targets=GRPC[:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
+    lambda: memory.measure(targets=("minimal", "celeste-file"), images=96, rounds=1),
+    lambda: streams.measure(targets=GRPC[1:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
     lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=2),
-    lambda: stalls.measure(targets=GRPC[:2], callers=(16,), rounds=1, requests=100),
+    lambda: stalls.measure(targets=GRPC[1:2], callers=(16,), rounds=1, requests=100),
     lambda: startup.measure(targets=GRPC[:2], rounds=1),
     lambda: startup.command(rounds=1),
     lambda: engines.compose(callers=(1, 4), rounds=1, images=8),
-    lambda: engines.upscale(rounds=1),
 )
 FULL: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(1, 4, 16, 64, 256), rounds=3, seconds=2.5),

@@ -2,8 +2,8 @@
 
 While a callback runs, no other call moves. The server runs on asyncio's own loop here, whose callbacks can be timed one
 by one; uvloop runs the same callbacks. Processor time leaves out what other processes take. A garbage collection counts
-with the callback that it interrupts. A server has been up for some seconds before it is measured: Celeste's exempts its
-modules from garbage collections once, two seconds after its start, and that is a long callback.
+with the callback that it interrupts. A server has been up for some seconds before it is measured: two seconds after its
+start, Celeste's exempts its modules from garbage collections.
 """
 
 import asyncio

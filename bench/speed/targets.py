@@ -153,12 +153,13 @@ def _litellm_rs(place: Place) -> Sequence[str]:
         "name": "bench",
         "provider_type": "openai",
         "api_key": KEY,
+        "endpoint_access": "private_network",
         "base_url": f"{place.provider}/v1",
         "models": ["gpt-image-1"],
         "max_concurrent_requests": place.calls,
         "rpm": 10_000_000,
         "tpm": 1_000_000_000,
-        "timeout": 600,
+        "timeout": 300,
         "max_retries": 0,
         "enabled": True,
     }
@@ -167,9 +168,10 @@ def _litellm_rs(place: Place) -> Sequence[str]:
         "server": {"host": "127.0.0.1", "port": place.port, "dev_mode": True},
         "providers": [provider],
         "auth": {"enable_jwt": False, "enable_api_key": False, "allow_anonymous": True},
-        "storage": {"database": {"enabled": False}, "redis": {"enabled": False}},
+        "storage": {"database": {"enabled": False, "url": ""}, "redis": {"enabled": False, "url": ""}},
+        "router": {},
         "rate_limit": {"enabled": False},
-        "monitoring": {"metrics": {"enabled": False}},
+        "monitoring": {"metrics": {"enabled": False}, "tracing": {"enabled": False}, "health": {}},
     }
     (place.folder / "gateway.yaml").write_text(json.dumps(settings))
     return [str(LITELLM_RS.program), "--config", "gateway.yaml"]

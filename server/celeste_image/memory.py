@@ -27,7 +27,7 @@ LOOK_SECONDS = 1.0
 TRIM_SECONDS = 30.0
 """Longest time between two trims, under load as well."""
 BURST_BYTES = 32 << 20
-"""Growth since the last trim after which memory is given back once calls no longer hold it."""
+"""Growth after which memory is given back once calls no longer hold it: since the last trim, without what they held."""
 
 
 def limit_arenas() -> None:
@@ -42,9 +42,8 @@ def settle() -> None:
     """Exempts the objects that exist now from garbage collections, and makes collections rarer.
 
     Call it once the server is up: these are its modules and classes, and they stay. Each full collection looked at all
-    of them, for 40 to 80 ms in which no call went on.
+    of them, for 40 to 100 ms in which no call went on. So none is made here first: of 73,000 objects it freed 20.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 
@@ -63,10 +62,10 @@ async def trim_always(held: Callable[[], int] = lambda: 0) -> None:
     while libc:
         await asyncio.sleep(LOOK_SECONDS)
         waited += LOOK_SECONDS
-        grown = _resident_bytes() - base
-        if waited >= TRIM_SECONDS or (grown > BURST_BYTES and held() < grown // 2):
+        grown, in_use = _resident_bytes() - base, held()
+        if waited >= TRIM_SECONDS or (grown > BURST_BYTES and in_use < grown // 2):
             await asyncio.to_thread(libc.malloc_trim, 0)
-            base, waited = _resident_bytes(), 0.0
+            base, waited = _resident_bytes() - in_use, 0.0  # what calls hold is freed later
 
 
 def _resident_bytes() -> int:

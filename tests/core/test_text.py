@@ -62,6 +62,33 @@ def test_a_log_line_can_not_be_forged_or_obeyed(form: str, monkeypatch: pytest.M
         assert json.loads(lines[0])["model"] == json.loads(json.dumps(evil))
 
 
+class _Writes(io.StringIO):
+    """Notes each text that is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.texts.append(text)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_log_line_is_written_at_once_with_its_end(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _Writes()
+    monkeypatch.setattr(telemetry.sys, "stderr", log)
+    before = structlog.get_config()
+    try:
+        telemetry.configure_logs("info", form)  # type: ignore[arg-type]
+        structlog.get_logger("x").info("rpc", outcome="OK")
+        structlog.get_logger("x").info("call", outcome="OK")
+    finally:
+        structlog.configure(**before)
+    assert len(log.texts) == 2
+    assert all(text.endswith("\n") for text in log.texts)
+
+
 @pytest.mark.parametrize(
     "facts",
     [

@@ -289,6 +289,49 @@ def test_nothing_is_left_of_a_command_that_a_signal_ends(started: Started, numbe
     started.check_nothing_is_left()
 
 
+def server_of(client: subprocess.Popen[bytes], started: Started) -> int:
+    """Returns the server of a command, once it has forgotten its environment and serves."""
+    until(lambda: list(started.folder.glob("celeste-*/celeste.sock")))
+    started.family = descendants(client.pid)
+    (server,) = [pid for pid in started.family if stat_of(pid)[1] == str(client.pid)]
+    return server
+
+
+@pytest.mark.faults
+def test_the_server_of_a_command_is_a_fork_of_it(started: Started) -> None:
+    client = started.start(*long_upscale(started.folder), ready=False)
+    server = server_of(client, started)
+    assert command_of(server) == command_of(client.pid)
+    assert Path(f"/proc/{server}/comm").read_text() == "celeste serve\n"
+    assert stat_of(server)[3] == str(server), "a session of its own"
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees files and variables of a protected process")
+def test_a_fork_keeps_no_files_and_no_keys_of_its_command(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_SECRET", "zqxw-secret")
+    command = ["bash", "-c", 'exec "$@" 7</etc/passwd', "bash", *long_upscale(started.folder)]
+    client = started.start(*command, ready=False)
+    server = server_of(client, started)
+    files = {link.name: os.readlink(link) for link in Path(f"/proc/{server}/fd").iterdir()}
+    assert files["0"].startswith("pipe:")
+    assert files["1"] == "/dev/null"
+    assert files["2"].endswith("/server.log")
+    assert "/etc/passwd" in map(os.readlink, Path(f"/proc/{client.pid}/fd").iterdir())
+    assert not {"/etc/passwd", str(started.folder / "source.png")} & set(files.values())
+    assert b"zqxw-secret" in Path(f"/proc/{client.pid}/environ").read_bytes()
+    assert b"zqxw-secret" not in Path(f"/proc/{server}/environ").read_bytes()
+
+
+@pytest.mark.faults
+def test_a_command_with_threads_starts_a_fresh_python(started: Started) -> None:
+    text = "import sys, threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    text += "from celeste_image.cli.main import main\nmain(sys.argv[1:])"
+    arguments = long_upscale(started.folder)[len(CELESTE) :]
+    client = started.start(sys.executable, "-c", text, *arguments, ready=False)
+    assert b"--for-client" in command_of(server_of(client, started))
+
+
 @pytest.mark.faults
 def test_workers_end_with_a_server_that_is_killed(started: Started) -> None:
     client = started.script(OPEN + COMPUTING)

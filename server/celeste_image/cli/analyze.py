@@ -21,8 +21,8 @@ __all__ = ["command"]
 def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     """Analyze an image. IMAGE is a file, the name of an artifact, or - for standard input."""
     from celeste_image.cli import files
+    from celeste_image.cli.own_server import connect
     from celeste_image.cli.run import print_result, show
-    from celeste_image.client import connect
     from celeste_image.client.calls import AnalyzeParameters, analyze_request
     from celeste_image.core.request import AnalysisKind
 
@@ -34,7 +34,7 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
         "kinds": [AnalysisKind(kind) for kind in dict.fromkeys(kinds)],
     }
     request = analyze_request(files.image(image), parameters)
-    with connect(common["address"] or "") as client:
+    with connect(common["address"]) as client:
         result = show(client, request, common)
     if common["as_json"]:
         print_result(result)

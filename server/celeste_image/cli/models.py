@@ -26,11 +26,11 @@ def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
         return 0
     from google.protobuf import json_format
 
-    from celeste_image.client import connect
+    from celeste_image.cli.own_server import connect
     from celeste_image.v1.model_service_pb2 import MODEL_EVIDENCE_PUBLISHER, MODEL_STATE_WEIGHTS_MISSING
     from celeste_image.v1.operation_pb2 import OperationKind
 
-    with connect(address or "") as client:
+    with connect(address) as client:
         models = list(client.models(full=as_json))
         aliases = {} if as_json else client.aliases()
     if as_json:
@@ -57,9 +57,9 @@ def show(model: str, as_json: bool, address: str | None) -> int:
     """Show one model: its parameters, its prices and the origin of these facts."""
     from google.protobuf import json_format
 
-    from celeste_image.client import connect
+    from celeste_image.cli.own_server import connect
 
-    with connect(address or "") as client:
+    with connect(address) as client:
         try:
             found = client.model(model)
         except ValueError as error:

@@ -21,9 +21,9 @@ def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
     """List the providers of a server, or check the keys of this machine."""
     if ctx.invoked_subcommand:
         return 0
-    from celeste_image.client import connect
+    from celeste_image.cli.own_server import connect
 
-    with connect(address or "") as client:
+    with connect(address) as client:
         models = list(client.models())
         providers = client.providers()
     listed: list[dict[str, Any]] = [

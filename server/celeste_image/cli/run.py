@@ -9,9 +9,10 @@ from google.protobuf import json_format
 
 from celeste_image.cli.exit import PARTLY_DONE
 from celeste_image.cli.output import Output
+from celeste_image.cli.own_server import connect
 from celeste_image.cli.progress import progress_shown
 from celeste_image.cli.terminal import say, say_json
-from celeste_image.client import Client, connect
+from celeste_image.client import Client
 from celeste_image.client.checks import check_request, check_text
 from celeste_image.core import events
 from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
@@ -94,7 +95,7 @@ def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], o
     # A strict request for a PNG, the usual format, would fail at each model that has no choice of formats.
     if not request.output_media_type and output.media_type not in ("", "image/png" if request.options.strict else ""):
         request, implied = replace(request, output_media_type=output.media_type), FORMAT
-    with connect(common["address"] or "") as client:
+    with connect(common["address"]) as client:
         result = show(client, request, common, output.save_preview, implied)
         saved = output.save(client, result.images)
     if common["as_json"]:

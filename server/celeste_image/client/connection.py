@@ -3,10 +3,10 @@
 import os
 import weakref
 
-from celeste_image.client.local_server import LocalServer
+from celeste_image.client.local_server import LocalServer, Start, start_python
 from celeste_image.client.sync import Client
 
-__all__ = ["connect"]
+__all__ = ["connect", "open_client"]
 
 
 def connect(address: str = "") -> Client:
@@ -20,13 +20,18 @@ def connect(address: str = "") -> Client:
     Raises:
         ServerUnavailable: The local server did not start.
     """
+    return open_client(address, start_python)
+
+
+def open_client(address: str, start: Start) -> Client:
+    """Returns a client as `connect` does; `start` starts the process of a local server. Raises ServerUnavailable."""
     address = address or os.environ.get("CELESTE_ADDRESS", "") or "local:"
-    return _start_local() if address == "local:" else Client(address)
+    return _open_local(start) if address == "local:" else Client(address)
 
 
-def _start_local() -> Client:
+def _open_local(start: Start) -> Client:
     """Returns a client of a new server on a private socket."""
-    server = LocalServer()
+    server = LocalServer(start)
     try:
         client = Client(server.address)
         client._at_close.callback(server.stop)

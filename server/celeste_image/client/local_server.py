@@ -12,14 +12,17 @@ import sys
 import time
 import warnings
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import grpc
 
 from celeste_image.client.places import SOCKET, private_folder
 from celeste_image.core.errors import ServerUnavailable
 
-__all__ = ["LocalServer"]
+__all__ = ["LocalServer", "ServerProcess", "Start", "start_python"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -28,33 +31,48 @@ LOOK_SECONDS = 0.2
 _servers: "weakref.WeakSet[LocalServer]" = weakref.WeakSet()
 
 
+class ServerProcess(Protocol):
+    """The process of a server. It reads a pipe that only this process writes to."""
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> object:
+        """Waits until it has ended. Raises subprocess.TimeoutExpired."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+    def let_go(self) -> None:
+        """Closes the pipe: of this process, the server may end. A second time does nothing."""
+
+    def forget(self) -> None:
+        """Closes the copy of the pipe that a fork of this process has; it is no child of the fork."""
+
+
+Start = Callable[[Path, BinaryIO, dict[str, str]], ServerProcess]
+"""Starts `celeste serve --for-client`, with its folder, its log and more variables of the environment."""
+
+
 class LocalServer:
     """A server process on a private Unix socket.
+
+    Args:
+        start: Starts the process; `wait` waits until it serves.
 
     Attributes:
         address: Its address.
     """
 
-    def __init__(self) -> None:
-        """Starts the process; `wait` waits until it serves."""
+    def __init__(self, start: Start) -> None:
         self._owner = os.getpid()
         self._opened_at = _caller()
         self._folder = private_folder()
         self._log = self._folder / "server.log"
         self.address = f"unix:{self._folder}/{SOCKET}"
-        command = [sys.executable, "-m", "celeste_image.cli.main", "serve", "--for-client", str(self._folder)]
-        environment = os.environ | {"CELESTE_SERVER__REQUEST_BYTES": str(64 << 20)}
         try:
             with self._log.open("wb") as log:
-                # A session of its own: signals of a terminal, and those to the client's group, do not reach the server.
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                    env=environment,
-                    start_new_session=True,
-                )
+                self._process = start(self._folder, log, {"CELESTE_SERVER__REQUEST_BYTES": str(64 << 20)})
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -84,7 +102,7 @@ class LocalServer:
         if self._owner != os.getpid():
             return
         self._owner = 0
-        self._let_go()
+        self._process.let_go()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -99,11 +117,31 @@ class LocalServer:
             text = "a client of connect('local:') was not closed; use it as a context manager"
             warnings.warn_explicit(text, ResourceWarning, *self._opened_at)
 
-    def _let_go(self) -> None:
-        """Closes the pipe: of this process, the server may end."""
-        if self._process.stdin:
+
+class _Python(subprocess.Popen[bytes]):
+    """A server in a fresh Python."""
+
+    def let_go(self) -> None:
+        if self.stdin:
             with suppress(OSError):
-                self._process.stdin.close()
+                self.stdin.close()
+
+    def forget(self) -> None:
+        self.let_go()
+        self.returncode = 0
+
+
+def start_python(folder: Path, log: BinaryIO, variables: dict[str, str]) -> ServerProcess:
+    """Starts a server in a fresh Python: this process may have threads and libraries that bear no fork."""
+    return _Python(
+        [sys.executable, "-m", "celeste_image.cli.main", "serve", "--for-client", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        env=os.environ | variables,
+        # A session of its own: signals of a terminal, and those to the client's group, do not reach the server.
+        start_new_session=True,
+    )
 
 
 def _caller() -> tuple[str, int]:
@@ -117,8 +155,7 @@ def _caller() -> tuple[str, int]:
 def _in_forked_process() -> None:
     """Closes a fork's copies of the pipes, which would keep the servers of the parent alive."""
     for server in _servers:
-        server._let_go()
-        server._process.returncode = 0  # it is no child of this process
+        server._process.forget()
 
 
 if hasattr(os, "register_at_fork"):

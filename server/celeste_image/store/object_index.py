@@ -1,12 +1,13 @@
 """ObjectIndex: each entry is a small JSON object in the store. For memory and S3."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
+
+import orjson
 
 from celeste_image.core.artifact import artifact_name, is_artifact_name
 from celeste_image.core.errors import ArtifactDamaged
@@ -48,7 +49,7 @@ class ObjectIndex:
         except FileNotFoundError:
             return None
         try:
-            return entry_from_json(sha256, json.loads(data), found.meta["last_modified"])
+            return entry_from_json(sha256, orjson.loads(data), found.meta["last_modified"])
         except (ValueError, KeyError, TypeError) as error:
             raise damaged(sha256, error) from error
 
@@ -133,7 +134,7 @@ def digest_at(path: str) -> str:
 def _encode(entry: Entry) -> bytes:
     facts = {name: getattr(entry, name) for name in ("media_type", "size_bytes", "width", "height")}
     values = {"created": entry.created.isoformat(), "lineages": lineages_to_json(entry.lineages)}
-    return json.dumps(facts | values).encode()
+    return orjson.dumps(facts | values)
 
 
 def entry_from_json(sha256: str, values: dict[str, Any], touched: datetime) -> Entry:
