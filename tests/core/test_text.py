@@ -77,10 +77,10 @@ class _Writes(io.StringIO):
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_log_line_is_written_at_once_with_its_end(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log = _Writes()
-    monkeypatch.setattr(telemetry.sys, "stderr", log)
+    monkeypatch.setattr(logs.sys, "stderr", log)
     before = structlog.get_config()
     try:
-        telemetry.configure_logs("info", form)  # type: ignore[arg-type]
+        logs.configure_logs("info", form)  # type: ignore[arg-type]
         structlog.get_logger("x").info("rpc", outcome="OK")
         structlog.get_logger("x").info("call", outcome="OK")
     finally:
