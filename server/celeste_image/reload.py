@@ -16,7 +16,7 @@ from celeste_image.config.problems import KeyPath
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import offer_providers
 from celeste_image.telemetry.instruments import CONFIG_RELOADS
-from celeste_image.telemetry.logs import configure_logs
+from celeste_image.telemetry.logs import change_logs
 
 __all__ = ["LIVE", "Reloader"]
 
@@ -108,7 +108,7 @@ class Reloader:
                 defaults=new.defaults, aliases=new.aliases, allow_unknown=new.catalog.allow_unknown
             )
         if "log" in tables:
-            configure_logs(new.log.level, new.log.format)
+            change_logs(new.log.level, new.log.format, new.log.levels)
         if "server" in tables:
             server = new.server
             self._app.budget.change_limit(server.budget_bytes, server.budget_wait_seconds)

@@ -10,6 +10,7 @@ from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetPydanticSchema,
@@ -19,10 +20,12 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from celeste_image.config.references import ENVIRONMENT, FILE
 from celeste_image.core.address import address_problem
+from celeste_image.core.loggers import logger_problem
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
-from celeste_image.core.secret import Secret
+from celeste_image.core.secret import Secret, hide
 
 __all__ = [
     "ImageRule",
@@ -243,11 +246,41 @@ class SandboxSettings(Section):
         return tuple(dict.fromkeys(self.require))
 
 
-class LogSettings(Section):
-    """`[log]`: level and format of the log on standard error."""
+LogLevel = Literal["debug", "info", "warning", "error"]
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+
+def _level(value: Any) -> Any:
+    if isinstance(value, dict):  # TOML and YAML read a dot as the border of a table
+        raise ValueError('put quotes around the name of a logger: "celeste_image.rpc"')
+    return value
+
+
+def _logger(name: str) -> str:
+    if problem := logger_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+class LogSettings(Section):
+    """`[log]`: the log. See docs/logging.md."""
+
+    level: LogLevel = "info"
+    """Least level of the lines. Lines of libraries below `warning` need an entry in `levels`."""
     format: Literal["console", "json"] = "console"
+    levels: dict[Annotated[str, AfterValidator(_logger)], Annotated[LogLevel, BeforeValidator(_level)]] = {}
+    """Levels by the name of a logger, which stands for all names below it: `"celeste_image.rpc" = "warning"`."""
+    file: Path | None = None
+    """File for the lines; each server needs its own. Unset means standard error."""
+    rotate_bytes: Annotated[int, Field(ge=0)] = 100 * MIB
+    """Size of the file from which a new one is begun; 0 means any size."""
+    rotate_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 24
+    """How often a new file is begun, counted from midnight UTC; 0 means never by time."""
+    keep_files: Annotated[int, Field(ge=1, le=10_000)] = 14
+    """Files that are kept beside the current one; the oldest are deleted."""
+    compress: bool = False
+    """Whether those files are compressed by gzip."""
+    prompts: bool = False
+    """Whether the line of an operation has its prompts, and the digests of its images."""
 
 
 def _host_and_port(address: str) -> str:
@@ -328,7 +361,10 @@ def hidden(value: Any, name: str = "") -> Any:
         case list():
             return [hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):
-            return Secret(value)
+            secret = Secret(value)
+            if not value.startswith((ENVIRONMENT, FILE)):  # which tell where the secret is
+                hide(secret)
+            return secret
     return value
 
 
