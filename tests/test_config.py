@@ -350,6 +350,34 @@ def test_bad_values_in_the_environment_name_their_key(monkeypatch: pytest.Monkey
     assert "images.max_side" in refusal()
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("celeste_image.rcp", "; did you mean 'celeste_image.rpc'?"),
+        ("celeste_image.rp", "; did you mean 'celeste_image.rpc'?"),
+        ("gprc", "; did you mean 'grpc'?"),
+        ("no such module", "; see docs/logging.md"),
+        ("", "; see docs/logging.md"),
+    ],
+)
+def test_levels_are_for_loggers_that_exist(name: str, near: str) -> None:
+    said = refusal(log={"levels": {name: "warning"}})
+    assert said == f"--flag (log.levels.{name}): there is no logger {name!r}{near}"
+
+
+def test_levels_are_read_by_the_names_of_loggers(write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[log.levels]\n"celeste_image.rpc" = "warning"\ngrpc = "debug"\nyaml = "info"')
+    assert loaded().log.levels == {"celeste_image.rpc": "warning", "grpc": "debug", "yaml": "info"}
+    write("")
+    monkeypatch.setenv("CELESTE_LOG__LEVELS", '{"celeste_image": "error"}')
+    assert loaded().log.levels == {"celeste_image": "error"}
+
+
+def test_a_logger_without_quotes_is_told_what_is_missing(write: Callable[[str], None]) -> None:
+    write('[log.levels]\nceleste_image.rpc = "warning"')
+    assert refusal().endswith(': log.levels.celeste_image: put quotes around the name of a logger: "celeste_image.rpc"')
+
+
 def test_settings_do_not_change() -> None:
     settings = loaded()
     with pytest.raises(ValidationError):

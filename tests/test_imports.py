@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SERVER = {"numpy", "obstore", "pydantic", "pydantic_settings", "PIL", "protovalidate", "ncnn", "uvloop"}
+SERVER = {"numpy", "obstore", "pydantic", "PIL", "protovalidate", "ncnn", "uvloop"}
 ALL = SERVER | {"grpc", "google.protobuf", "structlog", "rich"}
 OVERLAY, KSERVE = "celeste_image.providers.catalog.overlay", "celeste_image.providers.kserve.provider"
 

@@ -157,6 +157,7 @@ def build_app(
         safety=safety,
         metadata=_metadata(settings.images),
         inline_default_bytes=server.inline_default_bytes,
+        logs_prompts=settings.log.prompts,
         is_observed=tracer is not None or is_recording(),
     )
     return App(
@@ -247,16 +248,21 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
         why = unwritable(_folder_of(url)) or unwritable(_folder_of(url) / "uploads")
     if why:
         url = temporary("store").as_uri()
-        text = "artifacts are in a temporary folder, and gone when the server ends; set store.url to keep them"
-        store_log.warning(text, default=settings.url, why=why)
+        store_log.warning(
+            "artifacts are in a temporary folder, and gone when the server ends; set store.url to keep them",
+            default=settings.url,
+            why=why,
+        )
     spool = settings.spool
     if spool is None and url.startswith("file:"):
         spool = _folder_of(url) / "uploads"
     elif spool is None and url.startswith("s3:"):
         spool = temporary("uploads")
     if url.startswith("s3:"):
-        text = "unfinished uploads are on this server only; other servers of the store have their own: see docs/rest.md"
-        store_log.info(text, spool=str(spool))
+        store_log.info(
+            "unfinished uploads are on this server only; other servers of the store have their own: see docs/rest.md",
+            spool=str(spool),
+        )
     return url, spool
 
 
@@ -315,11 +321,11 @@ def open_uris(settings: Settings) -> Http:
     schemes = frozenset({"https", "http"} if uris.http else {"https"})
     limits = Limits(exchange_seconds=uris.seconds, body_bytes=settings.images.max_bytes, exchanges=8)
     private, problems = [], []
-    for origin in uris.private:
+    for index, origin in enumerate(uris.private):
         try:
             private.append(Origin.of(origin))
         except ValueError as error:
-            problems.append(Problem(("uris", "private"), f"{origin!r} {error}"))
+            problems.append(Problem(("uris", "private", str(index)), str(error)))
     if problems:
         raise ConfigurationInvalid(problems)
     return Http(Hosts(frozenset(uris.hosts), schemes), private=private, limits=limits)

@@ -56,22 +56,25 @@ class _Parts:
 
         Models of a provider whose table is wrong are not looked for: they would be missing for that reason alone.
         """
-        settings, overlay = self._settings, None
+        settings, added = self._settings, frozenset[str]()
 
         def known(models: Iterable[str]) -> list[str]:
-            return [model for model in models if model.partition("/")[0] not in absent]
+            return [model for model in models if model.partition("/")[0] not in absent and model not in added]
 
         if file := settings.catalog.file:
-            from celeste_image.providers.catalog.overlay import load_overlay  # late: few operators have one
+            from celeste_image.providers.catalog.overlay import ids_in, load_overlay  # late: few operators have one
 
             overlay = self._try(lambda: load_overlay(file))
             before = len(self._found)
             made = overlay and self._try(lambda: Registry(registry.providers, overlay=overlay))
             missing = tuple(f"{name}/" for name in absent)
             self._found[before:] = [each for each in self._found[before:] if not each.text.startswith(missing)]
-            if not made:
+            if made:
+                registry = made
+            elif (ids := ids_in(file)) is None:
                 return registry
-            registry = made
+            else:
+                added = ids
         self._try(
             lambda: registry.choose(
                 defaults={kind: known(models) for kind, models in settings.defaults.items()},

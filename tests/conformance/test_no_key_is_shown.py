@@ -13,8 +13,9 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from aiohttp import web
 from tests.support import pictures
 from tests.support.command import CELESTE
 from tests.support.leaked_keys import KeySearch, MarkedKey, real_keys_in
+from tests.support.otlp import receiving
 from tests.support.sample_requests import requests_for
 from tests.support.servers import running
 
@@ -83,6 +85,12 @@ def hostile(cls: type[FakeVendor]) -> type[FakeVendor]:
 async def emulator() -> AsyncIterator[Emulator]:
     async with emulating([hostile(cls) for cls in EMULATED.values()]) as emulator:
         yield emulator
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -147,7 +155,14 @@ MET |= {"PROVIDER_RATE_LIMITED", "PROVIDER_UNAVAILABLE", "PROVIDER_FAILED", "MOD
 class Operated:
     """A server as an operator runs it: with the vendors' keys from wherever keys may come from."""
 
-    def __init__(self, folder: Path, emulator: Emulator, canaries: dict[str, MarkedKey]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        emulator: Emulator,
+        canaries: dict[str, MarkedKey],
+        others: dict[str, MarkedKey],
+        collector: str,
+    ) -> None:
         self.folder, self.store, self.log = folder, folder / "store", folder / "log"
         tables = {name: {k: v for k, v in t.items() if k != "key"} for name, t in emulator.tables.items()}
         key = {name: canary.key for name, canary in canaries.items()}
@@ -158,9 +173,22 @@ class Operated:
         tables["bfl"]["key_file"] = str(folder / "bfl")
         tables["compatible"]["key"] = f"file:{folder / 'compatible'}"
         tables["azure_openai"]["key"] = "env:A_VARIABLE"
+        (folder / "token").write_text(others["token"].key)
+        tables["cluster"] = {
+            "kind": "kserve",
+            "url": "grpcs://127.0.0.1:9",
+            "token": f"file:{folder / 'token'}",
+            "headers": {"x-first": others["header"].key, "x-second": "env:A_HEADER"},
+            "models": [{"id": "m", "operation": "upscale", "factor": 4}],
+        }
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("CELESTE_")} | {
             "OPENAI_API_KEY": key["openai"],
             "A_VARIABLE": key["azure_openai"],
+            "A_HEADER": others["second header"].key,
+            "CELESTE_STORE__OPTIONS": json.dumps({"aws_secret_access_key": others["store"].key}),
+            "CELESTE_METRICS__LISTEN": "127.0.0.1:0",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={others['collector'].key}",
             **{f"CELESTE_PROVIDERS__{name.upper()}": json.dumps(table) for name, table in tables.items()},
             "CELESTE_CONFIG": str(folder / "celeste.toml"),
             "CELESTE_STORE__URL": self.store.as_uri(),
@@ -192,6 +220,13 @@ class Operated:
                 await asyncio.sleep(0.02)
         raise AssertionError(self.log.read_text())
 
+    def metrics(self) -> bytes:
+        """Returns the page of the server's metrics."""
+        lines = [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
+        url = next(line["metrics"] for line in lines if line["event"] == "serving")
+        with urllib.request.urlopen(url) as answer:
+            return bytes(answer.read())
+
     def command(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
         environment = self.environment | more
         return subprocess.run([*CELESTE, *arguments], env=environment, capture_output=True, cwd=self.folder, timeout=60)
@@ -199,11 +234,14 @@ class Operated:
 
 @in_loop
 async def test_a_server_shows_no_key_to_anybody(
-    tmp_path: Path, emulator: Emulator, canaries: dict[str, MarkedKey]
+    tmp_path: Path, emulator: Emulator, canaries: dict[str, MarkedKey], stack: ExitStack
 ) -> None:
+    """A secret in every setting that can hold one: logs, spans, metrics, answers, errors and commands have none."""
     foreign, second = MarkedKey("r8_"), MarkedKey("")
-    sweep = KeySearch([*canaries.values(), foreign, second])
-    operated = Operated(tmp_path, emulator, canaries)
+    others = {name: MarkedKey() for name in ("token", "header", "second header", "store", "collector")}
+    sweep = KeySearch([*canaries.values(), *others.values(), foreign, second])
+    receiver = stack.enter_context(receiving())
+    operated = Operated(tmp_path, emulator, canaries, others, receiver.endpoint)
     async with operated.serving() as address:
         reasons = await driven(sweep, emulator, address)
         assert reasons >= MET, MET - reasons
@@ -214,6 +252,12 @@ async def test_a_server_shows_no_key_to_anybody(
                 while b"key replaced" not in operated.log.read_bytes():
                     emulator["compatible"].vendor.next[:] = [Behavior(status=401)]
                     await streamed(sweep, channel, request, 5.0)
+        sweep.look("metrics", await asyncio.to_thread(operated.metrics))
+    receiver.wait_for(lambda: bool(receiver.spans and receiver.metrics))
+    sweep.look("metrics", *receiver.metrics)
+    sweep.look("spans", *receiver.spans, receiver.resources)
+    assert {span.name for span in receiver.spans} >= {"celeste.image.v1.ImageService/Stream"}
+    assert receiver.headers[-1]["api-key"] == others["collector"].key
     keys = {entry.key for entry in emulator.ledger.of("compatible", "call")}
     assert len(keys) == 2, "both keys were sent to the vendor"
     wrong = json.dumps({"kye": canaries["openai"].key})
@@ -221,6 +265,10 @@ async def test_a_server_shows_no_key_to_anybody(
         (4, ["a boat", "--model", "openai/gpt-image-2"], {"OPENAI_API_KEY": foreign.key}),
         (4, ["providers", "check"], {"OPENAI_API_KEY": foreign.key}),
         (2, ["serve"], {"CELESTE_PROVIDERS__OPENAI": wrong}),
+        (2, ["config", "check", "--set", f"providers.openai.kye={canaries['openai'].key}"], {}),
+        (0, ["config", "check"], {}),
+        (0, ["config", "show"], {}),
+        (0, ["config", "show", "--json"], {"OPENAI_API_KEY": foreign.key}),
     ]
     done_all = await asyncio.gather(
         *(asyncio.to_thread(operated.command, *arguments, **more) for _, arguments, more in commands)
@@ -231,7 +279,7 @@ async def test_a_server_shows_no_key_to_anybody(
     sweep.look("log", operated.log.read_bytes())
     sweep.look_into("store", operated.store)
     assert sweep.found == []
-    assert sweep.looked.keys() == {"events", "statuses", "answers", "commands", "log", "store"}
+    assert sweep.looked.keys() == {"events", "statuses", "answers", "commands", "log", "metrics", "spans", "store"}
     assert all(sweep.looked.values())
 
 

@@ -373,8 +373,9 @@ def namespaces() -> None:
 
 @pytest.mark.faults
 @pytest.mark.usefixtures("namespaces")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("serving", [False, True], ids=["starting", "serving"])
+@pytest.mark.parametrize(
+    ("number", "serving"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, False)]
+)
 def test_process_one_of_a_namespace_ends_by_signals(started: Started, number: int, serving: bool) -> None:
     outer = started.start(*NAMESPACE, *CELESTE, "serve", "--listen", f"unix:{started.folder}/s", ready=False)
     until(lambda: descendants(outer.pid))

@@ -1,6 +1,7 @@
 """recording: one result at the end, one line in the log for every call."""
 
 import asyncio
+import hashlib
 import json
 import time
 from contextlib import aclosing
@@ -11,9 +12,12 @@ from tests.support.fake_provider import CALL, REQUEST, Fake, collect, collect_un
 
 from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.call import Call
+from celeste_image.core.edits import Instruct
 from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
 from celeste_image.core.events import Analyzed, Completed, ComputeUsed, Fidelity, ImageFailed, Progress, Started
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
+from celeste_image.core.image import ImageInput, ImageReference
+from celeste_image.core.request import Edit
 from celeste_image.core.result import OperationResult, Usage
 from celeste_image.pipeline.complete import completing
 
@@ -103,6 +107,34 @@ async def test_the_line_of_a_call_says_what_became_of_it_and_nothing_private() -
         "images": 2,
     }
     assert REQUEST.prompt not in str(line)
+
+
+async def test_the_content_of_a_request_is_in_the_line_if_the_operator_wants_it() -> None:
+    data, digest = b"bytes of an image", "00" * 32
+    request = Edit(
+        model="fake/one",
+        image=ImageInput(data=data),
+        edit=Instruct(prompt="a canary"),
+        negative_prompt="a crow",
+        references=(
+            ImageReference(ImageInput(artifact="artifacts/a")),
+            ImageReference(ImageInput(data=data, sha256=digest)),
+            ImageReference(ImageInput(uri="https://example.com/?key=secret")),
+        ),
+    )
+    with capture_logs() as lines:
+        await collect(completing(Fake(saved()), logs_prompts=True), request)
+    (line,) = lines
+    assert line["prompts"] == {"instruct.prompt": "a canary", "negative_prompt": "a crow"}
+    assert line["inputs"] == {
+        "image": hashlib.sha256(data).hexdigest(),
+        "references[0].image": "artifacts/a",
+        "references[1].image": digest,
+        "references[2].image": "uri",
+    }
+    assert line["outputs"] == [saved().image.sha256]
+    assert "example.com" not in str(line)
+    assert "bytes of" not in str(line)
 
 
 async def test_refusals_have_a_line_too() -> None:

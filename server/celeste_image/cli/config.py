@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeste_image.cli.configuration import configuration_options, refuse
+from celeste_image.cli.configuration import configuration_options, refuse, say_problems
 from celeste_image.cli.terminal import say, say_json
 from celeste_image.core.install import install_hint
 
@@ -68,8 +68,8 @@ def check(file: str | None, assignments: tuple[str, ...]) -> int:
     configure_logs("error", "console")
     environment = dict(os.environ)
     configuration = load(assignments=assignments, file=file, environment=environment)
-    if find_problems(configuration, environment):
-        return refuse(configuration, environment, None)
+    if problems := find_problems(configuration, environment):
+        return say_problems(problems)
     for warning in _warnings(configuration):
         say(f"warning: {warning}", err=True)
     say(f"valid: {configuration.file or 'there is no file'}")
@@ -128,7 +128,7 @@ def _shown(configuration: "Configuration", environment: dict[str, str]) -> Itera
 
     from celeste_image.app import open_tools
     from celeste_image.config.describe import leaves
-    from celeste_image.config.sections import is_secret
+    from celeste_image.config.sections import hidden, is_secret
     from celeste_image.core.secret import HIDDEN, Secret
     from celeste_image.providers.registry import build_providers
 
@@ -144,6 +144,8 @@ def _shown(configuration: "Configuration", environment: dict[str, str]) -> Itera
             shown, origin = HIDDEN, variable
         elif isinstance(value, Secret) or (value is not None and path[0] == "providers" and is_secret(path[2:])):
             shown = HIDDEN
+        if path[0] == "providers":  # a table of a plug-in may have secrets inside a list
+            shown = hidden(_plain(shown))
         yield ".".join(path), _plain(shown), origin
 
 

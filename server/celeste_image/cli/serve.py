@@ -19,6 +19,8 @@ __all__ = ["command"]
 
 CONSOLES = ("rich", "pygments")
 """Packages that structlog and httpx import, where they are installed, for consoles that a server does not have."""
+LAST_LINES_SECONDS = 1.0
+"""Time for the log at a second signal."""
 
 
 @click.command(name="serve")
@@ -44,12 +46,12 @@ def command(
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None makes Python's import fail
     try:
         from celeste_image.app import build_app
+        from celeste_image.cli.logs import open_logs
         from celeste_image.config import Flag, load
         from celeste_image.memory import SETTLE_SECONDS, limit_arenas, settle, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
         from celeste_image.sandbox.workers import NotSealed
-        from celeste_image.telemetry.logs import configure_logs
         from celeste_image.telemetry.metrics import open_metrics
         from celeste_image.telemetry.traces import open_tracer
     except ModuleNotFoundError as error:
@@ -68,7 +70,7 @@ def command(
     configuration = load(flags, assignments=assignments, file=file, environment=environment)
     try:
         settings = configuration.valid()
-        configure_logs(settings.log.level, settings.log.format)
+        logs = open_logs(settings.log)
         metrics = open_metrics("" if folder else settings.metrics.listen, os.environ)  # a command needs no port
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
         app = build_app(settings, tracer=tracer)
@@ -77,6 +79,11 @@ def command(
     except (ValueError, OSError) as error:
         return refuse(configuration, environment, error, is_one_line=bool(folder))
     forget_environment()  # the providers and the store have their keys
+
+    def exit_now() -> None:
+        """Exits at a second signal; workers end with their parent."""
+        logs.close(LAST_LINES_SECONDS)
+        os._exit(1)
 
     async def serve() -> int:
         import structlog
@@ -102,16 +109,14 @@ def command(
         HangUp(reload, stopping.set, only_stops=bool(folder))
         try:
             await app.workers.check()
-        except NotSealed as error:
-            log.error("start", error=str(error))
-            return 1
-        facts = {}
-        try:
+            facts = {}
             if metrics and (endpoint := await metrics.start()):
                 facts["metrics"] = f"http://{endpoint}/metrics"
             addresses = await server.start(settings.server.listen)
-        except OSError as error:
+        except (NotSealed, OSError) as error:
             log.error("start", error=str(error))
+            if settings.log.file:
+                click.echo(f"Error: {error}", err=True)
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         loop.call_later(SETTLE_SECONDS, settle)
@@ -121,13 +126,16 @@ def command(
         await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
         log.info("stopping")
         for number in signals:
-            loop.add_signal_handler(number, os._exit, 1)  # a second signal exits at once; workers end with their parent
+            loop.add_signal_handler(number, exit_now)
         await server.stop((reloaders[0] if reloaders else app).settings.server.drain_seconds)
         log.info("stopped")
         return 0
 
-    if sys.platform == "win32":
-        return asyncio.run(serve())
-    import uvloop
+    try:
+        if sys.platform == "win32":
+            return asyncio.run(serve())
+        import uvloop
 
-    return uvloop.run(serve())
+        return uvloop.run(serve())
+    finally:
+        logs.close()

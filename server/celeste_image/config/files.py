@@ -160,7 +160,8 @@ def _read_yaml(file: Path, text: str) -> Document:
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may have a secret
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        raise _refused(file, line, f"is not YAML: {error.problem or error.context}") from None
+        why = str(error.problem or error.context).removeprefix("but ")
+        raise _refused(file, line, f"is not YAML: {why}") from None
     except yaml.YAMLError as error:
         raise _refused(file, None, f"is not YAML: {getattr(error, 'reason', 'it has odd characters')}") from None
     if not isinstance(values, dict):

@@ -127,21 +127,27 @@ def _validated(values: dict[str, Any]) -> tuple[Settings, list[Problem]]:
             return Settings.model_validate(values), problems
         except ValidationError as error:
             problems += [found for found in problems_in(error, model=Settings) if found not in problems]
-            for wrong in error.errors(include_input=False, include_url=False, include_context=False):
-                _remove(values, tuple(str(part) for part in wrong["loc"]))
+            wrong = error.errors(include_input=False, include_url=False, include_context=False)
+            for path in {_set_path(values, tuple(map(str, each["loc"]))) for each in wrong}:
+                _remove(values, path)
     return Settings(), problems
 
 
+def _set_path(values: dict[str, Any], path: KeyPath) -> KeyPath:
+    """Returns the part of an error's path that is a setting: not an item of a list, and no word of pydantic's."""
+    size, inner = 0, values
+    while size < len(path) and isinstance(inner, dict) and path[size] in inner:
+        inner, size = inner[path[size]], size + 1
+    return path[:size]
+
+
 def _remove(values: dict[str, Any], path: KeyPath) -> None:
-    """Removes a setting; of a list or what is inside a value, the whole setting; with an empty path, all limits."""
+    """Removes a setting; with an empty path, which a check of several settings has, those that it is about."""
     if not path:
         values.pop("server", None)
         values.pop("images", None)
         return
-    table, key = values, path[0]
-    for part in path[1:]:
-        inner = table.get(key)
-        if not isinstance(inner, dict) or part not in inner:
-            break
-        table, key = inner, part
-    table.pop(key, None)
+    table = values
+    for part in path[:-1]:
+        table = table.get(part, {})
+    table.pop(path[-1], None)

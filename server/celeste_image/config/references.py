@@ -5,7 +5,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from celeste_image.core.secret import Secret
+from celeste_image.core.secret import Secret, hide
 from celeste_image.core.textfile import read_text
 
 __all__ = ["ENVIRONMENT", "FILE", "exposed", "read_secret", "secret_of"]
@@ -25,9 +25,10 @@ def secret_of(given: Secret, environment: Mapping[str, str]) -> Secret:
         name = text.removeprefix(ENVIRONMENT)
         if name not in environment:
             raise ValueError(f"there is no variable {name}")
-        return Secret(environment[name].strip())
-    if text.startswith(FILE):
-        return Secret(read_secret(Path(text.removeprefix(FILE))))
+        given = Secret(environment[name].strip())
+    elif text.startswith(FILE):
+        given = Secret(read_secret(Path(text.removeprefix(FILE))))
+    hide(given)
     return given
 
 

@@ -48,4 +48,4 @@ def schema(providers: Mapping[str, type[BaseModel]], kinds: Mapping[str, type[Ba
     made["properties"]["providers"] |= {"properties": tables, "additionalProperties": {"anyOf": others}}
     names = {"anyOf": [{"enum": [*tables]}, {"type": "string"}]}
     made["$defs"]["CatalogSettings"]["properties"]["allow_unknown"]["items"] = names
-    return {"$schema": DIALECT, "title": "celeste configuration", **made}
+    return {"$schema": DIALECT, **made, "title": "Configuration of a Celeste server"}

@@ -10,6 +10,7 @@ from platformdirs import user_data_path
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetPydanticSchema,
@@ -19,10 +20,12 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from celeste_image.config.references import ENVIRONMENT, FILE
 from celeste_image.core.address import address_problem
+from celeste_image.core.loggers import logger_problem
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
-from celeste_image.core.secret import Secret
+from celeste_image.core.secret import Secret, hide
 
 __all__ = [
     "ImageRule",
@@ -37,6 +40,7 @@ __all__ = [
     "StoreSettings",
     "TracesSettings",
     "default_store",
+    "hidden",
     "is_secret",
     "revealed",
 ]
@@ -143,8 +147,11 @@ class ImageSettings(Section):
     """`[images]`: limits of images from callers and vendors, and of the processes that decode them."""
 
     max_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 64 * MIB
+    """Encoded size."""
     max_pixels: Annotated[int, Field(ge=4096)] = 40_000_000
+    """Width times height."""
     max_side: Annotated[int, Field(ge=64)] = 16_384
+    """Longer side in pixels."""
     max_text_bytes: Annotated[int, Field(ge=0)] = 1 * MIB
     """Limit for each of three: EXIF, XMP, and all text chunks of a PNG together."""
     max_profile_bytes: Annotated[int, Field(ge=0)] = 4 * MIB
@@ -159,7 +166,9 @@ class ImageSettings(Section):
     decoders: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: min(4, os.cpu_count() or 1))
     """Processes that decode foreign images, and as many that change pixels, for all providers together."""
     decoder_memory_bytes: Annotated[int, Field(ge=128 * MIB)] = 1024 * MIB
+    """Address space of each of these processes (Linux)."""
     decoder_cpu_seconds: Annotated[int, Field(ge=1)] = 10
+    """CPU time of a process for an image."""
     decoder_seconds: Annotated[float, Field(gt=0)] = 120
     """Longest time that a process may take to decode an image, or to change its pixels or its metadata."""
 
@@ -237,11 +246,41 @@ class SandboxSettings(Section):
         return tuple(dict.fromkeys(self.require))
 
 
-class LogSettings(Section):
-    """`[log]`: level and format of the log on standard error."""
+LogLevel = Literal["debug", "info", "warning", "error"]
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+
+def _level(value: Any) -> Any:
+    if isinstance(value, dict):  # TOML and YAML read a dot as the border of a table
+        raise ValueError('put quotes around the name of a logger: "celeste_image.rpc"')
+    return value
+
+
+def _logger(name: str) -> str:
+    if problem := logger_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+class LogSettings(Section):
+    """`[log]`: the log. See docs/logging.md."""
+
+    level: LogLevel = "info"
+    """Least level of the lines. Lines of libraries below `warning` need an entry in `levels`."""
     format: Literal["console", "json"] = "console"
+    levels: dict[Annotated[str, AfterValidator(_logger)], Annotated[LogLevel, BeforeValidator(_level)]] = {}
+    """Levels by the name of a logger, which stands for all names below it: `"celeste_image.rpc" = "warning"`."""
+    file: Path | None = None
+    """File for the lines; each server needs its own. Unset means standard error."""
+    rotate_bytes: Annotated[int, Field(ge=0)] = 100 * MIB
+    """Size of the file from which a new one is begun; 0 means any size."""
+    rotate_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 24
+    """How often a new file is begun, counted from midnight UTC; 0 means never by time."""
+    keep_files: Annotated[int, Field(ge=1, le=10_000)] = 14
+    """Files that are kept beside the current one; the oldest are deleted."""
+    compress: bool = False
+    """Whether those files are compressed by gzip."""
+    prompts: bool = False
+    """Whether the line of an operation has its prompts, and the digests of its images."""
 
 
 def _host_and_port(address: str) -> str:
@@ -284,7 +323,7 @@ class Settings(BaseModel):
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()
     providers: dict[str, dict[str, Any]] = {}
-    """`[providers.NAME]`: each provider validates its own table. Secret values are Secret objects: see `revealed`."""
+    """`[providers.NAME]`: keys, addresses and limits of each provider."""
     defaults: dict[OperationKind, list[str]] = {}
     """Models for requests without one, by operation: the first ready one is used. Unset means the providers' order."""
     aliases: dict[AliasName, Annotated[list[str], Field(min_length=1, max_length=8)]] = {}
@@ -293,9 +332,9 @@ class Settings(BaseModel):
     @field_validator("providers")
     @classmethod
     def _hide(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Returns the tables with texts under secret names as Secret objects."""
-        hidden: dict[str, dict[str, Any]] = _hidden(tables)
-        return hidden
+        """Returns the tables with texts under secret names as Secret objects: see `revealed`."""
+        shown: dict[str, dict[str, Any]] = hidden(tables)
+        return shown
 
     @model_validator(mode="after")
     def _one_call_fits(self) -> Self:
@@ -314,16 +353,18 @@ def is_secret(path: Sequence[str]) -> bool:
     return any(SECRET_NAME.fullmatch(part) for part in path)
 
 
-def _hidden(value: Any, name: str = "") -> Any:
+def hidden(value: Any, name: str = "") -> Any:
+    """Returns a value with each text under the name of a secret as a Secret; `name` is the name of the value itself."""
     match value:
         case dict():
-            return {
-                key: _hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()
-            }
+            return {key: hidden(item, name if SECRET_NAME.fullmatch(name) else str(key)) for key, item in value.items()}
         case list():
-            return [_hidden(item, name) for item in value]
+            return [hidden(item, name) for item in value]
         case str() if SECRET_NAME.fullmatch(name):
-            return Secret(value)
+            secret = Secret(value)
+            if not value.startswith((ENVIRONMENT, FILE)):  # which tell where the secret is
+                hide(secret)
+            return secret
     return value
 
 

@@ -135,7 +135,16 @@ def file_source(file: Path) -> Source:
         document = read_document(file)
     except ConfigurationInvalid as error:
         return Source(problems=list(error.problems))
-    return FileSource(document.values, problems=document.problems, document=document)
+    return FileSource(_set_values(document.values), problems=document.problems, document=document)
+
+
+def _set_values(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a table without keys that are null: such a key is unset, as is a table of YAML with comments alone."""
+    return {
+        key: _set_values(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
 
 
 def environment_source(environment: Mapping[str, str], model: type[BaseModel]) -> Source:

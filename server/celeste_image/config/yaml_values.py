@@ -52,7 +52,7 @@ def values_of(node: yaml.Node | None, lines: dict[KeyPath, int], refuse: Callabl
                 refuse(path, node.start_mark.line + 1, f"is one value too many: a file has at most {MOST_NODES:,}")
             return None
         if id(node) in open_nodes:
-            refuse(path, node.start_mark.line + 1, "contains itself")
+            refuse(path, lines.get(path, node.start_mark.line + 1), "contains itself")
             return None
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node, path, refuse)

@@ -3,10 +3,16 @@
 import hmac
 from typing import Any, NoReturn, Self
 
-__all__ = ["HIDDEN", "Secret"]
+__all__ = ["HIDDEN", "Secret", "hide", "without_secrets"]
 
 HIDDEN = "**********"
 """Replaces a secret wherever one is printed."""
+HIDDEN_CHARACTERS = 8
+"""Shortest secret that `without_secrets` looks for: a shorter one is part of ordinary words."""
+MOST_HIDDEN = 256
+"""Most texts that `without_secrets` looks for, at 40 ns each for a line of a log."""
+
+_hidden: dict[str, None] = {}
 
 
 class Secret:
@@ -62,3 +68,32 @@ class Secret:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Raises TypeError: a secret stays in its process."""
         raise TypeError("a secret can't be pickled")
+
+
+def hide(secret: Secret) -> None:
+    """Makes `without_secrets` hide a secret from now on; with more than MOST_HIDDEN, the oldest are forgotten."""
+    import json  # late: a client hides nothing
+    from urllib.parse import quote
+
+    text = secret.reveal()
+    if len(text) < HIDDEN_CHARACTERS:
+        return
+    forms = {text}
+    for _ in range(2):  # such as JSON with a text that has the `repr` of a dictionary with the secret
+        forms |= {escape(form)[1:-1] for form in forms for escape in (json.dumps, repr)}
+    for form in (*forms, quote(text, safe="")):
+        _hidden.pop(form, None)
+        _hidden[form] = None
+    while len(_hidden) > MOST_HIDDEN:
+        del _hidden[next(iter(_hidden))]
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text in which HIDDEN replaces each secret that `hide` was told, also as JSON or in a URL.
+
+    This is the last line of defense: nothing should try to write a secret at all.
+    """
+    for secret in tuple(_hidden):
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    return text

@@ -42,6 +42,7 @@ class Parts:
         safety: The operator's safety policy.
         metadata: The operator's choices about the metadata of images.
         inline_default_bytes: Image bytes inside an answer, if the request sets no limit.
+        logs_prompts: Whether the log has the texts of requests, and the digests of images.
         is_observed: Whether traces or metrics are on.
     """
 
@@ -54,6 +55,7 @@ class Parts:
     safety: SafetyPolicy
     metadata: MetadataDefaults
     inline_default_bytes: int
+    logs_prompts: bool = False
     is_observed: bool = False
 
 
@@ -64,7 +66,7 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = checking_prompts(run, parts.safety)  # before anything is fetched
-    run = completing(run)  # one result, one log line, also for refusals
+    run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
     if parts.is_observed:
         run = observing(run, parts.registry.cards)  # events -> span events and metrics
     return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer

@@ -27,6 +27,7 @@ from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, Usage
 from celeste_image.core.safety import SafetyVerdict
+from celeste_image.pipeline.content import content_of
 from celeste_image.telemetry.logs import log_bug
 
 __all__ = ["completing"]
@@ -86,14 +87,21 @@ class Outcome:
         )
 
 
-def completing(run: Run) -> Run:
-    """Ends every operation with Completed or with an error for callers, and writes one line to the log."""
+def completing(run: Run, *, logs_prompts: bool = False) -> Run:
+    """Ends every operation with Completed or with an error for callers, and writes one line to the log.
+
+    Args:
+        run: The steps below.
+        logs_prompts: Whether the line has the texts of the request, and the digests of its images.
+    """
 
     async def completed(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         outcome, reason = Outcome(), "INTERNAL"
         began = time.monotonic()
         facts: dict[str, object] = {}
         try:
+            if logs_prompts:
+                facts |= await content_of(request)
             async with aclosing(run(request, call)) as events:
                 async for event in events:
                     outcome.add(event)
@@ -113,6 +121,8 @@ def completing(run: Run) -> Run:
             facts["log_id"] = bug.metadata["log_id"]
             raise bug from error
         finally:
+            if logs_prompts:
+                facts["outputs"] = [image.sha256 for image in outcome.images]
             log.info(
                 "call",
                 operation=request.kind.value,

@@ -5,10 +5,11 @@ from typing import Any
 
 import grpc
 
-from celeste_image.rpc.observe import count_unknown, counted, observing
+from celeste_image.rpc.observe import count_unknown, observing
 from celeste_image.rpc.outcome import ending, logging, reporting
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.receive import receiving
+from celeste_image.rpc.traffic import counted
 from celeste_image.rpc.wrappers import Behavior, Method, Room
 
 __all__ = ["CallInterceptor"]
@@ -56,9 +57,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = Method(name, name.rpartition("/")[2] in CHUNKED, bool(handler.request_streaming))
         own = handler.stream_unary or handler.unary_unary or handler.unary_stream
         behavior = wrapped(own, method, self._room)
-        serialize = serializer(handler.response_serializer)
-        if self._room.is_observed:
-            parse, serialize = counted(name, parse, serialize)
+        parse, serialize = counted(parse, serializer(handler.response_serializer))
         # gRPC reads the first message of a unary request itself; as a stream, the request waits for memory.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(behavior, parse, serialize)

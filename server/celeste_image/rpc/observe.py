@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 
 from celeste_image.core.errors import Cancelled, DeadlineExceeded
+from celeste_image.rpc.traffic import traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.instruments import METHOD, RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
 from celeste_image.telemetry.series import OTHER, is_recording
 from celeste_image.telemetry.tracing import Value, attached
 
-__all__ = ["count_unknown", "counted", "observing"]
+__all__ = ["count_unknown", "observing"]
 
 
 def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -58,6 +59,9 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
                 RPC_DURATION.record(time.monotonic() - began, name, code)
             if reason:
                 RPC_ERRORS.add(1, name, reason)
+            if counted := traffic.get(None):
+                RPC_RECEIVED.add(counted.received, name)
+                RPC_SENT.add(counted.sent, name)
             if span:
                 span.set("rpc.response.status_code", code)
                 if reason:
@@ -70,21 +74,3 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
 def count_unknown() -> None:
     """Counts a call of a method that the server does not have. gRPC answers it."""
     RPC_DURATION.record(0.0, OTHER, grpc.StatusCode.UNIMPLEMENTED.name)
-
-
-def counted(
-    name: str, parse: Callable[[bytes], Any], serialize: Callable[[Any], bytes]
-) -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
-    """Returns the parser and the serializer of a method, which count the bytes of its messages."""
-    method = name.lstrip("/")
-
-    def parsed(data: bytes) -> Any:
-        RPC_RECEIVED.add(len(data), method)
-        return parse(data)
-
-    def serialized(message: Any) -> bytes:
-        data = serialize(message)
-        RPC_SENT.add(len(data), method)
-        return data
-
-    return parsed, serialized

@@ -6,10 +6,14 @@ from typing import Any
 import grpc
 import structlog
 
-from celeste_image.core.errors import CelesteError, SlowReader
+from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, SlowReader
+from celeste_image.rpc.identity import caller_of
 from celeste_image.rpc.slow_readers import end_within
+from celeste_image.rpc.traffic import Traffic, traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.logs import log_bug
+from celeste_image.telemetry.trace_context import read_context
+from celeste_image.telemetry.tracing import current
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
 __all__ = ["ending", "logging", "reporting"]
@@ -50,21 +54,48 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
     """Writes one line per call: the access log. Counts the calls that found no room."""
 
     async def logged(request: Any, context: Context) -> Any:
-        began, outcome, fields = time.monotonic(), "CANCELLED", 0
+        began, bytes_ = time.monotonic(), Traffic()
+        traffic.set(bytes_)
+        code, outcome, fields = "", "", 0
         try:
             response = await behavior(request, context)
             if isinstance(response, Failure):
-                outcome, fields = response.reason, response.fields
+                code, outcome, fields = response.code.name, response.reason, response.fields
                 room.refusals.add(outcome)
             else:
-                outcome = "OK"
+                code = outcome = "OK"
             return response
         finally:
-            facts = {"fields": fields} if fields else {}
-            seconds = round(time.monotonic() - began, 3)
-            log.info("rpc", method=method.name, outcome=outcome, seconds=seconds, peer=context.peer(), **facts)
+            if not code:
+                code = outcome = (DeadlineExceeded if context.time_remaining() == 0 else Cancelled).reason
+            facts: dict[str, object] = {"fields": fields} if fields else {}
+            if trace_id := trace_id_of(context):
+                facts["trace_id"] = trace_id
+            log.info(
+                "rpc",
+                method=method.name,
+                code=code,
+                outcome=outcome,
+                caller=caller_of(context),
+                seconds=round(time.monotonic() - began, 3),
+                received=bytes_.received,
+                sent=bytes_.sent,
+                peer=context.peer(),
+                **facts,
+            )
 
     return logged
+
+
+def trace_id_of(context: Context) -> str:
+    """Returns the id of the call's trace, 32 hex digits: of this server's span, or else of the caller's.
+
+    Empty if there are no traces, and the caller sent no valid `traceparent`.
+    """
+    if span := current():
+        return span.trace_id
+    caller = read_context(context.invocation_metadata() or ())
+    return caller.trace_id.hex() if caller else ""
 
 
 def ending(behavior: Behavior, room: Room) -> Behavior:

@@ -11,7 +11,8 @@ from celeste_image.admission import ByteBudget, Hold
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, Violation
 from celeste_image.rpc.chunks import Chunk
 from celeste_image.rpc.slow_readers import WatchedContext
-from celeste_image.rpc.wrappers import Behavior, Context, Method, Room, size_of
+from celeste_image.rpc.traffic import count_sent
+from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
 
 __all__ = ["Ahead", "receiving"]
 
@@ -60,7 +61,7 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
         watched = WatchedContext(context, settings.write_seconds, None if method.is_chunked else hold)
         response = await behavior(request, cast(Context, watched))
         if response is not None:
-            size = size_of(response)
+            size = count_sent(response)
             hold.resize(hold.size_bytes + RESPONSE_COPIES * size)
             if size > TURN_BYTES:
                 await asyncio.sleep(0)  # other calls go on between the making of the response and its way to the wire
@@ -89,6 +90,7 @@ def _several(behavior: Behavior, room: Room) -> Behavior:
         pause = REFUSED_PAUSE_SECONDS
         try:
             response = await behavior(messages, context)
+            count_sent(response)
             pause = DONE_PAUSE_SECONDS
             return response
         except (DeadlineExceeded, asyncio.CancelledError):

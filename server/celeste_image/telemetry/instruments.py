@@ -81,8 +81,12 @@ RPC_DURATION = Histogram(
     CALL_SECONDS,
 )
 RPC_ACTIVE = Gauge("celeste.rpc.active", "", "Calls that are being handled", (METHOD,))
-RPC_RECEIVED = Counter("celeste.rpc.received", "By", "Size of the messages that callers sent", (METHOD,))
-RPC_SENT = Counter("celeste.rpc.sent", "By", "Size of the messages that callers were sent", (METHOD,))
+RPC_RECEIVED = Counter(
+    "celeste.rpc.received", "By", "Size of the messages that callers sent, counted when a call ends", (METHOD,)
+)
+RPC_SENT = Counter(
+    "celeste.rpc.sent", "By", "Size of the messages that callers were sent, counted when a call ends", (METHOD,)
+)
 RPC_ERRORS = Counter("celeste.rpc.errors", "", "Calls that failed, with those that were refused", (METHOD, REASON))
 
 # Providers

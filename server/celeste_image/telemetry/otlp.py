@@ -9,6 +9,9 @@ import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
+
+from celeste_image.core.secret import Secret, hide
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -48,6 +51,9 @@ def exports(signal: Signal, environment: Mapping[str, str]) -> bool:
                 text = "this server has grpc alone; set it to grpc, and the endpoint to the port for it, usually 4317"
                 raise ValueError(f"{each}: there is no protocol {protocol!r}: {text}")
             break
+    for each in (f"{own}HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        for header in _value(environment, each).split(","):
+            hide(Secret(unquote(header.partition("=")[2]).strip()))
     _check(own, environment)
     return True
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -14,10 +13,11 @@ from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, ProviderFailed
 from celeste_image.core.events import Analyzed, ComputeUsed
 from celeste_image.core.image import ImageInput
-from celeste_image.core.request import AnalysisKind, Analyze, Edit, Generate, ImageRequest, Upscale
+from celeste_image.core.request import AnalysisKind, Analyze, ImageRequest
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.core.textfile import read_text
 from celeste_image.imaging.pixels import Pixels
+from celeste_image.pipeline.content import texts_of
 from celeste_image.pipeline.safety.words import WordList, words_of
 from celeste_image.providers.base import Provider
 from celeste_image.providers.registry import Registry
@@ -101,7 +101,7 @@ class SafetyPolicy:
     def of_texts(self, request: ImageRequest) -> list[SafetyVerdict]:
         """Returns a verdict for each text and each word list with a term in it. Blocks, so call it in a thread."""
         found = []
-        for path, text in _texts(request):
+        for path, text in texts_of(request):
             words = words_of(text)
             for category, (action, terms) in self._words.items():
                 if terms.finds(words):
@@ -193,28 +193,3 @@ def _word_list(path: str, words: Sequence[str], files: Sequence[Path]) -> WordLi
         return WordList(terms)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _texts(request: ImageRequest) -> Iterator[tuple[str, str]]:
-    """Yields the texts of a request with their paths, except the negative prompt."""
-    match request:
-        case Generate() | Upscale():
-            yield "prompt", request.prompt
-        case Edit(edit=edit):
-            for part in fields(edit):  # type: ignore[arg-type]  # every edit is a dataclass
-                if isinstance(value := getattr(edit, part.name), str):
-                    yield f"{edit.field}.{part.name}", value
-    for name, options in request.options.provider_options.items():
-        yield from _strings(f'options.provider_options["{name}"]', options)
-
-
-def _strings(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    match value:
-        case str():
-            yield path, value
-        case Mapping():
-            for name, item in value.items():
-                yield from _strings(f"{path}.{name}", item)
-        case list() | tuple():
-            for index, item in enumerate(value):
-                yield from _strings(f"{path}[{index}]", item)

@@ -36,7 +36,7 @@ from celeste_image.config.files import Document, read_document
 from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
 from celeste_image.providers.catalog import contract_path
 
-__all__ = ["Overlay", "load_overlay", "overlaid"]
+__all__ = ["Overlay", "ids_in", "load_overlay", "overlaid"]
 
 MOST_CHARACTERS = 150
 FACTS = ("title", "summary", "max_count", "previews", "wire_id", "stage", "replacement")
@@ -136,6 +136,16 @@ def load_overlay(path: Path) -> Overlay:
         raise ConfigurationInvalid(found) from error
     overlay._document = document
     return overlay
+
+
+def ids_in(path: Path) -> frozenset[str] | None:
+    """Returns the ids in an overlay with mistakes; None if it can't be read."""
+    try:
+        entries = read_document(path, ".yaml").values.get("models")
+    except ConfigurationInvalid:
+        return None
+    listed = entries if isinstance(entries, list) else []
+    return frozenset(str(entry.get("id")) for entry in listed if isinstance(entry, dict))
 
 
 def overlaid(

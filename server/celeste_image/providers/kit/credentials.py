@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from celeste_image.config.references import FILE, read_secret, secret_of
-from celeste_image.core.secret import Secret
+from celeste_image.core.secret import Secret, hide
 
 __all__ = ["Credential", "Verdict", "form_problem"]
 
@@ -158,6 +158,7 @@ class Credential:
         text = text.strip()
         verdict, problem = form_problem(text, self._form)
         self._keys = [*self._keys[-1:], Secret(text)]
+        hide(self._keys[-1])
         self.problem = problem if text and verdict is Verdict.FAILED else ""
         if text and verdict is not Verdict.OK:
             log.warning("key", provider=self._provider, verdict=verdict.value, why=problem)
