@@ -42,6 +42,7 @@ from celeste_image.emulate.base import Refusal
 from celeste_image.providers.base import Tools
 from celeste_image.providers.registry import build_providers
 from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
+from celeste_image.telemetry import logs
 from celeste_image.telemetry.logs import configure_logs
 from celeste_image.v1 import ImageServiceStub, StreamRequest
 from celeste_image.wire.requests import request_to_operation
@@ -296,8 +297,9 @@ class Listening(logging.Handler):
 
 
 @pytest.fixture
-def debugging() -> Iterator[Any]:
-    """Has everything logged while the test runs."""
+def debugging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Has everything logged while the test runs, and no key hidden: nothing may try to log one."""
+    monkeypatch.setattr(logs, "without_secrets", lambda text: text)
     root, level = logging.getLogger(), logging.getLogger().level
     handlers: list[logging.Handler] = []
 

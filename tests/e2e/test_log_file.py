@@ -19,11 +19,11 @@ from celeste_image import v1
 CALLS, AT_A_TIME = 3000, 20
 
 
-def serve(folder: Path, **settings: object) -> "subprocess.Popen[bytes]":
+def serve(folder: Path, stderr: int = subprocess.DEVNULL, **settings: object) -> "subprocess.Popen[bytes]":
     """Starts a server with some settings of `[log]`, on a socket in the folder."""
     variables = {f"CELESTE_LOG__{name.upper()}": str(value) for name, value in settings.items()}
     command = [*CELESTE, "serve", "--listen", f"unix:{folder}/s.sock", "--store", "memory:///"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | variables, cwd=folder)
+    return subprocess.Popen(command, stderr=stderr, env=os.environ | variables, cwd=folder)
 
 
 async def called(folder: Path, count: int) -> int:
@@ -76,7 +76,7 @@ async def test_a_second_server_with_the_same_file_does_not_start(tmp_path: Path)
     other.mkdir()
     first = serve(tmp_path, file=log)
     await called(tmp_path, 1)
-    second = serve(other, file=log)
+    second = serve(other, subprocess.PIPE, file=log)
     _, said = await asyncio.to_thread(second.communicate, timeout=30)
     assert (second.returncode, b"another server writes to" in said, b"log.file" in said) == (2, True, True)
     first.send_signal(signal.SIGTERM)
@@ -86,7 +86,7 @@ async def test_a_second_server_with_the_same_file_does_not_start(tmp_path: Path)
 @pytest.mark.faults
 async def test_a_reader_of_standard_error_that_stops_holds_no_call_up(tmp_path: Path) -> None:
     """Nobody reads the pipe, which takes 64 KiB; the lines of these calls are ten times as many."""
-    server = serve(tmp_path)
+    server = serve(tmp_path, subprocess.PIPE)
     calls = await called(tmp_path, CALLS)
     reading = asyncio.create_task(asyncio.to_thread(server.communicate, timeout=30))
     server.send_signal(signal.SIGTERM)
