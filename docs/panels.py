@@ -93,9 +93,10 @@ async def panel(scraping: Prometheus, title: str, began: float) -> dict[str, Any
 
 
 def trace(spans: list[Told]) -> list[dict[str, Any]]:
-    """Returns the spans of the `Stream` call with most of them, in the order of a tree. Times are in ms."""
+    """Returns the spans of the `Stream` call to a vendor with most of them, in the order of a tree. Times are in ms."""
     roots = [span for span in spans if span.name == STREAM]
-    best = max((below(root, spans, 0) for root in roots), key=len)
+    trees = [below(root, spans, 0) for root in roots]
+    best = max((tree for tree in trees if any(span.name == "POST" for _, span in tree)), key=len)
     start = best[0][1].began
     return [
         {

@@ -114,7 +114,7 @@ import atexit, gc, sys
 from celeste_image.cli.main import main
 before = gc.get_stats()
 looked = lambda: sum(now["collections"] - then["collections"] for now, then in zip(gc.get_stats(), before))
-atexit.register(lambda: print(looked(), len(gc.get_objects())))
+atexit.register(lambda: print(looked(), gc.get_freeze_count() + len(gc.get_objects())))
 sys.argv = ["celeste", "serve", "--store", "ftp://nowhere"]
 main()
 """
