@@ -4,12 +4,13 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from tests.support.command import CELESTE
 
 from celeste_image.cli.main import celeste as cli
@@ -68,7 +69,7 @@ Config = Callable[..., Done]
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Config:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Config]:
     """Runs `celeste config` in an empty folder, without variables of ours."""
     monkeypatch.chdir(tmp_path)
     for name in [*os.environ]:
@@ -81,7 +82,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         out, err = capsys.readouterr()
         return Done(code, out, err)
 
-    return run
+    yield run
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("name", FILES)

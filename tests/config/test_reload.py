@@ -17,6 +17,7 @@ from celeste_image.client import AsyncClient
 from celeste_image.config import load
 from celeste_image.reload import Reloader
 from celeste_image.telemetry.instruments import CONFIG_RELOADS, INSTRUMENTS
+from celeste_image.telemetry.logs import configure_logs
 from celeste_image.telemetry.series import begin_recording, end_recording
 
 FIRST, SECOND, THIRD = ("sk-" + letter * 40 for letter in "abc")
@@ -104,6 +105,7 @@ async def test_keys_aliases_and_budgets_are_taken_over(write: Write, app: App, r
 
 
 async def test_the_log_is_taken_over(write: Write, reloader: Reloader, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("error", "console")
     try:
         write(START.replace('"error"', '"info"\nformat = "json"'))
         await reloader.reload()

@@ -267,9 +267,7 @@ async def test_a_server_shows_no_key_to_anybody(
         (4, ["providers", "check"], {"OPENAI_API_KEY": foreign.key}),
         (2, ["serve"], {"CELESTE_PROVIDERS__OPENAI": wrong}),
         (2, ["config", "check", "--set", f"providers.openai.kye={canaries['openai'].key}"], {}),
-        (0, ["config", "check"], {}),
-        (0, ["config", "show"], {}),
-        (0, ["config", "show", "--json"], {"OPENAI_API_KEY": foreign.key}),
+        (0, ["config", "show"], {"OPENAI_API_KEY": foreign.key}),
     ]
     done_all = await asyncio.gather(
         *(asyncio.to_thread(operated.command, *arguments, **more) for _, arguments, more in commands)
