@@ -1,7 +1,7 @@
 """Measures the gateway beside others, and prints tables with ratios.
 
     .venv/bin/python -m bench.speed short              # everything in short, in less than five minutes
-    .venv/bin/python -m bench.speed full               # everything, in about half an hour
+    .venv/bin/python -m bench.speed full               # everything, in about forty minutes
     .venv/bin/python -m bench.speed throughput --callers 1,16,64 --targets minimal,celeste
     .venv/bin/python -m bench.speed agree ONE.json OTHER.json
     .venv/bin/python -m bench.speed page RESULTS.json  # writes the tables into docs/performance.md
@@ -100,7 +100,7 @@ def arguments() -> argparse.ArgumentParser:
 
     everyone = tuple(TARGETS)
     command("short", "everything in short, in less than five minutes", None)
-    command("full", "everything, in about half an hour", None)
+    command("full", "everything, in about forty minutes", None)
     at_once = {"sizes": BOTH, "callers": (64,), "rounds": 3, "seconds": 3.0}
     command("throughput", "requests a second, and CPU time", throughput.measure, targets=everyone, **at_once)
     small = at_once | {"sizes": ("small",)}

@@ -79,6 +79,14 @@ class Artifacts(v1.ArtifactServiceServicer):
             offset += len(chunk)
 
 
+async def serve(server: grpc.aio.Server, port: int) -> None:
+    """Listens on a port, 0 for any, prints it, and serves without end."""
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    print(port, flush=True)
+    await server.wait_for_termination()
+
+
 async def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--port", type=int, default=0)
@@ -87,10 +95,7 @@ async def main() -> None:
     server = grpc.aio.server()
     v1.add_ImageServiceServicer_to_server(Images(client(chosen.provider)), server)
     v1.add_ArtifactServiceServicer_to_server(Artifacts(), server)
-    port = server.add_insecure_port(f"127.0.0.1:{chosen.port}")
-    await server.start()
-    print(port, flush=True)
-    await server.wait_for_termination()
+    await serve(server, chosen.port)
 
 
 if __name__ == "__main__":

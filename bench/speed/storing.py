@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
-from bench.speed.minimal import Artifacts
+from bench.speed.minimal import Artifacts, serve
 
 from celeste_image import v1
 
@@ -64,10 +64,7 @@ async def main() -> None:
     chosen = arguments.parse_args()
     server = grpc.aio.server()
     v1.add_ArtifactServiceServicer_to_server(Stored(chosen.folder), server)
-    port = server.add_insecure_port(f"127.0.0.1:{chosen.port}")
-    await server.start()
-    print(port, flush=True)
-    await server.wait_for_termination()
+    await serve(server, chosen.port)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,14 @@ def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
 
 def request_id_of(message: Any) -> str:
     """Returns the id of a request in lower case, or a new one when the request has none or an invalid one."""
-    given = getattr(message, "request_id", "")
-    if not given:
-        return str(uuid.uuid4())
+    given: str = getattr(message, "request_id", "")
+    return given.lower() if given and _is_id(given) else str(uuid.uuid4())
+
+
+def _is_id(text: str) -> bool:
+    """Returns whether a text is the usual form of a UUID other than zero."""
     try:
-        id_ = uuid.UUID(given)
+        id_ = uuid.UUID(text)
     except ValueError:
-        id_ = uuid.UUID(int=0)
-    return given.lower() if id_.int and len(given) == len(str(id_)) else str(uuid.uuid4())
+        return False
+    return id_.int != 0 and len(text) == len(str(id_))
