@@ -1,5 +1,6 @@
 import fcntl
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -31,6 +32,11 @@ def all_pulled(pulled: Callable[[str], Path]) -> None:
     """All weights that tests use."""
     for model in WEIGHTS:
         pulled(model)
+
+
+def pytest_configure() -> None:
+    """Undoes nohup: the servers of tests would ignore SIGHUP, too."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

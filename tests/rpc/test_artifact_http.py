@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -12,9 +12,11 @@ import pytest_asyncio
 from google.api.httpbody_pb2 import HttpBody
 from tests.support import pictures
 from tests.support.servers import Running, running
+from tests.support.stores import OWNER
 from tests.support.waiting import until
 
 from celeste_image.core.errors import CelesteError
+from celeste_image.rpc.transfers import Transfers
 from celeste_image.v1 import (
     Artifact,
     ArtifactHttpServiceStub,
@@ -155,6 +157,26 @@ async def test_a_body_that_is_cut_is_no_artifact_and_its_bytes_stay(
         request.chunk.offset, request.chunk.data = 2 * MIB, data[2 * MIB :]
         assert (await artifacts.WriteArtifactChunk(request)).artifact.name == name_of(data)
     assert (await download(stub, name_of(data)))[1] == data
+
+
+async def test_a_body_whose_cut_shows_late_keeps_its_bytes(server: Running) -> None:
+    data = random.Random(8).randbytes(MIB)
+    name = name_of(data)
+    ended = asyncio.Event()
+
+    async def cut() -> AsyncGenerator[tuple[int, bytes]]:
+        yield 0, data[:-1]
+        ended.set()
+
+    transfers = Transfers(server.app.store, server.app.guard.limits)
+    writing = asyncio.create_task(transfers.write(OWNER, name, None, cut()))
+    async with asyncio.timeout(10):
+        await ended.wait()
+    await asyncio.wait([writing], timeout=0.1)  # its digest is known by now
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert await server.app.store.committed(OWNER, name) == (len(data) - 1, None)
 
 
 async def test_two_bodies_at_once_make_one_artifact(stub: ArtifactHttpServiceStub, server: Running) -> None:

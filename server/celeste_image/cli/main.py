@@ -4,6 +4,7 @@ Paths of images go to standard output, everything else to standard error.
 """
 
 import gc
+import os
 import re
 import shlex
 import sys
@@ -102,6 +103,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Those after the name `celeste`; None means this process's own.
     """
+    # gRPC reads this when it is imported. Its handlers of forks start its threads again in a process that is about to
+    # become a worker, which now and then ended it with SIGSEGV. No fork of ours uses what gRPC had.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     gc.set_threshold(YOUNG_OBJECTS)
     prepare_streams()
     try:

@@ -34,10 +34,9 @@ def connect(address: str | None) -> Client:
 def _may_fork() -> bool:
     """Returns whether a fork has all that it needs: no other thread of this process may hold a lock.
 
-    System libraries of macOS do not bear a fork. `GRPC_ENABLE_FORK_SUPPORT` makes gRPC watch forks, which the server
-    does not want for those of its workers.
+    System libraries of macOS do not bear a fork.
     """
-    if sys.platform != "linux" or "GRPC_ENABLE_FORK_SUPPORT" in os.environ or threading.active_count() > 1:
+    if sys.platform != "linux" or threading.active_count() > 1:
         return False
     try:
         return len(os.listdir("/proc/self/task")) == 1  # threads that Python did not start

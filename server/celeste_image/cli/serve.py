@@ -38,8 +38,6 @@ def command(
     """
     if folder:
         end_with_client(folder)
-    # Workers start by fork with an immediate exec. gRPC's fork handlers would only delay this and log warnings.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     # Pydantic would read the files of every installed package to find plugins, and run those that it finds.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     for name in CONSOLES:

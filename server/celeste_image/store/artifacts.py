@@ -209,11 +209,14 @@ class ArtifactStore:
         await self._uploads.write(upload, size_bytes, offset, data)
 
     @observed("finish")
-    async def finish(self, owner: str, name: str, size_bytes: int, upload: Upload) -> Artifact:
+    async def finish(
+        self, owner: str, name: str, size_bytes: int, upload: Upload, doubt_seconds: float = 0.0
+    ) -> Artifact:
         """Stores a complete upload durably and returns its artifact.
 
         Raises:
-            DigestMismatch: The bytes do not match the digest in the name, or the size; they are discarded.
+            DigestMismatch: The bytes do not match the digest in the name, or the size; they are discarded, after
+                `doubt_seconds` in which the caller may still be cancelled.
             InvalidRequest: Another writer's bytes were wrong, so all bytes were discarded.
             StorageFull: The store has no room; the upload stays.
             StorageUnavailable: The store can't be written; the upload stays.
@@ -222,7 +225,7 @@ class ArtifactStore:
         async with upload.lock:
             if upload.done:  # another writer finished it
                 return await self._find(owner, name)
-            head = await self._uploads.check(upload, sha256, size_bytes)
+            head = await self._uploads.check(upload, sha256, size_bytes, doubt_seconds)
             try:
                 now = self._ages.now()
                 entry = Entry(sha256, media_type(head), size_bytes, 0, 0, now, now)

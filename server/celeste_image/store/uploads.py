@@ -127,8 +127,14 @@ class Uploads(ABC, Generic[U]):
                 with file_failures():
                     await in_thread(upload.append, new)
 
-    async def check(self, upload: U, sha256: str, size_bytes: int) -> bytes:
+    async def check(self, upload: U, sha256: str, size_bytes: int, doubt_seconds: float) -> bytes:
         """Returns the first 16 bytes of a complete upload after checking its digest. The caller holds the lock.
+
+        Args:
+            upload: The upload.
+            sha256: Its digest.
+            size_bytes: Its size.
+            doubt_seconds: How long wrong bytes stay, in which a cancellation may still say that they are only a part.
 
         Raises:
             InvalidRequest: Another writer's bytes were wrong, so all bytes were discarded.
@@ -143,6 +149,7 @@ class Uploads(ABC, Generic[U]):
             if found == sha256 and upload.size == size_bytes:
                 return head
             size = upload.size
+            await asyncio.sleep(doubt_seconds)
             await in_thread(upload.discard)
         if found != sha256:
             raise DigestMismatch.at("name", f"does not match the bytes, which are {artifact_name(found)}")
