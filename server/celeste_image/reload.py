@@ -24,7 +24,7 @@ log = structlog.get_logger("celeste_image.reload")
 
 LIVE = re.compile(
     r"log\.(level|format|levels(\..+)?)|defaults\..+|aliases\..+|catalog\.allow_unknown|providers\.[^.]+\.key(_file)?"
-    r"|server\.(budget_bytes|stream_budget_bytes|budget_wait_seconds|drain_seconds)"
+    r"|server\.(budget_bytes|stream_budget_bytes|budget_wait_seconds|drain_seconds|notice_seconds)"
 )
 """Settings that a reload takes over; keys of vendors only."""
 

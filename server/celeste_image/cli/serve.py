@@ -20,7 +20,9 @@ __all__ = ["command"]
 CONSOLES = ("rich", "pygments")
 """Packages that structlog and httpx import, where they are installed, for consoles that a server does not have."""
 LAST_LINES_SECONDS = 1.0
-"""Time for the log at a second signal."""
+"""Time for the log at an end that is not orderly."""
+HURRY_SECONDS = 2.0
+"""Time for the orderly end from a second signal on."""
 
 
 @click.command(name="serve")
@@ -79,7 +81,7 @@ def command(
     forget_environment()  # the providers and the store have their keys
 
     def exit_now() -> None:
-        """Exits at a second signal; workers end with their parent."""
+        """Exits without an orderly end; workers end with their parent."""
         logs.close(LAST_LINES_SECONDS)
         os._exit(1)
 
@@ -100,16 +102,32 @@ def command(
                 reloaders.append(Reloader(app, again, environment))
             if not stopping.is_set():
                 await reloaders[0].reload()
+                await server.health.look()
 
-        signals = [signal.SIGINT, signal.SIGTERM]
-        for number in signals:
-            loop.add_signal_handler(number, stopping.set)
+        told: list[int] = []
+
+        def heed(number: int) -> None:
+            """Ends the server: in order at the first signal, soon at the second, at once at the third."""
+            told.append(number)
+            match len(told):
+                case 1:
+                    stopping.set()
+                case 2:
+                    server.hurry()
+                    loop.call_later(HURRY_SECONDS, exit_now)
+                case _:
+                    exit_now()
+
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, heed, each)
         HangUp(reload, stopping.set, only_stops=bool(folder))
         try:
             await app.workers.check()
             facts = {}
             if metrics and (endpoint := await metrics.start()):
                 facts["metrics"] = f"http://{endpoint}/metrics"
+            if settings.admin.listen and not folder:
+                facts["admin"] = await server.start_admin(settings.admin.listen)
             addresses = await server.start(settings.server.listen)
         except (NotSealed, OSError) as error:
             log.error("start", error=str(error))
@@ -122,12 +140,13 @@ def command(
         await stopping.wait()
         always.cancel()
         await asyncio.gather(always, return_exceptions=True)  # or asyncio would log a traceback
-        log.info("stopping")
-        for number in signals:
-            loop.add_signal_handler(number, exit_now)
-        await server.stop((reloaders[0] if reloaders else app).settings.server.drain_seconds)
+        last = (reloaders[0] if reloaders else app).settings.server
+        # Load balancers look after servers that a supervisor ends, not after those of a terminal.
+        notice_seconds = last.notice_seconds if told[:1] == [signal.SIGTERM] else 0.0
+        log.info("stopping", notice_seconds=notice_seconds, drain_seconds=last.drain_seconds)
+        await server.stop(last.drain_seconds, notice_seconds)
         log.info("stopped")
-        return 0
+        return min(len(told) - 1, 1) if told else 0
 
     try:
         if sys.platform == "win32":

@@ -28,6 +28,7 @@ from celeste_image.core.request import OperationKind, OutputMetadata
 from celeste_image.core.secret import Secret, hide
 
 __all__ = [
+    "AdminSettings",
     "ImageRule",
     "ImageSettings",
     "LogSettings",
@@ -99,8 +100,14 @@ class ServerSettings(Section):
     concurrent_streams: Annotated[int, Field(ge=1)] = 100
     """Concurrent calls per connection. Times the connections, it is the only bound of the calls that gRPC keeps
     until the server takes them, at most 100 KiB each with the first 64 KiB of the request."""
-    drain_seconds: Annotated[float, Field(ge=0)] = 30
-    """Time for running calls to finish after SIGTERM."""
+    connection_age_seconds: Annotated[float, Field(ge=0)] = 600
+    """Age from which a connection takes no new calls, so that its client connects again, perhaps to a newer server.
+    Running calls go on. gRPC adds or takes up to a tenth; 0 means any age."""
+    notice_seconds: Annotated[float, Field(ge=0)] = 5
+    """Time after SIGTERM in which the server says NOT_SERVING and still takes calls, for load balancers to notice.
+    A part of `drain_seconds`."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 60
+    """Time for running calls to finish after SIGTERM. Then they are cancelled with UNAVAILABLE."""
     budget_bytes: Annotated[int, Field(ge=MIB)] = 512 * MIB
     """Total memory of all calls: requests, images in flight, and responses until they are read."""
     stream_budget_bytes: Annotated[int, Field(ge=4 * MIB)] = 256 * MIB
@@ -139,6 +146,8 @@ class StoreSettings(Section):
     """Most bytes of a store in memory."""
     reserve_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
     """Room that must remain on a disk, or of `memory_bytes`; with less, nothing is stored and no work begins."""
+    ready_percent: Annotated[float, Field(ge=0, le=100)] = 5
+    """Room of the disk, or of `memory_bytes`, that must be free for the server to be ready for new calls."""
     sweep_minutes: Annotated[float, Field(gt=0)] = 10
     """How often expired artifacts, bytes without an owner and idle uploads are removed."""
 
@@ -292,12 +301,24 @@ def _host_and_port(address: str) -> str:
     return address
 
 
+def _admin(address: str) -> str:
+    return _listenable([address])[0] if address else ""
+
+
 class MetricsSettings(Section):
     """`[metrics]`: metrics for Prometheus. OpenTelemetry's variables switch on their export by OTLP: see metrics.md."""
 
     listen: Annotated[str, AfterValidator(_host_and_port)] = ""
     """Address of the endpoint `/metrics` of this process, such as `127.0.0.1:9464`, which has no password. With port 0
     the system chooses; the log has the port. Empty means that there is none."""
+
+
+class AdminSettings(Section):
+    """`[admin]`: the gRPC listener for operators, with health and channelz."""
+
+    listen: Annotated[str, AfterValidator(_admin)] = ""
+    """Address, `host:port` or `unix:PATH`, such as `127.0.0.1:50052`. It has neither TLS nor keys, and channelz tells
+    who is connected. With port 0 the system chooses; the log has the port. Empty means that there is none."""
 
 
 class TracesSettings(Section):
@@ -319,6 +340,7 @@ class Settings(BaseModel):
     safety: SafetySettings = SafetySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    admin: AdminSettings = AdminSettings()
     traces: TracesSettings = TracesSettings()
     sandbox: SandboxSettings = SandboxSettings()
     catalog: CatalogSettings = CatalogSettings()

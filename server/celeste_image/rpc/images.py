@@ -13,6 +13,7 @@ from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
 from celeste_image.rpc.identity import caller_of, request_id_of
+from celeste_image.rpc.running_calls import RunningCalls
 from celeste_image.rpc.validate import check_message, unknown_fields
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
 from celeste_image.wire.encoded import completed_bytes, response_bytes
@@ -32,11 +33,13 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
     Args:
         run: The pipeline.
         call_seconds: Deadline of a call whose caller sets none.
+        calls: The running calls of the server, which end with it.
     """
 
-    def __init__(self, run: Run, call_seconds: float) -> None:
+    def __init__(self, run: Run, call_seconds: float, calls: RunningCalls) -> None:
         self._run = run
         self._call_seconds = call_seconds
+        self._calls = calls
 
     async def Generate(self, request: operation_pb2.GenerateRequest, context: Context) -> Any:
         """Generates images from words."""
@@ -117,14 +120,22 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     @asynccontextmanager
     async def _in_time(self, context: Context) -> AsyncGenerator[None, None]:
-        """Ends a call without a deadline after `call_seconds`; gRPC ends the others. Raises DeadlineExceeded."""
+        """Ends a call with the server, and one without a deadline after `call_seconds`; gRPC ends the others.
+
+        Raises:
+            DeadlineExceeded: The call took too long.
+            ServerUnavailable: The server stops.
+        """
         seconds = self._call_seconds if context.time_remaining() is None else None
         try:
             async with asyncio.timeout(seconds) as limit:
-                yield
+                with self._calls.ended_by(limit):
+                    yield
         except TimeoutError as error:
             if not limit.expired():
                 raise
+            if self._calls.is_over:
+                raise self._calls.ended() from error
             text = f"the call took longer than {seconds:g} s; set a deadline for a longer one"
             raise DeadlineExceeded(text) from error
 

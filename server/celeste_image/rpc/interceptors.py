@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from celeste_image.rpc.observe import count_unknown, observing
-from celeste_image.rpc.outcome import ending, logging, reporting
+from celeste_image.rpc.outcome import ending, logging, reporting, stoppable
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.receive import receiving
 from celeste_image.rpc.traffic import counted
@@ -20,6 +20,7 @@ CHUNKED = ("DownloadArtifact", "ReadArtifact", "UploadArtifact", "WriteArtifact"
 def wrapped(behavior: Behavior, method: Method, room: Room) -> Behavior:
     """Returns a behavior inside all wrappers. Innermost first; a call passes the last line first."""
     behavior = receiving(behavior, method, room)  # memory, then the request
+    behavior = stoppable(behavior, room)  # the end of the server ends it
     behavior = reporting(behavior)  # errors become statuses
     behavior = logging(behavior, method, room)  # one line per call
     if room.is_observed:

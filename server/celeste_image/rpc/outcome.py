@@ -1,5 +1,6 @@
 """Outcomes of calls: errors become statuses, each call becomes one line in the access log, and a call ends in time."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -16,12 +17,29 @@ from celeste_image.telemetry.trace_context import read_context
 from celeste_image.telemetry.tracing import current
 from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
-__all__ = ["ending", "logging", "reporting"]
+__all__ = ["ending", "logging", "reporting", "stoppable"]
 
 log = structlog.get_logger("celeste_image.rpc")
 
 TELL_SECONDS = 1.0
 """Time for a slow reader that reads again, to learn why its call ended."""
+
+
+def stoppable(behavior: Behavior, room: Room) -> Behavior:
+    """Ends a call that outlasts the drain of the server. Raises ServerUnavailable then."""
+    calls = room.calls
+
+    async def stopped(request: Any, context: Context) -> Any:
+        try:
+            async with asyncio.timeout(None) as limit:
+                with calls.ended_by(limit):
+                    return await behavior(request, context)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise calls.ended() from None
+
+    return stopped
 
 
 def reporting(behavior: Behavior) -> Behavior:

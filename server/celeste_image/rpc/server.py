@@ -1,20 +1,23 @@
-"""Server: the gRPC listener, with the limits that gRPC leaves open by default."""
+"""Server: the gRPC listener, its start and its orderly end."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 
 from celeste_image.app import App
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
+from celeste_image.rpc.health import Health
+from celeste_image.rpc.http2 import server_options
 from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
@@ -30,6 +33,9 @@ from celeste_image.v1 import (
     model_service_pb2_grpc,
 )
 
+if TYPE_CHECKING:
+    from celeste_image.rpc.admin import Admin
+
 __all__ = ["Server"]
 
 log = structlog.get_logger("celeste_image.server")
@@ -37,12 +43,9 @@ log = structlog.get_logger("celeste_image.server")
 SERVICES = tuple(
     f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService")
 )
-PENDING_CALLS, PENDING_SECONDS = 1 << 20, 1 << 20
-"""Calls that gRPC keeps until this server takes them, and how long. Practically no limits: by default gRPC cancels some
-of more than 1,000 calls, and all that are older than 30 s, without a word to the caller or in the log. The queues and
-budgets of this server refuse calls, with both."""
-GOAWAY_SECONDS = 1.0
-"""Time between NOT_SERVING and the refusal of new calls, for load balancers to notice."""
+TELL_SECONDS = 3.0
+"""Longest wait until the calls that are cancelled at the end of a drain have told their callers."""
+FOREVER = float(1 << 30)
 
 
 class Server:
@@ -52,29 +55,13 @@ class Server:
         settings = app.settings.server
         self._app = app
         room = Room(app.budget, app.chunks, settings, tracer=app.tracer, is_observed=app.is_observed)
+        self._calls = room.calls
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
             compression=grpc.Compression.NoCompression,
-            options=[
-                ("grpc.max_receive_message_length", settings.request_bytes),
-                ("grpc.max_concurrent_streams", settings.concurrent_streams),
-                ("grpc.server.max_pending_requests", PENDING_CALLS),
-                ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
-                ("grpc.server_max_unrequested_time_in_server", PENDING_SECONDS),
-                ("grpc.max_metadata_size", 8 << 10),
-                ("grpc.absolute_max_metadata_size", 16 << 10),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.http2.max_ping_strikes", 2),
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.max_connection_idle_ms", 60_000),
-                ("grpc.server_handshake_timeout_ms", 5_000),
-                # BDP probing grows the windows until whole requests arrive before a handler can refuse them.
-                ("grpc.http2.bdp_probe", 0),
-                ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake and fails
-            ],
+            options=server_options(settings, channelz=bool(app.settings.admin.listen)),
         )
-        images = ImageServicer(app.run, settings.call_seconds)
+        images = ImageServicer(app.run, settings.call_seconds, room.calls)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
         transfers = Transfers(app.store, app.guard.limits)
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(transfers), self._server)
@@ -83,10 +70,12 @@ class Server:
         )
         models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
-        self._sweeping: asyncio.Task[None] | None = None
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.health = Health(app, SERVICES)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._server)
         add_reflection((*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES), self._server)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._admin: Admin | None = None
+        self._hurry = asyncio.Event()
 
     async def start(self, addresses: Sequence[str]) -> list[str]:
         """Listens and returns the addresses. A port 0 becomes the port that the system chose.
@@ -105,26 +94,69 @@ class Server:
                 why = "it is in use, is not of this machine, or this user may not listen there"
                 raise OSError(f"can't listen on {address}: {why}") from error
             bound.append(address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}")
+        await self.health.begin()
         await self._server.start()
-        self._sweeping = asyncio.create_task(sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60))
-        for name in ("", *SERVICES):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        for name in self._app.registry.providers:
-            usable = self._app.registry.configured(name)
-            status = health_pb2.HealthCheckResponse.SERVING if usable else health_pb2.HealthCheckResponse.NOT_SERVING
-            await self._health.set(f"providers/{name}", status)
+        sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
+        self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
         return bound
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Reports NOT_SERVING, waits up to the grace period for running calls, cancels the rest, and closes the app."""
-        await self._health.enter_graceful_shutdown()
-        if grace_seconds:
-            await asyncio.sleep(min(GOAWAY_SECONDS, grace_seconds))
-        await self._server.stop(grace_seconds)
-        if self._sweeping:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
+    async def start_admin(self, address: str) -> str:
+        """Starts the listener for operators, and returns its address. Call it before `start`.
+
+        Raises:
+            OSError: The server cannot listen on the address.
+        """
+        from celeste_image.rpc.admin import Admin  # late: few servers have one
+
+        self._admin = Admin(self.health)
+        return await asyncio.to_thread(self._admin.start, address)
+
+    def hurry(self) -> None:
+        """Has a `stop` that is under way pass its marks at once."""
+        self._hurry.set()
+
+    async def stop(self, drain_seconds: float, notice_seconds: float = 0.0) -> None:
+        """Ends the server in order, and closes the app.
+
+        | after | what happens |
+        | --- | --- |
+        | 0 s | NOT_SERVING, except of the liveness; new calls are still taken |
+        | `notice_seconds` | no new connection and no new call (GOAWAY); running calls go on |
+        | `drain_seconds`, or once no call runs | the rest is cancelled, and fails with SERVER_UNAVAILABLE |
+        | `TELL_SECONDS` later at most | the connections are closed, then the parts of the server |
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + drain_seconds
+        await self.health.stop()
+        await self._unless_hurried(asyncio.sleep(min(notice_seconds, drain_seconds)))
+        # gRPC would wait for streams of health and reflection, which may last for ever, and cut calls without a word.
+        stopping = asyncio.create_task(self._server.stop(FOREVER))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await self._unless_hurried(self._calls.idle())
+        if cancelled := self._calls.end():
+            log.warning("calls cancelled", calls=cancelled)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TELL_SECONDS):
+                    await self._calls.idle()
+        await self._server.stop(None)
+        await stopping
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.health.close()
+        if self._admin:
+            await asyncio.to_thread(self._admin.stop)
         await self._app.close()
+
+    async def _unless_hurried(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Waits for something, or for `hurry`."""
+        tasks = [asyncio.create_task(waiting), asyncio.create_task(self._hurry.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 def _allow_files() -> None:

@@ -13,6 +13,7 @@ from google.rpc import status_pb2
 from celeste_image.admission import ByteBudget
 from celeste_image.config import ServerSettings
 from celeste_image.rpc.refusals import Refusals
+from celeste_image.rpc.running_calls import RunningCalls
 from celeste_image.telemetry.tracing import Tracer
 
 __all__ = ["Behavior", "Context", "Failure", "Method", "Room", "size_of"]
@@ -50,6 +51,7 @@ class Room:
             cannot block each other.
         settings: Settings of the server.
         refusals: Counts the calls that find no room.
+        calls: The running calls.
         tracer: Makes the span of each call; None without traces.
         is_observed: Whether traces or metrics are on.
     """
@@ -58,6 +60,7 @@ class Room:
     chunks: ByteBudget
     settings: ServerSettings
     refusals: Refusals = field(default_factory=Refusals)
+    calls: RunningCalls = field(default_factory=RunningCalls)
     tracer: Tracer | None = None
     is_observed: bool = False
 

@@ -68,9 +68,22 @@ class ArtifactStore:
         free = self._backend.free_bytes()
         return None if free is None else max(0, free - self._reserve_bytes)
 
-    async def check_room(self) -> None:
-        """Raises StorageFull or StorageUnavailable when nothing can be stored. Call it before paid work."""
-        await self._backend.check_room(self._reserve_bytes)
+    def free_share(self) -> float | None:
+        """Returns the free part of the disk or of a store in memory, 0.0 to 1.0; None if the store can't tell."""
+        return self._backend.free_share()
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the store is on this machine."""
+        return not self._backend.far
+
+    async def check_room(self, *, by_writing: bool = False) -> None:
+        """Raises StorageFull or StorageUnavailable when nothing can be stored. Call it before paid work.
+
+        Args:
+            by_writing: Whether to try it by a small write, unless the store is in memory.
+        """
+        await self._backend.check_room(self._reserve_bytes, by_writing=by_writing)
 
     @observed("put")
     async def put(

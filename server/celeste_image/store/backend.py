@@ -20,6 +20,7 @@ from celeste_image.store.files import (
     failed,
     file_failures,
     free_bytes,
+    free_share,
     full,
     in_thread,
     staged,
@@ -73,17 +74,23 @@ class Backend:
             return free_bytes(self.folder)
         return self.objects.free_bytes if isinstance(self.objects, MemoryObjects) else None
 
-    async def check_room(self, reserve_bytes: int) -> None:
+    def free_share(self) -> float | None:
+        """Returns the free part of the disk or of a store in memory, 0.0 to 1.0; None if it is not known."""
+        if self.folder:
+            return free_share(self.folder)
+        return self.objects.free_bytes / self.objects.most_bytes if isinstance(self.objects, MemoryObjects) else None
+
+    async def check_room(self, reserve_bytes: int, *, by_writing: bool = False) -> None:
         """Raises StorageFull or StorageUnavailable when nothing can be stored.
 
         Costs a few microseconds. After a failure it also writes a small object, to find out whether the store has
-        recovered.
+        recovered; with `by_writing` always, unless the store is in memory.
         """
         if self.folder:
             check_room(self.folder, reserve_bytes)
         if isinstance(self.objects, MemoryObjects) and self.objects.free_bytes < reserve_bytes:
             raise full()
-        if self.failing:
+        if self.failing or (by_writing and not isinstance(self.objects, MemoryObjects)):
             if self.database:
                 await self.write_rows(probe)
             await self.put("probe", PROBE)

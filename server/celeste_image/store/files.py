@@ -24,6 +24,7 @@ __all__ = [
     "file_failures",
     "flush",
     "free_bytes",
+    "free_share",
     "full",
     "in_thread",
     "make_folder",
@@ -112,6 +113,16 @@ def free_bytes(folder: Path) -> int | None:
     except OSError:
         return None
     return disk.f_bavail * disk.f_frsize
+
+
+def free_share(folder: Path) -> float | None:
+    """Returns the free part of a folder's disk, 0.0 to 1.0, as `df` counts it; None if it can't be asked."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    usable = disk.f_blocks - disk.f_bfree + disk.f_bavail  # some blocks are for root alone
+    return disk.f_bavail / usable if usable else None
 
 
 def make_folder(folder: Path) -> None:

@@ -43,6 +43,7 @@ class MemoryObjects:
     """
 
     def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
         self._free_bytes = most_bytes
         self._counting = threading.Lock()  # uploads grow in threads
         self._objects: dict[str, _Object] = {}
