@@ -1,4 +1,4 @@
-"""gRPC calls in raw HTTP/2 frames: a client that never reads, or that sends half of a request."""
+"""gRPC calls in raw HTTP/2 frames: a client that never reads, that sends half of a request, or that attacks."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,9 @@ from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
-DATA, HEADERS, RESET, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
+DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -17,18 +18,49 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 def header(name: bytes, value: bytes) -> bytes:
     """Returns a header as an HPACK literal without indexing or compression (RFC 7541, 6.2.2)."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    return b"\0" + _length(name) + name + _length(value) + value
+
+
+def _length(text: bytes) -> bytes:
+    """Returns a length as HPACK's integer with a prefix of 7 bits (RFC 7541, 5.1)."""
+    rest = len(text) - 127
+    if rest < 0:
+        return bytes([len(text)])
+    encoded = b"\x7f"
+    while rest >= 128:
+        encoded, rest = encoded + bytes([rest % 128 | 128]), rest // 128
+    return encoded + bytes([rest])
+
+
+def call_headers(method: str, *more: tuple[bytes, bytes]) -> bytes:
+    """Returns the header block of a call."""
+    pairs = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", method.encode()), (b":authority", b"a"))
+    pairs += ((b"te", b"trailers"), (b"content-type", b"application/grpc"), *more)
+    return b"".join(header(*pair) for pair in pairs)
 
 
 class RawCalls:
     """A connection whose calls receive `window` bytes each, and more only after `read`.
 
-    Of each call: bytes `received`, bytes that the server `granted` beyond its first window, `trailers`, whether it is
-    `over`. It does not keep to the server's window itself.
+    Of each call: bytes `received`, bytes that the server `granted` beyond its first window, `trailers`, the code of its
+    `resets`, whether it is `over`. Of the connection: the server's `settings`, the code and words of its `goaway`, the
+    pings that the server sent and whether it is `closed`. It does not keep to the server's window itself.
+
+    Args:
+        address: Of the server.
+        window: Bytes that the server may send of each call.
+        answers_pings: Whether pings of the server are answered.
     """
 
-    def __init__(self, address: str, window: int) -> None:
+    def __init__(self, address: str, window: int = 1 << 16, *, answers_pings: bool = True) -> None:
         self._address = address
+        self._answers_pings = answers_pings
+        self.settings: dict[int, int] = {}
+        self.settled = asyncio.Event()
+        self.goaway: tuple[int, bytes] | None = None
+        self.pings = 0
+        self.closed = asyncio.Event()
+        self.resets: dict[int, int] = {}
         self._window = window
         self.received: defaultdict[int, int] = defaultdict(int)
         self.granted: defaultdict[int, int] = defaultdict(int)
@@ -40,7 +72,7 @@ class RawCalls:
         host, _, port = self._address.rpartition(":")
         self._reader, self._writer = await asyncio.open_connection(host, int(port))
         settings = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, self._window))
-        self._writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+        self._writer.write(PREFACE + settings)
         self._writer.write(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
         self._task = asyncio.create_task(self._run())
         return self
@@ -57,9 +89,7 @@ class RawCalls:
     def call(self, method: str, message: bytes | None = b"", announced: int | None = None) -> int:
         """Begins a call and returns its number. `message` None sends none; `announced` states another length."""
         stream, self._next = self._next, self._next + 2
-        headers = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", method.encode()), (b":authority", b"a"))
-        headers += ((b"te", b"trailers"), (b"content-type", b"application/grpc"))
-        self._writer.write(frame(HEADERS, END_HEADERS, stream, b"".join(header(*pair) for pair in headers)))
+        self._writer.write(frame(HEADERS, END_HEADERS, stream, call_headers(method)))
         if message is not None:
             data = b"\0" + struct.pack(">I", len(message) if announced is None else announced) + message
             for start in range(0, len(data), 16384):
@@ -71,6 +101,16 @@ class RawCalls:
         """Lets the server send `size` more bytes."""
         self._writer.write(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size)))
 
+    def reset(self, stream: int) -> None:
+        """Gives a call up."""
+        self._writer.write(frame(RESET, 0, stream, struct.pack(">I", 8)))
+
+    async def send(self, frames: bytes) -> None:
+        """Sends frames as they are; returns early if the server has closed the connection."""
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(frames)
+            await self._writer.drain()
+
     async def _run(self) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
@@ -81,10 +121,21 @@ class RawCalls:
                     self.received[stream] += len(payload)
                 elif kind == WINDOW_UPDATE:
                     self.granted[stream] += int.from_bytes(payload)
-                elif kind in (SETTINGS, PING) and not flags & ACK:
-                    self._writer.write(frame(kind, ACK, 0, payload if kind == PING else b""))
+                elif kind == SETTINGS and not flags & ACK:
+                    pairs = struct.iter_unpack(">HI", payload)
+                    self.settings |= dict(pairs)
+                    self.settled.set()
+                    self._writer.write(frame(SETTINGS, ACK, 0))
+                elif kind == PING and not flags & ACK:
+                    self.pings += 1
+                    if self._answers_pings:
+                        self._writer.write(frame(PING, ACK, 0, payload))
+                elif kind == GOAWAY:
+                    self.goaway = int.from_bytes(payload[4:8]), payload[8:]
                 elif kind == HEADERS and flags & END_STREAM:
                     self.trailers[stream] = payload
                     self.over[stream].set()
                 elif kind == RESET:
+                    self.resets[stream] = int.from_bytes(payload)
                     self.over[stream].set()
+        self.closed.set()

@@ -21,7 +21,8 @@ PING_STRIKES: Final = 2
 """A client that sends pings more often than each PING_SECONDS loses its connection after this many warnings."""
 KEEPALIVE_SECONDS: Final = 30.0
 KEEPALIVE_ANSWER_SECONDS: Final = 10.0
-"""The server pings a silent connection, and closes it without an answer: its peer is gone."""
+"""The server pings a silent connection with calls, and closes it without an answer: its peer is gone. In gRPC 1.85
+`keepalive_timeout` alone does nothing: `ping_timeout` decides, a minute by default."""
 IDLE_SECONDS: Final = 60.0
 """A connection without calls is closed after this time."""
 HANDSHAKE_SECONDS: Final = 5.0
@@ -40,6 +41,7 @@ def base_options(streams: int) -> list[Option]:
         ("grpc.http2.max_ping_strikes", PING_STRIKES),
         ("grpc.keepalive_time_ms", _ms(KEEPALIVE_SECONDS)),
         ("grpc.keepalive_timeout_ms", _ms(KEEPALIVE_ANSWER_SECONDS)),
+        ("grpc.http2.ping_timeout_ms", _ms(KEEPALIVE_ANSWER_SECONDS)),
         ("grpc.max_connection_idle_ms", _ms(IDLE_SECONDS)),
         ("grpc.server_handshake_timeout_ms", _ms(HANDSHAKE_SECONDS)),
         ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake and fails

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +49,16 @@ FOREVER = float(1 << 30)
 
 
 class Server:
-    """A gRPC server for an App."""
+    """A gRPC server for an App.
 
-    def __init__(self, app: App) -> None:
+    Args:
+        app: The app, which the server closes.
+        sleep: Waits for a number of seconds, at the marks of the end.
+    """
+
+    def __init__(self, app: App, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
         settings = app.settings.server
-        self._app = app
+        self._app, self._sleep = app, sleep
         room = Room(app.budget, app.chunks, settings, tracer=app.tracer, is_observed=app.is_observed)
         self._calls = room.calls
         self._server = grpc.aio.server(
@@ -125,20 +130,16 @@ class Server:
         | `drain_seconds`, or once no call runs | the rest is cancelled, and fails with SERVER_UNAVAILABLE |
         | `TELL_SECONDS` later at most | the connections are closed, then the parts of the server |
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + drain_seconds
+        notice_seconds = min(notice_seconds, drain_seconds)
         await self.health.stop()
-        await self._unless_hurried(asyncio.sleep(min(notice_seconds, drain_seconds)))
+        await self._first_of(self._sleep(notice_seconds))
         # gRPC would wait for streams of health and reflection, which may last for ever, and cut calls without a word.
         stopping = asyncio.create_task(self._server.stop(FOREVER))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(end):
-                await self._unless_hurried(self._calls.idle())
+        await self._first_of(self._sleep(drain_seconds - notice_seconds), self._calls.idle())
         if cancelled := self._calls.end():
             log.warning("calls cancelled", calls=cancelled)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TELL_SECONDS):
-                    await self._calls.idle()
+                await asyncio.wait_for(self._calls.idle(), TELL_SECONDS)
         await self._server.stop(None)
         await stopping
         for task in self._tasks:
@@ -149,9 +150,10 @@ class Server:
             await asyncio.to_thread(self._admin.stop)
         await self._app.close()
 
-    async def _unless_hurried(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Waits for something, or for `hurry`."""
-        tasks = [asyncio.create_task(waiting), asyncio.create_task(self._hurry.wait())]
+    async def _first_of(self, *waiting: Coroutine[Any, Any, None]) -> None:
+        """Returns once the first of these is over, or `hurry` was called."""
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(each) for each in waiting]
+        tasks.append(asyncio.create_task(self._hurry.wait()))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
