@@ -7,7 +7,7 @@ drains, and whatever load there is. Imported while `admin.listen` is set.
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from grpc_channelz.v1 import channelz
+from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -40,7 +40,8 @@ class Admin:
         self._server = grpc.server(self._threads, options=options, maximum_concurrent_rpcs=MOST_CALLS)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
         channelz.add_channelz_servicer(self._server)
-        names = (health.SERVICE_NAME, channelz.SERVICE_NAME, reflection.SERVICE_NAME)
+        channelz_name = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
+        names = (health.SERVICE_NAME, channelz_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
     def start(self, address: str) -> str:

@@ -56,6 +56,7 @@ class Health:
         self._statuses: dict[str, bool] = {}
         self._probed_at = clock()
         self._probe: asyncio.Task[None] | None = None
+        self._answer_by = 0.0
         self._is_stopping = False
         self._telling = asyncio.Lock()
 
@@ -128,10 +129,13 @@ class Health:
             if is_due:
                 self._probed_at = self._clock()
             self._probe = asyncio.create_task(self._app.store.check_room(by_writing=is_due))
-            await asyncio.wait([self._probe], timeout=ANSWER_SECONDS)
-        if not self._probe.done():
+            self._answer_by = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        probe = self._probe  # another look may wait for it, too
+        await asyncio.wait([probe], timeout=max(0.0, self._answer_by - asyncio.get_running_loop().time()))
+        if not probe.done():
             return f"store: it did not answer within {ANSWER_SECONDS:g} s"
-        probe, self._probe = self._probe, None
+        if self._probe is probe:
+            self._probe = None
         try:
             await probe
         except CelesteError as error:

@@ -21,7 +21,7 @@ from celeste_image.wire.requests import Request, request_from_proto
 from celeste_image.wire.results import event_to_proto
 from celeste_image.wire.status import status_from_error
 
-__all__ = ["ImageServicer"]
+__all__ = ["ImageServicer", "read_operation"]
 
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -109,14 +109,12 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         Raises:
             InvalidRequest: The message breaks rules of the contract.
         """
-        message, prefix = _operation_of(request)
-        check_message(request, prefix)
-        unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
+        core = read_operation(request)
         remaining = context.time_remaining()
         deadline = time.monotonic() + (self._call_seconds if remaining is None else remaining)
         is_stream = isinstance(request, image_service_pb2.StreamRequest)
         call = Call(request_id, caller_of(context), deadline, previews=is_stream)
-        return request_from_proto(message, unknown), call
+        return core, call
 
     @asynccontextmanager
     async def _in_time(self, context: Context) -> AsyncGenerator[None, None]:
@@ -138,6 +136,18 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
                 raise self._calls.ended() from error
             text = f"the call took longer than {seconds:g} s; set a deadline for a longer one"
             raise DeadlineExceeded(text) from error
+
+
+def read_operation(request: Request | image_service_pb2.StreamRequest) -> ImageRequest:
+    """Returns the core request of a message.
+
+    Raises:
+        InvalidRequest: The message breaks rules of the contract.
+    """
+    message, prefix = _operation_of(request)
+    check_message(request, prefix)
+    unknown = tuple(path.removeprefix(f"{prefix}.") for path in unknown_fields(request))
+    return request_from_proto(message, unknown)
 
 
 def _operation_of(request: Request | image_service_pb2.StreamRequest) -> tuple[Any, str]:

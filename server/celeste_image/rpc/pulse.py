@@ -22,13 +22,13 @@ class Pulse:
 
     Args:
         on_change: Called in the thread with False when the loop stands still, and with True when it turns again.
-        stall_seconds: Time without a turn after which the loop stands still.
+        stall_seconds: Time without a turn after which the loop stands still; 0 means STALL_SECONDS.
     """
 
-    def __init__(self, on_change: Callable[[bool], object], stall_seconds: float = STALL_SECONDS) -> None:
+    def __init__(self, on_change: Callable[[bool], object], stall_seconds: float = 0.0) -> None:
         self._on_change = on_change
-        self._stall_seconds = stall_seconds
-        self._every_seconds = min(BEAT_SECONDS, stall_seconds / 5)
+        self._stall_seconds = stall_seconds or STALL_SECONDS
+        self._every_seconds = min(BEAT_SECONDS, self._stall_seconds / 5)
         self._turned = time.monotonic()
         self._ended = threading.Event()
         self._beating: asyncio.TimerHandle | None = None
