@@ -239,7 +239,7 @@ def test_every_setting_is_shown_with_its_origin(config: Config, monkeypatch: pyt
     assert found["providers.openai.tries"] == ("3", "celeste.toml:4")
     assert found["log.level"] == ('"debug"', "CELESTE_LOG__LEVEL")
     assert found["images.max_side"] == ("512", "--set")
-    assert found["server.drain_seconds"] == ("30", "default")
+    assert found["server.drain_seconds"] == ("60", "default")
     assert found["store.spool"] == ("unset", "default")
     keys = {f"{name}.{key}" for name, field in Settings.model_fields.items() for key in fields_of(field.annotation)}
     assert keys <= found.keys(), keys - found.keys()

@@ -183,6 +183,7 @@ class Operated:
             "models": [{"id": "m", "operation": "upscale", "factor": 4}],
         }
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("CELESTE_")} | {
+            "CELESTE_SERVER__NOTICE_SECONDS": "0",
             "OPENAI_API_KEY": key["openai"],
             "A_VARIABLE": key["azure_openai"],
             "A_HEADER": others["second header"].key,

@@ -27,6 +27,7 @@ class Served:
         self.config.write_text('[log]\nformat = "json"\n')
         command = [*CELESTE, "serve", "--listen", "127.0.0.1:0", "--store", "memory:///"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CELESTE_")}
+        environment["CELESTE_SERVER__NOTICE_SECONDS"] = "0"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,

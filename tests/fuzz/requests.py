@@ -259,7 +259,7 @@ def main() -> None:
         for index, data in enumerate(seeds()):
             (Path(corpus) / str(index)).write_bytes(data)
         folder = given.failures or corpus
-        flags = [f"-seed={seed}", f"-max_len={MOST_BYTES}", "-timeout=20", "-rss_limit_mb=2048", "-verbosity=0"]
+        flags = [f"-seed={seed}", f"-max_len={MOST_BYTES}", "-timeout=120", "-rss_limit_mb=2048", "-verbosity=0"]
         atheris.Setup([sys.argv[0], *flags, f"-artifact_prefix={folder}/", corpus], one, custom_mutator=mutated)
         atheris.Fuzz()
 

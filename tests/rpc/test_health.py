@@ -185,7 +185,7 @@ async def administered(**settings: Any) -> AsyncIterator[tuple[Server, str, str]
     store = {"url": "memory:///", "reserve_bytes": 0}
     app = build_app(Settings(store=store, admin={"listen": "127.0.0.1:0"}, **settings))  # type: ignore[arg-type]
     server = Server(app)
-    admin = await server.start_admin(app.settings.admin.listen)
+    admin = server.start_admin(app.settings.admin.listen)
     (address,) = await server.start(["127.0.0.1:0"])
     try:
         yield server, address, admin

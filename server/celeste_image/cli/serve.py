@@ -127,7 +127,7 @@ def command(
             if metrics and (endpoint := await metrics.start()):
                 facts["metrics"] = f"http://{endpoint}/metrics"
             if settings.admin.listen and not folder:
-                facts["admin"] = await server.start_admin(settings.admin.listen)
+                facts["admin"] = server.start_admin(settings.admin.listen)
             addresses = await server.start(settings.server.listen)
         except (NotSealed, OSError) as error:
             log.error("start", error=str(error))

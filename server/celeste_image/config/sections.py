@@ -301,7 +301,7 @@ def _host_and_port(address: str) -> str:
     return address
 
 
-def _admin(address: str) -> str:
+def _one_address(address: str) -> str:
     return _listenable([address])[0] if address else ""
 
 
@@ -316,7 +316,7 @@ class MetricsSettings(Section):
 class AdminSettings(Section):
     """`[admin]`: the gRPC listener for operators, with health and channelz."""
 
-    listen: Annotated[str, AfterValidator(_admin)] = ""
+    listen: Annotated[str, AfterValidator(_one_address)] = ""
     """Address, `host:port` or `unix:PATH`, such as `127.0.0.1:50052`. It has neither TLS nor keys, and channelz tells
     who is connected. With port 0 the system chooses; the log has the port. Empty means that there is none."""
 

@@ -54,6 +54,7 @@ class Health:
         self._app, self._clock = app, clock
         self._ready_names = ("", READINESS, *services)
         self._statuses: dict[str, bool] = {}
+        self._broken: set[str] = set()
         self._probed_at = clock()
         self._probe: asyncio.Task[None] | None = None
         self._answer_by = 0.0
@@ -66,14 +67,15 @@ class Health:
             await self.look()
         else:
             self._probed_at -= PROBE_SECONDS
-            await self._tell(("store: it was not tried yet",), {})
+            self.why = ("store: it was not tried yet",)
+            await self._tell(self.why, {})
 
     async def watch(self) -> None:
         """Looks again and again, without end."""
         while True:
             try:
                 await self.look()
-            except Exception:  # a plug-in's `ready`, for instance
+            except Exception:
                 log.exception("health not known")
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -84,7 +86,7 @@ class Health:
         a provider can be used, and it does not stop.
         """
         why = [text for text in (await self._trouble_of_store(), self._trouble_of_room()) if text]
-        usable = {name: self._app.registry.configured(name) for name in self._app.registry.providers}
+        usable = {name: self._is_usable(name) for name in self._app.registry.providers}
         if not any(usable.values()):
             why.append("providers: none has a model that can be used")
         await self._tell(tuple(why), usable)
@@ -95,10 +97,10 @@ class Health:
         await self._tell((), {})
 
     async def close(self) -> None:
-        """Ends a write that tries the store."""
+        """Ends a write that tries the store. One that hangs is left alone."""
         if self._probe:
             self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
+            await asyncio.wait([self._probe], timeout=1.0)
 
     async def _tell(self, why: tuple[str, ...], usable: dict[str, bool]) -> None:
         async with self._telling:
@@ -141,6 +143,18 @@ class Health:
         except CelesteError as error:
             return f"store: {error.message}"
         return ""
+
+    def _is_usable(self, provider: str) -> bool:
+        """Returns whether a provider has a model that can be used. One that can't tell has none; the log says why once."""
+        try:
+            is_usable = self._app.registry.configured(provider)
+        except Exception:  # a plug-in's
+            if provider not in self._broken:
+                log.exception("provider's health not known", provider=provider)
+            self._broken.add(provider)
+            return False
+        self._broken.discard(provider)
+        return is_usable
 
     def _trouble_of_room(self) -> str:
         least, share = self._app.settings.store.ready_percent, self._app.store.free_share()

@@ -22,7 +22,7 @@ PING_STRIKES: Final = 2
 KEEPALIVE_SECONDS: Final = 30.0
 KEEPALIVE_ANSWER_SECONDS: Final = 10.0
 """The server pings a silent connection with calls, and closes it without an answer: its peer is gone. In gRPC 1.85
-`keepalive_timeout` alone does nothing: `ping_timeout` decides, a minute by default."""
+`keepalive_timeout` alone closes nothing: `ping_timeout`, which is longer by default, decides."""
 IDLE_SECONDS: Final = 60.0
 """A connection without calls is closed after this time."""
 HANDSHAKE_SECONDS: Final = 5.0

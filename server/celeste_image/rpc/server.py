@@ -45,6 +45,8 @@ SERVICES = tuple(
 )
 TELL_SECONDS = 3.0
 """Longest wait until the calls that are cancelled at the end of a drain have told their callers."""
+BEGIN_SECONDS = 0.1
+"""Time in which the handlers of the last calls begin."""
 FOREVER = float(1 << 30)
 
 
@@ -105,7 +107,7 @@ class Server:
         self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
         return bound
 
-    async def start_admin(self, address: str) -> str:
+    def start_admin(self, address: str) -> str:
         """Starts the listener for operators, and returns its address. Call it before `start`.
 
         Raises:
@@ -114,7 +116,7 @@ class Server:
         from celeste_image.rpc.admin import Admin  # late: few servers have one
 
         self._admin = Admin(self.health)
-        return await asyncio.to_thread(self._admin.start, address)
+        return self._admin.start(address)
 
     def hurry(self) -> None:
         """Has a `stop` that is under way pass its marks at once."""
@@ -135,6 +137,7 @@ class Server:
         await self._first_of(self._sleep(notice_seconds))
         # gRPC would wait for streams of health and reflection, which may last for ever, and cut calls without a word.
         stopping = asyncio.create_task(self._server.stop(FOREVER))
+        await asyncio.wait([stopping], timeout=BEGIN_SECONDS)
         await self._first_of(self._sleep(drain_seconds - notice_seconds), self._calls.idle())
         if cancelled := self._calls.end():
             log.warning("calls cancelled", calls=cancelled)
