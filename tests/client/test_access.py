@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import inspect
+import socket
+import socketserver
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import click
@@ -67,6 +71,32 @@ def serving(identity: Identity | None = None, clients: Path | None = None) -> It
         yield f"127.0.0.1:{port}", listener
     finally:
         server.stop(0).wait()
+
+
+@contextlib.contextmanager
+def far_away(address: str, seconds: float) -> Iterator[str]:
+    """Runs a relay in front of a server, which takes this long from one end to the other; gives its address."""
+    host, _, port = address.rpartition(":")
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                time.sleep(seconds)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(port))) as ahead:
+                back = Thread(target=carry, args=(ahead, self.request))
+                back.start()
+                carry(self.request, ahead)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +193,20 @@ def test_a_server_of_a_trusted_authority_is_called(kind: type, certificates: Cer
 
 
 @CLIENTS
+@pytest.mark.parametrize("distance", [0.0, 0.15])
+def test_a_server_far_away_is_called(kind: type, distance: float) -> None:
+    with serving() as (address, listener), far_away(address, distance) as relayed:
+        call(kind, relayed, {}, info)
+    assert listener.keys == {"GetServerInfo": None}
+
+
+@CLIENTS
 @pytest.mark.parametrize(
     ("server", "words"),
     [
-        ("expired_server", "certificate has expired|CERTIFICATE_VERIFY_FAILED"),
-        ("server_elsewhere", "Hostname Verification|hostname|CERTIFICATE_VERIFY_FAILED"),
-        ("server_of_other_authority", "CERTIFICATE_VERIFY_FAILED"),
+        ("expired_server", "certificate has expired"),
+        ("server_elsewhere", "Hostname Verification"),
+        ("server_of_other_authority", "unable to get local issuer certificate"),
     ],
 )
 def test_a_server_with_another_certificate_gets_no_call(

@@ -16,10 +16,11 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.max_reconnect_backoff_ms", 10_000),
 )
-"""Message sizes stay at gRPC's default, which every response fits."""
+"""Message sizes stay at gRPC's default, which every response fits. The minimum is, in spite of its name, the time that
+an attempt to connect has: TCP, TLS and the server's settings need several round trips."""
 
 PREFIX = re.compile(r"(dns:(//[^/]*/)?|ipv4:|ipv6:)", re.IGNORECASE)
 
