@@ -24,7 +24,7 @@ log = structlog.get_logger("celeste_image.reload")
 
 LIVE = re.compile(
     r"log\.(level|format|levels(\..+)?)|defaults\..+|aliases\..+|catalog\.allow_unknown|providers\.[^.]+\.key(_file)?"
-    r"|server\.(budget_bytes|stream_budget_bytes|budget_wait_seconds|drain_seconds)"
+    r"|callers\..+|server\.(budget_bytes|stream_budget_bytes|budget_wait_seconds|drain_seconds)"
 )
 """Settings that a reload takes over; keys of vendors only."""
 
@@ -113,6 +113,8 @@ class Reloader:
             server = new.server
             self._app.budget.change_limit(server.budget_bytes, server.budget_wait_seconds)
             self._app.chunks.change_limit(server.stream_budget_bytes, server.budget_wait_seconds)
+        if "callers" in tables:
+            self._app.callers.change(new.callers)
         if names := {path[1] for path in applied if path[0] == "providers"}:
             self._take_keys(new, names)
 
