@@ -27,7 +27,14 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.gauges import watch_budgets, watch_certificates, watch_models, watch_providers, watch_store, watch_workers
+from celeste_image.gauges import (
+    watch_budgets,
+    watch_certificates,
+    watch_models,
+    watch_providers,
+    watch_store,
+    watch_workers,
+)
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http

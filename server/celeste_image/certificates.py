@@ -13,7 +13,7 @@ import structlog
 
 from celeste_image.config.callers import TlsSettings
 
-__all__ = ["Certificates", "CertificateFiles"]
+__all__ = ["CertificateFiles", "Certificates"]
 
 log = structlog.get_logger("celeste_image.certificates")
 

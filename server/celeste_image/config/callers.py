@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, StringConstraints, model_validator
 
 from celeste_image.config.section import Section
 from celeste_image.core.caller import CALLER_NAME

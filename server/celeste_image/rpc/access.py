@@ -30,6 +30,7 @@ ACCESS: Mapping[str, Access] = {
     "/celeste.image.v1.ArtifactService/DeleteArtifact": Access.CALLERS,
     "/celeste.image.v1.ArtifactHttpService/UploadArtifact": Access.CALLERS,
     "/celeste.image.v1.ArtifactHttpService/DownloadArtifact": Access.CALLERS,
+    "/celeste.image.v1.ModelService/ListProviders": Access.CALLERS,
     "/celeste.image.v1.ModelService/ListModels": Access.CALLERS,
     "/celeste.image.v1.ModelService/GetModel": Access.CALLERS,
     "/celeste.image.v1.ModelService/GetServerInfo": Access.CALLERS,

@@ -88,15 +88,15 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
         """Lists the caller's artifacts by name, up to a number and a size of the page."""
         check_strictly(request)
-        caller = caller.get().tenant
+        tenant = caller.get().tenant
         response = pb.ListArtifactsResponse()
         size = 0
-        async with aclosing(self._store.owned(caller, page_start(request, caller))) as artifacts:
+        async with aclosing(self._store.owned(tenant, page_start(request, tenant))) as artifacts:
             async for artifact in artifacts:
                 message = artifact_to_proto(artifact, lineages=False)
                 size += message.ByteSize()
                 if len(response.artifacts) == page_size(request) or (size > PAGE_BYTES and response.artifacts):
-                    response.next_page_token = next_page_token(request, caller, response.artifacts[-1].name)
+                    response.next_page_token = next_page_token(request, tenant, response.artifacts[-1].name)
                     break
                 response.artifacts.append(message)
         return response

@@ -69,7 +69,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_unary_rpc_method_handler(behavior, parse, serialize)
 
     def _guarded(self, name: str, handler: Any) -> Any:
-        """Returns the handler of a method that is not of the contract, behind the check of its caller, if it has one."""
+        """Returns the handler of a method outside the contract, which checks the caller first if the table says so."""
         callers = self._room.callers
         if name in ACCESS and not (callers.are_known and ACCESS[name] is Access.CALLERS):
             return handler

@@ -1,5 +1,7 @@
 """TLS: gRPC's credentials for certificates that may change."""
 
+from typing import Any
+
 import grpc
 
 from celeste_image.certificates import CertificateFiles, Certificates
@@ -15,7 +17,7 @@ def tls_credentials(files: CertificateFiles) -> grpc.ServerCredentials:
     """
     given = files.current()
 
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
+    def fetch() -> Any:  # None means no change
         nonlocal given
         current = files.current()
         if current is given:
