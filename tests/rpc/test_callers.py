@@ -67,7 +67,7 @@ METHODS = {f"/{method.containing_service.full_name}/{method.name}": method for m
 
 
 async def outcome(channel: grpc.aio.Channel, name: str, metadata: Sequence[tuple[str, str]]) -> str:
-    """Calls a method with an empty request, and returns the code of the status, or OK; of a refused caller the reason."""
+    """Calls a method with an empty request, and returns the code of its status, the reason of a refusal, or OK."""
     method = METHODS[name]
     kind = ("stream" if method.client_streaming else "unary") + ("_stream" if method.server_streaming else "_unary")
     make: Any = getattr(channel, kind)

@@ -312,8 +312,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
-    callers: CallerSettings = CallerSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
