@@ -22,6 +22,7 @@ from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
+from celeste_image.rpc.tls import tls_credentials
 from celeste_image.rpc.transfers import Transfers
 from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
@@ -61,7 +62,7 @@ class Server:
     def __init__(self, app: App, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
         settings = app.settings.server
         self._app, self._sleep = app, sleep
-        room = Room(app.budget, app.chunks, settings, tracer=app.tracer, is_observed=app.is_observed)
+        room = Room(app.budget, app.chunks, settings, app.callers, tracer=app.tracer, is_observed=app.is_observed)
         self._calls = room.calls
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
@@ -96,7 +97,7 @@ class Server:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
                 raise OSError(f"can't listen on {address}: another server listens there")
             try:
-                port = self._server.add_insecure_port(address)
+                port = self._listen(address)
             except RuntimeError as error:
                 why = "it is in use, is not of this machine, or this user may not listen there"
                 raise OSError(f"can't listen on {address}: {why}") from error
@@ -106,6 +107,13 @@ class Server:
         sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
         self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
         return bound
+
+    def _listen(self, address: str) -> int:
+        """Returns the port. Connections over TCP are encrypted if there are certificates; a Unix socket is a file."""
+        files = self._app.certificates
+        if files is None or address.startswith(("unix:", "unix-abstract:")):
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, tls_credentials(files))
 
     def start_admin(self, address: str) -> str:
         """Starts the listener for operators, and returns its address. Call it before `start`.
