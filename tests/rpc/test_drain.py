@@ -185,7 +185,7 @@ async def test_unary_calls_uploads_and_calls_without_a_request_are_told_too() ->
         await until(lambda: made.provider.running == 1)
         async with RawCalls(made.address) as silent:
             number = silent.call(READ, None)
-            await until(lambda: len(made.server._calls) == 2)
+            await until(lambda: len(made.server._running) == 2)
             made.stop()
             made.server.hurry()
             with pytest.raises(grpc.aio.AioRpcError) as caught:

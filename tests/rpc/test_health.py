@@ -19,6 +19,7 @@ from tests.support.waiting import until
 
 from celeste_image.app import build_app
 from celeste_image.config import Settings
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.core.errors import StorageUnavailable
 from celeste_image.rpc import health
 from celeste_image.rpc.pulse import Pulse
@@ -126,12 +127,12 @@ async def test_a_store_that_hangs_unreadies_the_server(monkeypatch: pytest.Monke
 
 async def test_a_disk_that_fills_unreadies_the_server_before_work_is_refused() -> None:
     async with served(store={"memory_bytes": 1 << 20}) as (running, server, channel):
-        artifact = await running.app.store.put("anonymous", bytes(1020 << 10))
+        artifact = await running.app.store.put(ANONYMOUS.tenant, bytes(1020 << 10))
         await server.health.look()
         assert await status(channel) == NOT_SERVING
         assert server.health.why[0].endswith("of its room are free; below 5 % no new calls are welcome")
         await running.app.store.check_room()
-        await running.app.store.delete("anonymous", artifact.name)
+        await running.app.store.delete(ANONYMOUS.tenant, artifact.name)
         await running.app.store.sweep()
         assert running.app.store.free_share() is not None
 

@@ -27,7 +27,7 @@ TELL_SECONDS = 1.0
 
 def stoppable(behavior: Behavior, room: Room) -> Behavior:
     """Ends a call that outlasts the drain of the server. Raises ServerUnavailable then."""
-    calls = room.calls
+    calls = room.running
 
     async def stopped(request: Any, context: Context) -> Any:
         try:

@@ -63,13 +63,13 @@ class Server:
         settings = app.settings.server
         self._app, self._sleep = app, sleep
         room = Room(app.budget, app.chunks, settings, app.callers, tracer=app.tracer, is_observed=app.is_observed)
-        self._calls = room.calls
+        self._running = room.running
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
             compression=grpc.Compression.NoCompression,
             options=server_options(settings, channelz=bool(app.settings.admin.listen)),
         )
-        images = ImageServicer(app.run, settings.call_seconds, room.calls)
+        images = ImageServicer(app.run, settings.call_seconds, room.running)
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, self._server)
         transfers = Transfers(app.store, app.guard.limits)
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(transfers), self._server)
@@ -146,11 +146,11 @@ class Server:
         # gRPC would wait for streams of health and reflection, which may last for ever, and cut calls without a word.
         stopping = asyncio.create_task(self._server.stop(FOREVER))
         await asyncio.wait([stopping], timeout=BEGIN_SECONDS)
-        await self._first_of(self._sleep(drain_seconds - notice_seconds), self._calls.idle())
-        if cancelled := self._calls.end():
+        await self._first_of(self._sleep(drain_seconds - notice_seconds), self._running.idle())
+        if cancelled := self._running.end():
             log.warning("calls cancelled", calls=cancelled)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._calls.idle(), TELL_SECONDS)
+                await asyncio.wait_for(self._running.idle(), TELL_SECONDS)
         await self._server.stop(None)
         await stopping
         for task in self._tasks:

@@ -54,7 +54,7 @@ class Room:
         settings: Settings of the server.
         callers: Who may call.
         refusals: Counts the calls that find no room.
-        calls: The running calls.
+        running: The running calls.
         tracer: Makes the span of each call; None without traces.
         is_observed: Whether traces or metrics are on.
     """
@@ -64,7 +64,7 @@ class Room:
     settings: ServerSettings
     callers: Callers = field(default_factory=lambda: Callers(CallerSettings()))
     refusals: Refusals = field(default_factory=Refusals)
-    calls: RunningCalls = field(default_factory=RunningCalls)
+    running: RunningCalls = field(default_factory=RunningCalls)
     tracer: Tracer | None = None
     is_observed: bool = False
 
