@@ -43,7 +43,7 @@ def all_pulled(pulled: Callable[[str], Path]) -> None:
 
 
 def pytest_configure() -> None:
-    """Undoes nohup: the servers of tests would ignore SIGHUP, too. They give no load balancer time to notice their end."""
+    """Undoes nohup: the servers of tests would ignore SIGHUP, too. No load balancer must notice their end."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.setdefault("CELESTE_SERVER__NOTICE_SECONDS", "0")
 

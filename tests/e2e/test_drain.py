@@ -124,10 +124,11 @@ async def test_twenty_streams_end_on_the_stated_timeline(
                     ) as other:
                         await health_pb2_grpc.HealthStub(other).Check(health_pb2.HealthCheckRequest())
                 except grpc.aio.AioRpcError as error:
-                    assert error.code() is grpc.StatusCode.UNAVAILABLE
+                    code = error.code()
                     break
                 await asyncio.sleep(0.05)
             refused = time.monotonic() - server.told
+            assert code is grpc.StatusCode.UNAVAILABLE
         assert await asyncio.wait_for(server.process.wait(), 30) == 0
         ended = time.monotonic() - server.told
         assert Counter(outcome for outcome, _ in server.outcomes) == {"OK": 10, STOPPED: 10}

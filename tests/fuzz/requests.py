@@ -97,10 +97,13 @@ def handle(data: bytes) -> None:
             check_strictly(message)
             outcomes["other request"] += 1
     except CelesteError as error:
-        assert isinstance(error, InvalidRequest), f"{error.reason} is no reason to refuse a message"
-        status = status_from_error(error)
-        assert status.ByteSize() <= MOST_STATUS_BYTES, f"a status of {status.ByteSize()} bytes"
-        outcomes[error.reason] += 1
+        refusal = error
+    else:
+        return
+    assert isinstance(refusal, InvalidRequest), f"{refusal.reason} is no reason to refuse a message"
+    status = status_from_error(refusal)
+    assert status.ByteSize() <= MOST_STATUS_BYTES, f"a status of {status.ByteSize()} bytes"
+    outcomes[refusal.reason] += 1
 
 
 # Mutations

@@ -145,7 +145,7 @@ class Health:
         return ""
 
     def _is_usable(self, provider: str) -> bool:
-        """Returns whether a provider has a model that can be used. One that can't tell has none; the log says why once."""
+        """Returns whether a provider has a model that can be used. One that fails has none; the log says why, once."""
         try:
             is_usable = self._app.registry.configured(provider)
         except Exception:  # a plug-in's
