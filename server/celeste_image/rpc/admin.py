@@ -35,7 +35,11 @@ class Admin:
         servicer = health.HealthServicer()
         status.mirrors.append(servicer)
         self._pulse = Pulse(lambda is_alive: servicer.set(LIVENESS, SERVING if is_alive else NOT_SERVING))
-        options = [*base_options(ADMIN_STREAMS), ("grpc.max_receive_message_length", REQUEST_BYTES)]
+        options = [
+            *base_options(ADMIN_STREAMS),
+            ("grpc.max_receive_message_length", REQUEST_BYTES),
+            ("grpc.enable_channelz", 0),  # operators look at the server for callers
+        ]
         self._threads = ThreadPoolExecutor(THREADS, "celeste-admin")
         self._server = grpc.server(self._threads, options=options, maximum_concurrent_rpcs=MOST_CALLS)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, self._server)
