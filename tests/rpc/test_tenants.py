@@ -137,10 +137,8 @@ class Shop:
         """Returns what a caller learns: the responses, or the code and the details; without the name it asked for."""
         message = ParseDict(request, request_of(method)())
         try:
-            found: tuple[Any, ...] = (
-                "OK",
-                [str(each) for each in await called(self.channel, method, message, bearer(key))],
-            )
+            responses = await called(self.channel, method, message, bearer(key))
+            return "OK", [str(each) for each in responses]
         except grpc.aio.AioRpcError as error:
             status = status_of(error)
             for detail in list(status.details):
@@ -155,11 +153,8 @@ async def shop() -> AsyncIterator[Shop]:
         store = server.app.store
         small, large, partial = os.urandom(100), os.urandom(300_000), os.urandom(3 << 20)
         async with grpc.aio.insecure_channel(server.address) as channel:
-            upload = {
-                "chunk": {"data": ""},
-                "sizeBytes": 3 << 20,
-                "name": artifact_name(hashlib.sha256(partial).hexdigest()),
-            }
+            unfinished = artifact_name(hashlib.sha256(partial).hexdigest())
+            upload = {"chunk": {}, "sizeBytes": 3 << 20, "name": unfinished}
             message = ParseDict(upload, request_of(f"{ARTIFACTS}WriteArtifact")())
             message.chunk.data = partial[: 1 << 20]
             (response,) = await called(channel, f"{ARTIFACTS}WriteArtifact", message, bearer(A))
