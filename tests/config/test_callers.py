@@ -1,4 +1,4 @@
-"""`[server.tls]`, `[callers]` and `celeste keys`: what is refused, and that a new key works as it is printed."""
+"""`[server.tls]`, `[callers]` and `celeste callers`: what is refused, and that a new key works as it is printed."""
 
 import hashlib
 import re
@@ -61,7 +61,9 @@ def test_what_is_wrong_is_said(text: str, said: str) -> None:
 
 
 def test_a_new_key_is_shown_once_and_its_table_lets_its_holder_in() -> None:
-    done = CliRunner().invoke(celeste, ["keys", "new", "phone", "--tenant", "acme", "--name", "app", "--days", "1"])
+    done = CliRunner().invoke(
+        celeste, ["callers", "new-key", "phone", "--tenant", "acme", "--name", "app", "--days", "1"]
+    )
     assert done.exit_code == 0
     (key,) = re.findall(r"celeste_[\w-]{43}", done.stderr)
     assert key not in done.stdout
@@ -72,7 +74,7 @@ def test_a_new_key_is_shown_once_and_its_table_lets_its_holder_in() -> None:
 
 
 def test_a_new_key_goes_into_a_file_of_its_own() -> None:
-    arguments = ["keys", "new", "phone", "--tenant", "acme", "--to", "phone.key"]
+    arguments = ["callers", "new-key", "phone", "--tenant", "acme", "--to", "phone.key"]
     done = CliRunner().invoke(celeste, arguments)
     file = Path("phone.key")
     assert file.stat().st_mode & 0o777 == 0o600
