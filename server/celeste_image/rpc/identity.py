@@ -54,7 +54,7 @@ def _identify(context: Context, callers: Callers) -> Caller:
     if len(given) > 1:
         raise CredentialsInvalid("the call has several authorization headers")
     if given:
-        scheme, _, key = str(given[0]).partition(" ")
+        scheme, _, key = str(given[0]).strip().partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise CredentialsInvalid("the authorization header must be: Bearer KEY")
         return callers.of_key(key)
@@ -62,7 +62,8 @@ def _identify(context: Context, callers: Callers) -> Caller:
         facts = context.auth_context()
         if "x509_pem_cert" in facts:
             return callers.of_certificate([uri.decode(errors="replace") for uri in facts.get("peer_uri", ())])
-    raise CredentialsInvalid("the call has no API key; send the header authorization: Bearer KEY")
+    other = ", and its connection has no client certificate" if callers.have_certificates else ""
+    raise CredentialsInvalid(f"the call has no API key{other}; send the header authorization: Bearer KEY")
 
 
 def request_id_of(message: Any) -> str:
