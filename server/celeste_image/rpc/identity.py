@@ -6,7 +6,7 @@ from typing import Any
 
 from celeste_image.callers import Callers
 from celeste_image.core.caller import ANONYMOUS, Caller
-from celeste_image.core.errors import CredentialsInvalid, NotAllowed
+from celeste_image.core.errors import CelesteError, CredentialsInvalid, NotAllowed
 from celeste_image.rpc.access import ACCESS, Access
 from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
 
@@ -27,7 +27,12 @@ def identifying(behavior: Behavior, method: Method, room: Room) -> Behavior:
         return behavior
 
     async def identified(request: Any, context: Context) -> Any:
-        check_caller(method.name, context, room.callers)
+        try:
+            check_caller(method.name, context, room.callers)
+        except CelesteError:
+            if method.streams_requests:
+                await room.leftovers.read(aiter(request))
+            raise
         return await behavior(request, context)
 
     return identified
