@@ -53,7 +53,9 @@ def _append(folder: Path, text: str) -> None:
 
 TARGETS = (
     replace(OPEN, name="celeste-keys", title="Celeste with API keys", command=_keys, call=_with_key),
-    replace(OPEN, name="celeste-tls", title="Celeste with API keys and TLS", command=_tls, call=_with_key, scheme="https"),
+    replace(
+        OPEN, name="celeste-tls", title="Celeste with API keys and TLS", command=_tls, call=_with_key, scheme="https"
+    ),
 )
 
 
