@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 import structlog
 
-from celeste_image.admission import ByteBudget
+from celeste_image.admission import UNLIMITED, Breaker, Budget, ByteBudget
 from celeste_image.config import (
     ConfigurationInvalid,
     ImageSettings,
@@ -66,6 +66,8 @@ class App:
         decoders: The processes of the guard.
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
+        calls: Open calls, in all and of each caller; None means that memory alone limits them.
+        breakers: Pauses each provider that keeps failing, by its name.
         workers: The processes of all engines.
         tracer: Makes the spans of calls; None without traces.
         closing: Frees everything, in the opposite order of opening.
@@ -79,6 +81,8 @@ class App:
     decoders: WorkerPool
     budget: ByteBudget
     chunks: ByteBudget
+    calls: Budget | None
+    breakers: Mapping[str, Breaker]
     workers: Workers
     tracer: Tracer | None
     closing: AsyncExitStack
@@ -116,7 +120,8 @@ def build_app(
     if tracer:
         closing.push_async_callback(asyncio.to_thread, tracer.close)
     server = settings.server
-    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
+    limits = settings.admission
+    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds, asker_total=limits.caller_bytes or UNLIMITED)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
 
     tools = tools or open_tools(settings)
@@ -140,6 +145,10 @@ def build_app(
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
     slots = {name: slots_of(provider) for name, provider in providers.items()}
+    breakers = {
+        name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
+        for name, provider in providers.items()
+    }
     if is_recording():
         closing.callback(watch_providers(registry, slots))
         closing.callback(watch_models(registry))
@@ -150,7 +159,14 @@ def build_app(
     parts = Parts(
         registry=registry,
         slots=slots,
-        images_in=ImagesIn(store, guard, budget, uris),
+        breakers=breakers,
+        images_in=ImagesIn(
+            store,
+            guard,
+            budget,
+            uris,
+            _budget(limits.pixels, limits.caller_pixels, "pixels", server.budget_wait_seconds),
+        ),
         store=store,
         memory=budget,
         pixels=tools.pixels,
@@ -159,6 +175,7 @@ def build_app(
         inline_default_bytes=server.inline_default_bytes,
         logs_prompts=settings.log.prompts,
         is_observed=tracer is not None or is_recording(),
+        knows_deadlines=limits.deadlines,
     )
     return App(
         settings=settings,
@@ -169,10 +186,19 @@ def build_app(
         decoders=decoders,
         budget=budget,
         chunks=chunks,
+        calls=_budget(limits.calls, limits.caller_calls, "calls"),
+        breakers=breakers,
         workers=tools.workers,
         tracer=tracer,
         closing=closing,
     )
+
+
+def _budget(total: int, of_caller: int, unit: str, wait_seconds: float = 0.0) -> Budget | None:
+    """Returns a budget of two limits, of which 0 means none; None without both."""
+    if not total and not of_caller:
+        return None
+    return Budget(total or UNLIMITED, wait_seconds, asker_total=of_caller or UNLIMITED, unit=unit)
 
 
 def _overlay(file: Path) -> "Overlay":

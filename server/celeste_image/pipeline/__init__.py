@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from celeste_image.admission import ByteBudget, Slots
+from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.complete import completing
@@ -14,6 +14,7 @@ from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
+from celeste_image.pipeline.pause import pausing
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import routing
@@ -35,6 +36,7 @@ class Parts:
     Attributes:
         registry: The providers and models.
         slots: The slots of each provider, by its name.
+        breakers: Pauses each provider that keeps failing, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         memory: Counts the bytes that calls hold.
@@ -44,10 +46,12 @@ class Parts:
         inline_default_bytes: Image bytes inside an answer, if the request sets no limit.
         logs_prompts: Whether the log has the texts of requests, and the digests of images.
         is_observed: Whether traces or metrics are on.
+        knows_deadlines: Whether calls are refused that can't end in time.
     """
 
     registry: Registry
     slots: Mapping[str, Slots]
+    breakers: Mapping[str, Breaker]
     images_in: ImagesIn
     store: ArtifactStore
     memory: ByteBudget
@@ -57,6 +61,7 @@ class Parts:
     inline_default_bytes: int
     logs_prompts: bool = False
     is_observed: bool = False
+    knows_deadlines: bool = True
 
 
 def build_pipeline(parts: Parts) -> Run:
@@ -82,8 +87,10 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    limit = partial(limiting, slots=slots, is_small=small)  # no slot while waiting to retry
+    # no slot while waiting to retry
+    limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
     run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
+    run = pausing(run, parts.breakers[provider.name])  # no call while the provider is down
     run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference

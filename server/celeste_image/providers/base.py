@@ -30,6 +30,10 @@ class ProviderSettings(BaseModel):
     """Most calls that run at a time."""
     queue: Annotated[int, Field(ge=0)] = 100
     """Most calls that wait."""
+    pause_after: Annotated[int, Field(ge=0)] = 5
+    """Calls in a row that the provider fails before it gets none for a while; 0 means that it always gets them."""
+    pause_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Length of the first pause. Each one that ends in a failure is followed by one of twice the length, up to 60 s."""
     tries: Annotated[int, Field(ge=1, le=20)] | None = None
     """Most tries of a call while the provider is down or busy; unset means the pipeline's default."""
     patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0

@@ -1,18 +1,25 @@
 """The caller of a call, and the id of its request."""
 
 import uuid
+from collections.abc import Hashable
 from typing import Any
 
 import grpc
 
 from celeste_image.core.call import ANONYMOUS
 
-__all__ = ["caller_of", "request_id_of"]
+__all__ = ["asker_of", "caller_of", "request_id_of"]
 
 
 def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     """Returns the caller, ANONYMOUS until callers authenticate."""
     return ANONYMOUS
+
+
+def asker_of(context: grpc.aio.ServicerContext[Any, Any]) -> Hashable:
+    """Returns who shares room with other askers: the caller, or the connection of an anonymous one."""
+    caller = caller_of(context)
+    return context.peer() if caller == ANONYMOUS else caller
 
 
 def request_id_of(message: Any) -> str:

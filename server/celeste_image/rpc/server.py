@@ -51,7 +51,7 @@ class Server:
     def __init__(self, app: App) -> None:
         settings = app.settings.server
         self._app = app
-        room = Room(app.budget, app.chunks, settings, tracer=app.tracer, is_observed=app.is_observed)
+        room = Room(app.budget, app.chunks, settings, app.calls, tracer=app.tracer, is_observed=app.is_observed)
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
             compression=grpc.Compression.NoCompression,

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
-from celeste_image.admission import ByteBudget
+from celeste_image.admission import Budget, ByteBudget
 from celeste_image.config import ServerSettings
 from celeste_image.rpc.refusals import Refusals
 from celeste_image.telemetry.tracing import Tracer
@@ -49,6 +49,7 @@ class Room:
         chunks: Memory for calls that carry chunks of artifacts. It is separate, so that transfers and other calls
             cannot block each other.
         settings: Settings of the server.
+        calls: Open calls, in all and of each caller; None means that memory alone limits them.
         refusals: Counts the calls that find no room.
         tracer: Makes the span of each call; None without traces.
         is_observed: Whether traces or metrics are on.
@@ -57,6 +58,7 @@ class Room:
     budget: ByteBudget
     chunks: ByteBudget
     settings: ServerSettings
+    calls: Budget | None = None
     refusals: Refusals = field(default_factory=Refusals)
     tracer: Tracer | None = None
     is_observed: bool = False
@@ -72,6 +74,7 @@ class Failure:
         reason: Reason for the log.
         fields: Number of wrong fields.
         is_slow_reader: Whether the caller did not read its stream.
+        pushback_ms: When gRPC's own retries may try again, in milliseconds; negative for never.
     """
 
     code: grpc.StatusCode
@@ -79,6 +82,7 @@ class Failure:
     reason: str
     fields: int = 0
     is_slow_reader: bool = False
+    pushback_ms: int | None = None
 
 
 def size_of(message: Any) -> int:
