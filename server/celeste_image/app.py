@@ -25,7 +25,14 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.gauges import watch_budgets, watch_models, watch_providers, watch_store, watch_workers
+from celeste_image.gauges import (
+    watch_budgets,
+    watch_models,
+    watch_pauses,
+    watch_providers,
+    watch_store,
+    watch_workers,
+)
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
@@ -67,6 +74,7 @@ class App:
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
         calls: Open calls, in all and of each caller; None means that memory alone limits them.
+        pixels: Pixels of the images that callers sent, in all and of each caller; None means no limit.
         breakers: Pauses each provider that keeps failing, by its name.
         workers: The processes of all engines.
         tracer: Makes the spans of calls; None without traces.
@@ -82,6 +90,7 @@ class App:
     budget: ByteBudget
     chunks: ByteBudget
     calls: Budget | None
+    pixels: Budget | None
     breakers: Mapping[str, Breaker]
     workers: Workers
     tracer: Tracer | None
@@ -151,22 +160,18 @@ def build_app(
     }
     if is_recording():
         closing.callback(watch_providers(registry, slots))
+        closing.callback(watch_pauses(breakers))
         closing.callback(watch_models(registry))
         closing.callback(watch_workers(tools.workers))
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
         closing.callback(watch_store(store))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
+    pixels = _budget(limits.pixels, limits.caller_pixels, "pixels", server.budget_wait_seconds)
     parts = Parts(
         registry=registry,
         slots=slots,
         breakers=breakers,
-        images_in=ImagesIn(
-            store,
-            guard,
-            budget,
-            uris,
-            _budget(limits.pixels, limits.caller_pixels, "pixels", server.budget_wait_seconds),
-        ),
+        images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
         memory=budget,
         pixels=tools.pixels,
@@ -187,6 +192,7 @@ def build_app(
         budget=budget,
         chunks=chunks,
         calls=_budget(limits.calls, limits.caller_calls, "calls"),
+        pixels=pixels,
         breakers=breakers,
         workers=tools.workers,
         tracer=tracer,

@@ -186,7 +186,9 @@ class Budget:
                 del self._by_asker[who]
 
     def fall_silent(self, hold: "Hold") -> None:
-        """Notes that the call of a hold waits for its caller; for Hold."""
+        """Notes that the call of a hold waits for its caller, if it did not wait before; for Hold."""
+        if hold in self._silent:
+            return
         hold.silent_since = asyncio.get_running_loop().time()
         hold.silent_size = hold.size
         self._silent[hold] = None
@@ -199,6 +201,8 @@ class Budget:
             self._silent_by_asker[hold.who] -= hold.silent_size
             if not self._silent_by_asker[hold.who]:
                 del self._silent_by_asker[hold.who]
+            if self._waiting:
+                self._move()
 
     def has_left(self, hold: "Hold") -> None:
         """Notes that an evicted hold has given back what it held; for Hold."""
@@ -310,7 +314,6 @@ class Hold:
     def falls_silent(self, end: asyncio.Timeout) -> None:
         """Notes that the call waits for its caller. `end` ends the wait if others need the room."""
         self.end = end
-        self._budget.speak(self)
         self._budget.fall_silent(self)
 
     def speaks(self) -> None:

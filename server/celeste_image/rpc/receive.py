@@ -81,18 +81,17 @@ def _several(behavior: Behavior, room: Room) -> Behavior:
     async def several(requests: Any, context: Context) -> Any:
         nonlocal uncounted
         asker.set(asker_of(context))
-        arriving = aiter(requests)
         try:
             hold = await _reserve(room.chunks, CHUNKED_BYTES, room)
         except CelesteError:
             if uncounted < MOST_UNCOUNTED:
                 uncounted += 1
                 try:
-                    await _read_on(arriving, REFUSED_PAUSE_SECONDS)
+                    await _read_on(aiter(requests), REFUSED_PAUSE_SECONDS)
                 finally:
                     uncounted -= 1
             raise
-        messages = Ahead(arriving, hold, room.settings.read_seconds)
+        messages = Ahead(aiter(requests), hold, room.settings.read_seconds)
         pause = REFUSED_PAUSE_SECONDS
         try:
             response = await behavior(messages, context)
