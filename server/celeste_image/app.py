@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,7 +141,8 @@ def build_app(
     budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds, asker_total=limits.caller_bytes or UNLIMITED)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
 
-    tools = tools or open_tools(settings)
+    answers = ByteBudget(wait_seconds=None, within=budget)
+    tools = replace(tools or open_tools(settings), memory=answers.reserve)
     closing.push_async_callback(tools.pixels.close)
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)

@@ -37,24 +37,31 @@ class Budget:
 
     Args:
         total: The limit. A larger reservation is admitted when nothing is held.
-        wait_seconds: Longest wait of a reservation.
+        wait_seconds: Longest wait of a reservation; None means that every reservation is admitted some time.
         asker_total: The limit of what one asker holds.
         unit: What is counted, for people.
+        within: Another budget, whose sum and this one stay below its limit. One reservation is always admitted here,
+            so that what the others hold can end.
     """
 
     def __init__(
         self,
         total: int = UNLIMITED,
-        wait_seconds: float = 5.0,
+        wait_seconds: float | None = 5.0,
         *,
         asker_total: int = UNLIMITED,
         unit: str = "bytes",
+        within: "Budget | None" = None,
     ) -> None:
         self.total = total
         self.held = 0
         self.unit = unit
         self._wait_seconds = wait_seconds
         self._asker_total = asker_total
+        self._within = within
+        self._inner: Budget | None = None
+        if within:
+            within._inner = self
         self._lines: OrderedDict[Hashable, deque[_Entry]] = OrderedDict()
         self._waiting = 0
         self._by_asker: Counter[Hashable] = Counter()
@@ -123,7 +130,10 @@ class Budget:
         )
 
     def _fits(self, size: int) -> bool:
-        return self.held + size <= self.total or not self.held
+        if not self.held:
+            return True
+        outer = self._within
+        return self.held + size <= self.total and (outer is None or outer.held + self.held + size <= outer.total)
 
     def _may(self, who: Hashable, size: int, silent: bool) -> bool:
         """Returns whether an asker's own limits allow an amount."""
@@ -149,7 +159,7 @@ class Budget:
         line.append(entry)
         self._waiting += 1
         self._move()
-        if self._waiting > MOST_WAITING:
+        if self._waiting > MOST_WAITING and self._wait_seconds is not None:
             longest = max(self._lines.values(), key=len)
             last = longest[-1] if len(longest) > len(line) else entry
             self._drop(last)
@@ -177,6 +187,8 @@ class Budget:
         self._add(size, who)
         if self._waiting:
             self._move()
+        if self._inner and self._inner.waiting:
+            self._inner._move()
 
     def _add(self, size: int, who: Hashable) -> None:
         self.held += size

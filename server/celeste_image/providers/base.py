@@ -15,7 +15,7 @@ from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Event
 from celeste_image.core.request import ImageRequest
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.outbound.client import Transport
+from celeste_image.outbound.client import Memory, Transport
 from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Options", "Provider", "ProviderSettings", "SortsWork", "Tools"]
@@ -63,6 +63,7 @@ class Tools:
         sleep: Waits for a number of seconds.
         jitter: Makes a pause out of an interval in seconds, never a shorter one.
         workers: Makes pools of worker processes, which the provider closes.
+        memory: Waits for memory before a large answer is read; None means that there is no limit.
     """
 
     pixels: Pixels = field(default_factory=lambda: Pixels("provider"))
@@ -72,6 +73,7 @@ class Tools:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[float], float] = _lengthened
     workers: Workers = field(default_factory=Workers)
+    memory: Memory | None = None
 
 
 class Provider(Protocol):
