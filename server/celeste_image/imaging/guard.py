@@ -62,6 +62,11 @@ class Guard:
         self.losses: OrderedDict[str, int] = OrderedDict()
         """Processes that each harmful image ended, by its SHA-256; the latest last."""
 
+    @property
+    def waiting(self) -> int:
+        """Number of large images that wait to be decoded."""
+        return self._large.waiting
+
     async def inspect(self, data: bytes, deadline: float | None = None) -> ImageFacts:
         """Returns the facts of an image after decoding every pixel.
 
