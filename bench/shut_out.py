@@ -3,8 +3,8 @@
     .venv/bin/python -m bench.shut_out
 
 A server of its own has 200 silent calls and 200 silent uploads on three connections, and then, on one connection, a
-hundred images of 6,300 x 6,300 pixels in 34 bytes each. A line says NOT GOOD, and the exit code is 1, if another caller's
-upscale takes more than twice its usual time.
+hundred images of 6,300 x 6,300 pixels in 34 bytes each. A line says NOT GOOD, and the exit code is 1, if another
+caller's upscale takes more than twice its usual time.
 """
 
 import asyncio
