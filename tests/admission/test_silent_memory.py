@@ -34,7 +34,7 @@ class Caller:
                     self.hold.falls_silent(limit)
                     await self._sent.wait()
             except TimeoutError:
-                raise self.hold.eviction("sent") from None
+                raise self.hold.eviction() from None
             self.hold.speaks()
             await asyncio.Event().wait()
         return ""

@@ -34,7 +34,7 @@ class Queue:
         """Makes a call that takes so long, alone."""
         turn = self.enter(work=work)
         self.clock.now += seconds
-        self.slots.leave(turn)
+        self.slots.leave(turn, took=seconds)
 
 
 async def test_askers_get_slots_in_turn() -> None:
@@ -150,22 +150,48 @@ async def test_no_call_begins_whose_deadline_is_nearer_than_the_fastest_recent_o
         queue.run(seconds)
     with pytest.raises(DeadlineExceeded, match="the fastest recent call took 1 s; nothing was begun"):
         queue.enter(within=0.9)
-    queue.slots.leave(queue.enter(within=1.1), is_timed=False)
-    queue.slots.leave(queue.enter(within=0.1, work="another kind"), is_timed=False)
+    queue.slots.leave(queue.enter(within=1.1))
+    queue.slots.leave(queue.enter(within=0.1, work="another kind"))
     queue.clock.now += 31
     assert queue.enter(within=0.1).has_slot, "what was long ago says nothing"
 
 
 async def test_a_call_that_its_caller_left_says_nothing_of_its_work() -> None:
     queue = Queue(1)
-    for is_timed in (False, True):
-        turn = queue.enter()
-        queue.clock.now += 5.0
-        queue.slots.leave(turn, is_timed=is_timed)
-        if not is_timed:
-            queue.slots.leave(queue.enter(within=1.0), is_timed=False)
+    for took in (None, 5.0):
+        for _ in range(3):
+            turn = queue.enter()
+            queue.clock.now += 5.0
+            queue.slots.leave(turn, took=took)
+        if took is None:
+            queue.slots.leave(queue.enter(within=1.0))
     with pytest.raises(DeadlineExceeded):
         queue.enter(within=1.0)
+
+
+async def test_a_cold_start_says_nothing_of_the_calls_after_it() -> None:
+    queue = Queue(1)
+    queue.run(10.0)
+    queue.slots.leave(queue.enter(within=1.0))
+
+
+async def test_refused_calls_cost_an_asker_no_turns() -> None:
+    queue = Queue(1, queue=5)
+    running = queue.enter("other")
+    greedy = [queue.enter("greedy") for _ in range(5)]
+    for _ in range(50):
+        with pytest.raises(QueueFull):
+            queue.enter("greedy")
+    while len(greedy) > 1:
+        queue.slots.leave(greedy.pop())
+    waiting = [*greedy, queue.enter("greedy"), *(queue.enter("modest") for _ in range(3))]
+    begun = []
+    while waiting:
+        queue.slots.leave(running)
+        running = next(turn for turn in waiting if turn.has_slot)
+        waiting.remove(running)
+        begun.append(running.who)
+    assert begun == ["greedy", "modest", "greedy", "modest", "modest"]
 
 
 async def test_only_the_one_whose_turn_it_is_wakes_up() -> None:

@@ -132,8 +132,9 @@ class Budget:
     def _fits(self, size: int) -> bool:
         if not self.held:
             return True
-        outer = self._within
-        return self.held + size <= self.total and (outer is None or outer.held + self.held + size <= outer.total)
+        outer, inner = self._within, self._inner
+        others = (outer.held if outer else 0) + (inner.held if inner else 0)
+        return self.held + others + size <= (outer.total if outer else self.total)
 
     def _may(self, who: Hashable, size: int, silent: bool) -> bool:
         """Returns whether an asker's own limits allow an amount."""
@@ -187,8 +188,9 @@ class Budget:
         self._add(size, who)
         if self._waiting:
             self._move()
-        if self._inner and self._inner.waiting:
-            self._inner._move()
+        for other in (self._within, self._inner):
+            if other and other.waiting:
+                other._move()
 
     def _add(self, size: int, who: Hashable) -> None:
         self.held += size
@@ -250,11 +252,12 @@ class Budget:
     def _evict(self) -> None:
         """Ends as many silent calls as the next reservation needs, of the askers with the most of them."""
         self._evicting = None
-        needs = next((line[0] for line in self._lines.values() if not self._fits(line[0].size)), None)
-        if needs is None:
+        heads = [line[0] for line in self._lines.values()]
+        needs = next((head for head in heads if self._may(head.who, head.size, head.silent)), None)
+        if needs is None or self._fits(needs.size):
             return
         now = asyncio.get_running_loop().time()
-        late = [hold for hold in self._silent if now >= hold.silent_since + SILENT_SECONDS and hold.end]
+        late = [hold for hold in self._silent if now >= hold.silent_since + SILENT_SECONDS and hold.can_end]
         left = self._silent_by_asker.copy()
         while late and self.held - self._leaving + needs.size > self.total:
             most = max(late, key=lambda hold: left[hold.who])  # of one asker the first, which is the oldest
@@ -319,6 +322,11 @@ class Hold:
         self.close()
 
     @property
+    def can_end(self) -> bool:
+        """Whether the wait for the caller can be ended: it has begun, and its time is not over."""
+        return self.end is not None and not self.end.expired()
+
+    @property
     def is_evicted(self) -> bool:
         """Whether the room was needed for others while the caller was silent."""
         return bool(self.leaving_size)
@@ -333,10 +341,10 @@ class Hold:
         self.end = None
         self._budget.speak(self)
 
-    def eviction(self, verb: str) -> CelesteError:
-        """Returns the error of an evicted call, whose caller has not `verb` ("sent") anything."""
+    def eviction(self) -> CelesteError:
+        """Returns the error of an evicted call whose caller did not send."""
         error = self._budget.refusal(self.leaving_size)
-        error.message = f"the caller {verb} nothing for {SILENT_SECONDS:g} s, and others needed its memory"
+        error.message = f"the caller sent nothing for {SILENT_SECONDS:g} s, and others needed its memory"
         error.args = (error.message,)
         return error
 

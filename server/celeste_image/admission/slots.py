@@ -218,17 +218,19 @@ class Slots:
             turn.tell(ahead + 1 + (0 if small else bisect_left(self._order[True], line.rank, key=RANK)))
         return turn
 
-    def leave(self, turn: Turn, *, is_timed: bool = True) -> None:
+    def leave(self, turn: Turn, *, took: float | None = None) -> None:
         """Leaves the queue, or gives the slot back.
 
         Args:
             turn: The turn.
-            is_timed: Whether the time with the slot says how long such work takes: it was done, or its deadline passed.
+            took: What the work took, or took at least when its deadline passed, in seconds; None if nobody knows.
         """
         if turn.has_slot:
             now = self._clock()
-            if is_timed:
-                self._paces[turn.small].add(turn.work, now - turn.since, now)
+            pace = self._paces[turn.small]
+            pace.count(now - turn.since)
+            if took is not None:
+                pace.add(turn.work, took, now)
             self._running[turn.operation] -= 1
             if not self._running[turn.operation]:
                 del self._running[turn.operation]
@@ -312,6 +314,8 @@ class Slots:
         if not line.turns:
             self._step_out(line)
             del self._lines[line.key]
+            if self._last_rounds.get(line.who) == line.rank[0]:
+                self._last_rounds[line.who] -= 1  # a place that was not used is not counted against the asker
             if not self._lines:
                 self._last_rounds.clear()
         return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
@@ -70,12 +71,12 @@ class Guard:
     async def inspect(self, data: bytes, deadline: float | None = None) -> ImageFacts:
         """Returns the facts of an image after decoding every pixel.
 
+        If the decoding process ends, another one tries once more: the first may have ended for another reason. An image
+        that ended two processes is refused from then on, by its digest.
+
         Args:
             data: The encoded image.
             deadline: When the caller stops waiting, by `time.monotonic()`; None means never.
-
-        If the decoding process ends, another one tries once more: the first may have ended for another reason. An image
-        that ended two processes is refused from then on, by its digest.
 
         Raises:
             NotAnImage: The bytes are not PNG, JPEG, WebP or AVIF, or are damaged.
@@ -107,12 +108,15 @@ class Guard:
             yield
             return
         turn = self._large.enter(object(), who=asker.get(), work=pixels.bit_length(), deadline=deadline)
+        took: float | None = None
         try:
             while await turn.news():
                 pass
+            began = time.monotonic()
             yield
+            took = time.monotonic() - began
         finally:
-            self._large.leave(turn)
+            self._large.leave(turn, took=took)
 
     async def _outcome(self, data: bytes, digest: str) -> Outcome:
         """Returns the facts or the refusal of these bytes, which stay the same. Raises as `inspect` does."""

@@ -12,7 +12,7 @@ from celeste_image.providers.base import Provider, SortsWork
 
 __all__ = ["limiting", "slots_of", "work_of"]
 
-DEADLINE_SLACK_SECONDS = 0.02
+SLACK_SECONDS = 0.02
 """A call that ends so near to its deadline was ended by it."""
 
 
@@ -53,17 +53,23 @@ def limiting(
             work=work_of(request, candidate),
             deadline=deadline,
         )
-        is_done = False
+        spent, began, is_working = 0.0, 0.0, False
+        took: float | None = None
         try:
             while position := await turn.news():
                 yield Queued(position)
+            began, is_working = clock(), True
             async with aclosing(run(request, candidate)) as events:
                 async for event in events:
-                    yield event
-            is_done = candidate.ticket is None
+                    spent, is_working = spent + clock() - began, False
+                    yield event  # the time in which the caller reads is not the provider's
+                    began, is_working = clock(), True
+            took = spent + clock() - began
         finally:
-            is_late = deadline is not None and clock() >= deadline - DEADLINE_SLACK_SECONDS
-            slots.leave(turn, is_timed=is_done or is_late)
+            now = clock()
+            if took is None and is_working and deadline is not None and now >= deadline - SLACK_SECONDS:
+                took = spent + now - began
+            slots.leave(turn, took=took if candidate.ticket is None else None)
 
     return limited
 

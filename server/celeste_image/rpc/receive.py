@@ -201,7 +201,7 @@ async def _arrives(message: Awaitable[Any], seconds: float, hold: Hold) -> Any:
             received = await message
     except TimeoutError as error:
         if hold.is_evicted:
-            raise hold.eviction("sent") from error
+            raise hold.eviction() from error
         raise DeadlineExceeded(f"the caller sent no message for {seconds:g} s") from error
     finally:
         hold.speaks()

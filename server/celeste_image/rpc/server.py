@@ -131,10 +131,13 @@ class Server:
         task.add_done_callback(self._showing.discard)
         if seconds:
             log.warning("provider paused", provider=provider, seconds=seconds)
-            breaker = self._app.breakers[provider]
-            loop.call_later(seconds, lambda: breaker.left_seconds or self._show_pause(provider, 0.0))
+            loop.call_later(seconds, self._show_end_of_pause, provider)
         else:
             log.info("provider tried again", provider=provider)
+
+    def _show_end_of_pause(self, provider: str) -> None:
+        if not self._app.breakers[provider].left_seconds:
+            self._show_pause(provider, 0.0)
 
     def _listen(self, address: str) -> int:
         """Returns the port. Connections over TCP are encrypted if there are certificates; a Unix socket is a file."""

@@ -73,8 +73,9 @@ class WatchedContext:
                 pass  # the hold counts a stuck message until the call is over
             else:
                 self._slow = False
-                self._hold.speaks()
                 self._hold.resize(before)
+            finally:
+                self._hold.speaks()
         if self._slow:
             text = f"the caller did not read the stream for {self._seconds:g} s"
             if self._hold.is_evicted:
