@@ -207,3 +207,28 @@ async def test_only_the_one_whose_turn_it_is_wakes_up() -> None:
     assert [wait.done() for wait in waits][:1] == [True]
     for wait in waits[1:]:
         wait.cancel()
+
+
+async def test_a_look_at_the_queue_says_what_a_call_would_find() -> None:
+    queue = Queue(1, queue=2)
+    queue.slots.check(who="one")
+    for _ in range(3):
+        queue.run(1.0)
+    queue.slots.leave(queue.enter())
+    queue.enter("one")
+    queue.slots.check(who="one", deadline=queue.clock.now + 1.5)
+    with pytest.raises(QueueFull):
+        queue.slots.check(who="one", deadline=queue.clock.now + 0.5)
+    queue.enter("one")
+    queue.enter("one")
+    with pytest.raises(QueueFull) as caught:
+        queue.slots.check(who="one")
+    assert caught.value.retry_after
+    queue.slots.check(who="another")
+    assert queue.slots.waiting == 2, "nobody joined"
+    both = Slots(1, 0, small=1)
+    both.enter(object())
+    both.check()
+    both.enter(object(), small=True)
+    with pytest.raises(QueueFull):
+        both.check()

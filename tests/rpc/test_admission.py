@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 from tests.support import pictures
-from tests.support.fake_provider import PAINTER, FakeProvider
+from tests.support.fake_provider import PAINTER, UPSCALER, FakeProvider
 from tests.support.grpc_calls import GENERATE, READ, reason, stored
 from tests.support.raw_http2 import RawCalls
 from tests.support.servers import running
@@ -225,3 +225,25 @@ async def test_a_hundred_images_of_40_megapixels_delay_nobody_else() -> None:
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_request_that_no_queue_takes_has_no_image_decoded() -> None:
+    upscaler = FakeProvider([UPSCALER])
+    upscaler.settings = upscaler.Settings(concurrency=1, queue=0)
+    busy = asyncio.Event()
+
+    async def upscale(request: Any, candidate: Any) -> AsyncGenerator[Event, None]:
+        busy.set()
+        await asyncio.Event().wait()
+        yield Picture(b"", "image/png", 8, 8)
+
+    upscaler.run = upscale
+    async with running([upscaler]) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub = ImageServiceStub(channel)
+        first = UpscaleRequest(model="fake/upscaler", factor=2, image=ImageInput(data=pictures.plain(8, 8)))
+        call = stub.Upscale(first)
+        await asyncio.wait_for(busy.wait(), 20)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Upscale(UpscaleRequest(model="fake/upscaler", factor=2, image=ImageInput(data=b"no image")))
+        assert reason(caught.value) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL", True)
+        call.cancel()

@@ -7,6 +7,7 @@
 from celeste_image.admission.asker import asker
 from celeste_image.admission.breaker import Breaker
 from celeste_image.admission.budget import MOST_WAITING, UNLIMITED, Budget, ByteBudget, Hold
-from celeste_image.admission.slots import Slots, Turn
+from celeste_image.admission.slots import Slots
+from celeste_image.admission.turns import Turn
 
 __all__ = ["MOST_WAITING", "UNLIMITED", "Breaker", "Budget", "ByteBudget", "Hold", "Slots", "Turn", "asker"]

@@ -4,15 +4,16 @@ import asyncio
 import random
 import time
 from bisect import bisect_left, insort
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from heapq import merge
 from operator import attrgetter
 
 from celeste_image.admission.pace import Pace
+from celeste_image.admission.turns import Line, Turn
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, QueueFull
 
-__all__ = ["Slots", "Turn"]
+__all__ = ["Slots"]
 
 RETRY_SECONDS = 1.0
 TELL_SECONDS, AGAIN_SECONDS = 0.05, 0.1
@@ -25,87 +26,6 @@ MOST_ASKERS = 1000
 USUAL, SLOW = 0.5, 0.95
 """Parts of the recent calls of a kind that were as fast: a call begins if half of them could end in time, and lines up
 if nearly all could after its wait."""
-
-
-class Turn:
-    """A call's way to a slot.
-
-    Attributes:
-        operation: What the calls of one operation have in common, by identity.
-        small: Whether the call is small work.
-        who: The asker, with whom all of its calls share a line.
-        work: The kind of work; calls of one kind take about as long.
-        deadline: When the caller stops waiting, by the clock of Slots; None means never.
-        has_slot: Whether the call has its slot.
-        is_own: Whether its slot is one of small work, not one for all.
-        since: When the call came, by the clock of Slots, or when it got its slot.
-        position: The position in the queue that was told last, from 1; 0 if none was.
-        tell_at: When a new position may be told, by the clock of the event loop.
-    """
-
-    def __init__(
-        self,
-        operation: object,
-        since: float,
-        *,
-        small: bool,
-        who: Hashable = None,
-        work: Hashable = None,
-        deadline: float | None = None,
-    ) -> None:
-        self.operation, self.small, self.who = operation, small, who
-        self.work, self.deadline = work, deadline
-        self.has_slot = self.is_own = False
-        self.since = since
-        self.position, self.tell_at = 0, 0.0
-        self._news = asyncio.Event()
-        self._refusal: CelesteError | None = None
-
-    async def news(self) -> int:
-        """Waits for the slot or for another position. Returns the position in the queue; 0 with the slot.
-
-        Raises:
-            QueueFull: The call can't end in time any more, or the place in the queue went to another asker.
-        """
-        await self._news.wait()
-        self._news.clear()
-        if self._refusal:
-            raise self._refusal
-        return 0 if self.has_slot else self.position
-
-    def tell(self, position: int) -> None:
-        """Tells the call its position; for Slots."""
-        self.position = position
-        self._news.set()
-
-    def give(self, now: float, *, own: bool) -> None:
-        """Gives the call its slot; for Slots."""
-        self.has_slot, self.is_own, self.since = True, own, now
-        self._news.set()
-
-    def refuse(self, error: CelesteError) -> None:
-        """Ends the wait; for Slots."""
-        self._refusal = error
-        self._news.set()
-
-
-class Line:
-    """The place in the queue that the calls of one operation share.
-
-    Attributes:
-        key: The operation, and whether its calls are small work.
-        who: The asker.
-        turns: The calls that wait, in order of arrival.
-        rank: Lines with a lower rank are served first.
-    """
-
-    __slots__ = ("key", "rank", "turns", "who")
-
-    def __init__(self, turn: Turn) -> None:
-        self.key = turn.operation, turn.small
-        self.who = turn.who
-        self.turns: deque[Turn] = deque()
-        self.rank = (0, 0)
 
 
 RANK = attrgetter("rank")
@@ -218,6 +138,22 @@ class Slots:
             turn.tell(ahead + 1 + (0 if small else bisect_left(self._order[True], line.rank, key=RANK)))
         return turn
 
+    def check(self, *, who: Hashable = None, deadline: float | None = None) -> None:
+        """Raises QueueFull if a call that came now would be refused, whatever its kind of work. Nobody joins the queue."""
+        now, refusals = self._clock(), list[QueueFull]()
+        rank = (self._next_round(who), self._arrivals + 1)
+        kinds = (False,) if self._slots[True] == self._slots[False] else (False, True)
+        for small in kinds:
+            order = self._order[small]
+            ahead = bisect_left(order, rank, key=RANK)
+            wait = (ahead + 1) * self._paces[small].mean / self._slots[small]
+            is_free = self._free or (small and self._free_small)
+            is_late = deadline is not None and now + wait > deadline
+            if not is_free and (is_late or (len(order) >= self._queue and ahead == len(order))):
+                refusals.append(_full(f"{ahead} calls wait already, about {wait:.3g} s", wait))
+        if len(refusals) == len(kinds):
+            raise refusals[0]
+
     def leave(self, turn: Turn, *, took: float | None = None) -> None:
         """Leaves the queue, or gives the slot back.
 
@@ -290,10 +226,13 @@ class Slots:
         self._waiting += 1
         return line
 
+    def _next_round(self, who: Hashable) -> int:
+        return max(self._round, self._last_rounds.get(who, 0)) + 1
+
     def _line_up(self, line: Line) -> None:
         """Gives a line the last place among those of its asker."""
         self._arrivals += 1
-        round_ = max(self._round, self._last_rounds.get(line.who, 0)) + 1
+        round_ = self._next_round(line.who)
         if len(self._last_rounds) > MOST_ASKERS:
             self._last_rounds = {who: last for who, last in self._last_rounds.items() if last > self._round}
         self._last_rounds[line.who] = round_

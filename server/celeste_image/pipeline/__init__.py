@@ -9,6 +9,7 @@ from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
+from celeste_image.pipeline.enter import entering
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import ImagesIn, loading
@@ -70,6 +71,7 @@ def build_pipeline(parts: Parts) -> Run:
     run = routing(roads, parts.registry)  # Call -> Candidate: a model, and the next one if nothing was done
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
+    run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
     if parts.is_observed:
