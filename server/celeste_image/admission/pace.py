@@ -6,7 +6,7 @@ from collections.abc import Hashable
 __all__ = ["Pace"]
 
 LEAST, KEPT, KINDS = 3, 32, 1000
-"""Times of a kind of work that say something (the first may be that of a cold start), times that are kept, and kinds."""
+"""Times of a kind of work that say something (the first may be that of a cold start), times kept, and kinds."""
 RECENT_SECONDS = 30.0
 """Older times say nothing: a provider that was slow gets another try."""
 WEIGHT = 0.1

@@ -139,7 +139,7 @@ class Slots:
         return turn
 
     def check(self, *, who: Hashable = None, deadline: float | None = None) -> None:
-        """Raises QueueFull if a call that came now would be refused, whatever its kind of work. Nobody joins the queue."""
+        """Raises QueueFull if a call that came now would be refused, whatever its kind of work. It joins no queue."""
         now, refusals = self._clock(), list[QueueFull]()
         rank = (self._next_round(who), self._arrivals + 1)
         kinds = (False,) if self._slots[True] == self._slots[False] else (False, True)
