@@ -1,7 +1,6 @@
 """Admission at the door: silent calls, large images, limits of callers, and when a refused call may come back."""
 
 import asyncio
-import io
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -10,7 +9,6 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from PIL import Image
 from tests.support import pictures
 from tests.support.fake_provider import PAINTER, UPSCALER, FakeProvider
 from tests.support.grpc_calls import GENERATE, READ, reason, stored
@@ -192,18 +190,10 @@ async def test_pixels_at_work_have_a_limit() -> None:
         assert server.app.pixels.held == 0
 
 
-def large_webp(number: int) -> bytes:
-    """Returns an image of 6,300 x 6,300 pixels in some 34 bytes; each number gives another one."""
-    data = io.BytesIO()
-    Image.new("RGB", (6300, 6300), (number, 0, 255)).save(data, "WEBP", lossless=True, method=0)
-    return data.getvalue()
-
-
 @pytest.mark.faults
 async def test_a_hundred_images_of_40_megapixels_delay_nobody_else() -> None:
     """All on one connection: another caller's upscales are done before ten of them are."""
-    bombs = [large_webp(number) for number in range(100)]
-    assert max(map(len, bombs)) < 100
+    bombs = [pictures.large_webp(6300, 6300, red=number) for number in range(100)]
     async with running(images={"decoders": 2}) as server:
         async with (
             grpc.aio.insecure_channel(server.address, options=OWN_CONNECTION) as many,
