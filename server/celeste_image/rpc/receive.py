@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import suppress
 from typing import Any, cast
 
 import grpc
@@ -11,6 +10,7 @@ from celeste_image.admission import ByteBudget, Hold, asker
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, MemoryBudget, Violation
 from celeste_image.rpc.chunks import Chunk
 from celeste_image.rpc.identity import asker_of
+from celeste_image.rpc.leftovers import PAUSE_SECONDS, read_on
 from celeste_image.rpc.slow_readers import WatchedContext
 from celeste_image.rpc.traffic import count_sent
 from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
@@ -28,14 +28,8 @@ CALL_BYTES = 64 << 10
 queue, a stream holds 41 KiB and a unary call 23 KiB (decision 0024); the rest is for one at work."""
 CHUNKED_BYTES = 2 << 20
 """Memory of a call that carries chunks: one chunk of 1 MiB in work, and one that is read ahead of it."""
-READ_ON_BYTES = 64 << 20
-READ_ON_SECONDS = 10.0
-"""Most that is read and thrown away of a stream of requests after its call has ended."""
-PACE_BYTES = 64 << 10
-REFUSED_PAUSE_SECONDS, DONE_PAUSE_SECONDS = 1.0, 0.15
-"""A caller that sends less than PACE_BYTES within this time is not in the middle of an upload: nothing more is read."""
-MOST_UNCOUNTED = 16
-"""Most streams that are read on without memory in the budget: refused ones. Each holds one message at a time."""
+DONE_PAUSE_SECONDS = 0.15
+"""How long a caller whose call is done may pause before nothing more is read."""
 
 
 def receiving(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -76,23 +70,15 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
 
 def _several(behavior: Behavior, room: Room) -> Behavior:
-    uncounted = 0
-
     async def several(requests: Any, context: Context) -> Any:
-        nonlocal uncounted
         asker.set(asker_of(context))
         try:
             hold = await _reserve(room.chunks, CHUNKED_BYTES, room)
         except CelesteError:
-            if uncounted < MOST_UNCOUNTED:
-                uncounted += 1
-                try:
-                    await _read_on(aiter(requests), REFUSED_PAUSE_SECONDS)
-                finally:
-                    uncounted -= 1
+            await room.leftovers.read(requests)
             raise
         messages = Ahead(aiter(requests), hold, room.settings.read_seconds)
-        pause = REFUSED_PAUSE_SECONDS
+        pause = PAUSE_SECONDS
         try:
             response = await behavior(messages, context)
             count_sent(response)
@@ -107,30 +93,11 @@ def _several(behavior: Behavior, room: Room) -> Behavior:
         finally:
             try:
                 if pause:
-                    await _read_on(messages, pause)
+                    await read_on(messages, pause)
             finally:
                 messages.close()
 
     return several
-
-
-async def _read_on(messages: AsyncIterator[Any], pause_seconds: float) -> None:
-    """Reads the rest of a stream of requests, within limits, and throws it away.
-
-    A caller in grpc.aio whose write fails, since the server has ended the call, gets INTERNAL from its own library
-    instead of our status or response.
-    """
-    rest, pace = READ_ON_BYTES, 0
-    with suppress(Exception):  # the stream has ended, is broken, or pauses
-        async with asyncio.timeout(READ_ON_SECONDS), asyncio.timeout(pause_seconds) as paused:
-            async for message in messages:
-                size = message.ByteSize()
-                rest, pace = rest - size, pace + size
-                if rest < 0:
-                    return
-                if pace >= PACE_BYTES:
-                    pace = 0
-                    paused.reschedule(asyncio.get_running_loop().time() + pause_seconds)
 
 
 class Ahead:

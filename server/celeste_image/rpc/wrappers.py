@@ -14,6 +14,7 @@ from celeste_image.admission import Budget, ByteBudget
 from celeste_image.callers import Callers
 from celeste_image.config import ServerSettings
 from celeste_image.config.callers import CallerSettings
+from celeste_image.rpc.leftovers import Leftovers
 from celeste_image.rpc.refusals import Refusals
 from celeste_image.telemetry.tracing import Tracer
 
@@ -53,6 +54,7 @@ class Room:
         settings: Settings of the server.
         callers: Who may call.
         calls: Open calls, in all and of each caller; None means that memory alone limits them.
+        leftovers: Reads refused streams of requests on.
         refusals: Counts the calls that find no room.
         tracer: Makes the span of each call; None without traces.
         is_observed: Whether traces or metrics are on.
@@ -63,6 +65,7 @@ class Room:
     settings: ServerSettings
     callers: Callers = field(default_factory=lambda: Callers(CallerSettings()))
     calls: Budget | None = None
+    leftovers: Leftovers = field(default_factory=Leftovers)
     refusals: Refusals = field(default_factory=Refusals)
     tracer: Tracer | None = None
     is_observed: bool = False
