@@ -4,7 +4,7 @@
 | --- | --- |
 | `liveness` | the event loop turns; also while the server drains |
 | `""`, `readiness`, each service of the contract | new calls are welcome: see `Health.look` |
-| `providers/NAME` | the provider has a model that can be used. Information: a provider never unreadies the server |
+| `providers/NAME` | the provider has a model that can be used, and is not paused. It never unreadies the server |
 """
 
 import asyncio
@@ -55,6 +55,7 @@ class Health:
         self._ready_names = ("", READINESS, *services)
         self._statuses: dict[str, bool] = {}
         self._broken: set[str] = set()
+        self._looks: set[asyncio.Task[None]] = set()
         self._probed_at = clock()
         self._probe: asyncio.Task[None] | None = None
         self._answer_by = 0.0
@@ -89,7 +90,24 @@ class Health:
         usable = {name: self._is_usable(name) for name in self._app.registry.providers}
         if not any(usable.values()):
             why.append("providers: none has a model that can be used")
-        await self._tell(tuple(why), usable)
+        paused = {name for name, breaker in self._app.breakers.items() if breaker.left_seconds}
+        await self._tell(tuple(why), {name: is_usable and name not in paused for name, is_usable in usable.items()})
+
+    def note_pause(self, provider: str, seconds: float) -> None:
+        """Shows in a provider's health that it is paused for some seconds; 0 means that it is tried again."""
+        loop = asyncio.get_running_loop()
+        if seconds:
+            log.warning("provider paused", provider=provider, seconds=seconds)
+            loop.call_later(seconds, self._note_end_of_pause, provider)
+        else:
+            log.info("provider tried again", provider=provider)
+        look = loop.create_task(self.look())
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
+
+    def _note_end_of_pause(self, provider: str) -> None:
+        if not self._app.breakers[provider].left_seconds:
+            self.note_pause(provider, 0.0)
 
     async def stop(self) -> None:
         """Says NOT_SERVING of everything but the liveness, for good."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,9 @@ class Server:
     def __init__(self, app: App, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
         settings = app.settings.server
         self._app, self._sleep = app, sleep
-        room = Room(app.budget, app.chunks, settings, app.callers, tracer=app.tracer, is_observed=app.is_observed)
+        room = Room(
+            app.budget, app.chunks, settings, app.callers, app.calls, tracer=app.tracer, is_observed=app.is_observed
+        )
         self._running = room.running
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
@@ -106,6 +109,8 @@ class Server:
         await self._server.start()
         sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
         self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
+        for name, breaker in self._app.breakers.items():
+            breaker.changed = partial(self.health.note_pause, name)
         return bound
 
     def _listen(self, address: str) -> int:
