@@ -197,7 +197,7 @@ def configured(listen: str, server: str, headers: Sequence[str] = ()) -> dict[st
 
 def meshed(listen: str, admin: str, replicas: Sequence[str], collector: str) -> dict[str, Any]:
     """Returns the users' configuration for replicas with other addresses, and with spans that are sent at once."""
-    text = MESH.read_text().replace("deploy/envoy/", "")  # the files of `secrets` are beside it
+    text = MESH.read_text().replace("deploy/envoy/", "./")  # the files of `secrets` are beside it
     config: dict[str, Any] = yaml.safe_load(text)
     (listener,) = config["static_resources"]["listeners"]
     listener["address"]["socket_address"] = socket_address(listen)
