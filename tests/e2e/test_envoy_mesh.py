@@ -12,6 +12,8 @@ from typing import Any
 import grpc
 import pytest
 import yaml
+from celeste_image.rpc.health import READINESS
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 from structlog.testing import capture_logs
 from tests.support import pictures
 from tests.support.certificates import CALLER, LOOPBACK, Certificates, Identity
@@ -19,7 +21,6 @@ from tests.support.envoy import MESH, Mesh, mesh
 from tests.support.fake_provider import PAINTER, FakeProvider
 from tests.support.grpc_calls import reason
 from tests.support.otlp import Receiver, receiving
-from tests.support.stores import name_of
 from tests.support.waiting import until
 
 from celeste_image.app import App, build_app
@@ -30,19 +31,16 @@ from celeste_image.rpc.server import Server
 from celeste_image.telemetry.traces import open_tracer
 from celeste_image.v1 import (
     ArtifactServiceStub,
-    DeleteArtifactRequest,
     GenerateRequest,
     ImageServiceStub,
     ListArtifactsRequest,
     Operation,
     StreamRequest,
-    WriteArtifactChunkRequest,
 )
 
 PROXY = "spiffe://celeste.test/proxy/envoy"
 HEALTHY, FAILED = "healthy", "failed_active_health_check"
 KEY = "a key of two hundred and fifty-six bits"
-MIB = 1 << 20
 SERVER_UNAVAILABLE = ("UNAVAILABLE", "SERVER_UNAVAILABLE", True)
 
 
@@ -97,6 +95,17 @@ class Replica:
     app: App
     painter: Painter
     marks: Marks
+    ending: asyncio.Future[None] | None = None
+
+    def stop(self, drain_seconds: float = 0, notice_seconds: float = 0) -> asyncio.Future[None]:
+        """Has the server end, once."""
+        self.ending = self.ending or asyncio.ensure_future(self.server.stop(drain_seconds, notice_seconds))
+        return self.ending
+
+    def cut(self) -> asyncio.Future[None]:
+        """Has the server end at once."""
+        self.server.hurry()
+        return self.stop()
 
 
 @dataclass
@@ -133,26 +142,27 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @contextlib.asynccontextmanager
 async def replica(
-    certificates: Certificates, server: Identity | None = None, painter: Painter | None = None, **settings: Any
+    certificates: Certificates, identity: Identity | None = None, traces: str = "", **settings: Any
 ) -> AsyncIterator[Replica]:
     """Runs a server that wants certificates of callers."""
-    identity = server or certificates.server
+    identity = identity or certificates.server
     tls = {
         "certificate_file": identity.certificate,
         "key_file": identity.key,
         "client_ca_file": certificates.authority.certificate,
     }
-    painter, marks = painter or Painter(), Marks()
+    painter, marks = Painter(), Marks()
+    tracer = open_tracer({"OTEL_EXPORTER_OTLP_ENDPOINT": traces, "OTEL_SERVICE_NAME": "celeste"}) if traces else None
     more = {"server": {"tls": tls} | settings.pop("server", {})} | settings
-    more["store"] = {"url": "memory:///", "reserve_bytes": 0, "memory_bytes": MIB} | more.get("store", {})
-    app = build_app(Settings.model_validate(more), [painter], tracer=settings.pop("tracer", None))
+    more["store"] = {"url": "memory:///", "reserve_bytes": 0} | more.get("store", {})
+    app = build_app(Settings.model_validate(more), [painter], tracer=tracer)
     running = Server(app, marks.sleep)
     (address,) = await running.start(["127.0.0.1:0"])
+    made = Replica(address, running, app, painter, marks)
     try:
-        yield Replica(address, running, app, painter, marks)
+        yield made
     finally:
-        running.hurry()
-        await running.stop(0)
+        await made.cut()
 
 
 @contextlib.asynccontextmanager
@@ -194,25 +204,19 @@ async def test_calls_go_to_the_replicas_in_turn(certificates: Certificates) -> N
         assert sorted(site.prompts) == [["0", "2", "4"], ["1", "3", "5"]]
 
 
-async def test_a_replica_whose_store_is_full_gets_no_calls_until_it_has_room(certificates: Certificates) -> None:
+async def test_a_replica_that_is_not_ready_gets_no_calls_until_it_is(certificates: Certificates) -> None:
     async with behind_envoy(certificates) as site, site.channel() as channel:
-        full, other = site.first, site.second
-        data = bytes(MIB - 4096)
-        async with secured(full.address, certificates, certificates.client) as direct:
-            artifacts = ArtifactServiceStub(direct)
-            request = WriteArtifactChunkRequest(name=name_of(data), size_bytes=len(data))
-            request.chunk.data = data
-            await artifacts.WriteArtifactChunk(request)
-            await site.mesh.until_states({full.address: FAILED, other.address: HEALTHY})
-            before = len(full.painter.asked)
-            for _ in range(4):
-                await ImageServiceStub(channel).Generate(generate())
-            assert (len(full.painter.asked), len(other.painter.asked)) == (before, 4)
-            await artifacts.DeleteArtifact(DeleteArtifactRequest(name=name_of(data)))
-        await site.mesh.until_states({full.address: HEALTHY})
+        down, other = site.first, site.second
+        await down.server.health.servicer.set(READINESS, HealthCheckResponse.NOT_SERVING)
+        await site.mesh.until_states({down.address: FAILED, other.address: HEALTHY})
         for _ in range(4):
             await ImageServiceStub(channel).Generate(generate())
-        assert (len(full.painter.asked), len(other.painter.asked)) == (before + 2, 6)
+        assert [len(asked) for asked in site.prompts] == [0, 4]
+        await down.server.health.servicer.set(READINESS, HealthCheckResponse.SERVING)
+        await site.mesh.until_states({down.address: HEALTHY})
+        for _ in range(4):
+            await ImageServiceStub(channel).Generate(generate())
+        assert [len(asked) for asked in site.prompts] == [2, 6]
 
 
 # Who calls
@@ -352,18 +356,19 @@ RETRIES = {
 async def test_a_client_waits_as_long_as_a_replica_asks(certificates: Certificates) -> None:
     """gRPC's own retries, which would come after a millisecond, wait for the pushback that passed through Envoy."""
     config = ("grpc.service_config", json.dumps(RETRIES)), ("grpc.enable_retries", 1)
-    async with behind_envoy(certificates) as site, site.channel(None, *config) as channel:
+    wait = {"budget_wait_seconds": 0.05}
+    async with behind_envoy(certificates, server=wait) as site, site.channel(None, *config) as channel:
         with contextlib.ExitStack() as stack:
             for each in (site.first, site.second):
                 stack.enter_context(each.app.budget.count(each.app.budget.total_bytes))
             with capture_logs() as lines:
                 call = asyncio.ensure_future(ImageServiceStub(channel).Generate(generate()))
-                await until(lambda: [line for line in lines if line.get("reason") == "MEMORY_BUDGET"])
+                await until(lambda: [line for line in lines if line.get("outcome") == "MEMORY_BUDGET"])
                 refused = time.monotonic()
         assert (await call).result.images
         (came,) = site.first.painter.times + site.second.painter.times
         assert came - refused > 0.5, "the replica asks for a second"
-        assert len([line for line in lines if line.get("reason") == "MEMORY_BUDGET"]) == 1
+        assert len([line for line in lines if line.get("outcome") == "MEMORY_BUDGET"]) == 1
 
 
 async def test_a_replica_that_drains_under_twenty_streams_fails_no_call(certificates: Certificates) -> None:
@@ -377,9 +382,11 @@ async def test_a_replica_that_drains_under_twenty_streams_fails_no_call(certific
         held = {each.address: each.painter.asked.count("held") for each in (ending, other)}
         over = asyncio.Event()
         steady = asyncio.ensure_future(keep_calling(images, over))
-        stopping = asyncio.ensure_future(ending.server.stop(60, 5))
+        stopping = ending.stop(60, 5)
         await until(lambda: ending.marks.asked)  # NOT_SERVING, and calls are still taken
         await site.mesh.until_states({ending.address: FAILED})
+        calls = len(other.painter.asked)
+        await until(lambda: len(other.painter.asked) >= calls + 2)  # the call that was on its way is over
         before = len(ending.painter.asked)
         ending.marks.passed[0].set()  # GOAWAY
         await until(lambda: ending.marks.asked == 2)
@@ -393,7 +400,7 @@ async def test_a_replica_that_drains_under_twenty_streams_fails_no_call(certific
         over.set()
         assert set(await steady) == {"OK"}
         await until(lambda: other.painter.running == 10 - held[other.address])
-        await other.server.stop(0)
+        await other.cut()
         outcomes = [await stream for stream in streams]
         assert sorted(map(str, outcomes)) == sorted(map(str, ["OK"] * 10 + [SERVER_UNAVAILABLE] * 10))
 
@@ -413,9 +420,8 @@ async def test_one_trace_goes_through_envoy_the_server_and_the_vendor(certificat
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     with receiving() as receiver:
         async with emulating([EMULATED["openai"]]) as emulator:
-            tracer = open_tracer({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_SERVICE_NAME": "celeste"})
             table = emulator["openai"].table | {"key": "sk-a", "allow_private": True}
-            settings: dict[str, Any] = {"providers": {"openai": table}, "tracer": tracer}
+            settings: dict[str, Any] = {"providers": {"openai": table}, "traces": receiver.endpoint}
             collector = f"127.0.0.1:{receiver.port}"
             async with behind_envoy(certificates, collector, **settings) as site, site.channel() as channel:
                 request = GenerateRequest(prompt="a boat", model="openai/gpt-image-2")
