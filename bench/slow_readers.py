@@ -29,12 +29,12 @@ def serve(pipe: Connection, seconds: float) -> None:
     import uvloop
     from tests.support.servers import running
 
-    from celeste_image.core.call import ANONYMOUS
+    from celeste_image.core.caller import ANONYMOUS
 
     async def main() -> None:
         settings = {"write_seconds": seconds, "stream_budget_bytes": 1 << 30}
         async with running(server=settings) as server:
-            name = (await server.app.store.put(ANONYMOUS, os.urandom(64 << 20))).name
+            name = (await server.app.store.put(ANONYMOUS.tenant, os.urandom(64 << 20))).name
             pipe.send((server.address, name))
             while not pipe.poll():
                 tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith("HandleExceptions")]

@@ -9,7 +9,8 @@ from tests.support import pictures, stores
 from tests.support.fake_provider import REQUEST, Fake, collect, picture, routed
 
 from celeste_image.admission import MOST_WAITING, ByteBudget
-from celeste_image.core.call import ANONYMOUS, Call
+from celeste_image.core.call import Call
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.core.edits import Erase, Mask
 from celeste_image.core.errors import ArtifactNotFound, MemoryBudget, NotAnImage
 from celeste_image.core.events import Event, Progress, Saved
@@ -195,8 +196,8 @@ class Decoder:
 
 async def test_artifacts_are_counted_before_they_are_read_and_until_the_work_is_over() -> None:
     store = stores.memory()
-    image = ImageInput(artifact=(await store.put(ANONYMOUS, pictures.plain(8, 8))).name)
-    mask = ImageInput(artifact=(await store.put(ANONYMOUS, pictures.plain(16, 16))).name)
+    image = ImageInput(artifact=(await store.put(ANONYMOUS.tenant, pictures.plain(8, 8))).name)
+    mask = ImageInput(artifact=(await store.put(ANONYMOUS.tenant, pictures.plain(16, 16))).name)
     size = len(pictures.plain(8, 8)) + len(pictures.plain(16, 16))
     budget = ByteBudget(2 * size, 0)
     guard = Decoder(budget)
@@ -225,7 +226,7 @@ async def test_a_load_that_fails_holds_nothing() -> None:
         missing = ImageInput(artifact="artifacts/sha256-" + "0" * 64)
         await collect(loading(Fake(), ImagesIn(store, guard, budget)), Analyze(image=missing))  # type: ignore[arg-type]
     assert caught.value.violations[0].field == "image"
-    empty = ImageInput(artifact=(await store.put(ANONYMOUS, b"")).name)
+    empty = ImageInput(artifact=(await store.put(ANONYMOUS.tenant, b"")).name)
     with pytest.raises(NotAnImage):
         await collect(loading(Fake(), ImagesIn(store, guard, budget)), Analyze(image=empty))  # type: ignore[arg-type]
     assert budget.held_bytes == 0

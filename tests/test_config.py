@@ -81,11 +81,11 @@ def test_the_file_is_that_of_the_working_folder_unless_another_is_named(
 
 
 def test_the_environment_reads_lists_and_tables_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CELESTE_SERVER__LISTEN", '["unix:/run/celeste.sock", "0.0.0.0:1"]')
+    monkeypatch.setenv("CELESTE_SERVER__LISTEN", '["unix:/run/celeste.sock", "127.0.0.1:1"]')
     monkeypatch.setenv("CELESTE_PROVIDERS__LOCAL__THREADS", "3")
     monkeypatch.setenv("CELESTE_DEFAULTS__UPSCALE", '["local/lanczos"]')
     settings = loaded()
-    assert settings.server.listen == ["unix:/run/celeste.sock", "0.0.0.0:1"]
+    assert settings.server.listen == ["unix:/run/celeste.sock", "127.0.0.1:1"]
     assert int(settings.providers["local"]["threads"]) == 3
     assert settings.defaults == {OperationKind.UPSCALE: ["local/lanczos"]}
 

@@ -14,6 +14,8 @@ from urllib.request import url2pathname
 import structlog
 
 from celeste_image.admission import ByteBudget
+from celeste_image.callers import Callers
+from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
     ConfigurationInvalid,
     ImageSettings,
@@ -25,7 +27,14 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.gauges import watch_budgets, watch_models, watch_providers, watch_store, watch_workers
+from celeste_image.gauges import (
+    watch_budgets,
+    watch_certificates,
+    watch_models,
+    watch_providers,
+    watch_store,
+    watch_workers,
+)
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.outbound.client import Http
@@ -48,7 +57,7 @@ from celeste_image.telemetry.tracing import Tracer
 if TYPE_CHECKING:
     from celeste_image.providers.catalog.overlay import Overlay
 
-__all__ = ["App", "build_app", "check_store", "open_decoders", "open_tools", "open_uris"]
+__all__ = ["App", "build_app", "check_store", "open_certificates", "open_decoders", "open_tools", "open_uris"]
 
 store_log = structlog.get_logger("celeste_image.store")
 
@@ -62,6 +71,8 @@ class App:
         registry: The providers and models.
         run: The pipeline.
         store: The artifacts.
+        callers: Who may call.
+        certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
         decoders: The processes of the guard.
         budget: Memory that calls may hold together.
@@ -75,6 +86,8 @@ class App:
     registry: Registry
     run: Run
     store: ArtifactStore
+    callers: Callers
+    certificates: CertificateFiles | None
     guard: Guard
     decoders: WorkerPool
     budget: ByteBudget
@@ -112,6 +125,7 @@ def build_app(
         ValueError: A setting is wrong; the text says which and how.
         OSError: The store's folder can't be made.
     """
+    certificates = open_certificates(settings)
     closing = AsyncExitStack()
     if tracer:
         closing.push_async_callback(asyncio.to_thread, tracer.close)
@@ -146,6 +160,8 @@ def build_app(
         closing.callback(watch_workers(tools.workers))
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
         closing.callback(watch_store(store))
+        if certificates:
+            closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
     parts = Parts(
         registry=registry,
@@ -165,6 +181,8 @@ def build_app(
         registry=registry,
         run=build_pipeline(parts),
         store=store,
+        callers=Callers(settings.callers),
+        certificates=certificates,
         guard=guard,
         decoders=decoders,
         budget=budget,
@@ -268,6 +286,11 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
 
 def _folder_of(url: str) -> Path:
     return Path(url2pathname(urlsplit(url).path))
+
+
+def open_certificates(settings: Settings) -> CertificateFiles | None:
+    """Returns the certificates of the server; None without TLS. Raises ValueError if they can't be used."""
+    return CertificateFiles(settings.server.tls) if settings.server.tls.is_on else None
 
 
 def open_tools(settings: Settings) -> Tools:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from celeste_image.app import check_store, open_tools, open_uris
+from celeste_image.app import check_store, open_certificates, open_tools, open_uris
 from celeste_image.config import Configuration, Problem, Settings, problems_in
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.registry import Registry, offer_providers
@@ -41,6 +41,7 @@ class _Parts:
         """Returns the mistakes that the parts find."""
         settings = self._settings
         tools = replace(open_tools(settings), environment=self._environment)
+        self._try(lambda: open_certificates(settings))
         self._try(lambda: open_uris(settings))
         self._try(lambda: check_store(settings.store, self._environment), ("store",))
         providers, wrong = offer_providers(settings.providers, tools)

@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
 
 from celeste_image.admission import ByteBudget, Slots
+from celeste_image.certificates import CertificateFiles
 from celeste_image.providers.registry import Registry
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore
 from celeste_image.telemetry import instruments as of
 
-__all__ = ["watch_budgets", "watch_models", "watch_providers", "watch_store", "watch_workers"]
+__all__ = ["watch_budgets", "watch_certificates", "watch_models", "watch_providers", "watch_store", "watch_workers"]
 
 Reading = Iterator[tuple[float, tuple[str, ...]]]
 
@@ -93,6 +94,11 @@ def watch_store(store: ArtifactStore) -> Callable[[], None]:
             yield size_bytes, ()
 
     return of.STORE_FREE.watch(free)
+
+
+def watch_certificates(files: CertificateFiles) -> Callable[[], None]:
+    """Shows the time until the certificates expire. Files that have changed are read for this, too."""
+    return of.CERTIFICATE_REMAINING.watch(lambda: ((seconds, (name,)) for seconds, name in files.remaining()))
 
 
 def _ending(*ends: Callable[[], None]) -> Callable[[], None]:

@@ -24,7 +24,7 @@ log = structlog.get_logger("celeste_image.reload")
 
 LIVE = re.compile(
     r"log\.(level|format|levels(\..+)?)|defaults\..+|aliases\..+|catalog\.allow_unknown|providers\.[^.]+\.key(_file)?"
-    r"|server\.(budget_bytes|stream_budget_bytes|budget_wait_seconds|drain_seconds)"
+    r"|callers\..+|server\.(budget_bytes|stream_budget_bytes|budget_wait_seconds|drain_seconds)"
 )
 """Settings that a reload takes over; keys of vendors only."""
 
@@ -58,7 +58,7 @@ class Reloader:
             new = configuration.settings
             values = dict(leaves(new))
             changed = _changed(self._in_force, values)
-            waiting = self._waiting(changed)
+            waiting = self._waiting(changed, new)
             applied = changed - waiting
             if not problems:
                 try:
@@ -87,12 +87,14 @@ class Reloader:
             log.exception("configuration not checked")
             return configuration, [type(error).__name__]
 
-    def _waiting(self, changed: set[KeyPath]) -> set[KeyPath]:
+    def _waiting(self, changed: set[KeyPath], new: Settings) -> set[KeyPath]:
         """Returns the changes that need a restart.
 
-        A provider with such a change keeps its key too: a new key must not be sent to the old address.
+        A provider with such a change keeps its key too: a new key must not be sent to the old address. A server that
+        knows its callers does not forget them all: a file without `[callers]` would open it to everyone.
         """
-        waiting = {path for path in changed if not LIVE.fullmatch(".".join(path))}
+        opens = new.callers.are_known != self._app.callers.are_known
+        waiting = {path for path in changed if not LIVE.fullmatch(".".join(path)) or (opens and path[0] == "callers")}
         providers: Mapping[str, object] = self._app.registry.providers
         tables = {path[:2] for path in waiting if path[0] == "providers"}
         tables |= {
@@ -113,6 +115,8 @@ class Reloader:
             server = new.server
             self._app.budget.change_limit(server.budget_bytes, server.budget_wait_seconds)
             self._app.chunks.change_limit(server.stream_budget_bytes, server.budget_wait_seconds)
+        if "callers" in tables:
+            self._app.callers.change(new.callers)
         if names := {path[1] for path in applied if path[0] == "providers"}:
             self._take_keys(new, names)
 

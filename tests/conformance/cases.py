@@ -5,7 +5,7 @@ import hashlib
 import random
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ __all__ = ["Case", "Concrete", "make", "read_cases"]
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 UPLOAD_BYTES = 20 << 20
-FIELDS = {"name", "call", "server", "request", "metadata", "deadline_seconds", "cancel_after", "upload", "download"}
+FIELDS = {
+    *("name", "call", "server", "tls", "request", "metadata", "deadline_seconds", "cancel_after", "upload", "download"),
+}
 PLACEHOLDER = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 
 
@@ -41,6 +43,11 @@ class Case:
     def streams_requests(self) -> bool:
         """Whether the client sends a stream, which browsers cannot."""
         return bool(self.given["call"] == "ArtifactService/WriteArtifact")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the client itself speaks TLS."""
+        return "tls" in self.given
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,9 @@ def upload_file(folder: Path, client: str) -> Path:
     return path
 
 
-def make(cases: list[Case], addresses: Mapping[str, str], folder: Path, client: str) -> list[Concrete]:
+def make(
+    cases: list[Case], addresses: Mapping[str, str], folder: Path, client: str, secret: Callable[[str, str], str]
+) -> list[Concrete]:
     """Makes cases concrete for one client.
 
     Args:
@@ -88,6 +97,7 @@ def make(cases: list[Case], addresses: Mapping[str, str], folder: Path, client: 
         addresses: Address of each server that a case may name; `celeste` is the default.
         folder: Folder for the files that clients upload.
         client: Name of the client, for files and artifacts of its own.
+        secret: Returns what `${KIND:NAME}` stands for, a key or the path of a certificate; see `Secured.value`.
     """
     path = upload_file(folder, client)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -97,26 +107,26 @@ def make(cases: list[Case], addresses: Mapping[str, str], folder: Path, client: 
         trace = uuid.uuid4().hex
         values = {"uuid": request_id, "trace": trace, "path": str(path)}
         values |= {"upload": f"artifacts/sha256-{digest}", "sha256": digest}
-        plan = _fill(dict(case.given), values)
+        plan = _fill(dict(case.given), values, secret)
         plan["address"] = addresses[plan.pop("server", "celeste")]
-        made.append(Concrete(case, plan, _fill(dict(case.expect), values), request_id, trace))
+        made.append(Concrete(case, plan, _fill(dict(case.expect), values, secret), request_id, trace))
     return made
 
 
-def _fill(value: Any, values: Mapping[str, str]) -> Any:
+def _fill(value: Any, values: Mapping[str, str], secret: Callable[[str, str], str]) -> Any:
     """Replaces placeholders: `${uuid}` and the like, and `${file:PATH}` by the file's bytes as base64."""
     match value:
         case dict():
-            return {key: _fill(each, values) for key, each in value.items()}
+            return {key: _fill(each, values, secret) for key, each in value.items()}
         case list():
-            return [_fill(each, values) for each in value]
+            return [_fill(each, values, secret) for each in value]
         case str():
-            return PLACEHOLDER.sub(lambda found: _value(found, values), value)
+            return PLACEHOLDER.sub(lambda found: _value(found, values, secret), value)
     return value
 
 
-def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
+def _value(found: re.Match[str], values: Mapping[str, str], secret: Callable[[str, str], str]) -> str:
     name, argument = found.groups()
     if name == "file":
         return base64.b64encode((ROOT / argument).read_bytes()).decode()
-    return values[name]
+    return values[name] if argument is None else secret(name, argument)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.toolchains import CARGO, CHROMIUM, GO, JDK, MAVEN, NPM, Toolchain
+from tests.conformance.cases import Case
 
 __all__ = ["CLIENTS", "Client"]
 
@@ -44,10 +45,14 @@ class Client:
         """Returns the programs that this machine lacks."""
         return [need for need in self.needs if need.is_missing]
 
-    @property
-    def can_stream_requests(self) -> bool:
-        """Whether the client can send a stream. Browsers cannot: `fetch` sends no body in pieces."""
-        return self.transport == "grpc"
+    def why_not(self, case: Case) -> str:
+        """Returns why the client can't make the call of a case; empty if it can.
+
+        Browsers send no stream: `fetch` sends no body in pieces. In front of a client's Envoy there is no TLS.
+        """
+        if case.streams_requests and self.transport != "grpc":
+            return "no client stream"
+        return "no TLS to Envoy" if case.is_encrypted and self.through_envoy else ""
 
 
 TYPESCRIPT = "tests/conformance/typescript"

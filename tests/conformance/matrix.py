@@ -20,7 +20,8 @@ class Column:
         name: Name of the client.
         skipped: Why nothing ran: the toolchain that is missing. Empty if it ran.
         broken: Why the client did not build or its runner ended early. Empty if neither.
-        results: What is wrong, by case. An empty list is a pass, None a case that the transport cannot do.
+        results: What is wrong, by case. An empty list is a pass.
+        impossible: Why the client can't make the call of a case, by case.
         pages: What is wrong with the programs of the client's page.
         programs: Number of these programs.
         build_seconds: Time of the build.
@@ -30,7 +31,8 @@ class Column:
     name: str
     skipped: str = ""
     broken: str = ""
-    results: dict[str, list[str] | None] = field(default_factory=dict)
+    results: dict[str, list[str]] = field(default_factory=dict)
+    impossible: dict[str, str] = field(default_factory=dict)
     pages: list[str] = field(default_factory=list)
     programs: int = 0
     build_seconds: float = 0.0
@@ -51,9 +53,8 @@ class Column:
             return f"SKIPPED  {self.name}: {self.skipped}"
         if self.broken:
             return f"BROKEN   {self.name}: {self.broken}"
-        impossible = sum(lines is None for lines in self.results.values())
-        passed = len(self.results) - impossible - len(self.failed)
-        left = f", {impossible} impossible" if impossible else ""
+        passed = len(self.results) - len(self.failed)
+        left = f", {len(self.impossible)} impossible" if self.impossible else ""
         counts = f"{passed} passed, {len(self.failed)} failed{left}, {self.programs} programs"
         times = f"build {self.build_seconds:.0f} s, cases {self.run_seconds:.0f} s"
         return f"{'ok      ' if self.is_good else 'FAILED  '} {self.name}: {counts}; {times}"
@@ -105,7 +106,6 @@ def _page_cell(column: Column) -> str:
 def _cell(column: Column, case: Case) -> str:
     if column.skipped:
         return "skipped"
-    if column.broken or case.name not in column.results:
-        return "✗"
-    wrong = column.results[case.name]
-    return "no client stream" if wrong is None else "✗" if wrong else "✓"
+    if why := column.impossible.get(case.name):
+        return why
+    return "✗" if column.broken or column.results.get(case.name, ["missing"]) else "✓"

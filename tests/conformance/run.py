@@ -41,11 +41,10 @@ def run_client(client: Client, cases: list[Case], server: Serving, folder: Path)
         return column
     column.build_seconds = time.monotonic() - began
     began = time.monotonic()
-    can = [case for case in cases if client.can_stream_requests or not case.streams_requests]
-    for case in cases:
-        column.results[case.name] = [] if case in can else None
+    column.impossible = {case.name: why for case in cases if (why := client.why_not(case))}
+    can = [case for case in cases if case.name not in column.impossible]
     addresses = server.through_envoy if client.through_envoy else server.direct
-    concrete = make(can, addresses, folder, client.name)
+    concrete = make(can, addresses, folder, client.name, server.secured.value)
     for batch in batches(concrete):
         plan, written = folder / "plan.json", folder / "outcomes.json"
         plan.write_text(json.dumps({"transport": client.transport, "cases": [each.plan for each in batch]}))

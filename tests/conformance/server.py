@@ -7,21 +7,21 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 from tests.conformance.newer import newer_server
-from tests.support import processes
+from tests.conformance.secured import SECURED_PAGE_ADDRESS, Secured, secured_servers
 from tests.support.command import CELESTE
 from tests.support.envoy import envoy
 from tests.support.otlp import Receiver, receiving
 from tests.support.ports import free_ports
+from tests.support.processes import running
 from tests.support.servers import workers
 from tests.support.waiting import until
 
@@ -50,6 +50,7 @@ class Serving:
         through_envoy: Address of an Envoy in front of each of them.
         receiver: Receives the server's traces.
         ledger: URL of the ledger of the emulated vendors.
+        secured: The servers that know their callers.
     """
 
     direct: Mapping[str, str]
@@ -58,6 +59,7 @@ class Serving:
     log: Path
     receiver: Receiver
     ledger: str
+    secured: Secured
 
     def outcome_of(self, request_id: str) -> str:
         """Waits for the log line of a call and returns its outcome; empty if none comes."""
@@ -117,7 +119,7 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[Serving]:
-    """Runs the server, the emulated vendors, the newer server and two Envoys. They end with the block."""
+    """Runs the servers, the emulated vendors, and Envoys in front of those without TLS. All end with the block."""
     await asyncio.to_thread(packages.pull, WEIGHTS, on_line=print)
     vendors, log = folder / "emulated.toml", folder / "server.log"
     port, newer_port, vendor_port = free_ports(3)
@@ -126,9 +128,9 @@ async def serving(folder: Path) -> AsyncIterator[Serving]:
     emulate = [*CELESTE, "emulate", "openai", "bfl", "--port", str(vendor_port), "--write", str(vendors)]
     serve = [*CELESTE, "serve", *listen, "--store", f"file://{folder}/artifacts"]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_process(emulate, folder / "emulate.log", {}))
+        stack.enter_context(running(emulate, folder / "emulate.log", {}))
         await until(lambda: vendors.exists() and vendors.read_text().count("[providers.") == 2, 2 * WAIT_SECONDS)
-        await until(lambda: _is_free(PAGE_ADDRESS), PORT_SECONDS)
+        await until(lambda: _is_free(PAGE_ADDRESS) and _is_free(SECURED_PAGE_ADDRESS), PORT_SECONDS)
         receiver = stack.enter_context(receiving())
         variables = {
             "CELESTE_CONFIG": str(vendors),
@@ -136,28 +138,17 @@ async def serving(folder: Path) -> AsyncIterator[Serving]:
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_BSP_SCHEDULE_DELAY": "50",
         }
-        server = stack.enter_context(_process(serve, log, variables))
+        server = stack.enter_context(running(serve, log, variables))
         health = [*CELESTE, "health", "--address", address, "--wait", "30"]
         if (await asyncio.to_thread(subprocess.run, health, stdout=subprocess.DEVNULL, check=False)).returncode:
             raise RuntimeError(f"the server did not start:\n{log.read_text()}")
-        async with newer_server(address, newer_port) as newer, envoy(address, METADATA) as outer:
-            async with envoy(newer, METADATA) as outer_newer:
-                direct = {"celeste": address, "newer": newer}
-                ledger = f"http://127.0.0.1:{vendor_port}/_emulator/ledger"
-                outside = {"celeste": outer, "newer": outer_newer}
-                yield Serving(direct, outside, server.pid, log, receiver, ledger)
-
-
-@contextlib.contextmanager
-def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as file:
-        given = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment)
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=given, start_new_session=True)
-    try:
-        yield process
-    finally:
-        if not processes.end(process):
-            print(f"celeste {command[3]} did not end in time", file=sys.stderr)
+        secured = stack.enter_context(secured_servers(folder))
+        async with newer_server(address, newer_port) as newer, contextlib.AsyncExitStack() as proxies:
+            direct = {"celeste": address, "newer": newer, **secured.addresses}
+            inside = ("celeste", "newer", "keys")
+            outside = {name: await proxies.enter_async_context(envoy(direct[name], METADATA)) for name in inside}
+            ledger = f"http://127.0.0.1:{vendor_port}/_emulator/ledger"
+            yield Serving(direct, outside, server.pid, log, receiver, ledger, secured)
 
 
 def _is_free(address: str) -> bool:

@@ -10,7 +10,8 @@ from tests.support import pictures
 from tests.support.sample_requests import GROWN, SIDE, SOURCE, requests_for
 from tests.support.servers import Running, running
 
-from celeste_image.core.call import ANONYMOUS, Call
+from celeste_image.core.call import Call
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.core.card import ModelCard, ModelEvidence, SizeRange
 from celeste_image.core.edits import Outpaint
 from celeste_image.core.errors import CelesteError, OperationNotOffered
@@ -128,7 +129,7 @@ async def test_it_makes_what_it_offers(server: Running, case: Case) -> None:
         return
     (saved,) = [event for event in events if isinstance(event, Saved)]
     image = saved.image
-    picture = pictures.opened(await server.app.store.get(ANONYMOUS, image.artifact))
+    picture = pictures.opened(await server.app.store.get(ANONYMOUS.tenant, image.artifact))
     assert picture.size == (image.width, image.height) == expected_size(case)
     assert image.media_type in IMAGE_TYPES
     lines = {line.path: line for line in completed.result.fidelity}

@@ -1,12 +1,13 @@
 """The harness itself: it must see what is wrong, and leave no RPC of the contract out."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.cases import read_cases
+from tests.conformance.cases import make, read_cases
 from tests.conformance.clients import CLIENTS
 from tests.conformance.expect import problems, trace_problems
-from tests.conformance.matrix import Column, report
+from tests.conformance.matrix import Column, report, table
 
 from celeste_image import v1
 
@@ -99,3 +100,26 @@ def test_clients_have_different_names() -> None:
 def test_a_wrong_trace_is_seen(expect: dict[str, Any], wrong: dict[str, Any]) -> None:
     assert trace_problems(expect, wrong)
     assert not trace_problems({"spans": wrong["spans"]}, wrong)
+
+
+def test_a_case_that_a_client_cannot_make_is_no_pass() -> None:
+    cases = read_cases()
+    why = {(client.name, case.name): client.why_not(case) for client in CLIENTS for case in cases}
+    assert why["Go", "a_client_certificate_names_the_caller"] == ""
+    assert why["Go, through Envoy", "a_client_certificate_names_the_caller"] == "no TLS to Envoy"
+    assert why["Go, through Envoy", "a_key_lets_the_caller_in"] == ""
+    assert why["TypeScript, Chromium, gRPC-Web through Envoy", "upload_20_mib_as_a_stream"] == "no client stream"
+    (case,) = (case for case in cases if case.name == "a_client_certificate_names_the_caller")
+    column = Column("Go, through Envoy", impossible={case.name: "no TLS to Envoy"})
+    assert "| no TLS to Envoy |" in table([case], [column])
+    assert "0 passed, 0 failed, 1 impossible" in column.line()
+
+
+def test_placeholders_of_keys_and_certificates_are_filled(tmp_path: Path) -> None:
+    (case,) = (case for case in read_cases() if case.name == "a_certificate_of_another_tenant_does_not_find_it")
+    (made,) = make([case], {"mutual": "localhost:1"}, tmp_path, "Go", lambda kind, name: f"/{kind}/{name}")
+    assert made.plan["tls"] == {
+        "ca": "/ca/authority",
+        "cert": "/cert/client_of_other_tenant",
+        "key": "/private/client_of_other_tenant",
+    }

@@ -10,7 +10,7 @@ from tests.support.fake_provider import REQUEST, Fake, collect
 from tests.support.pictures import plain
 
 from celeste_image.core.artifact import artifact_name
-from celeste_image.core.call import ANONYMOUS
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.core.edits import Erase, Inpaint, Mask
 from celeste_image.core.errors import (
     ArtifactDamaged,
@@ -49,7 +49,7 @@ def store() -> ArtifactStore:
 
 async def test_bytes_and_artifacts_get_bytes_and_facts(guard: Guard, store: ArtifactStore) -> None:
     mask = plain(12, 8, color="white")
-    artifact = await store.put(ANONYMOUS, PICTURE)
+    artifact = await store.put(ANONYMOUS.tenant, PICTURE)
     fake = Fake(Progress(1.0))
     request = Edit(
         image=ImageInput(artifact=artifact.name, sha256=DIGEST), edit=Erase(Mask(ImageInput(mask), feather=3))
@@ -114,7 +114,7 @@ async def test_a_digest_that_does_not_fit_is_refused_with_the_right_one(guard: G
 async def test_damaged_artifacts_are_not_the_callers_fault(guard: Guard, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(DatabaseIndex, "small_bytes", 0)  # its bytes are a file
     store = open_store((tmp_path / "store").as_uri(), tmp_path / "spool")
-    artifact = await store.put(ANONYMOUS, PICTURE)
+    artifact = await store.put(ANONYMOUS.tenant, PICTURE)
     (blob,) = (path for path in (tmp_path / "store" / "sha256").rglob("*") if path.is_file())
     blob.write_bytes(PICTURE[:-1])
     with pytest.raises(ArtifactDamaged):

@@ -7,7 +7,7 @@ import pytest
 from tests.support import stores
 from tests.support.fake_provider import CALL, REQUEST, Fake, collect, collect_until_error, loaded, picture, routed
 
-from celeste_image.core.call import ANONYMOUS
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.core.edits import Erase, Mask
 from celeste_image.core.errors import NotAnImage, StorageFull
 from celeste_image.core.events import ComputeUsed, Progress, Saved
@@ -21,7 +21,7 @@ async def test_a_picture_is_stored_before_it_is_told_of() -> None:
     events = await collect(routed(saving(fake, store)))
     assert [type(event) for event in events] == [Progress, Saved, Saved, ComputeUsed]
     first, second = (event.image for event in events if isinstance(event, Saved))
-    assert await store.get(ANONYMOUS, first.artifact) == b"one"
+    assert await store.get(ANONYMOUS.tenant, first.artifact) == b"one"
     assert (first.media_type, first.width, first.height, first.size_bytes) == ("image/png", 8, 8, 3)
     assert (first.index, first.seed, second.index, second.seed) == (0, 7, 1, None)
     assert first.artifact.endswith(first.sha256)
@@ -43,7 +43,7 @@ async def test_what_was_stored_stays_when_the_rest_fails() -> None:
     assert isinstance(error, NotAnImage)
     (event,) = seen
     assert isinstance(event, Saved)
-    assert await store.get(ANONYMOUS, event.image.artifact) == b"png"
+    assert await store.get(ANONYMOUS.tenant, event.image.artifact) == b"png"
 
 
 async def test_closing_stops_the_work() -> None:
@@ -83,5 +83,5 @@ async def test_what_is_saved_says_how_it_was_made() -> None:
     store = stores.memory()
     (event,) = await collect(routed(saving(Fake(picture()), store)))
     assert isinstance(event, Saved)
-    (lineage,) = (await store.find(ANONYMOUS, event.image.artifact)).lineages
+    (lineage,) = (await store.find(ANONYMOUS.tenant, event.image.artifact)).lineages
     assert (lineage.request_id, lineage.operation, lineage.model) == (CALL.request_id, REQUEST.kind, REQUEST.model)

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2
 from tests.support import pictures
 from tests.support.grpc_calls import status_of
 
-from celeste_image.core.call import ANONYMOUS
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.rpc.pages import next_page_token
 from celeste_image.v1 import (
     AnalyzeRequest,
@@ -54,7 +54,7 @@ PNG = pictures.plain(32, 24)
 NIL = "00000000-0000-0000-0000-000000000000"
 FOREIGN = next_page_token(ListModelsRequest(), "somebody", "local/compose")
 """A token of another caller, and for most of the rows of another list, too."""
-OF_ALL_MODELS = next_page_token(ListModelsRequest(), ANONYMOUS, "local/compose")
+OF_ALL_MODELS = next_page_token(ListModelsRequest(), ANONYMOUS.tenant, "local/compose")
 Request = object
 
 

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-__all__ = ["CALLER", "LOOPBACK", "Authority", "Certificates", "Identity"]
+__all__ = ["CALLER", "LOOPBACK", "OTHER_CALLER", "Authority", "Certificates", "Identity"]
 
 LOOPBACK = ("DNS:localhost", "IP:127.0.0.1", "IP:::1")
 """Alternative names of a server on this machine."""
 CALLER = "spiffe://celeste.test/tenant/acme/caller/ci"
 """URI in the certificate of the client that servers let in."""
+OTHER_CALLER = "spiffe://celeste.test/tenant/other/caller/ci"
+"""URI of a client of another tenant."""
 DAY = timedelta(days=1)
 DATABASE = """
 [ca]
@@ -178,6 +180,11 @@ class Certificates:
     def client_of_other_authority(self) -> Identity:
         """The client's URI, signed by the authority that nobody trusts."""
         return self.other_authority.issue("client", f"URI:{CALLER}", usage="clientAuth")
+
+    @cached_property
+    def client_of_other_tenant(self) -> Identity:
+        """The client with the URI `OTHER_CALLER`."""
+        return self.client_of(OTHER_CALLER)
 
     @cached_property
     def client_without_uri(self) -> Identity:

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support import pictures
 from tests.support.servers import Running
 
-from celeste_image.core.call import ANONYMOUS
+from celeste_image.core.caller import ANONYMOUS
 from celeste_image.v1 import ImageInput, StreamRequest, UpscaleRequest
 
 ENGINE = "engines.realesrgan"
@@ -65,4 +65,4 @@ async def healthy(channel: grpc.aio.Channel) -> float:
 
 
 async def stored(server: Running, size: int) -> str:
-    return (await server.app.store.put(ANONYMOUS, os.urandom(size))).name
+    return (await server.app.store.put(ANONYMOUS.tenant, os.urandom(size))).name

@@ -34,7 +34,7 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
         "kinds": [AnalysisKind(kind) for kind in dict.fromkeys(kinds)],
     }
     request = analyze_request(files.image(image), parameters)
-    with connect(common["address"]) as client:
+    with connect(common["server"]) as client:
         result = show(client, request, common)
     if common["as_json"]:
         print_result(result)

@@ -173,7 +173,7 @@ def _warnings(configuration: "Configuration") -> Iterator[str]:
         text = value.reveal() if isinstance(value, Secret) else ""
         if text.startswith(FILE):
             files[Path(text.removeprefix(FILE))] = ".".join(path)
-        elif path[-1] in ("key_file", "token_file") and isinstance(value, str):
+        elif path[-1] in ("key_file", "token_file") and isinstance(value, str | Path):
             files[Path(value)] = ".".join(path)
         elif text and not text.startswith("env:") and configuration.file and configuration.sources[0].has(path):
             files[configuration.file] = ".".join(path)

@@ -27,6 +27,7 @@ COMMANDS = {
     "models": "List the models, or install the weights of one.",
     "providers": "List the providers, or check their keys.",
     "serve": "Start the gRPC server.",
+    "keys": "Make API keys for the callers of a server.",
     "config": "Write, check and show the configuration of a server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
@@ -106,6 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     # gRPC reads this when it is imported. Its handlers of forks start its threads again in a process that is about to
     # become a worker, which now and then ended it with SIGSEGV. No fork of ours uses what gRPC had.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # or each failed handshake writes a line to standard error
     gc.set_threshold(YOUNG_OBJECTS)
     prepare_streams()
     try:

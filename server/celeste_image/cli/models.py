@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from celeste_image.cli import weights
-from celeste_image.cli.options import address_option
+from celeste_image.cli.options import Server, server_options
 from celeste_image.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ __all__ = ["command"]
 
 @click.group(name="models", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON, with their parameters.")
-@address_option
+@server_options
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
+def command(ctx: click.Context, as_json: bool, server: Server) -> int:
     """List the models of a server, or install, add and export their weights."""
     if ctx.invoked_subcommand:
         return 0
@@ -30,7 +30,7 @@ def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
     from celeste_image.v1.model_service_pb2 import MODEL_EVIDENCE_PUBLISHER, MODEL_STATE_WEIGHTS_MISSING
     from celeste_image.v1.operation_pb2 import OperationKind
 
-    with connect(address) as client:
+    with connect(server) as client:
         models = list(client.models(full=as_json))
         aliases = {} if as_json else client.aliases()
     if as_json:
@@ -52,14 +52,14 @@ def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
 @command.command()
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@address_option
-def show(model: str, as_json: bool, address: str | None) -> int:
+@server_options
+def show(model: str, as_json: bool, server: Server) -> int:
     """Show one model: its parameters, its prices and the origin of these facts."""
     from google.protobuf import json_format
 
     from celeste_image.cli.own_server import connect
 
-    with connect(address) as client:
+    with connect(server) as client:
         try:
             found = client.model(model)
         except ValueError as error:

@@ -1,24 +1,25 @@
 """Options that several commands share, and the values that they accept."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from celeste_image.core.image import ImageInput, ImageReference
 
 if TYPE_CHECKING:
+    from celeste_image.client.access import AccessParameters
     from celeste_image.client.calls import CommonParameters, PaintParameters
     from celeste_image.core.image import Size
 
 __all__ = [
     "IMAGE",
     "Number",
+    "Server",
     "WholeNumber",
-    "address_of",
-    "address_option",
     "checked_size",
     "common_parameters",
     "format_option",
@@ -28,6 +29,7 @@ __all__ = [
     "paint_options",
     "paint_parameters",
     "seed_option",
+    "server_options",
 ]
 
 Command = Callable[..., Any]
@@ -135,14 +137,6 @@ def address_of(ctx: click.Context, param: click.Parameter, value: str | None) ->
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-address_option = click.option(
-    "--address",
-    envvar="CELESTE_ADDRESS",
-    callback=address_of,
-    help="Server: host:port or unix:PATH. Without an address, the command starts a server of its own.",
-)
-
-
 def _media_type(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     return "" if value is None else FORMATS.get(value.lower(), value)
 
@@ -162,6 +156,47 @@ def _added(command: Command, options: Sequence[Callable[[Command], Command]]) ->
     for option in reversed(options):
         command = option(command)
     return command
+
+
+class Server(NamedTuple):
+    """The server of a command.
+
+    Attributes:
+        address: Its address; None means a server of the command's own.
+        access: API key, TLS and certificate, as far as options give them. The environment has the rest.
+    """
+
+    address: str | None
+    access: "AccessParameters"
+
+
+FILE = click.Path(dir_okay=False)
+ACCESS = {
+    "api_key": click.option("--api-key", metavar="KEY|file:PATH", help="Key for the server, or a file with it."),
+    "tls": click.option("--tls/--no-tls", default=None, help="Whether to encrypt the connection."),
+    "ca": click.option("--ca", type=FILE, help="Authorities whose servers to trust, in PEM; implies --tls."),
+    "cert": click.option("--cert", type=FILE, help="Certificate to show to the server, in PEM; implies --tls."),
+    "key": click.option("--key", type=FILE, help="Private key of the certificate, in PEM."),
+}
+"""Options for access to a server, by the names of AccessParameters. Their variables are the client's matter."""
+
+
+def server_options(command: Command) -> Command:
+    """Adds the options for the server, which the command gets as `server`, a Server."""
+
+    @functools.wraps(command)
+    def called(*arguments: Any, **values: Any) -> Any:
+        given = {name: value for name in ACCESS if (value := values.pop(name)) is not None}
+        access: Any = given
+        return command(*arguments, server=Server(values.pop("address"), access), **values)
+
+    address = click.option(
+        "--address",
+        envvar="CELESTE_ADDRESS",
+        callback=address_of,
+        help="Server: host:port or unix:PATH. Without an address, the command starts a server of its own.",
+    )
+    return _added(called, (address, *ACCESS.values()))
 
 
 def operation_options(command: Command) -> Command:
@@ -194,7 +229,7 @@ def operation_options(command: Command) -> Command:
             click.option("--end-user", default="", metavar="ID", help="Opaque id of the end user for the provider."),
             click.option("--request-id", default="", metavar="UUID", help="Id of the request; default: a new one."),
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of paths."),
-            address_option,
+            server_options,
         ),
     )
 

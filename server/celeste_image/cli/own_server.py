@@ -15,6 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import click
+
+from celeste_image.cli.options import Server
 from celeste_image.client import Client
 from celeste_image.client.connection import open_client
 from celeste_image.client.local_server import ServerProcess, start_python
@@ -26,9 +29,17 @@ NAME = "celeste serve"
 """What `ps -o comm` and `top` call the process; its command line stays the command's."""
 
 
-def connect(address: str | None) -> Client:
-    """Returns a client as `celeste_image.connect` does. Raises ServerUnavailable."""
-    return open_client(address or "", _Fork if _may_fork() else start_python)
+def connect(server: Server) -> Client:
+    """Returns a client as `celeste_image.connect` does.
+
+    Raises:
+        ServerUnavailable: A server of the command's own did not start.
+        click.UsageError: The options contradict each other.
+    """
+    try:
+        return open_client(server.address or "local:", _Fork if _may_fork() else start_python, server.access)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _may_fork() -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from celeste_image.cli.configuration import configuration_options, refused
-from celeste_image.cli.options import address_option
+from celeste_image.cli.options import Server, server_options
 from celeste_image.cli.terminal import say, say_json
 
 __all__ = ["command"]
@@ -15,15 +15,15 @@ CREDENTIALS = 4
 
 @click.group(name="providers", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-@address_option
+@server_options
 @click.pass_context
-def command(ctx: click.Context, as_json: bool, address: str | None) -> int:
+def command(ctx: click.Context, as_json: bool, server: Server) -> int:
     """List the providers of a server, or check the keys of this machine."""
     if ctx.invoked_subcommand:
         return 0
     from celeste_image.cli.own_server import connect
 
-    with connect(address) as client:
+    with connect(server) as client:
         models = list(client.models())
         providers = client.providers()
     listed: list[dict[str, Any]] = [

@@ -95,7 +95,7 @@ def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], o
     # A strict request for a PNG, the usual format, would fail at each model that has no choice of formats.
     if not request.output_media_type and output.media_type not in ("", "image/png" if request.options.strict else ""):
         request, implied = replace(request, output_media_type=output.media_type), FORMAT
-    with connect(common["address"]) as client:
+    with connect(common["server"]) as client:
         result = show(client, request, common, output.save_preview, implied)
         saved = output.save(client, result.images)
     if common["as_json"]:

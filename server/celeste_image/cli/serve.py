@@ -13,6 +13,7 @@ from celeste_image.cli.configuration import configuration_options, refuse
 from celeste_image.cli.hang_up import HangUp
 from celeste_image.cli.one_client import end_with_client
 from celeste_image.cli.process_one import reap_orphans
+from celeste_image.core.address import is_local
 from celeste_image.core.install import install_hint
 
 __all__ = ["command"]
@@ -118,6 +119,9 @@ def command(
             return 1
         always = asyncio.gather(reap_orphans(), trim_always(app.held_bytes))
         loop.call_later(SETTLE_SECONDS, settle)
+        asks = app.callers.are_known or settings.server.tls.client_ca_file
+        if not asks and (reachable := [address for address in settings.server.listen if not is_local(address)]):
+            log.warning("open", addresses=reachable)
         log.info("serving", addresses=addresses, store=settings.store.url, **facts)
         await stopping.wait()
         always.cancel()

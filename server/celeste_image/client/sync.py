@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 
 import grpc
 
+from celeste_image.client.access import AccessParameters
 from celeste_image.client.arguments import refuse_unknown_arguments
 from celeste_image.client.calls import (
     AnalyzeParameters,
@@ -32,8 +33,8 @@ from celeste_image.client.calls import (
     uploaded,
     upscale_request,
 )
-from celeste_image.client.channels import CLOSED, channel_options, check_channel
-from celeste_image.client.checks import check_address, check_request, check_text, check_timeout, check_word
+from celeste_image.client.channels import CLOSED, open_channel
+from celeste_image.client.checks import check_request, check_text, check_timeout, check_word
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.client.traces import trace_metadata
 from celeste_image.core.artifact import Artifact, artifact_name
@@ -64,24 +65,24 @@ class Client:
     """A connection to a server. Close the client, or use it as a context manager.
 
     Args:
-        channel: A channel, or an address for a channel without TLS: `host:port`, `[IPv6]:port` or `unix:PATH`.
+        channel: A channel, or the address of a server: `host:port`, `[IPv6]:port` or `unix:PATH`.
+        **access: API key, TLS and certificate; see `AccessParameters`. The environment is not read.
 
     Raises:
-        ValueError: The address has another form.
-        TypeError: The channel is neither.
+        ValueError: The address or a parameter of the access has another form.
+        TypeError: The channel is neither, or there is no such parameter.
+        OSError: A file of the access can't be read.
     """
 
-    def __init__(self, channel: grpc.Channel | str) -> None:
-        if isinstance(channel, str):
-            channel = grpc.insecure_channel(check_address(channel), options=channel_options(channel))
-        check_channel(channel)
-        self.channel = channel
-        self._images: Any = image_service_pb2_grpc.ImageServiceStub(channel)
-        self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
-        self._models: Any = model_service_pb2_grpc.ModelServiceStub(channel)
+    def __init__(self, channel: grpc.Channel | str, **access: Unpack[AccessParameters]) -> None:
+        opened, calls = open_channel(grpc, channel, access)
+        self.channel: grpc.Channel = opened
+        self._images: Any = image_service_pb2_grpc.ImageServiceStub(calls)
+        self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(calls)
+        self._models: Any = model_service_pb2_grpc.ModelServiceStub(calls)
         self._owner = os.getpid()
         self._at_close = ExitStack()
-        self._at_close.callback(channel.close)
+        self._at_close.callback(self.channel.close)
 
     def __enter__(self) -> Self:
         """Returns the client itself."""

@@ -20,8 +20,10 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from celeste_image.config.callers import CallerSettings, TlsSettings
 from celeste_image.config.references import ENVIRONMENT, FILE
-from celeste_image.core.address import address_problem
+from celeste_image.config.section import Section
+from celeste_image.core.address import address_problem, is_local
 from celeste_image.core.loggers import logger_problem
 from celeste_image.core.protection import Protection
 from celeste_image.core.request import OperationKind, OutputMetadata
@@ -74,12 +76,6 @@ SecretText = Annotated[
 """A field that takes text and keeps it as a Secret, which dumps of the model do not show. See `references.py`."""
 
 
-class Section(BaseModel):
-    """A table of the configuration file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 def _listenable(addresses: list[str]) -> list[str]:
     for address in addresses:
         if problem := address_problem(address, least_port=0):
@@ -92,6 +88,9 @@ class ServerSettings(Section):
 
     listen: Annotated[list[str], AfterValidator(_listenable)] = ["127.0.0.1:50051"]
     """Addresses: `host:port` or `unix:PATH`. With port 0 the system chooses; the log has the port."""
+    tls: TlsSettings = TlsSettings()
+    insecure: bool = False
+    """Whether other machines may call without TLS: for a network that you trust, or behind a proxy that encrypts."""
     request_bytes: Annotated[int, Field(ge=64 << 10, le=256 * MIB)] = 4 * MIB
     """Largest request message. Clients have no limit of their own; the default is gRPC's."""
     inline_default_bytes: Annotated[int, Field(ge=0, le=3 * MIB)] = 2 * MIB
@@ -314,6 +313,7 @@ class Settings(BaseModel):
 
     server: ServerSettings = ServerSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
     safety: SafetySettings = SafetySettings()
@@ -335,6 +335,21 @@ class Settings(BaseModel):
         """Returns the tables with texts under secret names as Secret objects: see `revealed`."""
         shown: dict[str, dict[str, Any]] = hidden(tables)
         return shown
+
+    @model_validator(mode="after")
+    def _closed_to_others(self) -> Self:
+        """Raises ValueError for calls of other machines without TLS, and for certificates of callers without TLS."""
+        server = self.server
+        if not (server.tls.is_on or server.insecure):
+            for address in server.listen:
+                if not is_local(address):
+                    raise ValueError(
+                        f"server.listen: other machines reach {address}, and calls are not encrypted: set server.tls, "
+                        "or server.insecure = true in a network that you trust"
+                    )
+        if self.callers.certificates and not server.tls.client_ca_file:
+            raise ValueError("callers.certificates: needs server.tls.client_ca_file")
+        return self
 
     @model_validator(mode="after")
     def _one_call_fits(self) -> Self:

@@ -56,13 +56,19 @@ def _table(write: "_Toml | _Yaml", path: tuple[str, ...], model: type[BaseModel]
     yield from _comment(summary(model), write.indent(path[:-1]))
     yield from write.header(path)
     texts, indent = descriptions(model), write.indent(path)
+    inner: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner.append((name, field.annotation))
+            continue
         yield from _comment(texts.get(name, ""), indent)
         if field.is_required() or (value := field.get_default(call_default_factory=True)) is None:
             yield f"{indent}# {name} is unset."
         else:
             yield f"{indent}# {write.setting(name, _plain(value))}"
     yield ""
+    for name, table in inner:
+        yield from _table(write, (*path, name), table)
 
 
 def _plain(value: Any) -> Any:

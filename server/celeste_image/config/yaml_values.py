@@ -21,7 +21,7 @@ PREFIX = "tag:yaml.org,2002:"
 class LOADER(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # in C where it is installed
     """Composes nodes with the core schema of YAML 1.2."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's name; `add_implicit_resolver` fills it
+    yaml_implicit_resolvers: dict[str, Any] = {}  # PyYAML's name; `add_implicit_resolver` fills it
 
 
 for name, pattern, first in (

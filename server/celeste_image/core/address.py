@@ -2,8 +2,9 @@
 
 import os
 import re
+from ipaddress import ip_address
 
-__all__ = ["address_problem"]
+__all__ = ["address_problem", "is_local"]
 
 PLACE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s/?#@:\[\],]+))(?::(?P<port>[^:]*))?")
 SCHEMES = ("unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:", "xds:", "vsock:")
@@ -20,6 +21,31 @@ def address_problem(address: str, *, least_port: int = 1) -> str:
     """
     problem = _problem(address, least_port)
     return f"{problem}; an address is host:port, [IPv6]:port or unix:PATH" if problem else ""
+
+
+def is_local(address: str) -> bool:
+    """Returns whether only this machine reaches a server there: a Unix socket, `localhost`, or a loopback address.
+
+    Any other name counts as reachable; no name is resolved.
+    """
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    scheme = next((scheme for scheme in SCHEMES if address.startswith(scheme)), "")
+    rest = address.removeprefix(scheme)
+    places = rest.split(",") if scheme in ("ipv4:", "ipv6:") else [rest.rpartition("/")[2]]
+    return all(map(_is_loopback, places))
+
+
+def _is_loopback(place: str) -> bool:
+    found = PLACE.fullmatch(place)
+    host = found and (found["ipv6"] or found["host"])
+    if not host or host == "localhost":
+        return bool(host)
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _problem(address: str, least_port: int) -> str:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from celeste_image.core.caller import ANONYMOUS, Caller
+
 if TYPE_CHECKING:
     from celeste_image.core.card import ModelCard  # a client has no cards
 
-__all__ = ["ANONYMOUS", "Call", "Candidate"]
-
-ANONYMOUS = "anonymous"
-"""The caller of a server without authentication."""
+__all__ = ["Call", "Candidate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +17,14 @@ class Call:
 
     Attributes:
         request_id: The name of the call in events, results and logs.
-        caller: Who asks, and so who owns the artifacts. Without authentication every caller is ANONYMOUS.
+        caller: Who asks. The tenant owns the artifacts. On a server that does not know its callers, all are ANONYMOUS.
         deadline: When the caller stops waiting, by `time.monotonic()`; None means never.
         ticket: The provider's name for a job that an earlier call submitted. The first candidate resumes that job.
         previews: Whether the caller can see previews. A unary call can't, so none are made for it.
     """
 
     request_id: str
-    caller: str = ANONYMOUS
+    caller: Caller = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
     previews: bool = True

@@ -36,7 +36,9 @@
     ├── SlowReader              SLOW_READER             RESOURCE_EXHAUSTED
     ├── StorageUnavailable      STORAGE_UNAVAILABLE     UNAVAILABLE           retryable
     ├── ProvidersUnavailable    PROVIDERS_UNAVAILABLE   UNAVAILABLE           retryable
-    └── UploadBusy              UPLOAD_BUSY             ABORTED               retryable
+    ├── UploadBusy              UPLOAD_BUSY             ABORTED               retryable
+    ├── CredentialsInvalid      CREDENTIALS_INVALID     UNAUTHENTICATED
+    └── NotAllowed              NOT_ALLOWED             PERMISSION_DENIED
 
 The classes are the table: each registers itself in `ERRORS` by its reason, which follows from its name. The reasons
 are the names of `ErrorReason` in `error_reason.proto` without their prefix. A test compares classes, enum and docs.
@@ -56,6 +58,7 @@ __all__ = [
     "Attempt",
     "Cancelled",
     "CelesteError",
+    "CredentialsInvalid",
     "DeadlineExceeded",
     "DigestMismatch",
     "EngineLost",
@@ -67,6 +70,7 @@ __all__ = [
     "MemoryBudget",
     "ModelNotFound",
     "ModelRetired",
+    "NotAllowed",
     "NotAnImage",
     "OperationNotOffered",
     "OutcomeUnknown",
@@ -359,6 +363,14 @@ class ProvidersUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
 
 class UploadBusy(CelesteError, code="ABORTED", retryable=True):
     """Another server with the same spool has the upload open; its bytes stay."""
+
+
+class CredentialsInvalid(CelesteError, code="UNAUTHENTICATED"):
+    """The call has no valid API key and no client certificate of a known caller. The message never has the key."""
+
+
+class NotAllowed(CelesteError, code="PERMISSION_DENIED"):
+    """The caller may not call this method."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -10,6 +10,7 @@ PACKAGE = "celeste_image"
 LOGGERS = {
     f"{PACKAGE}.bugs": "unexpected exceptions with their tracebacks",
     f"{PACKAGE}.calls": "one line per operation",
+    f"{PACKAGE}.certificates": "certificates that were exchanged, or can't be used",
     f"{PACKAGE}.credentials": "keys of vendors: their form, and new ones in a file",
     f"{PACKAGE}.engines": "what worker processes write to standard error",
     f"{PACKAGE}.imaging": "images of vendors that are decoded",

@@ -60,7 +60,7 @@ async def _with_bytes(
         limit -= image.size_bytes
         if limit >= 0:
             data = kept.data(image.index)
-            data = await store.get(call.caller, image.artifact) if data is None else data
+            data = await store.get(call.caller.tenant, image.artifact) if data is None else data
             images.append(replace(image, data=data))
         else:
             limit = -1  # a smaller image after one that does not fit stays outside, too

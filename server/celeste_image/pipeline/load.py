@@ -51,7 +51,7 @@ class ImagesIn:
         try:
             if image.uri:  # its size is unknown until it was fetched
                 return self._guard.limits.max_bytes
-            return (await self._store.find(call.caller, image.artifact)).size_bytes if image.artifact else 0
+            return (await self._store.find(call.caller.tenant, image.artifact)).size_bytes if image.artifact else 0
         except ArtifactNotFound as error:
             raise _at(path, error) from error
 
@@ -77,7 +77,7 @@ class ImagesIn:
 
     async def _fetch(self, image: ImageInput, call: Call) -> bytes:
         if image.artifact:
-            return await self._store.get(call.caller, image.artifact)
+            return await self._store.get(call.caller.tenant, image.artifact)
         if not image.uri:
             return image.data
         if self._uris is None:

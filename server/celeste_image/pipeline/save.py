@@ -34,7 +34,7 @@ def saving(
             lineage = Lineage(call.request_id, request.kind.value, request.model, now(), picture.seed, parents)
             with memory.count(len(picture.data)):
                 artifact = await store.put(
-                    call.caller, picture.data, width=picture.width, height=picture.height, lineage=lineage
+                    call.caller.tenant, picture.data, width=picture.width, height=picture.height, lineage=lineage
                 )
                 image = ImageOutput(
                     artifact=artifact.name,

@@ -8,7 +8,7 @@ import grpc
 
 from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.rpc.chunks import ARTIFACT_BODY, Chunk
-from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.identity import caller
 from celeste_image.rpc.transfers import Transfers, checked_data, first_of
 from celeste_image.rpc.validate import check_strictly
 from celeste_image.store import Data
@@ -37,7 +37,7 @@ class ArtifactHttpServicer(artifact_http_service_pb2_grpc.ArtifactHttpServiceSer
         """Stores a whole body. The end of the stream ends the body: a cut body cancels the call."""
         first, data = await first_of(requests, pb.UploadArtifactRequest(), "body")
         chunks = self._chunks(first.name, data, requests)
-        _, artifact = await self._transfers.write(caller_of(context), first.name, None, chunks)
+        _, artifact = await self._transfers.write(caller.get().tenant, first.name, None, chunks)
         async for _ in self._chunks(first.name, data, requests):
             pass  # of a known artifact: many HTTP clients read no response before they have sent their body
         return pb.UploadArtifactResponse(artifact=artifact_to_proto(artifact) if artifact else None)
@@ -65,7 +65,7 @@ class ArtifactHttpServicer(artifact_http_service_pb2_grpc.ArtifactHttpServiceSer
     ) -> None:
         """Streams an artifact from an offset. The first message has its media type."""
         check_strictly(request)
-        artifact = await self._transfers.store.open(caller_of(context), request.name)
+        artifact = await self._transfers.store.open(caller.get().tenant, request.name)
         response = pb.DownloadArtifactResponse()
         response.body.content_type = artifact.media_type
         first: pb.DownloadArtifactResponse | None = response

@@ -8,7 +8,7 @@ import grpc
 
 from celeste_image.core.errors import InvalidRequest, Violation
 from celeste_image.rpc.chunks import ARTIFACT_CHUNK, Chunk
-from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.identity import caller
 from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
 from celeste_image.rpc.transfers import Transfers, checked_data, first_of
 from celeste_image.rpc.validate import check_strictly
@@ -39,7 +39,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     ) -> pb.WriteArtifactResponse:
         """Begins or resumes an upload."""
         first, data = await first_of(requests, pb.WriteArtifactRequest(), "chunk")
-        committed, artifact = await self._write(caller_of(context), first, _chunks(first, data, requests))
+        committed, artifact = await self._write(caller.get().tenant, first, _chunks(first, data, requests))
         return pb.WriteArtifactResponse(committed_size_bytes=committed, artifact=artifact)
 
     async def WriteArtifactChunk(
@@ -47,7 +47,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     ) -> pb.WriteArtifactChunkResponse:
         """Writes one chunk of an upload."""
         data = checked_data(request, "chunk")
-        committed, artifact = await self._write(caller_of(context), request, _chunks(request, data))
+        committed, artifact = await self._write(caller.get().tenant, request, _chunks(request, data))
         return pb.WriteArtifactChunkResponse(committed_size_bytes=committed, artifact=artifact)
 
     async def _write(
@@ -62,13 +62,13 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     ) -> pb.QueryWriteStatusResponse:
         """Returns the committed size of an upload."""
         check_strictly(request)
-        committed, artifact = await self._store.committed(caller_of(context), request.name)
+        committed, artifact = await self._store.committed(caller.get().tenant, request.name)
         return pb.QueryWriteStatusResponse(committed_size_bytes=committed, complete=artifact is not None)
 
     async def ReadArtifact(self, request: pb.ReadArtifactRequest, context: Context) -> None:  # type: ignore[override]
         """Streams an artifact from an offset. The first message has its facts."""
         check_strictly(request)
-        artifact = await self._store.open(caller_of(context), request.name)
+        artifact = await self._store.open(caller.get().tenant, request.name)
         response = pb.ReadArtifactResponse(artifact=artifact_to_proto(artifact, lineages=False)).SerializeToString()
         async with aclosing(self._transfers.read(artifact, request.offset, request.limit)) as pieces:
             async for offset, data in pieces:
@@ -82,21 +82,21 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         """Returns the facts of an artifact."""
         check_strictly(request)
         return pb.GetArtifactResponse(
-            artifact=artifact_to_proto(await self._store.find(caller_of(context), request.name))
+            artifact=artifact_to_proto(await self._store.find(caller.get().tenant, request.name))
         )
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
         """Lists the caller's artifacts by name, up to a number and a size of the page."""
         check_strictly(request)
-        caller = caller_of(context)
+        tenant = caller.get().tenant
         response = pb.ListArtifactsResponse()
         size = 0
-        async with aclosing(self._store.owned(caller, page_start(request, caller))) as artifacts:
+        async with aclosing(self._store.owned(tenant, page_start(request, tenant))) as artifacts:
             async for artifact in artifacts:
                 message = artifact_to_proto(artifact, lineages=False)
                 size += message.ByteSize()
                 if len(response.artifacts) == page_size(request) or (size > PAGE_BYTES and response.artifacts):
-                    response.next_page_token = next_page_token(request, caller, response.artifacts[-1].name)
+                    response.next_page_token = next_page_token(request, tenant, response.artifacts[-1].name)
                     break
                 response.artifacts.append(message)
         return response
@@ -106,12 +106,12 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     ) -> pb.FindMissingArtifactsResponse:
         """Returns the names without an artifact of the caller."""
         check_strictly(request)
-        return pb.FindMissingArtifactsResponse(missing=await self._store.missing(caller_of(context), request.names))
+        return pb.FindMissingArtifactsResponse(missing=await self._store.missing(caller.get().tenant, request.names))
 
     async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Context) -> pb.DeleteArtifactResponse:
         """Deletes an artifact of the caller."""
         check_strictly(request)
-        await self._store.delete(caller_of(context), request.name)
+        await self._store.delete(caller.get().tenant, request.name)
         return pb.DeleteArtifactResponse()
 
 

@@ -12,7 +12,7 @@ from celeste_image.core.call import Call
 from celeste_image.core.errors import CelesteError, DeadlineExceeded
 from celeste_image.core.events import Completed, Run
 from celeste_image.core.request import ImageRequest
-from celeste_image.rpc.identity import caller_of, request_id_of
+from celeste_image.rpc.identity import caller, request_id_of
 from celeste_image.rpc.validate import check_message, unknown_fields
 from celeste_image.v1 import event_pb2, image_service_pb2, image_service_pb2_grpc, operation_pb2
 from celeste_image.wire.encoded import completed_bytes, response_bytes
@@ -112,7 +112,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         remaining = context.time_remaining()
         deadline = time.monotonic() + (self._call_seconds if remaining is None else remaining)
         is_stream = isinstance(request, image_service_pb2.StreamRequest)
-        call = Call(request_id, caller_of(context), deadline, previews=is_stream)
+        call = Call(request_id, caller.get(), deadline, previews=is_stream)
         return request_from_proto(message, unknown), call
 
     @asynccontextmanager

@@ -1,16 +1,20 @@
 """CallInterceptor: composes the wrappers that every call of the contract passes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 
+from celeste_image.core.errors import CelesteError
+from celeste_image.rpc.access import ACCESS, Access
+from celeste_image.rpc.identity import check_caller, identifying
 from celeste_image.rpc.observe import count_unknown, observing
 from celeste_image.rpc.outcome import ending, logging, reporting
 from celeste_image.rpc.parsing import parser
 from celeste_image.rpc.receive import receiving
 from celeste_image.rpc.traffic import counted
-from celeste_image.rpc.wrappers import Behavior, Method, Room
+from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
+from celeste_image.wire.status import DETAILS, status_code, status_from_error
 
 __all__ = ["CallInterceptor"]
 
@@ -20,6 +24,7 @@ CHUNKED = ("DownloadArtifact", "ReadArtifact", "UploadArtifact", "WriteArtifact"
 def wrapped(behavior: Behavior, method: Method, room: Room) -> Behavior:
     """Returns a behavior inside all wrappers. Innermost first; a call passes the last line first."""
     behavior = receiving(behavior, method, room)  # memory, then the request
+    behavior = identifying(behavior, method, room)  # who calls, and whether they may
     behavior = reporting(behavior)  # errors become statuses
     behavior = logging(behavior, method, room)  # one line per call
     if room.is_observed:
@@ -28,7 +33,7 @@ def wrapped(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of all calls of the contract. Health and reflection pass with a parser alone."""
+    """Wraps the handlers of all calls of the contract. Health and reflection have a parser and a check."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -53,7 +58,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrapped(self, name: str, handler: Any) -> Any:
         parse = parser(handler.request_deserializer)
         if not name.startswith("/celeste."):
-            return handler._replace(request_deserializer=parse)
+            return self._guarded(name, handler)._replace(request_deserializer=parse)
         method = Method(name, name.rpartition("/")[2] in CHUNKED, bool(handler.request_streaming))
         own = handler.stream_unary or handler.unary_unary or handler.unary_stream
         behavior = wrapped(own, method, self._room)
@@ -62,6 +67,33 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(behavior, parse, serialize)
         return grpc.stream_unary_rpc_method_handler(behavior, parse, serialize)
+
+    def _guarded(self, name: str, handler: Any) -> Any:
+        """Returns the handler of a method outside the contract, which checks the caller first if the table says so."""
+        callers = self._room.callers
+        if name in ACCESS and not (callers.are_known and ACCESS[name] is Access.CALLERS):
+            return handler
+
+        async def check(context: Context) -> None:
+            try:
+                check_caller(name, context, callers)
+            except CelesteError as error:
+                status = status_from_error(error)
+                trailers = ((DETAILS, status.SerializeToString()),)
+                await context.abort(status_code(error), status.message, trailers)
+
+        async def unary(request: Any, context: Context) -> Any:
+            await check(context)
+            return await (handler.unary_unary or handler.stream_unary)(request, context)
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            await check(context)
+            async for response in (handler.unary_stream or handler.stream_stream)(request, context):
+                yield response
+
+        kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+        kind = next(kind for kind in kinds if getattr(handler, kind))
+        return handler._replace(**{kind: stream if handler.response_streaming else unary})
 
 
 def serializer(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:

@@ -8,7 +8,7 @@ import grpc
 from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.providers.base import Provider
 from celeste_image.providers.registry import Registry, discover_kinds
-from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.identity import caller
 from celeste_image.rpc.pages import PAGE_BYTES, next_page_token, page_size, page_start
 from celeste_image.rpc.validate import check_strictly
 from celeste_image.v1 import model_service_pb2 as pb
@@ -30,18 +30,18 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
     async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
         """Lists the providers by name, and the kinds without a configured provider."""
         check_strictly(request)
-        caller = caller_of(context)
-        start = page_start(request, caller)
+        tenant = caller.get().tenant
+        start = page_start(request, tenant)
         found = [provider for provider in self._listed() if provider.name > start]
         page, rest = found[: page_size(request)], found[page_size(request) :]
-        token = next_page_token(request, caller, page[-1].name) if rest else ""
+        token = next_page_token(request, tenant, page[-1].name) if rest else ""
         return pb.ListProvidersResponse(providers=page, next_page_token=token)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """Lists the models by id, up to a number and a size of the page."""
         check_strictly(request)
-        caller = caller_of(context)
-        start = page_start(request, caller)
+        tenant = caller.get().tenant
+        start = page_start(request, tenant)
         response = pb.ListModelsResponse()
         if not start:
             response.aliases.extend(
@@ -56,7 +56,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             model = self._model(card, full=request.view == pb.MODEL_VIEW_FULL)
             size += model.ByteSize()
             if len(response.models) == page_size(request) or (size > PAGE_BYTES and response.models):
-                response.next_page_token = next_page_token(request, caller, response.models[-1].id)
+                response.next_page_token = next_page_token(request, tenant, response.models[-1].id)
                 break
             response.models.append(model)
         return response

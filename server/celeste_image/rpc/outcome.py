@@ -7,7 +7,7 @@ import grpc
 import structlog
 
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, SlowReader
-from celeste_image.rpc.identity import caller_of
+from celeste_image.rpc.identity import caller
 from celeste_image.rpc.slow_readers import end_within
 from celeste_image.rpc.traffic import Traffic, traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
@@ -69,6 +69,7 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
             if not code:
                 code = outcome = (DeadlineExceeded if context.time_remaining() == 0 else Cancelled).reason
             facts: dict[str, object] = {"fields": fields} if fields else {}
+            who = caller.get()
             if trace_id := trace_id_of(context):
                 facts["trace_id"] = trace_id
             log.info(
@@ -76,7 +77,8 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
                 method=method.name,
                 code=code,
                 outcome=outcome,
-                caller=caller_of(context),
+                caller=who.name,
+                tenant=who.tenant,
                 seconds=round(time.monotonic() - began, 3),
                 received=bytes_.received,
                 sent=bytes_.sent,

@@ -7,7 +7,7 @@ from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-__all__ = ["REFLECTION_NAMES", "add_reflection"]
+__all__ = ["REFLECTION_NAMES", "add_reflection", "describe_v1"]
 
 V1 = "grpc.reflection.v1.ServerReflection"
 REFLECTION_NAMES = (V1, reflection.SERVICE_NAME)
@@ -19,7 +19,7 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
     grpcio-reflection has only v1alpha. v1 differs only in the name of its package, so the same servicer and messages
     serve both.
     """
-    _describe_v1()
+    describe_v1()
     reflection.enable_server_reflection(names, server)
     servicer = reflection.aio.ReflectionServicer(names)
     handler = grpc.stream_stream_rpc_method_handler(
@@ -30,7 +30,7 @@ def add_reflection(names: Sequence[str], server: grpc.aio.Server) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": handler}),))
 
 
-def _describe_v1() -> None:
+def describe_v1() -> None:
     """Adds the descriptor of v1 to the pool: `buf curl --list-methods` asks for that of each listed service."""
     pool = descriptor_pool.Default()
     try:

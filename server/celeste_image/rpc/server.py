@@ -19,6 +19,7 @@ from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
+from celeste_image.rpc.tls import tls_credentials
 from celeste_image.rpc.transfers import Transfers
 from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
@@ -51,7 +52,7 @@ class Server:
     def __init__(self, app: App) -> None:
         settings = app.settings.server
         self._app = app
-        room = Room(app.budget, app.chunks, settings, tracer=app.tracer, is_observed=app.is_observed)
+        room = Room(app.budget, app.chunks, settings, app.callers, tracer=app.tracer, is_observed=app.is_observed)
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
             compression=grpc.Compression.NoCompression,
@@ -100,7 +101,7 @@ class Server:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
                 raise OSError(f"can't listen on {address}: another server listens there")
             try:
-                port = self._server.add_insecure_port(address)
+                port = self._listen(address)
             except RuntimeError as error:
                 why = "it is in use, is not of this machine, or this user may not listen there"
                 raise OSError(f"can't listen on {address}: {why}") from error
@@ -114,6 +115,13 @@ class Server:
             status = health_pb2.HealthCheckResponse.SERVING if usable else health_pb2.HealthCheckResponse.NOT_SERVING
             await self._health.set(f"providers/{name}", status)
         return bound
+
+    def _listen(self, address: str) -> int:
+        """Returns the port. Connections over TCP are encrypted if there are certificates; a Unix socket is a file."""
+        files = self._app.certificates
+        if files is None or address.startswith(("unix:", "unix-abstract:")):
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, tls_credentials(files))
 
     async def stop(self, grace_seconds: float) -> None:
         """Reports NOT_SERVING, waits up to the grace period for running calls, cancels the rest, and closes the app."""

@@ -1,6 +1,6 @@
 """Wrappers around the handlers of calls: the one shape that they have, and the order in which a call passes them.
 
-A wrapper takes a behavior and returns a behavior. Authentication joins in `wrapped`.
+A wrapper takes a behavior and returns a behavior.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,9 @@ import grpc
 from google.rpc import status_pb2
 
 from celeste_image.admission import ByteBudget
+from celeste_image.callers import Callers
 from celeste_image.config import ServerSettings
+from celeste_image.config.callers import CallerSettings
 from celeste_image.rpc.refusals import Refusals
 from celeste_image.telemetry.tracing import Tracer
 
@@ -49,6 +51,7 @@ class Room:
         chunks: Memory for calls that carry chunks of artifacts. It is separate, so that transfers and other calls
             cannot block each other.
         settings: Settings of the server.
+        callers: Who may call.
         refusals: Counts the calls that find no room.
         tracer: Makes the span of each call; None without traces.
         is_observed: Whether traces or metrics are on.
@@ -57,6 +60,7 @@ class Room:
     budget: ByteBudget
     chunks: ByteBudget
     settings: ServerSettings
+    callers: Callers = field(default_factory=lambda: Callers(CallerSettings()))
     refusals: Refusals = field(default_factory=Refusals)
     tracer: Tracer | None = None
     is_observed: bool = False

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import structlog
 
+from celeste_image.core.caller import CALLER_NAME
 from celeste_image.store.database_index import insert, insert_damaged, touched
 from celeste_image.store.files import flush
-from celeste_image.store.index import OWNER
 from celeste_image.store.object_index import digest_at, entry_from_json
 
 __all__ = ["take_over_records"]
@@ -53,7 +53,7 @@ def take_over_records(folder: Path, db: sqlite3.Connection) -> None:
 def _owners(records: Path) -> list[Path]:
     if not records.is_dir():
         return []
-    return [path for path in records.iterdir() if path.is_dir() and OWNER.fullmatch(path.name)]
+    return [path for path in records.iterdir() if path.is_dir() and CALLER_NAME.fullmatch(path.name)]
 
 
 def _some_files(owner: Path) -> list[Path]:

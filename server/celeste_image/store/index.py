@@ -1,6 +1,5 @@
 """Index: which owner has which artifacts, and their facts."""
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 import structlog
 
 from celeste_image.core.artifact import Lineage, artifact_name
+from celeste_image.core.caller import CALLER_NAME
 from celeste_image.core.errors import ArtifactDamaged
 from celeste_image.store.ages import Ages
 
@@ -27,12 +27,11 @@ log = structlog.get_logger("celeste_image.store")
 
 LINEAGES = 20
 """Lineages that an entry keeps, the latest first."""
-OWNER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 def check_owner(owner: str) -> str:
     """Returns an owner whose name is safe as a folder name. Raises ValueError for any other."""
-    if not OWNER.fullmatch(owner):
+    if not CALLER_NAME.fullmatch(owner):
         raise ValueError("the name of an owner has 1 to 64 of a-z, 0-9, _ and -")
     return owner
 

@@ -69,6 +69,9 @@ BUDGET = Label("budget", "`calls`, or `chunks` for calls that carry chunks of ar
 STORE_OPERATION = Label(
     "operation", "Operation of the artifact store", ("put", "get", "find", "read", "write", "finish", "delete", "sweep")
 )
+CERTIFICATE = Label(
+    "certificate", "`server`, or `client_ca`: the CA of callers that expires first", ("server", "client_ca")
+)
 OUTCOME = Label("outcome", "`applied` or `refused`", ("applied", "refused"))
 
 # RPC
@@ -168,6 +171,12 @@ MODEL_SHUTDOWN = Gauge(
     (PROVIDER, MODEL),
 )
 LOOP_DELAY = Gauge("celeste.loop.delay", "s", "Longest time in the last minute in which the event loop was late")
+CERTIFICATE_REMAINING = Gauge(
+    "celeste.certificate.remaining",
+    "s",
+    "Time until a certificate of `server.tls` expires, negative from then on",
+    (CERTIFICATE,),
+)
 CONFIG_RELOADS = Counter("celeste.config.reloads", "", "Times that the configuration was read again", (OUTCOME,))
 
 INSTRUMENTS = tuple(value for value in list(globals().values()) if isinstance(value, Instrument))

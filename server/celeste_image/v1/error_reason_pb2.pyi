@@ -123,6 +123,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
     retry.
     """
+    ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 37
+    """UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+    known caller. A retry with the same credentials fails again.
+    """
+    ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 38
+    """PERMISSION_DENIED. The server knows the caller, who may not call this method."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call, for programs.
@@ -228,6 +234,12 @@ ERROR_REASON_UPLOAD_BUSY: ErrorReason.ValueType  # 36
 """ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
 retry.
 """
+ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 37
+"""UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+known caller. A retry with the same credentials fails again.
+"""
+ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 38
+"""PERMISSION_DENIED. The server knows the caller, who may not call this method."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

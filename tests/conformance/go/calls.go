@@ -12,7 +12,6 @@ import (
 
 	imagev1 "github.com/celeste-image/celeste/clients/go/celeste/image/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -76,7 +75,11 @@ func (c *Case) run() *Outcome {
 }
 
 func (c *Case) call(outcome *Outcome) error {
-	connection, err := grpc.NewClient(c.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	credentials, err := c.TLS.credentials()
+	if err != nil {
+		return err
+	}
+	connection, err := grpc.NewClient(c.Address, grpc.WithTransportCredentials(credentials))
 	if err != nil {
 		return err
 	}

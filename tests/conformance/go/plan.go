@@ -2,12 +2,16 @@ package main
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"os"
 
 	imagev1 "github.com/celeste-image/celeste/clients/go/celeste/image/v1"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // Plan is the input of the runner.
@@ -20,6 +24,7 @@ type Plan struct {
 type Case struct {
 	Name            string            `json:"name"`
 	Address         string            `json:"address"`
+	TLS             *TLS              `json:"tls"`
 	Call            string            `json:"call"`
 	Request         json.RawMessage   `json:"request,omitempty"`
 	Metadata        map[string]string `json:"metadata"`
@@ -27,6 +32,37 @@ type Case struct {
 	CancelAfter     int               `json:"cancel_after"`
 	Upload          *Upload           `json:"upload"`
 	Download        bool              `json:"download"`
+}
+
+// TLS names files in PEM: the authorities to trust, and the certificate to show with its key. A nil pointer in a case
+// means no TLS; without a certificate, none is shown.
+type TLS struct {
+	CA   string `json:"ca"`
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+}
+
+// credentials returns the credentials of the connection.
+func (t *TLS) credentials() (credentials.TransportCredentials, error) {
+	if t == nil {
+		return insecure.NewCredentials(), nil
+	}
+	authorities, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	if !config.RootCAs.AppendCertsFromPEM(authorities) {
+		return nil, fmt.Errorf("%s has no certificate", t.CA)
+	}
+	if t.Cert != "" {
+		certificate, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{certificate}
+	}
+	return credentials.NewTLS(config), nil
 }
 
 // Upload describes the bytes to send. A nil pointer means that the plan leaves the value to the runner.

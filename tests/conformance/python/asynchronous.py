@@ -1,4 +1,4 @@
-"""The asyncio runner: cases through the generated stubs on `grpc.aio.insecure_channel`."""
+"""The asyncio runner: cases through the generated stubs on a channel of `grpc.aio`."""
 
 import asyncio
 import json
@@ -52,12 +52,19 @@ class Cancelled(grpc.RpcError):
         return ""
 
 
+def open_channel(case: Case, address: str) -> grpc.aio.Channel:
+    """Returns a channel to a server, with TLS if the case says so."""
+    if (credentials := case.credentials()) is None:
+        return grpc.aio.insecure_channel(address)
+    return grpc.aio.secure_channel(address, credentials)
+
+
 async def run_all(plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Runs the cases of a plan, one after the other."""
     outcomes = []
     for given in plan["cases"]:
         case = Case(given)
-        async with grpc.aio.insecure_channel(given["address"]) as channel:
+        async with open_channel(case, given["address"]) as channel:
             try:
                 outcomes.append(await run(case, channel))
             except Exception as error:

@@ -1,4 +1,4 @@
-"""The blocking runner: cases through the generated stubs on `grpc.insecure_channel`."""
+"""The blocking runner: cases through the generated stubs on a channel of `grpc`."""
 
 import json
 import sys
@@ -48,13 +48,20 @@ def stream(case: Case, call: Any, messages: list[Any]) -> dict[str, Any]:
     return case.outcome(messages, error, call.initial_metadata(), call.trailing_metadata())
 
 
+def open_channel(case: Case, address: str) -> grpc.Channel:
+    """Returns a channel to a server, with TLS if the case says so."""
+    if (credentials := case.credentials()) is None:
+        return grpc.insecure_channel(address)
+    return grpc.secure_channel(address, credentials)
+
+
 def main() -> None:
     """Runs a plan and writes the outcomes: `python -m tests.conformance.python.blocking PLAN OUTCOMES`."""
     plan = json.loads(Path(sys.argv[1]).read_text())
     outcomes = []
     for given in plan["cases"]:
         case = Case(given)
-        with grpc.insecure_channel(given["address"]) as channel:
+        with open_channel(case, given["address"]) as channel:
             try:
                 outcomes.append(run(case, channel))
             except Exception as error:

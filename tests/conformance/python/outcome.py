@@ -67,6 +67,13 @@ class Case:
         given = self.given.get("metadata", {})
         return [(key, base64.b64decode(text) if key.endswith("-bin") else text) for key, text in given.items()]
 
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """Returns the credentials of the channel; None without TLS."""
+        if (tls := self.given.get("tls")) is None:
+            return None
+        ca, key, cert = (Path(tls[name]).read_bytes() if name in tls else None for name in ("ca", "key", "cert"))
+        return grpc.ssl_channel_credentials(ca, key, cert)
+
     def chunks(self) -> Iterator[Any]:
         """Yields the messages of an upload, and counts their bytes."""
         upload = self.given["upload"]

@@ -19,6 +19,7 @@ edition = "2024"
 [dependencies]
 celeste-image = { path = "../../../../../clients/rust" }
 tokio = { version = "1", features = ["macros", "rt"] }
+tonic = { version = "0.14", default-features = false, features = ["tls-ring"] }
 
 [lints.rust]
 warnings = "deny"

@@ -18,7 +18,7 @@ use celeste_image::v1::{
 };
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
-use tonic::{Request, Response, Status, Streaming, transport::Endpoint};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     json::Json,
@@ -59,8 +59,7 @@ pub async fn run(json: &Json, case: &Case) -> Outcome {
 
 async fn make(json: &Json, case: &Case, outcome: &mut Outcome) -> Result<()> {
     let deadline = Duration::try_from_secs_f64(case.deadline_seconds).map_err(client)?;
-    let endpoint = Endpoint::try_from(format!("http://{}", case.address)).map_err(client)?;
-    let wire = Wire::new(endpoint.connect_lazy());
+    let wire = Wire::new(case.endpoint()?.connect_lazy());
     let sent = Arc::new(AtomicUsize::new(0));
     let mut call = Call {
         json,

@@ -8,8 +8,11 @@ use prost::bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tonic::metadata::{
-    AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, BinaryMetadataValue, MetadataMap,
+use tonic::{
+    metadata::{
+        AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, BinaryMetadataValue, MetadataMap,
+    },
+    transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
 };
 
 #[derive(Deserialize)]
@@ -24,6 +27,8 @@ pub struct Plan {
 pub struct Case {
     pub name: String,
     pub address: String,
+    #[serde(default)]
+    tls: Option<Tls>,
     pub call: String,
     #[serde(default)]
     pub request: Option<Value>,
@@ -43,7 +48,31 @@ fn default_deadline_seconds() -> f64 {
     60.0
 }
 
+/// Files in PEM: the authorities to trust, and the certificate to show with its key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    ca: PathBuf,
+    #[serde(default)]
+    cert: Option<PathBuf>,
+    #[serde(default)]
+    key: Option<PathBuf>,
+}
+
 impl Case {
+    /// Returns the server as tonic takes it.
+    pub fn endpoint(&self) -> Result<Endpoint, Box<dyn Error>> {
+        let Some(tls) = &self.tls else {
+            return Ok(Endpoint::try_from(format!("http://{}", self.address))?);
+        };
+        let authorities = Certificate::from_pem(fs::read(&tls.ca)?);
+        let mut config = ClientTlsConfig::new().ca_certificate(authorities);
+        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+            config = config.identity(Identity::from_pem(fs::read(cert)?, fs::read(key)?));
+        }
+        Ok(Endpoint::try_from(format!("https://{}", self.address))?.tls_config(config)?)
+    }
+
     /// Returns the request metadata.
     pub fn metadata(&self) -> Result<MetadataMap, Box<dyn Error>> {
         let mut map = MetadataMap::new();

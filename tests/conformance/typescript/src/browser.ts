@@ -6,7 +6,7 @@ import { run, type Plan } from "./core.js";
 
 globalThis.runPlan = async (plan) => {
   const outcomes = await run(JSON.parse(plan) as Plan, {
-    transport(address) {
+    async transport({ address }) {
       return createGrpcWebTransport({ baseUrl: `http://${address}` });
     },
     async read(upload) {

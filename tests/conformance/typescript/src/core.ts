@@ -39,6 +39,7 @@ export interface Plan {
 export interface Case {
   name: string;
   address: string;
+  tls?: Tls;
   call: string;
   request?: JsonObject;
   metadata?: Record<string, string>;
@@ -46,6 +47,13 @@ export interface Case {
   cancel_after?: number;
   upload?: Upload;
   download?: boolean;
+}
+
+/** Files in PEM: the authorities to trust, and the certificate to show with its key. */
+export interface Tls {
+  ca: string;
+  cert?: string;
+  key?: string;
 }
 
 export interface Upload {
@@ -73,8 +81,8 @@ export interface Outcome {
 
 /** What differs between Node and a browser. */
 export interface Host {
-  /** Returns the transport to a server, `host:port`. */
-  transport(address: string): Transport;
+  /** Returns the transport to the server of a case. */
+  transport(planned: Case): Promise<Transport>;
   /** Returns the bytes of an upload. */
   read(upload: Upload): Promise<Uint8Array<ArrayBuffer>>;
 }
@@ -113,7 +121,7 @@ async function runCase(planned: Case, host: Host): Promise<Outcome> {
   let start = performance.now();
   try {
     const method = findMethod(planned.call);
-    const transport = host.transport(planned.address);
+    const transport = await host.transport(planned);
     const bytes = planned.upload && (await host.read(planned.upload));
     const name = planned.upload?.name ?? (bytes && `artifacts/sha256-${await sha256(bytes)}`);
     start = performance.now();

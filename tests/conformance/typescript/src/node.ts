@@ -1,9 +1,9 @@
-// Runs a plan from Node: gRPC over HTTP/2 without TLS, or gRPC-Web.
+// Runs a plan from Node: gRPC over HTTP/2, or gRPC-Web.
 
 import { readFile, writeFile } from "node:fs/promises";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, createGrpcWebTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { run, type Plan } from "./core.js";
+import { run, type Case, type Plan, type Tls } from "./core.js";
 
 const [planPath, outcomesPath] = process.argv.slice(2);
 if (!planPath || !outcomesPath) {
@@ -13,19 +13,25 @@ if (!planPath || !outcomesPath) {
 const plan = JSON.parse(await readFile(planPath, "utf8")) as Plan;
 const connections = new Map<string, { transport: Transport; session?: Http2SessionManager }>();
 
-function connect(address: string) {
-  const baseUrl = `http://${address}`;
+async function connect({ address, tls }: Case) {
+  const baseUrl = `${tls ? "https" : "http"}://${address}`;
   if (plan.transport === "grpc-web") {
     return { transport: createGrpcWebTransport({ baseUrl, httpVersion: "1.1" }) };
   }
-  const session = new Http2SessionManager(baseUrl);
+  const session = new Http2SessionManager(baseUrl, undefined, tls && (await filesOf(tls)));
   return { transport: createGrpcTransport({ baseUrl, sessionManager: session }), session };
 }
 
+async function filesOf({ ca, cert, key }: Tls) {
+  const shown = cert && key ? { cert: await readFile(cert), key: await readFile(key) } : {};
+  return { ca: await readFile(ca), ...shown };
+}
+
 const outcomes = await run(plan, {
-  transport(address) {
-    const connection = connections.get(address) ?? connect(address);
-    connections.set(address, connection);
+  async transport(planned) {
+    const place = JSON.stringify([planned.address, planned.tls]);
+    const connection = connections.get(place) ?? (await connect(planned));
+    connections.set(place, connection);
     return connection.transport;
   },
   async read(upload) {

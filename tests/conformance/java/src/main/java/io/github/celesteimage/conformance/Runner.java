@@ -7,6 +7,8 @@ import com.google.gson.JsonParser;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.TlsChannelCredentials;
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -32,7 +34,11 @@ public final class Runner {
     JsonArray outcomes = new JsonArray();
     for (JsonElement element : plan.getAsJsonArray("cases")) {
       JsonObject planned = element.getAsJsonObject();
-      ManagedChannel channel = channels.computeIfAbsent(planned.get("address").getAsString(), Runner::connect);
+      String place = planned.get("address") + " " + planned.get("tls");
+      if (!channels.containsKey(place)) {
+        channels.put(place, connect(planned.get("address").getAsString(), planned.getAsJsonObject("tls")));
+      }
+      ManagedChannel channel = channels.get(place);
       outcomes.add(new Call(planned, channel).run());
     }
     channels.values().forEach(ManagedChannel::shutdownNow);
@@ -41,7 +47,16 @@ public final class Runner {
     Files.writeString(Path.of(arguments[1]), report.toString());
   }
 
-  private static ManagedChannel connect(String address) {
-    return Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
+  /** Returns a channel with TLS, if files of certificates are planned. */
+  private static ManagedChannel connect(String address, JsonObject tls) throws IOException {
+    if (tls == null) {
+      return Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
+    }
+    TlsChannelCredentials.Builder credentials =
+        TlsChannelCredentials.newBuilder().trustManager(new File(tls.get("ca").getAsString()));
+    if (tls.has("cert")) {
+      credentials.keyManager(new File(tls.get("cert").getAsString()), new File(tls.get("key").getAsString()));
+    }
+    return Grpc.newChannelBuilder(address, credentials.build()).build();
   }
 }
