@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import pytest
 import yaml
-from celeste_image.rpc.health import READINESS
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from structlog.testing import capture_logs
 from tests.support import pictures
@@ -40,6 +39,7 @@ from celeste_image.v1 import (
 )
 
 PROXY = "spiffe://celeste.test/proxy/envoy"
+READINESS = "readiness"
 HEALTHY, FAILED = "healthy", "failed_active_health_check"
 KEY = "a key of two hundred and fifty-six bits"
 SERVER_UNAVAILABLE = ("UNAVAILABLE", "SERVER_UNAVAILABLE", True)
