@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from celeste_image.rpc.health import LIVENESS, READINESS
 from tests.support.helm import CHART, Refused, lint, rendered, schema_problems
 
 from celeste_image.config import ServerSettings, Settings
-from celeste_image.rpc.server import TELL_SECONDS
 
 LIVENESS, READINESS = "liveness", "readiness"
 TELL_SECONDS = 3.0
