@@ -1,6 +1,6 @@
 """Renders the Helm chart, and checks what it makes by Kubernetes' own schemas.
 
-Helm is Go in a shared library, so each rendering is a process of its own: `python -m tests.support.helm` reads one set of
+Helm is Go in a shared library, so a rendering is a process of its own: `python -m tests.support.helm` reads one set of
 values a line, in JSON, and writes one line for each: the files, or the error.
 """
 
