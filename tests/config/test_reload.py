@@ -228,7 +228,10 @@ TABLES = [
 async def test_keys_of_callers_are_taken_over_for_the_next_call(write: Write) -> None:
     write(START + TABLES[0] + TABLES[1])
     settings = load(environment={}).valid()
-    async with running(callers=settings.callers) as server, grpc.aio.insecure_channel(server.address) as channel:
+    async with (
+        running(callers=settings.callers, log=settings.log) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
         reloader = Reloader(server.app, partial(load, environment={}), {})
 
         async def known() -> list[bool]:
