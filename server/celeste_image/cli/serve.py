@@ -47,6 +47,7 @@ def command(
         from celeste_image.app import build_app
         from celeste_image.cli.logs import open_logs
         from celeste_image.config import Flag, load
+        from celeste_image.config.callers import CallerSettings, TlsSettings
         from celeste_image.memory import SETTLE_SECONDS, limit_arenas, settle, trim_always
         from celeste_image.rpc.server import Server
         from celeste_image.sandbox.server import forget_environment, protect_process
@@ -69,6 +70,9 @@ def command(
     configuration = load(flags, assignments=assignments, file=file, environment=environment)
     try:
         settings = configuration.valid()
+        if folder:  # whoever reaches its socket is the user that started the client
+            server_settings = settings.server.model_copy(update={"tls": TlsSettings()})
+            settings = settings.model_copy(update={"server": server_settings, "callers": CallerSettings()})
         logs = open_logs(settings.log)
         metrics = open_metrics("" if folder else settings.metrics.listen, os.environ)  # a command needs no port
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)
