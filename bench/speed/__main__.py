@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.speed import engines, latency, memory, observed, stalls, startup, streams, throughput, transfers
+from bench.speed import engines, latency, memory, observed, secured, stalls, startup, streams, throughput, transfers
 from bench.speed.page import shown, write_page
 from bench.speed.profile import profiled
 from bench.speed.results import Results, agreement, read, write
@@ -41,6 +41,7 @@ Measurement = Callable[[], Results]
 
 SHORT: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=3, seconds=1),
+    lambda: secured.measure(sizes=BOTH, callers=(64,), rounds=3, seconds=1),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=6),
     lambda: memory.measure(targets=("minimal", "celeste-file"), images=96, rounds=1),
     lambda: streams.measure(targets=GRPC[1:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
@@ -52,6 +53,7 @@ SHORT: Sequence[Measurement] = (
 )
 FULL: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(1, 4, 16, 64, 256), rounds=3, seconds=2.5),
+    lambda: secured.measure(sizes=BOTH, callers=(1, 64), rounds=3, seconds=2.5),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=5, requests=15),
     lambda: memory.measure(targets=tuple(TARGETS), images=256, rounds=2),
     lambda: streams.measure(targets=GRPC[:2], **MANY),
@@ -105,6 +107,7 @@ def arguments() -> argparse.ArgumentParser:
     command("throughput", "requests a second, and CPU time", throughput.measure, targets=everyone, **at_once)
     small = at_once | {"sizes": ("small",)}
     command("observed", "what traces and metrics cost", observed.measure, **small)
+    command("secured", "what API keys and TLS cost", secured.measure, **at_once)
     alone = {"sizes": BOTH, "rounds": 3, "requests": 20}
     command("latency", "what a gateway adds for one caller", latency.measure, targets=everyone, **alone)
     command("memory", "many images at once", memory.measure, targets=GRPC, images=256, rounds=2)

@@ -12,6 +12,7 @@ import io
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import tempfile
 import time
@@ -217,8 +218,17 @@ async def _asking(base: str, call: Call, callers: int) -> AsyncIterator[list[Ask
             yield [post] * callers
         return
     options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
-    address, metadata = urlsplit(base).netloc, tuple(call.headers.items())
-    channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(min(CONNECTIONS, callers))]
+    place, metadata = urlsplit(base), tuple(call.headers.items())
+    trust = None
+    if place.scheme == "https":  # the certificate that is there is the one to trust
+        pem = ssl.get_server_certificate((place.hostname or "", place.port or 0))
+        trust = grpc.ssl_channel_credentials(pem.encode())
+    channels = [
+        grpc.aio.secure_channel(place.netloc, trust, options)
+        if trust
+        else grpc.aio.insecure_channel(place.netloc, options)
+        for _ in range(min(CONNECTIONS, callers))
+    ]
     try:
         await asyncio.gather(*(channel.channel_ready() for channel in channels))
         methods = [channel.unary_unary(call.path) for channel in channels]

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,7 @@ class Target:
         call: Returns the call for a wish such as `small-0`, see provider.py.
         program: The file that it needs; without it the target is absent.
         variables: Environment variables.
+        scheme: `https` for a gateway with TLS.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Target:
     call: Callable[[str], Call]
     program: Path = Path(sys.executable)
     variables: dict[str, str] = field(default_factory=dict)
+    scheme: str = "http"
 
     def missing(self) -> str:
         """Returns why the target can't run here; empty if it can."""
@@ -304,7 +307,7 @@ def _process(
                 last = log.read_text(errors="replace").strip().rpartition("\n")[2]
                 raise NotStarted(f"it did not start: {last[-500:]}")
             time.sleep(0.01)
-        yield Running(target, f"http://127.0.0.1:{port}", started.pid, time.monotonic() - began, log)
+        yield Running(target, f"{target.scheme}://127.0.0.1:{port}", started.pid, time.monotonic() - began, log)
     finally:
         started.send_signal(signal.SIGTERM)
         try:
@@ -315,13 +318,18 @@ def _process(
 
 
 def _accepts(target: Target, port: int) -> bool:
-    """Returns whether a server takes connections; over gRPC, whether it greets as HTTP/2 does."""
+    """Returns whether a server takes connections; over TLS and gRPC, whether it greets as these do."""
     try:
         with socket.create_connection(("127.0.0.1", port), 0.5):
             pass
     except OSError:
         return False
-    if target.call is not _grpc:
+    if target.scheme == "https":
+        try:
+            return bool(ssl.get_server_certificate(("127.0.0.1", port), timeout=2))
+        except OSError:
+            return False
+    if target.call("small-0").kind != "grpc":
         return True
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:

@@ -31,7 +31,7 @@ namespace Celeste.Image.V1 {
             "ZW1wdFIIYXR0ZW1wdHMikwEKDUZhaWxlZEF0dGVtcHQSFAoFbW9kZWwYASAB",
             "KAlSBW1vZGVsEhYKBnJlYXNvbhgCIAEoCVIGcmVhc29uEhgKB21lc3NhZ2UY",
             "AyABKAlSB21lc3NhZ2USOgoLcmV0cnlfYWZ0ZXIYBCABKAsyGS5nb29nbGUu",
-            "cHJvdG9idWYuRHVyYXRpb25SCnJldHJ5QWZ0ZXIq5AkKC0Vycm9yUmVhc29u",
+            "cHJvdG9idWYuRHVyYXRpb25SCnJldHJ5QWZ0ZXIqqAoKC0Vycm9yUmVhc29u",
             "EhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNP",
             "Tl9JTlZBTElEX0ZJRUxEEAESHgoaRVJST1JfUkVBU09OX1VOS05PV05fRklF",
             "TEQQAhIdChlFUlJPUl9SRUFTT05fTk9UX0FOX0lNQUdFEAMSIAocRVJST1Jf",
@@ -59,10 +59,12 @@ namespace Celeste.Image.V1 {
             "Uk9WSURFUl9VTkFWQUlMQUJMRRAgEiAKHEVSUk9SX1JFQVNPTl9QUk9WSURF",
             "Ul9GQUlMRUQQIRIgChxFUlJPUl9SRUFTT05fT1VUQ09NRV9VTktOT1dOECIS",
             "JgoiRVJST1JfUkVBU09OX1BST1ZJREVSU19VTkFWQUlMQUJMRRAjEhwKGEVS",
-            "Uk9SX1JFQVNPTl9VUExPQURfQlVTWRAkQo4BCh9pby5naXRodWIuY2VsZXN0",
-            "ZWltYWdlLmltYWdlLnYxQhBFcnJvclJlYXNvblByb3RvUAFaRGdpdGh1Yi5j",
-            "b20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9p",
-            "bWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
+            "Uk9SX1JFQVNPTl9VUExPQURfQlVTWRAkEiQKIEVSUk9SX1JFQVNPTl9DUkVE",
+            "RU5USUFMU19JTlZBTElEECUSHAoYRVJST1JfUkVBU09OX05PVF9BTExPV0VE",
+            "ECZCjgEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCEEVycm9y",
+            "UmVhc29uUHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVz",
+            "dGUvY2xpZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxl",
+            "c3RlLkltYWdlLlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ErrorReason), }, null, new pbr::GeneratedClrTypeInfo[] {
@@ -242,6 +244,15 @@ namespace Celeste.Image.V1 {
     /// retry.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_UPLOAD_BUSY")] UploadBusy = 36,
+    /// <summary>
+    /// UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+    /// known caller. A retry with the same credentials fails again.
+    /// </summary>
+    [pbr::OriginalName("ERROR_REASON_CREDENTIALS_INVALID")] CredentialsInvalid = 37,
+    /// <summary>
+    /// PERMISSION_DENIED. The server knows the caller, who may not call this method.
+    /// </summary>
+    [pbr::OriginalName("ERROR_REASON_NOT_ALLOWED")] NotAllowed = 38,
   }
 
   #endregion

@@ -173,6 +173,7 @@ def build_app(
         safety=safety,
         metadata=_metadata(settings.images),
         inline_default_bytes=server.inline_default_bytes,
+        knows_callers=settings.callers.are_known,
         logs_prompts=settings.log.prompts,
         is_observed=tracer is not None or is_recording(),
     )

@@ -98,8 +98,6 @@ class CertificateFiles:
     def _read(self) -> Certificates:
         """Raises ValueError: a file can't be read or used, key and certificate differ, or one has expired."""
         certificate, key = _content("certificate_file", self._certificate), _content("key_file", self._key)
-        if os.name != "nt" and self._key.stat().st_mode & stat.S_IWOTH:
-            raise ValueError(f"{TABLE}.key_file: everyone may write {self._key}, so it is not used; chmod o-w helps")
         expires = {"server": self._rehearse()}
         ca = None
         if self._ca:
@@ -121,9 +119,10 @@ class CertificateFiles:
         client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate stands for its CA, which is elsewhere
         try:
             server.load_cert_chain(self._certificate, self._key, no_password)
-        except ssl.SSLError as error:
-            which = "certificate_file and key_file do not belong together" if "MISMATCH" in str(error) else ""
-            raise ValueError(f"{TABLE}: {which or f'is no PEM with a certificate and a key ({error})'}") from error
+        except OSError as error:  # SSLError is one
+            if "MISMATCH" in str(error):
+                raise ValueError(f"{TABLE}: certificate_file and key_file do not belong together") from error
+            raise ValueError(f"{TABLE}: no PEM with a certificate and its key ({error})") from error
         try:
             client.load_verify_locations(self._certificate)
             there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -135,7 +134,7 @@ class CertificateFiles:
                     continue
         except ssl.SSLCertVerificationError as error:
             raise ValueError(f"{TABLE}.certificate_file: {error.verify_message}") from error
-        except ssl.SSLError as error:
+        except OSError as error:  # SSLError is one
             raise ValueError(f"{TABLE}: a handshake fails ({error})") from error
         found = ends[0].getpeercert()
         assert found
@@ -143,7 +142,10 @@ class CertificateFiles:
 
 
 def _content(key: str, file: Path) -> bytes:
+    """Returns the bytes of a file. Raises ValueError: it can't be read, or everyone may write it."""
     try:
+        if os.name != "nt" and file.stat().st_mode & stat.S_IWOTH:
+            raise ValueError(f"{TABLE}.{key}: everyone may write {file}, so it is not used; chmod o-w helps")
         return file.read_bytes()
     except OSError as error:
         raise ValueError(f"{TABLE}.{key}: can't read {file}: {error.strerror}") from error
@@ -154,7 +156,7 @@ def _first_end(file: Path) -> float:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_verify_locations(file)
-    except ssl.SSLError as error:
+    except OSError as error:
         raise ValueError(f"{TABLE}.client_ca_file: is no PEM with certificates ({error})") from error
     ends = [ssl.cert_time_to_seconds(str(ca["notAfter"])) for ca in context.get_ca_certs()]
     if not ends:

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import structlog
 from structlog.testing import capture_logs
+from tests.support.callers import bearer, key_table, new_key
 from tests.support.servers import running
 
 from celeste_image.app import App
@@ -214,3 +216,43 @@ async def test_an_alias_for_a_model_of_a_new_catalog_waits_with_it(
     assert not done
     assert line["problem"].startswith("celeste.toml:12: aliases.fine: there is no model 'openai/house'")
     assert list(app.registry.aliases) == ["draft"]
+
+
+CALLER_KEYS = [new_key() for _ in range(3)]
+TABLES = [
+    f'[callers.keys.k{number}]\ntenant = "acme"\nsha256 = "{key_table(key, "acme")["sha256"]}"\n'
+    for number, key in enumerate(CALLER_KEYS)
+]
+
+
+async def test_keys_of_callers_are_taken_over_for_the_next_call(write: Write) -> None:
+    write(START + TABLES[0] + TABLES[1])
+    settings = load(environment={}).valid()
+    async with running(callers=settings.callers) as server, grpc.aio.insecure_channel(server.address) as channel:
+        reloader = Reloader(server.app, partial(load, environment={}), {})
+
+        async def known() -> list[bool]:
+            call = channel.unary_unary("/celeste.image.v1.ModelService/GetServerInfo")
+            codes = []
+            for key in CALLER_KEYS:
+                begun = call(b"", metadata=bearer(key))
+                codes.append(await begun.code())
+            return [{grpc.StatusCode.OK: True, grpc.StatusCode.UNAUTHENTICATED: False}[code] for code in codes]
+
+        assert await known() == [True, True, False]
+        write(START + TABLES[1] + TABLES[2])
+        _, (line,) = await reloaded(reloader)
+        assert {"callers.keys.k0.sha256", "callers.keys.k2.sha256"} <= set(line["applied"])
+        assert await known() == [False, True, True]
+        write(START)  # a file without callers does not open the server to everyone
+        _, (line,) = await reloaded(reloader)
+        assert "callers.keys.k1.sha256" in line["needs_restart"]
+        assert await known() == [False, True, True]
+
+
+async def test_the_first_key_of_a_caller_needs_a_restart(write: Write, app: App, reloader: Reloader) -> None:
+    write(START + TABLES[0])
+    _, (line,) = await reloaded(reloader)
+    assert "callers.keys.k0.sha256" in line["needs_restart"]
+    assert not [name for name in line["applied"] if name.startswith("callers")]
+    assert not app.callers.are_known

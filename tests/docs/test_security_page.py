@@ -1,4 +1,4 @@
-"""SECURITY.md says what callers can do to each other's artifacts, and they can."""
+"""SECURITY.md says what everyone can do on a server without `[callers]`, and they can."""
 
 from pathlib import Path
 
@@ -14,7 +14,6 @@ PAGE = (Path(__file__).parents[2] / "SECURITY.md").read_text()
 
 
 async def test_every_artifact_is_everybodys_until_there_are_callers() -> None:
-    """When callers come, this test fails, and the page must change."""
     (said,) = (point for point in PAGE.split("\n- ") if "no private artifacts" in point)
     for call in ("ListArtifacts", "ReadArtifact", "DownloadArtifact", "DeleteArtifact"):
         assert f"`{call}`" in said

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import pictures
+from tests.support.callers import key_table, new_key
 from tests.support.command import CELESTE, Celeste
 
 
@@ -25,6 +26,15 @@ def test_a_model_that_can_not_be_used_gives_way_to_the_fallback(celeste: Celeste
     (line,) = [line for line in result["fidelity"] if line["path"] == "model"]
     assert (line["asked"], line["sent"], result["model"]) == ("openai/gpt-image-2", "local/compose", "local/compose")
     assert b"openai/gpt-image-2 failed (PROVIDER_CREDENTIALS)" in b" ".join(done.stderr.split())
+
+
+def test_a_command_needs_no_key_for_a_server_of_its_own(celeste: Celeste, tmp_path: Path) -> None:
+    table = key_table(new_key(), "acme")
+    (tmp_path / "celeste.toml").write_text(
+        f"[callers.keys.a]\ntenant = 'acme'\nsha256 = '{table['sha256']}'\n"
+        "[server.tls]\ncertificate_file = 'missing'\nkey_file = 'missing'\n"
+    )
+    assert celeste("a fish", "--size", "64x64", CELESTE_ADDRESS="").returncode == 0
 
 
 def test_nothing_is_overwritten(celeste: Celeste, tmp_path: Path) -> None:

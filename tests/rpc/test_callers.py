@@ -1,20 +1,16 @@
 """Callers: every method is walked with every kind of credentials, against the table in `rpc/access.py`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health
 from structlog.testing import capture_logs
 from tests.support.callers import bearer, key_table, new_key
 from tests.support.grpc_calls import reason
+from tests.support.methods import METHODS, called, request_of
 from tests.support.servers import Running, running
 
 from celeste_image.callers import Callers
@@ -23,8 +19,6 @@ from celeste_image.core.caller import Caller
 from celeste_image.core.errors import CredentialsInvalid
 from celeste_image.rpc import access
 from celeste_image.rpc.access import ACCESS, Access
-from celeste_image.rpc.reflection import REFLECTION_NAMES, describe_v1
-from celeste_image.rpc.server import SERVICES
 
 ACME, ACME_NEXT, OTHER, EXPIRED = new_key(), new_key(), new_key(), new_key()
 KEYS = {
@@ -55,32 +49,10 @@ CREDENTIALS: dict[str, tuple[Sequence[tuple[str, str]], bool]] = {
 OPEN = {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}
 
 
-def methods() -> Iterator[MethodDescriptor]:
-    """Yields every method of the server's descriptors."""
-    describe_v1()
-    pool = descriptor_pool.Default()
-    for service in (*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES):
-        yield from pool.FindServiceByName(service).methods
-
-
-METHODS = {f"/{method.containing_service.full_name}/{method.name}": method for method in methods()}
-
-
 async def outcome(channel: grpc.aio.Channel, name: str, metadata: Sequence[tuple[str, str]]) -> str:
     """Calls a method with an empty request, and returns the code of its status, the reason of a refusal, or OK."""
-    method = METHODS[name]
-    kind = ("stream" if method.client_streaming else "unary") + ("_stream" if method.server_streaming else "_unary")
-    make: Any = getattr(channel, kind)
-    response_type: Any = GetMessageClass(method.output_type)
-    call = make(name, lambda message: message.SerializeToString(), response_type.FromString)
-    request = GetMessageClass(method.input_type)()
-    running_call = call(iter([request]) if method.client_streaming else request, metadata=metadata, timeout=20)
     try:
-        if method.server_streaming:
-            await running_call.read()
-            running_call.cancel()
-        else:
-            await running_call
+        await called(channel, name, request_of(name)(), metadata, most=1)
     except grpc.aio.AioRpcError as error:
         code = str(error.code().name)
         return reason(error)[1] if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") else code

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
+from tests.support.callers import bearer, key_table, new_key
 from tests.support.servers import running
 from tests.support.stores import name_of
 
@@ -91,6 +92,17 @@ EXPECTED = {
 async def test_a_refused_upload_gets_our_status() -> None:
     async with running() as server:
         assert set(await hundred(server.address, 2, 12)) == EXPECTED
+
+
+async def test_an_upload_with_a_wrong_key_gets_our_status() -> None:
+    async with running(callers={"keys": {"a": key_table(new_key(), "acme")}}) as server:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub, http = ArtifactServiceStub(channel), ArtifactHttpServiceStub(channel)
+            data, wrong = random.randbytes(3_000_000), bearer(new_key())
+            calls = [stub.WriteArtifact(upload(data), metadata=wrong) for _ in range(6)]
+            bodies = [http.UploadArtifact(body(data, name_of(data)), metadata=wrong) for _ in range(6)]
+            found = await asyncio.gather(*map(outcome, (*calls, *bodies)))
+    assert set(found) == {"UNAUTHENTICATED CREDENTIALS_INVALID"}
 
 
 @pytest.fixture

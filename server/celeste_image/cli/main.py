@@ -27,7 +27,7 @@ COMMANDS = {
     "models": "List the models, or install the weights of one.",
     "providers": "List the providers, or check their keys.",
     "serve": "Start the gRPC server.",
-    "keys": "Make API keys for the callers of a server.",
+    "callers": "Make API keys for the callers of a server.",
     "config": "Write, check and show the configuration of a server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",

@@ -15,7 +15,10 @@ EDITS = (
 )
 MODELS = ("pull", "add", "export", "import")
 HELP = "celeste --help, or celeste COMMAND --help"
-KEYS = "keys come from variables such as OPENAI_API_KEY or from celeste.toml; to check them: celeste providers check"
+KEYS = (
+    "keys of vendors come from variables such as OPENAI_API_KEY or from celeste.toml; to check them: celeste providers "
+    "check; to make one for a caller of a server: celeste callers new-key"
+)
 SETTINGS = "celeste config init, check, show or schema"
 NO_JOBS = "celeste has no jobs: each command waits for its result"
 UPDATE = "celeste has no updater: pull the checkout and run make there, or install the new version with pip"

@@ -70,9 +70,9 @@ def command(
     configuration = load(flags, assignments=assignments, file=file, environment=environment)
     try:
         settings = configuration.valid()
-        if folder:  # whoever reaches its socket is the user that started the client
+        if folder:  # only its client reaches its socket
             server_settings = settings.server.model_copy(update={"tls": TlsSettings()})
-            settings = settings.model_copy(update={"server": server_settings, "callers": CallerSettings()})
+            settings = settings.model_copy(update={"callers": CallerSettings(), "server": server_settings})
         logs = open_logs(settings.log)
         metrics = open_metrics("" if folder else settings.metrics.listen, os.environ)  # a command needs no port
         tracer = open_tracer(os.environ, propagates=settings.traces.propagate)

@@ -41,7 +41,7 @@ class TlsSettings(Section):
 
 
 class KeySettings(Section):
-    """`[callers.keys.KEY]`: an API key. `celeste keys new` makes one."""
+    """`[callers.keys.KEY]`: an API key. `celeste callers new-key` makes one."""
 
     tenant: CallerName
     """Owner of the artifacts."""

@@ -7,6 +7,7 @@ from functools import partial
 from celeste_image.admission import ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
+from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
 from celeste_image.pipeline.fidelity.fit import fitting
@@ -42,6 +43,7 @@ class Parts:
         safety: The operator's safety policy.
         metadata: The operator's choices about the metadata of images.
         inline_default_bytes: Image bytes inside an answer, if the request sets no limit.
+        knows_callers: Whether callers are told apart. If not, all artifacts are of one tenant.
         logs_prompts: Whether the log has the texts of requests, and the digests of images.
         is_observed: Whether traces or metrics are on.
     """
@@ -55,6 +57,7 @@ class Parts:
     safety: SafetyPolicy
     metadata: MetadataDefaults
     inline_default_bytes: int
+    knows_callers: bool = False
     logs_prompts: bool = False
     is_observed: bool = False
 
@@ -66,6 +69,8 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = checking_prompts(run, parts.safety)  # before anything is fetched
+    if parts.knows_callers:
+        run = authorizing(run, parts.store)  # nobody uses another tenant's images
     run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
     if parts.is_observed:
         run = observing(run, parts.registry.cards)  # events -> span events and metrics

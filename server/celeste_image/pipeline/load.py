@@ -24,7 +24,7 @@ from celeste_image.imaging.guard import Guard
 from celeste_image.outbound.client import Http
 from celeste_image.store import ArtifactStore
 
-__all__ = ["ImagesIn", "loading"]
+__all__ = ["ImagesIn", "at_path", "loading"]
 
 COPIES = 2
 """Copies in memory of an image at work: its bytes, and those on their way to a process or a provider."""
@@ -53,7 +53,7 @@ class ImagesIn:
                 return self._guard.limits.max_bytes
             return (await self._store.find(call.caller.tenant, image.artifact)).size_bytes if image.artifact else 0
         except ArtifactNotFound as error:
-            raise _at(path, error) from error
+            raise at_path(path, error) from error
 
     async def load(self, path: str, image: ImageInput, call: Call) -> ImageInput:
         """Returns an image with its bytes and facts.
@@ -66,7 +66,7 @@ class ImagesIn:
             data = await self._fetch(image, call)
             facts = await self._guard.inspect(data)
         except (NotAnImage, ImageTooLarge, ImageRefused, ArtifactNotFound, UriRefused, UriFailed) as error:
-            raise _at(path, error) from error
+            raise at_path(path, error) from error
         if image.sha256 and image.sha256 != facts.sha256:
             raise InvalidRequest.at(f"{path}.sha256", "differs from the digest of the bytes", value=facts.sha256)
         if image.media_type not in ("", facts.media_type):
@@ -113,7 +113,7 @@ def loading(run: Run, images_in: ImagesIn) -> Run:
     return load
 
 
-def _at(path: str, error: CelesteError) -> CelesteError:
+def at_path(path: str, error: CelesteError) -> CelesteError:
     """Returns the same error with the path of the image in the request."""
     return type(error)(
         f"{path}: {error.message}",

@@ -6,7 +6,7 @@ from typing import Any
 
 from celeste_image.callers import Callers
 from celeste_image.core.caller import ANONYMOUS, Caller
-from celeste_image.core.errors import CredentialsInvalid, NotAllowed
+from celeste_image.core.errors import CelesteError, CredentialsInvalid, NotAllowed
 from celeste_image.rpc.access import ACCESS, Access
 from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
 
@@ -27,7 +27,12 @@ def identifying(behavior: Behavior, method: Method, room: Room) -> Behavior:
         return behavior
 
     async def identified(request: Any, context: Context) -> Any:
-        check_caller(method.name, context, room.callers)
+        try:
+            check_caller(method.name, context, room.callers)
+        except CelesteError:
+            if method.streams_requests:
+                await room.leftovers.read(aiter(request))
+            raise
         return await behavior(request, context)
 
     return identified
@@ -54,7 +59,7 @@ def _identify(context: Context, callers: Callers) -> Caller:
     if len(given) > 1:
         raise CredentialsInvalid("the call has several authorization headers")
     if given:
-        scheme, _, key = str(given[0]).partition(" ")
+        scheme, _, key = str(given[0]).strip().partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise CredentialsInvalid("the authorization header must be: Bearer KEY")
         return callers.of_key(key)
@@ -62,7 +67,8 @@ def _identify(context: Context, callers: Callers) -> Caller:
         facts = context.auth_context()
         if "x509_pem_cert" in facts:
             return callers.of_certificate([uri.decode(errors="replace") for uri in facts.get("peer_uri", ())])
-    raise CredentialsInvalid("the call has no API key; send the header authorization: Bearer KEY")
+    other = ", and its connection has no client certificate" if callers.have_certificates else ""
+    raise CredentialsInvalid(f"the call has no API key{other}; send the header authorization: Bearer KEY")
 
 
 def request_id_of(message: Any) -> str:

@@ -14,6 +14,7 @@ from celeste_image.admission import ByteBudget
 from celeste_image.callers import Callers
 from celeste_image.config import ServerSettings
 from celeste_image.config.callers import CallerSettings
+from celeste_image.rpc.leftovers import Leftovers
 from celeste_image.rpc.refusals import Refusals
 from celeste_image.telemetry.tracing import Tracer
 
@@ -52,6 +53,7 @@ class Room:
             cannot block each other.
         settings: Settings of the server.
         callers: Who may call.
+        leftovers: Reads refused streams of requests on.
         refusals: Counts the calls that find no room.
         tracer: Makes the span of each call; None without traces.
         is_observed: Whether traces or metrics are on.
@@ -61,6 +63,7 @@ class Room:
     chunks: ByteBudget
     settings: ServerSettings
     callers: Callers = field(default_factory=lambda: Callers(CallerSettings()))
+    leftovers: Leftovers = field(default_factory=Leftovers)
     refusals: Refusals = field(default_factory=Refusals)
     tracer: Tracer | None = None
     is_observed: bool = False

@@ -2691,6 +2691,11 @@ pub enum ErrorReason {
     /// ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
     /// retry.
     UploadBusy = 36,
+    /// UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+    /// known caller. A retry with the same credentials fails again.
+    CredentialsInvalid = 37,
+    /// PERMISSION_DENIED. The server knows the caller, who may not call this method.
+    NotAllowed = 38,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2736,6 +2741,8 @@ impl ErrorReason {
             Self::OutcomeUnknown => "ERROR_REASON_OUTCOME_UNKNOWN",
             Self::ProvidersUnavailable => "ERROR_REASON_PROVIDERS_UNAVAILABLE",
             Self::UploadBusy => "ERROR_REASON_UPLOAD_BUSY",
+            Self::CredentialsInvalid => "ERROR_REASON_CREDENTIALS_INVALID",
+            Self::NotAllowed => "ERROR_REASON_NOT_ALLOWED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2778,6 +2785,8 @@ impl ErrorReason {
             "ERROR_REASON_OUTCOME_UNKNOWN" => Some(Self::OutcomeUnknown),
             "ERROR_REASON_PROVIDERS_UNAVAILABLE" => Some(Self::ProvidersUnavailable),
             "ERROR_REASON_UPLOAD_BUSY" => Some(Self::UploadBusy),
+            "ERROR_REASON_CREDENTIALS_INVALID" => Some(Self::CredentialsInvalid),
+            "ERROR_REASON_NOT_ALLOWED" => Some(Self::NotAllowed),
             _ => None,
         }
     }

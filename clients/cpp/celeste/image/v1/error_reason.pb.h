@@ -119,6 +119,8 @@ enum ErrorReason : int {
   ERROR_REASON_OUTCOME_UNKNOWN = 34,
   ERROR_REASON_PROVIDERS_UNAVAILABLE = 35,
   ERROR_REASON_UPLOAD_BUSY = 36,
+  ERROR_REASON_CREDENTIALS_INVALID = 37,
+  ERROR_REASON_NOT_ALLOWED = 38,
   ErrorReason_INT_MIN_SENTINEL_DO_NOT_USE_ =
       ::std::numeric_limits<::int32_t>::min(),
   ErrorReason_INT_MAX_SENTINEL_DO_NOT_USE_ =
@@ -129,11 +131,11 @@ extern const uint32_t ErrorReason_internal_data_[];
 inline constexpr ErrorReason ErrorReason_MIN =
     static_cast<ErrorReason>(0);
 inline constexpr ErrorReason ErrorReason_MAX =
-    static_cast<ErrorReason>(36);
+    static_cast<ErrorReason>(38);
 inline bool ErrorReason_IsValid(int value) {
-  return 0 <= value && value <= 36;
+  return 0 <= value && value <= 38;
 }
-inline constexpr int ErrorReason_ARRAYSIZE = 36 + 1;
+inline constexpr int ErrorReason_ARRAYSIZE = 38 + 1;
 const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ErrorReason_descriptor();
 template <typename T>
 const ::std::string& ErrorReason_Name(T value) {
@@ -144,7 +146,7 @@ const ::std::string& ErrorReason_Name(T value) {
 }
 template <>
 inline const ::std::string& ErrorReason_Name(ErrorReason value) {
-  return ::google::protobuf::internal::NameOfDenseEnum<ErrorReason_descriptor, 0, 36>(
+  return ::google::protobuf::internal::NameOfDenseEnum<ErrorReason_descriptor, 0, 38>(
       static_cast<int>(value));
 }
 inline bool ErrorReason_Parse(

@@ -116,6 +116,11 @@ const (
 	// ABORTED. Another server with the same spool has the upload open; its bytes stay. RetryInfo has the delay before a
 	// retry.
 	ErrorReason_ERROR_REASON_UPLOAD_BUSY ErrorReason = 36
+	// UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+	// known caller. A retry with the same credentials fails again.
+	ErrorReason_ERROR_REASON_CREDENTIALS_INVALID ErrorReason = 37
+	// PERMISSION_DENIED. The server knows the caller, who may not call this method.
+	ErrorReason_ERROR_REASON_NOT_ALLOWED ErrorReason = 38
 )
 
 // Enum value maps for ErrorReason.
@@ -158,6 +163,8 @@ var (
 		34: "ERROR_REASON_OUTCOME_UNKNOWN",
 		35: "ERROR_REASON_PROVIDERS_UNAVAILABLE",
 		36: "ERROR_REASON_UPLOAD_BUSY",
+		37: "ERROR_REASON_CREDENTIALS_INVALID",
+		38: "ERROR_REASON_NOT_ALLOWED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -197,6 +204,8 @@ var (
 		"ERROR_REASON_OUTCOME_UNKNOWN":       34,
 		"ERROR_REASON_PROVIDERS_UNAVAILABLE": 35,
 		"ERROR_REASON_UPLOAD_BUSY":           36,
+		"ERROR_REASON_CREDENTIALS_INVALID":   37,
+		"ERROR_REASON_NOT_ALLOWED":           38,
 	}
 )
 
@@ -372,7 +381,8 @@ const file_celeste_image_v1_error_reason_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter*\xe4\t\n" +
+	"retryAfter*\xa8\n" +
+	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\x1e\n" +
@@ -411,7 +421,9 @@ const file_celeste_image_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_PROVIDER_FAILED\x10!\x12 \n" +
 	"\x1cERROR_REASON_OUTCOME_UNKNOWN\x10\"\x12&\n" +
 	"\"ERROR_REASON_PROVIDERS_UNAVAILABLE\x10#\x12\x1c\n" +
-	"\x18ERROR_REASON_UPLOAD_BUSY\x10$B\x8e\x01\n" +
+	"\x18ERROR_REASON_UPLOAD_BUSY\x10$\x12$\n" +
+	" ERROR_REASON_CREDENTIALS_INVALID\x10%\x12\x1c\n" +
+	"\x18ERROR_REASON_NOT_ALLOWED\x10&B\x8e\x01\n" +
 	"\x1fio.github.celesteimage.image.v1B\x10ErrorReasonProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10Celeste.Image.V1b\x06proto3"
 
 var (

@@ -327,6 +327,23 @@ public enum ErrorReason
    * <code>ERROR_REASON_UPLOAD_BUSY = 36;</code>
    */
   ERROR_REASON_UPLOAD_BUSY(36),
+  /**
+   * <pre>
+   * UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+   * known caller. A retry with the same credentials fails again.
+   * </pre>
+   *
+   * <code>ERROR_REASON_CREDENTIALS_INVALID = 37;</code>
+   */
+  ERROR_REASON_CREDENTIALS_INVALID(37),
+  /**
+   * <pre>
+   * PERMISSION_DENIED. The server knows the caller, who may not call this method.
+   * </pre>
+   *
+   * <code>ERROR_REASON_NOT_ALLOWED = 38;</code>
+   */
+  ERROR_REASON_NOT_ALLOWED(38),
   UNRECOGNIZED(-1),
   ;
 
@@ -648,6 +665,23 @@ public enum ErrorReason
    * <code>ERROR_REASON_UPLOAD_BUSY = 36;</code>
    */
   public static final int ERROR_REASON_UPLOAD_BUSY_VALUE = 36;
+  /**
+   * <pre>
+   * UNAUTHENTICATED. The server knows its callers, and the call has no valid API key and no client certificate of a
+   * known caller. A retry with the same credentials fails again.
+   * </pre>
+   *
+   * <code>ERROR_REASON_CREDENTIALS_INVALID = 37;</code>
+   */
+  public static final int ERROR_REASON_CREDENTIALS_INVALID_VALUE = 37;
+  /**
+   * <pre>
+   * PERMISSION_DENIED. The server knows the caller, who may not call this method.
+   * </pre>
+   *
+   * <code>ERROR_REASON_NOT_ALLOWED = 38;</code>
+   */
+  public static final int ERROR_REASON_NOT_ALLOWED_VALUE = 38;
 
 
   public final int getNumber() {
@@ -711,6 +745,8 @@ public enum ErrorReason
       case 34: return ERROR_REASON_OUTCOME_UNKNOWN;
       case 35: return ERROR_REASON_PROVIDERS_UNAVAILABLE;
       case 36: return ERROR_REASON_UPLOAD_BUSY;
+      case 37: return ERROR_REASON_CREDENTIALS_INVALID;
+      case 38: return ERROR_REASON_NOT_ALLOWED;
       default: return null;
     }
   }

@@ -1,4 +1,4 @@
-"""celeste keys: makes API keys for the callers of a server."""
+"""celeste callers: makes API keys for the callers of a server."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ KEY_BYTES = 32
 MOST_DAYS = 36500
 
 
-@click.group(name="keys")
+@click.group(name="callers")
 def command() -> int:
     """Make API keys for the callers of a server.
 
@@ -35,16 +35,16 @@ def _name(context: click.Context, parameter: click.Parameter, value: str | None)
     return value
 
 
-@command.command()
+@command.command(name="new-key")
 @click.argument("key", metavar="KEY", callback=_name)
 @click.option("--tenant", required=True, callback=_name, help="Owner of the artifacts.")
 @click.option("--name", callback=_name, help="Name of the caller; default: KEY.")
 @click.option("--days", type=Number(min=0, max=MOST_DAYS), help="Days until the key expires; default: never.")
 @click.option("--to", "file", metavar="FILE", help="Write the key to a new FILE, which only you can read.")
-def new(key: str, tenant: str, name: str | None, days: float | None, file: str | None) -> int:
+def new_key(key: str, tenant: str, name: str | None, days: float | None, file: str | None) -> int:
     """Make a key named KEY. Standard output gets its table for celeste.toml, standard error the key.
 
-    As in: celeste keys new phone --tenant acme --to phone.key >> celeste.toml
+    As in: celeste callers new-key phone --tenant acme --to phone.key >> celeste.toml
     """
     text = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     if file:
