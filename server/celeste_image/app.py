@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 import structlog
 
-from celeste_image.admission import ByteBudget
+from celeste_image.admission import UNLIMITED, Breaker, Budget, ByteBudget
 from celeste_image.callers import Callers
 from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
@@ -31,6 +31,7 @@ from celeste_image.gauges import (
     watch_budgets,
     watch_certificates,
     watch_models,
+    watch_pauses,
     watch_providers,
     watch_store,
     watch_workers,
@@ -77,6 +78,9 @@ class App:
         decoders: The processes of the guard.
         budget: Memory that calls may hold together.
         chunks: Memory that calls with chunks of artifacts may hold together.
+        calls: Open calls, in all and of each caller; None means that memory alone limits them.
+        pixels: Pixels of the images that callers sent, in all and of each caller; None means no limit.
+        breakers: Pauses each provider that keeps failing, by its name.
         workers: The processes of all engines.
         tracer: Makes the spans of calls; None without traces.
         closing: Frees everything, in the opposite order of opening.
@@ -92,6 +96,9 @@ class App:
     decoders: WorkerPool
     budget: ByteBudget
     chunks: ByteBudget
+    calls: Budget | None
+    pixels: Budget | None
+    breakers: Mapping[str, Breaker]
     workers: Workers
     tracer: Tracer | None
     closing: AsyncExitStack
@@ -130,10 +137,12 @@ def build_app(
     if tracer:
         closing.push_async_callback(asyncio.to_thread, tracer.close)
     server = settings.server
-    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds)
+    limits = settings.admission
+    budget = ByteBudget(server.budget_bytes, server.budget_wait_seconds, asker_total=limits.caller_bytes or UNLIMITED)
     chunks = ByteBudget(server.stream_budget_bytes, server.budget_wait_seconds)
 
-    tools = tools or open_tools(settings)
+    answers = ByteBudget(wait_seconds=None, within=budget)
+    tools = replace(tools or open_tools(settings), memory=answers.reserve)
     closing.push_async_callback(tools.pixels.close)
     decoders = open_decoders(settings.images, tools.workers)
     closing.push_async_callback(decoders.close)
@@ -154,8 +163,13 @@ def build_app(
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
     slots = {name: slots_of(provider) for name, provider in providers.items()}
+    breakers = {
+        name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
+        for name, provider in providers.items()
+    }
     if is_recording():
         closing.callback(watch_providers(registry, slots))
+        closing.callback(watch_pauses(breakers))
         closing.callback(watch_models(registry))
         closing.callback(watch_workers(tools.workers))
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
@@ -163,10 +177,12 @@ def build_app(
         if certificates:
             closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
+    pixels = _budget(limits.pixels, limits.caller_pixels, "pixels", server.budget_wait_seconds)
     parts = Parts(
         registry=registry,
         slots=slots,
-        images_in=ImagesIn(store, guard, budget, uris),
+        breakers=breakers,
+        images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
         memory=budget,
         pixels=tools.pixels,
@@ -176,6 +192,7 @@ def build_app(
         knows_callers=settings.callers.are_known,
         logs_prompts=settings.log.prompts,
         is_observed=tracer is not None or is_recording(),
+        knows_deadlines=limits.deadlines,
     )
     return App(
         settings=settings,
@@ -188,10 +205,20 @@ def build_app(
         decoders=decoders,
         budget=budget,
         chunks=chunks,
+        calls=_budget(limits.calls, limits.caller_calls, "calls"),
+        pixels=pixels,
+        breakers=breakers,
         workers=tools.workers,
         tracer=tracer,
         closing=closing,
     )
+
+
+def _budget(total: int, of_caller: int, unit: str, wait_seconds: float = 0.0) -> Budget | None:
+    """Returns a budget of two limits, of which 0 means none; None without both."""
+    if not total and not of_caller:
+        return None
+    return Budget(total or UNLIMITED, wait_seconds, asker_total=of_caller or UNLIMITED, unit=unit)
 
 
 def _overlay(file: Path) -> "Overlay":

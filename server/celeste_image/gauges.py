@@ -7,14 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
 
-from celeste_image.admission import ByteBudget, Slots
+from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.certificates import CertificateFiles
 from celeste_image.providers.registry import Registry
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore
 from celeste_image.telemetry import instruments as of
 
-__all__ = ["watch_budgets", "watch_certificates", "watch_models", "watch_providers", "watch_store", "watch_workers"]
+__all__ = [
+    "watch_budgets",
+    "watch_certificates",
+    "watch_models",
+    "watch_pauses",
+    "watch_providers",
+    "watch_store",
+    "watch_workers",
+]
 
 Reading = Iterator[tuple[float, tuple[str, ...]]]
 
@@ -36,6 +44,14 @@ def watch_providers(registry: Registry, slots: Mapping[str, Slots]) -> Callable[
         of.PROVIDER_QUEUE_AGE.watch(reading(lambda slots: slots.oldest_seconds())),
         of.PROVIDER_ACTIVE.watch(reading(lambda slots: slots.used)),
         of.PROVIDER_PLACES.watch(reading(lambda slots: slots.total)),
+    )
+
+
+def watch_pauses(breakers: Mapping[str, Breaker]) -> Callable[[], None]:
+    """Shows which providers are paused, by their names."""
+    of.PROVIDER.allow(breakers)
+    return of.PROVIDER_PAUSED.watch(
+        lambda: ((float(breaker.left_seconds > 0), (name,)) for name, breaker in breakers.items())
     )
 
 

@@ -56,3 +56,14 @@ def bomb(width: int, height: int) -> bytes:
     row = b"\0" * (1 + (width + 7) // 8)
     body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def large_webp(width: int, height: int, red: int = 0) -> bytes:
+    """Returns a WebP of 36 bytes that claims, and has, this many pixels of one color; `red` makes it another image."""
+    packed = io.BytesIO()
+    Image.new("RGB", (64, 64), (red, 0, 255)).save(packed, "WEBP", lossless=True, method=0)
+    data = bytearray(packed.getvalue())
+    at = data.index(b"VP8L") + 9  # 14 bits of each side less one; a single color has no bits of pixels
+    bits = int.from_bytes(data[at : at + 4], "little") >> 28 << 28
+    data[at : at + 4] = (bits | (width - 1) | (height - 1) << 14).to_bytes(4, "little")
+    return bytes(data)

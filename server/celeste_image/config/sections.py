@@ -114,6 +114,26 @@ class ServerSettings(Section):
     """Timeout for a caller to read one message, at most 1 MiB of an artifact; then its call ends."""
 
 
+class AdmissionSettings(Section):
+    """`[admission]`: limits of what calls hold at a time, beside `[server]`'s and the providers'. 0 means no limit.
+
+    A caller without a name is its connection.
+    """
+
+    deadlines: bool = True
+    """Whether calls are refused at once that can't end before their deadline, by the latest times of such calls."""
+    calls: Annotated[int, Field(ge=0)] = 0
+    """Open calls; without a limit, memory limits them."""
+    pixels: Annotated[int, Field(ge=0)] = 0
+    """Pixels of the images that callers sent, while calls work on them."""
+    caller_calls: Annotated[int, Field(ge=0)] = 0
+    """Open calls of one caller."""
+    caller_bytes: Annotated[int, Field(ge=0)] = 0
+    """Memory of the calls of one caller, without those that carry chunks of artifacts."""
+    caller_pixels: Annotated[int, Field(ge=0)] = 0
+    """Pixels of the images that one caller sent, while calls work on them."""
+
+
 def default_store() -> str:
     """Returns the URL of the user's folder; empty if the user has no home, or its variables name no absolute path."""
     try:
@@ -312,6 +332,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -36,10 +36,13 @@ from celeste_image.outbound.observe import ObservedExchange
 from celeste_image.outbound.origins import Origin, Rule, target_of
 from celeste_image.telemetry.instruments import HOST
 
-__all__ = ["IMAGE_TYPES", "Http", "Transport"]
+__all__ = ["IMAGE_TYPES", "Http", "Memory", "Transport"]
 
 Transport = Sender | httpx.AsyncBaseTransport
 """Sends requests; tests pass their own."""
+
+Memory = Callable[[int], Awaitable[AbstractContextManager[object]]]
+"""Waits until there is memory for a number of bytes, and returns what holds it."""
 
 Result = TypeVar("Result")
 
@@ -48,6 +51,12 @@ IMAGE_TYPES: Final = ("image/", "application/octet-stream", "binary/octet-stream
 """Prefixes of media types that may be an image; some servers name none, or "bytes". The guard inspects the data."""
 OWN_HEADERS: Final = {"accept-encoding": "identity", "user-agent": "celeste"}
 """Sent with every request. Some servers compress all the same: see `inflate`."""
+LARGE_BYTES: Final = 256 << 10
+"""Size of a body from which it waits for memory."""
+UNKNOWN_BYTES: Final = 1 << 20
+"""What a body counts whose size is not announced."""
+BODY_COPIES: Final = 3
+"""Copies of a body in work: its bytes, its values, and the image in it."""
 DOWNLOAD_HEADERS: Final = {"accept": "image/*, */*;q=0.1"}
 
 
@@ -67,6 +76,7 @@ class Http:
         limits: Limits | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
+        memory: Memory | None = None,
     ) -> None:
         """Opens no connection yet.
 
@@ -79,7 +89,9 @@ class Http:
             limits: The limits of an exchange.
             transport: Sends the requests; tests pass one that needs no network.
             clock: The clock of all deadlines, in seconds.
+            memory: Waits for memory before the body of a large answer is read; None means that there is no limit.
         """
+        self._memory = memory
         self._allowed: Rule = allowed if callable(allowed) else frozenset(allowed).__contains__
         self._private = frozenset(private)
         self._named = self._private.union(named)
@@ -275,13 +287,27 @@ class Http:
                     if not inflates and answer.encoding.strip().lower() not in ("", "identity"):
                         raise ExchangeFailed("the answer is compressed", Stage.ANSWERED, head.status)
                     most = self._limits.body_bytes if max_bytes is None else max_bytes
-                    body = _received(answer, waits, most)
-                    yield Streamed(head, _inflated(body, answer, most) if inflates else body)
+                    with await self._room(answer, head, most, waits):
+                        body = _received(answer, waits, most)
+                        yield Streamed(head, _inflated(body, answer, most) if inflates else body)
                 finally:
                     # A body that is not read to its end by now takes the connection with it.
                     await answer.aclose()
             finally:
                 self._slots.release()
+
+    async def _room(self, answer: Arriving, head: Reply, most: int, waits: "_Waits") -> AbstractContextManager[object]:
+        """Returns the memory for the body of an answer; until there is some, the body stays with its sender.
+
+        Raises:
+            ExchangeFailed: There was none in time.
+        """
+        size = _announced(answer)
+        if size is None:
+            size = 0 if head.is_of(("text/event-stream",)) else UNKNOWN_BYTES
+        if self._memory is None or size < LARGE_BYTES:
+            return nullcontext()
+        return await waits.take(self._memory(BODY_COPIES * min(size, most)), Stage.ANSWERED, answer.status)
 
     def _head(self, answer: Arriving) -> Reply:
         """Returns an answer without its body. Raises ExchangeFailed if its status or headers are not usable."""
@@ -296,14 +322,20 @@ class Http:
 
 async def _received(answer: Arriving, waits: "_Waits", most: int) -> AsyncGenerator[bytes, None]:
     """Yields the body of an answer, at most `most` bytes, as it arrives. Raises ExchangeFailed."""
-    size, announced = 0, answer.headers.get("content-length", "")
-    if re.fullmatch(r"[0-9]{1,18}", announced) and int(announced) > most:
+    size = 0
+    if (_announced(answer) or 0) > most:
         raise _too_large(most, answer)
     while piece := answer.ready() or await waits.take(answer.more(), Stage.ANSWERED, answer.status):
         size += len(piece)
         if size > most:
             raise _too_large(most, answer)
         yield piece
+
+
+def _announced(answer: Arriving) -> int | None:
+    """Returns the size of a body by its header, in bytes; None if there is none."""
+    announced = answer.headers.get("content-length", "")
+    return int(announced) if re.fullmatch(r"[0-9]{1,18}", announced) else None
 
 
 def _too_large(most: int, answer: Arriving) -> ExchangeFailed:

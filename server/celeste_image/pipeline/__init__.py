@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from celeste_image.admission import ByteBudget, Slots
+from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
+from celeste_image.pipeline.enter import entering
 from celeste_image.pipeline.fidelity.fit import fitting
 from celeste_image.pipeline.limit import limiting
 from celeste_image.pipeline.load import ImagesIn, loading
 from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
+from celeste_image.pipeline.pause import pausing
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import routing
@@ -36,6 +38,7 @@ class Parts:
     Attributes:
         registry: The providers and models.
         slots: The slots of each provider, by its name.
+        breakers: Pauses each provider that keeps failing, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         memory: Counts the bytes that calls hold.
@@ -46,10 +49,12 @@ class Parts:
         knows_callers: Whether callers are told apart. If not, all artifacts are of one tenant.
         logs_prompts: Whether the log has the texts of requests, and the digests of images.
         is_observed: Whether traces or metrics are on.
+        knows_deadlines: Whether calls are refused that can't end in time.
     """
 
     registry: Registry
     slots: Mapping[str, Slots]
+    breakers: Mapping[str, Breaker]
     images_in: ImagesIn
     store: ArtifactStore
     memory: ByteBudget
@@ -60,6 +65,7 @@ class Parts:
     knows_callers: bool = False
     logs_prompts: bool = False
     is_observed: bool = False
+    knows_deadlines: bool = True
 
 
 def build_pipeline(parts: Parts) -> Run:
@@ -68,6 +74,7 @@ def build_pipeline(parts: Parts) -> Run:
     run = routing(roads, parts.registry)  # Call -> Candidate: a model, and the next one if nothing was done
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
+    run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images
@@ -87,8 +94,10 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    limit = partial(limiting, slots=slots, is_small=small)  # no slot while waiting to retry
+    # no slot while waiting to retry
+    limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
     run = retrying(run, RetryPolicy.of(settings))  # until something was saved; carries the ticket
+    run = pausing(run, parts.breakers[provider.name])  # no call while the provider is down
     run = splitting(run, sorts.places if sorts else lambda _: settings.concurrency)  # `count` -> calls, side by side
     return fitting(run, provider.Options, parts.metadata)  # a concrete request, and a line for each difference

@@ -1,10 +1,10 @@
 """Loading: reads the images of a request, from bytes, artifacts and URIs, and inspects them in a limited process."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 
-from celeste_image.admission import ByteBudget
+from celeste_image.admission import Budget, ByteBudget
 from celeste_image.core.call import Call
 from celeste_image.core.errors import (
     ArtifactNotFound,
@@ -38,13 +38,20 @@ class ImagesIn:
         guard: Decodes each image in a limited process.
         memory: Room for artifacts and URIs; None means no limit.
         uris: Fetches URIs; None means that no URI is fetched.
+        pixels: Room for the pixels of images, while calls work on them; None means no limit.
     """
 
     def __init__(
-        self, store: ArtifactStore, guard: Guard, memory: ByteBudget | None = None, uris: Http | None = None
+        self,
+        store: ArtifactStore,
+        guard: Guard,
+        memory: ByteBudget | None = None,
+        uris: Http | None = None,
+        pixels: Budget | None = None,
     ) -> None:
         self._store, self._guard, self._uris = store, guard, uris
         self.memory = memory or ByteBudget()
+        self.pixels = pixels
 
     async def size(self, path: str, image: ImageInput, call: Call) -> int:
         """Returns the most bytes that loading an image will add to those of the request. Raises ArtifactNotFound."""
@@ -64,7 +71,7 @@ class ImagesIn:
         """
         try:
             data = await self._fetch(image, call)
-            facts = await self._guard.inspect(data)
+            facts = await self._guard.inspect(data, call.deadline)
         except (NotAnImage, ImageTooLarge, ImageRefused, ArtifactNotFound, UriRefused, UriFailed) as error:
             raise at_path(path, error) from error
         if image.sha256 and image.sha256 != facts.sha256:
@@ -106,9 +113,14 @@ def loading(run: Run, images_in: ImagesIn) -> Run:
             # A fetched image may be smaller than was reserved. Bytes of the request are counted with the request.
             added = [path for path, image in given if not image.data]
             hold.resize(COPIES * sum(len(images[path].data) for path in added))
-            async with aclosing(run(request.with_images(images), call)) as events:
-                async for event in events:
-                    yield event
+            pixels = sum(image.facts.width * image.facts.height for image in images.values() if image.facts)
+            room: AbstractContextManager[object] = (
+                await images_in.pixels.reserve(pixels) if images_in.pixels else nullcontext()
+            )
+            with room:
+                async with aclosing(run(request.with_images(images), call)) as events:
+                    async for event in events:
+                        yield event
 
     return load
 

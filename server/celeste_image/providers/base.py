@@ -15,7 +15,7 @@ from celeste_image.core.card import ModelCard
 from celeste_image.core.events import Event
 from celeste_image.core.request import ImageRequest
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.outbound.client import Transport
+from celeste_image.outbound.client import Memory, Transport
 from celeste_image.sandbox.workers import Workers
 
 __all__ = ["Options", "Provider", "ProviderSettings", "SortsWork", "Tools"]
@@ -30,6 +30,10 @@ class ProviderSettings(BaseModel):
     """Most calls that run at a time."""
     queue: Annotated[int, Field(ge=0)] = 100
     """Most calls that wait."""
+    pause_after: Annotated[int, Field(ge=0)] = 5
+    """Calls in a row that the provider fails before it gets none for a while; 0 means that it always gets them."""
+    pause_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Length of the first pause. Each one that ends in a failure is followed by one of twice the length, up to 60 s."""
     tries: Annotated[int, Field(ge=1, le=20)] | None = None
     """Most tries of a call while the provider is down or busy; unset means the pipeline's default."""
     patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
@@ -59,6 +63,7 @@ class Tools:
         sleep: Waits for a number of seconds.
         jitter: Makes a pause out of an interval in seconds, never a shorter one.
         workers: Makes pools of worker processes, which the provider closes.
+        memory: Waits for memory before a large answer is read; None means that there is no limit.
     """
 
     pixels: Pixels = field(default_factory=lambda: Pixels("provider"))
@@ -68,6 +73,7 @@ class Tools:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[float], float] = _lengthened
     workers: Workers = field(default_factory=Workers)
+    memory: Memory | None = None
 
 
 class Provider(Protocol):

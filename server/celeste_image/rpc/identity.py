@@ -1,6 +1,7 @@
 """Identity: finds the caller of a call by API key or client certificate, and the id of its request."""
 
 import uuid
+from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,7 +11,7 @@ from celeste_image.core.errors import CelesteError, CredentialsInvalid, NotAllow
 from celeste_image.rpc.access import ACCESS, Access
 from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
 
-__all__ = ["caller", "check_caller", "identifying", "request_id_of"]
+__all__ = ["asker_of", "caller", "check_caller", "identifying", "request_id_of"]
 
 caller: ContextVar[Caller] = ContextVar("celeste_caller", default=ANONYMOUS)
 """The caller of the call that this task works for."""
@@ -69,6 +70,12 @@ def _identify(context: Context, callers: Callers) -> Caller:
             return callers.of_certificate([uri.decode(errors="replace") for uri in facts.get("peer_uri", ())])
     other = ", and its connection has no client certificate" if callers.have_certificates else ""
     raise CredentialsInvalid(f"the call has no API key{other}; send the header authorization: Bearer KEY")
+
+
+def asker_of(context: Context) -> Hashable:
+    """Returns who shares room with other askers: the caller, or the connection of an anonymous one."""
+    who = caller.get()
+    return context.peer() if who is ANONYMOUS else who
 
 
 def request_id_of(message: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["Leftovers", "read_on"]
+__all__ = ["PAUSE_SECONDS", "Leftovers", "read_on"]
 
 READ_ON_BYTES = 64 << 20
 READ_ON_SECONDS = 10.0

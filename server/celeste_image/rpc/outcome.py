@@ -20,6 +20,8 @@ __all__ = ["ending", "logging", "reporting"]
 
 log = structlog.get_logger("celeste_image.rpc")
 
+PUSHBACK = "grpc-retry-pushback-ms"
+"""Trailer for the retries of gRPC's own clients, which do not know RetryInfo (gRFC A6)."""
 TELL_SECONDS = 1.0
 """Time for a slow reader that reads again, to learn why its call ended."""
 
@@ -47,7 +49,15 @@ def _failure(error: CelesteError) -> Failure:
         error.reason,
         fields=len(error.violations),
         is_slow_reader=isinstance(error, SlowReader),
+        pushback_ms=_pushback_ms(error),
     )
+
+
+def _pushback_ms(error: CelesteError) -> int | None:
+    """Returns when a retry makes sense, in milliseconds: -1 for never, None when unknown."""
+    if not error.retryable:
+        return -1
+    return None if error.retry_after is None else max(1, round(1000 * error.retry_after))
 
 
 def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -111,7 +121,9 @@ def ending(behavior: Behavior, room: Room) -> Behavior:
             return response
         # The traceback of the error, and all that it held, is freed by now: this wait is cheap.
         end_within(min(TELL_SECONDS, seconds) if response.is_slow_reader else seconds, context)
-        trailers = ((DETAILS, response.status.SerializeToString()),)
+        trailers: tuple[tuple[str, str | bytes], ...] = ((DETAILS, response.status.SerializeToString()),)
+        if response.pushback_ms is not None:
+            trailers += ((PUSHBACK, str(response.pushback_ms)),)
         await context.abort(response.code, response.status.message, trailers)
 
     return ended

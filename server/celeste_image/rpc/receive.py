@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import suppress
 from typing import Any, cast
 
 import grpc
 
-from celeste_image.admission import ByteBudget, Hold
-from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, Violation
+from celeste_image.admission import ByteBudget, Hold, asker
+from celeste_image.core.errors import CelesteError, DeadlineExceeded, InvalidRequest, MemoryBudget, Violation
 from celeste_image.rpc.chunks import Chunk
+from celeste_image.rpc.identity import asker_of
+from celeste_image.rpc.leftovers import PAUSE_SECONDS, read_on
 from celeste_image.rpc.slow_readers import WatchedContext
 from celeste_image.rpc.traffic import count_sent
 from celeste_image.rpc.wrappers import Behavior, Context, Method, Room
@@ -27,14 +28,8 @@ CALL_BYTES = 64 << 10
 queue, a stream holds 41 KiB and a unary call 23 KiB (decision 0024); the rest is for one at work."""
 CHUNKED_BYTES = 2 << 20
 """Memory of a call that carries chunks: one chunk of 1 MiB in work, and one that is read ahead of it."""
-READ_ON_BYTES = 64 << 20
-READ_ON_SECONDS = 10.0
-"""Most that is read and thrown away of a stream of requests after its call has ended."""
-PACE_BYTES = 64 << 10
-REFUSED_PAUSE_SECONDS, DONE_PAUSE_SECONDS = 1.0, 0.15
-"""A caller that sends less than PACE_BYTES within this time is not in the middle of an upload: nothing more is read."""
-MOST_UNCOUNTED = 16
-"""Most streams that are read on without memory in the budget: refused ones. Each holds one message at a time."""
+DONE_PAUSE_SECONDS = 0.15
+"""How long a caller whose call is done may pause before nothing more is read."""
 
 
 def receiving(behavior: Behavior, method: Method, room: Room) -> Behavior:
@@ -42,6 +37,9 @@ def receiving(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
     The server reads a unary request here, not in gRPC. A request therefore stays with its caller until there is memory,
     and a refused call never sends its request.
+
+    Nobody sees the size of a request before all of it is here, so memory for the largest is reserved until then. While
+    its caller sends nothing, that memory is silent: see `Budget`.
     """
     return _several(behavior, room) if method.streams_requests else _one(behavior, method, room)
 
@@ -53,16 +51,17 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
         budget, least, most = room.chunks, CHUNKED_BYTES, CHUNKED_BYTES
 
     async def one(_: Any, context: Context) -> Any:
-        hold = await _reserve(budget, most)
-        request = await _arrives(context.read(), settings.read_seconds)
+        asker.set(asker_of(context))
+        hold = await _reserve(budget, most, room)
+        request = await _arrives(context.read(), settings.read_seconds, hold)
         if request is grpc.aio.EOF:
             raise InvalidRequest.of([Violation("", "the call has no request message")])
         hold.resize(max(least, REQUEST_COPIES * request.ByteSize()))
-        watched = WatchedContext(context, settings.write_seconds, None if method.is_chunked else hold)
+        watched = WatchedContext(context, settings.write_seconds, hold, counts=not method.is_chunked)
         response = await behavior(request, cast(Context, watched))
         if response is not None:
             size = count_sent(response)
-            hold.resize(hold.size_bytes + RESPONSE_COPIES * size)
+            hold.resize(hold.size + RESPONSE_COPIES * size)
             if size > TURN_BYTES:
                 await asyncio.sleep(0)  # other calls go on between the making of the response and its way to the wire
         return response
@@ -71,23 +70,15 @@ def _one(behavior: Behavior, method: Method, room: Room) -> Behavior:
 
 
 def _several(behavior: Behavior, room: Room) -> Behavior:
-    uncounted = 0
-
     async def several(requests: Any, context: Context) -> Any:
-        nonlocal uncounted
-        arriving = aiter(requests)
+        asker.set(asker_of(context))
         try:
-            hold = await _reserve(room.chunks, CHUNKED_BYTES)
+            hold = await _reserve(room.chunks, CHUNKED_BYTES, room)
         except CelesteError:
-            if uncounted < MOST_UNCOUNTED:
-                uncounted += 1
-                try:
-                    await _read_on(arriving, REFUSED_PAUSE_SECONDS)
-                finally:
-                    uncounted -= 1
+            await room.leftovers.read(requests)
             raise
-        messages = Ahead(arriving, hold, room.settings.read_seconds)
-        pause = REFUSED_PAUSE_SECONDS
+        messages = Ahead(aiter(requests), hold, room.settings.read_seconds)
+        pause = PAUSE_SECONDS
         try:
             response = await behavior(messages, context)
             count_sent(response)
@@ -96,33 +87,17 @@ def _several(behavior: Behavior, room: Room) -> Behavior:
         except (DeadlineExceeded, asyncio.CancelledError):
             pause = 0.0  # the caller sends nothing, or is gone
             raise
+        except MemoryBudget:
+            pause = 0.0 if hold.is_evicted else pause
+            raise
         finally:
             try:
                 if pause:
-                    await _read_on(messages, pause)
+                    await read_on(messages, pause)
             finally:
                 messages.close()
 
     return several
-
-
-async def _read_on(messages: AsyncIterator[Any], pause_seconds: float) -> None:
-    """Reads the rest of a stream of requests, within limits, and throws it away.
-
-    A caller in grpc.aio whose write fails, since the server has ended the call, gets INTERNAL from its own library
-    instead of our status or response.
-    """
-    rest, pace = READ_ON_BYTES, 0
-    with suppress(Exception):  # the stream has ended, is broken, or pauses
-        async with asyncio.timeout(READ_ON_SECONDS), asyncio.timeout(pause_seconds) as paused:
-            async for message in messages:
-                size = message.ByteSize()
-                rest, pace = rest - size, pace + size
-                if rest < 0:
-                    return
-                if pace >= PACE_BYTES:
-                    pace = 0
-                    paused.reschedule(asyncio.get_running_loop().time() + pause_seconds)
 
 
 class Ahead:
@@ -152,6 +127,7 @@ class Ahead:
 
         Raises:
             DeadlineExceeded: It did not arrive in time.
+            MemoryBudget: It did not arrive, and others needed the memory.
         """
         message = await asyncio.shield(self._reading or self._read())
         if message is None:
@@ -170,8 +146,8 @@ class Ahead:
         return self._reading
 
     async def _next(self) -> Any:
-        """Returns the next message; None at the end. Raises DeadlineExceeded."""
-        message = await _arrives(anext(self._requests, None), self._seconds)
+        """Returns the next message; None at the end. Raises as `__anext__` does."""
+        message = await _arrives(anext(self._requests, None), self._seconds, self._hold)
         if message is not None:
             size = message.ByteSize() * (1 if isinstance(message, Chunk) else REQUEST_COPIES)
             self._hold.resize(max(CHUNKED_BYTES, self._before + size))
@@ -179,23 +155,41 @@ class Ahead:
         return message
 
 
-async def _arrives(message: Awaitable[Any], seconds: float) -> Any:
-    """Returns the next message of the caller.
+async def _arrives(message: Awaitable[Any], seconds: float, hold: Hold) -> Any:
+    """Returns the next message of the caller. Until it is here, the memory of the call is silent.
 
     Raises:
         DeadlineExceeded: The message did not arrive in time.
+        MemoryBudget: The message did not arrive, and others needed the memory.
     """
     try:
-        async with asyncio.timeout(seconds):
-            return await message
+        async with asyncio.timeout(seconds) as limit:
+            hold.falls_silent(limit)
+            received = await message
     except TimeoutError as error:
+        if hold.is_evicted:
+            raise hold.eviction() from error
         raise DeadlineExceeded(f"the caller sent no message for {seconds:g} s") from error
+    finally:
+        hold.speaks()
+    return received
 
 
-async def _reserve(budget: ByteBudget, size_bytes: int) -> Hold:
-    """Returns a hold that closes with the call: when its response is read, or its caller is gone."""
-    hold = await budget.reserve(size_bytes)
+async def _reserve(budget: ByteBudget, size: int, room: Room) -> Hold:
+    """Returns a hold that closes with the call: when its response is read, or its caller is gone.
+
+    Raises:
+        QueueFull: Too many calls are open, or the caller has too many.
+        MemoryBudget: There was no memory in time.
+    """
+    if room.calls:
+        _close_with_call(room.calls.take(1))
+    hold = await budget.reserve(size, silent=True)
+    _close_with_call(hold)
+    return hold
+
+
+def _close_with_call(hold: Hold) -> None:
     task = asyncio.current_task()
     assert task
     task.add_done_callback(lambda _: hold.close())
-    return hold

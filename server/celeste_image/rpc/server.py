@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 
 import grpc
@@ -52,7 +53,9 @@ class Server:
     def __init__(self, app: App) -> None:
         settings = app.settings.server
         self._app = app
-        room = Room(app.budget, app.chunks, settings, app.callers, tracer=app.tracer, is_observed=app.is_observed)
+        room = Room(
+            app.budget, app.chunks, settings, app.callers, app.calls, tracer=app.tracer, is_observed=app.is_observed
+        )
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(room)],
             compression=grpc.Compression.NoCompression,
@@ -85,6 +88,7 @@ class Server:
         models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
         self._sweeping: asyncio.Task[None] | None = None
+        self._showing: set[asyncio.Task[None]] = set()
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection((*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES), self._server)
@@ -114,7 +118,26 @@ class Server:
             usable = self._app.registry.configured(name)
             status = health_pb2.HealthCheckResponse.SERVING if usable else health_pb2.HealthCheckResponse.NOT_SERVING
             await self._health.set(f"providers/{name}", status)
+        for name, breaker in self._app.breakers.items():
+            breaker.changed = partial(self._show_pause, name)
         return bound
+
+    def _show_pause(self, provider: str, seconds: float) -> None:
+        """Shows in the provider's health that it is paused for some seconds; 0 means that it works again."""
+        loop = asyncio.get_running_loop()
+        status = health_pb2.HealthCheckResponse.NOT_SERVING if seconds else health_pb2.HealthCheckResponse.SERVING
+        task = loop.create_task(self._health.set(f"providers/{provider}", status))
+        self._showing.add(task)
+        task.add_done_callback(self._showing.discard)
+        if seconds:
+            log.warning("provider paused", provider=provider, seconds=seconds)
+            loop.call_later(seconds, self._show_end_of_pause, provider)
+        else:
+            log.info("provider tried again", provider=provider)
+
+    def _show_end_of_pause(self, provider: str) -> None:
+        if not self._app.breakers[provider].left_seconds:
+            self._show_pause(provider, 0.0)
 
     def _listen(self, address: str) -> int:
         """Returns the port. Connections over TCP are encrypted if there are certificates; a Unix socket is a file."""

@@ -28,12 +28,22 @@ COPIES = 3
 
 
 class WatchedContext:
-    """A context whose `write` gives up after `seconds`. A `hold` counts the memory of the message."""
+    """A context whose `write` gives up after `seconds`, or sooner if others need the memory that it holds.
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], seconds: float, hold: Hold | None) -> None:
+    Args:
+        context: gRPC's own context.
+        seconds: Longest time of a write.
+        hold: Memory of the call, which is silent during a write: see `Budget`.
+        counts: Whether the memory of a message is added to `hold` during its write.
+    """
+
+    def __init__(
+        self, context: grpc.aio.ServicerContext[Any, Any], seconds: float, hold: Hold, *, counts: bool = True
+    ) -> None:
         self._context = context
         self._seconds = seconds
         self._hold = hold
+        self._counts = counts
         self._begun = self._slow = False
 
     def __getattr__(self, name: str) -> Any:
@@ -48,11 +58,12 @@ class WatchedContext:
         """
         if not self._slow:
             self._slow = True
-            if self._hold:
-                before = self._hold.size_bytes
+            before = self._hold.size
+            if self._counts:
                 self._hold.resize(before + COPIES * size_of(message))
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._seconds) as limit:
+                    self._hold.falls_silent(limit)
                     if not self._begun:
                         # Sent before the message, so that a status can follow a first message that is stuck.
                         await self._context.send_initial_metadata(())
@@ -62,10 +73,14 @@ class WatchedContext:
                 pass  # the hold counts a stuck message until the call is over
             else:
                 self._slow = False
-                if self._hold:
-                    self._hold.resize(before)
+                self._hold.resize(before)
+            finally:
+                self._hold.speaks()
         if self._slow:
-            raise SlowReader(f"the caller did not read the stream for {self._seconds:g} s", retry_after=None)
+            text = f"the caller did not read the stream for {self._seconds:g} s"
+            if self._hold.is_evicted:
+                text = "the caller did not read the stream, and others needed its memory"
+            raise SlowReader(text, retry_after=None)
 
 
 def end_within(seconds: float, context: grpc.aio.ServicerContext[Any, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
-from celeste_image.admission import ByteBudget
+from celeste_image.admission import Budget, ByteBudget
 from celeste_image.callers import Callers
 from celeste_image.config import ServerSettings
 from celeste_image.config.callers import CallerSettings
@@ -53,6 +53,7 @@ class Room:
             cannot block each other.
         settings: Settings of the server.
         callers: Who may call.
+        calls: Open calls, in all and of each caller; None means that memory alone limits them.
         leftovers: Reads refused streams of requests on.
         refusals: Counts the calls that find no room.
         tracer: Makes the span of each call; None without traces.
@@ -63,6 +64,7 @@ class Room:
     chunks: ByteBudget
     settings: ServerSettings
     callers: Callers = field(default_factory=lambda: Callers(CallerSettings()))
+    calls: Budget | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
     refusals: Refusals = field(default_factory=Refusals)
     tracer: Tracer | None = None
@@ -79,6 +81,7 @@ class Failure:
         reason: Reason for the log.
         fields: Number of wrong fields.
         is_slow_reader: Whether the caller did not read its stream.
+        pushback_ms: When gRPC's own retries may try again, in milliseconds; negative for never.
     """
 
     code: grpc.StatusCode
@@ -86,6 +89,7 @@ class Failure:
     reason: str
     fields: int = 0
     is_slow_reader: bool = False
+    pushback_ms: int | None = None
 
 
 def size_of(message: Any) -> int:

@@ -116,6 +116,12 @@ PROVIDER_PLACES = Gauge("celeste.provider.places", "", "Slots, used and free", (
 PROVIDER_READY = Gauge(
     "celeste.provider.ready", "", "1 if the provider has a model that can be used now, else 0", (PROVIDER,)
 )
+PROVIDER_PAUSED = Gauge(
+    "celeste.provider.paused",
+    "",
+    "1 while the provider gets no calls, since several in a row failed; else 0",
+    (PROVIDER,),
+)
 PROVIDER_RETRIES = Counter(
     "celeste.provider.retries", "", "Tries that follow a failed one at the same provider", (PROVIDER, REASON)
 )

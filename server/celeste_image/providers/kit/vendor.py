@@ -121,6 +121,7 @@ class Vendor:
             limits=Limits(),
             transport=tools.transport,
             clock=tools.clock,
+            memory=tools.memory,
         )
         self.pixels = tools.pixels.of(self.name)
         given = Secret(f"file:{settings.key_file}") if settings.key_file else settings.key

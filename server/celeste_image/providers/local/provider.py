@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from celeste_image.admission import UNLIMITED, Slots
+from celeste_image.admission import UNLIMITED, Slots, asker
 from celeste_image.core.call import Candidate
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import EngineLost, EngineMemory, WeightsMissing
@@ -105,7 +105,7 @@ class LocalProvider:
         for stage in stages:
             task, pictures = stage.task_for(request, options, self.settings.threads)
             key = stage.card.id, stage.engine
-            turn = self._slots[key].enter(candidate.operation)
+            turn = self._slots[key].enter(candidate.operation, who=asker.get())
             try:
                 while position := await turn.news():  # for the only process of a model with large weights
                     yield Queued(position)

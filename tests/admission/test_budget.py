@@ -62,7 +62,7 @@ async def test_the_first_to_come_is_the_first_to_get_in_even_if_the_next_would_f
 async def test_nothing_needs_no_room() -> None:
     budget = ByteBudget(10, 0)
     await budget.reserve(10)
-    assert (await budget.reserve(0)).size_bytes == 0
+    assert (await budget.reserve(0)).size == 0
     assert (budget.held_bytes, budget.waiting) == (10, 0)
 
 
@@ -165,7 +165,7 @@ async def test_no_byte_is_lost_in_any_tumult(seed: int) -> None:
         with await budget.reserve(draw.randint(0, 100)) as hold:
             most = max(most, budget.held_bytes)
             await asyncio.sleep(draw.choice((0, 0, 0.001)))
-            hold.resize(draw.randint(0, hold.size_bytes))
+            hold.resize(draw.randint(0, hold.size))
             await asyncio.sleep(0)
 
     calls: list[asyncio.Task[None]] = []
@@ -187,7 +187,7 @@ class Decoder:
         self.seen: list[int] = []
         self._budget = budget
 
-    async def inspect(self, data: bytes) -> ImageFacts:
+    async def inspect(self, data: bytes, deadline: float | None) -> ImageFacts:
         self.seen.append(self._budget.held_bytes)
         if not data:
             raise NotAnImage("no")
