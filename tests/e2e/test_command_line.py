@@ -224,26 +224,6 @@ def test_without_an_address_a_server_of_its_own_is_started_and_ended(tmp_path: P
     assert not [line for line in listed.splitlines() if "serve --listen unix:" in line and str(os.getpid()) in line]
 
 
-def test_a_server_of_its_own_knows_no_callers(tmp_path: Path) -> None:
-    import os
-
-    (tmp_path / "celeste.toml").write_text(
-        f"""
-        [server.tls]
-        certificate_file = "missing.pem"
-        key_file = "missing.key"
-        [callers.keys.phone]
-        tenant = "acme"
-        sha256 = "{"0" * 64}"
-        """
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "CELESTE_ADDRESS"}
-    environment |= {"CELESTE_STORE__URL": "memory:///", "CELESTE_API_KEY": "of another server"}
-    done = subprocess.run([*CELESTE, "models"], capture_output=True, cwd=tmp_path, env=environment, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert b"local/compose" in done.stdout
-
-
 def test_a_local_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     import os
 
