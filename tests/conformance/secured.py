@@ -1,15 +1,14 @@
 """The servers that know their callers: by API key, over TLS, by client certificate."""
 
 import contextlib
-import hashlib
 import json
-import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.callers import key_table, new_key
 from tests.support.certificates import Certificates
 from tests.support.command import CELESTE
 from tests.support.ports import free_ports
@@ -61,7 +60,7 @@ class Secured:
 def secured_servers(folder: Path) -> Iterator[Secured]:
     """Runs the servers, which end with the block. Raises RuntimeError if one does not start."""
     certificates = Certificates(folder / "pki")
-    keys = {name: secrets.token_urlsafe(32) for name in (*TENANTS, "unknown")}
+    keys = {name: new_key() for name in (*TENANTS, "unknown")}
     names = ("keys", "tls", "mutual")
     addresses = {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)}
     with contextlib.ExitStack() as stack:
@@ -77,7 +76,7 @@ def _settings(
     name: str, address: str, folder: Path, certificates: Certificates, keys: Mapping[str, str]
 ) -> dict[str, Any]:
     server: dict[str, Any] = {"listen": [address]}
-    known = {key: {"tenant": tenant, "sha256": _hash(keys[key])} for key, tenant in TENANTS.items()}
+    known = {key: key_table(keys[key], tenant) for key, tenant in TENANTS.items()}
     known["expired"]["not_after"] = LONG_AGO
     callers: dict[str, Any] = {"keys": known}
     if name != "keys":
@@ -89,10 +88,6 @@ def _settings(
         uri = "spiffe://celeste.test/tenant/{tenant}/caller/{name}"
         callers["certificates"] = {"mesh": {"uri": uri}}
     return {"server": server, "callers": callers, "store": {"url": f"file://{folder}/{name}-artifacts"}}
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _wait(name: str, address: str, certificates: Certificates, log: Path) -> None:

@@ -34,7 +34,7 @@ def open_client(address: str, start: Start, access: AccessParameters) -> Client:
     address = address or os.environ.get("CELESTE_ADDRESS", "") or "local:"
     if address != "local:":
         return Client(address, **access_from_environment(access))
-    if access:
+    if any(value not in (None, "") for value in access.values()):
         raise ValueError(f"{', '.join(access)}: for a running server, and there is no address of one")
     return _open_local(start)
 

@@ -83,6 +83,8 @@ export interface Outcome {
 export interface Host {
   /** Returns the transport to the server of a case. */
   transport(planned: Case): Promise<Transport>;
+  /** Returns why the connection of a failed case ended; undefined if it did not. Connect has a code for each reason. */
+  lost?(planned: Case): Promise<string | undefined>;
   /** Returns the bytes of an upload. */
   read(upload: Upload): Promise<Uint8Array<ArrayBuffer>>;
 }
@@ -134,8 +136,15 @@ async function runCase(planned: Case, host: Host): Promise<Outcome> {
       await call.make(method);
     }
   } catch (error) {
+    const answered = !(error instanceof ConnectError) || error.metadata.has("grpc-status");
+    const lost = answered ? undefined : await host.lost?.(planned);
     try {
-      reportError(outcome, error);
+      if (lost === undefined) {
+        reportError(outcome, error);
+      } else {
+        outcome.code = "UNAVAILABLE";
+        outcome.message = lost;
+      }
     } catch (unreadable) {
       reportClientError(outcome, unreadable);
     }

@@ -1,6 +1,7 @@
 // Runs a plan from Node: gRPC over HTTP/2, or gRPC-Web.
 
 import { readFile, writeFile } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, createGrpcWebTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { run, type Case, type Plan, type Tls } from "./core.js";
@@ -27,12 +28,24 @@ async function filesOf({ ca, cert, key }: Tls) {
   return { ca: await readFile(ca), ...shown };
 }
 
+function placeOf({ address, tls }: Case) {
+  return JSON.stringify([address, tls]);
+}
+
 const outcomes = await run(plan, {
   async transport(planned) {
-    const place = JSON.stringify([planned.address, planned.tls]);
-    const connection = connections.get(place) ?? (await connect(planned));
-    connections.set(place, connection);
+    const connection = connections.get(placeOf(planned)) ?? (await connect(planned));
+    connections.set(placeOf(planned), connection);
     return connection.transport;
+  },
+  async lost(planned) {
+    await setImmediate(); // the connection's own end comes after that of the call
+    const session = connections.get(placeOf(planned))?.session;
+    if (session?.state() === "closed") {
+      return "the server closed the connection";
+    }
+    const error = session?.error();
+    return error === undefined ? undefined : String(error);
   },
   async read(upload) {
     if (!upload.path) {
