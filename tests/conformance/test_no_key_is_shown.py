@@ -155,10 +155,10 @@ class Operated:
             yield await self._address(server)
         finally:
             server.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(server.wait, 20) == 0
+            assert await asyncio.to_thread(server.wait, 60) == 0
 
     async def _address(self, server: "subprocess.Popen[bytes]") -> str:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while server.poll() is None:
                 lines = [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
                 for line in lines:
