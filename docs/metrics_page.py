@@ -64,6 +64,9 @@ SERIES = f"""## How many time series there are
 No caller can make a time series. Each label has a closed set of values, from the contract, this package or the
 configuration; any other value is `_OTHER`. Prompts, keys, URLs, request ids and names of callers are in no label.
 
+Calls of all methods that the server does not have are one combination of `rpc.server.call.duration`, `_OTHER` with
+`UNIMPLEMENTED`, and in no other metric; their time is 0. Calls of health and reflection are not measured.
+
 A combination of label values appears with its first value. In Prometheus, a counter or a gauge has one time series for
 each combination; a histogram has one for each range, one for values over all ranges, a sum and a count. The table has
 the product of the sizes of the labels. Beyond {MOST_SERIES:,} combinations of one counter or histogram, further ones

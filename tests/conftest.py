@@ -7,12 +7,20 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import structlog
 
 from celeste_image.providers.local.weights import packages
 
 NEED_WEIGHTS = ("conformance", "e2e", "rpc", "client")
 """Folders whose tests use a server as users have it, with its weights."""
 WEIGHTS = ("realesrgan-animevideov3", "realesrgan-x4plus", "restyle", "u2netp", "safety")
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Undoes the log of a command or server that a test ran in this process: it may drop what the next test awaits."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

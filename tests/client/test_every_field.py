@@ -117,7 +117,7 @@ class Stub:
     def __init__(self) -> None:
         self.operations: list[Any] = []
 
-    def Stream(self, message: Any, timeout: float | None = None) -> Any:
+    def Stream(self, message: Any, **_: Any) -> Any:
         self.operations.append(message.operation)
         raise InterruptedError
 

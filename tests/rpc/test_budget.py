@@ -145,7 +145,7 @@ async def test_what_an_artifact_needs_is_in_the_budget() -> None:
 
 
 async def test_the_budget_is_no_smaller_than_one_call() -> None:
-    with pytest.raises(ValueError, match=r"server\.budget_bytes must be at least 268,435,456"):
+    with pytest.raises(ValueError, match=r"server\.budget_bytes: must be at least 268,435,456"):
         async with running(server={"budget_bytes": 100 * MIB}):
             pass
 

@@ -222,10 +222,18 @@ async def test_callers_can_not_make_time_series(calls: int) -> None:
         counts[re.sub("_(bucket|sum|count)$", "", name)] += 1
     for each in INSTRUMENTS:
         assert counts[prometheus_name(each)] <= most_series(each, sizes)
-    outcomes = 4  # three of Generate, and one of GetServerInfo
+    outcomes = 5  # three of Generate, one of GetServerInfo, and one of all methods that the server does not have
     assert counts["rpc_server_call_duration_seconds"] == outcomes * 18
     assert counts["celeste_images_total"] == 2, "of the model in the catalog, and of all others"
     for made in ("prompt-", "-4000-8000-", "model-", "strange", "fail-", "Method", "value-"):
         assert made not in text
-    codes = {sample.labels["rpc_response_status_code"] for sample in samples(text) if sample.name.startswith("rpc_")}
-    assert codes == {"OK", "NOT_FOUND", "FAILED_PRECONDITION"}
+    ended = {
+        (sample.labels["rpc_method"], sample.labels["rpc_response_status_code"])
+        for sample in samples(text)
+        if sample.name.startswith("rpc_")
+    }
+    assert ended == {
+        *((GENERATE, code) for code in ("OK", "NOT_FOUND", "FAILED_PRECONDITION")),
+        ("celeste.image.v1.ModelService/GetServerInfo", "OK"),
+        ("_OTHER", "UNIMPLEMENTED"),
+    }

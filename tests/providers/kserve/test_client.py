@@ -45,7 +45,7 @@ async def answering(
     url = f"grpcs://localhost:{port}" if credentials else f"grpc://127.0.0.1:{port}"
     models = [{"id": "x4", "operation": "upscale"}]
     given = KServeSettings.model_validate({"url": url, "models": models, **settings})
-    client = Inference("cluster", given, MIB)
+    client = Inference("cluster", given, MIB, {})
     try:
         yield client
     finally:
