@@ -15,7 +15,9 @@ from tests.support.command import CELESTE
 
 from celeste_image.cli.main import celeste as cli
 from celeste_image.config import load
+from celeste_image.config.references import secret_of
 from celeste_image.config.sections import Settings
+from celeste_image.core.secret import Secret
 from celeste_image.providers.registry import discover, discover_kinds
 
 SECRET = "sk-canary-5f3759df-5f3759df"
@@ -303,6 +305,13 @@ def test_a_wrong_configuration_is_not_shown(config: Config) -> None:
 
 
 # Files with secrets
+
+
+def test_a_secret_is_that_of_its_reference(config: Config) -> None:
+    """Tokens, headers and options of the store; keys of vendors have tests of their own."""
+    Path("key").write_text(f"{SECRET}\n")
+    for given in (SECRET, "file:key", "env:A_VARIABLE"):
+        assert secret_of(Secret(given), {"A_VARIABLE": f"{SECRET}\n"}).reveal() == SECRET
 
 
 def test_a_key_file_that_everyone_may_write_is_refused(config: Config) -> None:

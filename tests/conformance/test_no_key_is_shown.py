@@ -176,7 +176,9 @@ class Operated:
 
     def command(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
         environment = self.environment | more
-        return subprocess.run([*CELESTE, *arguments], env=environment, capture_output=True, cwd=self.folder, timeout=60)
+        return subprocess.run(
+            [*CELESTE, *arguments], env=environment, capture_output=True, cwd=self.folder, timeout=180
+        )
 
 
 @in_loop
