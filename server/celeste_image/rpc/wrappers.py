@@ -72,6 +72,7 @@ class Failure:
         reason: Reason for the log.
         fields: Number of wrong fields.
         is_slow_reader: Whether the caller did not read its stream.
+        was_stopped: Whether gRPC stopped the call, at its deadline or because the caller cancelled it.
     """
 
     code: grpc.StatusCode
@@ -79,6 +80,7 @@ class Failure:
     reason: str
     fields: int = 0
     is_slow_reader: bool = False
+    was_stopped: bool = False
 
 
 def size_of(message: Any) -> int:
