@@ -92,7 +92,8 @@ def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMOR
         return _open_folder(Path(url2pathname(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
         return Backend(_open_s3(url, options), far=True)
-    raise ValueError("store.url: must be memory:///, file:///FOLDER or s3://BUCKET/PREFIX")  # it may be a misplaced key
+    given = f", not {parts.scheme}://" if "://" in url else ""  # no more of it: it may be a misplaced key
+    raise ValueError(f"store.url: must be memory:///, file:///FOLDER or s3://BUCKET/PREFIX{given}")
 
 
 def _open_folder(folder: Path) -> Backend:
