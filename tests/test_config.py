@@ -294,12 +294,19 @@ def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.Mon
     }
 
 
-@pytest.mark.parametrize("name", ["CELESTE_SERVER__LISTEN", "CELESTE_STORE__OPTIONS", "CELESTE_URIS__HOSTS"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CELESTE_SERVER__LISTEN", "(server.listen): must be a list in JSON"),
+        ("CELESTE_STORE__OPTIONS", "(store.options): must be a table in JSON"),
+        ("CELESTE_URIS__HOSTS", "(uris.hosts): must be a list in JSON"),
+    ],
+)
 def test_a_list_in_the_environment_that_is_not_json_names_the_variable(
-    monkeypatch: pytest.MonkeyPatch, name: str
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
 ) -> None:
     monkeypatch.setenv(name, "0.0.0.0:1")
-    with pytest.raises(ValueError, match=rf"^{name}: lists and tables are JSON"):
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{name} {said}')}"):
         loaded()
 
 

@@ -1,5 +1,6 @@
 """Check: finds every mistake of a configuration at once, without a process, a folder or a connection."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -12,6 +13,9 @@ from celeste_image.providers.registry import Registry, offer_providers
 __all__ = ["find_problems"]
 
 Made = TypeVar("Made")
+
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+( \(|$)")
+LINE = re.compile(r"(.+?):(\d+)")
 
 
 def find_problems(
@@ -27,7 +31,17 @@ def find_problems(
     found = [*configuration.problems, *configuration.located(_Parts(configuration.settings, environment).problems())]
     if error and not found:
         found = configuration.located(problems_in(error))
-    return list(dict.fromkeys(found))
+    return sorted(dict.fromkeys(found), key=_reading_order)
+
+
+def _reading_order(problem: Problem) -> tuple[int, str, int]:
+    """Sorts mistakes by their source: files from top to bottom, then variables, then flags."""
+    if problem.place.startswith("--"):
+        return 2, problem.place, 0
+    if VARIABLE.match(problem.place):
+        return 1, problem.place, 0
+    line = LINE.match(problem.place)
+    return 0, line[1] if line else problem.place, int(line[2]) if line else 0
 
 
 class _Parts:

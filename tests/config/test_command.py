@@ -15,7 +15,9 @@ from tests.support.command import CELESTE
 
 from celeste_image.cli.main import celeste as cli
 from celeste_image.config import load
+from celeste_image.config.references import secret_of
 from celeste_image.config.sections import Settings
+from celeste_image.core.secret import Secret
 from celeste_image.providers.registry import discover, discover_kinds
 
 SECRET = "sk-canary-5f3759df-5f3759df"
@@ -97,15 +99,15 @@ def test_seven_mistakes_in_three_sources_are_seven_lines(
     done = config("check", "--set", 'aliases.draft=["local/compos"]')
     log, server, openai = LINES[name]
     lines = done.err.splitlines()
-    assert {line.partition("; similar ids")[0] for line in lines} == {
+    assert [line.partition("; similar ids")[0] for line in lines] == [
         f"error: {name}:{log}: log.levle: there is no such key; did you mean 'level'?",
         f"error: {name}:{server}: server.drain_seconds: must be greater than or equal to 0",
         f"error: {name}:{openai}: providers.openai.base_ulr: there is no such key; did you mean 'base_url'?",
         "error: models.yaml:4: models.0.max_cont: there is no such key; did you mean 'max_count'?",
-        "error: CELESTE_SERVR__LISTEN: there is no table 'servr'; did you mean CELESTE_SERVER__LISTEN?",
         "error: CELESTE_IMAGES__MAX_SIDE (images.max_side): must be a whole number",
+        "error: CELESTE_SERVR__LISTEN: there is no table 'servr'; did you mean CELESTE_SERVER__LISTEN?",
         "error: --set (aliases.draft): there is no model 'local/compos'",
-    }
+    ]
     assert (done.code, done.out, len(lines)) == (2, "", 7)
     assert SECRET not in done.err
 
@@ -288,6 +290,19 @@ models = [{{ id = "m", operation = "upscale", factor = 4 }}]
     assert found["store.options.aws_secret_access_key"][1] == "CELESTE_STORE__OPTIONS__AWS_SECRET_ACCESS_KEY"
 
 
+def test_a_secret_in_the_wrong_place_is_not_quoted(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in (SECRET, f"ftp://{SECRET}", f"s3://{SECRET}@bucket"):
+        monkeypatch.setenv("CELESTE_STORE__URL", url)
+        done = config("check", "--set", f"log.level={SECRET}", "--set", f"images.max_side={SECRET}")
+        assert done.code == 2
+        assert SECRET not in done.out + done.err
+        assert [line.partition(": must ")[0] for line in done.err.splitlines()] == [
+            "error: CELESTE_STORE__URL (store.url)",
+            "error: --set (images.max_side)",
+            "error: --set (log.level)",
+        ]
+
+
 def test_a_wrong_configuration_is_not_shown(config: Config) -> None:
     done = config("show", "--set", "log.levle=x")
     assert (done.code, done.out) == (2, "")
@@ -295,6 +310,13 @@ def test_a_wrong_configuration_is_not_shown(config: Config) -> None:
 
 
 # Files with secrets
+
+
+def test_a_secret_is_that_of_its_reference(config: Config) -> None:
+    """Tokens, headers and options of the store; keys of vendors have tests of their own."""
+    Path("key").write_text(f"{SECRET}\n")
+    for given in (SECRET, "file:key", "env:A_VARIABLE"):
+        assert secret_of(Secret(given), {"A_VARIABLE": f"{SECRET}\n"}).reveal() == SECRET
 
 
 def test_a_key_file_that_everyone_may_write_is_refused(config: Config) -> None:

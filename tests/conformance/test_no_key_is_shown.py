@@ -1,57 +1,46 @@
 """The canary sweep: each vendor gets a key of its own, in each of the ways; nothing that a server says or keeps has it.
 
-Vendors are emulated and hostile: every refusal repeats the key. A server runs as operators run it, with its log at
-debug, and another in this process, with the logs of all libraries and the errors as they are raised. The last part
-plants leaks: a sweep that finds nothing anywhere would prove nothing.
+The log hides no key here: nothing may even try to write one. A short trial runs a server in this process. A longer one
+runs `celeste serve` with its log at debug, and another has the logs of all libraries and the errors as they are raised.
 """
 
 import asyncio
-import base64
 import json
-import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 import pytest
-import pytest_asyncio
-import structlog
-from aiohttp import web
-from tests.support import pictures
 from tests.support.command import CELESTE
-from tests.support.leaked_keys import KeySearch, MarkedKey, real_keys_in
-from tests.support.otlp import receiving
+from tests.support.leaked_keys import KeySearch, MarkedKey, streamed
+from tests.support.otlp import Told, receiving
 from tests.support.sample_requests import requests_for
 from tests.support.servers import running
 
+from celeste_image.cli.main import celeste
 from celeste_image.client import AsyncClient
-from celeste_image.core.call import Call, Candidate
-from celeste_image.core.errors import CelesteError, ProviderFailed
-from celeste_image.core.events import Event, Picture, Warned
+from celeste_image.config import load
+from celeste_image.core.call import Call
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.request import Generate, ImageRequest, RequestOptions
-from celeste_image.emulate import EMULATED, Behavior, Emulator, FakeVendor, emulating
-from celeste_image.emulate.base import Refusal
+from celeste_image.emulate import Behavior, Emulator
 from celeste_image.providers.base import Tools
 from celeste_image.providers.registry import build_providers
-from celeste_image.providers.vendors.openai import PROVIDER as OPENAI
-from celeste_image.telemetry import logs
-from celeste_image.telemetry.logs import configure_logs
-from celeste_image.v1 import ImageServiceStub, StreamRequest
-from celeste_image.wire.requests import request_to_operation
-from celeste_image.wire.status import error_from_trailers
+from celeste_image.telemetry.metrics import open_metrics
+from celeste_image.telemetry.tracing import Span, Tracer
 
 in_loop = pytest.mark.asyncio(loop_scope="module")
 
-FORMS = {"gemini": "AQ.", "bfl": "", "azure_openai": "", "compatible": ""}
-"""How keys begin; as OpenAI's where nothing is said."""
 FAULTS = [
     *(f"status={status}" for status in (400, 401, 402, 403, 404, 422, 500)),
     *(f"status={status} retry_after=120" for status in (429, 503)),
@@ -61,42 +50,16 @@ FAULTS = [
     "image=garbage",
 ]
 HANG = "answer=hang"
-FIXTURES = Path(__file__).parents[1] / "providers/recordings"
+HIDING_NOTHING = """
+from celeste_image.cli.main import main
+from celeste_image.telemetry import logs
 
-
-def hostile(cls: type[FakeVendor]) -> type[FakeVendor]:
-    """Returns a fake vendor that repeats the key in each of its refusals."""
-
-    class Hostile(cls):  # type: ignore[misc, valid-type]
-        told = ""
-
-        def _key(self, request: web.Request) -> str:
-            key: str = super()._key(request)
-            self.told = key
-            return key
-
-        def error(self, refusal: Refusal) -> Any:
-            text = f"{refusal.text}: Incorrect API key provided: {self.told} (header: Bearer {self.told})"
-            return super().error(Refusal(refusal.status, text, refusal.kind, refusal.field))
-
-    return Hostile
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def emulator() -> AsyncIterator[Emulator]:
-    async with emulating([hostile(cls) for cls in EMULATED.values()]) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def canaries() -> dict[str, MarkedKey]:
-    return {name: MarkedKey(FORMS.get(name, "sk-")) for name in EMULATED}
+logs.without_secrets = lambda text: text
+main()
+"""
+"""The command `celeste`, whose log hides no key."""
+OTHERS = ("token", "header", "second header", "store", "collector")
+"""Secrets of a server that are no vendor's key."""
 
 
 def requests_of(emulator: Emulator) -> dict[str, Generate]:
@@ -113,23 +76,6 @@ def requests_of(emulator: Emulator) -> dict[str, Generate]:
 def planned(name: str) -> list[str]:
     """Returns what happens to the calls of a vendor, one after another; the first is well."""
     return ["", *FAULTS, *([] if name == "bfl" else ["image=fewer"]), *(["result=private"] if name == "bfl" else [])]
-
-
-async def streamed(sweep: KeySearch, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:
-    """Streams a request, looks at every message and at how it ends; returns the reason, empty when it is done."""
-    message = StreamRequest(operation=request_to_operation(request))
-    call: Any = ImageServiceStub(channel).Stream(message, timeout=seconds)
-    try:
-        async for response in call:
-            sweep.look("events", response, response.SerializeToString())
-    except grpc.aio.AioRpcError as failed:
-        sweep.look("statuses", failed.code(), failed.details(), failed.debug_error_string())
-        for _, value in failed.trailing_metadata() or ():
-            sweep.look("statuses", value)
-        error = error_from_trailers(failed.code(), failed.details() or "", failed.trailing_metadata())
-        sweep.look("statuses", error, vars(error))
-        return error.reason
-    return ""
 
 
 async def driven(sweep: KeySearch, emulator: Emulator, address: str) -> set[str]:
@@ -202,7 +148,7 @@ class Operated:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         with self.log.open("wb") as log:
-            command = [*CELESTE, "serve", "--listen", "127.0.0.1:0"]
+            command = [sys.executable, "-c", HIDING_NOTHING, "serve", "--listen", "127.0.0.1:0"]
             server = subprocess.Popen(  # noqa: ASYNC220
                 command, env=self.environment, stdout=log, stderr=log, cwd=self.folder
             )
@@ -210,10 +156,10 @@ class Operated:
             yield await self._address(server)
         finally:
             server.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(server.wait, 20) == 0
+            assert await asyncio.to_thread(server.wait, 60) == 0
 
     async def _address(self, server: "subprocess.Popen[bytes]") -> str:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while server.poll() is None:
                 lines = [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
                 for line in lines:
@@ -231,31 +177,94 @@ class Operated:
 
     def command(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
         environment = self.environment | more
-        return subprocess.run([*CELESTE, *arguments], env=environment, capture_output=True, cwd=self.folder, timeout=60)
+        return subprocess.run(
+            [*CELESTE, *arguments], env=environment, capture_output=True, cwd=self.folder, timeout=180
+        )
 
 
 @in_loop
-async def test_a_server_shows_no_key_to_anybody(
-    tmp_path: Path, emulator: Emulator, canaries: dict[str, MarkedKey], stack: ExitStack
+async def test_no_secret_of_a_setting_is_shown(
+    tmp_path: Path,
+    emulator: Emulator,
+    canaries: dict[str, MarkedKey],
+    debugging: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A secret in every setting that can hold one: logs, spans, metrics, answers, errors and commands have none."""
+    """The short trial: a secret in every setting that can hold one, a call that is well and two that are not."""
+    others = {name: MarkedKey() for name in OTHERS}
+    sweep = KeySearch([*canaries.values(), *others.values()])
+    operated = Operated(tmp_path, emulator, canaries, others, "http://127.0.0.1:9")
+    debugging(sweep)
+    settings = load(environment=operated.environment).valid()
+    given: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
+    spans: list[Span] = []
+    metrics = open_metrics("127.0.0.1:0", {})
+    assert metrics
+    try:
+        page = f"http://{await metrics.start()}/metrics"
+        tools = Tools(environment=operated.environment)
+        async with running(tools=tools, tracer=Tracer(spans.append), **given) as server:
+            async with grpc.aio.insecure_channel(server.address) as channel:
+                for name, request in requests_of(emulator).items():
+                    for fault in ("", "status=401"):
+                        emulator[name].vendor.next[:] = [Behavior.parse(fault)] if fault else []
+                        reason = await streamed(sweep, channel, request, 60.0)
+                        assert reason == ("PROVIDER_CREDENTIALS" if fault else "")
+                    emulator[name].vendor.next[:] = [Behavior.parse("status=400")]
+                    with pytest.raises(CelesteError) as raised:
+                        async with aclosing(server.app.run(request, Call("a-call"))) as events:
+                            _ = [event async for event in events]
+                    sweep.look_at("errors", raised.value)
+            async with aiohttp.ClientSession(trust_env=False) as session, session.get(page) as answer:
+                sweep.look("metrics", await answer.read())
+    finally:
+        await metrics.close()
+    sweep.look("spans", *map(Told.of, spans), *(span.error for span in spans))
+    logged = capsys.readouterr()
+    sweep.look("log", logged.out, logged.err)
+    assert '"call"' in logged.err or " call " in logged.err
+    for name, value in operated.environment.items():
+        monkeypatch.setenv(name, value)
+    wrong = f"providers.openai.kye={canaries['openai'].key}"
+    for code, arguments in (
+        (0, ["show"]),
+        (0, ["show", "--json"]),
+        (0, ["check"]),
+        (2, ["check", "--set", wrong, "--set", f"log.level={others['token'].key}"]),
+    ):
+        assert (celeste.main(["config", *arguments], standalone_mode=False) or 0) == code
+        told = capsys.readouterr()
+        sweep.look("commands", told.out, told.err)
+    assert not sweep.found, ", ".join(sorted(set(sweep.found)))
+    places = {"events", "statuses", "errors", "commands", "log", "libraries", "metrics", "spans"}
+    assert sweep.looked.keys() == places
+    assert all(sweep.looked.values())
+
+
+@pytest.mark.faults
+@in_loop
+async def test_a_server_shows_no_key_to_anybody(
+    tmp_path: Path, emulator: Emulator, canaries: dict[str, MarkedKey]
+) -> None:
+    """The long trial: every fault of every vendor; logs, spans, metrics, answers, errors and commands have no key."""
     foreign, second = MarkedKey("r8_"), MarkedKey("")
-    others = {name: MarkedKey() for name in ("token", "header", "second header", "store", "collector")}
+    others = {name: MarkedKey() for name in OTHERS}
     sweep = KeySearch([*canaries.values(), *others.values(), foreign, second])
-    receiver = stack.enter_context(receiving())
-    operated = Operated(tmp_path, emulator, canaries, others, receiver.endpoint)
-    async with operated.serving() as address:
-        reasons = await driven(sweep, emulator, address)
-        assert reasons >= MET, MET - reasons
-        (tmp_path / "compatible").write_text(second.key)  # a key is replaced while the server runs
-        async with grpc.aio.insecure_channel(address) as channel:
-            request = requests_of(emulator)["compatible"]
-            async with asyncio.timeout(10):
-                while b"key replaced" not in operated.log.read_bytes():
-                    emulator["compatible"].vendor.next[:] = [Behavior(status=401)]
-                    await streamed(sweep, channel, request, 5.0)
-        sweep.look("metrics", await asyncio.to_thread(operated.metrics))
-    receiver.wait_for(lambda: bool(receiver.spans and receiver.metrics))
+    with receiving() as receiver:
+        operated = Operated(tmp_path, emulator, canaries, others, receiver.endpoint)
+        async with operated.serving() as address:
+            reasons = await driven(sweep, emulator, address)
+            assert reasons >= MET, MET - reasons
+            (tmp_path / "compatible").write_text(second.key)  # a key is replaced while the server runs
+            async with grpc.aio.insecure_channel(address) as channel:
+                request = requests_of(emulator)["compatible"]
+                async with asyncio.timeout(10):
+                    while b"key replaced" not in operated.log.read_bytes():
+                        emulator["compatible"].vendor.next[:] = [Behavior(status=401)]
+                        await streamed(sweep, channel, request, 5.0)
+            sweep.look("metrics", await asyncio.to_thread(operated.metrics))
+        receiver.wait_for(lambda: bool(receiver.spans and receiver.metrics))
     sweep.look("metrics", *receiver.metrics)
     sweep.look("spans", *receiver.spans, receiver.resources)
     assert {span.name for span in receiver.spans} >= {"celeste.image.v1.ImageService/Stream"}
@@ -278,43 +287,12 @@ async def test_a_server_shows_no_key_to_anybody(
         sweep.look("commands", done.stdout, done.stderr)
     sweep.look("log", operated.log.read_bytes())
     sweep.look_into("store", operated.store)
-    assert sweep.found == []
+    assert not sweep.found, ", ".join(sorted(set(sweep.found)))
     assert sweep.looked.keys() == {"events", "statuses", "answers", "commands", "log", "metrics", "spans", "store"}
     assert all(sweep.looked.values())
 
 
-class Listening(logging.Handler):
-    """Hears what all libraries log, with their tracebacks."""
-
-    def __init__(self, sweep: KeySearch) -> None:
-        super().__init__(logging.DEBUG)
-        self._sweep = sweep
-        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._sweep.look("libraries", self.format(record), record.args)
-
-
-@pytest.fixture
-def debugging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Has everything logged while the test runs, and no key hidden: nothing may try to log one."""
-    monkeypatch.setattr(logs, "without_secrets", lambda text: text)
-    root, level = logging.getLogger(), logging.getLogger().level
-    handlers: list[logging.Handler] = []
-
-    def debug(sweep: KeySearch) -> None:
-        handlers.append(Listening(sweep))
-        root.addHandler(handlers[-1])
-        root.setLevel(logging.DEBUG)
-        configure_logs("debug", "console")
-
-    yield debug
-    root.setLevel(level)
-    for handler in handlers:
-        root.removeHandler(handler)
-    structlog.reset_defaults()
-
-
+@pytest.mark.faults
 @in_loop
 async def test_no_library_and_no_error_has_a_key(
     emulator: Emulator, canaries: dict[str, MarkedKey], debugging: Any, capsys: pytest.CaptureFixture[str]
@@ -339,116 +317,6 @@ async def test_no_library_and_no_error_has_a_key(
     logged = capsys.readouterr()
     sweep.look("log", logged.out, logged.err)
     assert "call" in logged.err
-    assert sweep.found == []
+    assert not sweep.found, ", ".join(sorted(set(sweep.found)))
     assert sweep.looked.keys() == {"objects", "events", "errors", "log", "libraries"}
     assert all(sweep.looked.values())
-
-
-# The fixtures
-
-
-def test_no_recording_has_a_real_key() -> None:
-    files = [path for path in FIXTURES.rglob("*") if path.is_file()]
-    assert len(files) > 20
-    assert {str(path): found for path in files if (found := real_keys_in(path.read_bytes()))} == {}
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "sk-proj-" + "aB3_" * 20,
-        "sk-" + "a1" * 24,
-        "AIza" + "b" * 35,
-        "r8_" + "c" * 37,
-        "hf_" + "d" * 34,
-        "xai-" + "e" * 80,
-        "AKIA" + "A2" * 8,
-        "sk-ant-" + "api03-" * 5,
-        "-----BEGIN RSA PRIVATE KEY-----",
-    ],
-)
-def test_a_real_key_would_be_seen(key: str) -> None:
-    assert real_keys_in(json.dumps({"headers": {"authorization": f"Bearer {key}"}}).encode())
-
-
-# Planted leaks
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        lambda key: f"Authorization: Bearer {key}",
-        lambda key: {"a": [key]},
-        lambda key: key.encode()[:20],
-        lambda key: key[-16:].upper(),
-        lambda key: base64.b64encode(key.encode()),
-        lambda key: base64.b64encode(f"Bearer {key}".encode()).decode(),
-        lambda key: base64.urlsafe_b64encode(f"user:{key}:x".encode()),
-        lambda key: key.encode().hex(),
-        lambda key: ValueError("no", key),
-    ],
-)
-@pytest.mark.parametrize("before", ["sk-", "", "AQ."])
-def test_a_leak_is_seen_however_it_is_written(written: Any, before: str) -> None:
-    canary = MarkedKey(before)
-    sweep = KeySearch([MarkedKey(), canary])
-    sweep.look("here", written(canary.key))
-    assert set(sweep.found) == {"canary 1 in here"}
-
-
-def test_nothing_is_seen_where_nothing_is() -> None:
-    sweep = KeySearch([MarkedKey() for _ in range(20)])
-    sweep.look("here", MarkedKey().key, os.urandom(1 << 20), base64.b64encode(os.urandom(1 << 20)))
-    assert sweep.found == []
-
-
-class Leaking(OPENAI):
-    """A vendor of ours with a leak."""
-
-    leak = ""
-
-    async def run(self, request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        key = self.secrets[0].value.reveal()
-        match self.leak:
-            case "log":
-                structlog.get_logger("leak").debug("sent", header=key)
-            case "libraries":
-                logging.getLogger("httpcore.leak").debug("headers=%r", {"authorization": key})
-            case "events":
-                yield Warned("", f"sent with {key}")
-            case "errors" | "statuses":
-                try:
-                    raise ValueError(key)
-                except ValueError as error:
-                    raise ProviderFailed("openai: no" if self.leak == "errors" else f"openai: {key}") from error
-        data = pictures.plain(8, 8) + (key.encode() if self.leak == "store" else b"")
-        yield Picture(data, "image/png", 8, 8)
-
-
-@pytest.mark.parametrize("leak", ["", "log", "libraries", "events", "errors", "statuses", "store"])
-@in_loop
-async def test_a_leak_is_seen_wherever_it_is(
-    leak: str, tmp_path: Path, debugging: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    canary = MarkedKey()
-    sweep = KeySearch([canary])
-    debugging(sweep)
-    tools = Tools(environment={})
-    leaking = Leaking(Leaking.Settings(key=canary.key), tools)  # type: ignore[arg-type]
-    leaking.leak = leak
-    request = Generate(model="openai/gpt-image-2", prompt="a boat")
-    async with running([leaking], tools, store={"url": tmp_path.as_uri()}) as server:
-        async with grpc.aio.insecure_channel(server.address) as channel:
-            await streamed(sweep, channel, request, 5.0)
-        try:
-            async with aclosing(server.app.run(request, Call("a-call"))) as events:
-                async for event in events:
-                    sweep.look("events", event)
-        except CelesteError as error:
-            sweep.look_at("errors", error)
-    logged = capsys.readouterr()
-    sweep.look("log", logged.out, logged.err)
-    sweep.look_into("store", tmp_path)
-    seen = {found.rpartition(" ")[2] for found in sweep.found}
-    assert seen >= ({leak} if leak else set())
-    assert bool(seen) == bool(leak)

@@ -1,5 +1,6 @@
 """Outcomes of calls: a bug outside the pipeline is logged once, and the caller learns only the id of its log line."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,7 +16,8 @@ async def outcome_of(error: Exception) -> tuple[Failure, list[Any]]:
         raise error
 
     with capture_logs() as lines:
-        failure = await reporting(behavior)(None, None)  # type: ignore[arg-type]
+        context: Any = SimpleNamespace(time_remaining=lambda: None)
+        failure = await reporting(behavior)(None, context)
     return failure, lines
 
 

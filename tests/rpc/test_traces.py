@@ -236,10 +236,19 @@ async def test_a_call_that_is_cancelled_or_late_says_so() -> None:
         await until(lambda: provider.at_work == 1)
         call.cancel()
         await until(lambda: len(at.kept) == 2)
-        with pytest.raises(grpc.aio.AioRpcError):
-            await at.stub.Generate(GenerateRequest(prompt="a boat", model="fake/slow"), timeout=0.2)
-        await until(lambda: len(at.kept) == 4)
-        rpcs = [span for span in at.spans if span.name == GENERATE]
+        cancelled = at.named(GENERATE)
+        for number, timeout in enumerate((0.2, 1, 5, 25)):
+            trace = f"{number + 1:032x}"
+            metadata = [("traceparent", f"00-{trace}-{CALLER}-01")]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await at.stub.Generate(
+                    GenerateRequest(prompt="a boat", model="fake/slow"), metadata=metadata, timeout=timeout
+                )
+            if provider.at_work == 2:  # on a busy machine, a short time is over before that
+                break
+        await until(lambda: sum(span.trace_id == trace for span in at.kept) == 2)
+        (late,) = [span for span in at.spans if (span.name, span.trace_id) == (GENERATE, trace)]
+        rpcs = [cancelled, late]
     assert [span.attributes["rpc.response.status_code"] for span in rpcs] == ["CANCELLED", "DEADLINE_EXCEEDED"]
     assert [span.attributes["error.type"] for span in rpcs] == ["CANCELLED", "DEADLINE_EXCEEDED"]
 

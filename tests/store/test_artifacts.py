@@ -268,7 +268,7 @@ async def test_a_known_size_in_pixels_is_kept(setup: StoreSetup) -> None:
     ],
 )
 def test_invalid_urls_are_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a store URL is memory:///, file:///FOLDER or s3://BUCKET/PREFIX"):
+    with pytest.raises(ValueError, match=r"store\.url: must be memory:///, file:///FOLDER or s3://BUCKET/PREFIX"):
         open_store(url, tmp_path / "spool")
     assert not list(tmp_path.iterdir())
 
@@ -278,7 +278,7 @@ def test_invalid_urls_are_refused(url: str, tmp_path: Path) -> None:
 )
 def test_keys_are_never_in_a_url(url: str, tmp_path: Path) -> None:
     """The log and errors show the URL."""
-    with pytest.raises(ValueError, match="a store URL holds no keys") as caught:
+    with pytest.raises(ValueError, match=r"store\.url: must have no keys") as caught:
         open_store(url, tmp_path / "spool")
     assert "SECRET" not in str(caught.value)
 

@@ -1,13 +1,28 @@
-"""Search for leaked keys: marked keys that occur nowhere else, and a search of all that a server shows or stores."""
+"""Search for leaked keys: marked keys that occur nowhere else, and a search of all that a server shows or stores.
+
+Vendors here are emulated and hostile: every refusal repeats the key.
+"""
 
 import base64
+import logging
 import re
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-__all__ = ["KEYS_OF_VENDORS", "KeySearch", "MarkedKey"]
+import grpc
+from aiohttp import web
+
+from celeste_image.core.request import ImageRequest
+from celeste_image.emulate import FakeVendor
+from celeste_image.emulate.base import Refusal
+from celeste_image.v1 import ImageServiceStub, StreamRequest
+from celeste_image.wire.requests import request_to_operation
+from celeste_image.wire.status import error_from_trailers
+
+__all__ = ["KEYS_OF_VENDORS", "KeySearch", "Listening", "MarkedKey", "hostile", "real_keys_in", "streamed"]
 
 KEYS_OF_VENDORS = {
     "openai": rb"sk-(proj|svcacct|admin)-[\w-]{20,}|sk-[A-Za-z0-9]{48}|T3Blbk" + rb"FJ",
@@ -86,3 +101,50 @@ class KeySearch:
 def real_keys_in(data: bytes) -> list[str]:
     """Returns the vendors whose real keys the bytes seem to contain."""
     return [name for name, pattern in KEYS_OF_VENDORS.items() if re.search(pattern, data)]
+
+
+def hostile(cls: type[FakeVendor]) -> type[FakeVendor]:
+    """Returns a fake vendor that repeats the key in each of its refusals."""
+
+    class Hostile(cls):  # type: ignore[misc, valid-type]
+        told = ""
+
+        def _key(self, request: web.Request) -> str:
+            key: str = super()._key(request)
+            self.told = key
+            return key
+
+        def error(self, refusal: Refusal) -> Any:
+            text = f"{refusal.text}: Incorrect API key provided: {self.told} (header: Bearer {self.told})"
+            return super().error(Refusal(refusal.status, text, refusal.kind, refusal.field))
+
+    return Hostile
+
+
+async def streamed(sweep: KeySearch, channel: grpc.aio.Channel, request: ImageRequest, seconds: float) -> str:
+    """Streams a request, looks at every message and at how it ends; returns the reason, empty when it is done."""
+    message = StreamRequest(operation=request_to_operation(request))
+    call: Any = ImageServiceStub(channel).Stream(message, timeout=seconds)
+    try:
+        async for response in call:
+            sweep.look("events", response, response.SerializeToString())
+    except grpc.aio.AioRpcError as failed:
+        sweep.look("statuses", failed.code(), failed.details(), failed.debug_error_string())
+        for _, value in failed.trailing_metadata() or ():
+            sweep.look("statuses", value)
+        error = error_from_trailers(failed.code(), failed.details() or "", failed.trailing_metadata())
+        sweep.look("statuses", error, vars(error))
+        return error.reason
+    return ""
+
+
+class Listening(logging.Handler):
+    """Hears what all libraries log, with their tracebacks."""
+
+    def __init__(self, sweep: KeySearch) -> None:
+        super().__init__(logging.DEBUG)
+        self._sweep = sweep
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._sweep.look("libraries", self.format(record), record.args)

@@ -72,7 +72,7 @@ def check(file: str | None, assignments: tuple[str, ...]) -> int:
         return say_problems(problems)
     for warning in _warnings(configuration):
         say(f"warning: {warning}", err=True)
-    say(f"valid: {configuration.file or 'there is no file'}")
+    say(f"valid: {configuration.file or 'no file, only defaults, variables and flags'}")
     return 0
 
 

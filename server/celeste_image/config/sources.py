@@ -214,8 +214,8 @@ def _take(source: Source, flag: Flag, model: type[BaseModel]) -> None:
         except (ValueError, RecursionError):
             decoded = value
         if kind in (list, dict) and not isinstance(decoded, kind):
-            why = 'lists and tables are JSON, such as ["a", "b"]'
-            source.problems.append(Problem(flag.path, why, flag.name))
+            why = 'must be a list in JSON, such as ["a", "b"]' if kind is list else "must be a table in JSON"
+            source.problems.append(Problem(flag.path, why, f"{flag.name} ({'.'.join(flag.path)})"))
             return
         value = decoded
     source.set(flag.path, value)

@@ -8,7 +8,27 @@ from celeste_image.core.caller import ANONYMOUS, Caller
 if TYPE_CHECKING:
     from celeste_image.core.card import ModelCard  # a client has no cards
 
-__all__ = ["Call", "Candidate"]
+__all__ = ["Call", "Candidate", "is_late"]
+
+CLOCK_SECONDS = 0.02
+ROUNDING = 0.01
+
+
+def is_late(left: float | None, timeout: float | None) -> bool:
+    """Returns whether a call that was stopped from outside met its deadline; else its caller cancelled it.
+
+    A caller whose deadline passes resets its call, as one that cancels it does, and that is often before the deadline
+    passes here: gRPC's clients round the timeout that they send up to three digits (1.001 s to 1.01 s, 12.05 s to
+    12.1 s), and read a clock that is a few milliseconds old. So a call is late from 20 ms and 1 % of its time before
+    its deadline.
+
+    Args:
+        left: Seconds until the deadline, negative after it; None without a deadline.
+        timeout: Seconds that the call had when it came; None without a deadline.
+    """
+    if left is None or timeout is None:
+        return False
+    return left <= CLOCK_SECONDS + ROUNDING * max(timeout, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

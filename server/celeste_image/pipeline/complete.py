@@ -8,8 +8,8 @@ from contextlib import aclosing
 import structlog
 
 from celeste_image.core.analysis import Analysis
-from celeste_image.core.call import Call
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.call import Call, is_late
+from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded
 from celeste_image.core.events import (
     Analyzed,
     Billed,
@@ -113,8 +113,9 @@ def completing(run: Run, *, logs_prompts: bool = False) -> Run:
             raise
         except (GeneratorExit, asyncio.CancelledError):
             if reason != "OK":  # a reader who leaves after the result has everything
-                is_late = call.deadline is not None and time.monotonic() >= call.deadline
-                reason = "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
+                until = call.deadline
+                late = until is not None and is_late(until - time.monotonic(), until - began)
+                reason = (DeadlineExceeded if late else Cancelled).reason
             raise
         except Exception as error:
             bug = log_bug(request_id=call.request_id)

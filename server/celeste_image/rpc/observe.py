@@ -1,13 +1,11 @@
 """Observing: the span and the metrics of each call. Calls pass it only while traces or metrics are on."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 
-from celeste_image.core.errors import Cancelled, DeadlineExceeded
 from celeste_image.rpc.traffic import traffic
 from celeste_image.rpc.wrappers import Behavior, Context, Failure, Method, Room
 from celeste_image.telemetry.instruments import METHOD, RPC_ACTIVE, RPC_DURATION, RPC_ERRORS, RPC_RECEIVED, RPC_SENT
@@ -36,37 +34,27 @@ def observing(behavior: Behavior, method: Method, room: Room) -> Behavior:
             facts: dict[str, Value] = {"rpc.system.name": "grpc", "rpc.method": name}
             span = tracer.serve(name, context.invocation_metadata() or (), facts)
         began = time.monotonic()
-        code, reason = grpc.StatusCode.CANCELLED.name, Cancelled.reason
         active += 1
         try:
             with attached(span):
                 response = await behavior(request, context)
-            if isinstance(response, Failure):
-                code, reason = response.code.name, response.reason
-            else:
-                code, reason = grpc.StatusCode.OK.name, ""
-            return response
-        except asyncio.CancelledError:
-            if context.time_remaining() == 0:
-                code, reason = DeadlineExceeded.code, DeadlineExceeded.reason
-            raise
-        except Exception:
-            code, reason = grpc.StatusCode.UNKNOWN.name, "INTERNAL"
-            raise
         finally:
             active -= 1
-            with attached(span):
-                RPC_DURATION.record(time.monotonic() - began, name, code)
+        code, reason = grpc.StatusCode.OK.name, ""
+        if isinstance(response, Failure):
+            code, reason = response.code.name, response.reason
+            RPC_ERRORS.add(1, name, reason)
+        with attached(span):
+            RPC_DURATION.record(time.monotonic() - began, name, code)
+        if counted := traffic.get(None):
+            RPC_RECEIVED.add(counted.received, name)
+            RPC_SENT.add(counted.sent, name)
+        if span:
+            span.set("rpc.response.status_code", code)
             if reason:
-                RPC_ERRORS.add(1, name, reason)
-            if counted := traffic.get(None):
-                RPC_RECEIVED.add(counted.received, name)
-                RPC_SENT.add(counted.sent, name)
-            if span:
-                span.set("rpc.response.status_code", code)
-                if reason:
-                    span.fail(reason)
-                span.end()
+                span.fail(reason)
+            span.end()
+        return response
 
     return observed
 

@@ -4,9 +4,9 @@ import asyncio
 import time
 from typing import Any
 
-import grpc
 import structlog
 
+from celeste_image.core.call import is_late
 from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded, SlowReader
 from celeste_image.rpc.identity import caller
 from celeste_image.rpc.slow_readers import end_within
@@ -45,22 +45,28 @@ def stoppable(behavior: Behavior, room: Room) -> Behavior:
 
 
 def reporting(behavior: Behavior) -> Behavior:
-    """Turns an error into a Failure. An unexpected exception is a bug: its traceback goes to the log alone."""
+    """Turns an error into a Failure, and so does the end of a call that gRPC stops; `ending` stops it then.
+
+    An unexpected exception is a bug: its traceback goes to the log alone.
+    """
 
     async def report(request: Any, context: Context) -> Any:
+        timeout = context.time_remaining()
         try:
             return await behavior(request, context)
         except CelesteError as error:
             return _failure(error)
-        except grpc.aio.AbortError:
-            raise
+        except asyncio.CancelledError:
+            if is_late(context.time_remaining(), timeout):
+                return _failure(DeadlineExceeded("the deadline of the call passed"), was_stopped=True)
+            return _failure(Cancelled("the caller cancelled the call"), was_stopped=True)
         except Exception:
             return _failure(log_bug())
 
     return report
 
 
-def _failure(error: CelesteError) -> Failure:
+def _failure(error: CelesteError, *, was_stopped: bool = False) -> Failure:
     return Failure(
         status_code(error),
         status_from_error(error),
@@ -68,6 +74,7 @@ def _failure(error: CelesteError) -> Failure:
         fields=len(error.violations),
         is_slow_reader=isinstance(error, SlowReader),
         pushback_ms=_pushback_ms(error),
+        was_stopped=was_stopped,
     )
 
 
@@ -84,35 +91,31 @@ def logging(behavior: Behavior, method: Method, room: Room) -> Behavior:
     async def logged(request: Any, context: Context) -> Any:
         began, bytes_ = time.monotonic(), Traffic()
         traffic.set(bytes_)
-        code, outcome, fields = "", "", 0
-        try:
-            response = await behavior(request, context)
-            if isinstance(response, Failure):
-                code, outcome, fields = response.code.name, response.reason, response.fields
-                room.refusals.add(outcome)
-            else:
-                code = outcome = "OK"
-            return response
-        finally:
-            if not code:
-                code = outcome = (DeadlineExceeded if context.time_remaining() == 0 else Cancelled).reason
-            facts: dict[str, object] = {"fields": fields} if fields else {}
-            who = caller.get()
-            if trace_id := trace_id_of(context):
-                facts["trace_id"] = trace_id
-            log.info(
-                "rpc",
-                method=method.name,
-                code=code,
-                outcome=outcome,
-                caller=who.name,
-                tenant=who.tenant,
-                seconds=round(time.monotonic() - began, 3),
-                received=bytes_.received,
-                sent=bytes_.sent,
-                peer=context.peer(),
-                **facts,
-            )
+        code = outcome = "OK"
+        facts: dict[str, object] = {}
+        response = await behavior(request, context)
+        if isinstance(response, Failure):
+            code, outcome = response.code.name, response.reason
+            if response.fields:
+                facts["fields"] = response.fields
+            room.refusals.add(outcome)
+        who = caller.get()
+        if trace_id := trace_id_of(context):
+            facts["trace_id"] = trace_id
+        log.info(
+            "rpc",
+            method=method.name,
+            code=code,
+            outcome=outcome,
+            caller=who.name,
+            tenant=who.tenant,
+            seconds=round(time.monotonic() - began, 3),
+            received=bytes_.received,
+            sent=bytes_.sent,
+            peer=context.peer(),
+            **facts,
+        )
+        return response
 
     return logged
 
@@ -129,7 +132,10 @@ def trace_id_of(context: Context) -> str:
 
 
 def ending(behavior: Behavior, room: Room) -> Behavior:
-    """Ends a call: returns its response or aborts with its status, and resets the call if the caller does not read."""
+    """Ends a call: returns its response or aborts with its status, and resets the call if the caller does not read.
+
+    A call that gRPC stopped has nobody to tell, and ends as it was stopped.
+    """
     seconds = room.settings.write_seconds
 
     async def ended(request: Any, context: Context) -> Any:
@@ -137,6 +143,8 @@ def ending(behavior: Behavior, room: Room) -> Behavior:
         if not isinstance(response, Failure):
             end_within(seconds, context)
             return response
+        if response.was_stopped:
+            raise asyncio.CancelledError
         # The traceback of the error, and all that it held, is freed by now: this wait is cheap.
         end_within(min(TELL_SECONDS, seconds) if response.is_slow_reader else seconds, context)
         trailers: tuple[tuple[str, str | bytes], ...] = ((DETAILS, response.status.SerializeToString()),)

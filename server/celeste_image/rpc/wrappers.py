@@ -85,6 +85,7 @@ class Failure:
         fields: Number of wrong fields.
         is_slow_reader: Whether the caller did not read its stream.
         pushback_ms: When gRPC's own retries may try again, in milliseconds; negative for never.
+        was_stopped: Whether gRPC stopped the call, at its deadline or because the caller cancelled it.
     """
 
     code: grpc.StatusCode
@@ -93,6 +94,7 @@ class Failure:
     fields: int = 0
     is_slow_reader: bool = False
     pushback_ms: int | None = None
+    was_stopped: bool = False
 
 
 def size_of(message: Any) -> int:

@@ -85,14 +85,15 @@ def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMOR
     """
     parts = urlsplit(url)
     if "@" in parts.netloc or parts.query:  # the log shows the URL
-        raise ValueError("a store URL holds no keys and no options; they are in [store.options] or the AWS variables")
+        raise ValueError("store.url: must have no keys or options; they are in [store.options] or the AWS variables")
     if parts.scheme == "memory":
         return Backend(MemoryObjects(memory_bytes))
     if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
         return _open_folder(Path(url2pathname(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
         return Backend(_open_s3(url, options), far=True)
-    raise ValueError(f"a store URL is memory:///, file:///FOLDER or s3://BUCKET/PREFIX, not {url!r}")
+    given = f", not {parts.scheme}://" if "://" in url else ""  # no more of it: it may be a misplaced key
+    raise ValueError(f"store.url: must be memory:///, file:///FOLDER or s3://BUCKET/PREFIX{given}")
 
 
 def _open_folder(folder: Path) -> Backend:
