@@ -46,7 +46,7 @@ class LogFile:
     beginning of the old one: no signal is needed.
 
     Args:
-        path: The file. It is made with its folders if there is none.
+        path: The file. It and its folders are created when absent.
         rotation: When a new file is begun.
         clock: The time of day, in seconds since 1970.
 
@@ -102,7 +102,7 @@ class LogFile:
         self._file = self._lock = -1
 
     def _open(self) -> None:
-        """Opens the file, and makes it if there is none."""
+        """Opens the file; creates it when it is absent."""
         file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), MODE)
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):

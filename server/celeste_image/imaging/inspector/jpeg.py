@@ -17,7 +17,7 @@ START, END = 0xD8, 0xD9
 MOST_BLOCKS: Final = 10
 """Blocks in a unit of a scan with several colors; T.81, section B.2.3."""
 EXIF_HEAD, XMP_HEAD, PROFILE_HEAD = b"Exif\x00\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"ICC_PROFILE\x00"
-WINDOW, FEW_MARKS, MARK_BYTES = 1 << 20, 512, 64
+WINDOW, FEW_MARKS, MARK_BYTES = 1 << 20, 512, 96
 """Each WINDOW of a file may have FEW_MARKS bytes of 0xFF, and one more for each MARK_BYTES: the search for the end of a
 scan stops at each. Encoded pixels have one in about 250."""
 
