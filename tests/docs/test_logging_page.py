@@ -19,7 +19,7 @@ MORE = {
     "call": {"log_id", "prompts", "inputs", "outputs"},
     "bug": {"request_id"},
     "engine": set(),
-    "serving": {"metrics"},
+    "serving": {"metrics", "admin"},
 }
 """Facts that the code adds by `**`, by event."""
 

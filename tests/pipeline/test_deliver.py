@@ -152,7 +152,7 @@ async def test_closing_early_gives_the_bytes_back() -> None:
 
 async def test_images_of_an_earlier_call_are_read_from_the_store() -> None:
     store = Counting()
-    artifact = await store.put(CALL.caller, b"earlier")
+    artifact = await store.put(CALL.caller.tenant, b"earlier")
     image = ImageOutput(artifact.name, "image/png", 1, 1, artifact.size_bytes, artifact.sha256)
 
     async def earlier(*_: object) -> AsyncIterator[Event]:

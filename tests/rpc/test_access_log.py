@@ -42,6 +42,7 @@ async def test_the_line_of_a_unary_call_says_who_did_what_and_how_much(lines: li
         "code": "OK",
         "outcome": "OK",
         "caller": "anonymous",
+        "tenant": "anonymous",
         "received": request.ByteSize(),
         "sent": response.ByteSize(),
     }

@@ -172,3 +172,15 @@ async def test_a_write_that_gets_stuck_is_the_last() -> None:
             await context.write(message)
     assert budget.held_bytes == 10 + 3 * message.ByteSize(), "what is stuck is counted until the call is over"
     assert context.answer == 42
+
+
+async def test_after_a_write_that_was_cancelled_nothing_is_written() -> None:
+    stuck = Stuck()
+    context = WatchedContext(stuck, 60, ByteBudget().count(10))  # type: ignore[arg-type]
+    message = RequestOptions(preview_count=1)
+    await context.write(message)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await context.write(message)
+    await context.write(message)
+    assert stuck.written == [(), message]

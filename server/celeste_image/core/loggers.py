@@ -23,7 +23,7 @@ LOGGERS = {
     f"{PACKAGE}.rpc": "one line per RPC, refusals, callers that do not read",
     f"{PACKAGE}.safety": "verdicts of the safety policy, and failed checks",
     f"{PACKAGE}.sandbox": "protections of worker processes",
-    f"{PACKAGE}.server": "start, stop, sweeps",
+    f"{PACKAGE}.server": "start, stop, health, sweeps",
     f"{PACKAGE}.store": "the artifact store: damage, failures, clock",
     f"{PACKAGE}.traces": "spans that could not be sent",
 }

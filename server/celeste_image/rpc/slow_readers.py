@@ -44,7 +44,7 @@ class WatchedContext:
         self._seconds = seconds
         self._hold = hold
         self._counts = counts
-        self._begun = self._slow = False
+        self._begun = self._slow = self._cut = False
 
     def __getattr__(self, name: str) -> Any:
         """Returns an attribute of gRPC's own context."""
@@ -53,9 +53,14 @@ class WatchedContext:
     async def write(self, message: Any) -> None:
         """Writes a message of a stream.
 
+        After a write that was cancelled, nothing more is written: gRPC takes no message behind one that is still on its
+        way. The status of the call follows that one.
+
         Raises:
             SlowReader: This message, or an earlier one, was not sent in time.
         """
+        if self._cut:
+            return
         if not self._slow:
             self._slow = True
             before = self._hold.size
@@ -69,6 +74,9 @@ class WatchedContext:
                         await self._context.send_initial_metadata(())
                         self._begun = True
                     await self._context.write(message)
+            except asyncio.CancelledError:
+                self._cut = True
+                raise
             except TimeoutError:
                 pass  # the hold counts a stuck message until the call is over
             else:
