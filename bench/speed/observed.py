@@ -58,7 +58,7 @@ def collecting() -> Iterator[tuple[Collector, str]]:
         server.stop(0).wait()
 
 
-def measure(*, sizes: Sequence[str], callers: Sequence[int], rounds: int, seconds: float) -> Results:
+def measure(*, sizes: Sequence[str], callers: Sequence[int], rounds: int, seconds: float, starts: int) -> Results:
     """Measures Celeste with traces, with metrics, with both, and with neither, as throughput.py does."""
     with collecting() as (collector, endpoint):
         traces = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": endpoint}
@@ -66,7 +66,9 @@ def measure(*, sizes: Sequence[str], callers: Sequence[int], rounds: int, second
         for name, variables in kinds.items():
             RUNNABLE[name] = replace(RUNNABLE["celeste"], name=name, variables=variables)
         targets = ("celeste", *kinds)
-        results = throughput.measure(targets=targets, sizes=sizes, callers=callers, rounds=rounds, seconds=seconds)
+        results = throughput.measure(
+            targets=targets, sizes=sizes, callers=callers, rounds=rounds, seconds=seconds, starts=starts
+        )
     results.command, results.title = "observed", "Throughput with traces and metrics"
     results.settings |= collector.counted()
     return results

@@ -1,11 +1,13 @@
 """Results of a measurement: medians of rounds, ratios to a reference, spreads, and whether they are fit to quote.
 
 A ratio is taken within a round, since other work on the machine moves both of its sides; the median of these is quoted
-with the least and the largest. A run says that it is too noisy to quote if other processes took more than a tenth of
-the machine, or if the ratios of one cell are further apart than a third of their median.
+with the least and the largest, of six rounds or more without the lowest and the highest quarter. A run says that it is
+too noisy to quote if other processes took more than a tenth of the machine, or if the ratios of one cell that are left
+are further apart than a third of their median.
 
-Two runs agree on a ratio if their medians are no further apart than the spread that either prints for it. The rounds of
-a run share the gateways' processes, so they can't show what a fresh start of these changes: 15 % are always allowed.
+Two runs agree on a ratio if the medians are no further apart than the spread that either prints for it. Rounds that
+share the gateways' processes can't show what a fresh start of these changes: 15 % are always allowed. On a measurement
+that one of the runs calls too noisy, they neither agree nor disagree.
 """
 
 import json
@@ -24,6 +26,9 @@ MOST_OTHERS = 0.10
 """Part of the machine's processors that other processes may take in a run that is quoted."""
 MOST_SPREAD = 0.33
 """Distance between the least and the largest ratio of a cell, as a part of the median, in a run that is quoted."""
+
+FEWEST_TRIMMED = 6
+"""Fewest rounds of which the lowest and the highest quarter are left out: a machine that is shared stalls at times."""
 
 LEAST_APART = 0.15
 """Part by which the medians of two runs may always differ."""
@@ -104,7 +109,7 @@ class Results:
         return quoted(each[figure] for each in self.rounds[load][target])
 
     def ratios(self, load: str, target: str, figure: str, base: str = "") -> list[float]:
-        """Returns a figure's ratio to that of another target in each round, in ascending order.
+        """Returns a figure's ratio to that of another target in each round that counts, in ascending order.
 
         Args:
             load: The load.
@@ -114,7 +119,9 @@ class Results:
         """
         theirs = self.rounds[load].get(base or self.reference, [])
         pairs = zip(self.rounds[load][target], theirs, strict=False)
-        return sorted(ours[figure] / base[figure] for ours, base in pairs if base.get(figure) and figure in ours)
+        found = sorted(ours[figure] / base[figure] for ours, base in pairs if base.get(figure) and figure in ours)
+        left_out = len(found) // 4 if len(found) >= FEWEST_TRIMMED else 0
+        return found[left_out : len(found) - left_out]
 
     def cells(self) -> dict[str, list[float]]:
         """Returns the ratios to the reference that are quoted, by load, target and figure."""
@@ -201,12 +208,21 @@ def spread(ratios: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A ratio in two runs: the medians, and how far apart these may be, as a part of the first."""
+    """A ratio in two runs.
+
+    Attributes:
+        cell: Its name.
+        first: The median of the first run.
+        second: That of the second.
+        allowed: How far apart these may be, as a part of the first.
+        is_noisy: Whether one of the runs calls the measurement too noisy to quote.
+    """
 
     cell: str
     first: float
     second: float
     allowed: float
+    is_noisy: bool = False
 
     @property
     def apart(self) -> float:
@@ -222,13 +238,15 @@ class Comparison:
 def agreement(first: Sequence[Results], second: Sequence[Results]) -> list[Comparison]:
     """Compares each ratio that two runs have in common."""
     found = []
-    theirs = {each.command: each.cells() for each in second}
+    theirs = {each.command: each for each in second}
     for run in first:
-        others = theirs.get(run.command, {})
+        if not (other_run := theirs.get(run.command)):
+            continue
+        others, is_noisy = other_run.cells(), bool(run.doubts() or other_run.doubts())
         for cell, ratios in run.cells().items():
             if other := others.get(cell):
                 allowed = max(LEAST_APART, spread(ratios), spread(other))
-                found.append(Comparison(f"{run.command}: {cell}", median(ratios), median(other), allowed))
+                found.append(Comparison(f"{run.command}: {cell}", median(ratios), median(other), allowed, is_noisy))
     return found
 
 

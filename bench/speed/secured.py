@@ -59,10 +59,12 @@ TARGETS = (
 )
 
 
-def measure(*, sizes: Sequence[str], callers: Sequence[int], rounds: int, seconds: float) -> Results:
+def measure(*, sizes: Sequence[str], callers: Sequence[int], rounds: int, seconds: float, starts: int) -> Results:
     """Measures Celeste open, with keys, and with keys and TLS, as throughput.py does. The reference is the open one."""
     RUNNABLE.update({target.name: target for target in TARGETS})
     targets = (OPEN.name, *(target.name for target in TARGETS))
-    results = throughput.measure(targets=targets, sizes=sizes, callers=callers, rounds=rounds, seconds=seconds)
+    results = throughput.measure(
+        targets=targets, sizes=sizes, callers=callers, rounds=rounds, seconds=seconds, starts=starts
+    )
     results.command, results.title = "secured", "Throughput with API keys and TLS"
     return results

@@ -373,8 +373,8 @@ def side_by_side(names: Sequence[str], calls: int) -> Iterator[tuple[Running, li
         yield upstream, started, without
 
 
-def turns(started: Sequence[Running], rounds: int) -> Iterator[Sequence[Running]]:
-    """Yields the gateways in the order of each round, which begins with another one each time."""
-    for number in range(rounds):
+def turns(started: Sequence[Running], rounds: int, begin: int = 0) -> Iterator[Sequence[Running]]:
+    """Yields the gateways in the order of each round, which begins with another one each time, first with `begin`."""
+    for number in range(begin, begin + rounds):
         first = number % len(started)
         yield [*started[first:], *started[:first]]

@@ -27,7 +27,7 @@ CHECKED = 16
 
 
 def measure(
-    *, targets: Sequence[str], sizes: Sequence[str], callers: Sequence[int], rounds: int, seconds: float
+    *, targets: Sequence[str], sizes: Sequence[str], callers: Sequence[int], rounds: int, seconds: float, starts: int
 ) -> Results:
     """Measures each target with images of each size and with each number of callers.
 
@@ -35,23 +35,44 @@ def measure(
         targets: Names of TARGETS; the first that runs is the reference.
         sizes: `small`, `big`.
         callers: Numbers of callers.
-        rounds: How often each target has its turn.
+        rounds: How often each target has its turn after a start.
         seconds: About how long a turn lasts.
+        starts: How often all targets are started anew. The same program is up to 15 % faster or slower from one start
+            to the next, which no number of rounds shows.
     """
-    settings = {"sizes": list(sizes), "callers": list(callers), "rounds": rounds, "seconds": seconds, "load": engine()}
-    with side_by_side(targets, max(callers)) as (upstream, started, without):
-        results = Results("throughput", "Throughput", started[0].name, FIGURES, settings, without)
-        for size in sizes:
-            for target in started:
-                errors = check(target.base, target.target.call(f"{size}-0"), CHECKED, 4)
-                results.failed(f"{WISHES[size]}, each image read", target.name, errors)
-            for number in callers:
-                load = f"{WISHES[size]}, {number} callers"
-                requests = {target.name: _pilot(target, size, number, seconds) for target in started}
-                for order in turns(started, rounds):
-                    for target in order:
-                        _turn(results, load, target, size, number, requests[target.name], upstream)
+    settings = {"sizes": list(sizes), "callers": list(callers), "rounds": rounds, "seconds": seconds, "starts": starts}
+    results: Results | None = None
+    for start in range(starts):
+        with side_by_side(targets, max(callers)) as (upstream, started, without):
+            if results is None:
+                settings["load"] = engine()
+                results = Results("throughput", "Throughput", started[0].name, FIGURES, settings, without)
+            for size in sizes:
+                _size(results, size, started, upstream, callers, rounds, seconds, start)
+    assert results is not None, "starts is at least 1"
     return results.close()
+
+
+def _size(
+    results: Results,
+    size: str,
+    started: Sequence[Running],
+    upstream: Running,
+    callers: Sequence[int],
+    rounds: int,
+    seconds: float,
+    begin: int,
+) -> None:
+    """Measures the targets that run with images of one size."""
+    for target in started:
+        errors = check(target.base, target.target.call(f"{size}-0"), CHECKED, 4)
+        results.failed(f"{WISHES[size]}, each image read", target.name, errors)
+    for number in callers:
+        load = f"{WISHES[size]}, {number} callers"
+        requests = {target.name: _pilot(target, size, number, seconds) for target in started}
+        for order in turns(started, rounds, begin):
+            for target in order:
+                _turn(results, load, target, size, number, requests[target.name], upstream)
 
 
 def _pilot(target: Running, size: str, callers: int, seconds: float) -> int:

@@ -54,6 +54,12 @@ def test_a_run_that_is_too_noisy_to_quote_says_so(noisy: Results, why: str) -> N
     assert "**Too noisy to quote**" in noisy.table()
 
 
+def test_the_quarters_at_the_ends_of_six_rounds_or_more_are_left_out() -> None:
+    rounds = [(100, ours) for ours in (210, 50, 400, 200, 190, 205)]
+    assert results(*rounds).ratios(LOAD, "celeste", "req/s") == [1.9, 2.0, 2.05, 2.1]
+    assert results(*rounds[:5]).ratios(LOAD, "celeste", "req/s") == [0.5, 1.9, 2.0, 2.1, 4.0]
+
+
 def test_errors_and_absent_targets_are_told() -> None:
     wrong = results((100, 200))
     wrong.failed(LOAD, "celeste", {"UNAVAILABLE": 2})
@@ -114,6 +120,9 @@ def test_the_command_says_what_agrees_and_which_run_is_noisy(
     write(tmp_path / "one.json", [results((100, 200), (100, 202))])
     write(tmp_path / "near.json", [results((100, 210), (100, 212), others=0.2)])
     write(tmp_path / "far.json", [results((100, 300), (100, 310))])
+    write(tmp_path / "noisy.json", [results((100, 300), (100, 310), others=0.2)])
+    assert agree("one.json", "noisy.json") == 0
+    assert "noisy    2.01    3.05" in capsys.readouterr().out
     assert agree("one.json", "near.json") == 0
     out = capsys.readouterr().out
     assert "agree    2.01    2.11    +5% of  15%  throughput: 30 KB, 64 callers, celeste, req/s" in out
