@@ -125,8 +125,8 @@ def test_unknown_keys_of_the_environment_are_refused(monkeypatch: pytest.MonkeyP
         ("CELESTE_SERVR__LISTEN", "did you mean CELESTE_SERVER__LISTEN?"),
         ("celeste_servr__listen", "did you mean CELESTE_SERVER__LISTEN?"),
         ("CELESTE_STOR__OPTIONS__REGION", "did you mean CELESTE_STORE__OPTIONS__REGION?"),
-        ("CELESTE_PORT__LISTEN", "the tables are server, store"),
-        ("CELESTE___LOG", "the tables are server, store"),
+        ("CELESTE_PORT__LISTEN", "the tables are server, admission, store"),
+        ("CELESTE___LOG", "the tables are server, admission, store"),
     ],
 )
 def test_unknown_tables_of_the_environment_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:

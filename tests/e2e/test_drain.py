@@ -24,7 +24,7 @@ from celeste_image.emulate import EMULATED
 from celeste_image.emulate.server import Emulator, emulating
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, Operation, StreamRequest
 
-STOPPED = ("UNAVAILABLE", "SERVER_UNAVAILABLE", True)
+STOPPED = ("UNAVAILABLE", "SERVER_UNAVAILABLE", False)
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 STREAMS = 20
 

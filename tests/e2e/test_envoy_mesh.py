@@ -42,7 +42,7 @@ PROXY = "spiffe://celeste.test/proxy/envoy"
 READINESS = "readiness"
 HEALTHY, FAILED = "healthy", "failed_active_health_check"
 KEY = "a key of two hundred and fifty-six bits"
-SERVER_UNAVAILABLE = ("UNAVAILABLE", "SERVER_UNAVAILABLE", True)
+SERVER_UNAVAILABLE = ("UNAVAILABLE", "SERVER_UNAVAILABLE", False)
 
 
 class Painter(FakeProvider):

@@ -22,7 +22,7 @@ from celeste_image.core.events import Event, Picture
 from celeste_image.rpc.server import Server
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, Operation, StreamRequest
 
-STOPPED = ("UNAVAILABLE", "SERVER_UNAVAILABLE", True)
+STOPPED = ("UNAVAILABLE", "SERVER_UNAVAILABLE", False)
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -191,6 +191,7 @@ async def test_unary_calls_uploads_and_calls_without_a_request_are_told_too() ->
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await unary
             assert reason(caught.value) == STOPPED
+            assert dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"] == "-1", "never again by itself"
             status: status_pb2.Status = status_of(caught.value)
             assert status.message == "the server stops and ended the call; a provider may have done the work already"
             await asyncio.wait_for(silent.over[number].wait(), 10)

@@ -150,7 +150,7 @@ class CelesteError(Exception):
         retry_after: Seconds before a retry makes sense; None when unknown.
         attempts: Models that were tried or skipped, in order, when the request allows more than one.
         request_id: Id of the request; empty until the server has read the request.
-        retryable: Whether a retry of the same request may pass and pays nothing twice.
+        retryable: Whether a retry of the same request may pass and, unless `may_be_owed`, pays nothing twice.
         elsewhere: Whether another model may do the request and nothing is paid twice.
         resource_type: Full name of the resource's message; empty for errors without a resource.
     """
@@ -197,6 +197,11 @@ class CelesteError(Exception):
         self.retry_after = retry_after
         self.attempts = tuple(attempts)
         self.request_id = request_id
+
+    @property
+    def may_be_owed(self) -> bool:
+        """Whether something was made that may have to be paid, so that making it again may be paid twice."""
+        return self.metadata.get("owed") in ("true", "unknown")
 
 
 class InvalidRequest(CelesteError, reason="INVALID_FIELD", code="INVALID_ARGUMENT", elsewhere=True):

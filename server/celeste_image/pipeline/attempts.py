@@ -4,7 +4,7 @@ from celeste_image.core.errors import Attempt, CelesteError, ProvidersUnavailabl
 from celeste_image.core.events import Event, Progress
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 
-__all__ = ["Attempts", "may_be_owed", "may_try_another"]
+__all__ = ["Attempts", "may_try_another"]
 
 OWN_OPTIONS = "options.provider_options["
 """Start of the paths of options for one provider. A mistake there is the caller's, and no reason to try another."""
@@ -13,12 +13,7 @@ OWN_OPTIONS = "options.provider_options["
 def may_try_another(error: CelesteError) -> bool:
     """Returns whether another model may be tried: this one did nothing, and the failure is not the request's fault."""
     is_callers_mistake = any(violation.field.startswith(OWN_OPTIONS) for violation in error.violations)
-    return error.elsewhere and not may_be_owed(error) and not is_callers_mistake
-
-
-def may_be_owed(error: CelesteError) -> bool:
-    """Returns whether something was made that may have to be paid, so that making it again may be paid twice."""
-    return error.metadata.get("owed") in ("true", "unknown")
+    return error.elsewhere and not error.may_be_owed and not is_callers_mistake
 
 
 class Attempts:

@@ -11,7 +11,7 @@ from celeste_image.core.call import Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import CandidateRun, Event, ImageFailed, Retrying, Saved, Submitted
 from celeste_image.core.request import ImageRequest
-from celeste_image.pipeline.attempts import Attempts, may_be_owed
+from celeste_image.pipeline.attempts import Attempts
 from celeste_image.providers.base import ProviderSettings
 
 __all__ = ["RetryPolicy", "retrying"]
@@ -99,7 +99,7 @@ def retrying(
 
 def _pause(policy: RetryPolicy, error: CelesteError, attempt: int, jitter: Callable[[float], float]) -> float | None:
     """Returns the seconds before the next try, with full jitter and never before Retry-After; None for no next try."""
-    if not error.retryable or may_be_owed(error) or attempt >= policy.tries.get(error.reason, policy.other_tries):
+    if not error.retryable or error.may_be_owed or attempt >= policy.tries.get(error.reason, policy.other_tries):
         return None
     drawn = jitter(min(policy.longest_seconds, policy.patience_seconds, policy.first_seconds * 2 ** (attempt - 1)))
     named = max(0.0, error.retry_after or 0.0)

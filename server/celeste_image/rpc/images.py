@@ -133,7 +133,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             if not limit.expired():
                 raise
             if self._calls.is_over:
-                raise self._calls.ended() from error
+                raise self._calls.ended(had_work=True) from error
             text = f"the call took longer than {seconds:g} s; set a deadline for a longer one"
             raise DeadlineExceeded(text) from error
 

@@ -80,7 +80,7 @@ def _failure(error: CelesteError, *, was_stopped: bool = False) -> Failure:
 
 def _pushback_ms(error: CelesteError) -> int | None:
     """Returns when a retry makes sense, in milliseconds: -1 for never, None when unknown."""
-    if not error.retryable:
+    if not error.retryable or error.may_be_owed:
         return -1
     return None if error.retry_after is None else max(1, round(1000 * error.retry_after))
 

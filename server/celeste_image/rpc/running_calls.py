@@ -59,9 +59,17 @@ class RunningCalls:
             _expire(limit)
         return len(self._limits)
 
-    def ended(self) -> ServerUnavailable:
-        """Returns the error of a call that `end` ended."""
-        text = "the server stops and ended the call; a provider may have done the work already"
+    def ended(self, *, had_work: bool = False) -> ServerUnavailable:
+        """Returns the error of a call that `end` ended.
+
+        Args:
+            had_work: Whether a provider may have done work. Then no client tries again by itself: that might be paid
+                twice.
+        """
+        text = "the server stops and ended the call"
+        if had_work:
+            text = f"{text}; a provider may have done the work already"
+            return ServerUnavailable(text, metadata={"owed": "unknown"})
         return ServerUnavailable(text, retry_after=RETRY_SECONDS)
 
     def _leave(self, task: asyncio.Task[Any]) -> None:
