@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.open_loop check      # the generator, against a server of known speed
     .venv/bin/python -m bench.open_loop overload   # 1, 2 and 5 times the capacity, with and without the control
-    .venv/bin/python -m bench.open_loop fair       # one caller at 10 times its share beside nine at a tenth
+    .venv/bin/python -m bench.open_loop fair       # one caller beyond its share beside nine below it
 
 The capacity is set by the vendor's places, 4 calls of 40 ms, so about 100 calls a second, and not by processor time.
 Each call has a deadline of one second. The generator is a process of its own; it reports how late it sent, and a run in
@@ -273,10 +273,10 @@ def overload(verdict: Verdict, seconds: float) -> None:
 
 
 def fair(verdict: Verdict, seconds: float) -> None:
-    """Measures one caller at ten times its share of a tenth beside nine at a tenth of theirs, then of the capacity."""
+    """Measures one caller beside nine, each with a share of a tenth: at 10 and 0.1 times the share, at 50 and 0.5."""
     for name, one, others in (
-        ("of its share", CAPACITY, CAPACITY / 100),
-        ("the capacity halved, nine at a tenth of it", 5 * CAPACITY, CAPACITY / 11),
+        ("10 times its share, nine at 0.1", CAPACITY, CAPACITY / 100),
+        ("50 times its share, nine at 0.5", 5 * CAPACITY, CAPACITY / 20),
     ):
         with gateway(control=True) as (address, _):
             driven(address, [Load("warm", CAPACITY / 2, 4)], 3)
@@ -285,7 +285,7 @@ def fair(verdict: Verdict, seconds: float) -> None:
             refused = sum(sum(each.codes.values()) for each in modest)
             slow = percentile([value for each in modest for value in each.latencies], 0.99)
             verdict.say(
-                f"one at 10x {name}: {greedy.sent} calls, {greedy.results} results; nine: "
+                f"one at {name}: {greedy.sent} calls, {greedy.results} results; nine: "
                 f"{sum(each.sent for each in modest)} calls, {refused} without a result, p99 {slow:.0f} ms; "
                 f"health p99 {percentile(checks, 0.99):.1f} ms, load {os.getloadavg()[0]:.1f}",
                 nine=refused == 0,
@@ -338,7 +338,8 @@ def check(verdict: Verdict, seconds: float) -> None:
             middle, late = percentile(seen.latencies, 0.5), percentile(seen.lags, 0.99)
             verdict.say(
                 f"{rate:.0f}/s asked for: {offered:.1f}/s sent, {refused:.1%} refused (25 % were), results after "
-                f"{middle:.1f} ms (40 they took), health p99 {percentile(checks, 0.99):.1f} ms, late p99 {late:.1f} ms",
+                f"{middle:.1f} ms (40 they took), refusals p99 {percentile(seen.refusals, 0.99):.1f} ms, "
+                f"health p99 {percentile(checks, 0.99):.1f} ms, late p99 {late:.1f} ms",
                 rate=abs(offered - rate) <= 4 * (rate / seconds) ** 0.5,
                 refusals=abs(refused - 0.25) < 0.01,
                 latency=MILLISECONDS <= middle <= 1.25 * MILLISECONDS,

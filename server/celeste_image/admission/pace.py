@@ -22,6 +22,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.mean = 0.0
+        self._latest: deque[tuple[float, float]] = deque(maxlen=KEPT)
         self._times: OrderedDict[Hashable, deque[tuple[float, float]]] = OrderedDict()
 
     def count(self, seconds: float) -> None:
@@ -36,6 +37,11 @@ class Pace:
             if len(self._times) > KINDS:
                 self._times.popitem(last=False)
         times.append((now, seconds))
+        self._latest.append((now, seconds))
+
+    def quickest(self, now: float) -> float:
+        """Returns the shortest of the latest times of all kinds of work; 0 without recent ones."""
+        return min((seconds for at, seconds in self._latest if now - at <= RECENT_SECONDS), default=0.0)
 
     def recent(self, work: Hashable, now: float) -> list[float]:
         """Returns the recent times of a kind of work, the shortest first; none if they are too few."""

@@ -26,6 +26,9 @@ MOST_ASKERS = 1000
 USUAL, SLOW = 0.5, 0.95
 """Parts of the recent calls of a kind that were as fast: a call begins if half of them could end in time, and lines up
 if nearly all could after its wait."""
+SPARE = 1.25
+"""Times that the expected wait and work must fit in the deadline of a call that lines up. An estimate is often a tenth
+short; without spare time each such call would be refused after its wait, or be cut off while a provider is paid."""
 
 
 RANK = attrgetter("rank")
@@ -41,8 +44,8 @@ class Slots:
     The queue is fair: of the askers that wait, each gets a slot in turn, and if it is full, the last place of the asker
     with the most places goes to a newcomer with fewer. Calls of one asker keep their order.
 
-    The queue knows deadlines: a call is refused when it comes if it could not end in time after its wait, and when its
-    turn comes if it can't any more. What a call takes is what calls of the same kind of work took lately.
+    The queue knows deadlines: a call is refused when it comes if it would hardly end in time after its wait, and when
+    its turn comes if it can't any more. What a call takes is what calls of the same kind of work took lately.
 
     Small work has slots of its own beside those for all. So it waits for other small work at most, never for large.
 
@@ -139,7 +142,10 @@ class Slots:
         return turn
 
     def check(self, *, who: Hashable = None, deadline: float | None = None) -> None:
-        """Raises QueueFull if a call that came now would be refused, whatever its kind of work. It joins no queue."""
+        """Raises QueueFull if a call that came now would be refused, were it quick. It joins no queue.
+
+        It is taken to be of the kind of the quickest among the latest calls, or to take no time without such.
+        """
         now, refusals = self._clock(), list[QueueFull]()
         rank = (self._next_round(who), self._arrivals + 1)
         kinds = (False,) if self._slots[True] == self._slots[False] else (False, True)
@@ -148,7 +154,7 @@ class Slots:
             ahead = bisect_left(order, rank, key=RANK)
             wait = (ahead + 1) * self._paces[small].mean / self._slots[small]
             is_free = self._free or (small and self._free_small)
-            is_late = deadline is not None and now + wait > deadline
+            is_late = deadline is not None and now + SPARE * (wait + self._paces[small].quickest(now)) > deadline
             if not is_free and (is_late or (len(order) >= self._queue and ahead == len(order))):
                 refusals.append(_full(f"{ahead} calls wait already, about {wait:.3g} s", wait))
         if len(refusals) == len(kinds):
@@ -197,7 +203,7 @@ class Slots:
             return
         pace = self._paces[turn.small]
         wait = (ahead + 1) * pace.mean / self._slots[turn.small]
-        if now + wait + _part(pace.recent(turn.work, now), SLOW) > turn.deadline:
+        if now + SPARE * (wait + _part(pace.recent(turn.work, now), SLOW)) > turn.deadline:
             raise _full(f"{ahead} calls wait already, about {wait:.3g} s, which is too long for the deadline", wait)
 
     def _make_room(self, line: Line, order: list[Line]) -> None:

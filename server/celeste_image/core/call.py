@@ -49,6 +49,10 @@ class Call:
     ticket: str | None = None
     previews: bool = True
 
+    def ended_by_deadline(self, now: float) -> bool:
+        """Returns whether work that was cut off at a time met the deadline; timers are some milliseconds early."""
+        return self.deadline is not None and now >= self.deadline - CLOCK_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

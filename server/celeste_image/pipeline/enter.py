@@ -1,7 +1,6 @@
-"""Entering: refuses a request whose providers have no room, before its images are loaded and decoded."""
+"""Entering: refuses a request whose providers have no room, before anything is done for it."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 
 from celeste_image.admission import Slots, asker
 from celeste_image.core.call import Call
@@ -15,17 +14,15 @@ __all__ = ["entering"]
 
 
 def entering(run: Run, registry: Registry, slots: Mapping[str, Slots], *, knows_deadlines: bool = True) -> Run:
-    """Refuses a request with images if none of its models would take it now. The call joins no queue yet."""
+    """Refuses a request if none of its models would take it now. The call joins no queue yet.
+
+    So its images are not loaded in vain, and under overload a refusal costs little.
+    """
 
     def enter(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        has_images = next(request.images(), None) is not None
-        return entered(request, call) if has_images and call.ticket is None else run(request, call)
-
-    async def entered(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        check(request, call)
-        async with aclosing(run(request, call)) as events:
-            async for event in events:
-                yield event
+        if call.ticket is None:
+            check(request, call)
+        return run(request, call)
 
     def check(request: ImageRequest, call: Call) -> None:
         try:

@@ -12,9 +12,6 @@ from celeste_image.providers.base import Provider, SortsWork
 
 __all__ = ["limiting", "slots_of", "work_of"]
 
-SLACK_SECONDS = 0.02
-"""A call that ends so near to its deadline was ended by it."""
-
 
 def slots_of(provider: Provider) -> Slots:
     """Returns the slots of a provider, all of them free."""
@@ -67,7 +64,7 @@ def limiting(
             took = spent + clock() - began
         finally:
             now = clock()
-            if took is None and is_working and deadline is not None and now >= deadline - SLACK_SECONDS:
+            if took is None and is_working and deadline is not None and candidate.call.ended_by_deadline(now):
                 took = spent + now - began
             slots.leave(turn, took=took if candidate.ticket is None else None)
 

@@ -41,9 +41,8 @@ def pausing(run: CandidateRun, breaker: Breaker, clock: Callable[[], float] = ti
             breaker.succeed()
             is_told = True
         except CelesteError as error:
-            deadline = candidate.call.deadline
             if isinstance(error, DOWN):
-                if is_told := deadline is None or clock() < deadline:
+                if is_told := not candidate.call.ended_by_deadline(clock()):
                     breaker.fail(is_first)
             elif not isinstance(error, OURS):
                 breaker.succeed()
