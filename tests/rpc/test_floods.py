@@ -197,7 +197,7 @@ FLOODS: dict[Flood, int] = {
     pings: 10,
     settings: 10,
     empty_data: 10,
-    headers_without_end: 10,
+    headers_without_end: 80,
     large_metadata: 20,
     silence: 40,
     silent_calls: 40,
