@@ -26,7 +26,7 @@ IN_PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 test: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-kserve/ready ## Run the tests
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
-test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks; a million fuzzed requests take 40 minutes (FUZZ_RUNS=100000)
+test-faults: .venv/dev .venv-sdks/ready .venv-litellm/ready .venv-others/ready .venv-kserve/ready npm-clients ## Run the longer trials of faults and attacks; a million fuzzed requests take 20 minutes (FUZZ_RUNS=100000)
 	$(BIN)/python -m pytest -m faults $(IN_PARALLEL) $(PYTEST_ARGS)
 
 test-observability: .venv/dev ## Run the tests with a real Prometheus (Debian: apt-get install prometheus)
