@@ -53,6 +53,8 @@ OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.primary_user_agent", "celeste"),
+    # Channels of one process share connections, and so the pause after a failed one; a reload begins without it.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 
 CONTENTS: dict[str, tuple[str, str]] = {
