@@ -90,6 +90,11 @@ class Slots:
         return self.total - self._free - self._free_small
 
     @property
+    def is_full(self) -> bool:
+        """Whether no slot for all is free."""
+        return not self._free
+
+    @property
     def waiting(self) -> int:
         """Number of calls that wait for a slot."""
         return self._waiting

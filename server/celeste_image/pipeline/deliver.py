@@ -40,7 +40,7 @@ def delivering(run: Run, store: ArtifactStore, memory: ByteBudget, inline_defaul
                     match event:
                         case Saved():
                             kept.add(event)
-                            yield replace(event, data=b"")
+                            yield Saved(event.image)
                         case Completed(result):
                             yield Completed(await _with_bytes(result, limit, kept, store, call))
                         case _:

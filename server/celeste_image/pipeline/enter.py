@@ -20,7 +20,7 @@ def entering(run: Run, registry: Registry, slots: Mapping[str, Slots], *, knows_
     """
 
     def enter(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        if call.ticket is None:
+        if call.ticket is None and any(each.is_full for each in slots.values()):
             check(request, call)
         return run(request, call)
 

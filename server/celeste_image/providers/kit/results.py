@@ -299,7 +299,7 @@ async def _first_readable(
         except CelesteError as error:
             first = first or error
         else:
-            return replace(picture, revised_prompt=found.revised_prompt)
+            return replace(picture, revised_prompt=found.revised_prompt) if found.revised_prompt else picture
     assert first is not None
     raise first
 
