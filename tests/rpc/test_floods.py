@@ -194,15 +194,16 @@ async def silent_calls(address: str, until: float) -> None:
 Flood = Callable[[str, float], Awaitable[None]]
 FLOODS: dict[Flood, int] = {
     resets: 20,
-    pings: 10,
-    settings: 10,
-    empty_data: 10,
+    pings: 40,
+    settings: 40,
+    empty_data: 40,
     headers_without_end: 80,
     large_metadata: 20,
     silence: 40,
     silent_calls: 40,
 }
-"""The floods, and the most growth of the server's memory in each, in MiB."""
+"""The floods, and the most growth of the server's memory in each, in MiB: how much is parsed in five seconds depends on
+the machine, and freed memory goes back to the system later."""
 
 
 def attack(flood: Flood, address: str) -> None:

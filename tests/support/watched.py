@@ -9,12 +9,15 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 from tests.support import pictures
+from tests.support.callers import bearer, key_table, new_key
+from tests.support.certificates import LOOPBACK, Authority
 from tests.support.command import CELESTE
 from tests.support.otlp import Receiver, receiving
 from tests.support.ports import free_ports
@@ -22,7 +25,7 @@ from tests.support.servers import workers
 from tests.support.stores import path_of
 
 from celeste_image.client import AsyncClient
-from celeste_image.core.errors import ArtifactDamaged, CelesteError, EngineLost
+from celeste_image.core.errors import ArtifactDamaged, CelesteError, CredentialsInvalid, EngineLost
 from celeste_image.core.request import Generate
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.v1 import MODEL_STAGE_ENDING, ListModelsRequest, ModelServiceStub
@@ -39,6 +42,7 @@ words = ["cannon*"]
 [providers.openai]
 concurrency = 2
 queue = 2
+pause_after = 0  # some failures are on purpose
 """
 
 
@@ -50,6 +54,8 @@ class Watched:
         metrics: Address of its endpoint, `host:port`.
         receiver: What got its traces.
         client: A client of it.
+        stranger: A client whose key the server does not know.
+        key: The key of the client.
         folder: Its folder, with `store` and `celeste.toml`.
         settings: The text of `celeste.toml`.
         process: Its process.
@@ -58,6 +64,8 @@ class Watched:
     metrics: str
     receiver: Receiver
     client: AsyncClient
+    stranger: AsyncClient
+    key: str
     folder: Path
     settings: str
     process: asyncio.subprocess.Process
@@ -77,7 +85,8 @@ class Watched:
 
     async def use_ending_model(self) -> None:
         """Makes an image by a model that its vendor ends."""
-        models = (await ModelServiceStub(self.client.channel).ListModels(ListModelsRequest())).models
+        stub = ModelServiceStub(self.client.channel)
+        models = (await stub.ListModels(ListModelsRequest(), metadata=bearer(self.key))).models
         ending = [model.id for model in models if model.lifecycle.stage == MODEL_STAGE_ENDING]
         model = next(model for model in ending if model.startswith("openai/gpt-image"))
         await self.client.generate("a red boat", model=model)
@@ -89,6 +98,8 @@ class Watched:
         await self.client.generate("a boat [emulate: status=429 retry_after=0 times=1]", model=GOOD)
         await self.client.generate("a boat [emulate: image=fewer]", model=GOOD, count=2)
         await self.call("a boat", model="openai/unheard-of")
+        with contextlib.suppress(CredentialsInvalid):
+            await self.stranger.generate("a boat", model=GOOD)
         await self.call("a boat [emulate: latency=5]", model=GOOD, timeout=1)
         crowd = [self.call("a boat [emulate: latency=0.5]", model=GOOD) for _ in range(6)]
         await asyncio.gather(*crowd)  # two slots, two that wait, two refusals
@@ -130,7 +141,16 @@ async def watched() -> AsyncIterator[Watched]:
         port, metrics = free_ports(2)
         async with emulating([EMULATED["openai"]]) as vendors:
             table = vendors.tables["openai"]
-            settings = SETTINGS + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+            authority, key = Authority(folder / "authority"), new_key()
+            lasts = datetime.now(UTC) + timedelta(days=90)  # no alert is due
+            server = authority.issue("server", *LOOPBACK, usage="serverAuth", ends=lasts)
+            tables = {
+                "server.tls": {"certificate_file": str(server.certificate), "key_file": str(server.key)},
+                "callers.keys.watched": key_table(key, "anonymous"),
+            }
+            settings = (
+                "".join(f"[{name}]\n{_lines(facts)}" for name, facts in tables.items()) + SETTINGS + _lines(table)
+            )
             (folder / "celeste.toml").write_text(settings)
             environment = os.environ | {
                 "CELESTE_CONFIG": str(folder / "celeste.toml"),
@@ -140,20 +160,31 @@ async def watched() -> AsyncIterator[Watched]:
                 "OTEL_METRICS_EXPORTER": "none",
                 "OTEL_BSP_SCHEDULE_DELAY": "100",
             }
-            async with _serving(folder, f"127.0.0.1:{port}", environment) as process:
-                async with AsyncClient(f"127.0.0.1:{port}") as client:
-                    yield Watched(f"127.0.0.1:{metrics}", receiver, client, folder, settings, process)
+            address, ca = f"127.0.0.1:{port}", str(authority.certificate)
+            async with (
+                _serving(folder, address, authority.certificate.read_bytes(), environment) as process,
+                AsyncClient(address, ca=ca, api_key=key) as client,
+                AsyncClient(address, ca=ca, api_key=new_key()) as stranger,
+            ):
+                yield Watched(f"127.0.0.1:{metrics}", receiver, client, stranger, key, folder, settings, process)
+
+
+def _lines(table: Mapping[str, object]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in table.items())
 
 
 @contextlib.asynccontextmanager
 async def _serving(
-    folder: Path, address: str, environment: dict[str, str]
+    folder: Path, address: str, ca: bytes, environment: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     command = [*CELESTE, "serve", "--listen", address, "--store", (folder / "store").as_uri()]
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, cwd=folder, env=environment)
     try:
-        async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(START_SECONDS):
+        async with (
+            grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca)) as channel,
+            asyncio.timeout(START_SECONDS),
+        ):
             await channel.channel_ready()
         yield process
     except BaseException as error:
