@@ -18,14 +18,15 @@ __all__ = ["problems", "trace_problems"]
 def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]:
     """Returns what is wrong with an outcome, as lines for people. Empty means that the case passed.
 
-    Fields of `expect`, all optional: `code` (OK if missing), `message`, `response` (the only message), `first` and
-    `last` (messages), `each` (every message), `kinds` (regular expression for the kinds of a stream's events, joined by
-    spaces), `details` (by the last part of their type, `ErrorInfo`; others may stand beside them), `headers`,
-    `trailers`, `download`, `sent_bytes`, `seconds`. `log`, `idle` and `trace` are for the server; see `run.py`.
+    Fields of `expect`, all optional: `code` (OK if missing; one of several in a list), `message`, `response` (the only
+    message), `first` and `last` (messages), `each` (every message), `kinds` (regular expression for the kinds of a
+    stream's events, joined by spaces), `details` (by the last part of their type, `ErrorInfo`; others may stand beside
+    them), `headers`, `trailers`, `download`, `sent_bytes`, `seconds`. `log`, `idle` and `trace` are for the server; see
+    `run.py`.
     """
     found: list[str] = []
     code = expect.get("code", "OK")
-    if outcome["code"] != code:
+    if outcome["code"] not in ([code] if isinstance(code, str) else code):
         found.append(f"code: expected {code}, got {outcome['code']}: {outcome.get('message', '')[:300]}")
         return found
     messages = outcome.get("messages", [])

@@ -15,6 +15,7 @@ SERVICES = (v1.image_service_pb2, v1.artifact_service_pb2, v1.model_service_pb2)
 
 WRONG: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"code": "NOT_FOUND"}, {"code": "OK"}),
+    ({"code": ["NOT_FOUND", "UNKNOWN"]}, {"code": "OK"}),
     ({}, {"code": "NOT_FOUND", "message": "no"}),
     ({"response": {"a": 1}}, {"code": "OK", "messages": []}),
     ({"response": {"a": 1}}, {"code": "OK", "messages": [{"a": 2}]}),
