@@ -73,7 +73,7 @@ async def test_metadata_has_a_limit(
     await other
 
 
-async def test_headers_without_end_take_no_memory(channel: grpc.aio.Channel, server: Running) -> None:
+async def test_headers_without_end_harm_nobody(channel: grpc.aio.Channel, server: Running) -> None:
     """16 MB in CONTINUATION frames (CVE-2024-27316)."""
     async with RawCalls(server.address) as attacker:
         await attacker.send(frame(HEADERS, 0, 1, call_headers(INFO)))

@@ -44,7 +44,10 @@ async def envoy(server: str, headers: Sequence[str] = ()) -> AsyncIterator[str]:
         address = f"127.0.0.1:{free_port()}"
         return address, configured(address, server, headers)
 
-    async with _running(configure, lambda address: _reaches(f"http://{address}/v1/server")) as address:
+    def answers(address: str) -> bool:
+        return _get(f"http://{address}/v1/server")[0] in (200, 401)  # 401: the server wants a key
+
+    async with _running(configure, answers) as address:
         yield address
 
 
@@ -98,7 +101,7 @@ async def mesh(
         return Mesh(address, admin), meshed(address, admin, replicas, collector)
 
     def answers(made: Mesh) -> bool:
-        return _get(f"http://{made.admin}/ready") is not None and (
+        return _get(f"http://{made.admin}/ready")[0] == 200 and (
             list(made.states().values()).count("healthy") >= wanted
         )
 
@@ -157,30 +160,20 @@ def _log(folder: Path) -> str:
     return "\n".join((folder / "log").read_text(errors="replace").splitlines()[-40:])
 
 
-def _reaches(url: str) -> bool:
-    """Returns whether a server answers, be it that the call has no key."""
+def _get(url: str) -> tuple[int, bytes]:
+    """Returns status and body of an answer; no body for an error, and status 0 without an answer."""
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5):
-            return True
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as response:
+            return response.status, response.read()
     except urllib.error.HTTPError as error:
-        return error.code == 401
+        return error.code, b""
     except OSError:
-        return False
-
-
-def _get(url: str) -> bytes | None:
-    """Returns the body of an answer with status 200; else None."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=5) as response:
-            return response.read() if response.status == 200 else None
-    except OSError:  # HTTPError is one
-        return None
+        return 0, b""
 
 
 def _cluster(admin: str) -> list[dict[str, Any]]:
     """Returns the replicas that Envoy knows."""
-    clusters = json.loads(_get(f"http://{admin}/clusters?format=json") or b"{}")
+    clusters = json.loads(_get(f"http://{admin}/clusters?format=json")[1] or b"{}")
     for cluster in clusters.get("cluster_statuses", []):
         if cluster["name"] == "celeste":
             return list(cluster.get("host_statuses", []))

@@ -1,4 +1,4 @@
-"""Admission: whether there is room for a call, and when to come back if there is none.
+"""Admission: whether a call has room, and when its caller should come back if not.
 
 `budget` hands out amounts (bytes, pixels, calls), `slots` hands out places in a queue that knows deadlines, and
 `breaker` pauses a provider that keeps failing. All of them share fairly between askers: see `asker`.

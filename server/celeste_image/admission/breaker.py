@@ -36,7 +36,7 @@ class Breaker:
 
     @property
     def left_seconds(self) -> float:
-        """What is left of the pause; 0 if there is none."""
+        """Seconds left of the pause; 0 while calls go through."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock())
 
     def enter(self) -> bool:

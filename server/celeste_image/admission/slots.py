@@ -157,7 +157,7 @@ class Slots:
         for small in kinds:
             order = self._order[small]
             ahead = bisect_left(order, rank, key=RANK)
-            wait = (ahead + 1) * self._paces[small].mean / self._slots[small]
+            wait = self._wait_behind(ahead, small)
             is_free = self._free or (small and self._free_small)
             is_late = deadline is not None and now + SPARE * (wait + self._paces[small].quickest(now)) > deadline
             if not is_free and (is_late or (len(order) >= self._queue and ahead == len(order))):
@@ -207,9 +207,13 @@ class Slots:
         if turn.deadline is None:
             return
         pace = self._paces[turn.small]
-        wait = (ahead + 1) * pace.mean / self._slots[turn.small]
+        wait = self._wait_behind(ahead, turn.small)
         if now + SPARE * (wait + _part(pace.recent(turn.work, now), SLOW)) > turn.deadline:
             raise _full(f"{ahead} calls wait already, about {wait:.3g} s, which is too long for the deadline", wait)
+
+    def _wait_behind(self, ahead: int, small: bool) -> float:
+        """Returns how long a call waits, in seconds, with so many before it."""
+        return (ahead + 1) * self._paces[small].mean / self._slots[small]
 
     def _make_room(self, line: Line, order: list[Line]) -> None:
         """Refuses the last line that may be refused, if it is of an asker with more places than the newcomer's.
@@ -218,7 +222,7 @@ class Slots:
             QueueFull: The newcomer is the last one.
         """
         text = f"{len(order) - 1} calls wait already"
-        wait = len(order) * self._paces[line.key[1]].mean / self._slots[line.key[1]]
+        wait = self._wait_behind(len(order) - 1, line.key[1])
         for last in reversed(order):
             if last is line:
                 raise _full(text, wait)
@@ -333,7 +337,7 @@ class Slots:
 
 
 def _part(times: list[float], part: float) -> float:
-    """Returns the time that a part of some times, in order, did not exceed; 0 if there are none."""
+    """Returns a quantile of sorted times; 0 for an empty list."""
     return times[int(part * (len(times) - 1))] if times else 0.0
 
 

@@ -329,7 +329,7 @@ class MetricsSettings(Section):
 
     listen: Annotated[str, AfterValidator(_host_and_port)] = ""
     """Address of the endpoint `/metrics` of this process, such as `127.0.0.1:9464`, which has no password. With port 0
-    the system chooses; the log has the port. Empty means that there is none."""
+    the system chooses; the log has the port. Empty means no listener."""
 
 
 class AdminSettings(Section):
@@ -337,7 +337,7 @@ class AdminSettings(Section):
 
     listen: Annotated[str, AfterValidator(_one_address)] = ""
     """Address, `host:port` or `unix:PATH`, such as `127.0.0.1:50052`. It has neither TLS nor keys, and channelz tells
-    who is connected. With port 0 the system chooses; the log has the port. Empty means that there is none."""
+    who is connected. With port 0 the system chooses; the log has the port. Empty means no listener."""
 
 
 class TracesSettings(Section):

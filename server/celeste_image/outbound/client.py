@@ -333,7 +333,7 @@ async def _received(answer: Arriving, waits: "_Waits", most: int) -> AsyncGenera
 
 
 def _announced(answer: Arriving) -> int | None:
-    """Returns the size of a body by its header, in bytes; None if there is none."""
+    """Returns the size in bytes that an answer announces for its body; None if it announces none."""
     announced = answer.headers.get("content-length", "")
     return int(announced) if re.fullmatch(r"[0-9]{1,18}", announced) else None
 

@@ -64,7 +64,7 @@ def limiting(
             took = spent + clock() - began
         finally:
             now = clock()
-            if took is None and is_working and deadline is not None and candidate.call.ended_by_deadline(now):
+            if took is None and is_working and candidate.call.ended_by_deadline(now):
                 took = spent + now - began
             slots.leave(turn, took=took if candidate.ticket is None else None)
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_channelz.v1 import channelz, channelz_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from celeste_image.rpc.health import LIVENESS, Health
-from celeste_image.rpc.http2 import ADMIN_STREAMS, base_options
+from celeste_image.rpc.health import LIVENESS, Health, status_of
+from celeste_image.rpc.http2 import ADMIN_STREAMS, base_options, listen
 from celeste_image.rpc.pulse import Pulse
 
 __all__ = ["Admin"]
@@ -21,7 +21,6 @@ THREADS = 4
 REQUEST_BYTES = 4 << 10
 MOST_CALLS = 100
 """Most calls at a time; a Watch of the health takes no thread. The next one is refused with RESOURCE_EXHAUSTED."""
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Admin:
@@ -34,7 +33,7 @@ class Admin:
     def __init__(self, status: Health) -> None:
         servicer = health.HealthServicer()
         status.mirrors.append(servicer)
-        self._pulse = Pulse(lambda is_alive: servicer.set(LIVENESS, SERVING if is_alive else NOT_SERVING))
+        self._pulse = Pulse(lambda is_alive: servicer.set(LIVENESS, status_of(is_alive)))
         options = [
             *base_options(ADMIN_STREAMS),
             ("grpc.max_receive_message_length", REQUEST_BYTES),
@@ -58,13 +57,12 @@ class Admin:
             OSError: The process can't listen there.
         """
         try:
-            port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            why = "it is in use, is not of this machine, or this user may not listen there"
-            raise OSError(f"admin.listen: can't listen on {address}: {why}") from error
+            bound = listen(address, self._server.add_insecure_port)
+        except OSError as error:
+            raise OSError(f"admin.listen: {error}") from error
         self._server.start()
         self._pulse.start()
-        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+        return bound
 
     def stop(self) -> None:
         """Ends the listener and its calls."""

@@ -17,18 +17,22 @@ from grpc_health.v1 import health, health_pb2
 from celeste_image.app import App
 from celeste_image.core.errors import CelesteError
 
-__all__ = ["LIVENESS", "READINESS", "Health"]
+__all__ = ["LIVENESS", "READINESS", "Health", "status_of"]
 
 log = structlog.get_logger("celeste_image.server")
 
 LIVENESS, READINESS = "liveness", "readiness"
-SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 LOOK_SECONDS = 1.0
 """Time between two looks. A look costs microseconds."""
 PROBE_SECONDS = 30.0
 """Time between two writes that try the store while it works."""
 ANSWER_SECONDS = 10.0
 """Longest time of such a write."""
+
+
+def status_of(is_serving: bool) -> health_pb2.HealthCheckResponse.ServingStatus:
+    """Returns the status of the health service."""
+    return health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health:
@@ -110,7 +114,7 @@ class Health:
             self.note_pause(provider, 0.0)
 
     async def stop(self) -> None:
-        """Says NOT_SERVING of everything but the liveness, for good."""
+        """Sets every status but `liveness` to NOT_SERVING, for good."""
         self._is_stopping = True
         await self._tell((), {})
 
@@ -134,9 +138,9 @@ class Health:
             statuses |= {f"providers/{name}": is_usable for name, is_usable in usable.items()}
             for name, status in statuses.items():
                 if self._statuses.get(name) is not status:
-                    await self.servicer.set(name, SERVING if status else NOT_SERVING)
+                    await self.servicer.set(name, status_of(status))
                     for mirror in self.mirrors:
-                        mirror.set(name, SERVING if status else NOT_SERVING)
+                        mirror.set(name, status_of(status))
             self._statuses = statuses
 
     async def _trouble_of_store(self) -> str:

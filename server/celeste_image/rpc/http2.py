@@ -1,13 +1,14 @@
-"""HTTP/2: the limits that gRPC leaves open by default, for every listener of the server.
+"""HTTP/2: how every listener of the server is opened, and the limits that gRPC leaves open by default.
 
 `tests/rpc/test_http2.py` reads each limit back by an attack.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from celeste_image.config import ServerSettings
 
-__all__ = ["ADMIN_STREAMS", "base_options", "server_options"]
+__all__ = ["ADMIN_STREAMS", "base_options", "listen", "server_options"]
 
 PENDING_CALLS, PENDING_SECONDS = 1 << 20, 1 << 20
 """Calls that gRPC keeps until this server takes them, and how long. Practically no limits: by default gRPC cancels some
@@ -68,6 +69,24 @@ def server_options(settings: ServerSettings, *, channelz: bool) -> list[Option]:
     if settings.connection_age_seconds:  # calls of an old connection go on as long as they like: gRPC's default grace
         options.append(("grpc.max_connection_age_ms", _ms(settings.connection_age_seconds)))
     return options
+
+
+def listen(address: str, add_port: Callable[[str], int]) -> str:
+    """Listens on an address, and returns it; a port 0 becomes the port that the system chose.
+
+    Args:
+        address: `host:port` or `unix:PATH`.
+        add_port: gRPC's method of the server.
+
+    Raises:
+        OSError: The process can't listen there.
+    """
+    try:
+        port = add_port(address)
+    except RuntimeError as error:
+        why = "it is in use, is not of this machine, or this user may not listen there"
+        raise OSError(f"can't listen on {address}: {why}") from error
+    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
 
 def _ms(seconds: float) -> int:

@@ -18,7 +18,7 @@ STALL_SECONDS = 5.0
 
 
 class Pulse:
-    """Tells whether the event loop turns. A loop that stands still can't tell so itself.
+    """Watches whether the event loop turns. It has a thread of its own, since a blocked loop can't report anything.
 
     Args:
         on_change: Called in the thread with False when the loop stands still, and with True when it turns again.

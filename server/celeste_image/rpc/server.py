@@ -18,7 +18,7 @@ from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.health import Health
-from celeste_image.rpc.http2 import server_options
+from celeste_image.rpc.http2 import listen, server_options
 from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
 from celeste_image.rpc.models import ModelServicer
@@ -99,12 +99,7 @@ class Server:
         for address in addresses:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
                 raise OSError(f"can't listen on {address}: another server listens there")
-            try:
-                port = self._listen(address)
-            except RuntimeError as error:
-                why = "it is in use, is not of this machine, or this user may not listen there"
-                raise OSError(f"can't listen on {address}: {why}") from error
-            bound.append(address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}")
+            bound.append(listen(address, self._add_port))
         await self.health.begin()
         await self._server.start()
         sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
@@ -113,7 +108,7 @@ class Server:
             breaker.changed = partial(self.health.note_pause, name)
         return bound
 
-    def _listen(self, address: str) -> int:
+    def _add_port(self, address: str) -> int:
         """Returns the port. Connections over TCP are encrypted if there are certificates; a Unix socket is a file."""
         files = self._app.certificates
         if files is None or address.startswith(("unix:", "unix-abstract:")):
