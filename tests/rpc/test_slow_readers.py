@@ -149,13 +149,19 @@ class Stuck:
     def __init__(self) -> None:
         self.written: list[object] = []
         self.answer = 42
+        self.free = asyncio.Event()
+        self.is_waiting = False
 
     async def send_initial_metadata(self, metadata: object) -> None:
         self.written.append(metadata)
 
     async def write(self, message: object) -> None:
         if len(self.written) > 1:
-            await asyncio.Event().wait()
+            self.is_waiting = True
+            try:
+                await self.free.wait()
+            finally:
+                self.is_waiting = False
         self.written.append(message)
 
 
@@ -174,13 +180,25 @@ async def test_a_write_that_gets_stuck_is_the_last() -> None:
     assert context.answer == 42
 
 
-async def test_after_a_write_that_was_cancelled_nothing_is_written() -> None:
+async def test_a_write_that_was_cancelled_goes_on_before_the_next() -> None:
     stuck = Stuck()
     context = WatchedContext(stuck, 60, ByteBudget().count(10))  # type: ignore[arg-type]
-    message = RequestOptions(preview_count=1)
-    await context.write(message)
+    first, second, third = (RequestOptions(preview_count=count) for count in (1, 2, 3))
+    await context.write(first)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
-            await context.write(message)
-    await context.write(message)
-    assert stuck.written == [(), message]
+            await context.write(second)
+    asyncio.get_running_loop().call_later(0.02, stuck.free.set)
+    await context.write(third)
+    assert stuck.written == [(), first, second, third]
+
+
+async def test_a_write_that_was_cancelled_ends_with_its_call() -> None:
+    stuck = Stuck()
+    context = WatchedContext(stuck, 60, ByteBudget().count(10))  # type: ignore[arg-type]
+    await context.write(RequestOptions())
+    call = asyncio.ensure_future(context.write(RequestOptions()))
+    await until(lambda: stuck.is_waiting)
+    call.cancel()
+    await until(lambda: not stuck.is_waiting)
+    assert call.cancelled()

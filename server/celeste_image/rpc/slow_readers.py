@@ -44,7 +44,8 @@ class WatchedContext:
         self._seconds = seconds
         self._hold = hold
         self._counts = counts
-        self._begun = self._slow = self._cut = False
+        self._begun = self._slow = False
+        self._sending: asyncio.Task[None] | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Returns an attribute of gRPC's own context."""
@@ -53,34 +54,32 @@ class WatchedContext:
     async def write(self, message: Any) -> None:
         """Writes a message of a stream.
 
-        After a write that was cancelled, nothing more is written: gRPC takes no message behind one that is still on its
-        way. The status of the call follows that one.
+        A write that is cancelled goes on, since gRPC cannot take a message back. The next one waits for it.
 
         Raises:
             SlowReader: This message, or an earlier one, was not sent in time.
         """
-        if self._cut:
-            return
         if not self._slow:
-            self._slow = True
             before = self._hold.size
             if self._counts:
                 self._hold.resize(before + COPIES * size_of(message))
             try:
                 async with asyncio.timeout(self._seconds) as limit:
                     self._hold.falls_silent(limit)
-                    if not self._begun:
-                        # Sent before the message, so that a status can follow a first message that is stuck.
-                        await self._context.send_initial_metadata(())
-                        self._begun = True
-                    await self._context.write(message)
-            except asyncio.CancelledError:
-                self._cut = True
-                raise
+                    if self._sending:
+                        await asyncio.shield(self._sending)
+                    self._sending = asyncio.ensure_future(self._send(message))
+                    await asyncio.shield(self._sending)
             except TimeoutError:
-                pass  # the hold counts a stuck message until the call is over
+                self._slow = True  # the hold counts a stuck message until the call is over
+                self._let_go()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                assert task
+                task.add_done_callback(self._let_go)
+                raise
             else:
-                self._slow = False
+                self._sending = None
                 self._hold.resize(before)
             finally:
                 self._hold.speaks()
@@ -89,6 +88,20 @@ class WatchedContext:
             if self._hold.is_evicted:
                 text = "the caller did not read the stream, and others needed its memory"
             raise SlowReader(text, retry_after=None)
+
+    async def _send(self, message: Any) -> None:
+        if not self._begun:
+            # Sent before the message, so that a status can follow a first message that is stuck.
+            await self._context.send_initial_metadata(())
+            self._begun = True
+        await self._context.write(message)
+
+    def _let_go(self, *_: object) -> None:
+        """Ends the wait for a write, which holds a reference to the call."""
+        if self._sending:
+            self._sending.add_done_callback(lambda sending: sending.cancelled() or sending.exception())
+            self._sending.cancel()
+            self._sending = None
 
 
 def end_within(seconds: float, context: grpc.aio.ServicerContext[Any, Any]) -> None:
