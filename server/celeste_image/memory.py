@@ -20,7 +20,7 @@ HEAP_BYTES = 32 << 20
 Fresh pages take 1 ms for each megabyte, and an image of 1.6 MB is copied several times."""
 SETTLE_SECONDS = 2.0
 """Time between the start of a server and `settle`: a server that serves one command has ended by then."""
-YOUNG_OBJECTS = 10_000
+YOUNG_OBJECTS = 2_000
 """New objects after which the garbage collector looks for cycles among them; Python's default is 700 or 2,000."""
 LOOK_SECONDS = 1.0
 """Time between two looks at the memory of the process."""

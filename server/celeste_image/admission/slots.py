@@ -112,6 +112,7 @@ class Slots:
         who: Hashable = None,
         work: Hashable = None,
         deadline: float | None = None,
+        is_watched: bool = True,
     ) -> Turn:
         """Returns a turn, which has its slot or joins the queue.
 
@@ -121,13 +122,14 @@ class Slots:
             who: The asker.
             work: The kind of work.
             deadline: When the caller stops waiting, by the clock; None means never.
+            is_watched: Whether the call hears of its positions; to wake it for each costs as much as to refuse another.
 
         Raises:
             QueueFull: The operation is not here yet, and the queue has its full length or is too long for the deadline.
             DeadlineExceeded: No recent call of this kind of work was as fast as the deadline demands.
         """
         now = self._clock()
-        turn = Turn(operation, now, small=small, who=who, work=work, deadline=deadline)
+        turn = Turn(operation, now, small=small, who=who, work=work, deadline=deadline, is_watched=is_watched)
         is_first = (operation, small) not in self._lines and operation not in self._running
         if is_first and deadline is not None:
             self._check_fastest(turn, now)
@@ -143,7 +145,8 @@ class Slots:
             except CelesteError:
                 self._leave_queue(turn)
                 raise
-            turn.tell(ahead + 1 + (0 if small else bisect_left(self._order[True], line.rank, key=RANK)))
+            if is_watched:
+                turn.tell(ahead + 1 + (0 if small else bisect_left(self._order[True], line.rank, key=RANK)))
         return turn
 
     def check(self, *, who: Hashable = None, deadline: float | None = None) -> None:
@@ -313,7 +316,7 @@ class Slots:
         loop, is_behind = asyncio.get_running_loop(), False
         now = loop.time()
         for position, turn in self._positions():
-            if position == turn.position:
+            if position == turn.position or not turn.is_watched:
                 continue
             if now >= turn.tell_at:
                 turn.tell_at = now + position * TELL_SECONDS

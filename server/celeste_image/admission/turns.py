@@ -18,6 +18,7 @@ class Turn:
         who: The asker, with whom all of its calls share a line.
         work: The kind of work; calls of one kind take about as long.
         deadline: When the caller stops waiting, by the clock of Slots; None means never.
+        is_watched: Whether the call hears of its positions.
         has_slot: Whether the call has its slot.
         is_own: Whether its slot is one of small work, not one for all.
         since: When the call came, by the clock of Slots, or when it got its slot.
@@ -34,9 +35,10 @@ class Turn:
         who: Hashable = None,
         work: Hashable = None,
         deadline: float | None = None,
+        is_watched: bool = True,
     ) -> None:
         self.operation, self.small, self.who = operation, small, who
-        self.work, self.deadline = work, deadline
+        self.work, self.deadline, self.is_watched = work, deadline, is_watched
         self.has_slot = self.is_own = False
         self.since = since
         self.position, self.tell_at = 0, 0.0

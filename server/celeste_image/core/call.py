@@ -40,14 +40,15 @@ class Call:
         caller: Who asks. The tenant owns the artifacts. On a server that does not know its callers, all are ANONYMOUS.
         deadline: When the caller stops waiting, by `time.monotonic()`; None means never.
         ticket: The provider's name for a job that an earlier call submitted. The first candidate resumes that job.
-        previews: Whether the caller can see previews. A unary call can't, so none are made for it.
+        is_watched: Whether the caller sees the events before the result. A unary call sees none: no previews are made
+            for it, and it hears of no position in a queue.
     """
 
     request_id: str
     caller: Caller = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
-    previews: bool = True
+    is_watched: bool = True
 
     def ended_by_deadline(self, now: float) -> bool:
         """Returns whether work that was cut off at a time met the deadline; timers are some milliseconds early."""

@@ -49,6 +49,7 @@ def limiting(
             who=asker.get(),
             work=work_of(request, candidate),
             deadline=deadline,
+            is_watched=candidate.call.is_watched,
         )
         spent, began, is_working = 0.0, 0.0, False
         took: float | None = None

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import grpc
 import structlog
 
 from celeste_image.core.call import is_late
@@ -55,7 +56,9 @@ def reporting(behavior: Behavior) -> Behavior:
         try:
             return await behavior(request, context)
         except CelesteError as error:
-            return _failure(error)
+            failure = _failure(error)
+            _forget_frames(error)
+            return failure
         except asyncio.CancelledError:
             if is_late(context.time_remaining(), timeout):
                 return _failure(DeadlineExceeded("the deadline of the call passed"), was_stopped=True)
@@ -64,6 +67,17 @@ def reporting(behavior: Behavior) -> Behavior:
             return _failure(log_bug())
 
     return report
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Takes the traceback off an error, and off those that it came from.
+
+    A frame that refers to its own error is a cycle, with all that the frames of the call hold. Left to the garbage
+    collector, cycles of refused calls stopped the event loop for 10 to 19 ms four times a second.
+    """
+    while error and error.__traceback__:  # errors may have come from each other, in a circle
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _failure(error: CelesteError, *, was_stopped: bool = False) -> Failure:
@@ -131,6 +145,13 @@ def trace_id_of(context: Context) -> str:
     return caller.trace_id.hex() if caller else ""
 
 
+def _forget_frames_after(error: BaseException) -> None:
+    """Takes the traceback off an error once the current task is over."""
+    task = asyncio.current_task()
+    assert task
+    task.add_done_callback(lambda _: _forget_frames(error))
+
+
 def ending(behavior: Behavior, room: Room) -> Behavior:
     """Ends a call: returns its response or aborts with its status, and resets the call if the caller does not read.
 
@@ -150,6 +171,10 @@ def ending(behavior: Behavior, room: Room) -> Behavior:
         trailers: tuple[tuple[str, str | bytes], ...] = ((DETAILS, response.status.SerializeToString()),)
         if response.pushback_ms is not None:
             trailers += ((PUSHBACK, str(response.pushback_ms)),)
-        await context.abort(response.code, response.status.message, trailers)
+        try:
+            await context.abort(response.code, response.status.message, trailers)
+        except grpc.aio.AbortError as error:
+            _forget_frames_after(error)  # the call refers to its error
+            raise
 
     return ended

@@ -386,7 +386,7 @@ PLAIN_TEXT = PLAIN.parameters[OperationKind.GENERATE][0].range
 async def test_no_previews_are_made_for_a_caller_who_sees_none(previews: bool, sent: int) -> None:
     """The line of the field says the same for both: a unary call asks for no previews, whatever the number is."""
     fake, request = Fake(saved()), Generate(model="fake/one", prompt="a", options=RequestOptions(preview_count=2))
-    events = await collect(fitted(fake, FakeProvider()), request, replace(CALL, previews=previews))
+    events = await collect(fitted(fake, FakeProvider()), request, replace(CALL, is_watched=previews))
     assert [asked.options.preview_count for asked in fake.asked] == [sent]
     lines = [event.line for event in events if isinstance(event, Fidelity)]
     assert [line.outcome for line in lines if line.path == "options.preview_count"] == [HONORED]

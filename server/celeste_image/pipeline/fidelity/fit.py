@@ -55,7 +55,7 @@ def fitting(
         concrete, lines = metadata.concrete(concrete)
         report.extend(lines)
         report.check()
-        if concrete.options.preview_count and not candidate.call.previews:
+        if concrete.options.preview_count and not candidate.call.is_watched:
             concrete = replace(concrete, options=replace(concrete.options, preview_count=0))
         if report.treated_like:
             yield Warned("model", report.treated_like)
