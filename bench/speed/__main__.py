@@ -41,8 +41,7 @@ Measurement = Callable[[], Results]
 
 SHORT: Sequence[Measurement] = (
     lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=6, seconds=0.5, starts=1),
-    lambda: secured.measure(sizes=("small",), callers=(64,), rounds=6, seconds=0.4, starts=1),
-    lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=4),
+    lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=3),
     lambda: memory.measure(targets=("minimal", "celeste-file"), images=96, rounds=1),
     lambda: streams.measure(targets=GRPC[1:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
     lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=3),
