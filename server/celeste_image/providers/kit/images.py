@@ -241,6 +241,8 @@ def _images(item: Mapping[str, Any], fields: Sequence[str], depth: int = 0) -> l
     found: list[str | bytes] = []
     for name in fields:
         value = item.get(name)
+        if value is None:
+            continue
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, str | bytes) and value.strip():
