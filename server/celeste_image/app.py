@@ -30,6 +30,7 @@ from celeste_image.core.request import OutputMetadata
 from celeste_image.gauges import (
     watch_budgets,
     watch_certificates,
+    watch_ledger,
     watch_models,
     watch_pauses,
     watch_providers,
@@ -38,6 +39,7 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
+from celeste_image.ledger import Ledger, Owner
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -60,6 +62,9 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "build_app", "check_store", "open_certificates", "open_decoders", "open_tools", "open_uris"]
 
+SERVERS = "servers"
+"""Folder in a store's folder with a locked file of each running server."""
+
 store_log = structlog.get_logger("celeste_image.store")
 
 
@@ -72,6 +77,7 @@ class App:
         registry: The providers and models.
         run: The pipeline.
         store: The artifacts.
+        ledger: The paid calls; None for a store without a database.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
@@ -90,6 +96,7 @@ class App:
     registry: Registry
     run: Run
     store: ArtifactStore
+    ledger: Ledger | None
     callers: Callers
     certificates: CertificateFiles | None
     guard: Guard
@@ -162,6 +169,7 @@ def build_app(
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
+    ledger = _open_ledger(store, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
         name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
@@ -174,6 +182,8 @@ def build_app(
         closing.callback(watch_workers(tools.workers))
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
         closing.callback(watch_store(store))
+        if ledger:
+            closing.callback(watch_ledger(ledger))
         if certificates:
             closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
@@ -184,6 +194,7 @@ def build_app(
         breakers=breakers,
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
+        ledger=ledger,
         memory=budget,
         pixels=tools.pixels,
         safety=safety,
@@ -199,6 +210,7 @@ def build_app(
         registry=registry,
         run=build_pipeline(parts),
         store=store,
+        ledger=ledger,
         callers=Callers(settings.callers),
         certificates=certificates,
         guard=guard,
@@ -250,6 +262,24 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack, environment: M
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
+
+
+def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None:
+    """Returns the ledger, in the database of the store; None if the store has none.
+
+    Raises:
+        ValueError: The folder of the servers can't be made.
+    """
+    backend = store.backend
+    if backend.folder is None:
+        return None
+    folder = backend.folder / SERVERS
+    try:
+        ledger = Ledger(backend, Owner(folder))
+    except OSError as error:
+        raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
+    closing.push_async_callback(ledger.close)  # before the store
+    return ledger
 
 
 def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.certificates import CertificateFiles
+from celeste_image.ledger import Ledger
 from celeste_image.providers.registry import Registry
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore
@@ -17,6 +18,7 @@ from celeste_image.telemetry import instruments as of
 __all__ = [
     "watch_budgets",
     "watch_certificates",
+    "watch_ledger",
     "watch_models",
     "watch_pauses",
     "watch_providers",
@@ -110,6 +112,11 @@ def watch_store(store: ArtifactStore) -> Callable[[], None]:
             yield size_bytes, ()
 
     return of.STORE_FREE.watch(free)
+
+
+def watch_ledger(ledger: Ledger) -> Callable[[], None]:
+    """Shows how many calls may have to be paid and nobody knows."""
+    return of.LEDGER_UNCERTAIN.watch(lambda: iter([(float(ledger.uncertain), ())]))
 
 
 def watch_certificates(files: CertificateFiles) -> Callable[[], None]:

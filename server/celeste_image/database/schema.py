@@ -28,6 +28,35 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # Bytes of small artifacts. Those of large ones are files.
         "CREATE TABLE small_blobs (sha256 BLOB NOT NULL PRIMARY KEY, data BLOB NOT NULL)",
     ),
+    (
+        # A call to a provider that may have to be paid. `server` is the one that makes it; `ticket` is the provider's
+        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON object of amounts by unit.
+        """
+        CREATE TABLE calls (
+            id TEXT NOT NULL PRIMARY KEY,
+            server TEXT NOT NULL,
+            tenant TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            model TEXT NOT NULL,
+            operation TEXT NOT NULL,
+            ticket TEXT,
+            started INTEGER NOT NULL,
+            ended INTEGER,
+            state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'uncertain')),
+            reason TEXT NOT NULL,
+            owed INTEGER,
+            images INTEGER NOT NULL,
+            billed TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX calls_of_tenant ON calls (tenant, id)",
+        "CREATE INDEX calls_of_request ON calls (tenant, request_id, id)",
+        "CREATE INDEX open_calls ON calls (server) WHERE state = 'open'",
+        "CREATE INDEX uncertain_calls ON calls (tenant, id) WHERE state = 'uncertain'",
+        "CREATE INDEX calls_of_ticket ON calls (provider, ticket) WHERE ticket IS NOT NULL",
+    ),
 )
 """Statements of each step. The version of a file is the number of steps that it has had."""
 

@@ -7,6 +7,7 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
+from celeste_image.ledger import Ledger
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
@@ -23,6 +24,7 @@ from celeste_image.pipeline.route import routing
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
+from celeste_image.pipeline.spend import spending
 from celeste_image.pipeline.split import splitting
 from celeste_image.providers.base import Provider, SortsWork
 from celeste_image.providers.registry import Registry
@@ -41,6 +43,7 @@ class Parts:
         breakers: Pauses each provider that keeps failing, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
+        ledger: Has each paid call; None for a store without a database.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -57,6 +60,7 @@ class Parts:
     breakers: Mapping[str, Breaker]
     images_in: ImagesIn
     store: ArtifactStore
+    ledger: Ledger | None
     memory: ByteBudget
     pixels: Pixels
     safety: SafetyPolicy
@@ -94,6 +98,8 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
+    if parts.ledger:
+        run = spending(run, parts.ledger)  # a row before each paid call, settled after it
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)

@@ -100,6 +100,8 @@ class Server:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
                 raise OSError(f"can't listen on {address}: another server listens there")
             bound.append(listen(address, self._add_port))
+        if self._app.ledger:
+            await self._app.ledger.recover()
         await self.health.begin()
         await self._server.start()
         sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)

@@ -63,6 +63,11 @@ class ArtifactStore:
         """How many artifacts were found damaged or lost since the server started."""
         return self._blobs.damaged
 
+    @property
+    def backend(self) -> Backend:
+        """What is under the artifacts: a folder's has the database that the ledger shares."""
+        return self._backend
+
     def free_bytes(self) -> int | None:
         """Returns how many bytes there is room for, without the reserve; None if the store can't tell."""
         free = self._backend.free_bytes()

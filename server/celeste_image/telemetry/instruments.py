@@ -169,6 +169,9 @@ STORE_DURATION = Histogram(
     (STORE_OPERATION, FAILURE),
     STORE_SECONDS,
 )
+LEDGER_UNCERTAIN = Gauge(
+    "celeste.ledger.uncertain", "", "Calls to providers whose outcome is not known: they may have to be paid"
+)
 STORE_FREE = Gauge("celeste.store.free", "By", "Room that the artifact store has left; none for an object store")
 MODEL_SHUTDOWN = Gauge(
     "celeste.model.shutdown",

@@ -1,0 +1,80 @@
+"""Entries of the ledger: what is known of a paid call before it is sent, at its end, and when it is listed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from celeste_image.core.caller import Caller
+
+__all__ = ["CallState", "Ended", "LedgerEntry", "PaidCall"]
+
+
+class CallState(StrEnum):
+    """How far a paid call is."""
+
+    OPEN = "open"
+    """It was sent, or is about to be, and has not ended."""
+    SETTLED = "settled"
+    """It ended, and whether it has to be paid is known."""
+    UNCERTAIN = "uncertain"
+    """Its outcome is not known: it may have to be paid. It is never repeated but by the caller's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A call to a provider that may have to be paid, before it is sent.
+
+    Attributes:
+        caller: Who asked for it.
+        request_id: The request that it is made for.
+        provider: Name of the provider.
+        model: Id of the model.
+        operation: The operation, as `OperationKind` names it.
+        ticket: The provider's name for a job that an earlier try submitted: the call goes on with that job.
+    """
+
+    caller: Caller
+    request_id: str
+    provider: str
+    model: str
+    operation: str
+    ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a paid call ended.
+
+    Attributes:
+        state: Settled or uncertain.
+        reason: Reason of the error, or `CANCELLED`; empty if it succeeded.
+        owed: Whether it has to be paid; None is unknown.
+        images: Images that were stored.
+        billed: What the provider counted for its bill, by unit; empty if it did not say.
+    """
+
+    state: CallState
+    reason: str = ""
+    owed: bool | None = None
+    images: int = 0
+    billed: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """A row of the ledger.
+
+    Attributes:
+        id: Its id; a later one sorts after an earlier one.
+        call: The call. Its ticket is the provider's name for the job, None if the provider gave none.
+        started: When the row was written, before the call was sent.
+        ended: When the end was written; None until then.
+        outcome: How it ended; its state is `open` until then.
+    """
+
+    id: str
+    call: PaidCall
+    started: datetime
+    ended: datetime | None
+    outcome: Ended

@@ -1,0 +1,139 @@
+"""The ledger on a real SQLite file: what is written when, what other servers see, and what a dead server leaves."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from celeste_image.core.caller import ANONYMOUS, Caller
+from celeste_image.core.errors import StorageUnavailable
+from celeste_image.ledger import CallState, Ended, Ledger, Owner, PaidCall
+from celeste_image.store.backend import Backend
+from celeste_image.store.open import DATABASE, open_backend
+
+PAID = PaidCall(ANONYMOUS, "a-request", "bfl", "bfl/flux-pro", "generate")
+DONE = Ended(CallState.SETTLED, owed=True, images=1, billed={"credit": 4.5})
+BEGAN = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+class Servers:
+    """Servers on one store, each with a ledger of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._backends: list[Backend] = []
+        self.now = BEGAN
+
+    def start(self) -> Ledger:
+        backend = open_backend((self._folder / "store").as_uri(), {})
+        self._backends.append(backend)
+        return Ledger(backend, Owner(self._folder / "store" / "servers"), self._time)
+
+    def _time(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+    async def close(self) -> None:
+        for backend in self._backends:
+            await backend.close()
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncGenerator[Servers, None]:
+    made = Servers(tmp_path)
+    yield made
+    await made.close()
+
+
+async def test_a_call_is_open_until_its_end_is_written(servers: Servers) -> None:
+    ledger = servers.start()
+    name = await ledger.open(PAID)
+    (entry,) = await ledger.entries("anonymous")
+    assert (entry.id, entry.call, entry.outcome.state, entry.ended) == (name, PAID, CallState.OPEN, None)
+    assert entry.started == BEGAN + timedelta(milliseconds=1)
+    await ledger.submitted(name, "job-7")
+    await ledger.end(name, DONE)
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.call.ticket == "job-7"
+    assert (entry.outcome, entry.ended) == (DONE, BEGAN + timedelta(milliseconds=2))
+    await ledger.end(name, Ended(CallState.UNCERTAIN, "INTERNAL"))
+    assert (await ledger.entries("anonymous"))[0].outcome == DONE, "an end that is written stays"
+    assert ledger.uncertain == 0
+
+
+async def test_calls_of_a_dead_server_are_uncertain_and_those_of_a_running_one_are_not(servers: Servers) -> None:
+    dead, running = servers.start(), servers.start()
+    lost = await dead.open(PAID)
+    await dead.submitted(lost, "job-1")
+    ended = await dead.open(PAID)
+    await dead.end(ended, DONE)
+    going = await running.open(PAID)
+    assert await running.recover() == 0, "the other one still runs"
+    await dead.close()
+    third = servers.start()
+    assert await third.recover() == 1
+    assert third.uncertain == 1
+    states = {entry.id: entry.outcome.state for entry in await third.entries("anonymous")}
+    assert states == {lost: CallState.UNCERTAIN, ended: CallState.SETTLED, going: CallState.OPEN}
+    (entry,) = await third.entries("anonymous", states=[CallState.UNCERTAIN])
+    assert (entry.id, entry.call.ticket, entry.outcome.reason) == (lost, "job-1", "SERVER_UNAVAILABLE")
+    assert await third.recover() == 0, "each is found once"
+    await dead.end(lost, DONE)
+    assert third.uncertain == 1
+    await running.end(going, DONE)
+    assert (await third.entries("anonymous"))[0].outcome == DONE
+
+
+async def test_a_try_that_goes_on_with_a_job_has_the_row_of_the_try_that_submitted_it(servers: Servers) -> None:
+    ledger = servers.start()
+    name = await ledger.open(PAID)
+    await ledger.submitted(name, "job-1")
+    await ledger.end(name, Ended(CallState.UNCERTAIN, "OUTCOME_UNKNOWN"))
+    assert ledger.uncertain == 1
+    resumed = PaidCall(ANONYMOUS, "a-request", "bfl", "bfl/flux-pro", "generate", "job-1")
+    assert await ledger.open(resumed) == name
+    assert ledger.uncertain == 0
+    await ledger.end(name, DONE)
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.outcome == DONE
+    foreign = PaidCall(Caller("another", "x"), "a-request", "bfl", "bfl/flux-pro", "generate", "job-1")
+    assert await ledger.open(foreign) != name, "a ticket of another tenant is a row of its own"
+
+
+async def test_a_tenant_sees_its_own_entries_newest_first_page_by_page(servers: Servers) -> None:
+    ledger = servers.start()
+    names = [await ledger.open(PAID) for _ in range(5)]
+    other = await ledger.open(PaidCall(Caller("another", "x"), "r", "bfl", "bfl/flux-pro", "edit"))
+    assert [entry.id for entry in await ledger.entries("another")] == [other]
+    first = await ledger.entries("anonymous", limit=3)
+    rest = await ledger.entries("anonymous", limit=3, before=first[-1].id)
+    assert [entry.id for entry in first + rest] == names[::-1]
+    assert await ledger.entries("anonymous", request_id="another") == []
+    assert len(await ledger.entries("anonymous", request_id="a-request")) == 5
+
+
+async def test_without_a_row_on_the_disk_there_is_no_call_and_a_lost_end_is_no_failure(
+    servers: Servers, tmp_path: Path
+) -> None:
+    ledger = servers.start()
+    name = await ledger.open(PAID)
+    (tmp_path / "store" / DATABASE).rename(tmp_path / "moved")
+    with pytest.raises(StorageUnavailable):
+        await ledger.open(PAID)
+    await ledger.end(name, DONE)
+    (tmp_path / "moved").rename(tmp_path / "store" / DATABASE)
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.outcome.state is CallState.OPEN
+    await ledger.close()
+    later = servers.start()
+    assert await later.recover() == 1
+
+
+async def test_an_end_that_is_written_soon_is_written_before_the_ledger_closes(servers: Servers) -> None:
+    ledger = servers.start()
+    name = await ledger.open(PAID)
+    ledger.end_soon(name, Ended(CallState.UNCERTAIN, "CANCELLED"))
+    await ledger.close()
+    (entry,) = await servers.start().entries("anonymous")
+    assert entry.outcome == Ended(CallState.UNCERTAIN, "CANCELLED")

@@ -1,0 +1,145 @@
+"""spending: a row before each paid call, and how the row ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, saved
+
+from celeste_image.core.call import Candidate
+from celeste_image.core.card import ModelEvidence, Price
+from celeste_image.core.errors import (
+    CelesteError,
+    InvalidRequest,
+    OutcomeUnknown,
+    ProviderFailed,
+    SafetyBlocked,
+    StorageUnavailable,
+)
+from celeste_image.core.events import Billed, Event, Submitted
+from celeste_image.core.request import ImageRequest
+from celeste_image.ledger import CallState, Ended, Ledger, Owner
+from celeste_image.pipeline.spend import spending
+from celeste_image.store.open import DATABASE, open_backend
+
+CARD = replace(PAINTER, prices=(Price("image", "0.04"),))
+PAID = Candidate(CALL, CARD)
+OWED, UNKNOWN, FREE = {"owed": "true"}, {"owed": "unknown"}, {"owed": "false"}
+SETTLED, UNCERTAIN = CallState.SETTLED, CallState.UNCERTAIN
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncGenerator[Ledger, None]:
+    backend = open_backend((tmp_path / "store").as_uri(), {})
+    yield Ledger(backend, Owner(tmp_path / "store" / "servers"))
+    await backend.close()
+
+
+async def ending(ledger: Ledger) -> Ended:
+    """Returns the end of the only row."""
+    (entry,) = await ledger.entries("anonymous")
+    return entry.outcome
+
+
+async def run_all(ledger: Ledger, fake: Fake, candidate: Candidate = PAID) -> list[Event]:
+    async with aclosing(spending(fake, ledger)(REQUEST, candidate)) as events:
+        return [event async for event in events]
+
+
+async def test_a_row_is_there_before_the_call_and_has_its_end_after_it(ledger: Ledger) -> None:
+    async def look(_: ImageRequest) -> None:
+        assert await ending(ledger) == Ended(CallState.OPEN)
+
+    script = [look, Billed({"credit": 1.5}), saved(), Billed({"credit": 0.5, "image": 2}), saved(1)]
+    events = await run_all(ledger, Fake(*script))
+    assert events == script[1:]
+    assert await ending(ledger) == Ended(SETTLED, "", True, 2, {"credit": 2.0, "image": 2.0})
+    (entry,) = await ledger.entries("anonymous", request_id=CALL.request_id)
+    assert (entry.call.provider, entry.call.model, entry.call.operation) == ("fake", "fake/one", "generate")
+
+
+async def test_the_ticket_of_a_job_is_on_the_disk_before_anybody_hears_of_it(ledger: Ledger) -> None:
+    async with aclosing(spending(Fake(Submitted("job-1", "fake"), saved()), ledger)(REQUEST, PAID)) as events:
+        assert isinstance(await anext(events), Submitted)
+        (entry,) = await ledger.entries("anonymous")
+        assert entry.call.ticket == "job-1"
+        assert [event async for event in events] == [saved()]
+    resumed = replace(PAID, ticket="job-1")
+    await run_all(ledger, Fake(saved()), resumed)
+    assert (await ending(ledger)).images == 2, "the row of the try that submitted the job"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (InvalidRequest("bad"), Ended(SETTLED, "INVALID_FIELD", False)),
+        (ProviderFailed("broken", metadata=OWED), Ended(SETTLED, "PROVIDER_FAILED", True)),
+        (ProviderFailed("broken", metadata=UNKNOWN), Ended(UNCERTAIN, "PROVIDER_FAILED")),
+        (SafetyBlocked("no", metadata=FREE), Ended(SETTLED, "SAFETY_BLOCKED", False)),
+        (OutcomeUnknown("who knows"), Ended(UNCERTAIN, "OUTCOME_UNKNOWN")),
+    ],
+)
+async def test_the_end_of_a_failed_call_says_what_is_owed(ledger: Ledger, error: CelesteError, outcome: Ended) -> None:
+    with pytest.raises(type(error)):
+        await run_all(ledger, Fake(error))
+    assert await ending(ledger) == outcome
+    assert ledger.uncertain == (outcome.state is UNCERTAIN)
+
+
+async def test_what_was_saved_before_a_failure_is_owed(ledger: Ledger) -> None:
+    with pytest.raises(ProviderFailed):
+        await run_all(ledger, Fake(saved(), ProviderFailed("broken")))
+    assert await ending(ledger) == Ended(SETTLED, "PROVIDER_FAILED", True, 1)
+
+
+async def test_a_bug_leaves_an_uncertain_row(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await run_all(ledger, Fake(ZeroDivisionError()))
+    await ledger.close()
+    assert await ending(ledger) == Ended(UNCERTAIN, "INTERNAL")
+
+
+def cancelled(ledger: Ledger, fake: Fake) -> Awaitable[object]:
+    task = asyncio.ensure_future(run_all(ledger, fake))
+    asyncio.get_running_loop().call_later(0.1, task.cancel)
+    return asyncio.wait([task])
+
+
+async def closed(ledger: Ledger, fake: Fake) -> None:
+    async with aclosing(spending(fake, ledger)(REQUEST, PAID)) as events:
+        async for _ in events:
+            return
+
+
+@pytest.mark.parametrize("leave", [cancelled, closed])
+async def test_a_caller_who_leaves_makes_the_call_uncertain(
+    ledger: Ledger, leave: Callable[[Ledger, Fake], Awaitable[object]]
+) -> None:
+    async def never(_: ImageRequest) -> None:
+        await asyncio.Event().wait()
+
+    await leave(ledger, Fake(saved(), never))
+    await ledger.close()
+    assert await ending(ledger) == Ended(UNCERTAIN, "CANCELLED", None, 1)
+
+
+async def test_no_call_is_sent_without_its_row(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "store" / DATABASE).rename(tmp_path / "moved")
+    fake = Fake(saved())
+    with pytest.raises(StorageUnavailable):
+        await run_all(ledger, fake)
+    assert fake.asked == []
+
+
+async def test_a_model_that_costs_nothing_has_no_row_and_one_without_a_price_has_one(ledger: Ledger) -> None:
+    free = replace(PAINTER, evidence=ModelEvidence.RUN)
+    assert free.is_paid is False
+    await run_all(ledger, Fake(saved()), Candidate(CALL, free))
+    assert await ledger.entries("anonymous") == []
+    nobody_knows = replace(PAINTER, evidence=ModelEvidence.UNSPECIFIED)
+    assert nobody_knows.is_paid is None
+    await run_all(ledger, Fake(saved()), Candidate(CALL, nobody_knows))
+    assert await ending(ledger) == Ended(SETTLED, "", None, 1)
