@@ -1,4 +1,4 @@
-"""A server that is killed while vendors work for it: what it left open is listed as uncertain, and nothing is repeated."""
+"""A server that is killed while vendors work for it: what it left open is uncertain, and nothing is repeated."""
 
 import asyncio
 import contextlib

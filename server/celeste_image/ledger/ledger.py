@@ -28,7 +28,8 @@ MICROSECOND = timedelta(microseconds=1)
 LOST = "SERVER_UNAVAILABLE"
 """Reason of a call whose server ended before the call did."""
 
-COLUMNS = "id, tenant, caller, request_id, provider, model, operation, ticket, started, ended, state, reason, owed, images, billed"
+TOLD = "tenant, caller, request_id, provider, model, operation, ticket"
+COLUMNS = f"id, {TOLD}, started, ended, state, reason, owed, images, billed"
 INSERT = f"INSERT INTO calls (server, {COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608  # no value is in it
 RESUME = """
     UPDATE calls SET server = ?, state = 'open', reason = '', owed = NULL, ended = NULL
