@@ -40,9 +40,9 @@ MANY: dict[str, Any] = {
 Measurement = Callable[[], Results]
 
 SHORT: Sequence[Measurement] = (
-    lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=6, seconds=0.5, starts=1),
+    lambda: throughput.measure(targets=tuple(TARGETS), sizes=BOTH, callers=(64,), rounds=6, seconds=0.4, starts=1),
     lambda: latency.measure(targets=tuple(TARGETS), sizes=BOTH, rounds=3, requests=3),
-    lambda: memory.measure(targets=("minimal", "celeste-file"), images=96, rounds=1),
+    lambda: memory.measure(targets=("minimal", "celeste-file"), images=64, rounds=1),
     lambda: streams.measure(targets=GRPC[1:2], kinds=("Stream",), calls=(1000,), rounds=1, delay=0, places=64),
     lambda: transfers.measure(targets=TRANSFERS, mib=64, rounds=3),
     lambda: stalls.measure(targets=GRPC[1:2], callers=(16,), rounds=1, requests=100),
