@@ -27,6 +27,7 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
+from celeste_image.database import version_warning
 from celeste_image.gauges import (
     watch_budgets,
     watch_certificates,
@@ -273,6 +274,8 @@ def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None
     backend = store.backend
     if backend.folder is None:
         return None
+    if warning := version_warning():
+        store_log.info("sqlite", warning=warning)
     folder = backend.folder / SERVERS
     try:
         ledger = Ledger(backend, Owner(folder))
