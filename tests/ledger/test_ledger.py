@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from tests.support.servers import running
 
 from celeste_image.core.caller import ANONYMOUS, Caller
-from celeste_image.core.errors import StorageUnavailable
+from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.ledger import CallState, Ended, Ledger, Owner, PaidCall
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import DATABASE, open_backend
@@ -85,6 +87,22 @@ async def test_calls_of_a_dead_server_are_uncertain_and_those_of_a_running_one_a
     assert (await third.entries("anonymous"))[0].outcome == DONE
 
 
+async def test_the_files_of_dead_servers_are_removed_and_those_of_running_ones_are_not(
+    servers: Servers, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store" / "servers"
+    ledger, beside = servers.start(), Owner(folder)
+    (folder / ("0" * 32)).touch()
+    (folder / "a note").touch()
+    assert await ledger.recover() == 0
+    left = {path.name for path in folder.iterdir()}
+    assert len(left) == 3
+    assert {beside.name, "a note"} < left
+    beside.close()
+    await ledger.close()
+    assert [path.name for path in folder.iterdir()] == ["a note"]
+
+
 async def test_a_try_that_goes_on_with_a_job_has_the_row_of_the_try_that_submitted_it(servers: Servers) -> None:
     ledger = servers.start()
     name = await ledger.open(PAID)
@@ -137,3 +155,18 @@ async def test_an_end_that_is_written_soon_is_written_before_the_ledger_closes(s
     await ledger.close()
     (entry,) = await servers.start().entries("anonymous")
     assert entry.outcome == Ended(CallState.UNCERTAIN, "CANCELLED")
+
+
+async def test_a_server_starts_though_the_calls_of_dead_ones_cannot_be_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: Ledger) -> int:
+        raise StorageFull("the disk is full")
+
+    monkeypatch.setattr(Ledger, "recover", full)
+    with capture_logs() as logged:
+        async with running(store={"url": (tmp_path / "store").as_uri(), "reserve_bytes": 0}) as server:
+            assert server.address
+    assert [line["error"] for line in logged if line["event"] == "paid calls not looked for"] == [
+        "StorageFull: the disk is full"
+    ]

@@ -138,6 +138,7 @@ class Ledger:
             lambda db: [name for (name,) in db.execute("SELECT DISTINCT server FROM calls WHERE state = 'open'")]
         )
         gone = [name for name in servers if self._owner.is_gone(name)]
+        self._owner.sweep()
         ended = _micros(self._now())
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Owner: the server that a row belongs to while its call runs, and how others see that it is gone."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -26,9 +27,24 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        while not self._lock_new_file():
+            pass  # another server took the file for that of a dead one, in the moment before it was locked
+
+    def _lock_new_file(self) -> bool:
         self.name = secrets.token_hex(16)
-        self._file = os.open(self._path(self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path = self._path(self.name)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(self._file), path.stat()):
+                return True
+        os.close(self._file)
+        return False
+
+    def sweep(self) -> None:
+        """Removes the files of servers that have ended without removing them. Raises OSError."""
+        for path in self._folder.iterdir():
+            self.is_gone(path.name)
 
     def is_gone(self, name: str) -> bool:
         """Returns whether another server has ended. Its file is removed then."""

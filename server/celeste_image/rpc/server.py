@@ -13,7 +13,9 @@ import structlog
 from grpc_health.v1 import health, health_pb2_grpc
 
 from celeste_image.app import App
+from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.ledger import Ledger
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
@@ -101,7 +103,7 @@ class Server:
                 raise OSError(f"can't listen on {address}: another server listens there")
             bound.append(listen(address, self._add_port))
         if self._app.ledger:
-            await self._app.ledger.recover()
+            await _recover(self._app.ledger)
         await self.health.begin()
         await self._server.start()
         sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
@@ -190,6 +192,14 @@ def _is_served(path: str) -> bool:
         probe.connect(path)
         return True
     return False
+
+
+async def _recover(ledger: Ledger) -> None:
+    """Finds the calls of dead servers. A disk that is full is no reason not to start: the next start finds them."""
+    try:
+        await ledger.recover()
+    except (CelesteError, OSError) as error:
+        log.error("paid calls not looked for", error=f"{type(error).__name__}: {error}")
 
 
 async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
