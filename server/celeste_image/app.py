@@ -27,7 +27,7 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.database import version_warning
+from celeste_image.database import SqliteRecords, version_warning
 from celeste_image.gauges import (
     watch_budgets,
     watch_certificates,
@@ -278,7 +278,7 @@ def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None
         store_log.info("sqlite", warning=warning)
     folder = backend.folder / SERVERS
     try:
-        ledger = Ledger(backend, Owner(folder))
+        ledger = Ledger(SqliteRecords(backend), Owner(folder))
     except OSError as error:
         raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
     closing.push_async_callback(ledger.close)  # before the store

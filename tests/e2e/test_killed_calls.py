@@ -12,6 +12,7 @@ import pytest
 from tests.support.command import CELESTE
 from tests.support.waiting import until
 
+from celeste_image.database import SqliteRecords
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.emulate.server import Emulator
 from celeste_image.ledger import CallState, Ledger, LedgerEntry, Owner
@@ -62,7 +63,7 @@ class Served:
     async def entries(self) -> list[LedgerEntry]:
         """Returns the rows, as another process reads them."""
         backend = open_backend(self.store.as_uri(), {})
-        ledger = Ledger(backend, Owner(self.store / "servers"))
+        ledger = Ledger(SqliteRecords(backend), Owner(self.store / "servers"))
         try:
             return await ledger.entries("anonymous")
         finally:

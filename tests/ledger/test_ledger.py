@@ -10,6 +10,7 @@ from tests.support.servers import running
 
 from celeste_image.core.caller import ANONYMOUS, Caller
 from celeste_image.core.errors import StorageFull, StorageUnavailable
+from celeste_image.database import SqliteRecords
 from celeste_image.ledger import CallState, Ended, Ledger, Owner, PaidCall
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import DATABASE, open_backend
@@ -30,7 +31,7 @@ class Servers:
     def start(self) -> Ledger:
         backend = open_backend((self._folder / "store").as_uri(), {})
         self._backends.append(backend)
-        return Ledger(backend, Owner(self._folder / "store" / "servers"), self._time)
+        return Ledger(SqliteRecords(backend), Owner(self._folder / "store" / "servers"), self._time)
 
     def _time(self) -> datetime:
         self.now += timedelta(milliseconds=1)

@@ -1,10 +1,29 @@
-"""The database: one SQLite file with what must survive the server, written by one thread.
+"""The database: what must survive the server, in an SQLite file or on PostgreSQL.
 
-database.py   the file, its writer thread and its readers
+base.py       the port: transactions of statements that both databases know
+sqlite.py     the port on an SQLite file
+database.py   the file, the one thread that writes it, and its readers
 schema.py     the tables, and the steps from one version to the next
+check.py      what can be found out about a file
 """
 
+from celeste_image.database.base import Records, Row, Rows, Transaction, Unit, Value
 from celeste_image.database.check import FileReport, look_at, version_warning
 from celeste_image.database.database import Database, Work, probe
+from celeste_image.database.sqlite import SqliteRecords
 
-__all__ = ["Database", "FileReport", "Work", "look_at", "probe", "version_warning"]
+__all__ = [
+    "Database",
+    "FileReport",
+    "Records",
+    "Row",
+    "Rows",
+    "SqliteRecords",
+    "Transaction",
+    "Unit",
+    "Value",
+    "Work",
+    "look_at",
+    "probe",
+    "version_warning",
+]

@@ -57,6 +57,27 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX uncertain_calls ON calls (tenant, id) WHERE state = 'uncertain'",
         "CREATE INDEX calls_of_ticket ON calls (provider, ticket) WHERE ticket IS NOT NULL",
     ),
+    (
+        # `first` and `count`: the images of the request that the call makes; `receipt`: what it came to, as JSON.
+        "ALTER TABLE calls ADD COLUMN first INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE calls ADD COLUMN count INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE calls ADD COLUMN receipt BLOB",
+        # A request that a repeat is answered for. `fingerprint` is the digest of its body, `server` the one that works
+        # on it, `outcome` what it came to, as JSON, NULL until then. It is forgotten after `expires`.
+        """
+        CREATE TABLE requests (
+            tenant TEXT NOT NULL,
+            id TEXT NOT NULL,
+            fingerprint BLOB NOT NULL,
+            server TEXT NOT NULL,
+            started INTEGER NOT NULL,
+            expires INTEGER NOT NULL,
+            outcome BLOB,
+            PRIMARY KEY (tenant, id)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX requests_by_expiry ON requests (expires)",
+    ),
 )
 """Statements of each step. The version of a file is the number of steps that it has had."""
 

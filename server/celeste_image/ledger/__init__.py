@@ -1,7 +1,7 @@
 """The spend ledger: a row for each call to a provider that may have to be paid, written before the call is sent."""
 
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
-from celeste_image.ledger.ledger import Ledger, Rows
+from celeste_image.ledger.ledger import Ledger
 from celeste_image.ledger.owner import Owner
 
-__all__ = ["CallState", "Ended", "Ledger", "LedgerEntry", "Owner", "PaidCall", "Rows"]
+__all__ = ["CallState", "Ended", "Ledger", "LedgerEntry", "Owner", "PaidCall"]

@@ -3,64 +3,51 @@
 import asyncio
 import json
 import secrets
-import sqlite3
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeVar
 
 import structlog
 
 from celeste_image.core.caller import Caller
 from celeste_image.core.errors import CelesteError
-from celeste_image.database import Work
+from celeste_image.database import Records, Row, Transaction
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
 from celeste_image.ledger.owner import Owner
 
-__all__ = ["Ledger", "Rows"]
+__all__ = ["Ledger"]
 
 log = structlog.get_logger("celeste_image.ledger")
-
-T = TypeVar("T")
-Row = tuple[str, str, str, str, str, str, str, str | None, int, int | None, str, str, int | None, int, str]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LOST = "SERVER_UNAVAILABLE"
 """Reason of a call whose server ended before the call did."""
 
-TOLD = "tenant, caller, request_id, provider, model, operation, ticket"
-COLUMNS = f"id, {TOLD}, started, ended, state, reason, owed, images, billed"
-INSERT = f"INSERT INTO calls (server, {COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608  # no value is in it
-RESUME = """
-    UPDATE calls SET server = ?, state = 'open', reason = '', owed = NULL, ended = NULL
-    WHERE id = (SELECT id FROM calls WHERE tenant = ? AND provider = ? AND ticket = ? ORDER BY id DESC LIMIT 1)
-    RETURNING id
-"""
-SUBMITTED = "UPDATE calls SET ticket = ? WHERE id = ?"
+COLUMNS = (
+    "id, tenant, caller, request_id, provider, model, operation, ticket, "
+    "started, ended, state, reason, owed, images, billed"
+)
+INSERT = f"""
+    INSERT INTO calls (server, {COLUMNS})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 'open', '', NULL, 0, '{{}}')
+"""  # noqa: S608  # no value is in it
+FIND = "SELECT id, state FROM calls WHERE tenant = $1 AND provider = $2 AND ticket = $3 ORDER BY id DESC LIMIT 1"
+RESUME = "UPDATE calls SET server = $1, state = 'open', reason = '', owed = NULL, ended = NULL WHERE id = $2"
+SUBMITTED = "UPDATE calls SET ticket = $1 WHERE id = $2"
 END = """
-    UPDATE calls SET ended = ?, state = ?, reason = ?, owed = ?, images = images + ?, billed = ?
-    WHERE id = ? AND server = ? AND state = 'open'
+    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6
+    WHERE id = $7 AND server = $8 AND state = 'open'
 """
-LOSE = "UPDATE calls SET state = 'uncertain', reason = ?, ended = ? WHERE state = 'open' AND server = ?"
-
-
-class Rows(Protocol):
-    """Reads and writes the rows of a database; see `Database`, and `Backend` for the errors."""
-
-    async def read_rows(self, work: Work[T]) -> T:
-        """Reads. Raises StorageUnavailable."""
-        ...
-
-    async def write_rows(self, work: Work[T]) -> T:
-        """Writes durably. Raises StorageFull or StorageUnavailable."""
-        ...
+SERVERS = "SELECT DISTINCT server FROM calls WHERE state = 'open'"
+LOSE = "UPDATE calls SET state = 'uncertain', reason = $1, ended = $2 WHERE state = 'open' AND server = $3"
+UNCERTAIN = "SELECT COUNT(*) FROM calls WHERE state = 'uncertain'"
 
 
 class Ledger:
     """The paid calls of all tenants.
 
     Args:
-        rows: The database.
+        records: The database.
         owner: This server, which the open rows of its calls belong to.
         now: The time in UTC.
 
@@ -68,8 +55,8 @@ class Ledger:
         uncertain: Rows whose outcome is not known, of all servers; true after `recover`.
     """
 
-    def __init__(self, rows: Rows, owner: Owner, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._rows, self._owner, self._now = rows, owner, now
+    def __init__(self, records: Records, owner: Owner, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._records, self._owner, self._now = records, owner, now
         self._ending: set[asyncio.Task[None]] = set()
         self.uncertain = 0
 
@@ -86,26 +73,21 @@ class Ledger:
         new = f"{started:014x}{secrets.token_hex(9)}"
         who, owner = call.caller, self._owner.name
 
-        def work(db: sqlite3.Connection) -> tuple[str, bool]:
-            if call.ticket:
-                before = db.execute(
-                    "SELECT state FROM calls WHERE tenant = ? AND provider = ? AND ticket = ? ORDER BY id DESC LIMIT 1",
-                    (who.tenant, call.provider, call.ticket),
-                ).fetchone()
-                if before:
-                    (found,) = db.execute(RESUME, (owner, who.tenant, call.provider, call.ticket)).fetchone()
-                    return str(found), before[0] == CallState.UNCERTAIN
+        async def unit(db: Transaction) -> tuple[str, bool]:
+            if call.ticket and (found := await db.row(FIND, who.tenant, call.provider, call.ticket)):
+                await db.change(RESUME, owner, found[0])
+                return found[0], found[1] == CallState.UNCERTAIN
             told = (who.tenant, who.name, call.request_id, call.provider, call.model, call.operation, call.ticket)
-            db.execute(INSERT, (owner, new, *told, started, None, CallState.OPEN.value, "", None, 0, "{}"))
+            await db.change(INSERT, owner, new, *told, started)
             return new, False
 
-        name, was_uncertain = await self._rows.write_rows(work)
+        name, was_uncertain = await self._records.write(unit)
         self.uncertain -= was_uncertain
         return name
 
     async def submitted(self, name: str, ticket: str) -> None:
         """Writes the provider's name for the job of a call. Raises StorageFull or StorageUnavailable."""
-        await self._rows.write_rows(lambda db: db.execute(SUBMITTED, (ticket, name)))
+        await self._records.write(lambda db: db.change(SUBMITTED, ticket, name))
 
     async def end(self, name: str, outcome: Ended) -> None:
         """Writes how a call ended. If that fails, the row stays open, and counts as uncertain after the next start.
@@ -113,9 +95,10 @@ class Ledger:
         A row that is not open any more, or that another server took over, stays as it is.
         """
         billed = json.dumps(dict(outcome.billed))
-        told = (_micros(self._now()), outcome.state.value, outcome.reason, outcome.owed, outcome.images, billed)
+        owed = None if outcome.owed is None else int(outcome.owed)
+        told = (_micros(self._now()), outcome.state.value, outcome.reason, owed, outcome.images, billed)
         try:
-            changed = await self._rows.write_rows(lambda db: db.execute(END, (*told, name, self._owner.name)).rowcount)
+            changed = await self._records.write(lambda db: db.change(END, *told, name, self._owner.name))
         except CelesteError as error:
             log.error("ledger not written", entry=name, state=outcome.state.value, reason=error.reason)
             return
@@ -134,19 +117,17 @@ class Ledger:
             StorageFull: The rows can't be written.
             StorageUnavailable: They can't be read or written.
         """
-        servers = await self._rows.read_rows(
-            lambda db: [name for (name,) in db.execute("SELECT DISTINCT server FROM calls WHERE state = 'open'")]
-        )
+        servers = [name for (name,) in await self._records.read(lambda db: db.rows(SERVERS))]
         gone = [name for name in servers if self._owner.is_gone(name)]
         self._owner.sweep()
         ended = _micros(self._now())
 
-        def work(db: sqlite3.Connection) -> tuple[int, int]:
-            lost = sum(db.execute(LOSE, (LOST, ended, name)).rowcount for name in gone)
-            (all_,) = db.execute("SELECT COUNT(*) FROM calls WHERE state = 'uncertain'").fetchone()
-            return lost, int(all_)
+        async def unit(db: Transaction) -> tuple[int, int]:
+            lost = sum([await db.change(LOSE, LOST, ended, name) for name in gone])
+            found = await db.row(UNCERTAIN)
+            return lost, found[0] if found else 0
 
-        lost, self.uncertain = await (self._rows.write_rows(work) if gone else self._rows.read_rows(work))
+        lost, self.uncertain = await (self._records.write if gone else self._records.read)(unit)
         if lost:
             log.warning("paid calls of a server that ended", uncertain=lost)
         return lost
@@ -172,19 +153,21 @@ class Ledger:
         Raises:
             StorageUnavailable: The database can't be read.
         """
-        where, values = ["tenant = ?"], [tenant]
+        values: list[str | int] = [tenant]
+
+        def number(value: str | int) -> str:
+            values.append(value)
+            return f"${len(values)}"
+
+        where = ["tenant = $1"]
         if states:
-            where.append(f"state IN ({', '.join('?' * len(states))})")
-            values += [state.value for state in states]
+            where.append(f"state IN ({', '.join(number(state.value) for state in states)})")
         if request_id:
-            where.append("request_id = ?")
-            values.append(request_id)
+            where.append(f"request_id = {number(request_id)}")
         if before:
-            where.append("id < ?")
-            values.append(before)
-        query = f"SELECT {COLUMNS} FROM calls WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        found = await self._rows.read_rows(lambda db: db.execute(query, (*values, limit)).fetchall())
-        return [_entry(row) for row in found]
+            where.append(f"id < {number(before)}")
+        query = f"SELECT {COLUMNS} FROM calls WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT {number(limit)}"  # noqa: S608
+        return [_entry(row) for row in await self._records.read(lambda db: db.rows(query, *values))]
 
     async def close(self) -> None:
         """Waits for the rows that are being written, and ends the life of this server."""
